@@ -1,0 +1,1 @@
+"""OTAS middleware: records what AI agents do in a backend, as events in Brain."""

@@ -1,0 +1,59 @@
+"""The one place where failures of our own are swallowed, so that no request ever sees them.
+
+A request must not break because recording it did. Code on the request path and in the worker therefore ends in
+`except Exception: swallow("where")`. Each failure is counted; each cause is logged once, as the exception's type and
+place, never with its message or values, which may hold what a client sent. Tests set `reraise` and see everything.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import Counter
+
+logger = logging.getLogger("otas_middleware")
+
+reraise = False
+"""When true, `swallow` raises the current exception again (tests)."""
+
+counts: Counter[str] = Counter()
+"""How many failures each place has swallowed in this process."""
+
+_MAX_CAUSES = 256
+_seen: set[tuple[str, str, int]] = set()
+_lock = threading.Lock()
+
+
+def swallow(where: str) -> None:
+    """Account for the exception that is being handled; call it inside `except Exception`.
+
+    Args:
+        where: The place that failed, such as `"asgi.send"`; the key in `counts`.
+
+    Raises:
+        Exception: The handled exception itself, but only while `reraise` is set.
+    """
+    if reraise:
+        raise  # noqa: PLE0704  # called inside an except block, as the docstring demands
+    kind, _, traceback = sys.exc_info()
+    name = kind.__name__ if kind is not None else "unknown"
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    filename = traceback.tb_frame.f_code.co_filename if traceback is not None else "?"
+    line = traceback.tb_lineno if traceback is not None else 0
+    with _lock:
+        counts[where] += 1
+        cause = (where, filename, line)
+        first = cause not in _seen and len(_seen) < _MAX_CAUSES
+        if first:
+            _seen.add(cause)
+    if first:
+        logger.warning(
+            "otas: recording failed in %s (%s at %s:%d); the request was not affected. "
+            "Further failures of this cause are only counted; see otas_middleware.stats().",
+            where,
+            name,
+            filename,
+            line,
+        )
