@@ -13,5 +13,7 @@ class MissingExtraError(OtasError, ImportError):
     """A feature needs an optional package. The message holds the `pip install` line that brings it."""
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs a package that is not installed; run: pip install 'otas-middleware[{extra}]'")
+        super().__init__(
+            f"{feature} needs a package that is not installed; run: pip install 'otas-middleware[{extra}]'"
+        )
         self.extra = extra

@@ -1,0 +1,188 @@
+"""The settings model: every setting with its type, default, bounds and description.
+
+Where the values come from (keywords, framework configuration, environment) is `_configure`'s business.
+The settings table of the README is generated from this model.
+"""
+
+from __future__ import annotations
+
+import re
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+
+from otas_middleware._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENV_PREFIX = "OTAS_"
+
+
+def _split(value: object) -> object:
+    """Let a list be written as one comma-separated string, as environment variables need."""
+    if isinstance(value, str):
+        return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
+    return value
+
+
+Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split)]
+"""A list of names; in the environment separated by commas."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class OtasSettings(BaseModel):
+    """Everything that can be set, with its default.
+
+    Instances are immutable and hashable. Build one with keywords and pass it as `settings=`, or let the adapter
+    collect the values (`load_settings`). Times are seconds, sizes are bytes unless a name says otherwise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, arbitrary_types_allowed=True)
+
+    enabled: bool = Field(
+        default=True, description="`0` switches everything off: the application runs as if without the middleware."
+    )
+    sdk_key: SecretStr | None = Field(
+        None,
+        description="The project's backend SDK key, `otas_<prefix>_<secret>`. Without it the middleware is off.",
+    )
+    project_id: UUID | None = Field(
+        None,
+        description="The project's id. May be left out: Brain stores the project of the SDK key; it is learnt in the "
+        "background when `uasam_url` is set.",
+    )
+    brain_url: str = Field("http://localhost:8002", description="Where Brain is.")
+    uasam_url: str | None = Field(
+        None,
+        description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key from an outage.",
+    )
+    max_body_bytes: int = Field(
+        65536,
+        ge=0,
+        le=1_048_576,
+        description="How much of each request body and of each response body is recorded, in bytes. All bytes are counted.",
+    )
+    capture_traceback: bool = Field(
+        default=False, description="Record the traceback of an exception beside its type and message."
+    )
+    sensitive_headers: Names = Field((), description="Header names to redact, in addition to the defaults.")
+    queue_max_events: int = Field(10_000, ge=1, description="How many events may wait in memory.")
+    queue_max_bytes: int = Field(67_108_864, ge=65_536, description="How many bytes the waiting events may hold.")
+    shutdown_timeout: float = Field(
+        2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
+    )
+
+    @field_validator("brain_url", "uasam_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        return value if value is None else check_url(value)
+
+    @field_validator("sdk_key", mode="before")
+    @classmethod
+    def _strip_secret(cls, value: object) -> object:
+        # Keys often come out of files with a line break at their end; an empty key is a missing key.
+        return (value.strip() or None) if isinstance(value, str) else value
+
+    @field_validator("sdk_key")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _HEADER_SAFE.fullmatch(value.get_secret_value()):
+            raise ValueError("it holds characters that an HTTP header cannot carry; copy the key again")
+        return value
+
+    if not TYPE_CHECKING:  # type checkers and editors see the constructor that pydantic derives from the fields
+
+        def __init__(self, *, _spellings: Mapping[str, str] = MappingProxyType({}), **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                # `from None`: pydantic's error holds the input values, a key among them.
+                raise _configuration_error(error, _spellings) from None
+
+    @classmethod
+    def spelled(cls, values: Mapping[str, object], spellings: Mapping[str, str]) -> Self:
+        """Build settings whose errors name each field as the user spelled it.
+
+        Args:
+            values: Field names to values.
+            spellings: Field names to spellings, such as `OTAS_MAX_BODY_BYTES`.
+
+        Raises:
+            ConfigurationError: A value cannot be used.
+        """
+        build: Any = cls
+        settings: Self = build(**values, _spellings=spellings)
+        return settings
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated.
+
+        Raises:
+            ConfigurationError: A name is unknown or a value cannot be used.
+        """
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+
+
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -> ConfigurationError:
+    """Turn pydantic's error into one line per setting, without any secret's value.
+
+    Args:
+        error: What the validation raised.
+        spellings: Field name → how the user spelled it; other fields are named as keywords.
+
+    Returns:
+        The error to raise, with the setting, the problem and the fix in its text.
+    """
+    lines: list[str] = []
+    for problem in error.errors(include_url=False, include_context=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        spelling = spellings.get(name, f"{name}=")
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{spelling} is not a setting; correct or remove it (the README lists all settings).")
+            continue
+        message = problem["msg"].removeprefix("Value error, ")
+        field = OtasSettings.model_fields.get(name)
+        secret = field is None or "Secret" in str(field.annotation) or "url" in name
+        shown = "" if secret else f" (it is {str(problem['input'])[:80]!r})"
+        fix = f" What belongs there: {field.description}" if field is not None and field.description else ""
+        lines.append(f"{spelling} cannot be used: {message}{shown}.{fix}")
+    return ConfigurationError("otas_middleware: " + "\n".join(dict.fromkeys(lines)))
+
+
+def check_url(value: str) -> str:
+    """Return the base URL without its trailing slash (a doubled slash is a 404 in Brain, see the contract).
+
+    Raises:
+        ValueError: It is not an `http` or `https` URL with a host, or it carries credentials, a query or a fragment.
+    """
+    text = value.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        port_ok = parts.port is None or 0 < parts.port < 65536
+    except ValueError:
+        port_ok = False
+        parts = urlsplit("")
+    if not port_ok or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it is not an http(s) URL; write it like https://brain.example.com or http://localhost:8002")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it holds a user name or password; leave them out, OTAS authenticates by keys")
+    if parts.query or parts.fragment or any(ord(char) <= 32 or ord(char) == 127 for char in text):
+        raise ValueError("it holds a query, a fragment or blanks; only scheme, host, port and path belong here")
+    return text
