@@ -1,0 +1,1 @@
+"""A help desk, as an example of a Django application with OTAS."""

@@ -1,0 +1,1 @@
+"""An orders API, as an example of a FastAPI application with OTAS."""
