@@ -55,15 +55,15 @@ class BackendEvent(BaseModel):
         "client had gone.",
     )
     latency_ms: float = Field(
-        description="Milliseconds from the request's arrival to the last byte of the response body. Finite, not negative.",
+        description="Milliseconds from the request's arrival to the last byte of the response body. Finite, 0 or more.",
     )
     request_size_bytes: int | None = Field(
         default=None,
-        description="Bytes of the request body that passed, however many were kept. 0 … 2147483647; left out if unknown.",
+        description="Bytes of the request body that passed, kept or not. 0 … 2147483647; left out if unknown.",
     )
     response_size_bytes: int | None = Field(
         default=None,
-        description="Bytes of the response body that passed, however many were kept. 0 … 2147483647; left out if unknown.",
+        description="Bytes of the response body that passed, kept or not. 0 … 2147483647; left out if unknown.",
     )
     request_headers: str = Field(
         default="",
