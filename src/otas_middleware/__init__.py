@@ -1,1 +1,52 @@
-"""OTAS middleware: records what AI agents do in a backend, as events in Brain."""
+"""OTAS middleware: records what AI agents do in a backend, as events in Brain.
+
+The adapters are `otas_middleware.asgi`, `.wsgi`, `.django` and `.flask`. The functions here are for the code of an
+application that one of them records; importing this package imports no framework and no HTTP client.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._context import annotate, checkpoint, current_session
+from otas_middleware._errors import ConfigurationError, MissingExtraError, OtasError
+from otas_middleware._recorder import flush, stats
+from otas_middleware._session import AgentSession
+from otas_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from otas_middleware._event import BackendEvent
+    from otas_middleware._settings import OtasSettings
+
+__all__ = [
+    "AgentSession",
+    "BackendEvent",
+    "ConfigurationError",
+    "MissingExtraError",
+    "OtasError",
+    "OtasSettings",
+    "__version__",
+    "annotate",
+    "checkpoint",
+    "current_session",
+    "flush",
+    "stats",
+]
+
+# pydantic models cost an import that requests do not need; they are fetched when somebody names them.
+_LAZY = {"BackendEvent": "otas_middleware._event", "OtasSettings": "otas_middleware._settings"}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LAZY.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415  # see _LAZY
+
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

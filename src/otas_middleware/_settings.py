@@ -68,13 +68,15 @@ class OtasSettings(BaseModel):
     brain_url: str = Field("http://localhost:8002", description="Where Brain is.")
     uasam_url: str | None = Field(
         None,
-        description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key from an outage.",
+        description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key "
+        "from an outage.",
     )
     max_body_bytes: int = Field(
         65536,
         ge=0,
         le=1_048_576,
-        description="How much of each request body and of each response body is recorded, in bytes. All bytes are counted.",
+        description="How much of each request body and of each response body is recorded, in bytes. "
+        "All bytes are counted.",
     )
     capture_traceback: bool = Field(
         default=False, description="Record the traceback of an exception beside its type and message."

@@ -1,0 +1,90 @@
+"""Route templates of all frameworks in one form: `/orders/{order_id}`. Runs in the worker."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# `<int:order_id>` (Django, Flask), `{order_id:path}` (Starlette), `{order_id:int}` (Litestar, Falcon)
+_ANGLE = re.compile(r"<(?:[^<>:]*:)?([^<>:]+)>")
+_BRACE = re.compile(r"{([^{}:]+):[^{}]*}")
+# A regular-expression route of Django: `^articles/(?P<year>[0-9]{4})/$`
+_NAMED_GROUP = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
+
+
+@lru_cache(maxsize=2048)
+def normalise(template: str) -> str:
+    """Return a framework's own template in the form `/orders/{order_id}`."""
+    text = template
+    if "(?P<" in text:
+        text = _NAMED_GROUP.sub(r"{\1}", text).replace("\\Z", "")
+    if text.startswith("^") or text.endswith("$"):
+        text = text.removeprefix("^").removesuffix("$")
+    text = text.replace("/^", "/")
+    text = _BRACE.sub(r"{\1}", _ANGLE.sub(r"{\1}", text))
+    return text if text.startswith("/") else "/" + text
+
+
+def template(path: str, route: str | None, path_params: Mapping[str, object] | None) -> str | None:
+    """Return the template that a path was matched with, mounts and prefixes included.
+
+    Args:
+        path: The full path, decoded.
+        route: The framework's template of the innermost router, `""` when it is not known but a route matched, or
+            None when none matched.
+        path_params: Names to values, as they stand in the path.
+
+    Returns:
+        Such as `/v1/orders/{order_id}`, or None.
+    """
+    if route is None:
+        return None
+    inner = normalise(route) if route else ""
+    prefix = path
+    tail = ""
+    if inner:
+        head = _match_end(path, inner)
+        if head is None:
+            return inner
+        prefix, tail = head, inner
+    names_in_tail = set(re.findall(r"{([^{}]+)}", tail))
+    for name, value in (path_params or {}).items():
+        if name not in names_in_tail:
+            prefix = _replace_segment(prefix, str(value), "{" + name + "}")
+    return (prefix + tail) or "/"
+
+
+def _match_end(path: str, inner: str) -> str | None:
+    """Return what stands before the part of the path that the inner template matches, or None."""
+    for pattern in _end_patterns(inner):
+        match = pattern.search(path)
+        if match is not None:
+            return path[: match.start()]
+    return None
+
+
+@lru_cache(maxsize=2048)
+def _end_patterns(inner: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return patterns for the end of a path: parameters of one segment, and parameters that may hold slashes."""
+    parts = re.split(r"({[^{}]+})", inner)
+    one, many = (
+        "".join(parameter if part.startswith("{") else re.escape(part) for part in parts) + r"\Z"
+        for parameter in ("[^/]+", ".+")
+    )
+    return re.compile(one), re.compile(many)
+
+
+def _replace_segment(prefix: str, value: str, name: str) -> str:
+    if not value:
+        return prefix
+    at = prefix.find("/" + value)
+    while at >= 0:
+        end = at + 1 + len(value)
+        if end == len(prefix) or prefix[end] == "/":
+            return prefix[: at + 1] + name + prefix[end:]
+        at = prefix.find("/" + value, at + 1)
+    return prefix

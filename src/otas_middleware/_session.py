@@ -1,0 +1,159 @@
+"""Who is calling: the agent session named by the request's token, and the gate that lets it make us work.
+
+The session token is an HS256 JWT (see the contract). Backends normally lack the signing secret, so what is read here
+is a claim, not a proof; `AgentSession.verified` says which.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+TOKEN_HEADER = "X-OTAS-AGENT-SESSION-TOKEN"  # noqa: S105  # a header's name
+TOKEN_HEADER_BYTES = TOKEN_HEADER.lower().encode()
+TOKEN_ENVIRON_KEY = "HTTP_" + TOKEN_HEADER.upper().replace("-", "_")
+
+MAX_TOKEN_BYTES = 4096
+EXPIRY_LEEWAY_SECONDS = 60.0
+REJECTED_SECONDS = 600.0
+_MAX_KNOWN = 1024
+_MAX_REJECTED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSession:
+    """The agent session that a request belongs to.
+
+    Attributes:
+        agent_id: The agent's id, from the token.
+        session_id: The session's id, from the token.
+        verified: True only when the token's signature was checked here.
+        fingerprint: First 16 hexadecimal digits of the token's SHA-256; it stands for the token in records and logs.
+        issued_at: Unix time in seconds, or None when the token does not say.
+        expires_at: Unix time in seconds, or None when the token does not say.
+        token: The raw token. It is left out of `repr` and must not be logged or stored.
+    """
+
+    agent_id: str
+    session_id: str
+    verified: bool
+    fingerprint: str
+    issued_at: float | None
+    expires_at: float | None
+    token: str = field(repr=False)
+
+
+class TokenGate:
+    """Looks at each token once and remembers it; what fails is not recorded and counted by reason.
+
+    The memory is bounded: at most 1,024 admitted tokens and 4,096 rejected ones.
+
+    Args:
+        verify: Checks a token's signature and returns its claims, or None when it does not hold; without it the
+            claims are read unverified.
+    """
+
+    def __init__(self, verify: Callable[[str], Mapping[str, object] | None] | None = None) -> None:
+        self._verify = verify
+        self._known: dict[str | bytes, AgentSession] = {}
+        self._rejected: dict[str, float] = {}
+        self.refused: Counter[str] = Counter()
+
+    def admit(self, token: str | bytes, now: float) -> AgentSession | None:
+        """Return the session of a token that may be recorded, else None.
+
+        Args:
+            token: The header's value as the server gave it (at most 4,096 bytes are considered).
+            now: Unix time in seconds.
+        """
+        session = self._known.get(token)
+        if session is None:
+            session = self._inspect(token, now)
+            if session is None:
+                return None
+        if session.expires_at is not None and session.expires_at + EXPIRY_LEEWAY_SECONDS < now:
+            self.refused["expired"] += 1
+            return None
+        return session
+
+    def reject(self, token: str, seconds: float = REJECTED_SECONDS) -> None:
+        """Refuse a token for a while, because Brain answered `invalid_or_expired_token` for it.
+
+        Args:
+            token: The raw token.
+            seconds: For how long.
+        """
+        if len(self._rejected) >= _MAX_REJECTED:
+            self._rejected.pop(next(iter(self._rejected)), None)
+        self._rejected[fingerprint(token)] = time.time() + seconds
+        self._known.pop(token, None)
+        self._known.pop(token.encode("latin-1", "replace"), None)
+
+    def _inspect(self, raw: str | bytes, now: float) -> AgentSession | None:
+        if len(raw) > MAX_TOKEN_BYTES:
+            return self._refuse("too_long")
+        token = raw.decode("latin-1") if isinstance(raw, bytes) else raw
+        claims = read_claims(token)
+        if claims is None:
+            return self._refuse("malformed")
+        mark = fingerprint(token)
+        until = self._rejected.get(mark)
+        if until is not None:
+            if now < until:
+                return self._refuse("rejected_by_brain")
+            self._rejected.pop(mark, None)
+        if self._verify is not None:
+            claims = self._verify(token)
+            if claims is None:
+                return self._refuse("bad_signature")
+        agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
+        if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):
+            return self._refuse("missing_claims")
+        session = AgentSession(
+            agent_id=agent_id,
+            session_id=session_id,
+            verified=self._verify is not None,
+            fingerprint=mark,
+            issued_at=_seconds(claims.get("iat")),
+            expires_at=_seconds(claims.get("exp")),
+            token=token,
+        )
+        while len(self._known) >= _MAX_KNOWN:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[raw] = session
+        return session
+
+    def _refuse(self, reason: str) -> None:
+        self.refused[reason] += 1
+
+
+def fingerprint(token: str) -> str:
+    """Return the 16 hexadecimal digits that stand for a token wherever the token itself must not appear."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def read_claims(token: str) -> dict[str, object] | None:
+    """Return a JWT's claims without checking its signature, or None when it is not a JWT (RFC 7519, RFC 7515)."""
+    if token.count(".") != 2 or not token.isascii():
+        return None
+    payload = token.split(".")[1]
+    try:
+        claims = json.loads(base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True))
+    except (ValueError, RecursionError):
+        return None
+    return claims if isinstance(claims, dict) else None
+
+
+def _seconds(value: object) -> float | None:
+    # bool is an int; a huge int overflows float
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
+        return float(value)
+    return None

@@ -1,0 +1,223 @@
+"""Starlette, FastAPI, Litestar, Quart and any other ASGI application.
+
+```python
+from otas_middleware.asgi import OtasMiddleware
+
+app.add_middleware(OtasMiddleware)      # Starlette, FastAPI
+app = OtasMiddleware(app)               # any ASGI application
+```
+
+Only what the application receives and sends is noted as it passes; no message is read, held back or changed, and no
+event loop is assumed (ASGI specification 3.0).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._context import current
+from otas_middleware._guard import swallow
+from otas_middleware._recorder import MARKER, flush, open_recorder
+from otas_middleware._session import TOKEN_HEADER_BYTES
+
+if TYPE_CHECKING:
+    from otas_middleware._capture import Capture
+    from otas_middleware._recorder import Recorder
+    from otas_middleware._settings import OtasSettings
+    from otas_middleware._types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["OtasMiddleware"]
+
+
+class OtasMiddleware:
+    """Records the requests of AI agents to an ASGI application.
+
+    Args:
+        app: The application to wrap.
+        settings: Complete settings; when left out they come from `options` and the environment.
+        **options: Settings by field name, such as `max_body_bytes=4096`.
+
+    Raises:
+        ConfigurationError: A setting is unknown or cannot be used.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: OtasSettings | None = None, **options: Any) -> None:
+        self.app = app
+        self._recorder = open_recorder(options, settings=settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the connection on; record it when it is an HTTP request with a session token."""
+        recorder = self._recorder
+        if recorder is not None:
+            kind = scope["type"]
+            if kind == "http":
+                headers = scope.get("headers", ())
+                if type(headers) is not list and type(headers) is not tuple:
+                    headers = scope["headers"] = list(headers)  # any iterable is legal, and may be read only once
+                for name, value in headers:
+                    if name == TOKEN_HEADER_BYTES:
+                        recording = _begin(recorder, scope, value, receive, send)
+                        if recording is not None:
+                            await recording.run(self.app)
+                            return
+                        break
+            elif kind == "lifespan":
+                send = _flush_at_shutdown(recorder, send)
+        await self.app(scope, receive, send)
+
+
+class _Recording:
+    """One request's pass through the application; holds its state and the channels that the application gets."""
+
+    __slots__ = ("_last", "_receive", "_send", "capture", "scope")
+
+    def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
+        self.capture = capture
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._last = False
+        """The message that completes the response is on its way: a disconnect is now the connection's normal end."""
+
+    async def run(self, app: ASGIApp) -> None:
+        capture = self.capture
+        reset_token = current.set(capture)
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            if not capture.finished:
+                capture.failed(error)
+            raise
+        finally:
+            self._finish()
+            try:
+                current.reset(reset_token)
+            except ValueError:  # the application was resumed in another context, where the variable is not ours
+                current.set(None)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        try:
+            kind = message["type"]
+            if kind == "http.request":
+                body = message.get("body")
+                if body:
+                    self.capture.request.add(body)
+            elif kind == "http.disconnect" and not self._last:
+                self.capture.disconnected = True
+        except Exception:
+            swallow("asgi.receive")
+        return message
+
+    async def send(self, message: Message) -> None:
+        chunk: bytes | None = None
+        try:
+            kind = message["type"]
+            if kind == "http.response.body":
+                chunk = message.get("body")
+                self._last = not message.get("more_body", False)
+            elif kind == "http.response.start":
+                message = self._start(message)
+            elif kind == "http.response.pathsend":
+                self._last = True
+            elif kind == "http.response.zerocopysend":
+                self._last = not message.get("more_body", False)
+        except Exception:
+            swallow("asgi.send")
+        try:
+            await self._send(message)
+        except OSError:
+            self.capture.disconnected = True
+            raise
+        try:
+            capture = self.capture
+            if chunk and not capture.disconnected:
+                capture.sent(chunk)
+            if self._last and not capture.finished:
+                capture.ended()
+                self._finish()
+        except Exception:
+            swallow("asgi.sent")
+
+    def _start(self, message: Message) -> Message:
+        headers = message.get("headers", ())
+        if type(headers) is not list and type(headers) is not tuple:
+            # Any iterable is legal; one that can be read only once must still reach the server whole.
+            headers = list(headers)
+            message = {**message, "headers": headers}
+        # A copy: outer middlewares add to the application's own list.
+        self.capture.started(message["status"], list(headers))
+        return message
+
+    def _finish(self) -> None:
+        capture = self.capture
+        if capture.finished:
+            return
+        try:
+            scope = self.scope
+            capture.route = _route(scope)
+            capture.path_params = scope.get("path_params")
+            capture.finish()
+        except Exception:
+            swallow("asgi.finish")
+
+
+def _begin(recorder: Recorder, scope: Scope, token: bytes, receive: Receive, send: Send) -> _Recording | None:
+    try:
+        if MARKER in scope:
+            return None
+        capture = recorder.begin(token, _framework(scope))
+        if capture is None:
+            return None
+        capture.method = scope.get("method", "")
+        capture.path = _full_path(scope)
+        capture.query_string = scope.get("query_string", b"")
+        capture.request_headers = scope["headers"]
+        scope[MARKER] = capture
+        return _Recording(capture, scope, receive, send)
+    except Exception:
+        swallow("asgi.begin")
+        return None
+
+
+def _full_path(scope: Scope) -> str:
+    """Return the path as the client called it: `path` includes `root_path`, but older servers left it out."""
+    path: str = scope.get("path", "")
+    root: str = (scope.get("root_path") or "").rstrip("/")
+    if root and path != root and not path.startswith(root + "/"):
+        return root + path
+    return path
+
+
+def _route(scope: Scope) -> str | None:
+    path = getattr(scope.get("route"), "path", None)
+    if isinstance(path, str):
+        return path
+    # Older Starlette names the endpoint only; the template then follows from the path and its parameters.
+    return "" if "endpoint" in scope else None
+
+
+_names: dict[type, str] = {}
+_KNOWN = ("fastapi", "litestar", "quart", "falcon", "starlette", "django")
+
+
+def _framework(scope: Scope) -> str:
+    kind = type(scope.get("app"))
+    name = _names.get(kind)
+    if name is None:
+        roots = {base.__module__.partition(".")[0] for base in kind.__mro__}
+        name = _names[kind] = next((known for known in _KNOWN if known in roots), "asgi")
+    return name
+
+
+def _flush_at_shutdown(recorder: Recorder, send: Send) -> Send:
+    async def send_after_flush(message: Message) -> None:
+        if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+            try:
+                # Blocks the loop on purpose: no request is served any more, and no event loop may be assumed.
+                flush(recorder.settings.shutdown_timeout)
+            except Exception:
+                swallow("asgi.lifespan")
+        await send(message)
+
+    return send_after_flush

@@ -1,0 +1,299 @@
+"""Django, synchronous and asynchronous.
+
+```python
+MIDDLEWARE = ["otas_middleware.django.OtasMiddleware", ...]     # first in the list
+OTAS = {"SDK_KEY": "otas_…"}                                    # or OTAS_SDK_KEY in the environment
+```
+
+The body is tapped as the view reads it; nothing is parsed on the view's behalf.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._errors import ConfigurationError, MissingExtraError
+
+try:
+    from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django.conf import settings as django_settings
+    from django.core.exceptions import MiddlewareNotUsed
+    from django.core.signals import got_request_exception
+except ModuleNotFoundError as error:
+    if error.name not in {"django", "asgiref"}:
+        raise
+    raise MissingExtraError("otas_middleware.django", "django") from error
+
+from otas_middleware._configure import FrameworkSettings
+from otas_middleware._context import current
+from otas_middleware._guard import swallow
+from otas_middleware._recorder import MARKER, open_recorder
+from otas_middleware._session import TOKEN_ENVIRON_KEY
+from otas_middleware._streams import InputTap
+from otas_middleware.wsgi import begin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+    from otas_middleware._capture import Capture
+
+__all__ = ["OtasMiddleware"]
+
+
+class OtasMiddleware:
+    """Records the requests of AI agents to a Django project. Settings: `OTAS = {...}` and the environment.
+
+    Args:
+        get_response: The rest of the middleware chain; when it is a coroutine function, so is this.
+
+    Raises:
+        MiddlewareNotUsed: Recording is off (no SDK key, or `OTAS_ENABLED=0`).
+        ConfigurationError: A setting is unknown or cannot be used.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        recorder = open_recorder({}, FrameworkSettings(_own_settings(), "OTAS[{!r}]"))
+        if recorder is None:
+            raise MiddlewareNotUsed("otas_middleware is off")
+        self._recorder = recorder
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+        got_request_exception.connect(_on_unhandled, dispatch_uid="otas_middleware")
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Hand the request on; record it when it carries a session token."""
+        if TOKEN_ENVIRON_KEY not in request.META:
+            return self.get_response(request)
+        if self._is_async:
+            return self._record_async(request)
+        capture = self._begin(request)
+        if capture is None:
+            return self.get_response(request)
+        previous = current.get()
+        current.set(capture)
+        try:
+            response = self.get_response(request)
+        except BaseException as error:
+            _abandon(capture, error)
+            raise
+        finally:
+            current.set(previous)
+        _tap(request, response, capture)
+        return response
+
+    async def _record_async(self, request: HttpRequest) -> HttpResponseBase:
+        capture = self._begin(request)
+        get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]] = self.get_response
+        if capture is None:
+            return await get_response(request)
+        previous = current.get()
+        current.set(capture)
+        try:
+            response = await get_response(request)
+        except BaseException as error:  # a cancellation, when the client went away
+            _abandon(capture, error)
+            raise
+        finally:
+            current.set(previous)
+        _tap(request, response, capture)
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Note an exception of the view, which Django is about to turn into a response."""
+        _note(request, exception)
+
+    def _begin(self, request: HttpRequest) -> Capture | None:
+        scope: Mapping[str, Any] = getattr(request, "scope", {})
+        if MARKER in scope:
+            return None
+        capture = begin(self._recorder, request.META, "django")
+        if capture is None:
+            return None
+        try:
+            capture.path = request.path
+            if "headers" in scope:
+                capture.request_headers = list(scope["headers"])
+            stream = getattr(request, "_stream", None)
+            if stream is not None:
+                request._stream = InputTap(stream, capture.request.add)  # type: ignore[attr-defined]  # noqa: SLF001  # the only place where every reader passes
+        except Exception:
+            swallow("django.begin")
+        return capture
+
+
+def _own_settings() -> Mapping[str, object]:
+    values = getattr(django_settings, "OTAS", {})
+    if not isinstance(values, dict):
+        raise ConfigurationError(
+            f"OTAS in the Django settings is a {type(values).__name__}; "
+            "write it as a dictionary, such as OTAS = {'SDK_KEY': 'otas_…'}."
+        )
+    return values
+
+
+def _note(request: HttpRequest | None, error: BaseException) -> None:
+    try:
+        capture: Capture | None = request.META.get(MARKER) if request is not None else None
+        if capture is not None:
+            capture.failed(error)
+    except Exception:
+        swallow("django.exception")
+
+
+def _on_unhandled(request: HttpRequest | None = None, **_: Any) -> None:
+    error = sys.exc_info()[1]
+    if error is not None:
+        _note(request, error)
+
+
+def _tap(request: HttpRequest, response: HttpResponseBase, capture: Capture) -> None:
+    try:
+        match = request.resolver_match
+        if match is not None:
+            capture.route = match.route
+            capture.path_params = match.kwargs
+        status = response.status_code
+        if status < 500:
+            capture.exception = None  # handled, and answered as the client's error
+        headers = list(response.items())
+        headers += [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
+        capture.started(status, headers, response.reason_phrase)
+        closer = _Closer(capture)
+        if response.streaming:
+            _tap_stream(request, response, capture)
+        else:
+            capture.sent(response.content)  # type: ignore[attr-defined]  # what is not streaming has content
+            closer.complete = True
+        response._resource_closers.append(closer)  # type: ignore[attr-defined]  # noqa: SLF001  # as Django closes uploads
+    except Exception:
+        swallow("django.response")
+        _finish(capture)
+
+
+def _tap_stream(request: HttpRequest, response: Any, capture: Capture) -> None:
+    if getattr(response, "file_to_stream", None) is not None and request.META.get("wsgi.file_wrapper"):
+        capture.opaque = True  # the server sends the file itself
+        return
+    # Set on the attribute: the property would register `close` a second time, and make a FileResponse forget its file.
+    tap = _AsyncStreamTap if response.is_async else _StreamTap
+    response._iterator = tap(response._iterator, capture)  # noqa: SLF001
+
+
+class _StreamTap:
+    """An iterator that notes what passes; closing the inner one is the response's business."""
+
+    __slots__ = ("_capture", "_iterator")
+
+    def __init__(self, iterator: Iterator[Any], capture: Capture) -> None:
+        self._iterator = iterator
+        self._capture = capture
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        previous = current.set(self._capture)
+        try:
+            chunk = next(self._iterator)
+        except StopIteration:
+            self._capture.ended()
+            raise
+        except BaseException as error:
+            self._capture.failed(error)
+            raise
+        finally:
+            current.reset(previous)
+        _sent(self._capture, chunk)
+        return chunk
+
+
+class _AsyncStreamTap:
+    """As `_StreamTap`, for asynchronous iterators."""
+
+    __slots__ = ("_capture", "_iterator")
+
+    def __init__(self, iterator: AsyncIterator[Any], capture: Capture) -> None:
+        self._iterator = iterator
+        self._capture = capture
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        previous = current.get()
+        current.set(self._capture)
+        try:
+            chunk = await anext(self._iterator)
+        except StopAsyncIteration:
+            self._capture.ended()
+            raise
+        except BaseException as error:
+            self._capture.failed(error)
+            raise
+        finally:
+            current.set(previous)
+        _sent(self._capture, chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        close = getattr(self._iterator, "aclose", None)
+        if close is not None:
+            await close()
+
+
+class _Closer:
+    """Finishes the capture when Django closes the response, or when a server forgot to and it is thrown away."""
+
+    __slots__ = ("_capture", "complete")
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self.complete = False
+
+    def __call__(self) -> None:
+        capture = self._capture
+        if self.complete or capture.opaque:
+            capture.ended()
+        _finish(capture)
+
+    def __del__(self) -> None:
+        _finish(self._capture)
+
+    def __reduce__(self) -> tuple[type[_NoCloser], tuple[()]]:
+        # A cache may pickle the response; what comes out of the cache is not this request any more.
+        return _NoCloser, ()
+
+
+class _NoCloser:
+    """What remains of a `_Closer` in a pickled response."""
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+
+def _sent(capture: Capture, chunk: Any) -> None:
+    try:
+        capture.sent(chunk)
+    except Exception:
+        swallow("django.stream")
+
+
+def _abandon(capture: Capture, error: BaseException) -> None:
+    capture.failed(error)
+    _finish(capture)
+
+
+def _finish(capture: Capture) -> None:
+    try:
+        capture.finish()
+    except Exception:
+        swallow("django.finish")
