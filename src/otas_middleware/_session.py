@@ -12,7 +12,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,26 +98,37 @@ class TokenGate:
         self._known.pop(token.encode("latin-1", "replace"), None)
 
     def _inspect(self, raw: str | bytes, now: float) -> AgentSession | None:
+        try:
+            session = self._read(raw, now)
+        except _RefusedError as refused:
+            self.refused[refused.reason] += 1
+            return None
+        while len(self._known) >= _MAX_KNOWN:
+            self._known.pop(next(iter(self._known)), None)
+        self._known[raw] = session
+        return session
+
+    def _read(self, raw: str | bytes, now: float) -> AgentSession:
         if len(raw) > MAX_TOKEN_BYTES:
-            return self._refuse("too_long")
+            raise _RefusedError("too_long")
         token = raw.decode("latin-1") if isinstance(raw, bytes) else raw
-        claims = read_claims(token)
+        claims: Mapping[str, object] | None = read_claims(token)
         if claims is None:
-            return self._refuse("malformed")
+            raise _RefusedError("malformed")
         mark = fingerprint(token)
         until = self._rejected.get(mark)
         if until is not None:
             if now < until:
-                return self._refuse("rejected_by_brain")
+                raise _RefusedError("rejected_by_brain")
             self._rejected.pop(mark, None)
         if self._verify is not None:
             claims = self._verify(token)
             if claims is None:
-                return self._refuse("bad_signature")
+                raise _RefusedError("bad_signature")
         agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
         if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):
-            return self._refuse("missing_claims")
-        session = AgentSession(
+            raise _RefusedError("missing_claims")
+        return AgentSession(
             agent_id=agent_id,
             session_id=session_id,
             verified=self._verify is not None,
@@ -126,13 +137,12 @@ class TokenGate:
             expires_at=_seconds(claims.get("exp")),
             token=token,
         )
-        while len(self._known) >= _MAX_KNOWN:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[raw] = session
-        return session
 
-    def _refuse(self, reason: str) -> None:
-        self.refused[reason] += 1
+
+class _RefusedError(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def fingerprint(token: str) -> str:
@@ -146,10 +156,12 @@ def read_claims(token: str) -> dict[str, object] | None:
         return None
     payload = token.split(".")[1]
     try:
-        claims = json.loads(base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True))
+        claims: object = json.loads(
+            base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True)
+        )
     except (ValueError, RecursionError):
         return None
-    return claims if isinstance(claims, dict) else None
+    return cast("dict[str, object]", claims) if isinstance(claims, dict) else None
 
 
 def _seconds(value: object) -> float | None:

@@ -15,7 +15,6 @@ from uuid import UUID
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -44,14 +43,12 @@ Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], B
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class OtasSettings(BaseModel):
+class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allowed=True):
     """Everything that can be set, with its default.
 
     Instances are immutable and hashable. Build one with keywords and pass it as `settings=`, or let the adapter
     collect the values (`load_settings`). Times are seconds, sizes are bytes unless a name says otherwise.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False, arbitrary_types_allowed=True)
 
     enabled: bool = Field(
         default=True, description="`0` switches everything off: the application runs as if without the middleware."

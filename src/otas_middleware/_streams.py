@@ -189,13 +189,13 @@ def tap_output(
 
 
 def tap_response(
-    result: Iterable[bytes],
+    result: Iterable[bytes] | bytes,
     environ: WSGIEnvironment,
     capture: Capture,
     on_close: Callable[[], None],
     *,
     done_at_end: bool = False,
-) -> Iterable[bytes]:
+) -> Iterable[bytes] | bytes:
     """Return what the server is to get for an application's response: a tap, or the very same object.
 
     Servers send the objects of their own `wsgi.file_wrapper`, and some a bare `bytes`, by a way of their own. Such an

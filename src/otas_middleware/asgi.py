@@ -21,6 +21,8 @@ from otas_middleware._recorder import MARKER, flush, open_recorder
 from otas_middleware._session import TOKEN_HEADER_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otas_middleware._capture import Capture
     from otas_middleware._recorder import Recorder
     from otas_middleware._settings import OtasSettings
@@ -51,8 +53,8 @@ class OtasMiddleware:
         if recorder is not None:
             kind = scope["type"]
             if kind == "http":
-                headers = scope.get("headers", ())
-                if type(headers) is not list and type(headers) is not tuple:
+                headers: Iterable[tuple[bytes, bytes]] = scope.get("headers", ())
+                if headers.__class__ is not list and headers.__class__ is not tuple:
                     headers = scope["headers"] = list(headers)  # any iterable is legal, and may be read only once
                 for name, value in headers:
                     if name == TOKEN_HEADER_BYTES:
@@ -140,8 +142,8 @@ class _Recording:
             swallow("asgi.sent")
 
     def _start(self, message: Message) -> Message:
-        headers = message.get("headers", ())
-        if type(headers) is not list and type(headers) is not tuple:
+        headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
+        if headers.__class__ is not list and headers.__class__ is not tuple:
             # Any iterable is legal; one that can be read only once must still reach the server whole.
             headers = list(headers)
             message = {**message, "headers": headers}
@@ -197,12 +199,13 @@ def _route(scope: Scope) -> str | None:
     return "" if "endpoint" in scope else None
 
 
-_names: dict[type, str] = {}
+_names: dict[type[Any], str] = {}
 _KNOWN = ("fastapi", "litestar", "quart", "falcon", "starlette", "django")
 
 
 def _framework(scope: Scope) -> str:
-    kind = type(scope.get("app"))
+    app: object = scope.get("app")
+    kind: type[Any] = type(app)
     name = _names.get(kind)
     if name is None:
         roots = {base.__module__.partition(".")[0] for base in kind.__mro__}

@@ -11,7 +11,7 @@ The body is tapped as the view reads it; nothing is parsed on the view's behalf.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 
@@ -64,7 +64,7 @@ class OtasMiddleware:
             raise MiddlewareNotUsed("otas_middleware is off")
         self._recorder = recorder
         self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
+        self._is_async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]  # the mark that Django sets
         if self._is_async:
             markcoroutinefunction(self)
         got_request_exception.connect(_on_unhandled, dispatch_uid="otas_middleware")
@@ -124,20 +124,21 @@ class OtasMiddleware:
                 capture.request_headers = list(scope["headers"])
             stream = getattr(request, "_stream", None)
             if stream is not None:
-                request._stream = InputTap(stream, capture.request.add)  # type: ignore[attr-defined]  # noqa: SLF001  # the only place where every reader passes
+                # The only place that every reader passes: read(), body, POST, FILES, upload handlers, REST parsers.
+                request._stream = InputTap(stream, capture.request.add)  # type: ignore[assignment]  # noqa: SLF001
         except Exception:
             swallow("django.begin")
         return capture
 
 
 def _own_settings() -> Mapping[str, object]:
-    values = getattr(django_settings, "OTAS", {})
+    values: object = getattr(django_settings, "OTAS", {})
     if not isinstance(values, dict):
         raise ConfigurationError(
             f"OTAS in the Django settings is a {type(values).__name__}; "
             "write it as a dictionary, such as OTAS = {'SDK_KEY': 'otas_…'}."
         )
-    return values
+    return cast("dict[str, object]", values)
 
 
 def _note(request: HttpRequest | None, error: BaseException) -> None:

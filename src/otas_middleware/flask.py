@@ -9,7 +9,7 @@ Otas(app)                               # or: otas = Otas(); otas.init_app(app)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._errors import MissingExtraError
 
@@ -29,7 +29,7 @@ from otas_middleware._streams import InputTap, tap_response
 from otas_middleware.wsgi import begin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
     from wsgiref.types import WSGIEnvironment
 
     from flask import Flask, Response
@@ -75,7 +75,8 @@ class Otas:
         """
         if "otas" in app.extensions:
             return
-        values = {key[5:]: value for key, value in app.config.items() if key.startswith("OTAS_")}
+        config = cast("Mapping[str, object]", app.config)
+        values = {key[5:]: value for key, value in config.items() if key.startswith("OTAS_")}
         recorder = open_recorder(self._options, FrameworkSettings(values, "OTAS_{}"), self._settings)
         app.extensions["otas"] = self
         if recorder is not None:
@@ -144,7 +145,8 @@ def _tap(response: Response, capture: Capture) -> None:
     finish_early = response.is_sequence  # closing it runs callbacks at most; test clients close late or never
     make = response.get_wsgi_response
 
-    def get_wsgi_response(environ: WSGIEnvironment) -> tuple[Iterable[bytes], str, list[tuple[str, str]]]:
+    def get_wsgi_response(environ: WSGIEnvironment) -> tuple[Any, str, list[tuple[str, str]]]:
+        result: Any
         result, status, headers = make(environ)
         try:
             code, _, reason = status.partition(" ")
@@ -166,7 +168,7 @@ def _note_handled_exceptions(app: Flask) -> None:
         _note(error)
         return response
 
-    app.handle_user_exception = handle_user_exception  # type: ignore[method-assign]
+    app.handle_user_exception = handle_user_exception  # type: ignore[method-assign,assignment]
 
 
 def _note(error: BaseException) -> None:

@@ -9,7 +9,7 @@ application = OtasMiddleware(application)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._context import current
 from otas_middleware._guard import swallow
@@ -80,7 +80,7 @@ def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str) -> Captu
 
 def full_path(environ: WSGIEnvironment) -> str:
     """Return `SCRIPT_NAME` and `PATH_INFO` together, decoded from the bytes that PEP 3333 stores as Latin-1."""
-    raw = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    raw: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     if raw.isascii():
         return raw or "/"
     try:
@@ -123,7 +123,8 @@ def _record(
         finish()
         raise
     try:
-        return tap_response(result, environ, capture, finish)
+        # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
+        return cast("Iterable[bytes]", tap_response(result, environ, capture, finish))
     except Exception:
         swallow("wsgi.response")
         return result
