@@ -1,0 +1,210 @@
+"""What Brain accepts as an event, and what it stores: from the posted bytes to the values of a row.
+
+Brain is a Django application on PostgreSQL. The rules here are those of the two together, in the order in which they
+strike: reading the JSON, the required fields, and then each column's conversion and limits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, cast
+
+from otas_middleware.localbrain.index_limit import fits_index
+
+REQUIRED = ("project_id", "path", "method", "status_code", "latency_ms")
+
+_DEEPEST = 900
+_LARGEST_INTEGER = 2**31 - 1
+_METHOD_LENGTH = 20
+_CONTENT_TYPE_LENGTH = 255
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_TO_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+
+
+class InvalidJsonError(Exception):
+    """The body is not JSON: `400 invalid_json`."""
+
+
+class UnreadableBodyError(Exception):
+    """Reading the body fails in a way that Brain does not catch: `500` with an HTML page. The message is its title."""
+
+
+class MissingFieldsError(Exception):
+    """Required fields are absent: `400 missing_required_fields`."""
+
+    def __init__(self, fields: list[str]) -> None:
+        super().__init__(", ".join(fields))
+        self.fields = fields
+
+
+class UnstorableError(Exception):
+    """The database would refuse the row: `500 event_capture_failed`. The message says why, for whoever runs this."""
+
+
+def read_json(body: bytes) -> Any:
+    """Parse a body as Brain does: an empty one is `{}`; UTF-8, -16 and -32 are recognised; NaN and Infinity are taken.
+
+    Raises:
+        InvalidJsonError: It is not JSON.
+        UnreadableBodyError: Invalid encoding (a compressed body, for one), too deep, or an integer of too many digits.
+    """
+    if not body:
+        return {}
+    try:
+        value = json.loads(body)
+    except json.JSONDecodeError:
+        raise InvalidJsonError from None
+    except UnicodeDecodeError as error:
+        raise UnreadableBodyError(f"UnicodeDecodeError: {error.reason}") from None
+    except ValueError:
+        raise UnreadableBodyError("ValueError: Exceeds the limit for integer string conversion") from None
+    except RecursionError:
+        raise UnreadableBodyError("RecursionError: maximum recursion depth exceeded") from None
+    # Newer Pythons nest deeper than the one that was measured, hence the limit of our own.
+    if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_too_deep(value):
+        raise UnreadableBodyError("RecursionError: maximum recursion depth exceeded")
+    return value
+
+
+def require_fields(body: Any) -> None:
+    """Check that the required keys are present, whatever their values.
+
+    Raises:
+        MissingFieldsError: They are not; an array or a text is searched for the names, as Python's `in` does it.
+        UnreadableBodyError: The body is a number, a boolean or null.
+    """
+    try:
+        missing = [name for name in REQUIRED if name not in body]
+    except TypeError:
+        raise UnreadableBodyError(f"TypeError: argument of type '{type(body).__name__}' is not iterable") from None
+    if missing:
+        raise MissingFieldsError(missing)
+
+
+def event_values(body: Any, raw: bytes) -> tuple[object, ...]:
+    """Convert the fields to what the columns from `path` to `metadata` of `EVENT_COLUMNS` hold.
+
+    Args:
+        body: The parsed body, with all required keys.
+        raw: The posted bytes. They tell cheaply that no text can hold a character that the database refuses.
+
+    Raises:
+        UnstorableError: One value cannot be stored, and so the event is lost.
+    """
+    if not isinstance(body, dict):
+        raise UnstorableError("the body is not an object")
+    fields = cast("dict[str, Any]", body)
+    # U+0000 and lone surrogates get into parsed JSON only by an escape, by their (invalid) UTF-8 form, or by UTF-16/-32.
+    suspicious = b"\\u" in raw or b"\xed" in raw or b"\x00" in raw
+    convert = _Converter(fields, suspicious=suspicious)
+    path = convert.text("path")
+    method = convert.text("method", _METHOD_LENGTH)
+    if path is None or method is None:
+        raise UnstorableError("a required field is null")
+    if not fits_index(path):
+        raise UnstorableError("path is too long for its index")
+    return (
+        path,
+        method,
+        convert.integer("status_code"),
+        convert.latency(),
+        convert.integer("request_size_bytes"),
+        convert.integer("response_size_bytes"),
+        convert.text("request_headers"),
+        convert.text("request_body"),
+        convert.text("query_params"),
+        convert.text("post_data"),
+        convert.text("response_headers"),
+        convert.text("response_body"),
+        convert.text("request_content_type", _CONTENT_TYPE_LENGTH),
+        convert.text("response_content_type", _CONTENT_TYPE_LENGTH),
+        convert.document("custom_properties"),
+        convert.text("error"),
+        convert.document("metadata"),
+    )
+
+
+class _Converter:
+    """Converts single fields of one body, as the columns of Brain's table do."""
+
+    def __init__(self, fields: dict[str, Any], *, suspicious: bool) -> None:
+        self._fields = fields
+        self._suspicious = suspicious
+
+    def text(self, name: str, length: int | None = None) -> str | None:
+        """Anything but text becomes its Python `str`, an object its repr; too long is refused, unless by spaces alone."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            value = str(value)
+        if self._suspicious and _UNSTORABLE.search(value):
+            raise UnstorableError(f"{name} holds U+0000 or a lone surrogate")
+        if length is not None and len(value) > length:
+            if value[length:].strip(" "):
+                raise UnstorableError(f"{name} has more than {length} characters")
+            value = value[:length]
+        return value
+
+    def integer(self, name: str) -> int:
+        """What Python's `int` takes, within 0 … 2147483647; absent is 0, null is refused."""
+        value = self._fields.get(name, 0)
+        try:
+            number = int(value)
+        except (TypeError, ValueError, OverflowError):
+            raise UnstorableError(f"{name} is not an integer") from None
+        if not 0 <= number <= _LARGEST_INTEGER:
+            raise UnstorableError(f"{name} is not within 0 and {_LARGEST_INTEGER}")
+        return number
+
+    def latency(self) -> float | None:
+        """What Python's `float` takes, infinity included; NaN is returned as None, for SQLite has no NaN."""
+        try:
+            number = float(self._fields["latency_ms"])
+        except (TypeError, ValueError, OverflowError):
+            raise UnstorableError("latency_ms is not a number") from None
+        return None if math.isnan(number) else number
+
+    def document(self, name: str) -> str | None:
+        """Any JSON, as text; no NaN, no infinity, and no character that the database refuses, in keys neither."""
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        if self._suspicious and any(_UNSTORABLE.search(text) for text in _texts(value)):
+            raise UnstorableError(f"{name} holds U+0000 or a lone surrogate")
+        try:
+            return _TO_JSON(value)
+        except (ValueError, RecursionError):
+            raise UnstorableError(f"{name} holds NaN or Infinity") from None
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def _texts(value: object) -> list[str]:
+    """All texts within a parsed value: values and keys, at any depth."""
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            found.append(item)
+        elif isinstance(item, dict):
+            found.extend(cast("dict[str, object]", item))
+        waiting.extend(_children(item))
+    return found
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    depth = 0
+    while level := [child for item in level for child in _children(item) if isinstance(child, (dict, list))]:
+        depth += 1
+        if depth >= _DEEPEST:
+            return True
+    return False

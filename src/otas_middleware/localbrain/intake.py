@@ -1,0 +1,132 @@
+"""Brain's two log endpoints: the checks in the documented order, then the event is saved."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from uuid import uuid4
+
+from otas_middleware.localbrain.checks import (
+    InvalidJsonError,
+    MissingFieldsError,
+    UnreadableBodyError,
+    UnstorableError,
+    event_values,
+    read_json,
+    require_fields,
+)
+from otas_middleware.localbrain.http import GoneDownError
+from otas_middleware.localbrain.pages import ok, page, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.responses import Response
+
+    from otas_middleware.localbrain.directory import Directory
+    from otas_middleware.localbrain.faults import Faults
+    from otas_middleware.localbrain.http import Incoming
+    from otas_middleware.localbrain.tokens import SessionClaims, TokenAuthority
+
+    Save = Callable[[tuple[object, ...]], Awaitable[None]]
+
+TOKEN_HEADER = "x-otas-agent-session-token"  # noqa: S105  # a header's name
+
+
+class _Owner(NamedTuple):
+    """Whose event it is, once the caller is known."""
+
+    project_id: str
+    agent_id: str
+    session_id: str
+    source: Literal["backend", "agent"]
+
+
+class Intake:
+    """Handles the posts to both log endpoints.
+
+    Args:
+        directory: Knows the keys.
+        tokens: Knows the session tokens.
+        save: Stores a row of `EVENT_COLUMNS`; returns when it is committed.
+        faults: Say when the Brain goes down instead of storing.
+        refused: Told why an event could not be stored (Brain itself says only that it was not).
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        tokens: TokenAuthority,
+        save: Save,
+        faults: Faults,
+        refused: Callable[[str], None],
+    ) -> None:
+        self._directory = directory
+        self._tokens = tokens
+        self._save = save
+        self._faults = faults
+        self._refused = refused
+
+    async def from_backend(self, incoming: Incoming) -> Response:
+        """`POST /api/v1/backend/log/sdk/`: a project's backend logs a request that it handled."""
+        key = incoming.headers.get("x-otas-sdk-key")
+        if not key:
+            return refusal(401, "missing_sdk_key")
+        project = None if incoming.outage else self._directory.project_of(key)
+        if project is None:
+            return refusal(401, "invalid_sdk_key")
+        session = self._session(incoming)
+        if not isinstance(session, tuple):
+            return session
+        return await self._capture(incoming, _Owner(project.id, session.agent_id, session.session_id, "backend"))
+
+    async def from_agent(self, incoming: Incoming) -> Response:
+        """`POST /api/v1/backend/log/agent/`: an agent logs a call that it made elsewhere."""
+        key = incoming.headers.get("x-otas-agent-key")
+        if not key:
+            return refusal(401, "missing_agent_key")
+        agent = None if incoming.outage else self._directory.agent_of(key)
+        if agent is None:
+            return refusal(401, "invalid_or_expired_agent_key")
+        session = self._session(incoming)
+        if not isinstance(session, tuple):
+            return session
+        if session.agent_id != agent.id:
+            return refusal(403, "session_agent_mismatch")
+        return await self._capture(incoming, _Owner(agent.project_id, agent.id, session.session_id, "agent"))
+
+    def _session(self, incoming: Incoming) -> SessionClaims | Response:
+        token = incoming.headers.get(TOKEN_HEADER)
+        if not token:
+            return refusal(401, "missing_agent_session_token")
+        return self._tokens.session(token) or refusal(401, "invalid_or_expired_token")
+
+    async def _capture(self, incoming: Incoming, owner: _Owner) -> Response:
+        if incoming.is_too_large:
+            return page(400, "RequestDataTooBig: Request body exceeded settings.DATA_UPLOAD_MAX_MEMORY_SIZE.")
+        try:
+            body = read_json(incoming.body)
+            require_fields(body)
+            values = event_values(body, incoming.body)
+        except InvalidJsonError:
+            return refusal(400, "invalid_json")
+        except UnreadableBodyError as error:
+            return page(500, str(error), incoming.shown)
+        except MissingFieldsError as error:
+            return refusal(400, "missing_required_fields", missing_fields=error.fields)
+        except UnstorableError as error:
+            self._refused(str(error))
+            return refusal(500, "event_capture_failed")
+        if not self._faults.admit_event():
+            raise GoneDownError
+        event_id, arrived_at = str(uuid4()), time.time()
+        day = datetime.fromtimestamp(arrived_at, UTC).date().isoformat()
+        head = (event_id, owner.source, arrived_at, day, owner.project_id, owner.agent_id, owner.session_id)
+        try:
+            await self._save((*head, *values))
+        except (sqlite3.Error, UnicodeError) as error:
+            self._refused(str(error))
+            return refusal(500, "event_capture_failed")
+        return ok("event_captured", {} if owner.source == "backend" else {"event_id": event_id}, 201)

@@ -1,0 +1,180 @@
+"""The SQLite file of the local Brain: one connection that writes, one that reads, each behind its lock.
+
+The file is in WAL mode, so a long read (analytics, a test that lists all events) never holds up a write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sqlite3
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from otas_middleware._errors import ConfigurationError
+from otas_middleware.localbrain import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
+
+_INSERT_EVENT = (
+    f"INSERT INTO event ({', '.join(schema.EVENT_COLUMNS)}) "  # noqa: S608  # our own column names
+    f"VALUES ({', '.join('?' * len(schema.EVENT_COLUMNS))})"
+)
+_BUSY_SECONDS = 5.0
+
+
+class Store:
+    """Reads and writes the file; safe to use from several threads.
+
+    Args:
+        path: The file, made when absent. None stores in a temporary file that goes away with `close`.
+
+    Raises:
+        ConfigurationError: The file cannot be opened, or is not a local Brain's.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._temporary = None if path is not None else tempfile.TemporaryDirectory(prefix="otas-brain-")
+        self.path = path if path is not None else Path(cast("Any", self._temporary).name) / "brain.sqlite3"
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        with contextlib.ExitStack() as undo:
+            if self._temporary is not None:
+                undo.callback(self._temporary.cleanup)
+            self._writer = self._open()
+            undo.callback(self._writer.close)
+            self._reader = self._connect()
+            undo.pop_all()
+
+    def close(self) -> None:
+        """Close the file; a temporary one is deleted."""
+        with self._read_lock:
+            self._reader.close()
+        with self._write_lock:
+            self._writer.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed at the end, rolled back when the body raises."""
+        with self._write_lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[sqlite3.Row]:
+        """Run a query and return all its rows, among them all that was committed before."""
+        with self._read_lock:
+            return self._reader.execute(sql, tuple(parameters)).fetchall()
+
+    def setting(self, name: str) -> str | None:
+        """Return a value that `set_setting` kept, or None."""
+        rows = self.read("SELECT value FROM setting WHERE name = ?", (name,))
+        return rows[0]["value"] if rows else None
+
+    def set_setting(self, name: str, value: str) -> None:
+        """Keep a value under a name."""
+        with self.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+
+    def insert_events(self, rows: Iterable[tuple[object, ...]]) -> None:
+        """Store events in one transaction; each row has a value for each of `schema.EVENT_COLUMNS`."""
+        with self.write() as connection:
+            connection.executemany(_INSERT_EVENT, rows)
+
+    def events(self, session_id: str | None = None) -> list[StoredEvent]:
+        """Return the stored events in the order of their arrival, of one session or of all."""
+        if session_id is None:
+            rows = self.read("SELECT * FROM event ORDER BY id")
+        else:
+            rows = self.read("SELECT * FROM event WHERE agent_session_id = ? ORDER BY id", (session_id,))
+        return [to_event(row) for row in rows]
+
+    def sessions(self) -> list[StoredSession]:
+        """Return the sessions that were created here, oldest first."""
+        rows = self.read("SELECT * FROM session ORDER BY created_at, id")
+        return [cast("StoredSession", {**dict(row), "meta": json.loads(row["meta"])}) for row in rows]
+
+    def agnost_sessions(self) -> list[AgnostSession]:
+        """Return what `capture-session` took, in the order of arrival."""
+        rows = self.read("SELECT * FROM agnost_session ORDER BY id")
+        return [cast("AgnostSession", {**dict(row), "body": json.loads(row["body"])}) for row in rows]
+
+    def agnost_events(self) -> list[AgnostEvent]:
+        """Return what `capture-event` took, in the order of arrival."""
+        rows = self.read("SELECT * FROM agnost_event ORDER BY id")
+        return [
+            cast(
+                "AgnostEvent",
+                {
+                    **dict(row),
+                    "session_known": bool(row["session_known"]),
+                    "forms": row["forms"].split(","),
+                    "body": json.loads(row["body"]),
+                },
+            )
+            for row in rows
+        ]
+
+    def clear(self) -> None:
+        """Delete all events and sessions; projects, agents and keys stay."""
+        with self.write() as connection:
+            for table in ("event", "session", "agnost_session", "agnost_event"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names above
+
+    def _open(self) -> sqlite3.Connection:
+        problem = "is not the database of a local Brain; name another file, or a new one"
+        try:
+            # Made here, because SQLite would make it readable for everyone: events hold what agents sent.
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            connection = self._connect()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise ConfigurationError(
+                f"the database {self.path} cannot be opened ({error}); name another file"
+            ) from None
+        try:
+            found = connection.execute("PRAGMA application_id").fetchone()[0]
+            is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            if not is_new and found != schema.APPLICATION_ID:
+                raise ConfigurationError(f"the file {self.path} {problem}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(schema.SCRIPT)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise ConfigurationError(f"the file {self.path} {problem}") from None
+        except ConfigurationError:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        connection.row_factory = sqlite3.Row
+        # A temporary file need not survive a power cut; NORMAL keeps a named one whole.
+        connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary is not None else 'NORMAL'}")
+        return connection
+
+
+def to_event(row: sqlite3.Row) -> StoredEvent:
+    """Turn a row of the event table into a record: JSON parsed, NaN restored."""
+    record = dict(row)
+    if record["latency_ms"] is None:
+        record["latency_ms"] = math.nan
+    for name in ("custom_properties", "metadata"):
+        if record[name] is not None:
+            record[name] = json.loads(record[name])
+    return cast("StoredEvent", record)

@@ -1,0 +1,120 @@
+"""Session tokens as UASAM makes and Brain checks them: HS256 JSON Web Tokens, by the standard library alone."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import json
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SESSION_LIFETIME = 30 * 24 * 3600
+"""How long a session token is valid, in seconds."""
+
+_HEADER = {"alg": "HS256", "typ": "JWT"}
+_REMEMBERED = 4096
+
+
+class SessionClaims(NamedTuple):
+    """What a valid session token says."""
+
+    session_id: str
+    agent_id: str
+
+
+class TokenAuthority:
+    """Signs tokens with one secret, and accepts only those that carry its signature."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._signed: dict[str, dict[str, Any]] = {}
+
+    def issue(self, claims: Mapping[str, object]) -> str:
+        """Sign a token that holds exactly these claims."""
+        signed = f"{_encode(_compact(_HEADER))}.{_encode(_compact(claims))}"
+        return f"{signed}.{_encode(self._signature(signed))}"
+
+    def issue_session(self, session_id: str, agent_id: str, *, issued_at: float, expires_at: float) -> str:
+        """Sign the token of an agent's session; times are Unix seconds."""
+        return self.issue(
+            {
+                "agent_session_id": session_id,
+                "agent_id": agent_id,
+                "exp": int(expires_at),
+                "iat": int(issued_at),
+            }
+        )
+
+    def session(self, token: str, now: float | None = None) -> SessionClaims | None:
+        """Read a session token.
+
+        Args:
+            token: The token as it came in the header.
+            now: Unix seconds; the present when left out.
+
+        Returns:
+            Its session and agent, or None: malformed, other algorithm, wrong signature, expired, issued in the
+            future, or without one of the two ids.
+        """
+        claims = self.claims(token, now)
+        if claims is None or not claims.get("agent_session_id") or not claims.get("agent_id"):
+            return None
+        return SessionClaims(str(claims["agent_session_id"]), str(claims["agent_id"]))
+
+    def claims(self, token: str, now: float | None = None) -> dict[str, Any] | None:
+        """Return the claims of any token of ours that is valid now, or None."""
+        claims = self._signed.get(token)
+        if claims is None:
+            claims = self._verify(token)
+            if claims is None:
+                return None
+            if len(self._signed) >= _REMEMBERED:
+                self._signed.clear()
+            self._signed[token] = claims
+        return claims if _is_current(claims, time.time() if now is None else now) else None
+
+    def _verify(self, token: str) -> dict[str, Any] | None:
+        """Check form, algorithm and signature, which never change; the times are checked at each use."""
+        signed, _, signature = token.rpartition(".")
+        header, _, payload = signed.partition(".")
+        try:
+            if not hmac.compare_digest(_decode(signature), self._signature(signed)):
+                return None
+            kind, claims = json.loads(_decode(header)), json.loads(_decode(payload))
+        except (binascii.Error, ValueError, RecursionError):
+            return None
+        if not isinstance(kind, dict) or not isinstance(claims, dict):
+            return None
+        return cast("dict[str, Any]", claims) if cast("dict[str, Any]", kind).get("alg") == "HS256" else None
+
+    def _signature(self, signed: str) -> bytes:
+        return hmac.digest(self._secret, signed.encode(), hashlib.sha256)
+
+
+def _is_current(claims: dict[str, Any], now: float) -> bool:
+    """As PyJWT checks: `exp` has not passed, `iat` and `nbf` are not in the future; a claim that is absent passes."""
+    try:
+        return (
+            ("exp" not in claims or int(claims["exp"]) > now)
+            and ("iat" not in claims or int(claims["iat"]) <= now)
+            and ("nbf" not in claims or int(claims["nbf"]) <= now)
+        )
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _compact(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _encode(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
