@@ -19,18 +19,23 @@ class Echo:
         return line
 
 
+writer = csv.writer(Echo())
+
+
+def line(ticket: Ticket) -> str:
+    return writer.writerow(getattr(ticket, column) for column in COLUMNS)
+
+
 def lines() -> Iterator[str]:
-    writer = csv.writer(Echo())
     yield writer.writerow(COLUMNS)
-    for row in Ticket.objects.values_list(*COLUMNS).iterator():
-        yield writer.writerow(row)
+    for ticket in Ticket.objects.iterator():
+        yield line(ticket)
 
 
 async def async_lines() -> AsyncIterator[str]:
-    writer = csv.writer(Echo())
     yield writer.writerow(COLUMNS)
-    async for row in Ticket.objects.values_list(*COLUMNS).aiterator():
-        yield writer.writerow(row)
+    async for ticket in Ticket.objects.aiterator():
+        yield line(ticket)
 
 
 @require_safe

@@ -1,0 +1,80 @@
+"""Plays the agent (and now and then somebody else): sends the steps, and notes what came back."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from otas_middleware._session import TOKEN_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from otas_middleware._demo.sentinels import Secrets
+    from otas_middleware._demo.steps import Step
+
+REQUEST_ID = "x-request-id"
+"""Each request carries an id in this header, by which its event is known again."""
+TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A step that was taken, as the client saw it."""
+
+    step: Step
+    request_id: str
+    status: int
+    request_bytes: int
+    response_bytes: int
+
+
+def play(steps: Sequence[Step], addresses: Mapping[str, str], token: str, secrets: Secrets) -> Iterator[Exchange]:
+    """Take the steps one after the other; cookies are kept for each application and each of the two callers.
+
+    Args:
+        steps: What to send.
+        addresses: Application's name → its URL.
+        token: The agent's session token.
+        secrets: What the steps refer to; what the answers hold of secrets is added.
+
+    Raises:
+        httpx2.HTTPError: An application did not answer.
+    """
+    clients: dict[tuple[str, bool], httpx2.Client] = {}
+    with ExitStack() as stack:
+        for number, step in enumerate(steps, start=1):
+            caller = (step.application.name, step.by_agent)
+            if caller not in clients:
+                headers = {TOKEN_HEADER: token} if step.by_agent else {}
+                client = httpx2.Client(
+                    base_url=addresses[step.application.name],
+                    headers=headers,
+                    timeout=TIMEOUT_SECONDS,
+                    trust_env=False,
+                )
+                clients[caller] = stack.enter_context(client)
+            yield _take(step, f"demo-{number:02}", clients[caller], secrets)
+
+
+def _take(step: Step, request_id: str, client: httpx2.Client, secrets: Secrets) -> Exchange:
+    request = client.build_request(
+        step.method,
+        step.target.format(secrets=secrets),
+        headers={name: value.format(secrets=secrets) for name, value in step.headers.items()}
+        | {REQUEST_ID: request_id},
+        json=step.json,
+        data=step.form,
+        files={"file": step.file} if step.file else None,
+        content=step.content,
+    )
+    response = client.send(request)
+    for name, value in response.cookies.items():
+        secrets.learn(name, value)
+    if response.is_success:
+        for name in step.answers:
+            secrets.learn(name, response.json()[name])
+    return Exchange(step, request_id, response.status_code, len(request.read()), response.num_bytes_downloaded)

@@ -1,0 +1,153 @@
+"""Servers as child processes that never outlive the demo.
+
+Each child leads a process group of its own, so that Ctrl-C in the terminal reaches the demo only, which then stops the
+children in order. Groups are ended as a whole; when the demo itself is killed, the kernel ends its children (`launch`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from otas_middleware._demo.signals import Interrupted
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping, Sequence
+
+    from otas_middleware._demo.signals import Interruptions
+
+LAUNCH = Path(__file__).with_name("launch.py")
+POLL_SECONDS = 0.02
+
+
+class ProcessError(Exception):
+    """A child ended or stayed silent when it should have served. The message ends with what it logged last."""
+
+
+class Child:
+    """A started process and the file that its output goes to."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Also the id of its process group."""
+        return self._process.pid
+
+    def ended(self) -> bool:
+        """Tell whether it has ended, without reaping it: until then its id cannot pass to a foreign process."""
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def logged(self, pattern: re.Pattern[str], timeout: float) -> re.Match[str]:
+        """Wait until its output holds a match of `pattern`.
+
+        Raises:
+            ProcessError: It ended first, or `timeout` seconds passed.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = self.ended()  # asked before reading: what it said last counts
+            if match := pattern.search(self.log.read_text(errors="replace")):
+                return match
+            if ended:
+                raise self._failure(f"ended with status {self._process.wait()}")
+            if time.monotonic() > deadline:
+                raise self._failure(f"was not ready after {timeout:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def finished(self, timeout: float) -> None:
+        """Wait until it has ended well.
+
+        Raises:
+            ProcessError: It ended with another status than 0, or `timeout` seconds passed.
+        """
+        try:
+            status = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise self._failure(f"was not done after {timeout:g} s") from None
+        if status:
+            raise self._failure(f"ended with status {status}")
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the child and all its descendants; a no-op once the child has been reaped."""
+        if self._process.returncode is None:
+            with suppress(PermissionError):  # macOS's answer when only the dead leader is left
+                os.killpg(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end, by SIGTERM to its leader, as an init system would."""
+        self._process.terminate()
+
+    def reap(self) -> None:
+        """Collect the exit status of a child that has ended or was killed."""
+        self._process.wait()
+
+    def _failure(self, problem: str) -> ProcessError:
+        tail = "\n".join("    " + line for line in self.log.read_text(errors="replace").splitlines()[-15:])
+        return ProcessError(f"{self.name} {problem}. It said:\n{tail}")
+
+
+class Children:
+    """Context manager around child processes: when it closes, none of them is left.
+
+    Args:
+        interruptions: Where signals are held back while a child is being started.
+        logs: The folder for their output.
+        patience: How long they may take to end by themselves, in seconds.
+    """
+
+    def __init__(self, interruptions: Interruptions, logs: Path, patience: float = 4.0) -> None:
+        self._interruptions = interruptions
+        self._logs = logs
+        self._patience = patience
+        self._children: list[Child] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._stop()
+        except Interrupted:  # it comes once: nothing cuts the second attempt short
+            self._stop()
+            raise
+
+    def start(self, name: str, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> Child:
+        """Start `python ARGUMENTS…` in `folder`, with exactly this environment."""
+        log = self._logs / f"{name.replace(' ', '-')}.log"
+        launch = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), sys.executable]
+        with self._interruptions.shield(), log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603  # the demo's own commands
+                [*launch, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=dict(environ),
+                start_new_session=True,
+            )
+            child = Child(name, process, log)
+            self._children.append(child)
+        return child
+
+    def _stop(self) -> None:
+        for child in self._children:
+            child.terminate()
+        deadline = time.monotonic() + self._patience
+        while time.monotonic() < deadline and not all(child.ended() for child in self._children):
+            time.sleep(POLL_SECONDS)
+        for child in self._children:
+            child.signal_group(signal.SIGKILL)
+            child.reap()
