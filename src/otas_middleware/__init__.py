@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._context import annotate, checkpoint, current_session
 from otas_middleware._errors import ConfigurationError, MissingExtraError, OtasError
 from otas_middleware._recorder import flush, stats
+from otas_middleware._select import RequestInfo
 from otas_middleware._session import AgentSession
 from otas_middleware._version import __version__
 
@@ -25,6 +26,7 @@ __all__ = [
     "MissingExtraError",
     "OtasError",
     "OtasSettings",
+    "RequestInfo",
     "__version__",
     "annotate",
     "checkpoint",

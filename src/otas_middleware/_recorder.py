@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _guard
 from otas_middleware._capture import Capture
+from otas_middleware._select import Selection
 from otas_middleware._session import TokenGate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from otas_middleware._capture import Headers
     from otas_middleware._configure import FrameworkSettings
-    from otas_middleware._delivery import Pipeline
+    from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
+    from otas_middleware._verify import ByKeySet, Verifier
 
 logger = logging.getLogger("otas_middleware")
 
@@ -29,39 +32,99 @@ class Recorder:
 
     Args:
         settings: Checked settings with an SDK key or another destination.
-        pipeline: Where finished captures go.
-        gate: Who may make us work.
     """
 
-    __slots__ = ("__weakref__", "_limit", "_traceback", "gate", "pipeline", "settings")
+    def __init__(self, settings: OtasSettings) -> None:
+        from otas_middleware._delivery import Pipeline  # noqa: PLC0415  # heavy, and only for applications that record
 
-    def __init__(self, settings: OtasSettings, pipeline: Pipeline, gate: TokenGate) -> None:
         self.settings = settings
-        self.pipeline = pipeline
-        self.gate = gate
+        self.gate = TokenGate(_verifier(settings))
+        self.selection = Selection(settings)
+        self._key_set = _key_set(settings)
+        self.pipeline = Pipeline(settings, self._build, on_bad_token=self.gate.reject)
         self._limit = settings.max_body_bytes
         self._traceback = settings.capture_traceback
 
-    def begin(self, token: str | bytes, framework: str) -> Capture | None:
+    def begin(
+        self,
+        token: str | bytes,
+        framework: str,
+        method: str,
+        path: str,
+        query_string: str | bytes,
+        headers: Headers,
+    ) -> Capture | None:
         """Start the capture of a request that carries a token.
 
         Args:
             token: The token header's value as the server gave it.
             framework: The adapter's name for the framework, such as `flask`.
+            method: The request's method.
+            path: The full path, decoded.
+            query_string: As the server gave it.
+            headers: The request's headers as the server gave them; not changed by anybody afterwards.
 
         Returns:
             The capture to feed, or None when this request is not to be recorded.
         """
         now = time.time()
         session = self.gate.admit(token, now)
-        if session is None:
+        if session is None or not self.selection.wants(method, path, query_string, headers, session, framework):
             return None
         capture = Capture(self._submit, session, limit=self._limit, with_traceback=self._traceback, now=now)
         capture.framework = framework
+        capture.method = method
+        capture.path = path
+        capture.query_string = query_string
+        capture.request_headers = headers
         return capture
 
     def _submit(self, capture: Capture) -> None:
-        self.pipeline.put(capture)
+        failed = capture.exception is not None or capture.status_code >= 400
+        if self.selection.keeps(capture.session.session_id, capture.weight, failed=failed):
+            self.pipeline.put(capture)
+
+    def _build(self, capture: Capture) -> Parcel | None:
+        """Make the parcel of a finished capture, in the worker; None when it is not to be sent after all."""
+        from otas_middleware._build import build  # noqa: PLC0415  # heavy, and first needed in the worker
+
+        if self.selection.matches_pattern(capture.path):
+            return None
+        if self._key_set is not None and not self._confirm(capture, self._key_set):
+            return None
+        return build(capture, self.settings)
+
+    def _confirm(self, capture: Capture, key_set: ByKeySet) -> bool:
+        from otas_middleware._verify import KeysUnavailableError  # noqa: PLC0415  # as above
+
+        if capture.session.verified:
+            return True
+        try:
+            claims = key_set(capture.session.token)
+        except KeysUnavailableError:
+            return True  # recorded as unverified: Brain checks the token itself
+        if claims is None:
+            self.gate.refused["bad_signature"] += 1
+            self.gate.reject(capture.session.token)
+            return False
+        capture.session = self.gate.confirm(capture.session)
+        return True
+
+
+def _verifier(settings: OtasSettings) -> Verifier | None:
+    if settings.session_secret is None:
+        return None
+    from otas_middleware._verify import by_secret  # noqa: PLC0415  # an extra
+
+    return by_secret(settings.session_secret.get_secret_value())
+
+
+def _key_set(settings: OtasSettings) -> ByKeySet | None:
+    if settings.session_jwks_url is None:
+        return None
+    from otas_middleware._verify import ByKeySet  # noqa: PLC0415  # an extra
+
+    return ByKeySet(settings.session_jwks_url)
 
 
 _recorders: dict[OtasSettings, Recorder] = {}
@@ -100,20 +163,14 @@ def open_recorder(
             "requests, or OTAS_ENABLED=0 to silence this warning."
         )
         return None
-    return recorder_for(settings)
+    return _shared(settings)
 
 
-def recorder_for(settings: OtasSettings) -> Recorder:
-    """Return this process's recorder for these settings, made at the first call."""
-    from otas_middleware._build import build  # noqa: PLC0415  # heavy, and only for applications that record
-    from otas_middleware._delivery import Pipeline  # noqa: PLC0415  # as above
-
+def _shared(settings: OtasSettings) -> Recorder:
     with _lock:
         recorder = _recorders.get(settings)
         if recorder is None:
-            gate = TokenGate()
-            recorder = Recorder(settings, Pipeline(settings, build), gate)
-            _recorders[settings] = recorder
+            recorder = _recorders[settings] = Recorder(settings)
     return recorder
 
 
@@ -138,12 +195,14 @@ def stats() -> dict[str, Any]:
 
     Returns:
         The delivery counters (`captured`, `delivered`, `queued`, `dropped` by reason, …), `refused` (requests whose
-        token was not admitted, by reason) and `internal_errors` (failures of our own that were swallowed, by place).
+        token was not admitted, by reason), `skipped` (requests that the settings leave out, by reason) and
+        `internal_errors` (failures of our own that were swallowed, by place).
     """
-    total: dict[str, Any] = {"refused": {}, "internal_errors": dict(_guard.counts)}
+    total: dict[str, Any] = {"refused": {}, "skipped": {}, "internal_errors": dict(_guard.counts)}
     for recorder in list(_recorders.values()):
         _add(total, recorder.pipeline.stats())
         _add(total["refused"], recorder.gate.refused)
+        _add(total["skipped"], recorder.selection.skipped)
     return total
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -96,6 +96,14 @@ class TokenGate:
         self._rejected[fingerprint(token)] = time.time() + seconds
         self._known.pop(token, None)
         self._known.pop(token.encode("latin-1", "replace"), None)
+
+    def confirm(self, session: AgentSession) -> AgentSession:
+        """Remember that a token's signature was found to hold after it was admitted, and return the new session."""
+        confirmed = replace(session, verified=True)
+        for key in (session.token, session.token.encode("latin-1", "replace")):
+            if key in self._known:
+                self._known[key] = confirmed
+        return confirmed
 
     def _inspect(self, raw: str | bytes, now: float) -> AgentSession | None:
         try:

@@ -8,39 +8,24 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     Field,
     SecretStr,
-    StringConstraints,
     ValidationError,
     field_validator,
 )
 
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._setting_types import BaseUrl, Callback, Names, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENV_PREFIX = "OTAS_"
-
-
-def _split(value: object) -> object:
-    """Let a list be written as one comma-separated string, as environment variables need."""
-    if isinstance(value, str):
-        return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
-    return value
-
-
-Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split)]
-"""A list of names; in the environment separated by commas."""
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allowed=True):
@@ -62,8 +47,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="The project's id. May be left out: Brain stores the project of the SDK key; it is learnt in the "
         "background when `uasam_url` is set.",
     )
-    brain_url: str = Field("http://localhost:8002", description="Where Brain is.")
-    uasam_url: str | None = Field(
+    brain_url: BaseUrl = Field("http://localhost:8002", description="Where Brain is.")
+    uasam_url: BaseUrl | None = Field(
         None,
         description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key "
         "from an outage.",
@@ -78,6 +63,40 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     capture_traceback: bool = Field(
         default=False, description="Record the traceback of an exception beside its type and message."
     )
+    session_secret: SecretStr | None = Field(
+        None,
+        description="The secret that session tokens are signed with (HS256); signatures are then verified "
+        "(extra `verify`).",
+    )
+    session_jwks_url: BaseUrl | None = Field(
+        None,
+        description="Where the public keys of session tokens are; signatures are then verified in the background "
+        "(extra `verify`).",
+    )
+    ignore_paths: Names = Field(
+        (),
+        description="Paths not to record: exact (`/health`), a prefix that ends in a slash (`/static/`), "
+        "or a pattern (`/*/internal`).",
+    )
+    ignore_methods: Names = Field((), description="Methods not to record, such as `OPTIONS`.")
+    should_record: Callback | None = Field(
+        None,
+        description="A function that gets the request (`otas_middleware.RequestInfo`) and says whether to record it.",
+    )
+    session_sample_rate: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="The share of sessions to record. A session is kept or dropped whole; errors are always kept.",
+    )
+    session_max_events_per_second: Positive | None = Field(
+        None,
+        description="How many events a session may bring per second, with bursts of ten seconds' worth; "
+        "what is over is counted, not stored.",
+    )
+    session_max_bytes_per_second: Positive | None = Field(
+        None, description="How many bytes of events a session may bring per second, likewise."
+    )
     sensitive_headers: Names = Field((), description="Header names to redact, in addition to the defaults.")
     queue_max_events: int = Field(10_000, ge=1, description="How many events may wait in memory.")
     queue_max_bytes: int = Field(67_108_864, ge=65_536, description="How many bytes the waiting events may hold.")
@@ -85,12 +104,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
     )
 
-    @field_validator("brain_url", "uasam_url")
-    @classmethod
-    def _check_url(cls, value: str | None) -> str | None:
-        return value if value is None else check_url(value)
-
-    @field_validator("sdk_key", mode="before")
+    @field_validator("sdk_key", "session_secret", mode="before")
     @classmethod
     def _strip_secret(cls, value: object) -> object:
         # Keys often come out of files with a line break at their end; an empty key is a missing key.
@@ -163,25 +177,3 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
         fix = f" What belongs there: {field.description}" if field is not None and field.description else ""
         lines.append(f"{spelling} cannot be used: {message}{shown}.{fix}")
     return ConfigurationError("otas_middleware: " + "\n".join(dict.fromkeys(lines)))
-
-
-def check_url(value: str) -> str:
-    """Return the base URL without its trailing slash (a doubled slash is a 404 in Brain, see the contract).
-
-    Raises:
-        ValueError: It is not an `http` or `https` URL with a host, or it carries credentials, a query or a fragment.
-    """
-    text = value.strip().rstrip("/")
-    try:
-        parts = urlsplit(text)
-        port_ok = parts.port is None or 0 < parts.port < 65536
-    except ValueError:
-        port_ok = False
-        parts = urlsplit("")
-    if not port_ok or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("it is not an http(s) URL; write it like https://brain.example.com or http://localhost:8002")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("it holds a user name or password; leave them out, OTAS authenticates by keys")
-    if parts.query or parts.fragment or any(ord(char) <= 32 or ord(char) == 127 for char in text):
-        raise ValueError("it holds a query, a fragment or blanks; only scheme, host, port and path belong here")
-    return text

@@ -168,13 +168,16 @@ def _begin(recorder: Recorder, scope: Scope, token: bytes, receive: Receive, sen
     try:
         if MARKER in scope:
             return None
-        capture = recorder.begin(token, _framework(scope))
+        capture = recorder.begin(
+            token,
+            _framework(scope),
+            scope.get("method", ""),
+            _full_path(scope),
+            scope.get("query_string", b""),
+            scope["headers"],
+        )
         if capture is None:
             return None
-        capture.method = scope.get("method", "")
-        capture.path = _full_path(scope)
-        capture.query_string = scope.get("query_string", b"")
-        capture.request_headers = scope["headers"]
         scope[MARKER] = capture
         return _Recording(capture, scope, receive, send)
     except Exception:

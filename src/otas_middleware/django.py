@@ -115,11 +115,10 @@ class OtasMiddleware:
         scope: Mapping[str, Any] = getattr(request, "scope", {})
         if MARKER in scope:
             return None
-        capture = begin(self._recorder, request.META, "django")
+        capture = begin(self._recorder, request.META, "django", request.path)
         if capture is None:
             return None
         try:
-            capture.path = request.path
             if "headers" in scope:
                 capture.request_headers = list(scope["headers"])
             stream = getattr(request, "_stream", None)

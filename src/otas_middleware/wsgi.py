@@ -53,24 +53,28 @@ class OtasMiddleware:
         return self.app(environ, start_response)
 
 
-def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str) -> Capture | None:
+def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: str | None = None) -> Capture | None:
     """Start the capture of a request from its environ, or return None when it is not to be recorded.
 
     Args:
         recorder: The recorder of the adapter.
         environ: The request's environ; it gets the marker.
         framework: The adapter's name for the framework.
+        path: The full path, where the framework knows it better than the environ.
     """
     try:
         if MARKER in environ:
             return None
-        capture = recorder.begin(environ[TOKEN_ENVIRON_KEY], framework)
+        capture = recorder.begin(
+            environ[TOKEN_ENVIRON_KEY],
+            framework,
+            environ.get("REQUEST_METHOD", ""),
+            full_path(environ) if path is None else path,
+            environ.get("QUERY_STRING", ""),
+            request_headers(environ),
+        )
         if capture is None:
             return None
-        capture.method = environ.get("REQUEST_METHOD", "")
-        capture.path = full_path(environ)
-        capture.query_string = environ.get("QUERY_STRING", "")
-        capture.request_headers = request_headers(environ)
         environ[MARKER] = capture
     except Exception:
         swallow(f"{framework}.begin")

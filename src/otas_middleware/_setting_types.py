@@ -1,0 +1,68 @@
+"""The types that settings are made of: lists, callables, URLs, as people write them in code and in the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+
+def _split(value: object) -> object:
+    """Let a list be written as one comma-separated string, as environment variables need."""
+    if isinstance(value, str):
+        return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
+    return value
+
+
+def _import(value: object) -> object:
+    """Let a callable be named by its import path, as environment variables need."""
+    if not isinstance(value, str):
+        return value
+    module, separator, name = value.partition(":")
+    if not separator:
+        module, _, name = value.rpartition(".")
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"it cannot be imported ({error}); write it as package.module:name") from error
+    return found
+
+
+def check_url(value: str) -> str:
+    """Return the base URL without its trailing slash (a doubled slash is a 404 in Brain, see the contract).
+
+    Raises:
+        ValueError: It is not an `http` or `https` URL with a host, or it carries credentials, a query or a fragment.
+    """
+    text = value.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        port_ok = parts.port is None or 0 < parts.port < 65536
+    except ValueError:
+        port_ok = False
+        parts = urlsplit("")
+    if not port_ok or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("it is not an http(s) URL; write it like https://brain.example.com or http://localhost:8002")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it holds a user name or password; leave them out, OTAS authenticates by keys")
+    if parts.query or parts.fragment or any(ord(char) <= 32 or ord(char) == 127 for char in text):
+        raise ValueError("it holds a query, a fragment or blanks; only scheme, host, port and path belong here")
+    return text
+
+
+Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split)]
+"""A list of names; in the environment separated by commas."""
+
+Callback = Annotated[Callable[..., Any], BeforeValidator(_import)]
+"""A callable, or its import path `package.module:name`."""
+
+BaseUrl = Annotated[str, AfterValidator(check_url)]
+"""An `http` or `https` URL without a trailing slash."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A finite number above zero."""
