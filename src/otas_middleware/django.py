@@ -21,7 +21,7 @@ try:
     from django.core.exceptions import MiddlewareNotUsed
     from django.core.signals import got_request_exception
 except ModuleNotFoundError as error:
-    if error.name not in {"django", "asgiref"}:
+    if (error.name or "").partition(".")[0] not in {"django", "asgiref"}:
         raise
     raise MissingExtraError("otas_middleware.django", "django") from error
 

@@ -16,7 +16,7 @@ from otas_middleware._errors import MissingExtraError
 try:
     from flask import got_request_exception, request
 except ModuleNotFoundError as error:
-    if error.name != "flask":
+    if (error.name or "").partition(".")[0] != "flask":
         raise
     raise MissingExtraError("otas_middleware.flask", "flask") from error
 

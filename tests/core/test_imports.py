@@ -1,0 +1,163 @@
+"""What importing costs, and in which direction modules know each other."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import otas_middleware
+
+PACKAGE = Path(otas_middleware.__file__).parent
+FRAMEWORKS = ("django", "flask", "starlette", "fastapi", "celery")
+
+
+def modules_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport sys, json; print(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import otas_middleware", "import otas_middleware.asgi", "import otas_middleware.wsgi"],
+)
+def test_importing_the_core_brings_no_framework_no_http_client_and_no_pydantic(statement: str) -> None:
+    loaded = modules_after(statement)
+    for heavy in (
+        *FRAMEWORKS,
+        "httpx",
+        "httpx2",
+        "httpcore",
+        "httpcore2",
+        "pydantic",
+        "werkzeug",
+        "asyncio",
+        "sqlite3",
+    ):
+        assert heavy not in loaded
+
+
+def test_the_flask_adapter_brings_no_other_framework() -> None:
+    loaded = modules_after("import otas_middleware.flask")
+    for other in ("django", "starlette", "fastapi", "celery", "httpx2", "httpx"):
+        assert other not in loaded
+
+
+def test_the_django_adapter_brings_no_other_framework() -> None:
+    loaded = modules_after("import otas_middleware.django")
+    for other in ("flask", "starlette", "fastapi", "celery", "httpx2", "httpx"):
+        assert other not in loaded
+
+
+def test_opening_a_recorder_starts_no_thread_and_imports_no_http_client() -> None:
+    loaded = modules_after(
+        "import threading\n"
+        "from otas_middleware._recorder import open_recorder\n"
+        "assert open_recorder({'sdk_key': 'otas_a_b'}) is not None\n"
+        "assert threading.active_count() == 1"
+    )
+    assert "httpx2" not in loaded
+    assert "httpx" not in loaded
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path, known: set[str]) -> set[str]:
+    """The modules of the package that a module imports, those under TYPE_CHECKING left out."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for child in node.orelse:
+                visit(child)
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in known else node.module)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")))
+    return found & known
+
+
+def import_graph() -> dict[str, set[str]]:
+    paths = [path for path in PACKAGE.rglob("*.py") if "examples" not in path.parts]
+    known = {module_name(path) for path in paths}
+    return {module_name(path): imports_of(path, known) - {module_name(path)} for path in paths}
+
+
+def test_imports_form_a_tree_without_a_cycle() -> None:
+    TopologicalSorter(import_graph()).prepare()
+
+
+def test_the_core_knows_no_adapter_and_no_tool() -> None:
+    outer = {
+        "asgi",
+        "wsgi",
+        "django",
+        "flask",
+        "agent",
+        "propagate",
+        "testing",
+        "_cli",
+        "__main__",
+        "localbrain",
+        "_demo",
+    }
+    for module, imported in import_graph().items():
+        top = module.removeprefix("otas_middleware").lstrip(".").split(".")[0]
+        if top.startswith("_") and top not in outer:
+            for name in imported:
+                assert name.removeprefix("otas_middleware").lstrip(".").split(".")[0] not in outer, f"{module} → {name}"
+
+
+def test_each_adapter_imports_only_its_own_framework() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        module = module_name(path).removeprefix("otas_middleware").lstrip(".")
+        if module.startswith(("localbrain", "_demo", "testing", "_doctor")):
+            continue
+        names = {
+            node.module.split(".")[0]
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom) and node.module
+        }
+        for framework in FRAMEWORKS:
+            if module.split(".")[0] not in {framework, "_" + framework}:
+                assert framework not in names, f"{module} imports {framework}"
+
+
+def test_every_public_name_is_there() -> None:
+    for name in otas_middleware.__all__:
+        assert getattr(otas_middleware, name) is not None
+    assert dir(otas_middleware) == sorted(otas_middleware.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = otas_middleware.no_such_name
+
+
+@pytest.mark.parametrize(("module", "framework"), [("flask", "flask"), ("django", "django")])
+def test_a_missing_framework_is_named_with_the_line_that_brings_it(module: str, framework: str) -> None:
+    code = (
+        "import sys\n"
+        f"sys.modules[{framework!r}] = None\n"
+        "try:\n"
+        f"    import otas_middleware.{module}\n"
+        "except ImportError as error:\n"
+        "    print(type(error).__name__, error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("MissingExtraError")
+    assert f"pip install 'otas-middleware[{framework}]'" in result.stdout

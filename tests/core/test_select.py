@@ -1,0 +1,129 @@
+"""Choosing what to record: by path, method, the user's word, and by session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otas_middleware import AgentSession, OtasSettings, RequestInfo
+from otas_middleware import _select as select_module
+from otas_middleware._select import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SESSION = AgentSession("a", "s", verified=False, fingerprint="f", issued_at=None, expires_at=None, token="t")
+
+
+def wants(selection: Selection, path: str = "/", method: str = "GET", session: AgentSession = SESSION) -> bool:
+    return selection.wants(method, path, b"", [(b"host", b"x")], session, "asgi")
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "recorded"),
+    [
+        ("/health", "/health", False),
+        ("/health", "/healthy", True),
+        ("/static/", "/static/a/b.css", False),
+        ("/static/", "/static", True),
+        ("/static/*", "/static/a/b.css", False),
+        ("/pub*", "/public", False),
+    ],
+)
+def test_exact_paths_and_prefixes_are_left_out_on_the_request_path(rule: str, path: str, *, recorded: bool) -> None:
+    selection = Selection(OtasSettings(ignore_paths=(rule,)))
+    assert wants(selection, path) is recorded
+    assert selection.skipped["ignored"] == (not recorded)
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "ignored"),
+    [
+        ("/*/internal", "/v1/internal", True),
+        ("/*/internal", "/v1/external", False),
+        ("/a?c", "/abc", True),
+        ("/[ab]", "/a", True),
+        ("/[ab]", "/c", False),
+    ],
+)
+def test_patterns_are_left_out_in_the_worker(rule: str, path: str, *, ignored: bool) -> None:
+    selection = Selection(OtasSettings(ignore_paths=(rule,)))
+    assert wants(selection, path)
+    assert selection.matches_pattern(path) is ignored
+
+
+def test_methods_are_left_out_without_case() -> None:
+    selection = Selection(OtasSettings(ignore_methods=("options",)))
+    assert not wants(selection, method="OPTIONS")
+    assert wants(selection, method="GET")
+
+
+def test_the_users_function_gets_the_request_and_decides() -> None:
+    seen: list[RequestInfo] = []
+
+    def decide(request: RequestInfo) -> bool:
+        seen.append(request)
+        return request.path != "/no"
+
+    selection = Selection(OtasSettings(should_record=decide))
+    assert wants(selection, "/yes")
+    assert not wants(selection, "/no")
+    assert seen[0] == RequestInfo("GET", "/yes", b"", [(b"host", b"x")], SESSION, "asgi")
+    assert selection.skipped["should_record"] == 1
+
+
+def keep_all(rate: float) -> set[str]:
+    selection = Selection(OtasSettings(session_sample_rate=rate))
+    return {name for number in range(2000) if selection.keeps(name := f"session-{number}", weight=1, failed=False)}
+
+
+def test_a_session_is_kept_or_dropped_whole() -> None:
+    kept = keep_all(0.25)
+    assert kept == keep_all(0.25)
+    assert 400 < len(kept) < 600
+    assert len(keep_all(1.0)) == 2000
+    assert not keep_all(0.0)
+
+
+def test_errors_of_a_dropped_session_are_kept() -> None:
+    selection = Selection(OtasSettings(session_sample_rate=0))
+    assert selection.keeps("s", weight=1, failed=True)
+    assert not selection.keeps("s", weight=1, failed=False)
+    assert selection.skipped["sampled_out"] == 1
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    now = [1000.0]
+    monkeypatch.setattr(select_module, "monotonic", lambda: now[0])
+
+    def advance(seconds: float) -> None:
+        now[0] += seconds
+
+    return advance
+
+
+def test_a_session_over_its_event_limit_is_counted_and_recovers(clock: Callable[[float], None]) -> None:
+    selection = Selection(OtasSettings(session_max_events_per_second=2))
+    assert sum(wants(selection) for _ in range(100)) == 20
+    assert selection.skipped["session_events_limit"] == 80
+    clock(5)
+    assert sum(wants(selection) for _ in range(100)) == 10
+
+
+def test_a_session_over_its_byte_limit_is_counted(clock: Callable[[float], None]) -> None:
+    selection = Selection(OtasSettings(session_max_bytes_per_second=100))
+    assert [selection.keeps("s", weight=400, failed=True) for _ in range(3)] == [True, True, False]
+    assert selection.keeps("other", weight=400, failed=True)
+    clock(10)
+    assert selection.keeps("s", weight=5_000, failed=True)
+    assert not selection.keeps("s", weight=1, failed=True)
+
+
+def test_many_sessions_leave_the_memory_bounded() -> None:
+    selection = Selection(OtasSettings(session_max_events_per_second=1))
+    for number in range(5000):
+        session: Any = AgentSession("a", str(number), False, "f", None, None, "t")
+        wants(selection, session=session)
+    assert len(selection._events._left) == 4096

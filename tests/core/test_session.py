@@ -1,0 +1,210 @@
+"""The gate: a token is looked at once, and what fails is counted by reason and costs nothing more."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from otas_middleware._session import TokenGate, fingerprint, read_claims
+from otas_middleware._verify import ByKeySet, KeysUnavailableError, by_secret
+
+SECRET = "a-signing-secret-of-more-than-32-bytes"
+NOW = 1_700_000_000.0
+
+
+def token(secret: str = SECRET, **claims: Any) -> str:
+    body = {"agent_id": "a1", "agent_session_id": "s1", "iat": NOW, "exp": NOW + 3600, **claims}
+    return jwt.encode({name: value for name, value in body.items() if value is not None}, secret, algorithm="HS256")
+
+
+def unsigned(payload: bytes) -> str:
+    return "h." + base64.urlsafe_b64encode(payload).decode().rstrip("=") + ".s"
+
+
+def test_a_good_token_yields_its_session_unverified() -> None:
+    session = TokenGate().admit(token(), NOW)
+    assert session is not None
+    assert (session.agent_id, session.session_id, session.verified) == ("a1", "s1", False)
+    assert (session.issued_at, session.expires_at) == (NOW, NOW + 3600)
+
+
+def test_the_same_session_object_is_returned_the_second_time() -> None:
+    gate = TokenGate()
+    text = token()
+    assert gate.admit(text, NOW) is gate.admit(text, NOW)
+    assert gate.admit(text.encode(), NOW) is gate.admit(text.encode(), NOW)
+
+
+def test_a_token_never_shows_in_a_repr() -> None:
+    session = TokenGate().admit(token(), NOW)
+    assert session is not None
+    assert session.token not in repr(session)
+    assert session.token.split(".")[2] not in repr(session)
+    assert session.fingerprint == fingerprint(session.token)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ("", "malformed"),
+        ("no-dots", "malformed"),
+        ("a.b", "malformed"),
+        ("a.b.c.d", "malformed"),
+        ("a.!!!.c", "malformed"),
+        ("a.é.c", "malformed"),
+        (unsigned(b"[]"), "malformed"),
+        (unsigned(b"not json"), "malformed"),
+        (unsigned(b"[" * 3000), "malformed"),
+        (unsigned(b'{"agent_id": "x"}'), "missing_claims"),
+        (unsigned(json.dumps({"agent_id": 5, "agent_session_id": "s"}).encode()), "missing_claims"),
+        (unsigned(json.dumps({"agent_id": "a", "agent_session_id": ""}).encode()), "missing_claims"),
+        ("x" * 4097, "too_long"),
+        (token(exp=NOW - 61), "expired"),
+    ],
+)
+def test_a_bad_token_is_refused_and_counted(bad: str, reason: str) -> None:
+    gate = TokenGate()
+    assert gate.admit(bad, NOW) is None
+    assert gate.admit(bad.encode("latin-1"), NOW) is None
+    assert dict(gate.refused) == {reason: 2}
+
+
+def test_a_token_that_just_expired_is_given_a_minute() -> None:
+    assert TokenGate().admit(token(exp=NOW - 59), NOW) is not None
+
+
+def test_an_admitted_token_is_refused_once_it_expires() -> None:
+    gate = TokenGate()
+    text = token()
+    assert gate.admit(text, NOW) is not None
+    assert gate.admit(text, NOW + 3661) is None
+
+
+@pytest.mark.parametrize("odd", [True, "soon", 10**400, None, float("inf")])
+def test_an_odd_expiry_counts_as_none(odd: object) -> None:
+    text = unsigned(json.dumps({"agent_id": "a", "agent_session_id": "s", "exp": odd}).encode())
+    session = TokenGate().admit(text, NOW)
+    assert session is not None
+    assert session.expires_at is None
+
+
+def test_what_brain_rejected_is_refused_for_a_while() -> None:
+    gate = TokenGate()
+    text = token(exp=None)
+    now = time.time()
+    assert gate.admit(text, now) is not None
+    gate.reject(text, seconds=600)
+    assert gate.admit(text, now + 1) is None
+    assert gate.admit(text.encode(), now + 1) is None
+    assert gate.refused["rejected_by_brain"] == 2
+    assert gate.admit(text, now + 601) is not None
+
+
+def test_a_flood_of_tokens_leaves_the_memory_bounded() -> None:
+    gate = TokenGate()
+    for number in range(6000):
+        text = unsigned(json.dumps({"agent_id": "a", "agent_session_id": str(number)}).encode())
+        gate.admit(text, NOW)
+        gate.reject(text + "x")
+    assert len(gate._known) <= 1024
+    assert len(gate._rejected) <= 4096
+
+
+def test_with_the_secret_a_signature_is_verified() -> None:
+    gate = TokenGate(by_secret(SECRET))
+    session = gate.admit(token(), NOW)
+    assert session is not None
+    assert session.verified
+    assert gate.admit(token("another-secret-of-more-than-32-bytes"), NOW) is None
+    assert gate.refused["bad_signature"] == 1
+
+
+@pytest.mark.parametrize("algorithm", ["none", "HS384", "HS512"])
+def test_only_the_configured_algorithm_is_accepted(algorithm: str) -> None:
+    claims = {"agent_id": "a", "agent_session_id": "s"}
+    key = None if algorithm == "none" else SECRET * 2
+    forged = jwt.encode(claims, key, algorithm=algorithm)
+    assert TokenGate(by_secret(SECRET * 2)).admit(forged, NOW) is None
+
+
+def test_claims_are_read_without_checking() -> None:
+    assert read_claims(token()) == {"agent_id": "a1", "agent_session_id": "s1", "iat": NOW, "exp": NOW + 3600}
+
+
+class KeySetServer:
+    """Serves one JSON document on loopback."""
+
+    def __init__(self, document: bytes) -> None:
+        from http.server import BaseHTTPRequestHandler, HTTPServer
+        from threading import Thread
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(document)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the standard library's name
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = Thread(target=self._server.serve_forever)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_port}/keys"
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def test_a_published_key_verifies_and_cannot_be_used_as_a_secret() -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    public = private.public_key()
+    document = json.dumps(
+        {"keys": [{**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(public)), "kid": "one", "alg": "ES256"}]}
+    ).encode()
+    claims = {"agent_id": "a", "agent_session_id": "s"}
+    good = jwt.encode(claims, private, algorithm="ES256", headers={"kid": "one"})
+    # Built by hand: the library refuses to sign with a public key.
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    confused = _hs256(claims, pem, kid="one")
+    stranger = jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), algorithm="ES256", headers={"kid": "one"})
+    with KeySetServer(document) as url:
+        verify = ByKeySet(url)
+        assert verify(good) == claims
+        assert verify(confused) is None
+        assert verify(stranger) is None
+        assert verify("a.b.c") is None
+
+
+def _hs256(claims: dict[str, str], key: bytes, kid: str) -> str:
+    import hashlib
+    import hmac
+
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    signed = part({"alg": "HS256", "typ": "JWT", "kid": kid}) + "." + part(claims)
+    signature = hmac.new(key, signed.encode(), hashlib.sha256).digest()
+    return signed + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
+
+
+def test_without_keys_nothing_is_said_about_a_signature(caplog: pytest.LogCaptureFixture) -> None:
+    with KeySetServer(b"<html>") as url:
+        verify = ByKeySet(url)
+        for _ in range(3):
+            with pytest.raises(KeysUnavailableError):
+                verify(token())
+    assert len(caplog.records) == 1
+    assert "OTAS_SESSION_JWKS_URL" in caplog.text

@@ -1,0 +1,183 @@
+"""Settings: one name in every spelling, clear errors, no secret in any text."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from otas_middleware import ConfigurationError, OtasSettings
+from otas_middleware._configure import FrameworkSettings, env_name, gather, load_settings
+from otas_middleware._recorder import open_recorder
+
+KEY = "otas_abc_s3cr3tvalue"
+
+
+def django(**values: object) -> FrameworkSettings:
+    return FrameworkSettings(values, "OTAS[{!r}]")
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    settings = load_settings({}, environ={})
+    assert settings == OtasSettings()
+    assert settings.brain_url == "http://localhost:8002"
+    assert settings.max_body_bytes == 65536
+    assert settings.enabled
+
+
+@pytest.mark.parametrize(
+    ("keywords", "framework", "environ", "expected"),
+    [
+        ({"max_body_bytes": 1}, {"MAX_BODY_BYTES": 2}, {"OTAS_MAX_BODY_BYTES": "3"}, 1),
+        ({}, {"MAX_BODY_BYTES": 2}, {"OTAS_MAX_BODY_BYTES": "3"}, 2),
+        ({}, {}, {"OTAS_MAX_BODY_BYTES": "3"}, 3),
+        ({}, {}, {"OTAS_MAX_BODY_BYTES": ""}, 65536),
+    ],
+)
+def test_a_keyword_beats_the_framework_which_beats_the_environment(
+    keywords: dict[str, Any], framework: dict[str, Any], environ: dict[str, str], expected: int
+) -> None:
+    assert load_settings(keywords, django(**framework), environ).max_body_bytes == expected
+
+
+@pytest.mark.parametrize("field", sorted(OtasSettings.model_fields))
+def test_every_field_has_a_description_and_one_derived_name(field: str) -> None:
+    assert OtasSettings.model_fields[field].description
+    assert env_name(field) == "OTAS_" + field.upper()
+
+
+def test_lists_are_comma_separated_in_the_environment() -> None:
+    settings = load_settings({}, environ={"OTAS_SENSITIVE_HEADERS": "X-One, x-two,"})
+    assert settings.sensitive_headers == ("X-One", "x-two")
+
+
+def test_a_callable_may_be_named_by_its_import_path() -> None:
+    settings = load_settings({}, environ={"OTAS_SHOULD_RECORD": "operator:truth"})
+    assert settings.should_record is not None
+    assert settings.should_record(object()) is True
+
+
+def test_the_project_id_is_a_uuid() -> None:
+    project = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+    assert load_settings({"project_id": project}, environ={}).project_id == UUID(project)
+
+
+@pytest.mark.parametrize("url", ["http://brain.test/", "http://brain.test//", " http://brain.test "])
+def test_a_base_url_loses_its_trailing_slash(url: str) -> None:
+    assert load_settings({"brain_url": url}, environ={}).brain_url == "http://brain.test"
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"OTAS_SDKKEY": "x"}, ["OTAS_SDKKEY", "did you mean OTAS_SDK_KEY"]),
+        ({"OTAS_MAX_BODY_BYTES": "lots"}, ["OTAS_MAX_BODY_BYTES", "integer", "'lots'"]),
+        ({"OTAS_MAX_BODY_BYTES": "-1"}, ["OTAS_MAX_BODY_BYTES", "greater than or equal to 0"]),
+        ({"OTAS_BRAIN_URL": "localhost:8002"}, ["OTAS_BRAIN_URL", "https://brain.example.com"]),
+        ({"OTAS_BRAIN_URL": "http://h:99999"}, ["OTAS_BRAIN_URL", "http(s) URL"]),
+        ({"OTAS_PROJECT_ID": "seven"}, ["OTAS_PROJECT_ID", "UUID"]),
+        ({"OTAS_ENABLED": "perhaps"}, ["OTAS_ENABLED", "boolean"]),
+        ({"OTAS_SHOULD_RECORD": "no.such:thing"}, ["OTAS_SHOULD_RECORD", "package.module:name"]),
+    ],
+)
+def test_a_bad_variable_is_named_with_its_problem_and_the_fix(environ: dict[str, str], words: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({}, environ=environ)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_an_unknown_keyword_and_an_unknown_framework_name_are_errors_too() -> None:
+    with pytest.raises(ConfigurationError, match="did you mean max_body_bytes="):
+        load_settings({"max_body_byte": 1}, environ={})
+    with pytest.raises(ConfigurationError, match=r"OTAS\['BRAIN'\] in the framework's configuration"):
+        load_settings({}, django(BRAIN="x"), {})
+    with pytest.raises(ConfigurationError, match="OTAS"):
+        load_settings({}, django(max_body_bytes=1), {})
+
+
+def test_what_kubernetes_puts_into_the_environment_is_not_taken_for_settings() -> None:
+    environ = {
+        "OTAS_BRAIN_PORT": "tcp://10.0.0.1:8002",
+        "OTAS_BRAIN_SERVICE_HOST": "10.0.0.1",
+        "OTAS_BRAIN_PORT_8002_TCP_ADDR": "10.0.0.1",
+    }
+    assert load_settings({}, environ=environ) == OtasSettings()
+
+
+@pytest.mark.parametrize("bad", ["otas_a b_c", "otas_ä", "otas_x\ny"])
+def test_an_unusable_key_is_refused_without_being_shown(bad: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"sdk_key": bad}, environ={})
+    assert "sdk_key=" in str(caught.value)
+    assert bad not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_credentials_in_a_url_are_refused_without_being_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        OtasSettings(brain_url="http://user:hunter2@brain.test")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_key_never_shows_in_a_repr() -> None:
+    settings = OtasSettings(sdk_key=KEY)  # type: ignore[arg-type]  # what users write; pydantic makes a SecretStr
+    assert "s3cr3t" not in repr(settings)
+    assert "s3cr3t" not in str(settings.model_dump())
+
+
+def test_blanks_around_a_key_are_not_part_of_it() -> None:
+    settings = load_settings({}, environ={"OTAS_SDK_KEY": f"{KEY}\n"})
+    assert settings.sdk_key is not None
+    assert settings.sdk_key.get_secret_value() == KEY
+
+
+def test_settings_cannot_be_changed_but_replaced() -> None:
+    settings = OtasSettings()
+    with pytest.raises(Exception, match="frozen"):
+        settings.max_body_bytes = 1  # type: ignore[misc]  # the point of the test
+    assert settings.replace(max_body_bytes=1).max_body_bytes == 1
+    with pytest.raises(ConfigurationError):
+        settings.replace(max_body_bytes=-1)
+
+
+def test_the_kill_switch_works_even_when_another_value_is_bad() -> None:
+    settings = load_settings({}, environ={"OTAS_ENABLED": "0", "OTAS_BRAIN_URL": "nonsense", "OTAS_WHAT": "x"})
+    assert not settings.enabled
+
+
+def test_each_value_is_traced_to_the_place_that_set_it() -> None:
+    found = gather({"max_body_bytes": 1}, django(BRAIN_URL="http://x"), {"OTAS_SDK_KEY": KEY})
+    assert {name: origin.spelling for name, origin in found.items()} == {
+        "max_body_bytes": "max_body_bytes=",
+        "brain_url": "OTAS['BRAIN_URL']",
+        "sdk_key": "OTAS_SDK_KEY",
+    }
+
+
+def test_without_a_key_there_is_one_warning_and_no_recorder(caplog: pytest.LogCaptureFixture) -> None:
+    from otas_middleware import _recorder
+
+    _recorder._warned.clear()
+    with caplog.at_level(logging.WARNING, "otas_middleware"):
+        assert open_recorder({}) is None
+        assert open_recorder({}) is None
+    assert [record.message for record in caplog.records if "OTAS_SDK_KEY" in record.message] == [
+        caplog.records[0].message
+    ]
+
+
+def test_equal_settings_share_one_recorder() -> None:
+    one = open_recorder({"sdk_key": KEY, "max_body_bytes": 77})
+    two = open_recorder({"sdk_key": KEY, "max_body_bytes": 77})
+    other = open_recorder({"sdk_key": KEY, "max_body_bytes": 78})
+    assert one is two
+    assert one is not other
+
+
+def test_disabled_means_no_recorder_and_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert open_recorder({"enabled": False, "sdk_key": KEY}) is None
+    assert caplog.records == []
