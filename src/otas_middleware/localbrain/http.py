@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
@@ -22,6 +21,25 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Incoming"], Awaitable[Response]]
 
+MAX_BODY_BYTES = 2_621_440
+"""The largest body that Django takes into memory (`DATA_UPLOAD_MAX_MEMORY_SIZE`)."""
+
+_HANG_STEP = 0.02
+_GARBAGE = b"\x16\x03\x01\x00\xa5 this is not HTTP \x00\xff\r\n\r\n"
+_TRUNCATED = (
+    b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 74\r\n\r\n"
+    b'{"status": 1, "status_'
+)
+_SHOWN = {
+    "sdk_key": b"x-otas-sdk-key",
+    "agent_key": b"x-otas-agent-key",
+    "token": b"x-otas-agent-session-token",
+}
+
+
+class GoneDownError(Exception):
+    """The Brain went down while it handled the request: there is no answer."""
+
 
 class Drop(Protocol):
     """Ends the connection of a request."""
@@ -30,37 +48,47 @@ class Drop(Protocol):
         """Reset it, or close it after writing bytes that the client gets as they are."""
 
 
-MAX_BODY_BYTES = 2_621_440
-_HANG_STEP = 0.02
-_CONNECTION_CLOSE = {"connection": "close"}
-_GARBAGE = b"\x16\x03\x01\x00\xa5 this is not HTTP \x00\xff\r\n\r\n"
-_TRUNCATED = (
-    b'HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 74\r\n\r\n{"status": 1, "status_'
-)
-
-
-class GoneDownError(Exception):
-    """The Brain went down while it handled the request: there is no answer."""
-
-
-@dataclass(slots=True)
 class Incoming:
-    """A request that was read to its end."""
+    """A request that was read to its end.
 
-    headers: dict[str, str]
-    """Lower-case names; several of one name are joined by a comma, as WSGI servers join them."""
-    query: dict[str, str]
-    body: bytes
-    """Empty when it was sent chunked: Django reads a body of the declared length, and there is none."""
-    is_too_large: bool = False
-    outage: bool = False
-    """Whether UASAM is to be taken for down."""
+    Attributes:
+        body: What Django would read: nothing when no length was declared (a chunked body, for one).
+        is_too_large: Whether the body has more bytes than Django takes; `body` is empty then.
+        outage: Whether UASAM is to be taken for down.
+    """
+
+    __slots__ = ("_headers", "_query_string", "body", "is_too_large", "outage")
+
+    def __init__(self, scope: Scope, body: bytes, *, is_too_large: bool = False) -> None:
+        pairs: list[tuple[bytes, bytes]] = scope["headers"]
+        self._headers = dict(pairs)
+        if len(self._headers) != len(pairs):  # WSGI servers join headers of one name
+            self._headers = {name: b",".join(v for n, v in pairs if n == name) for name in self._headers}
+        self._query_string: bytes = scope["query_string"]
+        self.body = body if b"content-length" in self._headers else b""
+        self.is_too_large = is_too_large
+        self.outage = False
+
+    def header(self, name: bytes) -> str | None:
+        """Return the value of a header, named in lower case; None when it is absent or empty."""
+        value = self._headers.get(name)
+        return value.decode("latin-1") if value else None
+
+    def parameter(self, name: str) -> str | None:
+        """Return the last value of a query parameter; None when it is absent or empty."""
+        pairs = parse_qsl(self._query_string.decode("latin-1"), keep_blank_values=True)
+        return dict(pairs).get(name) or None
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the body came in chunks."""
+        return b"transfer-encoding" in self._headers
 
     @property
     def shown(self) -> dict[str, str]:
-        """What a debug page of this request displays."""
-        names = {"sdk_key": "x-otas-sdk-key", "agent_key": "x-otas-agent-key", "token": "x-otas-agent-session-token"}
-        return {shown: self.headers[name] for shown, name in names.items() if name in self.headers}
+        """What a debug page about this request displays: its keys and its token."""
+        values = {name: self.header(header) for name, header in _SHOWN.items()}
+        return {name: value for name, value in values.items() if value}
 
 
 class Endpoint:
@@ -71,52 +99,50 @@ class Endpoint:
         method: The one method that it answers; another is 405, and OPTIONS names it.
         service: Whose faults strike it; None is safe from them.
         faults: The Brain's faults.
-        drop: Ends the connection of a request after sending some bytes.
+        drop: Ends the connection of a request.
     """
 
     def __init__(
         self, handler: Handler, *, faults: Faults, drop: Drop, method: str = "POST", service: Service | None = None
     ) -> None:
         self._handler = handler
-        self._method = method
-        self._allow = {"allow": f"{method}, {'HEAD, ' if method == 'GET' else ''}OPTIONS"}
+        self._methods = (method, "HEAD") if method == "GET" else (method,)
         self._service: Service | None = service
         self._faults = faults
         self._drop = drop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        method: str = scope["method"]
-        if method != self._method and not (method == "HEAD" and self._method == "GET"):
-            answer = Response(status_code=200 if method == "OPTIONS" else 405, headers=self._allow)
-            await answer(scope, receive, send)
+        if scope["method"] not in self._methods:
+            allow = {"allow": ", ".join((*self._methods, "OPTIONS"))}
+            await Response(status_code=200 if scope["method"] == "OPTIONS" else 405, headers=allow)(
+                scope, receive, send
+            )
             return
         try:
-            incoming = await read(scope, receive)
+            incoming = await _read(scope, receive)
+            fault = None if self._service is None else await self._delay(self._service)
+            if fault is not None:
+                await self._misbehave(fault, incoming, scope, receive, send)
+            elif self._service == "brain" and self._faults.fails():
+                await refusal(500, "event_capture_failed")(scope, receive, send)
+            else:
+                await self._answer(incoming, scope, receive, send)
         except ClientDisconnect:
             return
-        if self._service is None:
-            await self._answer(incoming, scope, receive, send)
-            return
-        if self._faults.slow_ms > 0:
-            await asyncio.sleep(self._faults.slow_ms / 1000)
-        fault = self._faults.next(self._service)
-        if fault is not None:
-            await self._misbehave(fault, incoming, scope, receive, send)
-        elif self._service == "brain" and self._faults.fails():
-            await refusal(500, "event_capture_failed")(scope, receive, send)
-        else:
-            await self._answer(incoming, scope, receive, send)
-
-    async def _answer(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            response = await self._handler(incoming)
         except GoneDownError:
             await self._end(scope, receive)
-            return
-        if "transfer-encoding" in incoming.headers:
-            # The real server takes the chunks for the next request, and chokes; nothing comes back on this connection.
-            response.headers.update(_CONNECTION_CLOSE)
+
+    async def _delay(self, service: Service) -> Fault | None:
+        if self._faults.slow_ms > 0 and service != "uasam":
+            await asyncio.sleep(self._faults.slow_ms / 1000)
+        return self._faults.next(service)
+
+    async def _answer(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._handler(incoming)
+        if incoming.is_chunked:
+            # The real server takes the chunks for the next request, and chokes: nothing more comes of this connection.
+            response = Response(response.body, response.status_code, {**response.headers, "connection": "close"})
         await response(scope, receive, send)
         if self._service == "brain":
             self._faults.after_event()
@@ -128,7 +154,7 @@ class Endpoint:
     async def _misbehave(self, fault: Fault, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.mode:
             case Mode.HANG:
-                while fault.is_within_time:
+                while fault.is_within_time:  # noqa: ASYNC110  # it is lifted from other threads, or by the clock
                     await asyncio.sleep(_HANG_STEP)
                 await self._answer(incoming, scope, receive, send)
             case Mode.RESET:
@@ -153,16 +179,12 @@ class Endpoint:
                 await page(500, "OperationalError at " + scope["path"], incoming.shown)(scope, receive, send)
 
 
-async def read(scope: Scope, receive: Receive) -> Incoming:
-    """Read a request to its end, keeping no more of the body than Brain accepts.
+async def _read(scope: Scope, receive: Receive) -> Incoming:
+    """Read a request to its end, keeping no more of the body than Brain takes.
 
     Raises:
         ClientDisconnect: The client went away before its end.
     """
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -175,10 +197,6 @@ async def read(scope: Scope, receive: Receive) -> Incoming:
             chunks.append(chunk)
         if not message.get("more_body"):
             break
-    has_length = "content-length" in headers
-    return Incoming(
-        headers=headers,
-        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-        body=b"".join(chunks) if has_length and size <= MAX_BODY_BYTES else b"",
-        is_too_large=has_length and size > MAX_BODY_BYTES,
-    )
+    if size > MAX_BODY_BYTES:
+        return Incoming(scope, b"", is_too_large=True)
+    return Incoming(scope, b"".join(chunks))

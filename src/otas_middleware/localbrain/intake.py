@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     Save = Callable[[tuple[object, ...]], Awaitable[None]]
 
-TOKEN_HEADER = "x-otas-agent-session-token"  # noqa: S105  # a header's name
+TOKEN_HEADER = b"x-otas-agent-session-token"  # noqa: S105  # a header's name
+_CAPTURED = ok("event_captured", {}, 201)
 
 
 class _Owner(NamedTuple):
@@ -71,7 +72,7 @@ class Intake:
 
     async def from_backend(self, incoming: Incoming) -> Response:
         """`POST /api/v1/backend/log/sdk/`: a project's backend logs a request that it handled."""
-        key = incoming.headers.get("x-otas-sdk-key")
+        key = incoming.header(b"x-otas-sdk-key")
         if not key:
             return refusal(401, "missing_sdk_key")
         project = None if incoming.outage else self._directory.project_of(key)
@@ -84,7 +85,7 @@ class Intake:
 
     async def from_agent(self, incoming: Incoming) -> Response:
         """`POST /api/v1/backend/log/agent/`: an agent logs a call that it made elsewhere."""
-        key = incoming.headers.get("x-otas-agent-key")
+        key = incoming.header(b"x-otas-agent-key")
         if not key:
             return refusal(401, "missing_agent_key")
         agent = None if incoming.outage else self._directory.agent_of(key)
@@ -98,7 +99,7 @@ class Intake:
         return await self._capture(incoming, _Owner(agent.project_id, agent.id, session.session_id, "agent"))
 
     def _session(self, incoming: Incoming) -> SessionClaims | Response:
-        token = incoming.headers.get(TOKEN_HEADER)
+        token = incoming.header(TOKEN_HEADER)
         if not token:
             return refusal(401, "missing_agent_session_token")
         return self._tokens.session(token) or refusal(401, "invalid_or_expired_token")
@@ -129,4 +130,4 @@ class Intake:
         except (sqlite3.Error, UnicodeError) as error:
             self._refused(str(error))
             return refusal(500, "event_capture_failed")
-        return ok("event_captured", {} if owner.source == "backend" else {"event_id": event_id}, 201)
+        return _CAPTURED if owner.source == "backend" else ok("event_captured", {"event_id": event_id}, 201)

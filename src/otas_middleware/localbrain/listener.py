@@ -41,6 +41,7 @@ class Listener(uvicorn.Server):
                 h11_max_incomplete_event_size=1 << 20,
                 lifespan="off",
                 log_config=None,
+                proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=keep_alive,
                 ws="none",

@@ -54,7 +54,7 @@ class Uasam:
 
     async def authenticate_sdk_key(self, incoming: Incoming) -> Response:
         """`POST /api/project/v1/sdk/backend/key/authenticate/`: the project of an SDK key."""
-        key = incoming.headers.get("x-otas-sdk-key")
+        key = incoming.header(b"x-otas-sdk-key")
         if not key:
             return DjangoJSON({"error": "SDK Key missing"}, 401)
         if key.count("_") < 2:
@@ -95,5 +95,5 @@ class Uasam:
         return self._tokens.issue_session(session_id, agent.id, issued_at=now, expires_at=now + SESSION_LIFETIME)
 
     def _agent(self, incoming: Incoming) -> Agent | None:
-        key = incoming.headers.get("x-otas-agent-key")
+        key = incoming.header(b"x-otas-agent-key")
         return None if not key or incoming.outage else self._directory.agent_of(key)
