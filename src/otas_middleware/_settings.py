@@ -39,22 +39,22 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         default=True, description="`0` switches everything off: the application runs as if without the middleware."
     )
     sdk_key: SecretStr | None = Field(
-        None,
+        default=None,
         description="The project's backend SDK key, `otas_<prefix>_<secret>`. Without it the middleware is off.",
     )
     project_id: UUID | None = Field(
-        None,
+        default=None,
         description="The project's id. May be left out: Brain stores the project of the SDK key; it is learnt in the "
         "background when `uasam_url` is set.",
     )
-    brain_url: BaseUrl = Field("http://localhost:8002", description="Where Brain is.")
+    brain_url: BaseUrl = Field(default="http://localhost:8002", description="Where Brain is.")
     uasam_url: BaseUrl | None = Field(
-        None,
+        default=None,
         description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key "
         "from an outage.",
     )
     max_body_bytes: int = Field(
-        65536,
+        default=65536,
         ge=0,
         le=1_048_576,
         description="How much of each request body and of each response body is recorded, in bytes. "
@@ -64,44 +64,72 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         default=False, description="Record the traceback of an exception beside its type and message."
     )
     session_secret: SecretStr | None = Field(
-        None,
+        default=None,
         description="The secret that session tokens are signed with (HS256); signatures are then verified "
         "(extra `verify`).",
     )
     session_jwks_url: BaseUrl | None = Field(
-        None,
+        default=None,
         description="Where the public keys of session tokens are; signatures are then verified in the background "
         "(extra `verify`).",
     )
     ignore_paths: Names = Field(
-        (),
+        default=(),
         description="Paths not to record: exact (`/health`), a prefix that ends in a slash (`/static/`), "
         "or a pattern (`/*/internal`).",
     )
-    ignore_methods: Names = Field((), description="Methods not to record, such as `OPTIONS`.")
+    ignore_methods: Names = Field(default=(), description="Methods not to record, such as `OPTIONS`.")
     should_record: Callback | None = Field(
-        None,
+        default=None,
         description="A function that gets the request (`otas_middleware.RequestInfo`) and says whether to record it.",
     )
     session_sample_rate: float = Field(
-        1.0,
+        default=1.0,
         ge=0,
         le=1,
         description="The share of sessions to record. A session is kept or dropped whole; errors are always kept.",
     )
     session_max_events_per_second: Positive | None = Field(
-        None,
+        default=None,
         description="How many events a session may bring per second, with bursts of ten seconds' worth; "
         "what is over is counted, not stored.",
     )
     session_max_bytes_per_second: Positive | None = Field(
-        None, description="How many bytes of events a session may bring per second, likewise."
+        default=None, description="How many bytes of events a session may bring per second, likewise."
     )
-    sensitive_headers: Names = Field((), description="Header names to redact, in addition to the defaults.")
-    queue_max_events: int = Field(10_000, ge=1, description="How many events may wait in memory.")
-    queue_max_bytes: int = Field(67_108_864, ge=65_536, description="How many bytes the waiting events may hold.")
+    sensitive_headers: Names = Field(default=(), description="Header names to redact, in addition to the defaults.")
+    queue_max_events: int = Field(default=10_000, ge=1, description="How many events may wait in memory.")
+    queue_max_bytes: int = Field(
+        default=67_108_864, ge=65_536, description="How many bytes the waiting events may hold."
+    )
+    max_connections: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="How many requests to one destination may be under way; fewer while it is slow.",
+    )
+    request_timeout: Positive = Field(
+        default=30.0,
+        description="How long one delivery may take, in seconds. Brain needs up to 3 s; below 10 s events are lost.",
+    )
+    connect_timeout: Positive = Field(default=5.0, description="How long connecting may take, in seconds.")
+    max_retries: int = Field(
+        default=5,
+        ge=0,
+        description="How often an event that a destination fails on is tried again, once others have passed it. "
+        "While the destination itself is away, events are kept without limit of tries.",
+    )
+    max_retry_delay: Positive = Field(
+        default=30.0, description="The longest pause between two tries while a destination is away, in seconds."
+    )
+    transport: str = Field(
+        default="auto",
+        pattern=r"^(auto|httpx|fast|celery|[\w.]+:[\w.]+)$",
+        description="Who carries the events: `httpx`, `fast` (extra `fast`), `celery` (extra `celery`), your own as "
+        "`package.module:name`, or `auto`: `fast` where it is installed, else `httpx`.",
+    )
     shutdown_timeout: float = Field(
-        2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
+        default=2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
     )
 
     @field_validator("sdk_key", "session_secret", mode="before")

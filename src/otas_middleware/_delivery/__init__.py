@@ -1,0 +1,29 @@
+"""Background delivery: a bounded queue, threads that send, retries, and an account of every event."""
+
+from __future__ import annotations
+
+from otas_middleware._delivery._pipeline import Pipeline
+from otas_middleware._delivery._protocols import (
+    DELIVERED,
+    Destination,
+    Outcome,
+    Request,
+    Response,
+    Transport,
+    TransportError,
+    Verdict,
+    Weighted,
+)
+
+__all__ = [
+    "DELIVERED",
+    "Destination",
+    "Outcome",
+    "Pipeline",
+    "Request",
+    "Response",
+    "Transport",
+    "TransportError",
+    "Verdict",
+    "Weighted",
+]

@@ -1,0 +1,210 @@
+"""The threads of one lane: started with the first event, more while the limiter allows, all of them daemons."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from otas_middleware import _guard
+from otas_middleware._delivery import _process, _threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otas_middleware._delivery._lane import Lane
+    from otas_middleware._delivery._queue import Entry
+    from otas_middleware._delivery._sender import Attempt
+
+LINGER = 0.03
+"""Seconds that a woken thread waits for company before it begins: fewer wake-ups, and the request goes first."""
+
+IDLE = 10.0
+"""Seconds after which a thread beyond the first ends for want of work."""
+
+
+class Crew:
+    """Runs a lane's threads.
+
+    Attributes:
+        sleeping: Somebody should be told of a new event. The request path clears it and calls `wake`.
+    """
+
+    def __init__(self, lane: Lane, attempt: Callable[[], Attempt]) -> None:
+        self.sleeping = True
+        self._lane = lane
+        self._attempt = attempt
+        self._work = threading.Condition(lane.lock)
+        self._settled = threading.Condition(lane.lock)
+        self._threads = 0
+        self._waiting = 0
+        self._linger = False
+        self._hurried = 0
+        self._deadline: float | None = None
+
+    def wake(self) -> None:
+        """Let one more thread look for work (request path, once per pause): wake one, or start one."""
+        with self._lane.lock:
+            if self._waiting:
+                self._linger = True
+                self._work.notify()
+                return
+            self._threads += 1
+        self._start()
+
+    def notice_settled(self) -> None:
+        """Tell those who wait for an outcome. Called under the lock."""
+        if self._hurried:
+            self._settled.notify_all()
+        if self._waiting and (self._lane.queue.ready or self._lane.queue.delayed):
+            self._work.notify_all()
+
+    def flush(self, deadline: float) -> bool:
+        """Deliver what is queued now; return True when all of it has left, False when the time was up first.
+
+        Args:
+            deadline: `time.monotonic` seconds.
+        """
+        lane = self._lane
+        with self._hurry():
+            with lane.lock:
+                target = lane.queue.taken + len(lane.queue.fresh)
+                threadless = not self._threads and lane.queue.count > 0
+                self._threads += threadless
+            if threadless and not self._start():
+                self._drain(deadline)
+            with lane.lock:
+                while not (lane.queue.taken >= target and lane.queue.oldest_number() > target):
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return False
+                    self._settled.wait(left)
+        return True
+
+    def last_chance(self, deadline: float) -> bool:
+        """Flush for the end of the process: no request that starts from now on may outlive the deadline."""
+        self._deadline = deadline
+        return self.flush(deadline)
+
+    @contextlib.contextmanager
+    def _hurry(self) -> Iterator[None]:
+        """Nobody lingers, and the next probe goes out at once."""
+        with self._lane.lock:
+            self._hurried += 1
+            self._lane.breaker.hurry()
+            self._work.notify_all()
+        try:
+            yield
+        finally:
+            with self._lane.lock:
+                self._hurried -= 1
+
+    def _start(self) -> bool:
+        """Start a thread that has been counted already; return False where threads cannot run."""
+        _process.hook_pool_worker()
+        if _threads.start(self._run, f"otas-{self._lane.name}"):
+            return True
+        with self._lane.lock:
+            self._threads -= 1
+        return False
+
+    def _run(self) -> None:
+        attempt = None
+        try:
+            attempt = self._attempt()
+            while (entry := self._next()) is not None:
+                self._lane.process(entry, attempt, self._patience())
+        except Exception:  # swallow logs it; the next event starts a new thread
+            with self._lane.lock:
+                self._leave()
+                self.sleeping = True
+            _guard.swallow("delivery.thread")
+        finally:
+            if attempt is not None:
+                attempt.close()
+
+    def _drain(self, deadline: float) -> None:
+        """Deliver in the calling thread, where no other can be had."""
+        lane = self._lane
+        attempt = self._attempt()
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                with lane.lock:
+                    entry, pause = lane.take(time.monotonic())
+                if entry is not None:
+                    lane.process(entry, attempt, min(lane.request_timeout, left))
+                elif pause is None:
+                    return
+                else:
+                    time.sleep(min(pause, left))
+        finally:
+            attempt.close()
+
+    def _patience(self) -> float:
+        timeout = self._lane.request_timeout
+        deadline = self._deadline
+        return timeout if deadline is None else max(0.05, min(timeout, deadline - time.monotonic()))
+
+    def _next(self) -> Entry | None:
+        """Wait for the next entry; None ends the thread."""
+        lane = self._lane
+        with lane.lock:
+            while True:
+                if self._threads > lane.limiter.limit:
+                    self._leave()
+                    return None
+                entry, pause = lane.take(time.monotonic())
+                if entry is not None:
+                    start = self._reinforce()
+                    break
+                if not self._rest(pause):
+                    self._leave()
+                    return None
+        if start:
+            self._start()
+        return entry
+
+    def _leave(self) -> None:
+        self._threads -= 1
+
+    def _reinforce(self) -> bool:
+        """Before going off to send: see that somebody looks after what is left; return True to start a thread."""
+        spare = self._waiting or self._threads < self._lane.limiter.limit
+        if not self._lane.queue.ready:
+            self.sleeping = bool(spare)
+            return False
+        if self._waiting:
+            self._work.notify()
+        elif spare:
+            self._threads += 1
+            return True
+        return False
+
+    def _rest(self, pause: float | None) -> bool:
+        """Wait for work; return False when there was none for so long that the thread should end.
+
+        Args:
+            pause: Seconds until there may be work; None when only a new event makes any.
+        """
+        if self._lane.breaker.closed:
+            self.sleeping = True
+        if pause is None:
+            woken = self._wait(None if self._threads == 1 else IDLE)
+            if not woken and self._threads > 1:
+                return False
+        else:
+            self._wait(None if pause == float("inf") else pause)
+        if self._linger:
+            self._linger = False
+            until = time.monotonic() + LINGER
+            while not self._hurried and (left := until - time.monotonic()) > 0:
+                self._wait(left)
+        return True
+
+    def _wait(self, seconds: float | None) -> bool:
+        self._waiting += 1
+        try:
+            return self._work.wait(seconds)
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,47 @@
+"""Every event's fate, counted: captured = delivered + spooled + dropped + queued, at any moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class Ledger:
+    """The counters of one lane.
+
+    Not thread-safe: they are changed under the lane's lock, in the same step as the queue.
+    """
+
+    __slots__ = (
+        "captured",
+        "delivered",
+        "dropped",
+        "failures",
+        "possible_duplicates",
+        "retries",
+        "spooled",
+        "unreported",
+    )
+
+    def __init__(self) -> None:
+        self.captured = 0
+        """Events that came in."""
+        self.delivered = 0
+        """Events that the destination (or the broker) took."""
+        self.spooled = 0
+        """Events written to the spool less events that left it through this process; below zero in a process that
+        delivers what others have spooled. Over all processes of a host the sum is what lies in the file."""
+        self.dropped: Counter[str] = Counter()
+        """Events lost, by reason."""
+        self.retries = 0
+        """Attempts after the first one of an event."""
+        self.possible_duplicates = 0
+        """Events sent again although an earlier attempt may have been stored."""
+        self.failures: Counter[str] = Counter()
+        """Attempts that did not succeed, by reason."""
+        self.unreported: Counter[str] = Counter()
+        """Losses that neither the log nor `on_loss` has been told of yet."""
+
+    def lose(self, reason: str, count: int = 1) -> None:
+        """Count lost events."""
+        self.dropped[reason] += count
+        self.unreported[reason] += count

@@ -1,0 +1,66 @@
+"""How many requests may be under way: additive increase, multiplicative decrease.
+
+Brain spends CPU on each event, so beyond a few connections more of them only make each one slower. The limit grows
+while a backlog stands and the latency holds, and shrinks when the latency rises or the destination fails.
+"""
+
+from __future__ import annotations
+
+_HOLDS = 1.5
+"""Up to this multiple of the base latency there is room for more."""
+
+_SLOWS = 2.5
+"""From this multiple on there are too many."""
+
+_NOISE = 0.005
+"""Seconds that no ratio is drawn from: scheduling alone makes a reply of 1 ms take 4."""
+
+_FORGET = 0.02
+"""The share by which each slower reply lifts the base, so that a destination that became slow is measured anew."""
+
+
+class Limiter:
+    """An AIMD window over the number of requests under way.
+
+    Not thread-safe: the lane calls it under its lock. Times are seconds.
+
+    Args:
+        most: The largest limit.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = float(most)
+        self._window = 1.0
+        self._base = float("inf")
+        self._reduced_at = float("-inf")
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be under way."""
+        return int(self._window)
+
+    def succeeded(self, latency: float, now: float, *, backlog: bool) -> None:
+        """Learn from an answer.
+
+        Args:
+            latency: Seconds from sending to the answer.
+            now: `time.monotonic`.
+            backlog: Whether more events were waiting; without them nothing is learnt about room for more.
+        """
+        base = self._base
+        self._base = base = latency if latency < base else base + (latency - base) * _FORGET
+        if latency > base * _SLOWS + _NOISE:
+            self._shrink(now, latency, 0.8)
+        elif backlog and latency <= base * _HOLDS + _NOISE:
+            # One more per round trip of the whole window.
+            self._window = min(self._most, self._window + 1.0 / self._window)
+
+    def failed(self, now: float, latency: float) -> None:
+        """Halve the limit, at most once per round trip, since one fault fails all that are under way."""
+        self._shrink(now, latency, 0.5)
+
+    def _shrink(self, now: float, latency: float, factor: float) -> None:
+        # Requests that were sent before the last reduction say nothing about its effect.
+        if now - latency >= self._reduced_at:
+            self._window = max(1.0, self._window * factor)
+            self._reduced_at = now

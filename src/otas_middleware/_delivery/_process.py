@@ -1,0 +1,94 @@
+"""The life of a process: its end, and its forks.
+
+At the end, what is queued is sent within `shutdown_timeout`, by `atexit`: it runs on `sys.exit`, on the end of the main
+script, and whenever a server turns a signal into one of these. No signal handler is touched. `multiprocessing` skips
+`atexit` in its children, so its own finalizers are used there.
+
+After a fork, the child must not touch what the parent's threads were using: locks may be held by threads that do not
+exist any more, connections and queued events are the parent's. `os.register_at_fork` renews everything in the child; a
+comparison of process ids covers uWSGI, which forks without telling Python.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from otas_middleware import _guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Mortal(Protocol):
+    """What ends with the process and begins anew in a fork: a pipeline."""
+
+    def renew(self) -> object:
+        """Start anew in a forked child."""
+        ...
+
+    def deadline(self) -> float:
+        """Return until when it may take to end, in `time.monotonic` seconds."""
+        ...
+
+    def end(self, deadline: float) -> None:
+        """Deliver or spool what is queued; what remains at the deadline is counted as lost."""
+        ...
+
+
+_living: dict[int, Mortal] = {}
+_hooked = False
+_finalizers_of = 0
+
+
+def register(mortal: Mortal) -> None:
+    """Look after this one from now on."""
+    global _hooked  # noqa: PLW0603  # the hooks are the process's
+    _living[id(mortal)] = mortal
+    if not _hooked:
+        _hooked = True
+        atexit.register(end)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_renew)
+
+
+def end() -> None:
+    """End all pipelines of this process, in the thread that calls, within the longest of their times."""
+    mortals = list(_living.values())
+    deadlines = [mortal.deadline() for mortal in mortals]
+    for mortal, deadline in zip(mortals, deadlines, strict=True):
+        try:
+            mortal.end(max(deadline, time.monotonic()))
+        except Exception:  # the process ends anyway; swallow logs it
+            _guard.swallow("delivery.exit")
+
+
+def hook_pool_worker() -> None:
+    """In a child of `multiprocessing` or billiard (Celery), end the pipelines by their finalizers.
+
+    Such children leave by `os._exit`, past `atexit`. Called when a pipeline starts to work, since the child's own
+    start clears finalizers that were registered before.
+    """
+    global _finalizers_of  # noqa: PLW0603  # once per process
+    if _finalizers_of == os.getpid():
+        return
+    _finalizers_of = os.getpid()
+    for package in ("multiprocessing", "billiard"):
+        process, util = sys.modules.get(f"{package}.process"), sys.modules.get(f"{package}.util")
+        if process is None or util is None or not _is_child(process):
+            continue
+        util.Finalize(None, end, exitpriority=1)
+
+
+def _is_child(process: object) -> bool:
+    current: Callable[[], object] | None = getattr(process, "current_process", None)
+    # The main process of either package is of a class of its own, without a parent.
+    return current is not None and getattr(current(), "_parent_pid", None) is not None
+
+
+def _renew() -> None:
+    for mortal in list(_living.values()):
+        mortal.renew()

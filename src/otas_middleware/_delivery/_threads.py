@@ -1,0 +1,57 @@
+"""Starting threads where that is possible, and knowing where it is not."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger("otas_middleware")
+
+_warned = False
+
+
+def start(target: Callable[[], None], name: str) -> bool:
+    """Start a daemon thread; return False, with one quiet warning per process, where threads cannot run.
+
+    That is the case in uWSGI without `--enable-threads`, at the end of the interpreter, and where the system has no
+    thread left. What is queued then waits for `flush()` and for the end of the process.
+    """
+    if _uwsgi_without_threads():
+        return _unavailable("uWSGI runs without threads; start it with --enable-threads")
+    try:
+        threading.Thread(target=target, name=name, daemon=True).start()
+    except RuntimeError:  # "can't start new thread", "can't create new thread at interpreter shutdown"
+        return _unavailable("no thread can be started")
+    return True
+
+
+def _uwsgi_without_threads() -> bool:
+    uwsgi = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if not isinstance(options, dict):
+        return False
+    return not any(name in options for name in (b"enable-threads", b"threads", "enable-threads", "threads"))
+
+
+def _unavailable(why: str) -> bool:
+    global _warned  # noqa: PLW0603  # one warning per process
+    if not _warned:
+        _warned = True
+        logger.warning(
+            "otas: %s. Events wait in memory and are sent by otas_middleware.flush() and when the process ends.", why
+        )
+    return False
+
+
+def cooperative() -> bool:
+    """Say whether gevent or eventlet has replaced the socket module, so that native code may not block."""
+    gevent = sys.modules.get("gevent.monkey")
+    if gevent is not None and gevent.is_module_patched("socket"):
+        return True
+    eventlet = sys.modules.get("eventlet.patcher")
+    return eventlet is not None and bool(eventlet.is_monkey_patched("socket"))
