@@ -21,6 +21,10 @@ REQUEST_ID = "x-request-id"
 TIMEOUT_SECONDS = 20.0
 
 
+class UnansweredError(Exception):
+    """An application did not answer a request."""
+
+
 @dataclass(frozen=True)
 class Exchange:
     """A step that was taken, as the client saw it."""
@@ -42,7 +46,7 @@ def play(steps: Sequence[Step], addresses: Mapping[str, str], token: str, secret
         secrets: What the steps refer to; what the answers hold of secrets is added.
 
     Raises:
-        httpx2.HTTPError: An application did not answer.
+        UnansweredError: An application did not answer.
     """
     clients: dict[tuple[str, bool], httpx2.Client] = {}
     with ExitStack() as stack:
@@ -71,7 +75,11 @@ def _take(step: Step, request_id: str, client: httpx2.Client, secrets: Secrets) 
         files={"file": step.file} if step.file else None,
         content=step.content,
     )
-    response = client.send(request)
+    try:
+        response = client.send(request)
+    except httpx2.TransportError as error:
+        name = step.application.name
+        raise UnansweredError(f"{name} did not answer {step.method} {step.path} ({type(error).__name__}).") from error
     for name, value in response.cookies.items():
         secrets.learn(name, value)
     if response.is_success:

@@ -32,23 +32,23 @@ class ProcessError(Exception):
 
 
 class Child:
-    """A started process and the file that its output goes to."""
+    """A started process and the file that its output goes to.
+
+    It is reaped by `end` alone: until then its id, which is also that of its group, cannot pass to a foreign process.
+    """
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
         self.log = log
+        self.pid = process.pid
         self._process = process
 
-    @property
-    def pid(self) -> int:
-        """Also the id of its process group."""
-        return self._process.pid
-
-    def ended(self) -> bool:
-        """Tell whether it has ended, without reaping it: until then its id cannot pass to a foreign process."""
-        if self._process.returncode is not None:
-            return True
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    def status(self) -> int | None:
+        """Return its exit status (negative: the signal that ended it), or None while it runs."""
+        result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is None:
+            return None
+        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
     def logged(self, pattern: re.Pattern[str], timeout: float) -> re.Match[str]:
         """Wait until its output holds a match of `pattern`.
@@ -58,11 +58,11 @@ class Child:
         """
         deadline = time.monotonic() + timeout
         while True:
-            ended = self.ended()  # asked before reading: what it said last counts
+            status = self.status()  # asked before reading: what it said last counts
             if match := pattern.search(self.log.read_text(errors="replace")):
                 return match
-            if ended:
-                raise self._failure(f"ended with status {self._process.wait()}")
+            if status is not None:
+                raise self._failure(f"ended with status {status}")
             if time.monotonic() > deadline:
                 raise self._failure(f"was not ready after {timeout:g} s")
             time.sleep(POLL_SECONDS)
@@ -73,25 +73,22 @@ class Child:
         Raises:
             ProcessError: It ended with another status than 0, or `timeout` seconds passed.
         """
-        try:
-            status = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise self._failure(f"was not done after {timeout:g} s") from None
+        deadline = time.monotonic() + timeout
+        while (status := self.status()) is None:
+            if time.monotonic() > deadline:
+                raise self._failure(f"was not done after {timeout:g} s")
+            time.sleep(POLL_SECONDS)
         if status:
             raise self._failure(f"ended with status {status}")
 
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the child and all its descendants; a no-op once the child has been reaped."""
-        if self._process.returncode is None:
-            with suppress(PermissionError):  # macOS's answer when only the dead leader is left
-                os.killpg(self.pid, number)
-
     def terminate(self) -> None:
-        """Ask it to end, by SIGTERM to its leader, as an init system would."""
-        self._process.terminate()
+        """Ask it to end, by SIGTERM to the leader of the group, as an init system does."""
+        os.kill(self.pid, signal.SIGTERM)
 
-    def reap(self) -> None:
-        """Collect the exit status of a child that has ended or was killed."""
+    def end(self) -> None:
+        """Kill what is left of its group, and reap it."""
+        with suppress(PermissionError):  # macOS's answer when only the dead leader is left
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
     def _failure(self, problem: str) -> ProcessError:
@@ -103,7 +100,7 @@ class Children:
     """Context manager around child processes: when it closes, none of them is left.
 
     Args:
-        interruptions: Where signals are held back while a child is being started.
+        interruptions: Where signals are held back while a child is being started or reaped.
         logs: The folder for their output.
         patience: How long they may take to end by themselves, in seconds.
     """
@@ -120,7 +117,7 @@ class Children:
     def __exit__(self, *_: object) -> None:
         try:
             self._stop()
-        except Interrupted:  # it comes once: nothing cuts the second attempt short
+        except Interrupted:  # it comes once, so nothing cuts the second attempt short
             self._stop()
             raise
 
@@ -146,8 +143,8 @@ class Children:
         for child in self._children:
             child.terminate()
         deadline = time.monotonic() + self._patience
-        while time.monotonic() < deadline and not all(child.ended() for child in self._children):
+        while time.monotonic() < deadline and any(child.status() is None for child in self._children):
             time.sleep(POLL_SECONDS)
-        for child in self._children:
-            child.signal_group(signal.SIGKILL)
-            child.reap()
+        with self._interruptions.shield():
+            while self._children:
+                self._children.pop().end()

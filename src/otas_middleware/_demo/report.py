@@ -8,10 +8,11 @@ from otas_middleware._demo.checks import request_id
 from otas_middleware._demo.table import Cell, Column, render
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from otas_middleware._demo.agent import Exchange
     from otas_middleware._demo.checks import Event
+    from otas_middleware._demo.console import Console
 
 COLUMNS = (
     Column("Application"),
@@ -24,20 +25,28 @@ COLUMNS = (
     Column("Error", least=20),
 )
 GREEN, YELLOW, RED = "\033[32m", "\033[33m", "\033[31m"
+MASK = "[REDACTED]"
+TEXTS = ("request_headers", "query_params", "request_body", "post_data", "response_headers", "response_body")
+CONTEXT = 36
 
 
-def event_table(exchanges: Sequence[Exchange], events: Sequence[Event], *, width: int, colour: bool) -> str:
-    """Return the stored events as a table, in the order in which they arrived.
-
-    Args:
-        exchanges: What was sent; tells which application an event belongs to.
-        events: The stored events.
-        width: The most characters that a line may have.
-        colour: Whether to use colours.
-    """
+def event_table(exchanges: Sequence[Exchange], events: Sequence[Event], console: Console) -> str:
+    """Return the stored events as a table, in the order in which they arrived."""
     names = {exchange.request_id: exchange.step.application.name for exchange in exchanges}
     rows = [_row(names.get(request_id(event) or "", "?"), event) for event in events]
-    return render(COLUMNS, rows, width=width, colour=colour)
+    return render(COLUMNS, rows, width=console.width, colour=console.colour)
+
+
+def masked_places(events: Sequence[Event]) -> Iterator[str]:
+    """Show, for each kind of text, the place of the first secret that was taken out of one."""
+    for name in TEXTS:
+        for event in events:
+            before, mask, after = (event[name] or "").partition(MASK)
+            if mask:
+                start = "…" if len(before) > CONTEXT else ""
+                end = "…" if len(after) > CONTEXT else ""
+                yield f"  {name:<17} {start}{before[-CONTEXT:]}{mask}{after[:CONTEXT]}{end}"
+                break
 
 
 def size(count: int) -> str:

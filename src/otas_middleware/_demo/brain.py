@@ -1,0 +1,110 @@
+"""The local Brain as the demo uses it: a process of its own, spoken to over HTTP as the real one is."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from base64 import urlsafe_b64decode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx2
+
+from otas_middleware._demo.applications import READY_SECONDS, clean_environ
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from otas_middleware._demo.checks import Event
+    from otas_middleware._demo.processes import Children
+
+SETTLE_SECONDS = 0.3
+POLL_SECONDS = 0.05
+_READY = re.compile(r"OTAS_AGENT_KEY=\S+\s")
+_SETTING = re.compile(r"^\s*(?:export )?(OTAS_[A-Z_]+)=(\S+)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Session:
+    """An agent's session."""
+
+    token: str = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """The session's id, as the token's payload tells it."""
+        payload = self.token.split(".")[1]
+        claims: dict[str, str] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return claims["agent_session_id"]
+
+
+class Brain:
+    """A client of the local Brain.
+
+    Args:
+        environ: What the local Brain printed: its URLs, keys and ids, by the names of their variables.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self._http = httpx2.Client(base_url=self.url, timeout=10.0, trust_env=False)
+
+    @classmethod
+    def start(cls, children: Children, data: Path) -> Brain:
+        """Start a local Brain on a free port, its database in `data`; returns when it answers.
+
+        Raises:
+            ProcessError: It did not start.
+        """
+        arguments = ("-m", "otas_middleware", "brain", "--port", "0", "--db", str(data / "brain.sqlite3"))
+        child = children.start("brain", arguments, clean_environ(), data)
+        child.logged(_READY, READY_SECONDS)
+        return cls(dict(_SETTING.findall(child.log.read_text())))
+
+    @property
+    def url(self) -> str:
+        """The address of Brain, and of UASAM, which is the same process here."""
+        return self.environ["OTAS_BRAIN_URL"]
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The keys of the project and the agent."""
+        return {name: self.environ[name] for name in ("OTAS_SDK_KEY", "OTAS_AGENT_KEY")}
+
+    @property
+    def for_backends(self) -> dict[str, str]:
+        """The part of the environment that a backend needs."""
+        return {name: self.environ[name] for name in ("OTAS_BRAIN_URL", "OTAS_SDK_KEY")}
+
+    def create_session(self, meta: Mapping[str, object]) -> Session:
+        """Create a session, as an agent does at its start."""
+        response = self._http.post(
+            "/api/agent/v1/session/create/",
+            headers={"X-OTAS-AGENT-KEY": self.environ["OTAS_AGENT_KEY"]},
+            json={"meta": dict(meta)},
+        )
+        response.raise_for_status()
+        return Session(response.json()["response"]["jwt_token"])
+
+    def events(self, session: Session) -> list[Event]:
+        """Return the events of a session in the order of their arrival; of more than 200, the first 200."""
+        response = self._http.get("/api/v1/agent/session/events/", params={"session_id": session.id})
+        response.raise_for_status()
+        events: list[Event] = response.json()["response"]["events"]
+        return events
+
+    def settled_events(self, session: Session, count: int, timeout: float) -> list[Event]:
+        """Wait until `count` events have arrived and no further one comes, or the time is up; return what is there.
+
+        Args:
+            session: Whose events.
+            count: How many are expected.
+            timeout: The longest wait for them, in seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while len(self.events(session)) < count and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        time.sleep(SETTLE_SECONDS)  # one event too many would come now
+        return self.events(session)
