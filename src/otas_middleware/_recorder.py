@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware import _guard
 from otas_middleware._capture import Capture
@@ -84,7 +84,7 @@ class Recorder:
         if self.selection.keeps(capture.session.session_id, capture.weight, failed=failed):
             self.pipeline.put(capture)
 
-    def _build(self, capture: Capture) -> Parcel | None:
+    def _build(self, capture: Capture, settings: OtasSettings) -> Parcel | None:
         """Make the parcel of a finished capture, in the worker; None when it is not to be sent after all."""
         from otas_middleware._build import build  # noqa: PLC0415  # heavy, and first needed in the worker
 
@@ -92,7 +92,7 @@ class Recorder:
             return None
         if self._key_set is not None and not self._confirm(capture, self._key_set):
             return None
-        return build(capture, self.settings)
+        return build(capture, settings)
 
     def _confirm(self, capture: Capture, key_set: ByKeySet) -> bool:
         from otas_middleware._verify import KeysUnavailableError  # noqa: PLC0415  # as above
@@ -209,7 +209,7 @@ def stats() -> dict[str, Any]:
 def _add(total: dict[str, Any], part: Mapping[str, Any]) -> None:
     for name, value in part.items():
         if isinstance(value, dict):
-            _add(total.setdefault(name, {}), value)
+            _add(total.setdefault(name, {}), cast("dict[str, Any]", value))
         elif isinstance(value, int | float) and not isinstance(value, bool):
             total[name] = total.get(name, 0) + value
         else:

@@ -9,6 +9,9 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm
 
 from otas_middleware._session import TokenGate, fingerprint, read_claims
 from otas_middleware._verify import ByKeySet, KeysUnavailableError, by_secret
@@ -127,7 +130,7 @@ def test_with_the_secret_a_signature_is_verified() -> None:
 @pytest.mark.parametrize("algorithm", ["none", "HS384", "HS512"])
 def test_only_the_configured_algorithm_is_accepted(algorithm: str) -> None:
     claims = {"agent_id": "a", "agent_session_id": "s"}
-    key = None if algorithm == "none" else SECRET * 2
+    key = "" if algorithm == "none" else SECRET * 2
     forged = jwt.encode(claims, key, algorithm=algorithm)
     assert TokenGate(by_secret(SECRET * 2)).admit(forged, NOW) is None
 
@@ -166,13 +169,10 @@ class KeySetServer:
 
 
 def test_a_published_key_verifies_and_cannot_be_used_as_a_secret() -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     private = ec.generate_private_key(ec.SECP256R1())
     public = private.public_key()
     document = json.dumps(
-        {"keys": [{**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(public)), "kid": "one", "alg": "ES256"}]}
+        {"keys": [{**ECAlgorithm.to_jwk(public, as_dict=True), "kid": "one", "alg": "ES256"}]}
     ).encode()
     claims = {"agent_id": "a", "agent_session_id": "s"}
     good = jwt.encode(claims, private, algorithm="ES256", headers={"kid": "one"})
