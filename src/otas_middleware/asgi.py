@@ -47,7 +47,7 @@ class OtasMiddleware:
         self.app = app
         self._recorder = open_recorder(options, settings=settings)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Hand the connection on; record it when it is an HTTP request with a session token."""
         recorder = self._recorder
         if recorder is not None:
