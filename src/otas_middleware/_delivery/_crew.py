@@ -11,7 +11,7 @@ from otas_middleware import _guard
 from otas_middleware._delivery import _process, _threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from otas_middleware._delivery._lane import Lane
     from otas_middleware._delivery._queue import Entry
@@ -88,7 +88,7 @@ class Crew:
         return self.flush(deadline)
 
     @contextlib.contextmanager
-    def _hurry(self) -> Iterator[None]:
+    def _hurry(self) -> Generator[None]:
         """Nobody lingers, and the next probe goes out at once."""
         with self._lane.lock:
             self._hurried += 1

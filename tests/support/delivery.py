@@ -1,0 +1,191 @@
+"""What the tests of delivery share: events to send, a pipeline for them, and servers that misbehave byte by byte."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._delivery import Pipeline
+from otas_middleware._event import BackendEvent, Parcel
+from otas_middleware._settings import OtasSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+SDK_KEY = "otas_abcd_secretsecret"
+PATIENCE = 10.0
+"""Seconds that a test waits for what happens in another thread or process."""
+
+
+@dataclass
+class Item:
+    """What a request would leave in the queue."""
+
+    path: str = "/orders/42"
+    token: str = "header.payload.signature"
+    session_id: str = "session-1"
+    body: str = '{"ok": true}'
+    weight: int = 2048
+    event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def parcel(self) -> Parcel:
+        """Build it."""
+        event = BackendEvent(
+            path=self.path,
+            method="POST",
+            status_code=200,
+            latency_ms=1.5,
+            response_body=self.body,
+            metadata={"event_id": self.event_id, "captured_at": "2026-01-01T00:00:00.000Z"},
+        )
+        return Parcel(event, self.token, self.session_id, "agent-1")
+
+
+def build(item: Any, _settings: OtasSettings) -> Parcel | None:
+    """Turn an item into a parcel, as the worker does with a capture."""
+    assert isinstance(item, Item)
+    return item.parcel()
+
+
+def settings(url: str, **values: Any) -> OtasSettings:
+    """Settings for tests: quick retries, unless the test says otherwise."""
+    defaults: dict[str, Any] = {"sdk_key": SDK_KEY, "brain_url": url, "max_retry_delay": 0.2, "transport": "httpx"}
+    return OtasSettings(**{**defaults, **values})
+
+
+@contextlib.contextmanager
+def pipeline(url: str, **values: Any) -> Generator[Pipeline]:
+    """A pipeline to an address, closed at the end of the block without waiting."""
+    opened = Pipeline(settings(url, **values), build)
+    try:
+        yield opened
+    finally:
+        opened.close(0.0)
+
+
+def balance(stats: dict[str, Any]) -> int:
+    """Return what the account of a pipeline is out by; 0 is what it must be at any moment."""
+    fates = stats["delivered"] + stats["spooled"] + sum(stats["dropped"].values()) + stats["queued"]
+    difference: int = stats["captured"] - fates
+    return difference
+
+
+def eventually(what: Callable[[], object], within: float = PATIENCE) -> None:
+    """Wait until something becomes true.
+
+    Raises:
+        AssertionError: It did not in time.
+    """
+    deadline = time.monotonic() + within
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def answer(status: str, body: bytes = b"", *headers: str, content_type: str = "application/json") -> bytes:
+    """Return the bytes of a response with a Content-Length."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+
+
+def created(*headers: str) -> bytes:
+    """Return Brain's answer to an event that it took."""
+    return answer("201 Created", b'{"status":1,"status_description":"event_captured","response":{}}', *headers)
+
+
+@dataclass
+class Received:
+    """One request as it came over the wire."""
+
+    connection: int
+    segments: list[bytes]
+
+    @property
+    def data(self) -> bytes:
+        """All bytes."""
+        return b"".join(self.segments)
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        return self.data.partition(b"\r\n\r\n")[2]
+
+    def header(self, name: str) -> str | None:
+        """One header's value."""
+        for line in self.data.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]:
+            key, _, value = line.partition(": ")
+            if key.lower() == name.lower():
+                return value
+        return None
+
+
+class RawServer:
+    """A server under a test's full control: it reads a request and does what the script says.
+
+    Args:
+        script: Called with the socket and the request; it answers, or does not. Returning False closes the connection.
+    """
+
+    def __init__(self, script: Callable[[socket.socket, Received], bool | None]) -> None:
+        self._script = script
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.requests: list[Received] = []
+        self.connections = 0
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept, name="raw-server", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> RawServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._thread.join(PATIENCE)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._open.append(connection)
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection, self.connections), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, number: int) -> None:
+        with contextlib.suppress(OSError):
+            while (request := _read(connection, number)) is not None:
+                self.requests.append(request)
+                if self._script(connection, request) is False:
+                    break
+        with contextlib.suppress(OSError):
+            connection.close()
+
+
+def _read(connection: socket.socket, number: int) -> Received | None:
+    request = Received(number, [])
+    while b"\r\n\r\n" not in request.data or len(request.body) < int(request.header("Content-Length") or 0):
+        segment = connection.recv(1_000_000)
+        if not segment:
+            return None
+        request.segments.append(segment)
+    return request
+
+
+def reset(connection: socket.socket) -> None:
+    """End a connection with a TCP reset instead of a goodbye."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    connection.close()
