@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from starlette.responses import RedirectResponse
+
+from otas_middleware.localbrain.faults import SERVICES
 from otas_middleware.localbrain.http import Endpoint
-from otas_middleware.localbrain.pages import BAD_HOST, NOT_FOUND, TOO_MANY_HEADERS
+from otas_middleware.localbrain.pages import BAD_HOST, NO_SLASH, NOT_FOUND, TOO_MANY_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from otas_middleware.localbrain.agnost import Agnost
+    from otas_middleware.localbrain.analytics import Analytics
+    from otas_middleware.localbrain.control import Control
     from otas_middleware.localbrain.faults import Faults
     from otas_middleware.localbrain.http import Drop
     from otas_middleware.localbrain.intake import Intake
@@ -59,26 +66,68 @@ class Guard:
         return self._endpoints.get(scope["path"], self._otherwise)
 
 
-def build_app(intake: Intake, uasam: Uasam, faults: Faults, drop: Drop, hosts: Iterable[str]) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The handlers of everything that is served."""
+
+    intake: Intake
+    analytics: Analytics
+    uasam: Uasam
+    agnost: Agnost
+    control: Control
+
+
+def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[str]) -> ASGIApp:
     """Put the application together.
 
     Args:
-        intake: Brain's log endpoints.
-        uasam: UASAM's endpoints.
+        services: The handlers.
         faults: The misbehaviour that is asked for.
         drop: Ends a request's connection.
         hosts: The names under which the server may be addressed, beside the usual ones.
     """
-    brain_post = partial(Endpoint, faults=faults, drop=drop, service="brain")
-    uasam_post = partial(Endpoint, faults=faults, drop=drop, service="uasam")
+    plain = partial(Endpoint, faults=faults, drop=drop)
+    reading = partial(plain, method="GET")
+    brain, uasam, agnost = (partial(plain, service=service) for service in SERVICES)
     endpoints: dict[str, ASGIApp] = {
-        "/api/v1/backend/log/sdk/": brain_post(intake.from_backend),
-        "/api/v1/backend/log/agent/": brain_post(intake.from_agent),
-        "/api/agent/v1/session/create/": uasam_post(uasam.create_session),
-        "/api/project/v1/sdk/backend/key/authenticate/": uasam_post(uasam.authenticate_sdk_key),
-        "/api/agent/v1/auth/verify/": uasam_post(uasam.verify_agent),
+        "/api/v1/backend/log/sdk/": brain(services.intake.from_backend),
+        "/api/v1/backend/log/agent/": brain(services.intake.from_agent),
+        "/api/v1/agent/session/events/": reading(services.analytics.session_events),
+        "/api/v1/agent/latency-percentiles/": reading(services.analytics.latency_percentiles),
+        "/api/v1/agent/error-count/": reading(services.analytics.error_count),
+        "/api/v1/agent/path-timeseries/": reading(services.analytics.path_timeseries),
+        "/api/agent/v1/session/create/": uasam(services.uasam.create_session),
+        "/api/project/v1/sdk/backend/key/authenticate/": uasam(services.uasam.authenticate_sdk_key),
+        "/api/agent/v1/auth/verify/": uasam(services.uasam.verify_agent),
+        "/api/v1/capture-session": agnost(services.agnost.capture_session),
+        "/api/v1/capture-event": agnost(services.agnost.capture_event),
+        "/_local/state": reading(services.control.state),
+        "/_local/faults": plain(services.control.inject),
+        "/_local/faults/clear": plain(services.control.clear),
     }
-    return Guard(endpoints, NOT_FOUND, {"localhost", "127.0.0.1", "[::1]", *hosts})
+    return Guard(endpoints, _Elsewhere(endpoints), {"localhost", "127.0.0.1", "[::1]", *hosts})
+
+
+class _Elsewhere:
+    """Answers what has no endpoint.
+
+    A post to a known path without its last slash is a failure in Django's debug mode, which tells the developer of the
+    slash; everything else is 404.
+    """
+
+    def __init__(self, endpoints: Mapping[str, ASGIApp]) -> None:
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        slashed = scope["path"] + "/"
+        if slashed not in self._endpoints:
+            answer = NOT_FOUND
+        elif scope["method"] in {"POST", "PUT", "PATCH", "DELETE"}:
+            answer = NO_SLASH
+        else:
+            answer = RedirectResponse(slashed, 301)
+        await answer(scope, receive, send)
 
 
 def _without_port(host: bytes) -> bytes:

@@ -96,7 +96,7 @@ def event_values(body: Any, raw: bytes) -> tuple[object, ...]:
     if not isinstance(body, dict):
         raise UnstorableError("the body is not an object")
     fields = cast("dict[str, Any]", body)
-    # U+0000 and lone surrogates get into parsed JSON only by an escape, by their (invalid) UTF-8 form, or by UTF-16/-32.
+    # U+0000 and lone surrogates get into parsed JSON only by an escape, by invalid UTF-8, or by UTF-16 and UTF-32.
     suspicious = b"\\u" in raw or b"\xed" in raw or b"\x00" in raw
     convert = _Converter(fields, suspicious=suspicious)
     path = convert.text("path")
@@ -134,7 +134,7 @@ class _Converter:
         self._suspicious = suspicious
 
     def text(self, name: str, length: int | None = None) -> str | None:
-        """Anything but text becomes its Python `str`, an object its repr; too long is refused, unless by spaces alone."""
+        """Anything but text becomes its Python `str`, an object its repr; too long is refused, unless by spaces."""
         value = self._fields.get(name)
         if value is None:
             return None
@@ -192,11 +192,11 @@ def _texts(value: object) -> list[str]:
     waiting = [value]
     while waiting:
         item = waiting.pop()
+        waiting.extend(_children(item))
         if isinstance(item, str):
             found.append(item)
         elif isinstance(item, dict):
             found.extend(cast("dict[str, object]", item))
-        waiting.extend(_children(item))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -121,12 +121,9 @@ class Credentials:
     agent_id: str
     user_id: str
     agnost_org_id: str
-    sdk_key: str
-    agent_key: str
-    token_secret: bytes
-
-    def __repr__(self) -> str:
-        return f"Credentials(project_id={self.project_id!r}, agent_id={self.agent_id!r})"
+    sdk_key: str = field(repr=False)
+    agent_key: str = field(repr=False)
+    token_secret: str = field(repr=False)
 
 
 def first_credentials(store: Store, directory: Directory) -> Credentials:
@@ -145,5 +142,4 @@ def first_credentials(store: Store, directory: Directory) -> Credentials:
         }
         for name, value in made.items():
             store.set_setting(name, value)
-    kept = {row["name"]: row["value"] for row in store.read("SELECT * FROM setting")}
-    return Credentials(**{**kept, "token_secret": bytes.fromhex(kept["token_secret"])})
+    return Credentials(**{row["name"]: row["value"] for row in store.read("SELECT * FROM setting")})

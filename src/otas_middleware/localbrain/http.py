@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+import contextlib
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyError, read_json
 from otas_middleware.localbrain.faults import Mode
-from otas_middleware.localbrain.pages import page, refusal
+from otas_middleware.localbrain.pages import RefusedError, page, refusal, refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,8 +29,7 @@ MAX_BODY_BYTES = 2_621_440
 _HANG_STEP = 0.02
 _GARBAGE = b"\x16\x03\x01\x00\xa5 this is not HTTP \x00\xff\r\n\r\n"
 _TRUNCATED = (
-    b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 74\r\n\r\n"
-    b'{"status": 1, "status_'
+    b'HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 74\r\n\r\n{"status": 1, "status_'
 )
 _SHOWN = {
     "sdk_key": b"x-otas-sdk-key",
@@ -79,13 +80,32 @@ class Incoming:
         pairs = parse_qsl(self._query_string.decode("latin-1"), keep_blank_values=True)
         return dict(pairs).get(name) or None
 
+    def json(self) -> Any:
+        """Parse the body.
+
+        Raises:
+            RefusedError: It is too large, not JSON, or cannot even be read.
+        """
+        if self.is_too_large:
+            raise RefusedError(page(400, f"RequestDataTooBig: Request body exceeded {MAX_BODY_BYTES} bytes."))
+        try:
+            return read_json(self.body)
+        except InvalidJsonError:
+            raise refused(400, "invalid_json") from None
+        except UnreadableBodyError as error:
+            raise self.failure(str(error)) from None
+
+    def failure(self, title: str) -> RefusedError:
+        """Make the error of a failure that Brain does not catch: a debug page, with the request's key and token."""
+        return RefusedError(page(500, title, self._shown))
+
     @property
     def is_chunked(self) -> bool:
         """Whether the body came in chunks."""
         return b"transfer-encoding" in self._headers
 
     @property
-    def shown(self) -> dict[str, str]:
+    def _shown(self) -> dict[str, str]:
         """What a debug page about this request displays: its keys and its token."""
         values = {name: self.header(header) for name, header in _SHOWN.items()}
         return {name: value for name, value in values.items() if value}
@@ -139,7 +159,10 @@ class Endpoint:
         return self._faults.next(service)
 
     async def _answer(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._handler(incoming)
+        try:
+            response = await self._handler(incoming)
+        except RefusedError as error:
+            response = error.answer
         if incoming.is_chunked:
             # The real server takes the chunks for the next request, and chokes: nothing more comes of this connection.
             response = Response(response.body, response.status_code, {**response.headers, "connection": "close"})
@@ -160,7 +183,8 @@ class Endpoint:
             case Mode.RESET:
                 await self._end(scope, receive)
             case Mode.RESET_AFTER:
-                await self._handler(incoming)
+                with contextlib.suppress(RefusedError):
+                    await self._handler(incoming)
                 await self._end(scope, receive)
             case Mode.GARBAGE:
                 await self._end(scope, receive, _GARBAGE)
@@ -176,7 +200,7 @@ class Endpoint:
                 response.headers["retry-after"] = "1"
                 await response(scope, receive, send)
             case Mode.PAGE:
-                await page(500, "OperationalError at " + scope["path"], incoming.shown)(scope, receive, send)
+                await incoming.failure("OperationalError at " + scope["path"]).answer(scope, receive, send)
 
 
 async def _read(scope: Scope, receive: Receive) -> Incoming:

@@ -1,10 +1,10 @@
 """Would PostgreSQL's index on `path` take this value? An estimate for paths that are very long.
 
-A B-tree entry holds at most 2,704 bytes. PostgreSQL first tries to compress a value with its LZ method (pglz); of a path
-that does not compress, about 2,690 bytes fit, of `/aaaa…` far more. The size after compression is estimated here with
-the same code lengths (a literal: 1 byte, a match of 3 … 273 bytes within the last 4,095: 2 or 3 bytes, a control byte
-per eight of these) and the longest match at each place. PostgreSQL searches less thoroughly, so that a compressible
-path near the limit may fit here and not there; for random ones the limit is exact.
+A B-tree entry holds at most 2,704 bytes. PostgreSQL first tries to compress a value with its LZ method (pglz); of a
+path that does not compress, about 2,690 bytes fit, of `/aaaa…` far more. The size after compression is estimated here
+with the same code lengths (a literal: 1 byte, a match of 3 … 273 bytes within the last 4,095: 2 or 3 bytes, a control
+byte per eight of these) and the longest match at each place. PostgreSQL searches less thoroughly, so that a
+compressible path near the limit may fit here and not there; for one that does not compress the limit is exact.
 """
 
 from __future__ import annotations

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import uuid4
 
 from otas_middleware.localbrain.checks import (
-    InvalidJsonError,
     MissingFieldsError,
     UnreadableBodyError,
     UnstorableError,
     event_values,
-    read_json,
     require_fields,
 )
 from otas_middleware.localbrain.http import GoneDownError
-from otas_middleware.localbrain.pages import ok, page, refusal
+from otas_middleware.localbrain.pages import ok, refused
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
     Save = Callable[[tuple[object, ...]], Awaitable[None]]
 
-TOKEN_HEADER = b"x-otas-agent-session-token"  # noqa: S105  # a header's name
+_TOKEN_HEADER = b"x-otas-agent-session-token"
 _CAPTURED = ok("event_captured", {}, 201)
 
 
@@ -74,60 +72,55 @@ class Intake:
         """`POST /api/v1/backend/log/sdk/`: a project's backend logs a request that it handled."""
         key = incoming.header(b"x-otas-sdk-key")
         if not key:
-            return refusal(401, "missing_sdk_key")
+            raise refused(401, "missing_sdk_key")
         project = None if incoming.outage else self._directory.project_of(key)
         if project is None:
-            return refusal(401, "invalid_sdk_key")
+            raise refused(401, "invalid_sdk_key")
         session = self._session(incoming)
-        if not isinstance(session, tuple):
-            return session
-        return await self._capture(incoming, _Owner(project.id, session.agent_id, session.session_id, "backend"))
+        await self._capture(incoming, _Owner(project.id, session.agent_id, session.session_id, "backend"))
+        return _CAPTURED
 
     async def from_agent(self, incoming: Incoming) -> Response:
         """`POST /api/v1/backend/log/agent/`: an agent logs a call that it made elsewhere."""
         key = incoming.header(b"x-otas-agent-key")
         if not key:
-            return refusal(401, "missing_agent_key")
+            raise refused(401, "missing_agent_key")
         agent = None if incoming.outage else self._directory.agent_of(key)
         if agent is None:
-            return refusal(401, "invalid_or_expired_agent_key")
+            raise refused(401, "invalid_or_expired_agent_key")
         session = self._session(incoming)
-        if not isinstance(session, tuple):
-            return session
         if session.agent_id != agent.id:
-            return refusal(403, "session_agent_mismatch")
-        return await self._capture(incoming, _Owner(agent.project_id, agent.id, session.session_id, "agent"))
+            raise refused(403, "session_agent_mismatch")
+        event_id = await self._capture(incoming, _Owner(agent.project_id, agent.id, session.session_id, "agent"))
+        return ok("event_captured", {"event_id": event_id}, 201)
 
-    def _session(self, incoming: Incoming) -> SessionClaims | Response:
-        token = incoming.header(TOKEN_HEADER)
+    def _session(self, incoming: Incoming) -> SessionClaims:
+        token = incoming.header(_TOKEN_HEADER)
         if not token:
-            return refusal(401, "missing_agent_session_token")
-        return self._tokens.session(token) or refusal(401, "invalid_or_expired_token")
+            raise refused(401, "missing_agent_session_token")
+        claims = self._tokens.session(token)
+        if claims is None:
+            raise refused(401, "invalid_or_expired_token")
+        return claims
 
-    async def _capture(self, incoming: Incoming, owner: _Owner) -> Response:
-        if incoming.is_too_large:
-            return page(400, "RequestDataTooBig: Request body exceeded settings.DATA_UPLOAD_MAX_MEMORY_SIZE.")
+    async def _capture(self, incoming: Incoming, owner: _Owner) -> str:
+        """Check the body and save the event; returns the id that it got."""
+        body = incoming.json()
         try:
-            body = read_json(incoming.body)
             require_fields(body)
-            values = event_values(body, incoming.body)
-        except InvalidJsonError:
-            return refusal(400, "invalid_json")
-        except UnreadableBodyError as error:
-            return page(500, str(error), incoming.shown)
         except MissingFieldsError as error:
-            return refusal(400, "missing_required_fields", missing_fields=error.fields)
-        except UnstorableError as error:
-            self._refused(str(error))
-            return refusal(500, "event_capture_failed")
-        if not self._faults.admit_event():
-            raise GoneDownError
-        event_id, arrived_at = str(uuid4()), time.time()
-        day = datetime.fromtimestamp(arrived_at, UTC).date().isoformat()
-        head = (event_id, owner.source, arrived_at, day, owner.project_id, owner.agent_id, owner.session_id)
+            raise refused(400, "missing_required_fields", missing_fields=error.fields) from None
+        except UnreadableBodyError as error:
+            raise incoming.failure(str(error)) from None
         try:
+            values = event_values(body, incoming.body)
+            if not self._faults.admit_event():
+                raise GoneDownError
+            event_id, arrived_at = str(uuid4()), time.time()
+            day = datetime.fromtimestamp(arrived_at, UTC).date().isoformat()
+            head = (event_id, owner.source, arrived_at, day, owner.project_id, owner.agent_id, owner.session_id)
             await self._save((*head, *values))
-        except (sqlite3.Error, UnicodeError) as error:
-            self._refused(str(error))
-            return refusal(500, "event_capture_failed")
-        return _CAPTURED if owner.source == "backend" else ok("event_captured", {"event_id": event_id}, 201)
+        except (UnstorableError, sqlite3.Error, UnicodeError) as error:
+            self._refused(f"event not stored: {error}")
+            raise refused(500, "event_capture_failed") from None
+        return event_id

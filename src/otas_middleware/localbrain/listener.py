@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -93,7 +93,7 @@ class Listener(uvicorn.Server):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _connections(self) -> Iterable[Any]:
-        return cast("list[Any]", list(self.server_state.connections))
+        return list(self.server_state.connections)
 
 
 def bind(host: str, port: int) -> socket.socket:

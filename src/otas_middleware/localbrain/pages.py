@@ -37,6 +37,19 @@ def refusal(status: int, description: str, **more: object) -> Response:
     return DjangoJSON({"status": 0, "status_description": description, **more}, status)
 
 
+class RefusedError(Exception):
+    """A request is refused, with the answer that says so; raised by handlers, sent by their endpoint."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(answer.status_code)
+        self.answer = answer
+
+
+def refused(status: int, description: str, **more: object) -> RefusedError:
+    """Make the error that refuses a request with a `status_description`."""
+    return RefusedError(refusal(status, description, **more))
+
+
 def page(status: int, title: str, shown: Mapping[str, str] | None = None) -> Response:
     """Answer with an HTML page.
 
@@ -57,6 +70,7 @@ def page(status: int, title: str, shown: Mapping[str, str] | None = None) -> Res
     return HTMLResponse(text, status)
 
 
+NO_SLASH = page(500, "RuntimeError: You called this URL via POST, but the URL doesn't end in a slash.")
 NOT_FOUND = page(404, "Page not found (404)")
 BAD_HOST = page(400, "Bad Request (400): this Brain answers only to localhost, 127.0.0.1 and [::1]")
 TOO_MANY_HEADERS = page(431, "Request Header Fields Too Large")

@@ -19,7 +19,7 @@ from otas_middleware._errors import ConfigurationError
 from otas_middleware.localbrain import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
 
@@ -63,7 +63,7 @@ class Store:
             self._temporary.cleanup()
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Generator[sqlite3.Connection]:
         """One transaction: committed at the end, rolled back when the body raises."""
         with self._write_lock:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -135,7 +135,6 @@ class Store:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names above
 
     def _open(self) -> sqlite3.Connection:
-        problem = "is not the database of a local Brain; name another file, or a new one"
         try:
             # Made here, because SQLite would make it readable for everyone: events hold what agents sent.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -144,20 +143,22 @@ class Store:
             raise ConfigurationError(
                 f"the database {self.path} cannot be opened ({error}); name another file"
             ) from None
-        try:
-            found = connection.execute("PRAGMA application_id").fetchone()[0]
-            is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-            if not is_new and found != schema.APPLICATION_ID:
-                raise ConfigurationError(f"the file {self.path} {problem}")
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(schema.SCRIPT)
-        except sqlite3.DatabaseError:
-            connection.close()
-            raise ConfigurationError(f"the file {self.path} {problem}") from None
-        except ConfigurationError:
-            connection.close()
-            raise
-        return connection
+        with contextlib.suppress(sqlite3.DatabaseError):  # no database at all, or one that cannot be written
+            if self._is_ours(connection):
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(schema.SCRIPT)
+                return connection
+        connection.close()
+        raise ConfigurationError(
+            f"the file {self.path} is not a local Brain's database; name another one, or a new one"
+        )
+
+    @staticmethod
+    def _is_ours(connection: sqlite3.Connection) -> bool:
+        """Tell whether the database is empty, or was made by a local Brain."""
+        is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        found: int = connection.execute("PRAGMA application_id").fetchone()[0]
+        return is_new or found == schema.APPLICATION_ID
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

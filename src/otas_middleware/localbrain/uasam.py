@@ -7,8 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyError, read_json
-from otas_middleware.localbrain.pages import DjangoJSON, ok, page, refusal
+from otas_middleware.localbrain.pages import DjangoJSON, ok, refused
 from otas_middleware.localbrain.tokens import SESSION_LIFETIME
 
 if TYPE_CHECKING:
@@ -33,23 +32,14 @@ class Uasam:
     async def create_session(self, incoming: Incoming) -> Response:
         """`POST /api/agent/v1/session/create/`: a new session of the key's agent, as a token."""
         agent = self._agent(incoming)
-        if agent is None:
-            return refusal(401, "invalid_agent_key")
-        if incoming.is_too_large:
-            return page(400, "RequestDataTooBig: Request body exceeded settings.DATA_UPLOAD_MAX_MEMORY_SIZE.")
-        try:
-            body = read_json(incoming.body)
-        except InvalidJsonError:
-            return refusal(400, "invalid_json")
-        except UnreadableBodyError as error:
-            return page(500, str(error), incoming.shown)
+        body = incoming.json()
         if not isinstance(body, dict):
-            return page(500, f"AttributeError: '{type(body).__name__}' object has no attribute 'get'", incoming.shown)
+            raise incoming.failure(f"AttributeError: '{type(body).__name__}' object has no attribute 'get'")
         meta = cast("dict[str, Any]", body).get("meta")
         try:
             token = self.new_session(agent, {} if meta is None else meta)
         except ValueError:
-            return refusal(500, "server_error: meta cannot be stored")
+            raise refused(500, "server_error: meta cannot be stored") from None
         return ok("agent_session_created", {"Header_value": TOKEN_HEADER_NAME, "jwt_token": token})
 
     async def authenticate_sdk_key(self, incoming: Incoming) -> Response:
@@ -72,8 +62,6 @@ class Uasam:
     async def verify_agent(self, incoming: Incoming) -> Response:
         """`POST /api/agent/v1/auth/verify/`: the agent of an agent key."""
         agent = self._agent(incoming)
-        if agent is None:
-            return refusal(401, "invalid_agent_key")
         return ok(
             "authenticated",
             {
@@ -94,6 +82,9 @@ class Uasam:
             connection.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (session_id, agent.id, now, stored))
         return self._tokens.issue_session(session_id, agent.id, issued_at=now, expires_at=now + SESSION_LIFETIME)
 
-    def _agent(self, incoming: Incoming) -> Agent | None:
+    def _agent(self, incoming: Incoming) -> Agent:
         key = incoming.header(b"x-otas-agent-key")
-        return None if not key or incoming.outage else self._directory.agent_of(key)
+        agent = None if not key or incoming.outage else self._directory.agent_of(key)
+        if agent is None:
+            raise refused(401, "invalid_agent_key")
+        return agent
