@@ -1,0 +1,1 @@
+"""The application as a Django project: `asgi` with asynchronous views, `wsgi` with synchronous ones."""

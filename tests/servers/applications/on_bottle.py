@@ -1,0 +1,53 @@
+"""The application in Bottle."""
+
+# Checked loosely: it may not be installed, and lint is the same with and without it.
+# pyright: basic, reportMissingImports=false
+# mypy: disable-error-code="import-not-found,import-untyped"
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bottle
+from servers.applications import behaviour
+
+from otas_middleware.wsgi import OtasMiddleware
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def echo() -> bytes:
+    bottle.response.content_type = "application/octet-stream"
+    return bottle.request.body.read()
+
+
+def upload() -> bytes:
+    return behaviour.read_upload(bottle.request.body)
+
+
+def stream(name: str) -> Iterator[bytes]:
+    return behaviour.slow_stream(name)
+
+
+def endless(name: str) -> Iterator[bytes]:
+    return behaviour.endless(name)
+
+
+def download(size: int) -> Iterator[bytes]:
+    return behaviour.download(size)
+
+
+def fail() -> bytes:
+    raise behaviour.BrokenError
+
+
+application = bottle.Bottle()
+application.route("/echo", "POST", echo)
+application.route("/upload", "POST", upload)
+application.route("/stream/<name>", "GET", stream)
+application.route("/endless/<name>", "GET", endless)
+application.route("/download/<size:int>", "GET", download)
+application.route("/fail", "GET", fail)
+if not behaviour.BARE:
+    application = OtasMiddleware(application)

@@ -1,0 +1,54 @@
+"""The application in Falcon, for ASGI servers."""
+
+# Checked loosely: it may not be installed, and lint is the same with and without it.
+# pyright: basic, reportMissingImports=false
+# mypy: disable-error-code="import-not-found,import-untyped"
+
+from __future__ import annotations
+
+import falcon.asgi
+from servers.applications import behaviour
+
+from otas_middleware.asgi import OtasMiddleware
+
+
+class Echo:
+    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        response.content_type = falcon.MEDIA_TEXT
+        response.data = await request.bounded_stream.read()
+
+
+class Upload:
+    async def on_post(self, request: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        response.data = await behaviour.read_upload_async(aiter(request.bounded_stream))
+
+
+class Stream:
+    async def on_get(self, _: falcon.asgi.Request, response: falcon.asgi.Response, name: str) -> None:
+        response.stream = behaviour.slow_stream_async(name)
+
+
+class Endless:
+    async def on_get(self, _: falcon.asgi.Request, response: falcon.asgi.Response, name: str) -> None:
+        response.stream = behaviour.endless_async(name)
+
+
+class Download:
+    async def on_get(self, _: falcon.asgi.Request, response: falcon.asgi.Response, size: int) -> None:
+        response.stream = behaviour.download_async(size)
+
+
+class Fail:
+    async def on_get(self, _: falcon.asgi.Request, response: falcon.asgi.Response) -> None:
+        raise behaviour.BrokenError
+
+
+application = falcon.asgi.App()
+application.add_route("/echo", Echo())
+application.add_route("/upload", Upload())
+application.add_route("/stream/{name}", Stream())
+application.add_route("/endless/{name}", Endless())
+application.add_route("/download/{size:int}", Download())
+application.add_route("/fail", Fail())
+if not behaviour.BARE:
+    application = OtasMiddleware(application)

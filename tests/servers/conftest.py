@@ -1,0 +1,97 @@
+"""Fixtures around real servers, and the order of tests that share one."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from servers.catalogue import Combination, combination, combinations, installed
+from servers.pair import Pair, pair_of
+
+from otas_middleware.localbrain import LocalBrain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What every run of the tests looks at; the rest is slow.
+ALWAYS = {
+    str(combination("uvicorn, httptools", "Starlette")),
+    str(combination("hypercorn, asyncio", "ASGI callable")),
+    str(combination("gunicorn, gthread", "Flask")),
+}
+
+# What a matrix environment that does not run everything looks at: each framework, and the most used servers.
+SMALL = {
+    *ALWAYS,
+    str(combination("uvicorn, h11", "Django (async)")),
+    str(combination("uvicorn, h11", "FastAPI")),
+    str(combination("uvicorn, httptools", "ASGI callable")),
+    str(combination("gunicorn, gthread", "Django (sync)")),
+    str(combination("gunicorn, sync", "WSGI callable")),
+    str(combination("werkzeug (flask run)", "Flask")),
+    str(combination("Django (runserver)", "Django (sync)")),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "check(name): what this test says about a server, for the table in the docs")
+    config.addinivalue_line("markers", "small: part of every environment of the matrix")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pair" in metafunc.fixturenames:
+        metafunc.parametrize("pair", [_parameter(each) for each in combinations()], indirect=True, scope="session")
+
+
+def _parameter(each: Combination) -> object:
+    marks: list[pytest.MarkDecorator] = [pytest.mark.xdist_group(str(each))]
+    if str(each) in SMALL:
+        marks.append(pytest.mark.small)
+    if str(each) not in ALWAYS:
+        marks.append(pytest.mark.slow)
+    return pytest.param(each, id=str(each), marks=marks)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one pair of servers together, in whatever order they come otherwise: each pair starts once."""
+    first: dict[str, int] = {}
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        spec = getattr(item, "callspec", None)
+        index = first.setdefault(str(spec.params["pair"]), len(first)) if spec and "pair" in spec.params else -1
+        return index, 0
+
+    items.sort(key=place)
+
+
+@pytest.fixture(scope="session")
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both servers of one combination, and a Brain; afterwards each request must be one event there."""
+    wanted: Combination = request.param
+    if missing := wanted.missing():
+        pytest.skip(f"not installed: {', '.join(missing)} (dependency group `matrix`)")
+    with LocalBrain() as brain:
+        with pair_of(wanted, brain, tmp_path_factory.mktemp("servers")) as servers:
+            yield servers
+        servers.check_that_each_request_is_one_event()
+
+
+@pytest.fixture(autouse=True)
+def _noted_for_the_table(request: pytest.FixtureRequest, record_property: pytest.RecordProperty) -> None:
+    mark = request.node.get_closest_marker("check")
+    spec = getattr(request.node, "callspec", None)
+    if mark is None or spec is None or "pair" not in spec.params:
+        return
+    each: Combination = spec.params["pair"]
+    record_property("check", mark.args[0])
+    record_property("server", each.server.name)
+    record_property("framework", each.application.framework)
+    record_property("python", f"{sys.version_info.major}.{sys.version_info.minor}")
+    for role, distributions in {
+        "server": each.server.distributions,
+        "framework": (each.application.distribution,) if each.application.distribution else (),
+    }.items():
+        for name in distributions:
+            record_property(f"{role} version", f"{name} {installed(name)}")
