@@ -25,7 +25,8 @@ app.state.store = Store()
 
 
 def get_store(request: Request) -> Store:
-    return request.app.state.store
+    store: Store = request.app.state.store
+    return store
 
 
 StoreDependency = Annotated[Store, Depends(get_store)]

@@ -55,7 +55,8 @@ class Store:
         history = self._history[order_id]
         for position in itertools.count():
             async with self._changed:
-                await self._changed.wait_for(lambda wanted=position: len(history) > wanted)
+                while len(history) <= position:
+                    await self._changed.wait()
             yield history[position]
             if history[position].final:
                 return

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 
 class TitleTakenError(Exception):
@@ -67,7 +67,7 @@ class Library:
         words = query.casefold().split()
         return [article for article in self if article.matches(words)] if words else []
 
-    def attach(self, slug: str, name: str, content: BinaryIO) -> int:
+    def attach(self, slug: str, name: str, content: IO[bytes]) -> int:
         """Keep a file under `name`, which must be safe as a file name; returns its size in bytes."""
         with (self.files_of(slug) / name).open("wb") as file:
             shutil.copyfileobj(content, file)

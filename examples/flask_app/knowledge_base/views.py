@@ -26,7 +26,8 @@ P = ParamSpec("P")
 
 
 def library() -> Library:
-    return current_app.extensions["library"]
+    library: Library = current_app.extensions["library"]
+    return library
 
 
 def for_editors(view: Callable[P, ResponseReturnValue]) -> Callable[P, ResponseReturnValue]:
