@@ -102,6 +102,8 @@ def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[st
         "/api/v1/capture-session": agnost(services.agnost.capture_session),
         "/api/v1/capture-event": agnost(services.agnost.capture_event),
         "/_local/state": reading(services.control.state),
+        "/_local/events": reading(services.control.events),
+        "/_local/agnost": reading(services.control.agnost),
         "/_local/faults": plain(services.control.inject),
         "/_local/faults/clear": plain(services.control.clear),
     }
@@ -126,7 +128,8 @@ class _Elsewhere:
         elif scope["method"] in {"POST", "PUT", "PATCH", "DELETE"}:
             answer = NO_SLASH
         else:
-            answer = RedirectResponse(slashed, 301)
+            query = scope["query_string"].decode("latin-1")
+            answer = RedirectResponse(f"{slashed}?{query}" if query else slashed, 301)
         await answer(scope, receive, send)
 
 

@@ -47,23 +47,23 @@ class Batch:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
+        failed: dict[int, Exception] = {}
         try:
-            self._commit(waiting)
+            self._store.insert_events([row for row, _ in waiting])
         except Exception:  # one bad row must not take the others with it
-            for single in waiting:
+            for index, (row, _) in enumerate(waiting):
                 try:
-                    self._commit([single])
+                    self._store.insert_events([row])
                 except Exception as error:  # the request that waits gets it
-                    if not single[1].done():
-                        single[1].set_exception(error)
-
-    def _commit(self, waiting: Sequence[tuple[Row, asyncio.Future[None]]]) -> None:
-        rows = [row for row, _ in waiting]
-        self._store.insert_events(rows)
-        for _, done in waiting:
-            if not done.done():  # a request may have been cancelled meanwhile; its event is stored all the same
+                    failed[index] = error
+        for index, (_, done) in enumerate(waiting):
+            if done.done():
+                continue  # the request was cancelled meanwhile; its event is stored all the same
+            if index in failed:
+                done.set_exception(failed[index])
+            else:
                 done.set_result(None)
-        self._stored(rows)
+        self._stored([row for index, (row, _) in enumerate(waiting) if index not in failed])
 
 
 def named(row: Row) -> dict[str, object]:

@@ -6,6 +6,7 @@ across origins without asking first, which is never granted; and a request that 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -49,6 +50,26 @@ class Control:
     async def state(self, incoming: Incoming) -> Response:  # noqa: ARG002  # a handler's form
         """`GET /_local/state`: how much is stored, and how it misbehaves."""
         return self._state()
+
+    async def events(self, incoming: Incoming) -> Response:
+        """`GET /_local/events?session_id=&after=&limit=`: stored events, of one session or all, by order of arrival.
+
+        `after` is the `id` of the last event that the caller has; without a `limit` there are at most 1,000.
+        """
+        try:
+            after, limit = (
+                int(incoming.parameter(name) or default) for name, default in (("after", 0), ("limit", 1000))
+            )
+        except ValueError:
+            raise RefusedError(DjangoJSON({"error": "after and limit must be integers"}, 400)) from None
+        session_id = incoming.parameter("session_id")
+        found = await asyncio.to_thread(self._store.events, session_id, after=after, limit=limit)
+        return DjangoJSON({"events": found})
+
+    async def agnost(self, incoming: Incoming) -> Response:  # noqa: ARG002  # a handler's form
+        """`GET /_local/agnost`: what Agnost's two endpoints took."""
+        sessions, events = await asyncio.to_thread(lambda: (self._store.agnost_sessions(), self._store.agnost_events()))
+        return DjangoJSON({"sessions": sessions, "events": events})
 
     async def inject(self, incoming: Incoming) -> Response:
         """`POST /_local/faults`: misbehave (see `FaultOrder`)."""

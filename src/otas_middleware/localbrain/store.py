@@ -94,12 +94,21 @@ class Store:
         with self.write() as connection:
             connection.executemany(_INSERT_EVENT, rows)
 
-    def events(self, session_id: str | None = None) -> list[StoredEvent]:
-        """Return the stored events in the order of their arrival, of one session or of all."""
+    def events(self, session_id: str | None = None, *, after: int = 0, limit: int = -1) -> list[StoredEvent]:
+        """Return stored events in the order of their arrival.
+
+        Args:
+            session_id: Only those of this session.
+            after: Only those that came after the event with this `id`.
+            limit: At most so many; -1 is all.
+        """
         if session_id is None:
-            rows = self.read("SELECT * FROM event ORDER BY id")
+            rows = self.read("SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
         else:
-            rows = self.read("SELECT * FROM event WHERE agent_session_id = ? ORDER BY id", (session_id,))
+            rows = self.read(
+                "SELECT * FROM event WHERE agent_session_id = ? AND id > ? ORDER BY id LIMIT ?",
+                (session_id, after, limit),
+            )
         return [to_event(row) for row in rows]
 
     def sessions(self) -> list[StoredSession]:

@@ -1,0 +1,140 @@
+"""What `otas-middleware brain` does: run, say how to reach it, print a line for each event, and end on a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from otas_middleware.localbrain import LocalBrain
+from otas_middleware.localbrain.batch import named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_LONGEST_TEXT = 120
+_MOST_LINES = 10_000
+
+
+def run(
+    *,
+    host: str,
+    port: int,
+    db: Path | None,
+    slow_ms: float,
+    fail_rate: float,
+    down_after: int | None,
+    quiet: bool,
+) -> None:
+    """Run a local Brain until SIGINT, SIGTERM or SIGHUP.
+
+    The arguments are those of `LocalBrain`; `quiet` leaves out the line for each event.
+
+    Raises:
+        ConfigurationError: It cannot start.
+    """
+    lines = _Lines()
+    brain = LocalBrain(
+        host=host,
+        port=port,
+        db=db,
+        slow_ms=slow_ms,
+        fail_rate=fail_rate,
+        down_after=down_after,
+        on_events=None if quiet else lines.add_events,
+        on_refused=None if quiet else lines.add,
+    )
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), brain:
+        _write(introduction(brain, db))
+        lines.print_for_ever()
+
+
+def introduction(brain: LocalBrain, db: Path | None) -> str:
+    """Say where the Brain is and how to use it, in lines that can be pasted into a shell as they are."""
+    kept = f"Keys and events are kept in {db}." if db else "Nothing is kept when it ends; --db FILE keeps all."
+    plain = brain.environment()
+    agnost = {name: value for name, value in brain.environment(agnost=True).items() if name not in plain}
+    headers = {
+        "X-OTAS-USER-TOKEN": brain.user_token,
+        "X-OTAS-AGENT-ID": brain.agent_id,
+        "X-OTAS-PROJECT-ID": brain.project_id,
+    }
+    return "\n".join(
+        [
+            f"# Local Brain, UASAM and Agnost on {brain.url} (Ctrl-C ends it). {kept}",
+            "# For the application, and for the agent:",
+            *(f"export {name}={value}" for name, value in plain.items()),
+            "# To send the events to Agnost as well:",
+            *(f"# export {name}={value}" for name, value in agnost.items()),
+            "# Headers for the analytics endpoints:",
+            *(f"# {name}: {value}" for name, value in headers.items()),
+            "",
+        ]
+    )
+
+
+class _Lines:
+    """Lines on their way from the server's thread to standard output.
+
+    A terminal, or whoever reads a pipe, may be slow: then lines are left out, and the server never waits.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: queue.Queue[str] = queue.Queue(_MOST_LINES)
+        self._left_out = 0
+
+    def add_events(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """Add a line for each event."""
+        for row in rows:
+            self.add(describe(named(row)))
+
+    def add(self, line: str) -> None:
+        """Add a line, with the time before it."""
+        try:
+            self._waiting.put_nowait(f"{time.strftime('%H:%M:%S')}  {line}")
+        except queue.Full:
+            self._left_out += 1
+
+    def print_for_ever(self) -> None:
+        """Print the lines as they come."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                lines = [self._waiting.get(timeout=1.0)]  # with a time-out, as Windows delivers no signal without
+                while not self._waiting.empty():
+                    lines.append(self._waiting.get_nowait())
+                if self._left_out:
+                    lines.append(f"          ({self._left_out} lines left out)")
+                    self._left_out = 0
+                _write("\n".join(lines) + "\n")
+
+
+def describe(event: Mapping[str, object]) -> str:
+    """Describe an event in a line that no terminal obeys: whatever is not printable is written as an escape."""
+    latency = event["latency_ms"]
+    parts = [
+        f"{event['method']:<7}",
+        f"{event['status_code']:>3}",
+        f"{latency:>9.1f} ms" if isinstance(latency, float) else f"{'NaN':>9} ms",
+        f"session {str(event['agent_session_id'])[:8]}",
+        str(event["path"]),
+    ]
+    if event["error"]:
+        parts.append(f"({event['error']})")
+    return "  ".join(_printable(part) for part in parts)
+
+
+def _printable(text: str) -> str:
+    shown = text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
