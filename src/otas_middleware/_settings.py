@@ -53,6 +53,10 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key "
         "from an outage.",
     )
+    agent_key: SecretStr | None = Field(
+        default=None,
+        description="An agent's key, `agent_<prefix>_<secret>`. Only the agent's side needs it.",
+    )
     max_body_bytes: int = Field(
         default=65536,
         ge=0,
@@ -132,13 +136,13 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         default=2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
     )
 
-    @field_validator("sdk_key", "session_secret", mode="before")
+    @field_validator("sdk_key", "agent_key", "session_secret", mode="before")
     @classmethod
     def _strip_secret(cls, value: object) -> object:
         # Keys often come out of files with a line break at their end; an empty key is a missing key.
         return (value.strip() or None) if isinstance(value, str) else value
 
-    @field_validator("sdk_key")
+    @field_validator("sdk_key", "agent_key")
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _HEADER_SAFE.fullmatch(value.get_secret_value()):
