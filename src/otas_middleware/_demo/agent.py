@@ -6,8 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx2
-
+from otas_middleware._http import httpx
 from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -48,13 +47,13 @@ def play(steps: Sequence[Step], addresses: Mapping[str, str], token: str, secret
     Raises:
         UnansweredError: An application did not answer.
     """
-    clients: dict[tuple[str, bool], httpx2.Client] = {}
+    clients: dict[tuple[str, bool], httpx.Client] = {}
     with ExitStack() as stack:
         for number, step in enumerate(steps, start=1):
             caller = (step.application.name, step.by_agent)
             if caller not in clients:
                 headers = {TOKEN_HEADER: token} if step.by_agent else {}
-                client = httpx2.Client(
+                client = httpx.Client(
                     base_url=addresses[step.application.name],
                     headers=headers,
                     timeout=TIMEOUT_SECONDS,
@@ -64,7 +63,7 @@ def play(steps: Sequence[Step], addresses: Mapping[str, str], token: str, secret
             yield _take(step, f"demo-{number:02}", clients[caller], secrets)
 
 
-def _take(step: Step, request_id: str, client: httpx2.Client, secrets: Secrets) -> Exchange:
+def _take(step: Step, request_id: str, client: httpx.Client, secrets: Secrets) -> Exchange:
     request = client.build_request(
         step.method,
         step.target.format(secrets=secrets),
@@ -77,7 +76,7 @@ def _take(step: Step, request_id: str, client: httpx2.Client, secrets: Secrets) 
     )
     try:
         response = client.send(request)
-    except httpx2.TransportError as error:
+    except httpx.TransportError as error:
         name = step.application.name
         raise UnansweredError(f"{name} did not answer {step.method} {step.path} ({type(error).__name__}).") from error
     for name, value in response.cookies.items():

@@ -7,11 +7,10 @@ import re
 import time
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-import httpx2
+from typing import TYPE_CHECKING, Self
 
 from otas_middleware._demo.applications import READY_SECONDS, clean_environ
+from otas_middleware._http import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,34 +21,44 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.3
 POLL_SECONDS = 0.05
-_READY = re.compile(r"OTAS_AGENT_KEY=\S+\s")
-_SETTING = re.compile(r"^\s*(?:export )?(OTAS_[A-Z_]+)=(\S+)\s*$", re.MULTILINE)
+_READY = re.compile(r"^{.*}$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Session:
-    """An agent's session."""
+    """An agent's session, as its token tells of it."""
 
     token: str = field(repr=False)
 
     @property
     def id(self) -> str:
-        """The session's id, as the token's payload tells it."""
+        """The session's id."""
+        return self._claims["agent_session_id"]
+
+    @property
+    def agent_id(self) -> str:
+        """The agent's id."""
+        return self._claims["agent_id"]
+
+    @property
+    def _claims(self) -> dict[str, str]:
         payload = self.token.split(".")[1]
         claims: dict[str, str] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims["agent_session_id"]
+        return claims
 
 
 class Brain:
-    """A client of the local Brain.
+    """A client of the local Brain; a context manager that closes its connections.
 
     Args:
-        environ: What the local Brain printed: its URLs, keys and ids, by the names of their variables.
+        environ: What points applications and agents at it, by the names of the variables.
+        user_token: Who reads the events.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], user_token: str) -> None:
         self.environ = environ
-        self._http = httpx2.Client(base_url=self.url, timeout=10.0, trust_env=False)
+        self._user_token = user_token
+        self._http = httpx.Client(base_url=self.url, timeout=10.0, trust_env=False)
 
     @classmethod
     def start(cls, children: Children, data: Path) -> Brain:
@@ -58,10 +67,15 @@ class Brain:
         Raises:
             ProcessError: It did not start.
         """
-        arguments = ("-m", "otas_middleware", "brain", "--port", "0", "--db", str(data / "brain.sqlite3"))
-        child = children.start("brain", arguments, clean_environ(), data)
-        child.logged(_READY, READY_SECONDS)
-        return cls(dict(_SETTING.findall(child.log.read_text())))
+        arguments = ("-m", "otas_middleware._demo.brain_process", str(data / "brain.sqlite3"))
+        child = children.start("Brain", arguments, clean_environ(), data)
+        return cls(**json.loads(child.logged(_READY, READY_SECONDS).group()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     @property
     def url(self) -> str:
@@ -90,10 +104,25 @@ class Brain:
 
     def events(self, session: Session) -> list[Event]:
         """Return the events of a session in the order of their arrival; of more than 200, the first 200."""
-        response = self._http.get("/api/v1/agent/session/events/", params={"session_id": session.id})
+        response = self._http.get(
+            "/api/v1/agent/session/events/",
+            params={"session_id": session.id},
+            headers={
+                "X-OTAS-USER-TOKEN": self._user_token,
+                "X-OTAS-AGENT-ID": session.agent_id,
+                "X-OTAS-PROJECT-ID": self.environ["OTAS_PROJECT_ID"],
+            },
+        )
         response.raise_for_status()
-        events: list[Event] = response.json()["response"]["events"]
+        events: list[Event] = response.json()["events"]
         return events
+
+    def stored(self) -> int:
+        """Return how many events there are, of whatever session."""
+        response = self._http.get("/_local/state")
+        response.raise_for_status()
+        count: int = response.json()["stored"]["event"]
+        return count
 
     def settled_events(self, session: Session, count: int, timeout: float) -> list[Event]:
         """Wait until `count` events have arrived and no further one comes, or the time is up; return what is there.
@@ -104,7 +133,7 @@ class Brain:
             timeout: The longest wait for them, in seconds.
         """
         deadline = time.monotonic() + timeout
-        while len(self.events(session)) < count and time.monotonic() < deadline:
+        while self.stored() < count and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         time.sleep(SETTLE_SECONDS)  # one event too many would come now
         return self.events(session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,15 +11,19 @@ from typing import TYPE_CHECKING
 from otas_middleware._demo.agent import UnansweredError, play
 from otas_middleware._demo.checks import differences
 from otas_middleware._demo.console import Console
-from otas_middleware._demo.processes import Children, ProcessError
+from otas_middleware._demo.processes import ProcessError
 from otas_middleware._demo.report import event_table, masked_places
 from otas_middleware._demo.scenario import steps
 from otas_middleware._demo.sentinels import Secrets
 from otas_middleware._demo.signals import Interrupted, Interruptions
-from otas_middleware._demo.stage import set_up
+from otas_middleware._demo.stage import stage_set
 from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otas_middleware._demo.agent import Exchange
+    from otas_middleware._demo.checks import Event
     from otas_middleware._demo.stage import Stage
 
 PACKAGES = ("django", "fastapi", "flask", "gunicorn", "starlette", "uvicorn")
@@ -35,51 +38,60 @@ def run(*, keep: bool) -> int:
     if missing:
         console.say(f"The demo needs packages that are not installed; run: pip install {' '.join(missing)}")
         return 1
+    with Interruptions() as interruptions:
+        try:
+            return _run(console, interruptions, keep=keep)
+        except Interrupted as interruption:
+            console.say(f"\nEnded by {interruption}; nothing is left running.")
+            return interruption.exit_status
+
+
+def _run(console: Console, interruptions: Interruptions, *, keep: bool) -> int:
     try:
-        with Interruptions() as interruptions, TemporaryDirectory(prefix="otas-demo-") as folder, ExitStack() as stack:
-            # The last to be entered is the first to be left: the servers still deliver to Brain while they end.
-            brains = stack.enter_context(Children(interruptions, Path(folder)))
-            servers = stack.enter_context(Children(interruptions, Path(folder)))
-            return _play(console, Path(folder), brains, servers, keep=keep)
-    except Interrupted as interruption:
-        console.say(f"\nEnded by {interruption}; nothing is left running.")
-        return interruption.exit_status
+        with TemporaryDirectory(prefix="otas-demo-") as folder:
+            return _play(console, interruptions, Path(folder), keep=keep)
     except (ProcessError, UnansweredError, FileNotFoundError) as error:
         console.say(f"\nThe demo cannot go on: {error}")
         return 1
 
 
-def _play(console: Console, folder: Path, brains: Children, servers: Children, *, keep: bool) -> int:
+def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep: bool) -> int:
     began = time.monotonic()
     secrets = Secrets()
     console.say("Starting a local Brain and the three example applications:\n")
-    stage = set_up(brains, servers, folder, secrets)
-    console.say("\n".join(stage.lines()))
+    with stage_set(interruptions, folder, secrets) as stage:
+        console.say("\n".join(stage.lines()))
+        session = stage.brain.create_session({"task": "demo"})
+        secrets |= {"session token": session.token, **stage.brain.keys}
+        exchanges = list(play(steps(secrets), stage.addresses, session.token, secrets))
+        by_agent = sum(exchange.step.by_agent for exchange in exchanges)
+        others = len(exchanges) - by_agent
+        console.say(f"\nSent {by_agent} requests as an agent, and {others} without a session token.")
+        events = stage.brain.settled_events(session, by_agent, DELIVERY_SECONDS)
+        problems = differences(exchanges, events, secrets)
+        _tell(console, exchanges, events)
+        _judge(console, problems, secrets, time.monotonic() - began)
+        if keep:
+            _keep(console, stage, session.token)
+    return 1 if problems else 0
 
-    session = stage.brain.create_session({"task": "demo"})
-    secrets |= {"session token": session.token, **stage.brain.keys}
-    exchanges = list(play(steps(secrets), stage.addresses, session.token, secrets))
-    by_agent = sum(exchange.step.by_agent for exchange in exchanges)
-    console.say(f"\nSent {by_agent} requests as an agent, and {len(exchanges) - by_agent} without a session token.")
-    events = stage.brain.settled_events(session, by_agent, DELIVERY_SECONDS)
+
+def _tell(console: Console, exchanges: Sequence[Exchange], events: Sequence[Event]) -> None:
     console.say(f"Brain holds {len(events)} events of the session:\n")
     console.say(event_table(exchanges, events, console))
     console.say("\nWhat became of the secrets in them, one place of each kind:\n")
     console.say("\n".join(masked_places(events)))
 
-    problems = differences(exchanges, events, secrets)
-    seconds = f"{time.monotonic() - began:.1f} s"
+
+def _judge(console: Console, problems: Sequence[str], secrets: Secrets, seconds: float) -> None:
     if problems:
-        console.say(f"\nNot as it should be ({len(problems)} differences, {seconds}):\n")
+        console.say(f"\nNot as it should be ({len(problems)} differences, {seconds:.1f} s):\n")
         console.say("\n".join(f"  {problem}" for problem in problems))
     else:
         console.say(
-            "\nAs it should be: each request of the agent is there exactly once, with its status and sizes, and none\n"
-            f"of anybody else; none of the {len(secrets)} secrets that were sent is in any event. It took {seconds}."
+            "\nAs it should be: each request of the agent is there exactly once, with its status and its sizes; no other\n"
+            f"request is; and no event holds any of the {len(secrets)} secrets that were sent. It took {seconds:.1f} s."
         )
-    if keep:
-        _keep(console, stage, session.token)
-    return 1 if problems else 0
 
 
 def _keep(console: Console, stage: Stage, token: str) -> None:

@@ -48,7 +48,7 @@ def _orders(secrets: Secrets) -> Iterator[Step]:
     yield Step(ORDERS, "GET", "/orders/99", 404)
     yield Step(ORDERS, "POST", "/orders", 422, json={**order, "items": []})
     yield Step(ORDERS, "POST", "/orders", 422, content=unreadable, headers={"Content-Type": "application/json"})
-    yield Step(ORDERS, "PUT", "/orders/1", 405, json=order)
+    yield Step(ORDERS, "PUT", "/orders/1", 405)
     yield Step(ORDERS, "GET", "/openapi.json", 200)
 
 

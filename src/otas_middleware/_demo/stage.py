@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otas_middleware._demo.applications import APPLICATIONS, Launcher, address, examples_folder
 from otas_middleware._demo.brain import Brain
+from otas_middleware._demo.processes import Children
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
-    from otas_middleware._demo.processes import Child, Children
+    from otas_middleware._demo.processes import Child
+    from otas_middleware._demo.signals import Interruptions
 
 SET_UP_SECONDS = 60.0
 
@@ -36,24 +39,26 @@ class Stage:
         return [f"  {'Brain':<16} {self.brain.url}", *applications]
 
 
-def set_up(brains: Children, servers: Children, data: Path, secrets: Mapping[str, str]) -> Stage:
-    """Start everything, as much as possible at the same time; returns when all of it answers.
+@contextmanager
+def stage_set(interruptions: Interruptions, folder: Path, secrets: Mapping[str, str]) -> Generator[Stage]:
+    """Start everything, as much as possible at the same time, and stop all of it at the end.
 
     Args:
-        brains: Where the local Brain is to be a child.
-        servers: Where the applications are to be children.
-        data: A folder for everything that is written.
+        interruptions: Where signals are held back while a child is being started or reaped.
+        folder: Where everything is written that is written.
         secrets: What the applications' settings refer to.
 
     Raises:
         ProcessError: Something did not start.
         FileNotFoundError: The example applications are not there.
     """
-    launcher = Launcher(servers, examples_folder(), data, secrets)
-    preparations = [launcher.prepare(application) for application in APPLICATIONS]
-    brain = Brain.start(brains, data)
-    for preparation in preparations:
-        if preparation is not None:
-            preparation.finished(SET_UP_SECONDS)
-    running = {application.name: launcher.serve(application, brain.for_backends) for application in APPLICATIONS}
-    return Stage(brain, running, {name: address(server) for name, server in running.items()})
+    # The last to be entered is the first to be left: the servers still deliver to Brain while they end.
+    with Children(interruptions, folder) as brains, Children(interruptions, folder) as servers:
+        launcher = Launcher(servers, examples_folder(), folder, secrets)
+        preparations = [launcher.prepare(application) for application in APPLICATIONS]
+        with Brain.start(brains, folder) as brain:
+            for preparation in preparations:
+                if preparation is not None:
+                    preparation.finished(SET_UP_SECONDS)
+            running = {each.name: launcher.serve(each, brain.for_backends) for each in APPLICATIONS}
+            yield Stage(brain, running, {name: address(server) for name, server in running.items()})

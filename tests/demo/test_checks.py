@@ -1,0 +1,140 @@
+"""The demo's verdict on events that its applications made, and on the same events with something wrong in them."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import pytest
+
+from otas_middleware._demo.agent import Exchange, play
+from otas_middleware._demo.checks import Event, differences, request_id
+from otas_middleware._demo.scenario import steps
+from otas_middleware._demo.sentinels import Secrets
+from otas_middleware._demo.signals import Interruptions
+from otas_middleware._demo.stage import stage_set
+
+
+@dataclass
+class Played:
+    exchanges: list[Exchange]
+    events: list[Event]
+    secrets: Secrets
+
+    def differences(self) -> list[str]:
+        return differences(self.exchanges, self.events, self.secrets)
+
+    def exchange(self, method: str, path: str) -> Exchange:
+        return next(e for e in self.exchanges if (e.step.method, e.step.path, e.step.by_agent) == (method, path, True))
+
+    def event(self, method: str, path: str) -> Event:
+        wanted = self.exchange(method, path).request_id
+        return next(event for event in self.events if request_id(event) == wanted)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    secrets = Secrets()
+    with stage_set(Interruptions(), tmp_path_factory.mktemp("demo"), secrets) as stage:
+        session = stage.brain.create_session({})
+        secrets |= {"session token": session.token, **stage.brain.keys}
+        exchanges = list(play(steps(secrets), stage.addresses, session.token, secrets))
+        by_agent = sum(exchange.step.by_agent for exchange in exchanges)
+        return Played(exchanges, stage.brain.settled_events(session, by_agent, timeout=20), secrets)
+
+
+@pytest.fixture
+def played(original: Played) -> Played:
+    return deepcopy(original)
+
+
+def test_all_is_well_when_nothing_is_wrong(played: Played) -> None:
+    assert played.differences() == []
+
+
+def test_the_scenario_has_all_that_the_demo_promises(played: Played) -> None:
+    by_agent = [exchange.step for exchange in played.exchanges if exchange.step.by_agent]
+    assert 40 <= len(by_agent) <= 50
+    assert {step.status for step in by_agent} >= {200, 201, 204, 301, 302, 303, 401, 403, 404, 409, 422, 500}
+    for name in ("orders", "knowledge base", "help desk"):
+        of_one = [exchange.step for exchange in played.exchanges if exchange.step.application.name == name]
+        assert any(step.exception for step in of_one)
+        assert any(not step.by_agent for step in of_one)
+    assert any(step.file for step in by_agent)
+    # What secrets an application makes itself is only known afterwards.
+    assert played.secrets.keys() >= {"tracking_token", "session", "csrftoken"}
+
+
+def test_a_missing_event_is_a_difference(played: Played) -> None:
+    played.events.remove(played.event("GET", "/export.csv"))
+    [difference] = played.differences()
+    assert difference.endswith("help desk: GET /export.csv was recorded 0 times instead of once")
+
+
+def test_an_event_that_came_twice_is_a_difference(played: Played) -> None:
+    played.events.append(played.event("GET", "/search"))
+    [difference] = played.differences()
+    assert difference.endswith("knowledge base: GET /search was recorded 2 times instead of once")
+
+
+def test_an_event_of_somebody_else_is_a_difference(played: Played) -> None:
+    stranger = next(exchange for exchange in played.exchanges if not exchange.step.by_agent)
+    event = deepcopy(played.event("GET", "/orders/1"))
+    event["request_headers"] = f'{{"X-Request-ID": "{stranger.request_id}"}}'
+    played.events.append(event)
+    assert any(text.endswith("/health was recorded 1 times instead of never") for text in played.differences())
+
+
+@pytest.mark.parametrize("headers", ["{}", None, "not JSON"])
+def test_an_event_that_belongs_to_no_request_is_a_difference(played: Played, headers: str | None) -> None:
+    played.events.append(played.event("GET", "/search") | {"request_headers": headers})
+    assert played.differences() == ["1 events belong to no request of the demo (request id None)"]
+
+
+def test_an_answer_with_another_status_is_a_difference(played: Played) -> None:
+    index = played.exchanges.index(played.exchange("GET", "/export.csv"))
+    played.exchanges[index] = replace(played.exchanges[index], status=500)
+    [difference] = played.differences()
+    assert difference.endswith("GET /export.csv was answered with 500 instead of 200")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "difference"),
+    [
+        ("status_code", 200, "status_code is 200 instead of 404"),
+        ("method", "POST", "method is 'POST' instead of 'GET'"),
+        ("path", "/orders/99/", "path is '/orders/99/' instead of '/orders/99'"),
+        ("request_size_bytes", 7, "request_size_bytes is 7 instead of 0"),
+        ("response_size_bytes", 0, "response_size_bytes is 0 instead of 34"),
+        ("latency_ms", 0, "latency_ms is 0"),
+        ("error", "", "error is empty"),
+    ],
+)
+def test_a_wrong_field_is_a_difference(played: Played, field: str, value: object, difference: str) -> None:
+    played.event("GET", "/orders/99")[field] = value
+    [found] = played.differences()
+    assert found.endswith(f"orders: GET /orders/99: {difference}")
+
+
+def test_an_error_that_does_not_name_the_exception_is_a_difference(played: Played) -> None:
+    played.event("GET", "/orders/2/shipping")["error"] = "500 Internal Server Error"
+    [difference] = played.differences()
+    assert difference.endswith("error is '500 Internal Server Error' and does not name KeyError")
+
+
+def test_an_error_where_there_was_none_is_a_difference(played: Played) -> None:
+    played.event("GET", "/export.csv")["error"] = "200 OK"
+    [difference] = played.differences()
+    assert difference.endswith("error is '200 OK' instead of empty")
+
+
+@pytest.mark.parametrize("name", ["session token", "OTAS_SDK_KEY", "card number", "csrftoken", "session"])
+@pytest.mark.parametrize("field", ["response_body", "error", "metadata"])
+def test_a_secret_anywhere_is_a_difference_that_does_not_show_it(played: Played, name: str, field: str) -> None:
+    event = played.event("GET", "/orders/2/shipping")
+    event[field] = (
+        {"deep": [f"KeyError: {played.secrets[name]}"]} if field == "metadata" else f"KeyError: {played.secrets[name]}"
+    )
+    [difference] = played.differences()
+    assert difference.endswith(f"{field} holds a secret ({name})")
+    assert played.secrets[name] not in difference
