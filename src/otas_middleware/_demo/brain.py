@@ -21,43 +21,36 @@ if TYPE_CHECKING:
 
 SETTLE_SECONDS = 0.3
 POLL_SECONDS = 0.05
-_READY = re.compile(r"^{.*}$", re.MULTILINE)
+_SETTING = re.compile(r"^(?:# )?export (OTAS_\w+)=(\S+)$", re.MULTILINE)
+_HEADER = re.compile(r"^# (X-OTAS-[\w-]+): (\S+)$", re.MULTILINE)
+_LAST_HEADER = re.compile(r"^# X-OTAS-PROJECT-ID: \S+\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Session:
-    """An agent's session, as its token tells of it."""
+    """An agent's session."""
 
     token: str = field(repr=False)
 
     @property
     def id(self) -> str:
-        """The session's id."""
-        return self._claims["agent_session_id"]
-
-    @property
-    def agent_id(self) -> str:
-        """The agent's id."""
-        return self._claims["agent_id"]
-
-    @property
-    def _claims(self) -> dict[str, str]:
+        """The session's id, which the token's payload tells."""
         payload = self.token.split(".")[1]
         claims: dict[str, str] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims
+        return claims["agent_session_id"]
 
 
 class Brain:
     """A client of the local Brain; a context manager that closes its connections.
 
     Args:
-        environ: What points applications and agents at it, by the names of the variables.
-        user_token: Who reads the events.
+        environ: The variables that point applications and agents at it.
+        headers: What a dashboard sends to read the events.
     """
 
-    def __init__(self, environ: Mapping[str, str], user_token: str) -> None:
+    def __init__(self, environ: Mapping[str, str], headers: Mapping[str, str]) -> None:
         self.environ = environ
-        self._user_token = user_token
+        self._headers = headers
         self._http = httpx.Client(base_url=self.url, timeout=10.0, trust_env=False)
 
     @classmethod
@@ -67,9 +60,11 @@ class Brain:
         Raises:
             ProcessError: It did not start.
         """
-        arguments = ("-m", "otas_middleware._demo.brain_process", str(data / "brain.sqlite3"))
+        arguments = ("-m", "otas_middleware", "brain", "--port", "0", "--db", str(data / "brain.sqlite3"))
         child = children.start("Brain", arguments, clean_environ(), data)
-        return cls(**json.loads(child.logged(_READY, READY_SECONDS).group()))
+        child.logged(_LAST_HEADER, READY_SECONDS)
+        introduction = child.log.read_text()
+        return cls(dict(_SETTING.findall(introduction)), dict(_HEADER.findall(introduction)))
 
     def __enter__(self) -> Self:
         return self
@@ -107,11 +102,7 @@ class Brain:
         response = self._http.get(
             "/api/v1/agent/session/events/",
             params={"session_id": session.id},
-            headers={
-                "X-OTAS-USER-TOKEN": self._user_token,
-                "X-OTAS-AGENT-ID": session.agent_id,
-                "X-OTAS-PROJECT-ID": self.environ["OTAS_PROJECT_ID"],
-            },
+            headers=self._headers,
         )
         response.raise_for_status()
         events: list[Event] = response.json()["events"]

@@ -89,8 +89,8 @@ def _judge(console: Console, problems: Sequence[str], secrets: Secrets, seconds:
         console.say("\n".join(f"  {problem}" for problem in problems))
     else:
         console.say(
-            "\nAs it should be: each request of the agent is there exactly once, with its status and its sizes; no other\n"
-            f"request is; and no event holds any of the {len(secrets)} secrets that were sent. It took {seconds:.1f} s."
+            "\nAs it should be: each request of the agent is there exactly once, with its status and sizes;\n"
+            f"no other request is; and no event holds any of the {len(secrets)} secrets. It took {seconds:.1f} s."
         )
 
 
