@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
@@ -14,6 +15,23 @@ def _split(value: object) -> object:
     """Let a list be written as one comma-separated string, as environment variables need."""
     if isinstance(value, str):
         return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
+    return value
+
+
+def _lines(value: object) -> object:
+    """Let a list of regular expressions be written as lines of one string."""
+    if isinstance(value, str):
+        return tuple(line for line in (raw.strip() for raw in value.splitlines()) if line)
+    return value
+
+
+def _check_pattern(value: str) -> str:
+    try:
+        pattern = re.compile(value)
+    except re.error as error:
+        raise ValueError(f"it is not a regular expression: {error}") from None
+    if pattern.search("") is not None:
+        raise ValueError("it matches the empty text, and so everywhere; let it match at least one character")
     return value
 
 
@@ -57,6 +75,9 @@ def check_url(value: str) -> str:
 
 Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split)]
 """A list of names; in the environment separated by commas."""
+
+Patterns = Annotated[tuple[Annotated[str, AfterValidator(_check_pattern)], ...], BeforeValidator(_lines)]
+"""A list of regular expressions; in the environment one a line, since they may hold commas."""
 
 Callback = Annotated[Callable[..., Any], BeforeValidator(_import)]
 """A callable, or its import path `package.module:name`."""

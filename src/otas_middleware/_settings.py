@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._setting_types import BaseUrl, Callback, Names, Positive
+from otas_middleware._setting_types import BaseUrl, Callback, Names, Patterns, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +101,45 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     session_max_bytes_per_second: Positive | None = Field(
         default=None, description="How many bytes of events a session may bring per second, likewise."
     )
-    sensitive_headers: Names = Field(default=(), description="Header names to redact, in addition to the defaults.")
+    sensitive_headers: Names = Field(
+        default=(),
+        description="Header names to redact, in addition to the defaults; whole names, `*` stands for anything.",
+    )
+    sensitive_fields: Names = Field(
+        default=(),
+        description="Names of fields (JSON, forms, query, XML) to redact, in addition to the defaults, likewise.",
+    )
+    redact_keep: Names = Field(
+        default=(),
+        description="Names that are not redacted although a default says so, such as `token_type`, `session_*`.",
+    )
+    redact_patterns: Patterns = Field(
+        default=(),
+        description="Regular expressions; what they match in any text is redacted, in addition to the shapes that are "
+        "known. They run over untrusted text: keep them free of nested repetitions.",
+    )
+    redact_path_patterns: Patterns = Field(
+        default=(),
+        description="Regular expressions for secrets in paths, such as `/reset/([^/]+)`; their groups are redacted, or "
+        "the whole match when there are none.",
+    )
+    redact_emails: bool = Field(default=False, description="Redact e-mail addresses.")
+    redact_phones: bool = Field(default=False, description="Redact telephone numbers.")
+    redact_ips: bool = Field(default=False, description="Redact IP addresses.")
+    capture_headers: bool = Field(default=True, description="Record the headers of requests and responses.")
+    capture_request_body: bool = Field(default=True, description="Record request bodies. Their size always is.")
+    capture_response_body: bool = Field(default=True, description="Record response bodies. Their size always is.")
+    skip_header_paths: Names = Field(
+        default=(), description="Paths of which no headers are recorded; written as in `ignore_paths`."
+    )
+    skip_request_body_paths: Names = Field(default=(), description="Paths of which no request body is recorded.")
+    skip_response_body_paths: Names = Field(default=(), description="Paths of which no response body is recorded.")
+    before_send: Callback | None = Field(
+        default=None,
+        description="A function that gets each redacted event (`BackendEvent`) before it is sent and returns it, "
+        "changed or not, or None to withhold it. What it returns is redacted again; when it raises, the event is "
+        "withheld.",
+    )
     queue_max_events: int = Field(default=10_000, ge=1, description="How many events may wait in memory.")
     queue_max_bytes: int = Field(
         default=67_108_864, ge=65_536, description="How many bytes the waiting events may hold."
