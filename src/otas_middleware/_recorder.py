@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware import _guard
 from otas_middleware._capture import Capture
@@ -13,10 +14,11 @@ from otas_middleware._select import Selection
 from otas_middleware._session import TokenGate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from otas_middleware._capture import Headers
     from otas_middleware._configure import FrameworkSettings
+    from otas_middleware._delivery import Weighted
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
     from otas_middleware._verify import ByKeySet, Verifier
@@ -27,21 +29,40 @@ MARKER = "otas_middleware.capture"
 """Key of the capture in `scope` and `environ`; a request that has it is already being recorded."""
 
 
+class Delivery(Protocol):
+    """Where a recorder's finished captures go: the background pipeline, or the memory of the test kit."""
+
+    def put(self, item: Weighted, /) -> None:
+        """Take a finished capture. Never blocks, never raises: this is the end of the request path."""
+        ...
+
+    def put_parcel(self, parcel: Parcel, /) -> None:
+        """Take a finished event (the agent's side, user code)."""
+        ...
+
+    def flush(self, timeout: float, /) -> bool:
+        """Wait at most so many seconds until everything taken has left; return whether it has."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters."""
+        ...
+
+
 class Recorder:
     """Records requests for one set of settings; shared by all adapters of the process that have equal settings.
 
     Args:
         settings: Checked settings with an SDK key or another destination.
+        deliver: Makes the delivery; `make_delivery` when left out.
     """
 
-    def __init__(self, settings: OtasSettings) -> None:
-        from otas_middleware._delivery import Pipeline  # noqa: PLC0415  # heavy, and only for applications that record
-
+    def __init__(self, settings: OtasSettings, deliver: Callable[[Recorder], Delivery] | None = None) -> None:
         self.settings = settings
         self.gate = TokenGate(_verifier(settings))
         self.selection = Selection(settings)
         self._key_set = _key_set(settings)
-        self.pipeline = Pipeline(settings, self._build, on_bad_token=self.gate.reject)
+        self.pipeline = (deliver or make_delivery)(self)
         self._limit = settings.max_body_bytes
         self._traceback = settings.capture_traceback
 
@@ -84,7 +105,7 @@ class Recorder:
         if self.selection.keeps(capture.session.session_id, capture.weight, failed=failed):
             self.pipeline.put(capture)
 
-    def _build(self, capture: Capture, settings: OtasSettings) -> Parcel | None:
+    def build(self, capture: Capture, settings: OtasSettings) -> Parcel | None:
         """Make the parcel of a finished capture, in the worker; None when it is not to be sent after all."""
         from otas_middleware._build import build  # noqa: PLC0415  # heavy, and first needed in the worker
 
@@ -127,9 +148,43 @@ def _key_set(settings: OtasSettings) -> ByKeySet | None:
     return ByKeySet(settings.session_jwks_url)
 
 
+def in_background(recorder: Recorder) -> Delivery:
+    """Deliver by the pipeline: what applications get."""
+    from otas_middleware._delivery import Pipeline  # noqa: PLC0415  # heavy, and only for applications that record
+
+    return Pipeline(recorder.settings, recorder.build, on_bad_token=recorder.gate.reject)
+
+
+make_delivery: Callable[[Recorder], Delivery] = in_background
+"""Gives each new recorder its delivery; see `delivering_by`."""
+
+keyless = False
+"""Whether to record without an SDK key too. The test kit sets it: tests have no key, and nothing is sent then."""
+
+off_because: set[str] = set()
+"""Why a middleware of this process is off: `disabled`, `no_sdk_key`."""
+
 _recorders: dict[OtasSettings, Recorder] = {}
 _lock = threading.Lock()
 _warned: set[str] = set()
+
+
+@contextmanager
+def delivering_by(make: Callable[[Recorder], Delivery]) -> Generator[None]:
+    """Have all recorders of the process, present and future, deliver in another way while the block runs."""
+    global make_delivery  # noqa: PLW0603  # the recorders are the process's
+    with _lock:
+        usual, make_delivery = make_delivery, make
+        replaced = {recorder: recorder.pipeline for recorder in _recorders.values()}
+        for recorder in replaced:
+            recorder.pipeline = make(recorder)
+    try:
+        yield
+    finally:
+        with _lock:
+            make_delivery = usual
+            for recorder in _recorders.values():
+                recorder.pipeline = replaced.get(recorder) or usual(recorder)
 
 
 def open_recorder(
@@ -156,8 +211,10 @@ def open_recorder(
     elif keywords:
         settings = settings.replace(**keywords)
     if not settings.enabled:
+        off_because.add("disabled")
         return None
-    if settings.sdk_key is None:
+    if settings.sdk_key is None and not keyless:
+        off_because.add("no_sdk_key")
         _warn_once(
             "otas_middleware is off: no SDK key. Set OTAS_SDK_KEY to the project's backend key to record agent "
             "requests, or OTAS_ENABLED=0 to silence this warning."
