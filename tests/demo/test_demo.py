@@ -1,0 +1,243 @@
+"""The demo as its user runs it: a command, what it prints, its exit status, and what it leaves behind (nothing)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DEMO = ("-m", "otas_middleware", "demo")
+LIMIT = 90.0
+OTHERS = {
+    "OTAS_BRAIN_URL": "http://127.0.0.1:9",
+    "OTAS_SDK_KEY": "otas_somebody_else",
+    "OTAS_ENABLED": "0",
+    "KNOWLEDGE_BASE_PASSWORD": "somebody else's",
+    "DJANGO_SETTINGS_MODULE": "somebody.elses",
+    "GUNICORN_CMD_ARGS": "--workers 3",
+    "WEB_CONCURRENCY": "3",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+}
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+
+class Demo:
+    """A demo that was started, all of whose processes can be told by a mark in their environment."""
+
+    def __init__(self, arguments: tuple[str, ...], temporary: Path) -> None:
+        self._mark = f"DEMO_MARK={uuid4()}"
+        name, _, value = self._mark.partition("=")
+        self.temporary = temporary
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**os.environ, **OTHERS, "TMPDIR": str(temporary), name: value},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        self.output = ""
+
+    def read_until(self, text: str) -> None:
+        assert self.process.stdout is not None
+        while text not in self.output:
+            line = self.process.stdout.readline()
+            assert line, self.output
+            self.output += line
+
+    def finish(self) -> int:
+        self.output += self.process.communicate(timeout=LIMIT)[0]
+        return self.process.returncode
+
+    def processes(self) -> list[int]:
+        return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit() and self._owns(folder)]
+
+    def is_gone(self) -> bool:
+        """Tell whether no process is left, or none after the moment that the kernel takes to end them."""
+        deadline = time.monotonic() + 10
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self.processes()
+
+    def _owns(self, folder: Path) -> bool:
+        try:
+            return self._mark.encode() in (folder / "environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    started = Demo(DEMO, tmp_path)
+    yield started
+    end(started)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    started = Demo(DEMO, tmp_path_factory.mktemp("demo"))
+    started.finish()
+    yield started
+    end(started)
+
+
+def end(demo: Demo) -> None:
+    demo.process.kill()
+    demo.process.communicate()
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_it_ends_well_whatever_is_configured_for_other_purposes(finished: Demo) -> None:
+    assert finished.process.returncode == 0, finished.output
+    assert "As it should be" in finished.output
+
+
+def test_it_shows_the_requests_of_all_three_applications_in_a_table(finished: Demo) -> None:
+    heading, *rows = finished.output[finished.output.index("Application ") :].split("\n\n")[0].split("\n")
+    assert heading.split() == ["Application", "Method", "Path", "Status", "Latency", "Request", "Response", "Error"]
+    assert len(rows) >= 40
+    assert {re.split(r"  +", row)[0] for row in rows} == {"orders", "knowledge base", "help desk"}
+    assert re.search(r"^orders +POST +/orders +201 +\d+\.\d ms +\d+ B +\d+ B$", "\n".join(rows), re.MULTILINE)
+    assert re.search(r"/articles/reset/reading-time +500 .*  ZeroDivisionError: ", "\n".join(rows))
+
+
+def test_its_lines_are_readable_in_a_file(finished: Demo) -> None:
+    assert "\033" not in finished.output
+    assert max(map(len, finished.output.splitlines())) <= 120
+
+
+def test_it_leaves_nothing_behind(finished: Demo) -> None:
+    assert list(finished.temporary.iterdir()) == []
+
+
+@linux
+def test_no_process_outlives_it(finished: Demo) -> None:
+    assert finished.processes() == []
+
+
+@linux
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "Starting"),
+        (signal.SIGINT, "help desk"),
+        (signal.SIGTERM, "Starting"),
+        (signal.SIGTERM, "Sent"),
+        (signal.SIGHUP, "help desk"),
+    ],
+)
+def test_a_signal_at_any_moment_leaves_nothing_behind(demo: Demo, number: signal.Signals, moment: str) -> None:
+    demo.read_until(moment)
+    demo.process.send_signal(number)
+    assert demo.finish() == 128 + number, demo.output
+    assert demo.is_gone()
+    assert list(demo.temporary.iterdir()) == []
+    assert "Traceback" not in demo.output
+
+
+@linux
+@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.1])
+def test_ctrl_c_while_everything_starts_leaves_nothing_behind(demo: Demo, seconds: float) -> None:
+    demo.read_until("Starting")
+    time.sleep(seconds)
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.finish() == 130, demo.output
+    assert demo.is_gone()
+    assert list(demo.temporary.iterdir()) == []
+
+
+@linux
+def test_no_process_is_left_even_when_it_is_killed(demo: Demo) -> None:
+    demo.read_until("help desk")
+    assert len(demo.processes()) >= 5
+    demo.process.kill()
+    assert demo.is_gone()
+
+
+@linux
+def test_it_can_be_kept_running_until_ctrl_c(tmp_path: Path) -> None:
+    before = files(EXAMPLES)
+    demo = Demo((*DEMO, "--keep"), tmp_path)
+    try:
+        demo.read_until("curl")
+        urls = dict(re.findall(r"^  (Brain|orders|knowledge base|help desk) +(http://\S+)", demo.output, re.MULTILINE))
+        assert len(urls) == 4
+        settings = dict(re.findall(r"^  export (OTAS_\w+)=(\S+)$", demo.output, re.MULTILINE))
+        assert settings["OTAS_BRAIN_URL"] == urls["Brain"]
+        assert settings.keys() >= {"OTAS_SDK_KEY", "OTAS_AGENT_KEY"}
+        assert httpx2.get(urls["orders"] + "/health", trust_env=False).json() == {"status": "ok"}
+        assert files(EXAMPLES) == before
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.finish() == 0, demo.output
+        assert demo.is_gone()
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        end(demo)
+
+
+def test_a_difference_is_shown_and_gives_a_non_zero_exit_status(tmp_path: Path) -> None:
+    program = """
+import sys
+from dataclasses import replace
+from otas_middleware._demo import main, run
+real = run.steps
+run.steps = lambda secrets: [replace(s, status=202) if s.target == "/export.csv" else s for s in real(secrets)]
+sys.exit(main())
+"""
+    demo = Demo(("-c", program), tmp_path)
+    try:
+        assert demo.finish() == 1, demo.output
+    finally:
+        end(demo)
+    assert "Not as it should be (2 differences" in demo.output
+    assert "help desk: GET /export.csv was answered with 200 instead of 202" in demo.output
+    assert "help desk: GET /export.csv: status_code is 200 instead of 202" in demo.output
+
+
+def test_a_server_that_does_not_start_is_named_with_its_last_words(tmp_path: Path) -> None:
+    program = """
+import sys
+from dataclasses import replace
+from otas_middleware._demo import applications, main, stage
+broken = replace(applications.HELP_DESK, serve=("-m", "uvicorn", "help_desk.nothing:application", "--port", "0"))
+stage.APPLICATIONS = (applications.ORDERS, applications.KNOWLEDGE_BASE, broken)
+sys.exit(main())
+"""
+    demo = Demo(("-c", program), tmp_path)
+    try:
+        assert demo.finish() == 1, demo.output
+    finally:
+        end(demo)
+    assert "The demo cannot go on: help desk ended with status" in demo.output
+    assert 'Could not import module "help_desk.nothing"' in demo.output
+
+
+def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path: Path) -> None:
+    program = """
+import sys
+sys.modules["gunicorn"] = sys.modules["flask"] = None
+from otas_middleware._demo import main
+sys.exit(main())
+"""
+    demo = Demo(("-c", program), tmp_path)
+    assert demo.finish() == 1
+    assert demo.output == "The demo needs packages that are not installed; run: pip install flask gunicorn\n"
