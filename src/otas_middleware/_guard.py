@@ -11,11 +11,18 @@ import logging
 import sys
 import threading
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("otas_middleware")
 
 reraise = False
 """When true, `swallow` raises the current exception again (tests)."""
+
+witness: Callable[[str, BaseException], None] | None = None
+"""Gets the place and the exception of each failure that is swallowed (the test kit)."""
 
 counts: Counter[str] = Counter()
 """How many failures each place has swallowed in this process."""
@@ -36,7 +43,9 @@ def swallow(where: str) -> None:
     """
     if reraise:
         raise  # noqa: PLE0704  # called inside an except block, as the docstring demands
-    kind, _, traceback = sys.exc_info()
+    kind, error, traceback = sys.exc_info()
+    if witness is not None and error is not None:
+        witness(where, error)
     name = kind.__name__ if kind is not None else "unknown"
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
