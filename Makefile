@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs brain clean
+.PHONY: help demo test lint format docs bench brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ lint: $(VENV)/.ready ## Check style (ruff) and types (mypy and pyright, both str
 format: $(VENV)/.ready ## Bring the code into shape
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+bench: $(VENV)/.ready ## Measure what recording costs (ARGS="--only asgi --compare FILE")
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: $(VENV)/.ready ## Write the generated parts of the documentation
 	@PYTHONPATH=tests $(BIN)/python -m docs.settings_table

@@ -1,0 +1,217 @@
+"""Runs requests through an application in batches and reads the clocks.
+
+The CPU of the process is split into that of the sender's threads (`otas…`) and the rest, which is the request path.
+A batch is shorter than the sender's pause before it begins, so the two hardly overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from applications import Application
+
+UPLOAD_PIECE = b"u" * 65536
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kind of request.
+
+    Attributes:
+        method: The method.
+        path: The path.
+        body: The body; sent `repeat` times, as that many chunks.
+        token: The session token, or None for an ordinary request.
+        repeat: How often the body is sent.
+    """
+
+    method: str
+    path: str
+    body: bytes = b""
+    token: str | None = None
+    repeat: int = 1
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        found = [
+            (b"host", b"api.example.com"),
+            (b"user-agent", b"agent/1.0"),
+            (b"accept", b"*/*"),
+            (b"accept-encoding", b"gzip, deflate"),
+            (b"connection", b"keep-alive"),
+            (b"x-request-id", b"0123456789abcdef"),
+        ]
+        if self.body:
+            found.append((b"content-type", b"application/json"))
+            found.append((b"content-length", b"%d" % (len(self.body) * self.repeat)))
+        if self.token is not None:
+            found.append((b"x-otas-agent-session-token", self.token.encode()))
+        return found
+
+
+class _Upload(io.RawIOBase):
+    """A body of a repeated piece that is never held as a whole."""
+
+    def __init__(self, piece: bytes, repeat: int) -> None:
+        self._piece = piece
+        self._left = repeat
+
+    def read(self, size: int = -1) -> bytes:  # a socket gives what it has
+        if not self._left:
+            return b""
+        self._left -= 1
+        return self._piece
+
+
+def wsgi_call(app: Any, call: Call) -> Callable[[], None]:
+    headers = {name.decode(): value.decode() for name, value in call.headers()}
+    template: dict[str, Any] = {
+        "REQUEST_METHOD": call.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": call.path,
+        "QUERY_STRING": "page=2",
+        "SERVER_NAME": "api.example.com",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in headers.items():
+        if name in {"content-type", "content-length"}:
+            template[name.upper().replace("-", "_")] = value
+        else:
+            template["HTTP_" + name.upper().replace("-", "_")] = value
+    write = bytearray().extend
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:  # PEP 3333's names
+        return write
+
+    def run() -> None:
+        environ = dict(template)
+        environ["wsgi.input"] = io.BytesIO(call.body) if call.repeat == 1 else _Upload(call.body, call.repeat)
+        result = app(environ, start_response)
+        try:
+            for _ in result:
+                pass
+        finally:
+            close = getattr(result, "close", None)
+            if close is not None:
+                close()
+
+    return run
+
+
+def asgi_call(app: Any, call: Call) -> Callable[[], Any]:
+    headers = call.headers()
+    last = {"type": "http.request", "body": call.body, "more_body": False}
+    more = {"type": "http.request", "body": call.body, "more_body": True}
+
+    async def run() -> None:
+        left = call.repeat
+        disconnected = asyncio.get_running_loop().create_future()
+
+        async def receive() -> Any:
+            nonlocal left
+            if left == 0:
+                await disconnected
+            left -= 1
+            return last if left == 0 else more
+
+        async def send(message: Any) -> None:
+            pass
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": call.method,
+            "scheme": "http",
+            "path": call.path,
+            "raw_path": call.path.encode(),
+            "root_path": "",
+            "query_string": b"page=2",
+            "headers": list(headers),
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 80),
+        }
+        await app(scope, receive, send)
+
+    return run
+
+
+@dataclass
+class Runner:
+    """One variant with one kind of request, and what its batches cost in microseconds of CPU per request."""
+
+    name: str
+    application: Application
+    call: Call
+    batch: int
+    path: list[float] = field(default_factory=list)
+    total: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        make = asgi_call if self.application.protocol == "asgi" else wsgi_call
+        self._run = make(self.application.app, self.call)
+
+    def run(self, loop: asyncio.AbstractEventLoop, flush: Callable[[], object], *, keep: bool = True) -> None:
+        """Run one batch and, if asked, keep what it cost."""
+        process, workers = time.process_time_ns(), worker_cpu_ns()
+        if self.application.protocol == "asgi":
+            loop.run_until_complete(self._batch())
+        else:
+            run = self._run
+            for _ in range(self.batch):
+                run()
+        path = time.process_time_ns() - process - (worker_cpu_ns() - workers)
+        flush()
+        total = time.process_time_ns() - process
+        if keep:
+            self.path.append(path / self.batch / 1000)
+            self.total.append(total / self.batch / 1000)
+
+    async def _batch(self) -> None:
+        run = self._run
+        for _ in range(self.batch):
+            await run()
+
+
+def worker_cpu_ns() -> int:
+    """Return the CPU nanoseconds that the sender's living threads have used."""
+    total = 0
+    for thread in threading.enumerate():
+        if thread.name.startswith("otas") and thread.ident is not None:
+            total += time.clock_gettime_ns(time.pthread_getcpuclockid(thread.ident))
+    return total
+
+
+def interleave(runners: list[Runner], rounds: int, flush: Callable[[], object]) -> None:
+    """Run all runners in turn, round by round; the first two rounds only warm up."""
+    loop = asyncio.new_event_loop()
+    try:
+        for number in range(rounds + 2):
+            shift = number % len(runners)
+            for runner in runners[shift:] + runners[:shift]:
+                runner.run(loop, flush, keep=number >= 2)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Return the quartiles of some figures."""
+    low, _, high = quantiles(values, n=4)
+    return {"q1": round(low, 3), "median": round(median(values), 3), "q3": round(high, 3)}
