@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from otas_middleware._demo.processes import Child, Children
 
 READY_SECONDS = 30.0
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
+_ADDRESS = re.compile(r"(?:running on|Listening at:) (http://127\.0\.0\.1:\d+)")  # uvicorn; gunicorn
 _GUNICORN_CONFIG = Path(__file__).with_name("gunicorn_conf.py")
 
 # Variables that would change what the demo's servers do, or point them at somebody's real services.
@@ -72,7 +72,7 @@ APPLICATIONS = (ORDERS, KNOWLEDGE_BASE, HELP_DESK)
 
 
 def examples_folder() -> Path:
-    """The examples: those of the checkout, or the copies that an installed wheel brings along.
+    """Return the folder of the examples: that of the checkout, or the copy that an installed wheel brings along.
 
     Raises:
         FileNotFoundError: There are neither.
@@ -136,4 +136,4 @@ def address(server: Child) -> str:
     Raises:
         ProcessError: It ended, or was not ready in time.
     """
-    return server.logged(_ADDRESS, READY_SECONDS).group()
+    return server.logged(_ADDRESS, READY_SECONDS)[1]

@@ -34,7 +34,8 @@ class ProcessError(Exception):
 class Child:
     """A started process and the file that its output goes to.
 
-    It is reaped by `end` alone: until then its id, which is also that of its group, cannot pass to a foreign process.
+    Where the system allows it (anywhere but on older Pythons on macOS), it is reaped by `end` alone: until then its id,
+    which is also that of its group, cannot pass to a foreign process.
     """
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -45,6 +46,8 @@ class Child:
 
     def status(self) -> int | None:
         """Return its exit status (negative: the signal that ended it), or None while it runs."""
+        if not hasattr(os, "waitid"):
+            return self._process.poll()
         result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if result is None:
             return None
@@ -83,13 +86,15 @@ class Child:
 
     def terminate(self) -> None:
         """Ask it to end, by SIGTERM to the leader of the group, as an init system does."""
-        os.kill(self.pid, signal.SIGTERM)
+        if self._process.returncode is None:
+            os.kill(self.pid, signal.SIGTERM)
 
     def end(self) -> None:
         """Kill what is left of its group, and reap it."""
-        with suppress(PermissionError):  # macOS's answer when only the dead leader is left
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.returncode is None:
+            with suppress(PermissionError):  # macOS's answer when only the dead leader is left
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _failure(self, problem: str) -> ProcessError:
         tail = "\n".join("    " + line for line in self.log.read_text(errors="replace").splitlines()[-15:])

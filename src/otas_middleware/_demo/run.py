@@ -17,6 +17,7 @@ from otas_middleware._demo.scenario import steps
 from otas_middleware._demo.sentinels import Secrets
 from otas_middleware._demo.signals import Interrupted, Interruptions
 from otas_middleware._demo.stage import stage_set
+from otas_middleware._http import httpx
 from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ WATCH_SECONDS = 0.5
 
 
 def run(*, keep: bool) -> int:
-    """Run the demo; see `otas_middleware._demo.main`."""
+    """Run the demo; `otas_middleware._demo.main` tells the rest."""
     console = Console()
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
@@ -50,7 +51,7 @@ def _run(console: Console, interruptions: Interruptions, *, keep: bool) -> int:
     try:
         with TemporaryDirectory(prefix="otas-demo-") as folder:
             return _play(console, interruptions, Path(folder), keep=keep)
-    except (ProcessError, UnansweredError, FileNotFoundError) as error:
+    except (ProcessError, UnansweredError, FileNotFoundError, httpx.HTTPError) as error:
         console.say(f"\nThe demo cannot go on: {error}")
         return 1
 
@@ -71,6 +72,8 @@ def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep:
         problems = differences(exchanges, events, secrets)
         _tell(console, exchanges, events)
         _judge(console, problems, secrets, time.monotonic() - began)
+        if problems:
+            console.say("".join(f"\n  {line}" for line in stage.warnings()))
         if keep:
             _keep(console, stage, session.token)
     return 1 if problems else 0

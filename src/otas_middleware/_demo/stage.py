@@ -38,6 +38,15 @@ class Stage:
         ]
         return [f"  {'Brain':<16} {self.brain.url}", *applications]
 
+    def warnings(self) -> list[str]:
+        """Return what the middleware logged in the applications."""
+        return [
+            f"{name} logged: {line}"
+            for name, server in self.servers.items()
+            for line in server.log.read_text(errors="replace").splitlines()
+            if line.startswith("otas")
+        ]
+
 
 @contextmanager
 def stage_set(interruptions: Interruptions, folder: Path, secrets: Mapping[str, str]) -> Generator[Stage]:
