@@ -7,8 +7,9 @@ The settings table of the README is generated from this model.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import (
@@ -164,6 +165,32 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     max_retry_delay: Positive = Field(
         default=30.0, description="The longest pause between two tries while a destination is away, in seconds."
     )
+    spool_dir: Path | None = Field(
+        default=None,
+        description="A directory of its own for events that memory should not hold: while a destination is away, when "
+        "the queue is full, and at the end of the process. Shared by the processes of one host and user.",
+    )
+    spool_max_bytes: int = Field(
+        default=268_435_456, ge=1_048_576, description="How large the spool may grow, in bytes, for each destination."
+    )
+    spool_key: SecretStr | None = Field(
+        default=None,
+        description="A Fernet key that encrypts the session tokens in the spool (extra `encryption`). Several keys "
+        "separated by commas: the first encrypts, all decrypt.",
+    )
+    durability: Literal["memory", "spool"] = Field(
+        default="memory",
+        description="`spool` writes each event to disk before the response's last byte is handed on, so that nothing a "
+        "client saw completed is lost even by `kill -9`.",
+    )
+    on_loss: Callback | None = Field(
+        default=None,
+        description="`(summary, reason)`: called in the background when events were lost, with their `count`, the "
+        "`total` for this reason and the `destination`.",
+    )
+    stats_interval: float = Field(
+        default=0.0, ge=0, description="Every so many seconds one line with the counters is logged; 0 is never."
+    )
     transport: str = Field(
         default="auto",
         pattern=r"^(auto|httpx|fast|celery|[\w.]+:[\w.]+)$",
@@ -174,7 +201,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         default=2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
     )
 
-    @field_validator("sdk_key", "agent_key", "session_secret", mode="before")
+    @field_validator("sdk_key", "agent_key", "session_secret", "spool_key", mode="before")
     @classmethod
     def _strip_secret(cls, value: object) -> object:
         # Keys often come out of files with a line break at their end; an empty key is a missing key.

@@ -9,10 +9,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from otas_middleware.localbrain import LocalBrain, Mode
-from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings
 
 from otas_middleware._delivery import Pipeline
+from otas_middleware.localbrain import LocalBrain, Mode
+from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
     import socket
@@ -163,7 +163,7 @@ def test_a_refused_token_is_remembered_and_told() -> None:
 
 
 def test_a_token_that_brains_clock_has_not_reached_yet_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otas_middleware._delivery._lane.YOUNG_TOKEN_DELAY", 0.1)
+    monkeypatch.setattr("otas_middleware._delivery._verdicts.YOUNG_TOKEN_DELAY", 0.1)
     answers = iter([description("401 No", "invalid_or_expired_token")])
     with (
         RawServer(lambda connection, _: connection.sendall(next(answers, created()))) as server,

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._delivery import Pipeline
 from otas_middleware._event import BackendEvent, Parcel
@@ -141,7 +141,7 @@ class RawServer:
         self._thread = threading.Thread(target=self._accept, name="raw-server", daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> RawServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -41,11 +41,14 @@ class Crew:
         self._waiting = 0
         self._linger = False
         self._hurried = 0
+        self._dismissed = False
         self._deadline: float | None = None
+        self.on_start: Callable[[], object] = lambda: None
 
     def wake(self) -> None:
         """Let one more thread look for work (request path, once per pause): wake one, or start one."""
         with self._lane.lock:
+            self._dismissed = False
             if self._waiting:
                 self._linger = True
                 self._work.notify()
@@ -60,16 +63,16 @@ class Crew:
         if self._waiting and (self._lane.queue.ready or self._lane.queue.delayed):
             self._work.notify_all()
 
-    def flush(self, deadline: float) -> bool:
-        """Deliver what is queued now; return True when all of it has left, False when the time was up first.
+    def flush(self, target: int, deadline: float) -> bool:
+        """Deliver now; return True when the first `target` events have left, False when the time was up first.
 
         Args:
+            target: A number that the queue gives its entries.
             deadline: `time.monotonic` seconds.
         """
         lane = self._lane
         with self._hurry():
             with lane.lock:
-                target = lane.queue.taken + len(lane.queue.fresh)
                 threadless = not self._threads and lane.queue.count > 0
                 self._threads += threadless
             if threadless and not self._start():
@@ -85,7 +88,16 @@ class Crew:
     def last_chance(self, deadline: float) -> bool:
         """Flush for the end of the process: no request that starts from now on may outlive the deadline."""
         self._deadline = deadline
-        return self.flush(deadline)
+        with self._lane.lock:
+            target = self._lane.queue.taken + len(self._lane.queue.fresh)
+        return self.flush(target, deadline)
+
+    def dismiss(self) -> None:
+        """Let the threads end. The next event starts a new one."""
+        with self._lane.lock:
+            self._dismissed = self.sleeping = True
+            self._deadline = None
+            self._work.notify_all()
 
     @contextlib.contextmanager
     def _hurry(self) -> Generator[None]:
@@ -103,6 +115,7 @@ class Crew:
     def _start(self) -> bool:
         """Start a thread that has been counted already; return False where threads cannot run."""
         _process.hook_pool_worker()
+        self.on_start()
         if _threads.start(self._run, f"otas-{self._lane.name}"):
             return True
         with self._lane.lock:
@@ -117,7 +130,7 @@ class Crew:
                 self._lane.process(entry, attempt, self._patience())
         except Exception:  # swallow logs it; the next event starts a new thread
             with self._lane.lock:
-                self._leave()
+                self._threads -= 1
                 self.sleeping = True
             _guard.swallow("delivery.thread")
         finally:
@@ -149,24 +162,26 @@ class Crew:
     def _next(self) -> Entry | None:
         """Wait for the next entry; None ends the thread."""
         lane = self._lane
-        with lane.lock:
-            while True:
-                if self._threads > lane.limiter.limit:
-                    self._leave()
-                    return None
-                entry, pause = lane.take(time.monotonic())
-                if entry is not None:
-                    start = self._reinforce()
-                    break
-                if not self._rest(pause):
-                    self._leave()
-                    return None
+        since = time.monotonic()
+        while True:
+            with lane.lock:
+                now = time.monotonic()
+                recall = 0 if self._dismissed else lane.recall_now(now)
+                if not recall:
+                    entry, pause = lane.take(now)
+                    if entry is not None:
+                        start = self._reinforce()
+                        break
+                    surplus = self._threads > lane.limiter.limit
+                    if surplus or self._dismissed or (self._threads > 1 and now - since > IDLE):
+                        self._threads -= 1
+                        return None
+                    self._rest(pause)
+            if recall and lane.depot is not None:
+                lane.depot.recall(recall)
         if start:
             self._start()
         return entry
-
-    def _leave(self) -> None:
-        self._threads -= 1
 
     def _reinforce(self) -> bool:
         """Before going off to send: see that somebody looks after what is left; return True to start a thread."""
@@ -181,30 +196,27 @@ class Crew:
             return True
         return False
 
-    def _rest(self, pause: float | None) -> bool:
-        """Wait for work; return False when there was none for so long that the thread should end.
+    def _rest(self, pause: float | None) -> None:
+        """Wait for work, and for more of it if a new event has broken the rest.
 
         Args:
             pause: Seconds until there may be work; None when only a new event makes any.
         """
         if self._lane.breaker.closed:
             self.sleeping = True
-        if pause is None:
-            woken = self._wait(None if self._threads == 1 else IDLE)
-            if not woken and self._threads > 1:
-                return False
-        else:
-            self._wait(None if pause == float("inf") else pause)
+        alone = self._threads == 1
+        longest = float("inf") if alone else IDLE
+        seconds = min(longest, longest if pause is None else pause)
+        self._wait(None if seconds == float("inf") else seconds)
         if self._linger:
             self._linger = False
             until = time.monotonic() + LINGER
             while not self._hurried and (left := until - time.monotonic()) > 0:
                 self._wait(left)
-        return True
 
-    def _wait(self, seconds: float | None) -> bool:
+    def _wait(self, seconds: float | None) -> None:
         self._waiting += 1
         try:
-            return self._work.wait(seconds)
+            self._work.wait(seconds)
         finally:
             self._waiting -= 1

@@ -1,40 +1,41 @@
-"""One destination's lane: its queue, its pace, and what each outcome does to both.
+"""One destination's lane: its queue, its pace, its account. A lane that stands still does not hold up another.
 
-The request path only calls `offer`. The lane's threads (`_crew.py`) call `take` and `process`. A lane that stands still
-does not hold up another.
+The request path only calls `offer`. The lane's threads (`_crew.py`) call `take` and `process`; the keeper's thread
+(`_keeper.py`) calls `tend`; whoever ends the process calls `end`.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _guard
+from otas_middleware._delivery import _verdicts
 from otas_middleware._delivery._breaker import Breaker
 from otas_middleware._delivery._crew import Crew
+from otas_middleware._delivery._depot import BATCH, PATIENCE, Depot
 from otas_middleware._delivery._ledger import Ledger
 from otas_middleware._delivery._limiter import Limiter
-from otas_middleware._delivery._notices import Notices
-from otas_middleware._delivery._pacing import full_jitter
 from otas_middleware._delivery._protocols import Outcome, Verdict
 from otas_middleware._delivery._queue import Entry, Queue
-from otas_middleware._delivery._tokens import BadTokens, is_young
+from otas_middleware._delivery._reporter import Reporter
+from otas_middleware._delivery._tokens import BadTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._delivery._protocols import Weighted
     from otas_middleware._delivery._sender import Attempt
+    from otas_middleware._delivery._spool import Spool
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
 
-YOUNG_TOKEN_DELAY = 3.0
-"""Seconds before a token that Brain's clock may not have reached yet is tried once more."""
-
 _ENTRY_WEIGHT = 2048
 """Bytes that a built entry takes beside its text, estimated."""
+
+_EXIT_BATCH = 50
+"""Events that the end of the process writes to disk between two looks at the clock."""
 
 
 class Lane:
@@ -45,7 +46,6 @@ class Lane:
         settings: Limits and times.
         build: Makes a parcel of what the request path left; None drops the event.
         attempt: Makes one thread's way of delivering.
-        on_bad_token: Told of each session token that the destination refused.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class Lane:
         settings: OtasSettings,
         build: Callable[[Any], Parcel | None],
         attempt: Callable[[], Attempt],
-        on_bad_token: Callable[[str], None],
     ) -> None:
         self.name = name
         self.lock = threading.Lock()
@@ -62,29 +61,52 @@ class Lane:
         self.ledger = Ledger()
         self.breaker = Breaker(settings.max_retry_delay)
         self.limiter = Limiter(settings.max_connections)
+        self.bad_tokens = BadTokens()
+        self.reporter = Reporter(name, settings.on_loss)
+        self.depot: Depot | None = None
         self.crew = Crew(self, attempt)
         self.request_timeout = settings.request_timeout
-        self._max_events = settings.queue_max_events
-        self._max_bytes = settings.queue_max_bytes
-        self._max_retries = settings.max_retries
-        self._longest = settings.max_retry_delay
+        self.max_retries = settings.max_retries
+        self.longest = settings.max_retry_delay
+        self.on_bad_token: Callable[[str], object] = _ignore
+        self.on_refused: Callable[[Outcome], object] = _ignore
+        self.wake_keeper: Callable[[], object] = _ignore
         self._build = build
-        self._on_bad_token = on_bad_token
-        self._notices = Notices()
-        self._bad_tokens = BadTokens()
+        self._max_events = self._mark_events = settings.queue_max_events
+        self._max_bytes = self._mark_bytes = settings.queue_max_bytes
+        self._pressed = False
+
+    def use_spool(self, spool: Spool, where: str) -> None:
+        """Write to disk what memory should not hold: from half of its bounds on, and while the destination is away."""
+        self.depot = Depot(self, spool, where)
+        self._mark_events = self._max_events // 2
+        self._mark_bytes = self._max_bytes // 2
+
+    # ---- the request path
 
     def offer(self, item: Weighted | Entry) -> None:
-        """Queue an item (request path). What does not fit pushes the oldest out."""
+        """Queue an item. What does not fit pushes the oldest out."""
         queue = self.queue
         with self.lock:
             self.ledger.captured += 1
             queue.add(item)
-            if queue.bytes > self._max_bytes or queue.count > self._max_events:
+            if type(item) is Entry and item.row is not None:
+                self.ledger.spooled += 1
+            pressed = queue.count > self._mark_events or queue.bytes > self._mark_bytes
+            if pressed:
                 self._overflow()
-            if not self.crew.sleeping:
-                return
-            self.crew.sleeping = False
-        self.crew.wake()
+            wake, self.crew.sleeping = self.crew.sleeping, False
+        if wake:
+            self.crew.wake()
+        if pressed and not self._pressed:
+            self._pressed = True
+            self.wake_keeper()
+
+    def offer_durably(self, entry: Entry, parcel: Parcel) -> bool:
+        """Write a built entry to disk, then queue it; return False when it could only be queued."""
+        durable = self.depot is not None and self.depot.write_through(entry, parcel)
+        self.offer(entry)
+        return durable
 
     def _overflow(self) -> None:
         queue = self.queue
@@ -94,11 +116,10 @@ class Lane:
                 return  # all that is left is in flight
             if oldest.row is None:
                 self.ledger.lose("queue_full")
+            elif self.depot is not None:
+                self.depot.to_release.append(oldest.row)
 
-    @property
-    def queued(self) -> int:
-        """How many events are in memory only, those in flight included. Called under the lock."""
-        return self.queue.count - self.queue.rows
+    # ---- the lane's threads
 
     def take(self, now: float) -> tuple[Entry | None, float | None]:
         """Return the next entry to send, or the seconds until there may be one (None: until something arrives).
@@ -108,21 +129,28 @@ class Lane:
         pause = self.breaker.wait(now)
         if pause > 0:
             return None, pause
-        entry = self.queue.take(now)
-        if entry is None and not self.breaker.closed and self.queue.delayed:
-            entry = self.queue.take(float("inf"))  # nothing else to probe with
+        # While it is away, an entry that waits for its own time will do as a probe, if there is no other.
+        entry = self.queue.take(now if self.breaker.closed else float("inf"))
         if entry is None:
-            return None, self.queue.due(now)
+            waits = (self.queue.due(now), self.depot.wait(now) if self.depot is not None else None)
+            return None, min((wait for wait in waits if wait is not None), default=None)
         self.breaker.sent()
         return entry, None
 
+    def recall_now(self, now: float) -> int:
+        """Return how many events should be read back from disk at once; 0 for none. Called under the lock."""
+        if self.depot is None or self.depot.wait(now) != 0.0:
+            return 0
+        if self.breaker.closed:
+            return BATCH if self.queue.count * 2 < self._mark_events else 0
+        return int(self.breaker.wait(now) == 0.0 and self.queue.count == 0)  # a probe
+
     def process(self, entry: Entry, attempt: Attempt, timeout: float) -> None:
         """Build an entry, try to deliver it, and settle what comes of it. Takes as long as the destination needs."""
-        if entry.parcel is None and not self._make(entry):
+        if not self.make(entry) or not self._is_ours(entry):
             return
-        parcel = entry.parcel
-        if parcel is not None and parcel.token in self._bad_tokens:
-            self._drop(entry, "bad_token")
+        if entry.parcel is not None and entry.parcel.token in self.bad_tokens:
+            self.drop(entry, "bad_token")
             return
         with self.lock:
             self.ledger.retries += entry.attempts > 0
@@ -133,135 +161,167 @@ class Lane:
         try:
             outcome = attempt(entry, timeout)
         except Exception:  # a transport or destination of the user's own; swallow logs it
-            outcome = Outcome(Verdict.SUSPECT, "internal_error", ambiguous=True)
-            self._settle(entry, outcome, time.monotonic() - started)
+            self._settle(entry, Outcome(Verdict.SUSPECT, "internal_error", ambiguous=True), started)
             _guard.swallow("delivery.attempt")
-            return
-        self._settle(entry, outcome, time.monotonic() - started)
+        else:
+            self._settle(entry, outcome, started)
 
-    def _make(self, entry: Entry) -> bool:
-        """Build the parcel; return False when that ended the entry."""
+    def make(self, entry: Entry) -> bool:
+        """Build the parcel of an entry in flight, unless it has one; return False when that ended the entry."""
+        if entry.parcel is not None:
+            return True
         try:
-            entry.parcel = self._build(entry.item)
+            parcel = self._build(entry.item)
         except Exception:  # rendering meets whatever a client sent; swallow logs it
-            self._drop(entry, "build_failed")
+            self.drop(entry, "build_failed")
             _guard.swallow("delivery.build")
             return False
-        entry.item = None
-        if entry.parcel is None:
-            self._drop(entry, "filtered")
+        if parcel is None:
+            self.drop(entry, "filtered")
             return False
-        event = entry.parcel.event
+        entry.parcel = parcel
+        entry.item = None
+        event = parcel.event
         with self.lock:
             self.queue.reweigh(entry, 2 * (len(event.request_body) + len(event.response_body)) + _ENTRY_WEIGHT)
         return True
 
-    def _drop(self, entry: Entry, reason: str) -> None:
+    def _is_ours(self, entry: Entry) -> bool:
+        """Say whether an entry may be sent: not when it lies on disk and its lease has run out."""
+        if entry.row is None or self.depot is None or self.depot.lease_is_good(time.monotonic()):
+            return True
+        with self.lock:
+            if self.queue.flies(entry):
+                self.breaker.unsent()
+                self.queue.leave(entry)
+        return False
+
+    def drop(self, entry: Entry, reason: str) -> None:
         """End an entry that was not sent."""
         with self.lock:
-            if self.queue.flight.pop(entry.seq, None) is not None:
-                self.breaker.unsent()
-                self._lose(entry, reason)
-                self.crew.notice_settled()
+            if not self.queue.flies(entry):
+                return
+            self.breaker.unsent()
+            self.lose(entry, reason)
+            self.crew.notice_settled()
+        self._delete_row(entry)
 
-    def _lose(self, entry: Entry, reason: str) -> None:
-        self.queue.forget(entry)
-        if entry.row is not None:
-            self.ledger.spooled -= 1
+    def lose(self, entry: Entry, reason: str) -> None:
+        """Count an entry in flight as lost. Called under the lock."""
+        self.queue.leave(entry)
+        self.ledger.spooled -= entry.row is not None
         self.ledger.lose(reason)
 
-    def _settle(self, entry: Entry, outcome: Outcome, latency: float) -> None:
-        """Apply an outcome to the entry, the queue and the pace, then tell who wants to know."""
+    def _settle(self, entry: Entry, outcome: Outcome, started: float) -> None:
         now = time.monotonic()
-        closed = opened = bad_token = False
         with self.lock:
-            if entry.seq not in self.queue.flight:
+            if not self.queue.flies(entry):
                 return  # the end of the process has taken it over
-            verdict = outcome.verdict
-            if verdict is Verdict.DELIVERED:
-                closed = self._delivered(entry, outcome, latency, now)
-            else:
-                self.ledger.failures[outcome.reason] += 1
-                if verdict is Verdict.REJECTED:
-                    closed = self.breaker.succeeded()
-                    del self.queue.flight[entry.seq]
-                    self._lose(entry, outcome.reason)
-                elif verdict is Verdict.BAD_TOKEN:
-                    closed = self.breaker.succeeded()
-                    bad_token = self._refused_token(entry, now)
-                elif verdict is Verdict.SUSPECT:
-                    opened = self._suspected(entry, outcome, latency, now)
-                else:
-                    self.queue.give_back(entry)
-                    self.limiter.failed(now, latency)
-                    opened = self.breaker.failed(outcome.reason, now, outcome.retry_after)
+            change = _verdicts.apply(self, entry, outcome, now - started, now)
             self.crew.notice_settled()
             waiting = self.queue.count
-        if bad_token and entry.parcel is not None:
-            self._on_bad_token(entry.parcel.token)
-        self._tell(outcome, waiting, opened=opened, closed=closed)
+        if change.ended:
+            self._delete_row(entry)
+        if change.bad_token and entry.parcel is not None:
+            self.on_bad_token(entry.parcel.token)
+        if change.opened:
+            self.wake_keeper()
+            if outcome.verdict is Verdict.REFUSED:
+                self.on_refused(outcome)
+        self.reporter.outcome(outcome, change, waiting)
+        if self.ledger.dropped:
+            self.reporter.losses(self.ledger.dropped)
 
-    def _delivered(self, entry: Entry, outcome: Outcome, latency: float, now: float) -> bool:
-        del self.queue.flight[entry.seq]
-        self.queue.forget(entry)
-        self.ledger.delivered += 1
-        self.ledger.possible_duplicates += outcome.ambiguous
-        if entry.row is not None:
-            self.ledger.spooled -= 1
-        self.limiter.succeeded(latency, now, backlog=self.queue.ready > 0)
-        return self.breaker.succeeded()
+    def _delete_row(self, entry: Entry) -> None:
+        if entry.row is not None and self.depot is not None:
+            self.depot.acknowledge(entry.row)
 
-    def _refused_token(self, entry: Entry, now: float) -> bool:
-        """Give a token that is younger than a minute one more try; else drop the event and remember the token."""
-        parcel = entry.parcel
-        if parcel is None or (entry.attempts == 1 and is_young(parcel.token)):
-            self.queue.delay(entry, now + YOUNG_TOKEN_DELAY)
-            return False
-        del self.queue.flight[entry.seq]
-        self._lose(entry, "bad_token")
-        self._bad_tokens.add(parcel.token)
-        return True
+    # ---- the keeper's thread
 
-    def _suspected(self, entry: Entry, outcome: Outcome, latency: float, now: float) -> bool:
-        """Try again later, unless others have passed since this one failed first: then it is the event's own fault."""
-        entry.possibly_stored = outcome.ambiguous
-        entry.failures += 1
-        if entry.delivered_before < 0:
-            entry.delivered_before = self.ledger.delivered
-        if entry.failures > self._max_retries and self.ledger.delivered > entry.delivered_before:
-            del self.queue.flight[entry.seq]
-            self._lose(entry, "retries_exhausted")
-        else:
-            pause = full_jitter(entry.failures, self._longest) if outcome.retry_after is None else outcome.retry_after
-            self.queue.delay(entry, now + pause)
-        self.limiter.failed(now, latency)
-        if outcome.ambiguous:  # no answer at all says more about the destination than an answer of 500
-            return self.breaker.failed(outcome.reason, now, outcome.retry_after)
-        return self.breaker.suspect(outcome.reason, now)
+    def tend(self, now: float) -> float:
+        """Do what the lane's threads may be too busy for; return the seconds until it is needed again."""
+        with self.lock:
+            away = not self.breaker.closed and now - self.breaker.since >= PATIENCE
+            closed = self.breaker.closed
+            pressed, self._pressed = self._pressed, False
+        if self.depot is not None:
+            if away:
+                self.depot.spill(0, now)
+            elif pressed:
+                self.depot.spill(self._max_events // 4, now)
+            self.depot.tend(now)
+        if self.ledger.dropped:
+            self.reporter.losses(self.ledger.dropped)
+        return 15.0 if closed else 0.5
+
+    # ---- the end of the process
+
+    def flush(self, deadline: float) -> bool:
+        """Deliver what is queued, or write it to disk when the destination is away; return False if time was up.
+
+        Args:
+            deadline: `time.monotonic` seconds.
+        """
+        with self.lock:
+            target = self.queue.taken + len(self.queue.fresh)
+        while True:
+            with self.lock:
+                away = self.depot is not None and not self.breaker.closed
+            if away and self.depot is not None:
+                self.depot.spill(0, time.monotonic())
+            now = time.monotonic()
+            # With a spool, a destination that turns out to be away is not waited for.
+            if self.crew.flush(target, deadline if self.depot is None else min(deadline, now + 0.25)):
+                return True
+            if time.monotonic() >= deadline:
+                return False
 
     def end(self, deadline: float) -> None:
-        """Deliver until the deadline (`time.monotonic` seconds), then count what remains as lost."""
-        self.crew.last_chance(deadline)
+        """Deliver or write to disk until the deadline (`time.monotonic` seconds), then count what remains as lost."""
+        if self.depot is None:
+            self.crew.last_chance(deadline)
+        else:
+            self._end_on_disk(self.depot, deadline)
         with self.lock:
-            while self.queue.pop_oldest() is not None:
-                self.ledger.lose("exit")
-            for entry in list(self.queue.flight.values()):
-                del self.queue.flight[entry.seq]
-                self._lose(entry, "exit")
-        self.report_losses()
+            for entry in [*self.queue.take_over(), *self.queue.grab(self.queue.count, 0)]:
+                if entry.row is not None:
+                    self.queue.leave(entry)
+                else:
+                    self.lose(entry, "exit")
+        self.crew.dismiss()
+        if self.ledger.dropped:
+            self.reporter.losses(self.ledger.dropped)
+
+    def _end_on_disk(self, depot: Depot, deadline: float) -> None:
+        now = time.monotonic()
+        with self.lock:
+            count, closed = self.queue.count, self.breaker.closed
+        if closed and count:
+            # Writing takes half a millisecond for each event, building included.
+            reserve = min(0.7 * (deadline - now), 0.2 + count * 0.0005)
+            self.crew.last_chance(deadline - reserve)
+        with self.lock:
+            batch = self.queue.take_over()
+        while time.monotonic() < deadline:
+            with self.lock:
+                batch = batch or self.queue.grab(_EXIT_BATCH, 0)
+            if not batch or not depot.store(batch):
+                break
+            batch = []
+        depot.close()
 
     def stats(self) -> dict[str, Any]:
         """Return the counters and the state, all taken at one moment."""
         with self.lock:
-            ledger = self.ledger
+            ledger, queue = self.ledger, self.queue
             return {
                 "captured": ledger.captured,
                 "delivered": ledger.delivered,
                 "spooled": ledger.spooled,
                 "dropped": dict(ledger.dropped),
-                "queued": self.queued,
-                "queued_bytes": self.queue.bytes,
-                "in_flight": len(self.queue.flight),
+                "queued": queue.count - queue.rows,
+                "queued_bytes": queue.bytes,
+                "in_flight": len(queue.flight),
                 "retries": ledger.retries,
                 "possible_duplicates": ledger.possible_duplicates,
                 "failures": dict(ledger.failures),
@@ -269,47 +329,6 @@ class Lane:
                 "state": self.breaker.reason or "ok",
             }
 
-    def _tell(self, outcome: Outcome, waiting: int, *, opened: bool, closed: bool) -> None:
-        say = self._notices.say
-        if opened:
-            say(
-                "away",
-                logging.WARNING,
-                "otas: %s takes no events now (%s); %d wait in memory and are sent when it does. %s",
-                self.name,
-                outcome.reason,
-                waiting,
-                outcome.advice,
-            )
-        elif closed:
-            say("back", logging.INFO, "otas: %s takes events again; %d wait.", self.name, waiting)
-        if outcome.verdict is Verdict.REJECTED:
-            say(
-                f"rejected {outcome.reason}",
-                logging.WARNING,
-                "otas: %s rejected an event (%s); it was dropped and counted. %s",
-                self.name,
-                outcome.reason,
-                outcome.advice,
-            )
-        self.report_losses()
 
-    def report_losses(self) -> None:
-        """Write one line about what was lost since the last one, at most once a minute."""
-        if not self.ledger.unreported:
-            return
-        with self.lock:
-            losses = dict(self.ledger.unreported)
-        total = sum(losses.values())
-        details = ", ".join(f"{count} {reason}" for reason, count in sorted(losses.items()))
-        if self._notices.say(
-            "lost",
-            logging.WARNING,
-            "otas: %d events for %s were lost (%s). otas_middleware.stats() has the sums.",
-            total,
-            self.name,
-            details,
-        ):
-            with self.lock:
-                self.ledger.unreported.subtract(losses)
-                self.ledger.unreported += type(self.ledger.unreported)()
+def _ignore(*_: object) -> None:
+    """Take the place of a hook that nobody has set."""

@@ -6,22 +6,18 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware import _guard
 from otas_middleware._delivery import _process
-from otas_middleware._delivery._lane import Lane
+from otas_middleware._delivery._assembly import Assembly
 from otas_middleware._delivery._queue import Entry
-from otas_middleware._delivery._sender import HttpAttempt
-from otas_middleware._delivery._transports import transport_factory
-from otas_middleware._destinations.brain import BrainDestination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._delivery._protocols import Destination, Weighted
+    from otas_middleware._delivery._assembly import Build, State
+    from otas_middleware._delivery._protocols import Weighted
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
-
-    Build = Callable[[Any, OtasSettings], Parcel | None]
-    """Makes a finished event of what the request path left; None leaves the request out."""
 
 _PARCEL_WEIGHT = 4096
 
@@ -38,17 +34,17 @@ class Pipeline:
 
     Raises:
         ConfigurationError: A setting names something that cannot be used.
+        MissingExtraError: A setting needs a package that is not installed.
     """
 
     def __init__(
-        self, settings: OtasSettings, build: Build, on_bad_token: Callable[[str], None] = lambda _token: None
+        self, settings: OtasSettings, build: Build, on_bad_token: Callable[[str], object] = lambda _token: None
     ) -> None:
         self.settings = settings
-        self.on_bad_token = on_bad_token
         self._build = build
-        self._transport = transport_factory(settings)
-        self._states = {os.getpid(): _State(self.make_lanes())}
-        self._state = self._states[os.getpid()]
+        self._assembly = Assembly(settings, build, on_bad_token)
+        self._state = self._assembly.state()
+        self._states = {self._state.pid: self._state}
         _process.register(self)
 
     def put(self, item: Weighted) -> None:
@@ -58,6 +54,27 @@ class Pipeline:
             state = self.renew()
         for lane in state.backend:
             lane.offer(item)
+
+    def write_through(self, item: Weighted) -> bool:
+        """Build an event, write it to the spool, and queue it (request path, with `durability="spool"`).
+
+        Returns:
+            False when it could not be written and is in memory only.
+        """
+        state = self._current()
+        try:
+            parcel = self._build(item, self.settings)
+        except Exception:  # what cannot be built now is counted by the worker, which fails in the same way
+            self.put(item)
+            _guard.swallow("delivery.write_through")
+            return False
+        if parcel is None:
+            self.put(item)  # the worker counts it as filtered
+            return True
+        durable = True
+        for lane in state.backend:
+            durable = lane.offer_durably(Entry(parcel=parcel, weight=item.weight), parcel) and durable
+        return durable
 
     def put_parcel(self, parcel: Parcel) -> None:
         """Queue a finished event (the agent's side, user code)."""
@@ -79,7 +96,7 @@ class Pipeline:
         deadline = time.monotonic() + timeout
         done = True
         for lane in self._current().lanes:
-            done = lane.crew.flush(deadline) and done
+            done = lane.flush(deadline) and done
         return done
 
     def stats(self) -> dict[str, Any]:
@@ -91,28 +108,40 @@ class Pipeline:
         return counters
 
     def close(self, timeout: float | None = None) -> None:
-        """Deliver within `timeout` seconds (`shutdown_timeout` when left out); what remains is counted as lost.
+        """Deliver within `timeout` seconds (`shutdown_timeout` when left out), write the rest to the spool.
 
-        No thread is started if the interpreter is ending. The pipeline can be used again afterwards.
+        What then remains is counted as lost. No thread is started if the interpreter is ending. The pipeline can be
+        used again afterwards.
         """
         self.end(time.monotonic() + (self.settings.shutdown_timeout if timeout is None else timeout))
+
+    # ---- the life of the process (`_process.py`)
 
     def deadline(self) -> float:
         """Return until when the end of the process may take, in `time.monotonic` seconds."""
         return time.monotonic() + self.settings.shutdown_timeout
 
     def end(self, deadline: float) -> None:
-        """Deliver until the deadline (`time.monotonic` seconds); what remains is counted as lost."""
+        """Deliver or spool until the deadline (`time.monotonic` seconds)."""
         state = self._state
         if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
             for lane in state.lanes:
                 lane.end(deadline)
+            state.keeper.stop()
 
-    def _current(self) -> _State:
-        state = self._state
-        return state if state.pid == os.getpid() else self.renew()
+    def before_fork(self) -> None:
+        """Close the spool's files, and keep them closed."""
+        for lane in self._state.lanes:
+            if lane.depot is not None:
+                lane.depot.before_fork()
 
-    def renew(self) -> _State:
+    def after_fork(self) -> None:
+        """Let the parent's lanes use their files again."""
+        for lane in self._state.lanes:
+            if lane.depot is not None:
+                lane.depot.after_fork()
+
+    def renew(self) -> State:
         """Start anew in a forked child: empty queues, new locks, no thread, no connection.
 
         The parent's state stays referenced: finalising its connections and files is the parent's business.
@@ -123,36 +152,10 @@ class Pipeline:
             for lane in self._state.lanes:
                 lane.queue.fresh.clear()
             # setdefault: where Python did not see the fork, two threads of the child may come here at once
-            state = self._states.setdefault(pid, _State(self.make_lanes()))
+            state = self._states.setdefault(pid, self._assembly.state())
         self._state = state
         return state
 
-    def make_lanes(self) -> list[Lane]:
-        """Make the lanes of one process."""
-        settings = self.settings
-        destinations: list[Destination] = []
-        if settings.sdk_key is not None:
-            destinations.append(BrainDestination(settings.brain_url, settings.sdk_key.get_secret_value()))
-        return [self._lane(destination) for destination in destinations]
-
-    def _lane(self, destination: Destination) -> Lane:
-        settings, build = self.settings, self._build
-        return Lane(
-            destination.name,
-            settings,
-            lambda item: build(item, settings),
-            lambda: HttpAttempt(destination, self._transport()),
-            self.on_bad_token,
-        )
-
-
-class _State:
-    """What belongs to one process."""
-
-    __slots__ = ("agent", "backend", "lanes", "pid")
-
-    def __init__(self, lanes: list[Lane]) -> None:
-        self.pid = os.getpid()
-        self.lanes = tuple(lanes)
-        self.backend = tuple(lane for lane in lanes if lane.name != "brain-agent")
-        self.agent = tuple(lane for lane in lanes if lane.name != "brain")
+    def _current(self) -> State:
+        state = self._state
+        return state if state.pid == os.getpid() else self.renew()

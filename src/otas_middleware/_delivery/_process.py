@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 class Mortal(Protocol):
     """What ends with the process and begins anew in a fork: a pipeline."""
 
+    def before_fork(self) -> None:
+        """Put down what must not be carried into a child: open database files."""
+        ...
+
+    def after_fork(self) -> None:
+        """Go on in the parent."""
+        ...
+
     def renew(self) -> object:
         """Start anew in a forked child."""
         ...
@@ -52,7 +60,7 @@ def register(mortal: Mortal) -> None:
         _hooked = True
         atexit.register(end)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_renew)
+            os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_renew)
 
 
 def end() -> None:
@@ -87,6 +95,16 @@ def _is_child(process: object) -> bool:
     current: Callable[[], object] | None = getattr(process, "current_process", None)
     # The main process of either package is of a class of its own, without a parent.
     return current is not None and getattr(current(), "_parent_pid", None) is not None
+
+
+def _before_fork() -> None:
+    for mortal in list(_living.values()):
+        mortal.before_fork()
+
+
+def _after_fork() -> None:
+    for mortal in list(_living.values()):
+        mortal.after_fork()
 
 
 def _renew() -> None:

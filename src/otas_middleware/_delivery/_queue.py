@@ -114,6 +114,15 @@ class Queue:
         self.fresh.append(item)
         self.count += 1
         self.bytes += item.weight
+        if type(item) is Entry and item.row is not None:
+            self.rows += 1
+
+    def recall(self, entry: Entry) -> None:
+        """Take in one that was read back from the spool."""
+        self.recalled.append(entry)
+        self.count += 1
+        self.bytes += entry.weight
+        self.rows += 1
 
     def take(self, now: float) -> Entry | None:
         """Move the next one into flight: what was sent before, then old and new in turn, then what waited long enough.
@@ -149,6 +158,15 @@ class Queue:
         """Return the seconds until the next delayed entry may go, or None when there is none."""
         return max(0.0, self.delayed[0][0] - now) if self.delayed else None
 
+    def flies(self, entry: Entry) -> bool:
+        """Say whether this very entry is in flight; the end of the process replaces entries by copies."""
+        return self.flight.get(entry.seq) is entry
+
+    def leave(self, entry: Entry) -> None:
+        """Let an entry in flight go for good."""
+        del self.flight[entry.seq]
+        self.forget(entry)
+
     def give_back(self, entry: Entry) -> None:
         """Put an entry from flight in front of all others."""
         del self.flight[entry.seq]
@@ -173,6 +191,33 @@ class Queue:
         self.bytes -= entry.weight
         if entry.row is not None:
             self.rows -= 1
+
+    def grab(self, limit: int, keep: int) -> list[Entry]:
+        """Move the oldest into flight, at most `limit`, as long as more than `keep` would be left waiting."""
+        grabbed: list[Entry] = []
+        while len(grabbed) < limit and self.count - len(self.flight) > keep:
+            if self.returned:
+                entry = self.returned.popleft()
+            elif self.fresh:
+                entry = self.pop_fresh()
+            elif self.delayed:
+                entry = heapq.heappop(self.delayed)[1]
+            else:
+                entry = self.recalled.popleft()
+            grabbed.append(self._fly(entry))
+        return grabbed
+
+    def take_over(self) -> list[Entry]:
+        """Replace what is in flight by copies that only the caller has; the outcome of the originals is ignored."""
+        copies: list[Entry] = []
+        for original in self.flight.values():
+            item = original.item  # before the parcel: the worker sets that first
+            copy = Entry(item, original.parcel, weight=original.weight, seq=original.seq, row=original.row)
+            copy.failures = original.failures
+            copy.possibly_stored = original.possibly_stored or original.attempts > 0
+            copies.append(copy)
+        self.flight.update((copy.seq, copy) for copy in copies)
+        return copies
 
     def pop_oldest(self) -> Entry | None:
         """Take out one that nobody is sending: a suspect, else the oldest; None when there is none."""

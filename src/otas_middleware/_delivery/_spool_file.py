@@ -1,0 +1,204 @@
+"""The spool's directory and database file: who may read them, whose they are, and what to do with a broken one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+APPLICATION_ID = 0x4F544153  # "OTAS"
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,    -- order of arrival; never used twice: no old lease hits a new event
+    body BLOB NOT NULL,                      -- the event as JSON, redacted
+    token BLOB NOT NULL,                     -- the session token, encrypted when `sealed`
+    sealed INTEGER NOT NULL,
+    session_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    failures INTEGER NOT NULL,
+    possibly_stored INTEGER NOT NULL,
+    lease_owner TEXT NOT NULL,
+    lease_until REAL NOT NULL                -- Unix seconds; 0: free
+)
+"""
+
+_BUSY_SECONDS = 2.0
+
+
+class SpoolError(Exception):
+    """The spool cannot be used now. The text says why and what to do, and holds no payload."""
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the directory, or check that it is nobody else's business.
+
+    Raises:
+        SpoolError: It belongs to somebody else, is open to others, or cannot be made.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.stat()
+        if os.name != "posix":
+            return
+        if found.st_uid != os.geteuid():
+            raise SpoolError(
+                f"the directory {directory} belongs to another user; set OTAS_SPOOL_DIR to one of this user's own"
+                " (it is made when it does not exist)"
+            )
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            _tighten(directory)
+    except OSError as error:
+        raise SpoolError(f"the directory {directory} cannot be used ({error.strerror}); see OTAS_SPOOL_DIR") from None
+
+
+def _tighten(directory: Path) -> None:
+    """Close a directory that is open to others, provided that it is empty or ours."""
+    if any(not entry.name.startswith("otas-") for entry in directory.iterdir()):
+        raise SpoolError(
+            f"the directory {directory} is open to other users and holds other files; "
+            "give OTAS_SPOOL_DIR a directory of its own, with mode 0700"
+        )
+    directory.chmod(0o700)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database, making or setting aside the file as needed.
+
+    Raises:
+        SpoolError: The file belongs to somebody else.
+        sqlite3.Error: SQLite cannot use it now.
+    """
+    prepare_directory(path.parent)
+    try:
+        return _open(path)
+    except _UnusableError as error:
+        set_aside(path, error.args[0])
+    except sqlite3.DatabaseError as error:
+        if not is_corrupt(error):
+            raise
+        set_aside(path, "corrupt")
+    return _open(path)
+
+
+class _UnusableError(Exception):
+    """The file is a database, but not one of ours."""
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # SQLite gives its -wal and -shm files the mode of this one.
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        found = os.fstat(descriptor)
+        if os.name == "posix":
+            if found.st_uid != os.geteuid():
+                raise SpoolError(f"the file {path} belongs to another user; remove it or change OTAS_SPOOL_DIR")
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _initialise(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _initialise(connection: sqlite3.Connection) -> None:
+    application, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
+    if tables and application != APPLICATION_ID:
+        raise _UnusableError("foreign")
+    if tables and version != SCHEMA_VERSION:
+        raise _UnusableError(f"version-{version}")
+    if not tables:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    # In WAL mode, a commit survives the death of this process; NORMAL saves the sync that a power cut would need.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA journal_size_limit = 4194304")
+    if not tables:
+        with transaction(connection):
+            connection.execute(_SCHEMA)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """Run the block in one transaction that has the write lock from its start."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells this file from another of the same name, or None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_corrupt(error: sqlite3.DatabaseError) -> bool:
+    """Say whether SQLite found the file itself to be broken."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Rename a file that cannot be used, so that nothing is destroyed and a new one can take its place.
+
+    Two processes may come to this at once: the second finds a good file of the first in that place, and leaves it.
+    """
+    with _exclusively(path.parent):
+        if _is_good(path):
+            return
+        mark = f"{why}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{path}.{mark}{suffix}")
+
+
+def _is_good(path: Path) -> bool:
+    try:
+        connection = _open(path)
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+        finally:
+            connection.close()
+    except (sqlite3.DatabaseError, _UnusableError):
+        return False
+
+
+@contextlib.contextmanager
+def _exclusively(directory: Path) -> Generator[None]:
+    try:
+        import fcntl  # noqa: PLC0415  # not on Windows
+    except ImportError:
+        yield
+        return
+    descriptor = os.open(directory / "otas-lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
