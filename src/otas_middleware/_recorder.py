@@ -231,6 +231,12 @@ def _shared(settings: OtasSettings) -> Recorder:
     return recorder
 
 
+def recorders() -> list[Recorder]:
+    """Return all recorders of this process."""
+    with _lock:
+        return list(_recorders.values())
+
+
 def flush(timeout: float = 2.0) -> bool:
     """Wait until everything queued has been delivered or spooled.
 
@@ -242,7 +248,7 @@ def flush(timeout: float = 2.0) -> bool:
     """
     deadline = time.monotonic() + timeout
     done = True
-    for recorder in list(_recorders.values()):
+    for recorder in recorders():
         done = recorder.pipeline.flush(max(0.0, deadline - time.monotonic())) and done
     return done
 
@@ -256,7 +262,7 @@ def stats() -> dict[str, Any]:
         `internal_errors` (failures of our own that were swallowed, by place).
     """
     total: dict[str, Any] = {"refused": {}, "skipped": {}, "internal_errors": dict(_guard.counts)}
-    for recorder in list(_recorders.values()):
+    for recorder in recorders():
         _add(total, recorder.pipeline.stats())
         _add(total["refused"], recorder.gate.refused)
         _add(total["skipped"], recorder.selection.skipped)
