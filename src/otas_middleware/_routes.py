@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 # `<int:order_id>` (Django, Flask), `{order_id:path}` (Starlette), `{order_id:int}` (Litestar, Falcon)
 _ANGLE = re.compile(r"<(?:[^<>:]*:)?([^<>:]+)>")
 _BRACE = re.compile(r"{([^{}:]+):[^{}]*}")
+_NAME = re.compile(r"{([^{}]+)}")
 # A regular-expression route of Django: `^articles/(?P<year>[0-9]{4})/$`
 _NAMED_GROUP = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 
@@ -43,24 +44,24 @@ def template(path: str, route: str | None, path_params: Mapping[str, object] | N
     """
     if route is None:
         return None
-    inner = normalise(route) if route else ""
-    prefix = path
-    tail = ""
-    if inner:
-        head = _match_end(path, inner)
-        if head is None:
-            return inner
-        prefix, tail = head, inner
-    names_in_tail = set(re.findall(r"{([^{}]+)}", tail))
-    for name, value in (path_params or {}).items():
+    params = path_params or {}
+    tail = normalise(route) if route else ""
+    prefix = _before(path, tail, params)
+    if prefix is None:
+        return tail
+    names_in_tail = _NAME.findall(tail)
+    for name, value in params.items():
         if name not in names_in_tail:
             prefix = _replace_segment(prefix, str(value), "{" + name + "}")
     return (prefix + tail) or "/"
 
 
-def _match_end(path: str, inner: str) -> str | None:
-    """Return what stands before the part of the path that the inner template matches, or None."""
-    for pattern in _end_patterns(inner):
+def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
+    """Return what stands before the part of the path that the innermost template matched, or None."""
+    filled = _NAME.sub(lambda name: str(params.get(name[1], name[0])), tail)
+    if path.endswith(filled):
+        return path.removesuffix(filled)
+    for pattern in _end_patterns(tail):  # the value was converted, such as 042 to 42
         match = pattern.search(path)
         if match is not None:
             return path[: match.start()]

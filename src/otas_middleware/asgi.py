@@ -13,7 +13,9 @@ event loop is assumed (ASGI specification 3.0).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from inspect import isclass, isroutine
+from typing import TYPE_CHECKING, Any, overload
 
 from otas_middleware._context import current
 from otas_middleware._guard import swallow
@@ -43,7 +45,14 @@ class OtasMiddleware:
         ConfigurationError: A setting is unknown or cannot be used.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: OtasSettings | None = None, **options: Any) -> None:
+    # Two signatures: else mypy takes `app` for one of the options in `add_middleware(OtasMiddleware, ...)`.
+    @overload
+    def __init__(self, app: ASGIApp, /, *, settings: OtasSettings | None = None, **options: Any) -> None: ...
+    @overload
+    def __init__(self, *, app: ASGIApp, settings: OtasSettings | None = None, **options: Any) -> None: ...
+    def __init__(  # type: ignore[misc]  # nobody passes `app` twice
+        self, app: ASGIApp, *, settings: OtasSettings | None = None, **options: Any
+    ) -> None:
         self.app = app
         self._recorder = open_recorder(options, settings=settings)
 
@@ -195,11 +204,18 @@ def _full_path(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str | None:
-    path = getattr(scope.get("route"), "path", None)
-    if isinstance(path, str):
-        return path
+    """Return the innermost route's template as its framework spells it: None if none matched, `""` if unknown."""
+    template = scope.get("path_template")  # Litestar
+    if isinstance(template, str):
+        return template
+    route = scope.get("route")
+    if route is not None:
+        path = getattr(route, "path", None)
+        # What has routes is a mount: which one of the mounted application matched, it does not say.
+        return path if isinstance(path, str) and not hasattr(route, "routes") else None
     # Older Starlette names the endpoint only; the template then follows from the path and its parameters.
-    return "" if "endpoint" in scope else None
+    endpoint = scope.get("endpoint")
+    return "" if isroutine(endpoint) or isclass(endpoint) or isinstance(endpoint, partial) else None
 
 
 _names: dict[type[Any], str] = {}

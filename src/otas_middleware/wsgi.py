@@ -94,12 +94,12 @@ def full_path(environ: WSGIEnvironment) -> str:
 
 
 def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    """Return the request's headers under their environ names without `HTTP_`, such as `USER_AGENT`."""
-    headers = [(name[5:], value) for name, value in environ.items() if name.startswith("HTTP_")]
+    """Return the request's headers, their names made from those in the environ, such as `USER-AGENT`."""
+    headers = [(name[5:].replace("_", "-"), value) for name, value in environ.items() if name.startswith("HTTP_")]
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         value = environ.get(name)
         if value:
-            headers.append((name, value))
+            headers.append((name.replace("_", "-"), value))
     return headers
 
 
