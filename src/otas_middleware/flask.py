@@ -118,7 +118,7 @@ class _Hooks:
         capture: Capture | None = request.environ.get(_STATE)
         if capture is not None:
             try:
-                _tap(response, capture)
+                _watch(response, capture)
             except Exception:
                 swallow("flask.after")
         return response
@@ -139,24 +139,39 @@ class _Hooks:
         _note(exception)
 
 
-def _tap(response: Response, capture: Capture) -> None:
-    """Watch the response as the server gets it: the status, headers and iterable that werkzeug finally makes of it."""
+def _watch(response: Response, capture: Capture) -> None:
+    """See the response as the server gets it: the status, headers and iterable that werkzeug finally makes of it."""
     capture.status_code = response.status_code
-    finish_early = response.is_sequence  # closing it runs callbacks at most; test clients close late or never
-    make = response.get_wsgi_response
+    if response.status_code < 500:
+        capture.exception = None  # handled, and answered as the client's error
+    if not isinstance(response.get_wsgi_response, _Watched):
+        response.get_wsgi_response = _Watched(response)  # type: ignore[method-assign]
 
-    def get_wsgi_response(environ: WSGIEnvironment) -> tuple[Any, str, list[tuple[str, str]]]:
+
+class _Watched:
+    """A response's `get_wsgi_response`. It holds no request, because views may return one response many times."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+
+    def __call__(self, environ: WSGIEnvironment) -> tuple[Any, str, list[tuple[str, str]]]:
+        response = self._response
         result: Any
-        result, status, headers = make(environ)
-        try:
-            code, _, reason = status.partition(" ")
-            capture.started(int(code), list(headers), reason)
-            result = tap_response(result, environ, capture, lambda: _finish(capture), done_at_end=finish_early)
-        except Exception:
-            swallow("flask.response")
+        result, status, headers = type(response).get_wsgi_response(response, environ)
+        capture: Capture | None = environ.get(_STATE)
+        if capture is not None and not capture.finished:
+            try:
+                code, _, reason = status.partition(" ")
+                # Werkzeug writes its reasons in capitals; the standard's own are readable.
+                capture.started(int(code), list(headers), None if reason.isupper() else reason)
+                # Closing a sequence runs callbacks at most, and test clients close late or never.
+                early = response.is_sequence
+                result = tap_response(result, environ, capture, lambda: _finish(capture), done_at_end=early)
+            except Exception:
+                swallow("flask.response")
         return result, status, headers
-
-    response.get_wsgi_response = get_wsgi_response  # type: ignore[method-assign]
 
 
 def _note_handled_exceptions(app: Flask) -> None:
@@ -182,8 +197,6 @@ def _note(error: BaseException) -> None:
 
 def _finish(capture: Capture) -> None:
     try:
-        if capture.status_code and capture.status_code < 500:
-            capture.exception = None  # handled, and answered as the client's error
         capture.finish()
     except Exception:
         swallow("flask.finish")
