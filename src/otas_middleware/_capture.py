@@ -228,8 +228,8 @@ class Capture:
 
     @property
     def ttfb(self) -> float | None:
-        """Seconds to the first body byte; None when there was none."""
-        return None if self._first_byte is None else self._first_byte - self._t0
+        """Seconds to the first body byte; None when there was none, or the protocol sends none."""
+        return None if self._first_byte is None or self._bodiless() else self._first_byte - self._t0
 
     @property
     def request_size(self) -> int:

@@ -19,6 +19,7 @@ try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
     from django.conf import settings as django_settings
     from django.core.exceptions import MiddlewareNotUsed
+    from django.core.handlers.base import BaseHandler
     from django.core.signals import got_request_exception
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in {"django", "asgiref"}:
@@ -35,6 +36,7 @@ from otas_middleware.wsgi import begin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from types import FrameType
 
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -68,6 +70,7 @@ class OtasMiddleware:
         if self._is_async:
             markcoroutinefunction(self)
         got_request_exception.connect(_on_unhandled, dispatch_uid="otas_middleware")
+        self._hear_exceptions_first()
 
     def __call__(self, request: HttpRequest) -> Any:
         """Hand the request on; record it when it carries a session token."""
@@ -108,8 +111,20 @@ class OtasMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> None:
-        """Note an exception of the view, which Django is about to turn into a response."""
+        """Note an exception of the view, which Django or another middleware is about to turn into a response."""
         _note(request, exception)
+
+    def _hear_exceptions_first(self) -> None:
+        """Have `process_exception` called before that of any other middleware.
+
+        Django asks the innermost first and stops at the first that makes a response of the exception. The list is the
+        request handler's, which is loading its middlewares, this among them, while this runs.
+        """
+        frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # no other way
+        while frame is not None and frame.f_code is not BaseHandler.load_middleware.__code__:
+            frame = frame.f_back
+        if frame is not None:
+            frame.f_locals["self"]._exception_middleware.insert(0, self.process_exception)  # noqa: SLF001  # as above
 
     def _begin(self, request: HttpRequest) -> Capture | None:
         scope: Mapping[str, Any] = getattr(request, "scope", {})
@@ -208,7 +223,7 @@ class _StreamTap:
             self._capture.ended()
             raise
         except BaseException as error:
-            self._capture.failed(error)
+            _abandon(self._capture, error)
             raise
         finally:
             current.reset(previous)
@@ -237,7 +252,7 @@ class _AsyncStreamTap:
             self._capture.ended()
             raise
         except BaseException as error:
-            self._capture.failed(error)
+            _abandon(self._capture, error)  # at once: Django's ASGI handler then forgets to close the response
             raise
         finally:
             current.set(previous)
