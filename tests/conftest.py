@@ -1,0 +1,44 @@
+"""What every test may use: a local Brain, and an agent with a session of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from pydantic import SecretStr
+
+from otas_middleware import OtasSettings, _guard
+from otas_middleware.localbrain import LocalBrain
+
+pytest.register_assert_rewrite("support")  # the checks in there explain themselves as those of test files do
+
+from support.agent import Agent  # noqa: E402  # see above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+for _name in [name for name in os.environ if name.startswith("OTAS_")]:
+    del os.environ[_name]  # the developer's own settings are not part of any test
+
+_guard.reraise = True  # what production swallows fails a test
+
+
+@pytest.fixture(scope="session")
+def brain() -> Iterator[LocalBrain]:
+    """A Brain that answers over HTTP for the whole run; its sessions keep the tests apart."""
+    with LocalBrain() as brain:
+        yield brain
+
+
+@pytest.fixture(scope="session")
+def settings(brain: LocalBrain) -> OtasSettings:
+    """The settings with which the applications of the tests record."""
+    return OtasSettings(sdk_key=SecretStr(brain.sdk_key), brain_url=brain.url, project_id=UUID(brain.project_id))
+
+
+@pytest.fixture
+def agent(brain: LocalBrain) -> Agent:
+    """An agent with a fresh session."""
+    return Agent(brain)

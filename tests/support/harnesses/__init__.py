@@ -1,0 +1,31 @@
+"""One file for each framework: an application that answers the scenarios, with and without us."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from support.harnesses._harness import Harness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MODULES", "Harness", "harnesses"]
+
+MODULES = [
+    "asgi_raw",
+    "starlette_app",
+    "fastapi_app",
+    "wsgi_raw",
+    "flask_app",
+    "django_app",
+]
+
+
+def harnesses() -> list[Harness]:
+    """Return all harnesses, those of one framework beside each other."""
+    found: list[Harness] = []
+    for name in MODULES:
+        made: Iterable[Harness] = import_module(f"support.harnesses.{name}").HARNESSES
+        found.extend(made)
+    return found
