@@ -16,7 +16,7 @@ from otas_middleware._errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._delivery._protocols import Destination
+    from otas_middleware._delivery._protocols import Destination, Outcome
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
 
@@ -44,16 +44,24 @@ class Assembly:
         settings: Where to send, limits and times.
         build: Makes an event of an item.
         on_bad_token: Told of each session token that Brain refused.
+        on_delivered: Told of each event that a destination has stored.
 
     Raises:
         ConfigurationError: A setting names something that cannot be used.
         MissingExtraError: A setting needs a package that is not installed.
     """
 
-    def __init__(self, settings: OtasSettings, build: Build, on_bad_token: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        settings: OtasSettings,
+        build: Build,
+        on_bad_token: Callable[[str], object],
+        on_delivered: Callable[[Parcel, Outcome], object],
+    ) -> None:
         self._settings = settings
         self._build = build
         self._on_bad_token = on_bad_token
+        self._on_delivered = on_delivered
         self._transport = transport_factory(settings)
         if settings.durability == "spool" and settings.spool_dir is None:
             raise ConfigurationError(
@@ -90,6 +98,7 @@ class Assembly:
             lambda: HttpAttempt(destination, make_transport()),
         )
         lane.on_bad_token = self._on_bad_token
+        lane.on_delivered = self._on_delivered
         if settings.spool_dir is not None:
             from otas_middleware._delivery._spool import Spool  # noqa: PLC0415  # sqlite3, for those who spool
 

@@ -70,6 +70,7 @@ class Lane:
         self.longest = settings.max_retry_delay
         self.on_bad_token: Callable[[str], object] = _ignore
         self.on_refused: Callable[[Outcome], object] = _ignore
+        self.on_delivered: Callable[[Parcel, Outcome], object] = _ignore
         self.wake_keeper: Callable[[], object] = _ignore
         self._build = build
         self._max_events = self._mark_events = settings.queue_max_events
@@ -224,6 +225,8 @@ class Lane:
             self._delete_row(entry)
         if change.bad_token and entry.parcel is not None:
             self.on_bad_token(entry.parcel.token)
+        if outcome.verdict is Verdict.DELIVERED and entry.parcel is not None:
+            self.on_delivered(entry.parcel, outcome)
         if change.opened:
             self.wake_keeper()
             if outcome.verdict is Verdict.REFUSED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from otas_middleware import _guard
 from otas_middleware._delivery import _process
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._delivery._assembly import Build, State
-    from otas_middleware._delivery._protocols import Weighted
+    from otas_middleware._delivery._protocols import Outcome, Weighted
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
 
@@ -31,6 +31,7 @@ class Pipeline:
         settings: Where to send, limits and times.
         build: Makes an event of an item that was `put`; called in the worker.
         on_bad_token: Told of each session token that Brain refused, so that its requests need not be recorded.
+        on_delivered: Told of each event that a destination has stored; called in the worker.
 
     Raises:
         ConfigurationError: A setting names something that cannot be used.
@@ -38,21 +39,30 @@ class Pipeline:
     """
 
     def __init__(
-        self, settings: OtasSettings, build: Build, on_bad_token: Callable[[str], object] = lambda _token: None
+        self,
+        settings: OtasSettings,
+        build: Build,
+        on_bad_token: Callable[[str], object] = lambda _token: None,
+        on_delivered: Callable[[Parcel, Outcome], object] = lambda _parcel, _outcome: None,
     ) -> None:
         self.settings = settings
         self._build = build
-        self._assembly = Assembly(settings, build, on_bad_token)
+        self._assembly = Assembly(settings, build, on_bad_token, on_delivered)
         self._state = self._assembly.state()
         self._states = {self._state.pid: self._state}
         _process.register(self)
 
-    def put(self, item: Weighted) -> None:
-        """Queue what the request path captured. Never blocks, never raises; costs about a microsecond."""
+    def put(self, item: Weighted, source: Literal["backend", "agent"] = "backend") -> None:
+        """Queue what the request path captured. Never blocks, never raises; costs about a microsecond.
+
+        Args:
+            item: What `build` makes an event of.
+            source: Which of Brain's log endpoints it is for.
+        """
         state = self._state
         if state.pid != os.getpid():
             state = self.renew()
-        for lane in state.backend:
+        for lane in state.agent if source == "agent" else state.backend:
             lane.offer(item)
 
     def write_through(self, item: Weighted) -> bool:

@@ -123,6 +123,7 @@ class Outcome:
         advice: What the operator should do about it, for the log; empty where nothing can be done here.
         retry_after: Seconds that the destination asked us to wait, or None.
         ambiguous: The event may have been stored although nobody said so.
+        stored_as: The id that the destination gave a delivered event, where it says one.
     """
 
     verdict: Verdict
@@ -130,6 +131,7 @@ class Outcome:
     advice: str = ""
     retry_after: float | None = None
     ambiguous: bool = False
+    stored_as: str = ""
 
 
 DELIVERED = Outcome(Verdict.DELIVERED, "delivered")

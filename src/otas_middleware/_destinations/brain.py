@@ -83,7 +83,7 @@ class BrainDestination:
         """Judge an answer, by `status_description` where there is one, else by status. The body is not kept."""
         status = response.status
         if status == 201:
-            return DELIVERED
+            return _delivered(response)
         wait = retry_after(response.headers.get("retry-after"))
         description = _description(response)
         if description == "event_captured" and 200 <= status < 300:
@@ -100,13 +100,27 @@ class BrainDestination:
         return Outcome(Verdict.SUSPECT, reason, "", wait)
 
 
+def _delivered(response: Response) -> Outcome:
+    """Return the success, with the event's id where the answer holds it: the agent's endpoint says it."""
+    if b'"event_id"' not in response.body:
+        return DELIVERED
+    stored = _fields(response).get("response")
+    event_id = cast("dict[str, object]", stored).get("event_id") if isinstance(stored, dict) else None
+    return Outcome(Verdict.DELIVERED, "delivered", stored_as=event_id) if isinstance(event_id, str) else DELIVERED
+
+
 def _description(response: Response) -> str:
     """Return the answer's `status_description`, or nothing for pages and garbage."""
+    description = _fields(response).get("status_description")
+    return description if isinstance(description, str) else ""
+
+
+def _fields(response: Response) -> dict[str, object]:
+    """Return the answer's JSON object; an empty one for pages and garbage."""
     if not response.headers.get("content-type", "").startswith("application/json"):
-        return ""
+        return {}
     try:
         answer: object = json.loads(response.body)
     except (ValueError, RecursionError):
-        return ""
-    description = cast("dict[str, object]", answer).get("status_description") if isinstance(answer, dict) else None
-    return description if isinstance(description, str) else ""
+        return {}
+    return cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
