@@ -125,7 +125,8 @@ class Crew:
     def _run(self) -> None:
         attempt = None
         try:
-            attempt = self._attempt()
+            with _process.no_fork:  # it imports the HTTP client
+                attempt = self._attempt()
             while (entry := self._next()) is not None:
                 self._lane.process(entry, attempt, self._patience())
         except Exception:  # swallow logs it; the next event starts a new thread

@@ -30,9 +30,6 @@ POLL = 5.0
 RETRY = 5.0
 """Seconds without the spool after it failed."""
 
-PATIENCE = 1.0
-"""Seconds that a destination may be away before what waits for it goes to disk."""
-
 
 class Depot:
     """Moves entries between a lane's queue and its spool.
@@ -123,7 +120,7 @@ class Depot:
             return None
         return max(0.0, max(self._look_at, self._failed_until) - now)
 
-    def recall(self, limit: int = BATCH) -> None:
+    def recall(self, limit: int) -> None:
         """Bring the oldest events from disk into memory. Called with nothing locked."""
         lane = self._lane
         with lane.lock:

@@ -52,6 +52,7 @@ class HttpxTransport:
     """
 
     def __init__(self, connect_timeout: float) -> None:
+        "".encode("idna")  # the codec is imported now, not in the middle of a fork (see `_process.no_fork`)
         self._connect_timeout = connect_timeout
         self._backend = httpcore.SyncBackend()
         self._stream: NetworkStream | None = None

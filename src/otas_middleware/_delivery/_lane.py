@@ -11,10 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _guard
-from otas_middleware._delivery import _verdicts
+from otas_middleware._delivery import _process, _verdicts
 from otas_middleware._delivery._breaker import Breaker
 from otas_middleware._delivery._crew import Crew
-from otas_middleware._delivery._depot import BATCH, PATIENCE, Depot
 from otas_middleware._delivery._ledger import Ledger
 from otas_middleware._delivery._limiter import Limiter
 from otas_middleware._delivery._protocols import Outcome, Verdict
@@ -25,6 +24,7 @@ from otas_middleware._delivery._tokens import BadTokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otas_middleware._delivery._depot import Depot
     from otas_middleware._delivery._protocols import Weighted
     from otas_middleware._delivery._sender import Attempt
     from otas_middleware._delivery._spool import Spool
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 _ENTRY_WEIGHT = 2048
 """Bytes that a built entry takes beside its text, estimated."""
+
+BATCH = 100
+"""Events that are read back from disk at once."""
+
+PATIENCE = 1.0
+"""Seconds that a destination may be away before what waits for it goes to disk."""
 
 _EXIT_BATCH = 50
 """Events that the end of the process writes to disk between two looks at the clock."""
@@ -79,6 +85,8 @@ class Lane:
 
     def use_spool(self, spool: Spool, where: str) -> None:
         """Write to disk what memory should not hold: from half of its bounds on, and while the destination is away."""
+        from otas_middleware._delivery._depot import Depot  # noqa: PLC0415  # sqlite3, for those who spool
+
         self.depot = Depot(self, spool, where)
         self._mark_events = self._max_events // 2
         self._mark_bytes = self._max_bytes // 2
@@ -172,7 +180,8 @@ class Lane:
         if entry.parcel is not None:
             return True
         try:
-            parcel = self._build(entry.item)
+            with _process.no_fork:  # it imports what it needs for each kind of body
+                parcel = self._build(entry.item)
         except Exception:  # rendering meets whatever a client sent; swallow logs it
             self.drop(entry, "build_failed")
             _guard.swallow("delivery.build")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,6 +47,13 @@ class Mortal(Protocol):
         """Deliver or spool what is queued; what remains at the deadline is counted as lost."""
         ...
 
+
+no_fork = threading.Lock()
+"""Held by a thread of ours while it may import something.
+
+A fork in the middle of an import leaves the child with half a module and with that module's lock held for ever. A fork
+waits for this lock.
+"""
 
 _living: dict[int, Mortal] = {}
 _hooked = False
@@ -98,6 +106,7 @@ def _is_child(process: object) -> bool:
 
 
 def _before_fork() -> None:
+    no_fork.acquire()
     for mortal in list(_living.values()):
         mortal.before_fork()
 
@@ -105,8 +114,10 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     for mortal in list(_living.values()):
         mortal.after_fork()
+    no_fork.release()
 
 
 def _renew() -> None:
+    no_fork.release()
     for mortal in list(_living.values()):
         mortal.renew()
