@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
+from otas_middleware._outbound.domain import parse
+
 
 def _split(value: object) -> object:
     """Let a list be written as one comma-separated string, as environment variables need."""
@@ -73,6 +75,11 @@ def check_url(value: str) -> str:
     return text
 
 
+def _check_origin(value: str) -> str:
+    parse(value)
+    return value
+
+
 Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split)]
 """A list of names; in the environment separated by commas."""
 
@@ -81,6 +88,9 @@ Patterns = Annotated[tuple[Annotated[str, AfterValidator(_check_pattern)], ...],
 
 Callback = Annotated[Callable[..., Any], BeforeValidator(_import)]
 """A callable, or its import path `package.module:name`."""
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)]
+"""A list of patterns of origins (`_outbound.domain`); in the environment separated by commas."""
 
 BaseUrl = Annotated[str, AfterValidator(check_url)]
 """An `http` or `https` URL without a trailing slash."""

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._setting_types import BaseUrl, Callback, Names, Patterns, Positive
+from otas_middleware._setting_types import BaseUrl, Callback, Names, Origins, Patterns, Positive
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,16 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     agent_key: SecretStr | None = Field(
         default=None,
         description="An agent's key, `agent_<prefix>_<secret>`. Only the agent's side needs it.",
+    )
+    project_domain: Origins = Field(
+        default=(),
+        description="Where an agent's calls carry its session token: origins such as `https://api.example.com`, "
+        "`https://*.example.com` for sub-domains, `https://example.com/api/*` for a part. No other host gets it.",
+    )
+    propagate_to: Origins = Field(
+        default=(),
+        description="Where a backend's own calls carry the session token of the request that it is handling, written "
+        "as `project_domain`. No other host gets it.",
     )
     max_body_bytes: int = Field(
         default=65536,
@@ -269,7 +279,7 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
             continue
         message = problem["msg"].removeprefix("Value error, ")
         field = OtasSettings.model_fields.get(name)
-        secret = field is None or "Secret" in str(field.annotation) or "url" in name
+        secret = field is None or "Secret" in str(field.annotation) or "url" in name or "@" in str(problem["input"])
         shown = "" if secret else f" (it is {str(problem['input'])[:80]!r})"
         fix = f" What belongs there: {field.description}" if field is not None and field.description else ""
         lines.append(f"{spelling} cannot be used: {message}{shown}.{fix}")
