@@ -86,7 +86,7 @@ def _help_desk(secrets: Secrets) -> Iterator[Step]:
     accounts = [{"user": "ada", "secret": secrets["secret in a list"]}]
     ticket = {
         "subject": "Printer on fire",
-        "description": "It started this morning.",
+        "description": f"It says: Authorization: Bearer {secrets['token in free text']} was refused.",
         "requester": "ada@example.com",
         "details": {"os": "Debian", "password": secrets["password in JSON"], "accounts": accounts},
     }
