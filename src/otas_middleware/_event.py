@@ -105,11 +105,11 @@ class BackendEvent(BaseModel):
         Raises:
             pydantic_core.PydanticSerializationError: If the event holds what JSON cannot; never after the fit step.
         """
-        return self.__pydantic_serializer__.to_json(self, exclude=self._unknown_sizes(), warnings=False)
+        return self.__pydantic_serializer__.to_json(self, exclude_none=True, warnings=False)
 
-    def _unknown_sizes(self) -> set[str] | None:
-        unknown = {name for name in ("request_size_bytes", "response_size_bytes") if getattr(self, name) is None}
-        return unknown or None
+
+TEXT_FIELDS = tuple(name for name, info in BackendEvent.model_fields.items() if info.annotation is str)
+DICT_FIELDS = ("custom_properties", "metadata")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,55 +1,129 @@
-"""Every event satisfies the destination's limits, whatever came in."""
+"""Every event satisfies the destination's limits, whatever came in.
+
+Two steps around redaction: `coerce` gives each field its type, `fit` its size. Both take the fields of an event by
+name, so that an event is built once, at the end.
+"""
 
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
+from pydantic_core import to_json
+
 from otas_middleware._event import (
+    DICT_FIELDS,
     MAX_CONTENT_TYPE_CHARACTERS,
+    MAX_EVENT_BYTES,
     MAX_INTEGER,
     MAX_METHOD_CHARACTERS,
     MAX_PATH_BYTES,
+    NIL_PROJECT,
+    TEXT_FIELDS,
     BackendEvent,
 )
+from otas_middleware._storable import storable
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+CUT = " [CUT]"
+_BODIES = ("response_body", "request_body", "post_data")
+_MAX_UTF8 = 4  # bytes of a character
+_MAX_ESCAPE = 6  # bytes of a character in JSON
+_MARGIN = 2_048  # bytes of the event's names, numbers and marks
+_REST_CHARACTERS = 32_768
+_MAX_MILLISECONDS = 1e12
+_ATTEMPTS = 12
 
 
-def storable(text: str) -> str:
-    """Return a text without NUL and lone surrogates."""
-    return _UNSTORABLE.sub("\ufffd", text)
+def coerce(fields: dict[str, Any]) -> None:
+    """Give each field its type, in place: `before_send` may have put anything there."""
+    for name in TEXT_FIELDS:
+        if type(fields[name]) is not str:
+            fields[name] = _text(fields[name])
+    for name in DICT_FIELDS:
+        value = fields[name]
+        if type(value) is not dict:
+            fields[name] = {} if value is None else {"value": value}
+    for name in ("request_size_bytes", "response_size_bytes"):
+        if fields[name] is not None:
+            fields[name] = _integer(fields[name])
+    fields["status_code"] = _integer(fields["status_code"])
+    fields["latency_ms"] = _milliseconds(fields["latency_ms"])
 
 
-def fit(event: BackendEvent) -> BackendEvent:
-    """Return a copy of the event that Brain can store."""
-    changes: dict[str, Any] = {}
-    for name in type(event).model_fields:
-        value = getattr(event, name)
-        if isinstance(value, str):
-            changes[name] = storable(value)
-        elif isinstance(value, dict):
-            changes[name] = _value(value)
-    path = changes["path"].encode()[:MAX_PATH_BYTES].decode("utf-8", "ignore")
-    if path != changes["path"]:
-        changes["metadata"]["path_rest"] = changes["path"][len(path) :]
-        changes["path"] = path
-    changes["method"] = changes["method"][:MAX_METHOD_CHARACTERS]
+def fit(fields: dict[str, Any]) -> BackendEvent:
+    """Return the event of these fields, within every limit of Brain.
+
+    Args:
+        fields: Coerced and redacted; the objects in it are plain JSON.
+    """
+    characters = 0
+    for name in TEXT_FIELDS:
+        fields[name] = text = storable(fields[name])
+        characters += len(text)
+    fields["project_id"] = fields["project_id"] or NIL_PROJECT
+    fields["method"] = fields["method"][:MAX_METHOD_CHARACTERS]
     for name in ("request_content_type", "response_content_type"):
-        changes[name] = changes[name][:MAX_CONTENT_TYPE_CHARACTERS]
-    changes["status_code"] = min(max(event.status_code, 0), MAX_INTEGER)
-    changes["latency_ms"] = event.latency_ms if math.isfinite(event.latency_ms) else 0.0
-    return event.model_copy(update=changes)
+        fields[name] = fields[name][:MAX_CONTENT_TYPE_CHARACTERS]
+    if len(fields["path"]) * _MAX_UTF8 > MAX_PATH_BYTES:
+        _fit_path(fields)
+    objects = sum(len(to_json(fields[name])) for name in DICT_FIELDS)
+    event = BackendEvent(**fields)
+    if characters * _MAX_ESCAPE + objects + _MARGIN > MAX_EVENT_BYTES:
+        _fit_size(event)
+    return event
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {storable(str(key)): _value(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_value(item) for item in value]
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _fit_path(fields: dict[str, Any]) -> None:
+    path: str = fields["path"]
+    kept = path.encode()[:MAX_PATH_BYTES].decode("utf-8", "ignore")
+    if kept != path:
+        fields["path"] = kept
+        fields["metadata"]["path_rest"] = path[len(kept) :][:_REST_CHARACTERS]
+
+
+def _fit_size(event: BackendEvent) -> None:
+    """Cut texts, the largest body first, then what else is large, until the event's JSON is small enough."""
+    for names in (_BODIES, TEXT_FIELDS):
+        for attempt in range(_ATTEMPTS):
+            over = len(event.to_json()) - MAX_EVENT_BYTES
+            if over <= 0:
+                return
+            sizes = {name: len(to_json(getattr(event, name))) for name in names}
+            largest = max(sizes, key=lambda name: sizes[name])
+            text: str = getattr(event, largest)
+            share = 1 - (over + _MARGIN) / sizes[largest]
+            # Escapes need not be spread evenly; what a few cuts do not achieve, emptying the field does.
+            kept = text[: int(len(text) * share)] + CUT if share > 0 and attempt < _ATTEMPTS // 2 else ""
+            setattr(event, largest, kept)
+            event.metadata.setdefault("truncated", {}).setdefault(largest, {})["fitted"] = len(kept)
+    for name in DICT_FIELDS:
+        objects: dict[str, Any] = getattr(event, name)
+        setattr(event, name, {key: value for key, value in objects.items() if len(to_json(value)) < _MARGIN})
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    try:
+        if isinstance(value, bytes | bytearray):
+            return value.decode("utf-8", "replace")
+        if isinstance(value, dict | list | tuple):
+            return to_json(value, fallback=str).decode()
+        return str.__str__(value) if isinstance(value, str) else str(value)
+    except Exception:  # foreign code: __str__
+        return f"[UNREADABLE: {type(value).__name__}]"
+
+
+def _integer(value: Any) -> int:
+    try:
+        return min(max(int(value), 0), MAX_INTEGER)
+    except (ValueError, TypeError, OverflowError, ArithmeticError):
+        return 0
+
+
+def _milliseconds(value: Any) -> float:
+    try:
+        number = float(value)
+    except (ValueError, TypeError, OverflowError, ArithmeticError):
+        return 0.0
+    return min(max(number, 0.0), _MAX_MILLISECONDS) if math.isfinite(number) else 0.0

@@ -1,0 +1,84 @@
+"""What an event says beside its bodies: status, error, and the documented keys of `metadata`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from otas_middleware._render import first_value
+from otas_middleware._routes import template
+from otas_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from otas_middleware._capture import Capture
+    from otas_middleware._render import HeaderMap
+
+SDK = {"name": "otas-middleware", "version": __version__}
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def status_of(capture: Capture) -> int:
+    """Return the status; when no response was started, 500 after an exception and 499 when the client had gone."""
+    if capture.status_code:
+        return capture.status_code
+    if capture.exception is not None:
+        return 500
+    return 499 if capture.aborted else 0
+
+
+def error_of(capture: Capture, status: int) -> str:
+    """Return what went wrong: the exception, or the status when it is 400 or above; else the empty string."""
+    if capture.exception is not None:
+        kind, message, _ = capture.exception
+        return f"{kind}: {message}" if message else kind
+    return _status_line(status, capture.reason) if status >= 400 else ""
+
+
+def own_metadata(capture: Capture) -> dict[str, Any]:
+    """Return the metadata that is made here and holds nothing that a client or an application wrote."""
+    metadata: dict[str, Any] = {
+        "event_id": str(uuid4()),
+        "captured_at": datetime.fromtimestamp(capture.captured_at, UTC).isoformat(timespec="milliseconds"),
+        "framework": capture.framework,
+        "sdk": SDK,
+        "session": {"fingerprint": capture.session.fingerprint, "verified": capture.session.verified},
+    }
+    if capture.ttfb is not None:
+        metadata["ttfb_ms"] = round(capture.ttfb * 1000, 3)
+    if capture.aborted:
+        metadata["aborted"] = True
+    return metadata
+
+
+def foreign_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, Any]:
+    """Return the metadata that others had a hand in: it is looked through before it leaves."""
+    metadata: dict[str, Any] = {}
+    route = template(capture.path, capture.route, capture.path_params)
+    if route is not None:
+        metadata["route"] = route
+    traceparent = _TRACEPARENT.match(first_value(request_headers, "traceparent"))
+    if traceparent is not None:
+        metadata["trace_id"] = traceparent[1]
+    if capture.exception is not None:
+        kind, message, traceback = capture.exception
+        metadata["exception"] = {"type": kind, "message": message}
+        if traceback is not None:
+            metadata["exception"]["traceback"] = traceback
+    if capture.checkpoints:
+        metadata["checkpoints"] = [
+            {"name": name, "ms": round(ms, 3), "attributes": attributes} for name, ms, attributes in capture.checkpoints
+        ]
+    return metadata
+
+
+def _status_line(status: int, reason: str | None) -> str:
+    if not reason:
+        try:
+            reason = HTTPStatus(status).phrase
+        except ValueError:
+            reason = "Client Closed Request" if status == 499 else "Error"
+    return f"{status} {reason}"

@@ -1,0 +1,113 @@
+"""A redactor at work on one event: its session token is hidden too, and no failure lets a field through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._guard import swallow
+from otas_middleware._redact._mask import MASK, UNREADABLE
+from otas_middleware._redact._values import MAX_CHARACTERS, MAX_NODES, Walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otas_middleware._redact._redactor import Redactor
+
+_SHORTEST_PIECE = 16
+_SESSION_KEYS = {"fingerprint", "verified"}
+
+
+class Masker:
+    """Masks the fields of one event.
+
+    Each method returns its argument with the secrets masked, or `UNREADABLE` in place of what could not be looked
+    through; such a failure is counted (`otas_middleware.stats()`, `internal_errors`).
+
+    Args:
+        redactor: Knows what is sensitive.
+        token: The raw session token, which an application may have echoed; empty when there is none.
+    """
+
+    __slots__ = ("_redactor", "_token")
+
+    def __init__(self, redactor: Redactor, token: str) -> None:
+        self._redactor = redactor
+        self._token = token
+
+    def text(self, text: str) -> str:
+        """Mask a text of any format."""
+        return self._guarded(self._redactor.text, text) if text else text
+
+    def pairs(self, text: str) -> str:
+        """Mask a query string or urlencoded form."""
+        return self._guarded(self._redactor.pairs, text) if text else text
+
+    def path(self, text: str) -> str:
+        """Mask a path."""
+        return self._guarded(self._redactor.path, text)
+
+    def headers(self, headers: Mapping[str, str | list[str]]) -> str:
+        """Mask headers, and return them as a JSON object."""
+        try:
+            return self._hide(self._redactor.headers(headers))
+        except Exception:  # fail closed, whatever it was
+            swallow("redact")
+            return f'"{UNREADABLE}"'
+
+    def value(self, value: Any, max_nodes: int = MAX_NODES, max_characters: int = MAX_CHARACTERS) -> Any:
+        """Mask a Python value of any kind, and make it plain JSON."""
+        try:
+            walk = Walk(self._redactor.rules, self._leaf, max_nodes=max_nodes, max_characters=max_characters)
+            return walk.value(value)
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
+
+    def fields(self, fields: dict[str, Any]) -> None:
+        """Mask all fields of an event, in place; for events that hold text already."""
+        form = "urlencoded" in fields["request_content_type"]
+        fields["path"] = self.path(fields["path"])
+        fields["query_params"] = self.pairs(fields["query_params"])
+        fields["post_data"] = self.pairs(fields["post_data"])
+        fields["request_body"] = self.pairs(fields["request_body"]) if form else self.text(fields["request_body"])
+        for name in (
+            "method",
+            "request_headers",
+            "response_headers",
+            "response_body",
+            "request_content_type",
+            "response_content_type",
+            "error",
+            "project_id",
+        ):
+            fields[name] = self.text(fields[name])
+        metadata = fields["metadata"]
+        session = metadata.get("session") if isinstance(metadata, dict) else None
+        for name in ("custom_properties", "metadata"):
+            masked = self.value(fields[name])
+            fields[name] = masked if isinstance(masked, dict) else {"value": masked}
+        if isinstance(session, dict) and session.keys() <= _SESSION_KEYS:  # ours; the name says session, the value none
+            fields["metadata"]["session"] = {key: self.value(value) for key, value in session.items()}
+
+    def _guarded(self, redact: Callable[[str], str], text: str) -> str:
+        try:
+            return redact(self._hide(text))
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
+
+    def _leaf(self, text: str) -> str:
+        return self._redactor.text(self._hide(text))
+
+    def _hide(self, text: str) -> str:
+        """Mask the session token, also when a body was cut off within it."""
+        token = self._token
+        if not token:
+            return text
+        if token in text:
+            text = text.replace(token, MASK)
+        if len(token) > _SHORTEST_PIECE:
+            start = text.rfind(token[:_SHORTEST_PIECE], max(0, len(text) - len(token)))
+            if start >= 0 and token.startswith(text[start:]):
+                text = text[:start] + MASK
+        return text

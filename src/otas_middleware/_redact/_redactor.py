@@ -1,0 +1,153 @@
+"""The redactor of one set of settings: what each kind of field is looked through for, and how."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from otas_middleware._redact._escapes import PROBE as ESCAPES_PROBE
+from otas_middleware._redact._escapes import unescape_ascii
+from otas_middleware._redact._markup import mask_markup
+from otas_middleware._redact._mask import MASK
+from otas_middleware._redact._named import mask_named
+from otas_middleware._redact._names import NameRules
+from otas_middleware._redact._pairs import mask_encoded, mask_pairs
+from otas_middleware._redact._probe import probe
+from otas_middleware._redact._shapes import OPTIONAL, SURE
+from otas_middleware._redact._values import Walk
+from otas_middleware._storable import storable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otas_middleware._settings import OtasSettings
+
+_MAX_DECODINGS = 6
+_NO_BOUND = 1 << 62
+
+
+class Redactor:
+    """Masks secrets by name and by shape.
+
+    Args:
+        settings: What is sensitive beside the defaults, and what is not.
+    """
+
+    def __init__(self, settings: OtasSettings) -> None:
+        self.rules = NameRules((*settings.sensitive_headers, *settings.sensitive_fields), settings.redact_keep)
+        shapes = (*SURE, *(shape for name, shape in OPTIONAL.items() if getattr(settings, name)))
+        self._shapes = [(probe(shape.probe), shape) for shape in shapes]
+        self._has_shape = probe(*(shape.probe for shape in shapes))
+        self._has_name = probe(self.rules.probes.mentioned)
+        self._has_label = probe(self.rules.probes.labelled)
+        self._suspicious = probe(self.rules.probes.valued, ESCAPES_PROBE, *(shape.probe for shape in shapes))
+        self._patterns = tuple(re.compile(pattern) for pattern in settings.redact_patterns)
+        self._path_patterns = tuple(re.compile(pattern) for pattern in settings.redact_path_patterns)
+
+    def text(self, text: str, depth: int = 0) -> str:
+        """Return a text of any format, whole, cut off or broken, with its secrets masked.
+
+        A text in which there is nothing to mask is returned as it is; of any other, only the secrets change (and JSON
+        that describes its members by labels, such as `{"name": "password", "value": …}`, is written anew).
+
+        Args:
+            text: The text. Characters that cannot be stored are replaced.
+            depth: How many encodings have been undone around it.
+        """
+        text = storable(text)
+        for pattern in self._patterns:
+            text = pattern.sub(MASK, text)
+        if not self._suspicious(text):
+            return text
+        if depth > _MAX_DECODINGS:
+            return MASK
+        text = unescape_ascii(text)
+        if "%" in text:
+            text = mask_encoded(text, self.rules, lambda value: self.text(value, depth + 1))
+        text = self._mask_shapes(text)
+        if self._has_label(text):
+            rewritten = self._by_structure(text, depth)
+            if rewritten is not None:
+                return rewritten
+            text = "\n".join([self._line(line, depth) for line in text.split("\n")])
+        if "<" in text:
+            text = mask_markup(text, self.rules)
+        return mask_named(text, self.rules, self._has_name)
+
+    def pairs(self, text: str) -> str:
+        """Return a query string or urlencoded form with its secrets masked."""
+        text = storable(text)
+        if not self._patterns and not self._suspicious(text):
+            return text
+        if text.lstrip()[:1] in {"{", "[", "<"}:  # sent under the wrong content type
+            return self.text(text)
+        return mask_pairs(text, self.rules, lambda value: self.text(value, 1))
+
+    def path(self, text: str) -> str:
+        """Return a path with its secrets masked, among them what the settings' path patterns find."""
+        for pattern in self._path_patterns:
+            text = pattern.sub(_mask_groups, text)
+        return self.text(text)
+
+    def headers(self, headers: Mapping[str, str | list[str]]) -> str:
+        """Return headers (lower-case names) as a JSON object with their secrets masked; empty when there are none."""
+        if not headers:
+            return ""
+        sensitive = self.rules.sensitive
+        masked = {name: MASK if sensitive(name) else value for name, value in headers.items()}
+        looked_at = "\n".join(
+            [value if type(value) is str else "\n".join(value) for value in masked.values() if value is not MASK]
+        )
+        if self._patterns or self._suspicious(looked_at) or not looked_at.isascii():
+            masked = self.value(masked)
+        return to_json(masked).decode()
+
+    def value(self, value: Any) -> Any:
+        """Return the plain JSON form of any Python value, with its secrets masked."""
+        return Walk(self.rules, self.text).value(value)
+
+    def _mask_shapes(self, text: str) -> str:
+        if self._has_shape(text):
+            for has_shape, shape in self._shapes:
+                if has_shape(text):
+                    text = shape.pattern.sub(shape.replace, text)
+        return text
+
+    def _by_structure(self, text: str, depth: int) -> str | None:
+        """Mask JSON, whole or cut off, as the structure that it is; None when it is no JSON."""
+        if text.lstrip()[:1] not in {"{", "["}:
+            return None
+        try:
+            parsed = from_json(text, allow_partial="trailing-strings")
+        except ValueError:
+            return None
+        walk = Walk(self.rules, lambda leaf: self.text(leaf, depth + 1), max_nodes=_NO_BOUND, max_characters=_NO_BOUND)
+        return to_json(walk.value(parsed)).decode()
+
+    def _line(self, line: str, depth: int) -> str:
+        """Mask one line of NDJSON, or one `data:` line of an event stream."""
+        start = line.find("{") if line.startswith(("data:", "{")) else -1
+        if start < 0 or not self._has_label(line):
+            return line
+        rewritten = self._by_structure(line[start:], depth)
+        return line if rewritten is None else line[:start] + rewritten
+
+
+def _mask_groups(match: re.Match[str]) -> str:
+    if not match.re.groups:
+        return MASK
+    text, base = match[0], match.start()
+    for group in range(match.re.groups, 0, -1):
+        start, end = match.span(group)
+        if start >= 0:
+            text = text[: start - base] + MASK + text[end - base :]
+    return text
+
+
+@lru_cache(maxsize=32)
+def redactor_for(settings: OtasSettings) -> Redactor:
+    """Return the redactor of these settings, made at the first call."""
+    return Redactor(settings)

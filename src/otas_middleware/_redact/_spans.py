@@ -1,0 +1,86 @@
+"""Where a value ends that begins at some place of a text: strings, containers, bare words.
+
+All of this works on the text as it is, so that complete, cut-off and broken documents are treated alike, and all that
+is not masked stays exactly as it was sent. JSON inside a JSON string has escaped quotes, and inside that one again;
+a quote's `level` is the number of backslashes that the document puts before it: 0, 1, 3, 7 and so on.
+"""
+
+from __future__ import annotations
+
+import re
+
+ENTITIES = r"&quot;|&#0{0,5}(?:34|39);|&#x0{0,5}2[27];|&apos;"
+"""Quotes as HTML and XML write them inside attributes."""
+
+QUOTE = rf"[\"'`]|{ENTITIES}"
+
+# The look-behind keeps a long run of backslashes from being tried at each of its characters.
+_QUOTED: dict[str, re.Pattern[str]] = {quote: re.compile(rf"(?<!\\)(\\*+){quote}") for quote in "\"'`"}
+_TOKENS: dict[str, re.Pattern[str]] = {
+    '"': re.compile(r"(?<!\\)(\\*+)\"|[\[{(\])}]"),
+    "": re.compile(r"(?<!\\)(\\*+)[\"'`]|[\[{(\])}]"),
+}
+_CLOSING = frozenset("]})")
+
+
+def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool]:
+    """Find the end of a quoted string.
+
+    Args:
+        text: The text.
+        start: Where the string's content begins, behind its opening quote.
+        quote: The opening quote, without backslashes.
+        level: How many backslashes stood before it.
+
+    Returns:
+        The index behind the content, and whether a closing quote stands there. A string that is not closed ends where
+        the surrounding string does, or with the text.
+    """
+    pattern = _QUOTED.get(quote)
+    if pattern is None:  # an entity
+        end = text.find(quote, start)
+        return (len(text), False) if end < 0 else (end, True)
+    for match in pattern.finditer(text, start):
+        backslashes = match.end(1) - match.start(1)
+        if backslashes % (2 * level + 2) == level:
+            return match.end(1) - level, True
+        if backslashes < level:
+            return match.start(), False
+    return len(text), False
+
+
+def container_end(text: str, start: int, quote: str, level: int) -> int:
+    """Find the end of an object, list or tuple.
+
+    Args:
+        text: The text.
+        start: Where its opening bracket stands.
+        quote: `"` when only that quotes strings in this document (JSON), or empty when any quote may.
+        level: How many backslashes stand before the quotes of this document.
+
+    Returns:
+        The index behind the closing bracket. A container that is not closed ends where the surrounding string does,
+        or with the text.
+    """
+    depth = 0
+    position = start
+    tokens = _TOKENS[quote]
+    while (match := tokens.search(text, position)) is not None:
+        token = match[0]
+        position = match.end()
+        mark = token[-1]
+        if mark in _CLOSING:
+            depth -= 1
+            if depth == 0:
+                return position
+        elif mark in "[{(":
+            depth += 1
+        else:
+            backslashes = len(token) - 1
+            if backslashes < level:
+                return match.start()
+            position, closed = string_end(text, position, mark, level)
+            if not closed:
+                return position
+            position += level + 1
+    return len(text)
