@@ -136,33 +136,25 @@ def test_no_process_outlives_it(finished: Demo) -> None:
 
 @linux
 @pytest.mark.parametrize(
-    ("number", "moment"),
+    ("number", "moment", "seconds"),
     [
-        (signal.SIGINT, "Starting"),
-        (signal.SIGINT, "help desk"),
-        (signal.SIGTERM, "Starting"),
-        (signal.SIGTERM, "Sent"),
-        (signal.SIGHUP, "help desk"),
+        (signal.SIGINT, "Starting", 0.0),
+        (signal.SIGTERM, "Starting", 0.5),
+        (signal.SIGINT, "Starting", 1.0),
+        (signal.SIGHUP, "help desk", 0.0),
+        (signal.SIGTERM, "Sent", 0.0),
     ],
 )
-def test_a_signal_at_any_moment_leaves_nothing_behind(demo: Demo, number: signal.Signals, moment: str) -> None:
+def test_a_signal_at_any_moment_leaves_nothing_behind(
+    demo: Demo, number: signal.Signals, moment: str, seconds: float
+) -> None:
     demo.read_until(moment)
+    time.sleep(seconds)
     demo.process.send_signal(number)
     assert demo.finish() == 128 + number, demo.output
     assert demo.is_gone()
     assert list(demo.temporary.iterdir()) == []
     assert "Traceback" not in demo.output
-
-
-@linux
-@pytest.mark.parametrize("seconds", [0.3, 0.7, 1.1])
-def test_ctrl_c_while_everything_starts_leaves_nothing_behind(demo: Demo, seconds: float) -> None:
-    demo.read_until("Starting")
-    time.sleep(seconds)
-    demo.process.send_signal(signal.SIGINT)
-    assert demo.finish() == 130, demo.output
-    assert demo.is_gone()
-    assert list(demo.temporary.iterdir()) == []
 
 
 @linux
