@@ -224,6 +224,8 @@ class Lane:
 
     def _settle(self, entry: Entry, outcome: Outcome, started: float) -> None:
         now = time.monotonic()
+        if outcome.verdict is Verdict.DELIVERED and entry.parcel is not None:
+            self.on_delivered(entry.parcel, outcome)  # before `flush` can see that it has left
         with self.lock:
             if not self.queue.flies(entry):
                 return  # the end of the process has taken it over
@@ -234,8 +236,6 @@ class Lane:
             self._delete_row(entry)
         if change.bad_token and entry.parcel is not None:
             self.on_bad_token(entry.parcel.token)
-        if outcome.verdict is Verdict.DELIVERED and entry.parcel is not None:
-            self.on_delivered(entry.parcel, outcome)
         if change.opened:
             self.wake_keeper()
             if outcome.verdict is Verdict.REFUSED:
@@ -274,19 +274,15 @@ class Lane:
         Args:
             deadline: `time.monotonic` seconds.
         """
-        with self.lock:
-            target = self.queue.taken + len(self.queue.fresh)
-        while True:
-            with self.lock:
-                away = self.depot is not None and not self.breaker.closed
-            if away and self.depot is not None:
-                self.depot.spill(0, time.monotonic())
-            now = time.monotonic()
-            # With a spool, a destination that turns out to be away is not waited for.
-            if self.crew.flush(target, deadline if self.depot is None else min(deadline, now + 0.25)):
-                return True
+        target = self.crew.target()
+        if self.depot is None:
+            return self.crew.flush(target, deadline)
+        while not self.crew.flush(target, deadline, while_well=True):
             if time.monotonic() >= deadline:
                 return False
+            self.depot.spill(0, time.monotonic())
+            time.sleep(0.01)  # what is still in flight, or a disk that fails
+        return True
 
     def end(self, deadline: float) -> None:
         """Deliver or write to disk until the deadline (`time.monotonic` seconds), then count what remains as lost."""
@@ -305,13 +301,9 @@ class Lane:
             self.reporter.losses(self.ledger.dropped)
 
     def _end_on_disk(self, depot: Depot, deadline: float) -> None:
-        now = time.monotonic()
-        with self.lock:
-            count, closed = self.queue.count, self.breaker.closed
-        if closed and count:
-            # Writing takes half a millisecond for each event, building included.
-            reserve = min(0.7 * (deadline - now), 0.2 + count * 0.0005)
-            self.crew.last_chance(deadline - reserve)
+        # Writing takes half a millisecond for each event, building included.
+        reserve = min(0.7 * (deadline - time.monotonic()), 0.2 + self.queue.count * 0.0005)
+        self.crew.last_chance(deadline - reserve, while_well=True)
         with self.lock:
             batch = self.queue.take_over()
         while time.monotonic() < deadline:
