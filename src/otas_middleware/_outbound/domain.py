@@ -162,3 +162,29 @@ def normal_host(host: str) -> str | None:
             return None
     host = host.removesuffix(".")
     return host if _NAME.fullmatch(host) else None
+
+
+class Location(NamedTuple):
+    """Where a URL points, in the form that `Domain.covers` takes."""
+
+    scheme: str
+    host: str
+    port: int | None
+    target: str
+    """Path and query."""
+
+
+def locate(url: str) -> Location | None:
+    """Read an absolute URL, or return None when parsers may differ about it: then it is inside no domain."""
+    if not url.isprintable() or "\\" in url or " " in url:
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname:
+        return None
+    return Location(
+        parts.scheme, parts.hostname, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    )

@@ -1,0 +1,69 @@
+"""One call of the agent to a host outside the domain, and its answer as far as it was consumed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otas_middleware._capture import Capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware._capture import Chunk
+    from otas_middleware._event import Parcel
+    from otas_middleware._outbound.gate import Outgoing
+    from otas_middleware._session import AgentSession
+    from otas_middleware._settings import OtasSettings
+
+TAIL_BYTES = 16_384
+
+
+class Call(Capture):
+    """A request outside; fed by the taps of the HTTP libraries.
+
+    It keeps the end of an answer too when that is longer than what is recorded: there, models say what they used.
+
+    Args:
+        submit: Takes the finished call.
+        session: The session, or `NO_SESSION`.
+        outgoing: The request.
+        parent_id: The event of the tool in which the call was made.
+        limit: Bytes of each body to keep.
+        with_traceback: Whether exceptions bring their tracebacks.
+    """
+
+    __slots__ = ("_limit", "outgoing", "parent_id", "tail")
+
+    def __init__(
+        self,
+        submit: Callable[[Capture], None],
+        session: AgentSession,
+        outgoing: Outgoing,
+        parent_id: str | None,
+        *,
+        limit: int,
+        with_traceback: bool,
+    ) -> None:
+        super().__init__(submit, session, limit=limit, with_traceback=with_traceback)
+        self._limit = limit
+        self.outgoing = outgoing
+        self.parent_id = parent_id
+        self.tail = bytearray()
+        self.framework = outgoing.library
+        self.method = outgoing.method
+        self.request_headers = outgoing.headers
+
+    def sent(self, chunk: Chunk) -> None:
+        """Note a piece of the answer that the agent has consumed."""
+        super().sent(chunk)
+        if self.response.size > self._limit:
+            tail = self.tail
+            tail += chunk.encode() if isinstance(chunk, str) else chunk
+            if len(tail) > 4 * TAIL_BYTES:
+                del tail[:-TAIL_BYTES]
+
+    def parcel(self, settings: OtasSettings) -> Parcel | None:
+        """Make the event of this call, in the worker."""
+        from otas_middleware._agent.call_event import call_parcel  # noqa: PLC0415  # heavy, in the worker only
+
+        return call_parcel(self, settings)

@@ -1,0 +1,182 @@
+"""What an agent session is made of: settings, domain, keeper and outbox; and the gate that the taps ask."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+from otas_middleware import _guard
+from otas_middleware._agent.call import Call
+from otas_middleware._agent.keeper import Keeper
+from otas_middleware._agent.note import Note
+from otas_middleware._agent.outbox import NO_SESSION, outbox_for
+from otas_middleware._agent.tool import enclosing
+from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
+from otas_middleware._agent.waiting import WaitingRoom
+from otas_middleware._errors import ConfigurationError
+from otas_middleware._outbound.domain import Domain
+from otas_middleware._outbound.gate import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otas_middleware._agent.outbox import Item
+    from otas_middleware._capture import Capture
+    from otas_middleware._event import BackendEvent, Parcel
+    from otas_middleware._outbound.gate import Outgoing
+    from otas_middleware._session import AgentSession
+    from otas_middleware._settings import OtasSettings
+
+logger = logging.getLogger("otas_middleware")
+
+
+class Core:
+    """The working part of an agent session; it outlives the `with` block for as long as its calls are on their way.
+
+    Args:
+        settings: Checked settings.
+        meta: What UASAM is to keep of the session.
+        logged: Told of each event that Brain has stored, with its id there. Called in a delivery thread.
+
+    Raises:
+        ConfigurationError: `meta` is not a JSON object.
+    """
+
+    may_wait = True
+
+    def __init__(
+        self,
+        settings: OtasSettings,
+        meta: Mapping[str, Any] | None,
+        logged: Callable[[Parcel, str], None],
+    ) -> None:
+        self.settings = settings
+        self.meta = _checked(meta)
+        self.closed = not settings.enabled
+        self._logged = logged
+        self._domain = Domain(settings.project_domain)
+        self._ours = Domain(f"{url}/*" for url in _own_urls(settings))
+        self.keeper = Keeper(self._create, settings.max_retry_delay, self._introduce)
+        self.outbox = outbox_for(settings)
+        self._waiting = WaitingRoom(self.keeper, self.outbox.put, settings.queue_max_events)
+        self.outbox.rooms.add(self._waiting)
+        self._records = settings.agent_key is not None
+        self._secrets: tuple[tuple[str, ...], tuple[bytes, ...]] = ((), self._keys())
+
+    # ---- the gate (`_outbound.gate.Gate`)
+
+    def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
+        """Say where a request goes."""
+        if self.closed:
+            return Place.OURS
+        if self._domain.covers(scheme, host, port, path):
+            return Place.INSIDE
+        return Place.OURS if self._ours.covers(scheme, host, port, path) else Place.OUTSIDE
+
+    def token_at_hand(self) -> str | None:
+        """Return the token if there is a session; never blocks."""
+        session = self.keeper.at_hand()
+        return None if session is None else session.token
+
+    def token(self) -> str | None:
+        """Return the token, creating a session if there is none; None when there is none to be had. May block."""
+        session = self.keeper.attempt()
+        return None if session is None else session.token
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """Return what must not be in the head of a request outside."""
+        tokens = self.keeper.tokens
+        known, secrets = self._secrets
+        if tokens is not known:
+            secrets = (*(token.encode() for token in tokens), *self._keys())
+            self._secrets = (tokens, secrets)
+        return secrets
+
+    def begin(self, outgoing: Outgoing) -> Capture | None:
+        """Start the record of a request outside."""
+        if not self._records:
+            return None
+        try:
+            return Call(
+                self._submit,
+                self.keeper.at_hand() or NO_SESSION,
+                outgoing,
+                enclosing(),
+                limit=self.settings.max_body_bytes,
+                with_traceback=self.settings.capture_traceback,
+            )
+        except Exception:
+            _guard.swallow("agent.begin")
+            return None
+
+    # ---- what is recorded
+
+    def note(self, event: BackendEvent, event_id: str, parent_id: str | None, captured_at: float) -> None:
+        """Queue a described event."""
+        if self._records and not self.closed:
+            self._put(Note(event, event_id, self.keeper.at_hand() or NO_SESSION, parent_id, captured_at))
+
+    def _submit(self, capture: Capture) -> None:
+        if isinstance(capture, Call):
+            self._put(capture)
+
+    def _put(self, item: Item) -> None:
+        try:
+            if item.session is NO_SESSION:
+                self._waiting.add(item)
+            else:
+                self.outbox.put(item)
+        except Exception:
+            _guard.swallow("agent.put")
+
+    # ---- what the outbox tells (`_agent.outbox.Owner`)
+
+    def refused(self, token: str) -> None:
+        """Take note that Brain refused a token: the next use creates a session."""
+        self.keeper.discard(token)
+
+    def logged(self, parcel: Parcel, event_id: str) -> None:
+        """Take note that Brain stored an event under an id of its own."""
+        try:
+            self._logged(parcel, event_id)
+        except Exception:  # it is the user's function
+            logger.exception("otas: on_logged raised; the event was stored all the same.")
+
+    # ---- the session's beginning
+
+    def require_key(self) -> None:
+        """Check that a session can be asked for.
+
+        Raises:
+            MissingAgentKeyError: There is no agent key.
+        """
+        if self.settings.agent_key is None:
+            raise MissingAgentKeyError
+
+    def _create(self, previous: AgentSession | None, patience: float) -> AgentSession:
+        meta = self.meta
+        if previous is not None:
+            meta = {"previous_session_id": previous.session_id, **(meta or {})}
+        return create_session(self.settings, meta, min(patience, self.settings.request_timeout))
+
+    def _introduce(self, session: AgentSession) -> None:
+        self.outbox.introduce(session, self)
+
+    def _keys(self) -> tuple[bytes, ...]:
+        keys = (self.settings.agent_key, self.settings.sdk_key)
+        return tuple(key.get_secret_value().encode() for key in keys if key is not None)
+
+
+def _own_urls(settings: OtasSettings) -> list[str]:
+    return [settings.brain_url, settings.uasam_url or DEFAULT_URL]
+
+
+def _checked(meta: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if meta is None:
+        return None
+    try:
+        copied: object = json.loads(json.dumps(dict(meta), allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        raise ConfigurationError("meta= must be a JSON object: names with texts, numbers, lists and objects.") from None
+    return cast("dict[str, Any]", copied)

@@ -1,0 +1,63 @@
+"""An event that was described and not observed: a tool's run, or what the agent logs by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._event import Parcel
+
+if TYPE_CHECKING:
+    from otas_middleware._event import BackendEvent
+    from otas_middleware._session import AgentSession
+    from otas_middleware._settings import OtasSettings
+
+_BASE_WEIGHT = 4096
+
+
+class Note:
+    """A described event on its way to the worker.
+
+    Args:
+        event: As described; `metadata` is completed here.
+        event_id: Its id, made when it began.
+        session: The session, or `NO_SESSION`.
+        parent_id: The event of the tool in which it happened.
+        captured_at: When it began, in Unix seconds.
+    """
+
+    __slots__ = ("_captured_at", "_event", "_event_id", "_parent_id", "session", "weight")
+
+    def __init__(
+        self,
+        event: BackendEvent,
+        event_id: str,
+        session: AgentSession,
+        parent_id: str | None,
+        captured_at: float,
+    ) -> None:
+        self._event = event
+        self._event_id = event_id
+        self._parent_id = parent_id
+        self._captured_at = captured_at
+        self.session = session
+        self.weight = _BASE_WEIGHT + len(event.request_body) + len(event.response_body)
+
+    def parcel(self, settings: OtasSettings) -> Parcel | None:
+        """Make the event, in the worker."""
+        from otas_middleware._build import finish_event  # noqa: PLC0415  # heavy, in the worker only
+
+        session = self.session
+        metadata: dict[str, Any] = {
+            **self._event.metadata,
+            "event_id": self._event_id,
+            "captured_at": datetime.fromtimestamp(self._captured_at, UTC).isoformat(timespec="milliseconds"),
+            "framework": "agent",
+            "session": {"fingerprint": session.fingerprint, "verified": session.verified},
+        }
+        if self._parent_id is not None:
+            metadata["parent_id"] = self._parent_id
+        event = finish_event(self._event.model_copy(update={"metadata": metadata}), settings, session.token)
+        return Parcel(
+            event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id, source="agent"
+        )

@@ -1,0 +1,230 @@
+"""Tools: what an agent does besides HTTP, as events, with links from what happens within to what it happened in."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from uuid import uuid4
+
+from otas_middleware import _guard
+from otas_middleware._agent.plain import to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from types import TracebackType
+
+    from otas_middleware._event import BackendEvent
+
+    Submit = Callable[[BackendEvent, str, str | None, float], None]
+    """Takes an event, its id, its parent's id, and when it began in Unix seconds."""
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+_running: ContextVar[tuple[ToolRun, ...]] = ContextVar("otas_middleware.tools", default=())
+"""The tools that are running in this context, the innermost last."""
+
+
+def enclosing() -> str | None:
+    """Return the event id of the innermost tool that is running here, or None."""
+    running = _running.get()
+    return running[-1].event_id if running else None
+
+
+class ToolRun:
+    """One run of a tool. Set `result` to have it recorded.
+
+    Attributes:
+        name: The tool's name.
+        event_id: The id of the event that this run becomes (`metadata.event_id`), and the `parent_id` of what happens
+            within.
+        result: What the tool gave; any value.
+        properties: Anything else worth knowing, for the event's `custom_properties`.
+    """
+
+    def __init__(self, tool: Tool, arguments: Mapping[str, object]) -> None:
+        self.tool = tool
+        self.name = tool.name
+        self.event_id = str(uuid4())
+        self.result: object = None
+        self.properties: dict[str, object] = {}
+        self._parent_id = enclosing()
+        self._arguments = to_json(arguments, tool.limit) if arguments else ""
+        self._captured_at = time.time()
+        self._t0 = time.perf_counter()
+        self._finished = False
+
+    def finish(self, error: BaseException | None) -> None:
+        """Hand the event in, once."""
+        if self._finished:
+            return
+        self._finished = True
+        latency = time.perf_counter() - self._t0
+        try:
+            self.tool.submit(self._event(error, latency), self.event_id, self._parent_id, self._captured_at)
+        except Exception:
+            _guard.swallow("agent.tool")
+
+    def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
+        from otas_middleware._capture import describe_exception  # noqa: PLC0415  # as below
+        from otas_middleware._event import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
+
+        path = f"/tools/{self.name}"
+        metadata: dict[str, Any] = {"route": path}
+        status, text = 200, ""
+        if isinstance(error, Exception):
+            described = describe_exception(error, with_traceback=self.tool.with_traceback)
+            metadata["exception"] = {"type": described.type, "message": described.message}
+            if described.traceback is not None:
+                metadata["exception"]["traceback"] = described.traceback
+            status, text = 500, f"{described.type}: {described.message}" if described.message else described.type
+        elif error is not None:
+            metadata["aborted"] = True
+            status, text = 499, "Cancelled"
+        result = "" if self.result is None else to_json(self.result, self.tool.limit)
+        return BackendEvent(
+            path=path,
+            method="TOOL",
+            status_code=status,
+            latency_ms=latency * 1000,
+            request_size_bytes=len(self._arguments.encode("utf-8", "replace")),
+            response_size_bytes=len(result.encode("utf-8", "replace")),
+            request_body=self._arguments,
+            response_body=result,
+            request_content_type="application/json" if self._arguments else "",
+            response_content_type="application/json" if result else "",
+            custom_properties={"tool": self.name, **self.properties},
+            metadata=metadata,
+            error=text,
+        )
+
+
+class Tool:
+    """Records runs of a tool, as a context manager (also `async with`) or as a decorator.
+
+    Args:
+        name: The tool's name; None takes the decorated function's.
+        arguments: What a context manager is to record as the tool's arguments.
+        submit: Takes the events; None when nothing is recorded.
+        limit: Characters of arguments and of the result to keep.
+        with_traceback: Whether exceptions bring their tracebacks.
+    """
+
+    def __init__(
+        self,
+        name: str | None,
+        arguments: Mapping[str, object],
+        submit: Submit,
+        *,
+        limit: int,
+        with_traceback: bool,
+    ) -> None:
+        self.name = name or "tool"
+        self.submit = submit
+        self.limit = limit
+        self.with_traceback = with_traceback
+        self._named = name is not None
+        self._arguments = arguments
+        self._last: ToolRun | None = None
+
+    def __enter__(self) -> ToolRun:
+        return self._begin(self._arguments)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end(error)
+
+    async def __aenter__(self) -> ToolRun:
+        return self._begin(self._arguments)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end(error)
+
+    def __call__(self, function: _F) -> _F:
+        """Record each call of a function, synchronous or asynchronous: arguments, result, exception, duration.
+
+        Raises:
+            TypeError: It is a generator function, whose work is done where others iterate; use `with` inside it.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{function.__qualname__} is a generator function, and those cannot be recorded from outside; "
+                "write `with session.tool(...)` around the work inside it."
+            )
+        tool = self if self._named else self._renamed(function.__name__)
+        return cast("_F", tool.around(function))
+
+    def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function that does the same and is recorded."""
+        bind = _binder(function)
+        return self._async(function, bind) if inspect.iscoroutinefunction(function) else self._sync(function, bind)
+
+    def _renamed(self, name: str) -> Self:
+        return type(self)(name, {}, self.submit, limit=self.limit, with_traceback=self.with_traceback)
+
+    def _sync(self, function: Callable[..., Any], bind: Callable[..., Mapping[str, object]]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def recorded(*args: Any, **keywords: Any) -> Any:
+            run = self._begin(bind(args, keywords))
+            try:
+                run.result = function(*args, **keywords)
+            except BaseException as error:
+                self._end(error, run)
+                raise
+            self._end(None, run)
+            return run.result
+
+        return recorded
+
+    def _async(
+        self, function: Callable[..., Coroutine[Any, Any, Any]], bind: Callable[..., Mapping[str, object]]
+    ) -> Callable[..., Coroutine[Any, Any, Any]]:
+        @functools.wraps(function)
+        async def recorded(*args: Any, **keywords: Any) -> Any:
+            run = self._begin(bind(args, keywords))
+            try:
+                run.result = await function(*args, **keywords)
+            except BaseException as error:
+                self._end(error, run)
+                raise
+            self._end(None, run)
+            return run.result
+
+        return recorded
+
+    def _begin(self, arguments: Mapping[str, object]) -> ToolRun:
+        run = self._last = ToolRun(self, arguments)
+        _running.set((*_running.get(), run))
+        return run
+
+    def _end(self, error: BaseException | None, run: ToolRun | None = None) -> None:
+        running = _running.get()
+        if run is None:  # the innermost of our runs in this context; of one that began in another, the last
+            run = next((each for each in reversed(running) if each.tool is self), self._last)
+        if run is not None:
+            _running.set(tuple(each for each in running if each is not run))
+            run.finish(error)
+
+
+def _binder(function: Callable[..., Any]) -> Callable[..., Mapping[str, object]]:
+    """Return what names a call's arguments as the function does, so that redaction knows a password by its name."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        signature = None
+
+    def bind(args: tuple[Any, ...], keywords: dict[str, Any]) -> Mapping[str, object]:
+        try:
+            if signature is not None:
+                named = signature.bind(*args, **keywords).arguments
+                return {name: value for name, value in named.items() if name not in {"self", "cls"}}
+        except TypeError:
+            pass  # the call itself will say so
+        return {"args": list(args), **keywords}
+
+    return bind

@@ -1,0 +1,126 @@
+"""What a tap asks before it lets a request out: where it goes, which token it may carry, whether to record it."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from otas_middleware._errors import OtasError
+from otas_middleware._session import TOKEN_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otas_middleware._capture import Capture
+
+    RawHeaders = list[tuple[bytes, bytes]]
+
+KEY_HEADERS = ("X-OTAS-AGENT-KEY", "X-OTAS-SDK-KEY")
+_TOKEN_NAME = TOKEN_HEADER.lower().encode()
+_KEY_NAMES = frozenset(name.lower().encode() for name in KEY_HEADERS)
+_OUR_NAMES = _KEY_NAMES | {_TOKEN_NAME}
+
+
+class Place(enum.Enum):
+    """Where a request goes."""
+
+    INSIDE = "inside"
+    """To a host that gets the session token."""
+    OUTSIDE = "outside"
+    """To any other host: no token, no key."""
+    OURS = "ours"
+    """To OTAS itself, or nothing is to be done at all: left as it is, and not recorded."""
+
+
+class Outgoing(NamedTuple):
+    """A request that is about to be sent, as far as recording needs it."""
+
+    library: str
+    """`httpx2`, `httpx` or `requests`."""
+    method: str
+    scheme: str
+    host: str
+    port: int | None
+    target: bytes
+    """Path and query, percent-encoded."""
+    headers: RawHeaders
+
+
+class Gate(Protocol):
+    """Decides for each request, at the moment it is sent; no method but `token` may block, none may raise."""
+
+    may_wait: bool
+    """Whether `token` may block, so that an event loop asks it in a thread."""
+
+    def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
+        """Say where a request goes (see `Domain.covers` for the arguments)."""
+        ...
+
+    def token_at_hand(self) -> str | None:
+        """Return the token for a request inside if there is one already."""
+        ...
+
+    def token(self) -> str | None:
+        """Return the token for a request inside, getting one first where that is needed; None if there is none."""
+        ...
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """Return what must not be in the head of a request outside: tokens and keys."""
+        ...
+
+    def begin(self, outgoing: Outgoing) -> Capture | None:
+        """Start the record of a request outside, or return None when it is not to be recorded."""
+        ...
+
+
+class SecretInUrlError(OtasError):
+    """A request to a host outside the domain has a session token or a key in its URL; it was not sent.
+
+    A header can be left out without changing what is asked for; a URL cannot. The message does not hold the secret.
+    """
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"The URL of a request to {host} holds the OTAS session token or a key, and {host} is not inside the "
+            "domain; the request was not sent. Take the secret out of the URL, or add the origin to the domain."
+        )
+
+
+def outside_headers(raw: RawHeaders, secrets: tuple[bytes, ...]) -> RawHeaders | None:
+    """Return the headers without tokens and keys, or None when there are none among them and all can stay."""
+    values = b"\n".join([value for _, value in raw])
+    held = [secret for secret in secrets if secret in values]
+    if not held and _OUR_NAMES.isdisjoint([name.lower() for name, _ in raw]):
+        return None
+    return [
+        (name, value)
+        for name, value in raw
+        if name.lower() not in _OUR_NAMES and not any(secret in value for secret in held)
+    ]
+
+
+def inside_headers(raw: RawHeaders, token: str | None) -> RawHeaders | None:
+    """Return the headers with this token as the only one and without keys, or None when nothing is to change.
+
+    Args:
+        raw: The request's headers.
+        token: The token; None when there is none, in which case one that the caller set stays.
+    """
+    if token is not None:
+        kept = [(name, value) for name, value in raw if name.lower() not in _OUR_NAMES]
+        kept.append((TOKEN_HEADER.encode(), token.encode("latin-1")))
+        return kept
+    if _KEY_NAMES.isdisjoint([name.lower() for name, _ in raw]):
+        return None
+    return [(name, value) for name, value in raw if name.lower() not in _KEY_NAMES]
+
+
+def check_target(target: bytes, host: str, secrets: Iterable[bytes]) -> None:
+    """Refuse a request outside whose URL holds a secret.
+
+    Raises:
+        SecretInUrlError: It does.
+    """
+    for secret in secrets:
+        if secret in target:
+            raise SecretInUrlError(host)

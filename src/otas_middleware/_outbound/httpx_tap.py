@@ -1,0 +1,343 @@
+"""The tap in httpx: a transport around the client's own, for `httpx2` and for the older `httpx`.
+
+A transport sees every request as it is sent, redirects and retries included, and knows the very host that will be
+connected to. The request object of the caller is not changed: where a header has to go in or out, a twin is sent. So
+neither `response.request` nor a redirect can carry the token on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+
+from otas_middleware._guard import swallow
+from otas_middleware._outbound.gate import Outgoing, Place, check_target, inside_headers, outside_headers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+    from types import TracebackType
+
+    import httpx2 as httpx
+
+    from otas_middleware._capture import Capture
+    from otas_middleware._outbound.gate import Gate, RawHeaders
+
+LIBRARIES = ("httpx2", "httpx")
+
+
+def library_of(thing: object) -> str | None:
+    """Return the name of the httpx library that an object's class comes from, or None when it is another's."""
+    for kind in type(thing).__mro__:
+        package = kind.__module__.partition(".")[0]
+        if package in LIBRARIES:
+            return package
+    return None
+
+
+def wrap_client(client: Any, gate: Gate) -> None:
+    """Put the tap into a client, around its transport and those of its proxies and mounts; once per gate."""
+    wrap = wrap_async_transport if hasattr(client, "aclose") else wrap_transport
+    client._transport = wrap(client._transport, gate)  # noqa: SLF001  # no public name; the test suite holds it
+    mounts: dict[Any, Any] = client._mounts  # noqa: SLF001  # as above
+    for pattern, transport in mounts.items():
+        if transport is not None:
+            mounts[pattern] = wrap(transport, gate)
+
+
+def wrap_transport(inner: Any, gate: Gate) -> httpx.BaseTransport:
+    """Return a synchronous transport with the tap around another; the same one if it has this tap already."""
+    wrapped: httpx.BaseTransport = _wrapped(inner, gate, "transport")
+    return wrapped
+
+
+def wrap_async_transport(inner: Any, gate: Gate) -> httpx.AsyncBaseTransport:
+    """Return an asynchronous transport with the tap around another; the same one if it has this tap already."""
+    wrapped: httpx.AsyncBaseTransport = _wrapped(inner, gate, "async_transport")
+    return wrapped
+
+
+def _wrapped(inner: Any, gate: Gate, kind: str) -> Any:
+    layer = inner
+    while isinstance(layer, _Wrapper):
+        if layer.gate is gate:
+            return inner
+        layer = layer.inner
+    make = getattr(_kit(library_of(layer) or LIBRARIES[0]), kind)
+    return make(inner, gate)
+
+
+class _Kit(NamedTuple):
+    """The tap's classes for one library, whose own code tells streams and transports by their base classes."""
+
+    transport: Callable[[Any, Gate], Any]
+    async_transport: Callable[[Any, Gate], Any]
+    request_stream: Callable[[Any, Capture], Any]
+    async_request_stream: Callable[[Any, Capture], Any]
+    response_stream: Callable[[Any, Capture], Any]
+    async_response_stream: Callable[[Any, Capture], Any]
+
+
+@lru_cache(maxsize=2)
+def _kit(name: str) -> _Kit:
+    library: Any = sys.modules.get(name) or import_module(name)
+
+    def derive(mixin: type, base: type) -> Any:
+        return type(mixin.__name__.strip("_"), (mixin, base), {"__module__": mixin.__module__})
+
+    return _Kit(
+        derive(_Transport, library.BaseTransport),
+        derive(_AsyncTransport, library.AsyncBaseTransport),
+        derive(_RequestStream, library.SyncByteStream),
+        derive(_AsyncRequestStream, library.AsyncByteStream),
+        derive(_ResponseStream, library.SyncByteStream),
+        derive(_AsyncResponseStream, library.AsyncByteStream),
+    )
+
+
+class _Wrapper:
+    """What both kinds of transport have in common.
+
+    Args:
+        inner: The transport that sends.
+        gate: Decides.
+    """
+
+    def __init__(self, inner: Any, gate: Gate) -> None:
+        self.inner = inner
+        self.gate = gate
+        self._library = library_of(self) or LIBRARIES[0]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # while it is being made or copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def _place(self, request: httpx.Request) -> Place:
+        url = request.url
+        return self.gate.place(
+            url.scheme, url.raw_host.decode("ascii"), url.port, url.raw_path.decode("ascii", "replace")
+        )
+
+    def _inside(self, request: httpx.Request, token: str | None) -> httpx.Request:
+        headers = inside_headers(request.headers.raw, token)
+        return request if headers is None else _twin(request, headers)
+
+    def _outside(self, request: httpx.Request, stream: str) -> tuple[httpx.Request, Capture | None]:
+        """Return what is to be sent to a host outside, and the record that was begun.
+
+        Raises:
+            SecretInUrlError: The URL holds a secret.
+        """
+        url = request.url
+        target, host = url.raw_path, url.raw_host.decode("ascii")
+        secrets = self.gate.secrets()
+        check_target(target, host, secrets)
+        raw = request.headers.raw
+        headers = outside_headers(raw, secrets)
+        if headers is not None:
+            raw = headers
+            request = _twin(request, headers)
+        call = self.gate.begin(Outgoing(self._library, request.method, url.scheme, host, url.port, target, raw))
+        if call is not None:
+            content = request.__dict__.get("_content")  # of a stream there is none, and `content` would raise
+            if content is None:
+                request = _twin(request, raw)
+                request.stream = getattr(_kit(self._library), stream)(request.stream, call)
+            elif content:
+                call.request.add(content)
+        return request, call
+
+    def _answered(self, response: httpx.Response, call: Capture, stream: str) -> httpx.Response:
+        """Note the head of an answer, and have its body noted as it is consumed."""
+        try:
+            call.started(response.status_code, response.headers.raw, response.reason_phrase)
+            if response.is_closed:  # a transport that had the whole body at hand
+                call.sent(response.content)
+                call.ended()
+                call.finish()
+            else:
+                response.stream = getattr(_kit(self._library), stream)(response.stream, call)
+        except Exception:
+            swallow("outbound.httpx")
+        return response
+
+
+class _Transport(_Wrapper):
+    inner: httpx.BaseTransport
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        place = self._place(request)
+        if place is Place.INSIDE:
+            return self.inner.handle_request(self._inside(request, self.gate.token_at_hand() or self.gate.token()))
+        if place is Place.OURS:
+            return self.inner.handle_request(request)
+        request, call = self._outside(request, "request_stream")
+        if call is None:
+            return self.inner.handle_request(request)
+        try:
+            response = self.inner.handle_request(request)
+        except BaseException as error:
+            _failed(call, error)
+            raise
+        return self._answered(response, call, "response_stream")
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def __enter__(self) -> Self:
+        self.inner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.inner.__exit__(kind, error, traceback)
+
+
+class _AsyncTransport(_Wrapper):
+    inner: httpx.AsyncBaseTransport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        place = self._place(request)
+        if place is Place.INSIDE:
+            gate = self.gate
+            token = gate.token_at_hand()
+            if token is None and gate.may_wait:
+                from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
+
+                token = await to_thread.run_sync(gate.token)
+            return await self.inner.handle_async_request(self._inside(request, token))
+        if place is Place.OURS:
+            return await self.inner.handle_async_request(request)
+        request, call = self._outside(request, "async_request_stream")
+        if call is None:
+            return await self.inner.handle_async_request(request)
+        try:
+            response = await self.inner.handle_async_request(request)
+        except BaseException as error:
+            _failed(call, error)
+            raise
+        return self._answered(response, call, "async_response_stream")
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.inner.__aexit__(kind, error, traceback)
+
+
+def _twin(request: httpx.Request, headers: RawHeaders) -> httpx.Request:
+    """Return a request that is the same but for its headers; body, stream and extensions are shared."""
+    twin = object.__new__(type(request))
+    twin.__dict__.update(request.__dict__)
+    twin.headers = type(request.headers)(headers)
+    return twin
+
+
+def _failed(call: Capture, error: BaseException) -> None:
+    try:
+        if not call.finished:
+            call.failed(error)
+            call.finish()
+    except Exception:
+        swallow("outbound.httpx")
+
+
+class _Stream:
+    """A stream that is handed on as it is, and noted in passing.
+
+    Args:
+        inner: The stream.
+        call: The record.
+    """
+
+    def __init__(self, inner: Any, call: Capture) -> None:
+        self._inner = inner
+        self._call = call
+
+
+class _RequestStream(_Stream):
+    def __iter__(self) -> Iterator[bytes]:
+        note = self._call.request.add
+        for chunk in cast("Iterable[bytes]", self._inner):
+            note(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _AsyncRequestStream(_Stream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        note = self._call.request.add
+        async for chunk in cast("AsyncIterable[bytes]", self._inner):
+            note(chunk)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _ResponseStream(_Stream):
+    def __iter__(self) -> Iterator[bytes]:
+        call = self._call
+        try:
+            for chunk in cast("Iterable[bytes]", self._inner):
+                call.sent(chunk)
+                yield chunk
+        except BaseException as error:
+            _failed(call, error)
+            raise
+        call.ended()
+        call.finish()
+
+    def close(self) -> None:
+        try:
+            self._inner.close()
+        finally:
+            self._call.finish()
+
+    def __del__(self) -> None:
+        self._call.finish()  # of a stream that nobody closed
+
+
+class _AsyncResponseStream(_Stream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        call = self._call
+        chunks = aiter(cast("AsyncIterable[bytes]", self._inner))
+        try:
+            async for chunk in chunks:
+                call.sent(chunk)
+                yield chunk
+        except BaseException as error:
+            _failed(call, error)
+            raise
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+        call.ended()
+        call.finish()
+
+    async def aclose(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            self._call.finish()
+
+    def __del__(self) -> None:
+        self._call.finish()

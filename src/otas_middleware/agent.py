@@ -1,0 +1,402 @@
+"""The agent's side of OTAS: one object that gives an agent its session, its HTTP clients and its record.
+
+```python
+from otas_middleware.agent import AgentSession
+
+with AgentSession(project_domain="https://api.example.com", meta={"task": "refund 42"}) as session:
+    http = session.client()                        # an httpx.Client
+    http.get("https://api.example.com/orders/42")  # inside the domain: carries the session token
+    http.post("https://api.openai.com/v1/…")       # outside: the request is untouched, and logged to Brain afterwards
+```
+
+Calls inside the domain are recorded by the middleware of the backend that they reach; calls outside it by this module.
+The token goes to no other host than those of the domain, the agent key only to Brain and UASAM.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import weakref
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from otas_middleware._agent.core import Core
+from otas_middleware._agent.tool import Tool, ToolRun, enclosing
+from otas_middleware._agent.uasam import MissingAgentKeyError, SessionError
+from otas_middleware._outbound.gate import SecretInUrlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from types import TracebackType
+
+    import httpx2 as httpx
+    import requests
+
+    from otas_middleware._event import BackendEvent, Parcel
+    from otas_middleware._settings import OtasSettings
+
+__all__ = [
+    "AgentSession",
+    "LoggedEvent",
+    "MissingAgentKeyError",
+    "SecretInUrlError",
+    "SessionError",
+    "ToolRun",
+]
+
+_Client = TypeVar("_Client")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event that Brain has stored.
+
+    Attributes:
+        event_id: The id under which Brain keeps it.
+        session_id: The session that it belongs to.
+        event: The event as it was sent: redacted, with our own id in `metadata["event_id"]`.
+    """
+
+    event_id: str
+    session_id: str
+    event: BackendEvent
+
+
+class AgentSession:
+    """An agent's session with OTAS, as a context manager (also `async with`) or for the life of the process.
+
+    Entering it creates the session and says clearly if that fails. Without `with`, the session is created at first
+    use; while there is none to be had, the agent's calls go out as they are, and one line is logged. A forked process
+    gets a session of its own. A session is renewed before it ends.
+
+    Args:
+        project_domain: Origins inside the project: `https://api.example.com`; `https://*.example.com` for sub-domains;
+            `https://example.com/api/*` for a part. `OTAS_PROJECT_DOMAIN` when left out.
+        meta: What UASAM is to keep of the session: any JSON object.
+        agent_key: The agent's key; `OTAS_AGENT_KEY` when left out.
+        brain_url: Where Brain is; `OTAS_BRAIN_URL` when left out.
+        uasam_url: Where UASAM is; `OTAS_UASAM_URL` when left out, else `http://localhost:8000`.
+        on_logged: Called with each event that Brain has stored, in a delivery thread. May be set later.
+        settings: Complete settings; the environment is not read then.
+        **keywords: Any other setting of `otas_middleware.OtasSettings`.
+
+    Raises:
+        ConfigurationError: A setting cannot be used, or `meta` is not a JSON object.
+    """
+
+    def __init__(
+        self,
+        project_domain: str | Iterable[str] | None = None,
+        *,
+        meta: Mapping[str, Any] | None = None,
+        agent_key: str | None = None,
+        brain_url: str | None = None,
+        uasam_url: str | None = None,
+        on_logged: Callable[[LoggedEvent], object] | None = None,
+        settings: OtasSettings | None = None,
+        **keywords: Any,
+    ) -> None:
+        if project_domain is not None:
+            keywords["project_domain"] = project_domain if isinstance(project_domain, str) else tuple(project_domain)
+        named = {"agent_key": agent_key, "brain_url": brain_url, "uasam_url": uasam_url}
+        keywords |= {name: value for name, value in named.items() if value is not None}
+        self.on_logged = on_logged
+        self._core = Core(_settings(settings, keywords), meta, _teller(self))
+        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    # ---- its life
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        await _in_thread(self.open)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def open(self) -> None:
+        """Create the session now, if there is none; `with` does this. Does nothing with `OTAS_ENABLED=0`.
+
+        Raises:
+            MissingAgentKeyError: There is no agent key.
+            SessionError: UASAM gave no session; the message says why and what to do.
+        """
+        core = self._core
+        if core.settings.enabled:
+            core.require_key()
+            core.closed = False
+            core.keeper.require()
+
+    def close(self) -> None:
+        """Deliver what was logged, within `shutdown_timeout`, and close the clients that were made here.
+
+        Clients that were made elsewhere go on as if they had never been instrumented. Asynchronous clients are closed
+        by `aclose`.
+        """
+        for client in list(self._clients):
+            if not hasattr(client, "aclose"):
+                client.close()
+        self._end()
+
+    async def aclose(self) -> None:
+        """As `close`, for asynchronous code; closes asynchronous clients too."""
+        for client in list(self._clients):
+            if hasattr(client, "aclose"):
+                await client.aclose()
+        await _in_thread(self.close)
+
+    def _end(self) -> None:
+        if not self._core.closed:
+            self._core.closed = True
+            self.flush(self._core.settings.shutdown_timeout)
+
+    def flush(self, timeout: float = 2.0) -> bool:
+        """Wait until everything logged so far has been delivered, spooled or counted as lost.
+
+        Args:
+            timeout: The longest wait, in seconds.
+
+        Returns:
+            False when the time was up first, or while there is no session.
+        """
+        return self._core.outbox.flush(timeout)
+
+    def stats(self) -> dict[str, Any]:
+        """Return the delivery counters of all sessions of this process that have the same settings."""
+        return self._core.outbox.stats()
+
+    @property
+    def session_id(self) -> str | None:
+        """The id of the current session; None while there is none."""
+        session = self._core.keeper.at_hand()
+        return None if session is None else session.session_id
+
+    @property
+    def agent_id(self) -> str | None:
+        """The agent's id; None while there is no session."""
+        session = self._core.keeper.at_hand()
+        return None if session is None else session.agent_id
+
+    def __repr__(self) -> str:
+        return f"<AgentSession {self.session_id or 'not created'}>"
+
+    # ---- HTTP
+
+    def client(self, **options: Any) -> httpx.Client:
+        """Return a new `httpx.Client`; closed with the session.
+
+        Args:
+            **options: As `httpx.Client` takes them, proxies and transports included.
+        """
+        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+
+        return self._own(httpx.Client(**options))
+
+    def async_client(self, **options: Any) -> httpx.AsyncClient:
+        """Return a new `httpx.AsyncClient`; closed with the session where that is ended by `async with` or `aclose`.
+
+        Args:
+            **options: As `httpx.AsyncClient` takes them.
+        """
+        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+
+        return self._own(httpx.AsyncClient(**options))
+
+    def requests_session(self) -> requests.Session:
+        """Return a new `requests.Session`; closed with this session. Adapters mounted later are not covered."""
+        from requests import Session  # noqa: PLC0415  # optional
+
+        return self._own(Session())
+
+    def _own(self, client: _Client) -> _Client:
+        self._clients.add(client)
+        return self.instrument(client)
+
+    def instrument(self, client: _Client) -> _Client:
+        """Have the calls of an existing client carry the token and be logged, and return that same client.
+
+        Args:
+            client: A `Client` or `AsyncClient` of `httpx2` or `httpx` (of a class derived from them too, such as
+                `openai.DefaultHttpxClient`), or a `requests.Session`.
+
+        Raises:
+            TypeError: It is something else; use `transport`, `headers_for` and `log`.
+        """
+        from otas_middleware._outbound.clients import instrument  # noqa: PLC0415  # heavy
+
+        instrument(client, self._core)
+        return client
+
+    def transport(self, inner: httpx.BaseTransport | None = None) -> httpx.BaseTransport:
+        """Return an httpx transport, for whatever takes one.
+
+        Args:
+            inner: The transport that sends; `httpx.HTTPTransport()` when left out.
+        """
+        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+        from otas_middleware._outbound.httpx_tap import wrap_transport  # noqa: PLC0415  # heavy
+
+        return wrap_transport(httpx.HTTPTransport() if inner is None else inner, self._core)
+
+    def async_transport(self, inner: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncBaseTransport:
+        """Return an asynchronous httpx transport (see `transport`)."""
+        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+        from otas_middleware._outbound.httpx_tap import wrap_async_transport  # noqa: PLC0415  # heavy
+
+        return wrap_async_transport(httpx.AsyncHTTPTransport() if inner is None else inner, self._core)
+
+    def headers_for(self, url: str) -> dict[str, str]:
+        """Return the headers that a request to this URL is to carry, for libraries that have no adapter here.
+
+        Ask anew for each request, after a redirect too. Creates the session if there is none, which may block.
+
+        Returns:
+            The session token's header for a URL inside the domain, an empty dictionary for any other.
+        """
+        from otas_middleware._outbound.clients import headers_for  # noqa: PLC0415  # as the others
+
+        return headers_for(url, self._core)
+
+    # ---- what is not HTTP, or not seen
+
+    def tool(self, name: str | None = None, /, **arguments: object) -> Tool:
+        """Record a tool's run, as a context manager (also `async with`) or as a decorator.
+
+        ```python
+        @session.tool("search")
+        def search(query: str) -> list[str]: ...
+
+        with session.tool("search", query="shoes") as run:
+            run.result = ["…"]
+        ```
+
+        Arguments and result are recorded as JSON (`max_body_bytes` each, redacted), with duration and exception. What
+        happens within a run, calls outside the domain and other tools, carries its event id as `metadata.parent_id`.
+
+        Args:
+            name: The tool's name; a decorated function's own when left out.
+            **arguments: What a `with` block is to record as the arguments.
+        """
+        settings = self._core.settings
+        return Tool(
+            name,
+            arguments,
+            self._core.note,
+            limit=settings.max_body_bytes,
+            with_traceback=settings.capture_traceback,
+        )
+
+    def log(
+        self,
+        method: str,
+        url: str,
+        *,
+        status_code: int,
+        latency_ms: float,
+        error: str = "",
+        request_headers: Mapping[str, str] | None = None,
+        response_headers: Mapping[str, str] | None = None,
+        custom_properties: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **fields: Any,
+    ) -> str:
+        """Log a call that was made in a way that nothing here can see.
+
+        Args:
+            method: The HTTP method, or another word for what was done (at most 20 characters).
+            url: The URL, or a path.
+            status_code: The answer's status; 0 when nobody answered.
+            latency_ms: How long it took, in milliseconds.
+            error: What went wrong; filled in for a status of 400 and above.
+            request_headers: Sent headers; redacted.
+            response_headers: Received headers; redacted.
+            custom_properties: Any JSON: the model or tool that was used, and so on.
+            metadata: Any JSON, in addition to what is put there.
+            **fields: Any other field of `otas_middleware.BackendEvent`, such as `request_body`.
+
+        Returns:
+            Our id of the event (`metadata.event_id`).
+        """
+        from otas_middleware._event import BackendEvent  # noqa: PLC0415  # heavy
+
+        parts = urlsplit(url)
+        if parts.netloc:
+            custom_properties = {"host": parts.netloc.rpartition("@")[2], **(custom_properties or {})}
+        for side in ("request", "response"):
+            body = fields.get(f"{side}_body")
+            if isinstance(body, str):
+                fields.setdefault(f"{side}_size_bytes", len(body.encode("utf-8", "replace")))
+        fields.setdefault("query_params", parts.query)
+        return self.log_event(
+            BackendEvent(
+                path=parts.path or "/",
+                method=method,
+                status_code=status_code,
+                latency_ms=latency_ms,
+                error=error or _status_line(status_code),
+                request_headers=json.dumps(dict(request_headers)) if request_headers else "",
+                response_headers=json.dumps(dict(response_headers)) if response_headers else "",
+                custom_properties=dict(custom_properties or {}),
+                metadata=dict(metadata or {}),
+                **fields,
+            )
+        )
+
+    def log_event(self, event: BackendEvent) -> str:
+        """Log an event; it is redacted and made to fit, and `metadata` gets what it lacks.
+
+        Returns:
+            Our id of the event (`metadata.event_id`).
+        """
+        event_id = str(uuid4())
+        self._core.note(event, event_id, enclosing(), time.time() - max(0.0, event.latency_ms) / 1000)
+        return event_id
+
+
+def _settings(settings: OtasSettings | None, keywords: dict[str, Any]) -> OtasSettings:
+    from otas_middleware._configure import load_settings  # noqa: PLC0415  # pydantic, when there is a session
+
+    if settings is None:
+        return load_settings(keywords)
+    return settings.replace(**keywords) if keywords else settings
+
+
+def _teller(session: AgentSession) -> Callable[[Parcel, str], None]:
+    """Return what tells a session's `on_logged`, without keeping the session alive."""
+    reference = weakref.ref(session)
+
+    def tell(parcel: Parcel, event_id: str) -> None:
+        alive = reference()
+        if alive is not None and alive.on_logged is not None:
+            alive.on_logged(LoggedEvent(event_id, parcel.session_id, parcel.event))
+
+    return tell
+
+
+async def _in_thread(function: Callable[[], None]) -> None:
+    from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
+
+    await to_thread.run_sync(function)
+
+
+def _status_line(status: int) -> str:
+    if status < 400:
+        return ""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} Error"
