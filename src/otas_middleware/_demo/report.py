@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("Application"),
     Column("Method"),
-    Column("Path", least=30),
+    Column("Path", least=20),
     Column("Status", right=True),
     Column("Latency", right=True),
     Column("Request", right=True),
     Column("Response", right=True),
-    Column("Error", least=20),
+    Column("Error", least=12),
 )
 GREEN, YELLOW, RED = "\033[32m", "\033[33m", "\033[31m"
 MASK = "[REDACTED]"

@@ -69,7 +69,7 @@ def _widths(columns: Sequence[Column], lines: Sequence[Sequence[Cell]], width: i
 def _set(cell: Cell, space: int, *, right: bool, colour: bool) -> str:
     text = cell.text if len(cell.text) <= space else cell.text[: space - len(MORE)] + MORE
     padding = " " * (space - len(text))
-    if colour and cell.colour:
+    if colour and cell.colour and text:
         text = f"{cell.colour}{text}{PLAIN}"
     return padding + text if right else text + padding
 
