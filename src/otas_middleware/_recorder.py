@@ -62,6 +62,7 @@ class Recorder:
         self.gate = TokenGate(_verifier(settings))
         self.selection = Selection(settings)
         self._key_set = _key_set(settings)
+        self.new_capture: Callable[..., Capture] = Capture
         self.pipeline = (deliver or make_delivery)(self)
         self._limit = settings.max_body_bytes
         self._traceback = settings.capture_traceback
@@ -92,7 +93,7 @@ class Recorder:
         session = self.gate.admit(token, now)
         if session is None or not self.selection.wants(method, path, query_string, headers, session, framework):
             return None
-        capture = Capture(self._submit, session, limit=self._limit, with_traceback=self._traceback, now=now)
+        capture = self.new_capture(self._submit, session, limit=self._limit, with_traceback=self._traceback, now=now)
         capture.framework = framework
         capture.method = method
         capture.path = path
@@ -171,11 +172,15 @@ _warned: set[str] = set()
 
 @contextmanager
 def delivering_by(make: Callable[[Recorder], Delivery]) -> Generator[None]:
-    """Have all recorders of the process, present and future, deliver in another way while the block runs."""
+    """Have all recorders of the process, present and future, deliver in another way while the block runs.
+
+    Args:
+        make: Gives a recorder its delivery; it may also replace its `new_capture`.
+    """
     global make_delivery  # noqa: PLW0603  # the recorders are the process's
     with _lock:
         usual, make_delivery = make_delivery, make
-        replaced = {recorder: recorder.pipeline for recorder in _recorders.values()}
+        replaced = {recorder: (recorder.pipeline, recorder.new_capture) for recorder in _recorders.values()}
         for recorder in replaced:
             recorder.pipeline = make(recorder)
     try:
@@ -184,7 +189,11 @@ def delivering_by(make: Callable[[Recorder], Delivery]) -> Generator[None]:
         with _lock:
             make_delivery = usual
             for recorder in _recorders.values():
-                recorder.pipeline = replaced.get(recorder) or usual(recorder)
+                recorder.new_capture = Capture
+                if recorder in replaced:
+                    recorder.pipeline, recorder.new_capture = replaced[recorder]
+                else:
+                    recorder.pipeline = usual(recorder)
 
 
 def open_recorder(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
+from otas_middleware._capture import Capture
 from otas_middleware._event import Parcel
 
 if TYPE_CHECKING:
-    from otas_middleware._capture import Capture
     from otas_middleware._delivery import Weighted
     from otas_middleware._recorder import Recorder
 
@@ -22,13 +23,21 @@ class Memory:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._begun: list[Capture] = []
         self._finished: list[tuple[Recorder, Capture] | Parcel] = []
         self._parcels: list[Parcel] = []
         self._building = threading.Lock()
         self.taken = 0
         """How many captures and events came in."""
         self.withheld = 0
-        """How many captures the build step left out: by a pattern of `ignore_paths`, or by the word of `before_send`."""
+        """How many captures the build step left out: by a pattern of `ignore_paths`, or as `before_send` said."""
+
+    def begin(self, *arguments: Any, **options: Any) -> Capture:
+        """Make a capture (see `Capture`) and remember it until it is finished."""
+        capture = Capture(*arguments, **options)
+        with self._changed:
+            self._begun.append(capture)
+        return capture
 
     def take(self, item: tuple[Recorder, Capture] | Parcel) -> None:
         """Keep a finished capture or event."""
@@ -39,6 +48,8 @@ class Memory:
 
     def parcels(self) -> list[Parcel]:
         """Return the events of everything that has finished, in the order in which it did."""
+        if self.unfinished():
+            self._finish_abandoned()
         with self._building:
             while self._finished:
                 item = self._finished.pop(0)
@@ -49,6 +60,23 @@ class Memory:
                     self._parcels.append(parcel)
             return list(self._parcels)
 
+    def unfinished(self) -> int:
+        """Return how many requests have begun and are not over."""
+        with self._changed:
+            self._begun = [capture for capture in self._begun if not capture.finished]
+            return len(self._begun)
+
+    def _finish_abandoned(self) -> None:
+        """Do what a server would have done: test clients leave responses unclosed, and unread if nobody looks."""
+        with self._changed:
+            begun = list(self._begun)
+        for capture in begun:
+            if _whole(capture):
+                capture.ended()
+                capture.finish()
+        if self.unfinished():
+            gc.collect()  # a response that was thrown away may wait for this to be closed
+
     def wait(self, count: int, timeout: float) -> bool:
         """Wait until so many captures have finished; return whether they have."""
         with self._changed:
@@ -57,6 +85,7 @@ class Memory:
     def clear(self) -> None:
         """Forget everything."""
         with self._building, self._changed:
+            self._begun.clear()
             self._finished.clear()
             self._parcels.clear()
             self.taken = self.withheld = 0
@@ -69,6 +98,7 @@ class MemoryDelivery:
         self._recorder = recorder
         self._memory = memory
         self._taken = 0
+        recorder.new_capture = memory.begin
 
     def put(self, item: Weighted, /) -> None:
         """Take a finished capture."""
@@ -87,3 +117,13 @@ class MemoryDelivery:
     def stats(self) -> dict[str, Any]:
         """Return counters as the pipeline does, everything being delivered at once."""
         return {"captured": self._taken, "delivered": self._taken, "queued": 0, "dropped": {}}
+
+
+def _whole(capture: Capture) -> bool:
+    """Say whether as much of the response was taken as its headers announce."""
+    sizes = [
+        int(value)
+        for name, value in capture.response_headers
+        if value.isdigit() and name.lower() in {"content-length", b"content-length"}
+    ]
+    return sizes == [capture.response.size]

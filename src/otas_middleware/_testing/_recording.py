@@ -115,7 +115,7 @@ class RecordedEvents(Sequence["BackendEvent"]):
             raise AssertionError("\n  ".join([*lines, *map(_summary, found)]))
 
     def assert_no_trace_of(self, *secrets: str) -> None:
-        """Check that some texts stand nowhere in what would be sent, JSON-escaped, percent-encoded and in base64 included.
+        """Check that some texts stand nowhere in what would be sent, nor JSON-escaped, percent-encoded or in base64.
 
         Raises:
             AssertionError: One does; the text names event and field, and not the secret.
@@ -168,7 +168,7 @@ class RecordedEvents(Sequence["BackendEvent"]):
             lines = [f"No event was recorded{wanted}, but {_counted(len(parcels), 'other was', 'others were')}:"]
             lines += [f"{_summary(parcel.event)}: {_reasons(parcel, expected)}" for parcel in parcels]
             return "\n  ".join(lines)
-        reasons = self._baseline.reasons(self._memory.withheld, self.failures)
+        reasons = self._baseline.reasons(self._memory.withheld, self._memory.unfinished(), self.failures)
         return "\n  ".join(["No event was recorded:", *reasons])
 
 
