@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+
 from otas_middleware.flask import Otas
 
 from .articles import Library
