@@ -40,7 +40,7 @@ class OtasMiddleware:
         ConfigurationError: A setting is unknown or cannot be used.
     """
 
-    def __init__(self, app: WSGIApplication, *, settings: OtasSettings | None = None, **options: Any) -> None:
+    def __init__(self, app: WSGIApplication, /, *, settings: OtasSettings | None = None, **options: Any) -> None:
         self.app = app
         self._recorder = open_recorder(options, settings=settings)
 
