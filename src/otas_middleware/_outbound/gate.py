@@ -19,6 +19,8 @@ KEY_HEADERS = ("X-OTAS-AGENT-KEY", "X-OTAS-SDK-KEY")
 _TOKEN_NAME = TOKEN_HEADER.lower().encode()
 _KEY_NAMES = frozenset(name.lower().encode() for name in KEY_HEADERS)
 _OUR_NAMES = _KEY_NAMES | {_TOKEN_NAME}
+_NO_NAMES: frozenset[bytes] = frozenset()
+_TOKEN_HEADER = TOKEN_HEADER.encode()
 
 
 class Place(enum.Enum):
@@ -51,6 +53,9 @@ class Gate(Protocol):
 
     may_wait: bool
     """Whether `token` may block, so that an event loop asks it in a thread."""
+    exclusive: bool
+    """Whether the headers of OTAS are this gate's alone: it replaces tokens inside, and takes any token or key out
+    outside. Otherwise it leaves a token that the caller set, and takes out only what `secrets` says."""
 
     def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
         """Say where a request goes (see `Domain.covers` for the arguments)."""
@@ -86,33 +91,40 @@ class SecretInUrlError(OtasError):
         )
 
 
-def outside_headers(raw: RawHeaders, secrets: tuple[bytes, ...]) -> RawHeaders | None:
+def outside_headers(raw: RawHeaders, secrets: tuple[bytes, ...], *, exclusive: bool) -> RawHeaders | None:
     """Return the headers without tokens and keys, or None when there are none among them and all can stay."""
     values = b"\n".join([value for _, value in raw])
     held = [secret for secret in secrets if secret in values]
-    if not held and _OUR_NAMES.isdisjoint([name.lower() for name, _ in raw]):
+    names = _OUR_NAMES if exclusive else _NO_NAMES
+    if not held and names.isdisjoint([name.lower() for name, _ in raw]):
         return None
     return [
         (name, value)
         for name, value in raw
-        if name.lower() not in _OUR_NAMES and not any(secret in value for secret in held)
+        if name.lower() not in names and not any(secret in value for secret in held)
     ]
 
 
-def inside_headers(raw: RawHeaders, token: str | None) -> RawHeaders | None:
-    """Return the headers with this token as the only one and without keys, or None when nothing is to change.
+def inside_headers(raw: RawHeaders, token: str | None, *, exclusive: bool) -> RawHeaders | None:
+    """Return the headers with the token and without keys, or None when nothing is to change.
 
     Args:
         raw: The request's headers.
         token: The token; None when there is none, in which case one that the caller set stays.
+        exclusive: Whether the token replaces one that the caller set (see `Gate`).
     """
+    names = [name.lower() for name, _ in raw]
+    if not exclusive:
+        return None if token is None or _TOKEN_NAME in names else [*raw, _token_header(token)]
     if token is not None:
-        kept = [(name, value) for name, value in raw if name.lower() not in _OUR_NAMES]
-        kept.append((TOKEN_HEADER.encode(), token.encode("latin-1")))
-        return kept
-    if _KEY_NAMES.isdisjoint([name.lower() for name, _ in raw]):
+        return [*(pair for pair, name in zip(raw, names, strict=True) if name not in _OUR_NAMES), _token_header(token)]
+    if _KEY_NAMES.isdisjoint(names):
         return None
-    return [(name, value) for name, value in raw if name.lower() not in _KEY_NAMES]
+    return [pair for pair, name in zip(raw, names, strict=True) if name not in _KEY_NAMES]
+
+
+def _token_header(token: str) -> tuple[bytes, bytes]:
+    return _TOKEN_HEADER, token.encode("latin-1")
 
 
 def check_target(target: bytes, host: str, secrets: Iterable[bytes]) -> None:

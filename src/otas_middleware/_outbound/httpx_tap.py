@@ -122,7 +122,7 @@ class _Wrapper:
         )
 
     def _inside(self, request: httpx.Request, token: str | None) -> httpx.Request:
-        headers = inside_headers(request.headers.raw, token)
+        headers = inside_headers(request.headers.raw, token, exclusive=self.gate.exclusive)
         return request if headers is None else _twin(request, headers)
 
     def _outside(self, request: httpx.Request, stream: str) -> tuple[httpx.Request, Capture | None]:
@@ -134,9 +134,10 @@ class _Wrapper:
         url = request.url
         target, host = url.raw_path, url.raw_host.decode("ascii")
         secrets = self.gate.secrets()
-        check_target(target, host, secrets)
+        if self.gate.exclusive:
+            check_target(target, host, secrets)
         raw = request.headers.raw
-        headers = outside_headers(raw, secrets)
+        headers = outside_headers(raw, secrets, exclusive=self.gate.exclusive)
         if headers is not None:
             raw = headers
             request = _twin(request, headers)

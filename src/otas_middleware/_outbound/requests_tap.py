@@ -70,7 +70,7 @@ class TapAdapter(BaseAdapter):
             return self.inner.send(request, *args, **options)
         if place is Place.OUTSIDE:
             return self._outside(request, origin, args, options)
-        headers = inside_headers(_raw(request), gate.token_at_hand() or gate.token())
+        headers = inside_headers(_raw(request), gate.token_at_hand() or gate.token(), exclusive=gate.exclusive)
         return self._send(request, headers, args, options)
 
     def _outside(
@@ -82,8 +82,9 @@ class TapAdapter(BaseAdapter):
     ) -> Response:
         scheme, host, port, path = origin
         target, secrets, raw = path.encode("utf-8", "replace"), self.gate.secrets(), _raw(request)
-        check_target(target, host, secrets)
-        headers = outside_headers(raw, secrets)
+        if self.gate.exclusive:
+            check_target(target, host, secrets)
+        headers = outside_headers(raw, secrets, exclusive=self.gate.exclusive)
         outgoing = Outgoing(
             "requests", request.method or "", scheme, host, port, target, raw if headers is None else headers
         )

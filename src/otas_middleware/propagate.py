@@ -1,0 +1,229 @@
+"""Passing the session token of the request that is being handled on to other backends of the project.
+
+```python
+from otas_middleware import propagate
+
+http = propagate.instrument(httpx.Client())       # or an AsyncClient, or a requests.Session; once, at start-up
+http.get("https://inventory.internal/stock/42")   # in a handler: carries the caller's token, if the host is listed
+```
+
+`OTAS_PROPAGATE_TO` (the setting `propagate_to`) lists the origins that get the token; no other does, across redirects
+neither. Outside of a request that carries a token nothing is changed.
+
+Which request is being handled is known by a context variable. Tasks inherit it (`asyncio.create_task`, task groups,
+`asyncio.to_thread`, `anyio`, `asgiref`), and keep it when the response is finished before they are. Threads that are
+started by hand and executors do not: wrap what they are to run in `carry`. Celery tasks get it by `connect_celery`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from otas_middleware import _context
+from otas_middleware._errors import ConfigurationError
+from otas_middleware._outbound.domain import Domain, locate
+from otas_middleware._outbound.gate import Place, inside_headers, outside_headers
+from otas_middleware._session import TOKEN_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import httpx2 as httpx
+
+    from otas_middleware._capture import Capture
+    from otas_middleware._outbound.gate import Outgoing
+
+__all__ = ["async_httpx_hook", "carry", "connect_celery", "headers_for", "httpx_hook", "instrument"]
+
+logger = logging.getLogger("otas_middleware")
+
+_Client = TypeVar("_Client")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_carried: ContextVar[str | None] = ContextVar("otas_middleware.carried_token", default=None)
+"""The token where there is no request: in a thread to which it was carried, or in a Celery task."""
+
+
+def instrument(client: _Client, to: str | Iterable[str] | None = None) -> _Client:
+    """Have a client pass the token on, and return that same client.
+
+    Args:
+        client: A `Client` or `AsyncClient` of `httpx2` or `httpx`, or a `requests.Session`.
+        to: Origins as in `propagate_to`; those of the settings when left out.
+
+    Raises:
+        TypeError: It is something else; use `headers_for`.
+        ValueError: An origin cannot be used.
+    """
+    from otas_middleware._outbound.clients import instrument  # noqa: PLC0415  # heavy
+
+    instrument(client, _gate_for(to))
+    return client
+
+
+def httpx_hook(request: httpx.Request) -> None:
+    """Pass the token on, as a request hook: `httpx.Client(event_hooks={"request": [propagate.httpx_hook]})`.
+
+    httpx calls it for each redirect too, where it takes the token out again if need be. It changes the request, so
+    that `response.request` shows the token; `instrument` does not.
+    """
+    url, raw = request.url, request.headers.raw
+    target = url.raw_path.decode("ascii", "replace")
+    place = _gate.place(url.scheme, url.raw_host.decode("ascii"), url.port, target)
+    headers = None
+    if place is Place.INSIDE:
+        headers = inside_headers(raw, _gate.token(), exclusive=False)
+    elif place is Place.OUTSIDE:
+        headers = outside_headers(raw, _gate.secrets(), exclusive=False)
+    if headers is not None:
+        request.headers = type(request.headers)(headers)
+
+
+async def async_httpx_hook(request: httpx.Request) -> None:
+    """As `httpx_hook`, for `httpx.AsyncClient`."""
+    httpx_hook(request)
+
+
+def headers_for(url: str, to: str | Iterable[str] | None = None) -> dict[str, str]:
+    """Return the headers that a request to this URL is to carry, for any other HTTP library.
+
+    Ask anew for each request, after a redirect too.
+
+    Args:
+        url: An absolute URL.
+        to: As for `instrument`.
+
+    Returns:
+        The session token's header, or an empty dictionary.
+    """
+    gate, location = _gate_for(to), locate(url)
+    token = gate.token()
+    if token is None or location is None or gate.place(*location) is not Place.INSIDE:
+        return {}
+    return {TOKEN_HEADER: token}
+
+
+def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Return a function that runs with the token of the request that is being handled now, in whatever thread.
+
+    ```python
+    executor.map(propagate.carry(fetch), urls)
+    threading.Thread(target=propagate.carry(refresh)).start()
+    ```
+    """
+    token = _token()
+
+    @functools.wraps(function)
+    def carried(*args: _P.args, **keywords: _P.kwargs) -> _R:
+        reset = _carried.set(token)
+        try:
+            return function(*args, **keywords)
+        finally:
+            _carried.reset(reset)
+
+    return carried
+
+
+def connect_celery() -> None:
+    """Have Celery tasks continue the session of the request, or of the task, that sends them.
+
+    Call it where the Celery application is made, so that senders and workers do it alike. The token travels in the
+    message's headers: whoever can read the broker can read it.
+
+    Raises:
+        MissingExtraError: Celery is not installed.
+    """
+    from otas_middleware._outbound.celery_signals import connect  # noqa: PLC0415  # an extra
+
+    connect(_token, _carried)
+
+
+def _token() -> str | None:
+    """Return the token of the request that is being handled, or that was carried here."""
+    # Not `current_session()`: a task of the handler goes on when its request has been recorded.
+    capture = _context.current.get()
+    return _carried.get() if capture is None else capture.session.token
+
+
+class _Gate:
+    """Lets the current token through to the listed origins.
+
+    Args:
+        domain: Returns them.
+    """
+
+    may_wait = False
+    exclusive = False
+
+    def __init__(self, domain: Callable[[], Domain]) -> None:
+        self._domain = domain
+
+    def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
+        """Say where a request goes; nothing is to be done where there is no token."""
+        if _token() is None:
+            return Place.OURS
+        return Place.INSIDE if self._domain().covers(scheme, host, port, path) else Place.OUTSIDE
+
+    def token_at_hand(self) -> str | None:
+        """Return the current token."""
+        return _token()
+
+    def token(self) -> str | None:
+        """Return the current token."""
+        return _token()
+
+    def secrets(self) -> tuple[bytes, ...]:
+        """Return the current token."""
+        token = _token()
+        return () if token is None else (token.encode("latin-1"),)
+
+    def begin(self, outgoing: Outgoing) -> Capture | None:
+        """Record nothing: that is the agent's side."""
+        del outgoing
+        return None
+
+
+@functools.lru_cache(maxsize=32)
+def _domain_of(patterns: tuple[str, ...]) -> Domain:
+    return Domain(patterns)
+
+
+@functools.lru_cache(maxsize=1)
+def _from_environment() -> Domain:
+    from otas_middleware._configure import load_settings  # noqa: PLC0415  # pydantic, where no middleware runs
+
+    try:
+        return Domain(load_settings({}).propagate_to)
+    except ConfigurationError as error:
+        logger.warning("otas: no session token is passed on, because the settings cannot be used. %s", error)
+        return Domain(())
+
+
+def _of_settings() -> Domain:
+    """Return the origins that the settings list: those of this process's middlewares, else of the environment."""
+    from otas_middleware._recorder import recorders  # noqa: PLC0415  # not before somebody asks
+
+    running = recorders()
+    if not running:
+        return _from_environment()
+    return _domain_of(tuple(origin for recorder in running for origin in recorder.settings.propagate_to))
+
+
+_gate = _Gate(_of_settings)
+"""One for all clients, so that instrumenting one twice does no harm."""
+
+
+def _gate_for(to: str | Iterable[str] | None) -> _Gate:
+    if to is None:
+        return _gate
+    return _explicit((to,) if isinstance(to, str) else tuple(to))
+
+
+@functools.lru_cache(maxsize=32)
+def _explicit(patterns: tuple[str, ...]) -> _Gate:
+    domain = Domain(patterns)
+    return _Gate(lambda: domain)
