@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from support.request import Request
 
 HARNESSES = harnesses()
-_built: dict[tuple[str, bool], Any] = {}
-
-
-def application(harness: Harness, settings: OtasSettings | None) -> Any:
-    """Return the harness's application; made once, as a server would."""
-    key = (harness.name, settings is not None)
-    if key not in _built:
-        _built[key] = harness.build(settings)
-    return _built[key]
 
 
 def call(harness: Harness, app: Any, request: Request) -> AsgiExchange | WsgiExchange:
@@ -43,10 +34,10 @@ def test_the_client_notices_nothing_and_brain_gets_the_event(
     harness: Harness, scenario: Scenario, settings: OtasSettings, agent: Agent
 ) -> None:
     request = scenario.request.having(agent.header)
-    bare = call(harness, application(harness, None), request)
+    bare = call(harness, harness.application(None), request)
     assert bare.status_code == scenario.status, bare
     assert (bare.raised is not None) == (scenario.breaks_off or (scenario.raises and not harness.answers_exceptions))
-    wrapped = call(harness, application(harness, settings), request)
+    wrapped = call(harness, harness.application(settings), request)
     assert wrapped == bare
     check_event(agent.event(), scenario, harness, bare, server=False)
 
@@ -56,7 +47,7 @@ def test_the_client_notices_nothing_and_brain_gets_the_event(
 def test_a_request_without_a_token_leaves_no_trace(
     harness: Harness, scenario: Scenario, settings: OtasSettings
 ) -> None:
-    bare = call(harness, application(harness, None), scenario.request)
+    bare = call(harness, harness.application(None), scenario.request)
     recorded = otas.stats().get("captured", 0)
-    assert call(harness, application(harness, settings), scenario.request) == bare
+    assert call(harness, harness.application(settings), scenario.request) == bare
     assert otas.stats().get("captured", 0) == recorded

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware import OtasSettings
+
+
+@cache
+def _made(harness: Harness, settings: OtasSettings | None) -> Any:
+    return harness.build(settings)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class Harness:
     build: Callable[[OtasSettings | None], Any]
     has_routes: bool = True
     answers_exceptions: bool = False
+
+    def application(self, settings: OtasSettings | None) -> Any:
+        """Return the application; it is made once for each settings, as a server would make it."""
+        return _made(self, settings)
 
     def __str__(self) -> str:
         return self.name

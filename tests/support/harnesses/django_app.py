@@ -67,7 +67,9 @@ def hello(_: HttpRequest) -> HttpResponse:
 def item(_: HttpRequest, item_id: int) -> HttpResponse:
     if item_id != 7:
         raise Http404("no such item")
-    return HttpResponse(status=204)
+    response = HttpResponse(status=204)
+    del response["Content-Type"]
+    return response
 
 
 def cached(request: HttpRequest) -> HttpResponse:

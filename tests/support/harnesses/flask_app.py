@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Flask, Response, abort, jsonify, redirect, request
@@ -60,14 +61,17 @@ def hello() -> str:
     return "hello"
 
 
-def item(item_id: int) -> tuple[str, int]:
+def item(item_id: int) -> Response:
     if item_id != 7:
         abort(404)
-    return "", 204
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 def cached() -> Response:
     response = Response("the cached page")
+    response.date = datetime(2026, 1, 1, tzinfo=UTC)  # else the conditional response would hold the present time
     response.set_etag(ETAG.strip('"'))
     response.make_conditional(request)
     return response
