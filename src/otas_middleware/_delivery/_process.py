@@ -48,11 +48,11 @@ class Mortal(Protocol):
         ...
 
 
-no_fork = threading.Lock()
+no_fork = threading.RLock()
 """Held by a thread of ours while it may import something.
 
 A fork in the middle of an import leaves the child with half a module and with that module's lock held for ever. A fork
-waits for this lock.
+waits for this lock, unless what is imported forks itself: under gevent, a subprocess that a module starts is such a fork.
 """
 
 _living: dict[int, Mortal] = {}
