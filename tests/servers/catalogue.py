@@ -25,6 +25,7 @@ class Application:
         interface: Which kind of server can run it.
         module: The module that holds it as `application`.
         trio: Whether it can run on trio.
+        takes_chunks: Whether it reads bodies that come without a length.
     """
 
     framework: str
@@ -32,6 +33,7 @@ class Application:
     interface: Interface
     module: str
     trio: bool = False
+    takes_chunks: bool = True
 
     @property
     def target(self) -> str:
@@ -52,7 +54,7 @@ class Server:
         only: The only framework that it can run, if it is that framework's own server.
         trio: Whether its applications run on trio.
         by_signal: The signal by which its users stop it.
-        processes: How many processes serve requests.
+        takes_chunks: Whether it reads bodies that come without a length.
     """
 
     name: str
@@ -62,7 +64,7 @@ class Server:
     only: str | None = None
     trio: bool = False
     by_signal: Literal["SIGTERM", "SIGINT"] = "SIGTERM"
-    processes: int = 1
+    takes_chunks: bool = True
 
     def command(self, application: Application, port: int) -> list[str]:
         """Return the command that serves an application on a port of the loopback address."""
@@ -105,9 +107,9 @@ APPLICATIONS = (
     Application("Falcon (ASGI)", "falcon", "asgi", "on_falcon_asgi"),
     Application("WSGI callable", None, "wsgi", "raw_wsgi"),
     Application("Flask", "flask", "wsgi", "on_flask"),
-    Application("Django (sync)", "django", "wsgi", "django_site.wsgi"),
-    Application("Falcon (WSGI)", "falcon", "wsgi", "on_falcon_wsgi"),
-    Application("Bottle", "bottle", "wsgi", "on_bottle"),
+    Application("Django (sync)", "django", "wsgi", "django_site.wsgi", takes_chunks=False),
+    Application("Falcon (WSGI)", "falcon", "wsgi", "on_falcon_wsgi", takes_chunks=False),
+    Application("Bottle", "bottle", "wsgi", "on_bottle", takes_chunks=False),
     Application("Pyramid", "pyramid", "wsgi", "on_pyramid"),
 )
 
@@ -141,14 +143,12 @@ SERVERS = (
         ("gunicorn",),
         "wsgi",
         (*_GUNICORN, "--workers", "2", "--threads", "2", "--preload"),
-        processes=2,
     ),
     Server("granian, WSGI", ("granian",), "wsgi", (*_GRANIAN, "--interface", "wsgi")),
     Server("waitress", ("waitress",), "wsgi", ("waitress-serve", "--listen", "127.0.0.1:{port}", "{target}")),
-    Server("uWSGI, prefork", ("pyuwsgi",), "wsgi", (*_UWSGI, "--enable-threads"), processes=2),
-    Server("uWSGI, threads", ("pyuwsgi",), "wsgi", (*_UWSGI, "--threads", "2"), processes=2),
-    Server("uWSGI, lazy apps", ("pyuwsgi",), "wsgi", (*_UWSGI, "--enable-threads", "--lazy-apps"), processes=2),
-    Server("uWSGI, no threads", ("pyuwsgi",), "wsgi", _UWSGI, processes=2),
+    Server("uWSGI, prefork", ("pyuwsgi",), "wsgi", (*_UWSGI, "--enable-threads"), takes_chunks=False),
+    Server("uWSGI, threads", ("pyuwsgi",), "wsgi", (*_UWSGI, "--threads", "2"), takes_chunks=False),
+    Server("uWSGI, lazy apps", ("pyuwsgi",), "wsgi", (*_UWSGI, "--enable-threads", "--lazy-apps"), takes_chunks=False),
     Server(
         "werkzeug (flask run)",
         ("werkzeug",),
@@ -166,6 +166,9 @@ SERVERS = (
         by_signal="SIGINT",
     ),
 )
+
+UWSGI_WITHOUT_THREADS = Server("uWSGI, no threads", ("pyuwsgi",), "wsgi", _UWSGI, takes_chunks=False)
+"""Not among the others: events are delivered when it stops, so what is checked of it is different."""
 
 
 def combinations() -> list[Combination]:

@@ -68,7 +68,7 @@ class Pair:
     def check_that_each_request_is_one_event(self) -> None:
         """To be called at the end, when nothing is on its way any more."""
         found = {session: len(self._brain.events(session)) for session in self._expected}
-        assert found == self._expected
+        assert found == self._expected, f"not one event for each request to {self.combination}"
         assert len(self._brain.events()) == sum(self._expected.values()), "there are events of nobody's requests"
 
 

@@ -30,7 +30,8 @@ class Stream:
 
 class Endless:
     async def on_get(self, _: falcon.asgi.Request, response: falcon.asgi.Response, name: str) -> None:
-        response.stream = behaviour.endless_async(name)
+        # Of its streams Falcon watches only this kind for a client that goes away.
+        response.sse = (falcon.asgi.SSEvent(data=tick) async for tick in behaviour.endless_async(name))
 
 
 class Download:

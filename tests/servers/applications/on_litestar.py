@@ -41,8 +41,8 @@ async def fail() -> bytes:
 
 application = litestar.Litestar(
     [
-        litestar.post("/echo", media_type=BYTES)(echo),
-        litestar.post("/upload", media_type=BYTES)(upload),
+        litestar.post("/echo", media_type=BYTES, status_code=200)(echo),
+        litestar.post("/upload", media_type=BYTES, status_code=200)(upload),
         litestar.get("/stream/{name:str}")(stream),
         litestar.get("/endless/{name:str}")(endless),
         litestar.get("/download/{size:int}")(download),
