@@ -63,34 +63,38 @@ class Crew:
         if self._waiting and (self._lane.queue.ready or self._lane.queue.delayed):
             self._work.notify_all()
 
-    def flush(self, target: int, deadline: float) -> bool:
+    def target(self) -> int:
+        """Return the number of the youngest event, for `flush`."""
+        with self._lane.lock:
+            return self._lane.queue.taken + len(self._lane.queue.fresh)
+
+    def flush(self, target: int, deadline: float, *, while_well: bool = False) -> bool:
         """Deliver now; return True when the first `target` events have left, False when the time was up first.
 
         Args:
             target: A number that the queue gives its entries.
             deadline: `time.monotonic` seconds.
+            while_well: Return as soon as the destination is found to be away.
         """
         lane = self._lane
-        with self._hurry():
+        with self._hurry(probe=not while_well):
             with lane.lock:
                 threadless = not self._threads and lane.queue.count > 0
                 self._threads += threadless
             if threadless and not self._start():
-                self._drain(deadline)
+                self._drain(deadline, while_well=while_well)
             with lane.lock:
                 while not (lane.queue.taken >= target and lane.queue.oldest_number() > target):
                     left = deadline - time.monotonic()
-                    if left <= 0:
+                    if left <= 0 or (while_well and not lane.breaker.closed):
                         return False
                     self._settled.wait(left)
         return True
 
-    def last_chance(self, deadline: float) -> bool:
+    def last_chance(self, deadline: float, *, while_well: bool = False) -> bool:
         """Flush for the end of the process: no request that starts from now on may outlive the deadline."""
         self._deadline = deadline
-        with self._lane.lock:
-            target = self._lane.queue.taken + len(self._lane.queue.fresh)
-        return self.flush(target, deadline)
+        return self.flush(self.target(), deadline, while_well=while_well)
 
     def dismiss(self) -> None:
         """Let the threads end. The next event starts a new one."""
@@ -100,11 +104,12 @@ class Crew:
             self._work.notify_all()
 
     @contextlib.contextmanager
-    def _hurry(self) -> Generator[None]:
-        """Nobody lingers, and the next probe goes out at once."""
+    def _hurry(self, *, probe: bool) -> Generator[None]:
+        """Nobody lingers, and, if wanted, the next probe goes out at once."""
         with self._lane.lock:
             self._hurried += 1
-            self._lane.breaker.hurry()
+            if probe:
+                self._lane.breaker.hurry()
             self._work.notify_all()
         try:
             yield
@@ -138,7 +143,7 @@ class Crew:
             if attempt is not None:
                 attempt.close()
 
-    def _drain(self, deadline: float) -> None:
+    def _drain(self, deadline: float, *, while_well: bool) -> None:
         """Deliver in the calling thread, where no other can be had."""
         lane = self._lane
         attempt = self._attempt()
@@ -148,7 +153,7 @@ class Crew:
                     entry, pause = lane.take(time.monotonic())
                 if entry is not None:
                     lane.process(entry, attempt, min(lane.request_timeout, left))
-                elif pause is None:
+                elif pause is None or (while_well and not lane.breaker.closed):
                     return
                 else:
                     time.sleep(min(pause, left))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
 from typing import TYPE_CHECKING, cast
 
-from otas_middleware._errors import ConfigurationError
+from otas_middleware._delivery._threads import cooperative
+from otas_middleware._errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._delivery._protocols import Transport
     from otas_middleware._settings import OtasSettings
+
+logger = logging.getLogger("otas_middleware")
 
 
 def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
@@ -26,13 +31,37 @@ def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
     if ":" in name:
         return _users_own(name)
     connect_timeout = settings.connect_timeout
+    if name == "fast" and not _fast_is_installed():
+        raise MissingExtraError("OTAS_TRANSPORT=fast", "fast")
 
     def make() -> Transport:
+        if name == "fast" or (name == "auto" and _fast_is_usable()):
+            from otas_middleware._delivery._fast import FastTransport  # noqa: PLC0415  # in the worker only
+
+            return FastTransport(connect_timeout)
         from otas_middleware._delivery._httpx import HttpxTransport  # noqa: PLC0415  # in the worker only
 
         return HttpxTransport(connect_timeout)
 
     return make
+
+
+def _fast_is_installed() -> bool:
+    return importlib.util.find_spec("pyreqwest") is not None
+
+
+def _fast_is_usable() -> bool:
+    """Say whether pyreqwest is there, loads, and would not block a cooperative scheduler."""
+    if not _fast_is_installed() or cooperative():
+        return False
+    try:
+        importlib.import_module("pyreqwest.client")
+    except Exception as error:  # a broken installation must not stop delivery
+        logger.info(
+            "otas: pyreqwest is installed but does not load (%s); httpx carries the events.", type(error).__name__
+        )
+        return False
+    return True
 
 
 def _users_own(path: str) -> Callable[[], Transport]:

@@ -179,12 +179,19 @@ class ResponseReader:
                 if len(self._buffer) > 256 or b"\n" in self._buffer:
                     raise WireError("a bad chunk")
                 return False
-            if int(line[1], 16) == 0:
-                # Trailers are nothing to us: the answer is complete, and the connection is given up with them.
-                self.reusable = self.reusable and bytes(self._buffer[line.end() :]) == b"\r\n"
-                return True
+            size = int(line[1], 16)
+            if size == 0:
+                return self._read_trailers(line.end())
             del self._buffer[: line.end()]
-            self._left = int(line[1], 16)
+            self._left = size
+
+    def _read_trailers(self, start: int) -> bool:
+        """Wait for the end of what follows the last chunk; with trailers, which are nothing to us, give up waiting."""
+        rest = bytes(self._buffer[start:])
+        if len(rest) < 2 and b"\r\n".startswith(rest):
+            return False
+        self.reusable = self.reusable and rest == b"\r\n"
+        return True
 
 
 def _parse_headers(block: bytes) -> dict[str, str]:

@@ -1,0 +1,403 @@
+"""What travels over the wire, byte by byte, and how a connection can fail: the same for each transport."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otas_middleware._delivery import Request, Response, TransportError
+from otas_middleware._delivery._fast import FastTransport
+from otas_middleware._delivery._httpx import HttpxTransport
+from otas_middleware._delivery._protocols import MAX_REPLY_BYTES
+from otas_middleware._delivery._transports import transport_factory
+from otas_middleware._delivery._wire import ResponseReader, WireError, request_head
+from otas_middleware._errors import ConfigurationError, MissingExtraError
+from support.delivery import RawServer, answer, created, reset, settings
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+
+    from otas_middleware._delivery import Transport
+    from support.delivery import Received
+
+
+@pytest.fixture(params=[HttpxTransport, FastTransport])
+def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+    made: HttpxTransport | FastTransport = request.param(1.0)
+    yield made
+    made.close()
+
+
+def silence(_connection: socket.socket, _request: Received) -> None:
+    """Say nothing."""
+
+
+def post(url: str, body: bytes = b"{}") -> Request:
+    headers = (("Content-Type", "application/json"), ("X-OTAS-SDK-KEY", "otas_abcd_secret"))
+    return Request(f"{url}/api/v1/backend/log/sdk/", headers, body)
+
+
+class TestTheWire:
+    @pytest.mark.parametrize("size", [2, 3000, 30_000])
+    def test_head_and_body_travel_in_one_segment_with_a_length_and_without_chunks(
+        self, transport: Transport, size: int
+    ) -> None:
+        with RawServer(lambda connection, _: connection.sendall(created())) as server:
+            assert transport(post(server.url, b"x" * size), 5.0).status == 201
+            (received,) = server.requests
+            assert received.header("Content-Length") == str(size)
+            assert received.header("Transfer-Encoding") is None
+            assert received.header("Content-Encoding") is None
+            assert received.header("Host") == server.url.removeprefix("http://")
+            assert received.header("Accept-Encoding") in {None, "identity"}
+            assert received.body == b"x" * size
+            assert len(received.segments) == 1
+
+    def test_a_large_body_arrives_whole(self, transport: Transport) -> None:
+        body = os.urandom(2_600_000)
+        with RawServer(lambda connection, _: connection.sendall(created())) as server:
+            assert transport(post(server.url, body), 10.0).status == 201
+            assert server.requests[0].body == body
+
+    def test_one_connection_carries_many_requests(self, transport: Transport) -> None:
+        with RawServer(lambda connection, _: connection.sendall(created())) as server:
+            for _ in range(10):
+                assert transport(post(server.url), 5.0).body.startswith(b'{"status":1')
+            assert server.connections == 1
+
+    def test_redirects_are_not_followed(self, transport: Transport) -> None:
+        with (
+            RawServer(lambda connection, _: connection.sendall(created())) as elsewhere,
+            RawServer(
+                lambda connection, _: connection.sendall(answer("307 Moved", b"", f"Location: {elsewhere.url}/"))
+            ) as server,
+        ):
+            assert transport(post(server.url), 5.0).status == 307
+            assert elsewhere.connections == 0
+
+    def test_proxies_of_the_environment_are_not_used(
+        self, transport: Transport, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with RawServer(lambda connection, _: connection.sendall(created())) as server:
+            for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+                monkeypatch.setenv(name, "http://127.0.0.1:9")
+            again = type(transport)(1.0)  # type: ignore[call-arg]
+            assert again(post(server.url), 5.0).status == 201
+            again.close()  # type: ignore[attr-defined]
+
+    def test_of_an_endless_answer_only_the_beginning_is_read(self, transport: Transport) -> None:
+        def endless(connection: socket.socket, _: Received) -> bool:
+            connection.sendall(b"HTTP/1.1 500 Oh\r\nContent-Type: text/html\r\nContent-Length: 9999999999\r\n\r\n")
+            for _piece in range(100_000):
+                connection.sendall(b"x" * 65_536)
+            return False
+
+        with RawServer(endless) as server:
+            response = transport(post(server.url), 5.0)
+            assert response.status == 500
+            assert 0 < len(response.body) <= MAX_REPLY_BYTES
+
+    def test_retry_after_is_seen(self, transport: Transport) -> None:
+        reply = answer("503 Busy", b"", "Retry-After: 7")
+        with RawServer(lambda connection, _: connection.sendall(reply)) as server:
+            assert transport(post(server.url), 5.0).headers["retry-after"] == "7"
+
+
+def fail(transport: Transport, url: str, timeout: float = 5.0) -> TransportError:
+    with pytest.raises(TransportError) as caught:
+        transport(post(url), timeout)
+    assert "127.0.0.1" not in str(caught.value)
+    return caught.value
+
+
+class TestFailures:
+    def test_refused(self, transport: Transport) -> None:
+        with RawServer(silence) as server:
+            pass
+        error = fail(transport, server.url)
+        assert (error.cause, error.sent) == ("connection refused", False)
+
+    def test_unknown_host(self, transport: Transport) -> None:
+        error = fail(transport, "http://brain.invalid")
+        assert (error.cause, error.sent) == ("host name not found", False)
+
+    def test_hung(self, transport: Transport) -> None:
+        with RawServer(lambda _connection, _request: time.sleep(2)) as server:
+            begun = time.monotonic()
+            error = fail(transport, server.url, 0.3)
+            assert (error.cause, error.sent) == ("timeout", True)
+            assert time.monotonic() - begun < 1.0
+
+    def test_an_answer_that_trickles_does_not_outlive_the_time_given(self, transport: Transport) -> None:
+        def trickle(connection: socket.socket, _: Received) -> None:
+            for byte in created():
+                connection.sendall(bytes([byte]))
+                time.sleep(0.05)
+
+        with RawServer(trickle) as server:
+            begun = time.monotonic()
+            assert fail(transport, server.url, 0.5).cause == "timeout"
+            assert time.monotonic() - begun < 1.5
+
+    @pytest.mark.parametrize(
+        ("reply", "cause"),
+        [
+            (b"", "connection closed"),
+            (b"SSH-2.0-OpenSSH_9.9\r\n", "bad answer"),
+            (b"\0" * 100, "bad answer"),
+            (created()[:-5], "bad answer"),
+            (b"HTTP/1.1 201 Created\r\nContent-Le", None),
+        ],
+    )
+    def test_an_answer_that_is_none(self, transport: Transport, reply: bytes, cause: str | None) -> None:
+        def say(connection: socket.socket, _: Received) -> bool:
+            connection.sendall(reply)
+            return False
+
+        with RawServer(say) as server:
+            error = fail(transport, server.url)
+            assert error.sent
+            assert cause is None or error.cause == cause
+
+    def test_reset(self, transport: Transport) -> None:
+        with RawServer(lambda connection, _: reset(connection)) as server:
+            error = fail(transport, server.url)
+            assert (error.cause, error.sent) == ("connection closed", True)
+
+    def test_a_connection_that_the_server_closed_meanwhile_is_replaced(self, transport: Transport) -> None:
+        def close_after(connection: socket.socket, _: Received) -> bool:
+            connection.sendall(created())
+            return False  # as gunicorn does after 2 s, without having said so
+
+        with RawServer(close_after) as server:
+            for _ in range(3):
+                response = transport(post(server.url), 5.0)
+                assert (response.status, response.resent) == (201, False)
+                time.sleep(0.05)
+            assert (server.connections, len(server.requests)) == (3, 3)
+
+
+def test_a_kept_alive_connection_that_ends_without_an_answer_is_tried_once_more_and_told() -> None:
+    """The server closes it while the request is on its way: nobody can know whether it was read."""
+
+    def close_at_second(connection: socket.socket, request: Received) -> bool | None:
+        if request.connection == 1 and len(server.requests) > 1:
+            return False
+        connection.sendall(created())
+        return None
+
+    with RawServer(close_at_second) as server:
+        transport = HttpxTransport(1.0)
+        assert not transport(post(server.url), 5.0).resent
+        assert transport(post(server.url), 5.0).resent
+        assert len(server.requests) == 3
+        transport.close()
+
+
+def test_a_new_connection_that_ends_without_an_answer_is_a_failure() -> None:
+    with RawServer(lambda _connection, _request: False) as server:
+        assert fail(HttpxTransport(1.0), server.url).cause == "connection closed"
+        assert len(server.requests) == 1
+
+
+def test_the_end_of_a_kept_alive_connection_stays_ambiguous_when_the_server_is_gone() -> None:
+    def die_at_second(connection: socket.socket, request: Received) -> bool | None:
+        if len(server.requests) == 1:
+            connection.sendall(created())
+            return None
+        server.__exit__()
+        return False
+
+    with RawServer(die_at_second) as server:
+        transport = HttpxTransport(1.0)
+        transport(post(server.url), 5.0)
+        error = fail(transport, server.url)
+        assert error.sent
+
+
+class TestChoice:
+    def test_the_fast_one_is_chosen_where_it_is_installed(self) -> None:
+        chosen = transport_factory(settings("http://x.invalid", transport="auto"))()
+        assert isinstance(chosen, FastTransport)
+        assert isinstance(transport_factory(settings("http://x.invalid", transport="httpx"))(), HttpxTransport)
+
+    def test_without_it_httpx_carries(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("otas_middleware._delivery._transports._fast_is_installed", lambda: False)
+        assert isinstance(transport_factory(settings("http://x.invalid", transport="auto"))(), HttpxTransport)
+        with pytest.raises(MissingExtraError, match=r"otas-middleware\[fast\]"):
+            transport_factory(settings("http://x.invalid", transport="fast"))
+
+    def test_a_broken_installation_does_not_stop_delivery(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pyreqwest.client", None)
+        assert isinstance(transport_factory(settings("http://x.invalid", transport="auto"))(), HttpxTransport)
+
+    @pytest.mark.parametrize("path", ["nowhere.at.all:x", "socket:nothing", "socket:AF_INET"])
+    def test_a_path_that_leads_nowhere_is_named(self, path: str) -> None:
+        with pytest.raises(ConfigurationError, match=path):
+            transport_factory(settings("http://x.invalid", transport=path))
+
+    def test_httpx_under_its_old_name_will_do(self) -> None:
+        code = """
+import sys
+sys.modules["httpcore2"] = None
+from otas_middleware._delivery import _httpx
+assert _httpx.httpcore.__name__ == "httpcore", _httpx.httpcore
+from support.delivery import RawServer, created
+from otas_middleware._delivery import Request
+with RawServer(lambda connection, _: connection.sendall(created())) as server:
+    assert _httpx.HttpxTransport(1.0)(Request(server.url + "/x/", (), b"{}"), 5.0).status == 201
+"""
+        subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "tests"})
+
+
+def read_all(data: bytes, sizes: list[int]) -> ResponseReader:
+    """Feed a response in pieces of the given sizes, then its end."""
+    reader = ResponseReader()
+    position = 0
+    for size in [*sizes, len(data)]:
+        piece = data[position : position + size]
+        position += size
+        if piece and reader.feed(piece):
+            return reader
+    reader.feed(b"")
+    return reader
+
+
+NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,12}", fullmatch=True).filter(
+    lambda name: name.lower() not in {"content-length", "transfer-encoding", "connection"}
+)
+VALUES = st.from_regex(r"[!-~]([ -~]{0,20}[!-~])?", fullmatch=True)
+FRAMINGS = st.sampled_from(["length", "chunked", "close"])
+
+
+@given(
+    status=st.integers(200, 599).filter(lambda status: status not in {204, 304}),
+    headers=st.lists(st.tuples(NAMES, VALUES), max_size=5),
+    chunks=st.lists(st.binary(min_size=1, max_size=50), max_size=5),
+    framing=FRAMINGS,
+    informational=st.booleans(),
+    sizes=st.lists(st.integers(1, 40), max_size=60),
+)
+def test_any_response_is_read_as_h11_reads_it_however_it_is_cut(
+    status: int,
+    headers: list[tuple[str, str]],
+    chunks: list[bytes],
+    framing: str,
+    informational: bool,
+    sizes: list[int],
+) -> None:
+    body = b"".join(chunks)
+    lines = [f"HTTP/1.1 {status} Reason", *(f"{name}: {value}" for name, value in headers)]
+    if framing == "length":
+        lines.append(f"Content-Length: {len(body)}")
+        payload = body
+    elif framing == "chunked":
+        lines.append("Transfer-Encoding: chunked")
+        payload = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    else:
+        payload = body
+    data = ("\r\n".join(lines) + "\r\n\r\n").encode() + payload
+    if informational:
+        data = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + data
+
+    reader = read_all(data, sizes)
+    assert reader.response.status == status
+    assert reader.response.body == body
+    assert reader.reusable == (framing != "close")
+
+    oracle = h11.Connection(our_role=h11.CLIENT)
+    oracle.send(h11.Request(method="POST", target="/", headers=[("Host", "x"), ("Content-Length", "0")]))
+    oracle.send(h11.EndOfMessage())
+    oracle.receive_data(data)
+    oracle.receive_data(b"")
+    expected = b""
+    while not isinstance(event := oracle.next_event(), h11.EndOfMessage):
+        if isinstance(event, h11.Response):
+            assert event.status_code == status
+            for name, value in event.headers:
+                values = [text for key, text in headers if key.lower() == name.decode()]
+                assert not values or reader.response.headers[name.decode()] == values[-1]
+                assert value is not None
+        elif isinstance(event, h11.Data):
+            expected += event.data
+    assert expected == body
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(1, 40), max_size=10))
+def test_garbage_is_an_error_and_nothing_else(data: bytes, sizes: list[int]) -> None:
+    with pytest.raises(WireError):
+        read_all(data, sizes)
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(1, 40), max_size=10))
+def test_garbage_behind_a_good_head_is_a_response_or_an_error(data: bytes, sizes: list[int]) -> None:
+    for head in (b"Transfer-Encoding: chunked", b"Content-Length: 50", b"X: y"):
+        try:
+            response = read_all(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + data, sizes).response
+        except WireError:
+            continue
+        assert isinstance(response, Response)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+        b"HTTP/2 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+    ],
+)
+def test_what_no_server_may_answer_is_an_error(data: bytes) -> None:
+    with pytest.raises(WireError):
+        read_all(data, [])
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "ü"])
+def test_no_header_can_break_out_of_its_line(value: str) -> None:
+    with pytest.raises(ValueError, match=r"line break|ascii"):
+        request_head("/x/", "brain", (("X-OTAS-AGENT-SESSION-TOKEN", value),), 2)
+
+
+def test_tls_is_checked(tmp_path: object) -> None:
+    with RawServer(silence) as server:
+        error = fail(HttpxTransport(1.0), server.url.replace("http://", "https://"), 2.0)
+        assert not error.sent
+        assert error.cause in {"tls error", "connect timeout", "connection failed"}
+
+
+def test_threads_do_not_share_what_they_send() -> None:
+    with RawServer(lambda connection, request: connection.sendall(answer("200 OK", request.body))) as server:
+        wrong: list[bytes] = []
+
+        def work(make: Callable[[float], HttpxTransport | FastTransport], mark: bytes) -> None:
+            transport = make(1.0)
+            wrong.extend(body for _ in range(50) if (body := transport(post(server.url, mark), 5.0).body) != mark)
+            transport.close()
+
+        threads = [
+            threading.Thread(target=work, args=(make, b"%d" % number))
+            for number in range(4)
+            for make in (HttpxTransport, FastTransport)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
