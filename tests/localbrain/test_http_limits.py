@@ -72,7 +72,7 @@ def test_json_nested_deeper_is_a_500_page(client: Client, levels: int) -> None:
 
 
 def test_many_brackets_side_by_side_are_not_deep(client: Client) -> None:
-    assert client.log(EVENT, metadata=[[{}]] * 2000).status == 201
+    assert client.log(metadata=[[None]] * 2000).status == 201
 
 
 def test_an_integer_of_too_many_digits_is_a_500_page(client: Client) -> None:

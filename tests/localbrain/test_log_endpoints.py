@@ -128,7 +128,7 @@ def test_a_backends_post_is_checked_in_the_documented_order(brain: LocalBrain, c
 def test_an_agents_post_is_checked_in_the_documented_order(brain: LocalBrain, client: Client) -> None:
     only_key = {"X-OTAS-AGENT-KEY": brain.agent_key}
     foreign = brain.create_session(agent_id=brain.add_agent().agent_id)
-    steps = [
+    steps: list[tuple[dict[str, str], bytes, int, str]] = [
         ({}, b"{", 401, "missing_agent_key"),
         ({"X-OTAS-AGENT-KEY": "agent_wrong_key"}, b"{", 401, "invalid_or_expired_agent_key"),
         (only_key, b"{", 401, "missing_agent_session_token"),
@@ -187,12 +187,9 @@ def test_a_token_works_for_every_projects_key(brain: LocalBrain, client: Client)
     "changes",
     [
         {"exp": 1},
-        {"exp": int(time.time()) - 1},
         {"exp": "soon"},
         {"exp": float("inf")},
-        {"iat": int(time.time()) + 3600},
         {"iat": []},
-        {"nbf": int(time.time()) + 3600},
         {"agent_session_id": None},
         {"agent_id": None},
         {"agent_session_id": ""},
@@ -202,6 +199,12 @@ def test_a_token_works_for_every_projects_key(brain: LocalBrain, client: Client)
 )
 def test_a_token_with_bad_claims_is_refused(brain: LocalBrain, client: Client, changes: dict[str, object]) -> None:
     client.token = brain.sign(claims(brain, **changes))
+    assert client.log().description == "invalid_or_expired_token"
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("exp", -1), ("iat", 3600), ("nbf", 3600)])
+def test_a_token_outside_its_time_is_refused(brain: LocalBrain, client: Client, name: str, seconds: int) -> None:
+    client.token = brain.sign(claims(brain, **{name: int(time.time()) + seconds}))
     assert client.log().description == "invalid_or_expired_token"
 
 

@@ -8,9 +8,8 @@ import random
 
 import pytest
 
-from localbrain.wire import EVENT, Client
+from localbrain.wire import Client
 from otas_middleware.localbrain import LocalBrain
-
 
 TEXTS = [
     "path",
@@ -167,5 +166,5 @@ def test_one_bad_event_among_many_loses_only_itself(brain: LocalBrain, client: C
 def test_the_reason_is_told_to_whoever_runs_the_brain() -> None:
     reasons: list[str] = []
     with LocalBrain(on_refused=reasons.append) as brain:
-        Client(brain).log(EVENT, status_code=-1)
+        Client(brain).log(status_code=-1)
     assert reasons == ["event not stored: status_code is not within 0 and 2147483647"]

@@ -45,8 +45,8 @@ class GoneDownError(Exception):
 class Drop(Protocol):
     """Ends the connection of a request."""
 
-    def __call__(self, scope: Scope, last_words: bytes) -> None:
-        """Reset it, or close it after writing bytes that the client gets as they are."""
+    async def __call__(self, scope: Scope, receive: Receive, last_words: bytes = b"") -> None:
+        """Reset it, or close it after writing bytes that the client gets as they are; returns when it has ended."""
 
 
 class Incoming:
@@ -151,7 +151,7 @@ class Endpoint:
         except ClientDisconnect:
             return
         except GoneDownError:
-            await self._end(scope, receive)
+            await self._drop(scope, receive)
 
     async def _delay(self, service: Service) -> Fault | None:
         if self._faults.slow_ms > 0 and service != "uasam":
@@ -170,10 +170,6 @@ class Endpoint:
         if self._service == "brain":
             self._faults.after_event()
 
-    async def _end(self, scope: Scope, receive: Receive, last_words: bytes = b"") -> None:
-        self._drop(scope, last_words)
-        await receive()  # the server must know of the end before this returns, or it would answer 500
-
     async def _misbehave(self, fault: Fault, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.mode:
             case Mode.HANG:
@@ -181,15 +177,15 @@ class Endpoint:
                     await asyncio.sleep(_HANG_STEP)
                 await self._answer(incoming, scope, receive, send)
             case Mode.RESET:
-                await self._end(scope, receive)
+                await self._drop(scope, receive)
             case Mode.RESET_AFTER:
                 with contextlib.suppress(RefusedError):
                     await self._handler(incoming)
-                await self._end(scope, receive)
+                await self._drop(scope, receive)
             case Mode.GARBAGE:
-                await self._end(scope, receive, _GARBAGE)
+                await self._drop(scope, receive, _GARBAGE)
             case Mode.TRUNCATED:
-                await self._end(scope, receive, _TRUNCATED)
+                await self._drop(scope, receive, _TRUNCATED)
             case Mode.OUTAGE:
                 incoming.outage = True
                 await self._answer(incoming, scope, receive, send)

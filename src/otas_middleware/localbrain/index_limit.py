@@ -38,7 +38,7 @@ def _compressed_size(raw: bytes) -> int:
     size = items = position = 0
     while position < len(raw) and size < _ENTRY_BYTES:
         length = _longest_match(raw, position)
-        if length < _SHORTEST:
+        if not length:
             size, position = size + 1, position + 1
         else:
             size += 2 if length <= _LONGEST_IN_TWO_BYTES else 3
@@ -49,14 +49,19 @@ def _compressed_size(raw: bytes) -> int:
 
 
 def _longest_match(raw: bytes, position: int) -> int:
-    """Return the length of the longest piece here that also begins in the window before (0: none of three bytes)."""
-    start, best = max(0, position - _WINDOW), 0
-    limit = min(_LONGEST, len(raw) - position)
-    while best < limit:
-        # Does one byte more occur before? `find` is C, so growing by bytes is quick enough for a path.
-        longer = max(_SHORTEST, best + 1)
-        found = raw.find(raw[position : position + longer], start, position + longer - 1)
-        if found < 0 or longer > limit:
-            break
-        start, best = found, longer
-    return best
+    """Return the length of the longest piece here that also begins in the window before; 0 when it is below three."""
+    start = max(0, position - _WINDOW)
+
+    def occurs(length: int) -> bool:
+        return raw.find(raw[position : position + length], start, position + length - 1) >= 0
+
+    shortest, longest = _SHORTEST - 1, min(_LONGEST, len(raw) - position)
+    if longest < _SHORTEST or not occurs(_SHORTEST):
+        return 0
+    while shortest < longest:  # when a piece occurs, so do its beginnings
+        middle = (shortest + longest + 1) // 2
+        if occurs(middle):
+            shortest = middle
+        else:
+            longest = middle - 1
+    return shortest

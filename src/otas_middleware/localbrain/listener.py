@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 _BACKLOG = 512
 _GRACE = 0.25
-_RESET = struct.pack("ii", 1, 0)  # linger for 0 s: closing sends RST
+_TURNS_TO_ACCEPT = 5
+_LINGER_ZERO = struct.pack("ii", 1, 0)  # on, for 0 s: closing sends RST
 
 
 class Listener(uvicorn.Server):
@@ -34,11 +36,12 @@ class Listener(uvicorn.Server):
     def __init__(self, app: ASGIApp, *, keep_alive: int) -> None:
         super().__init__(
             uvicorn.Config(
-                _quiet(app),
+                self._serve_app,
                 access_log=False,
                 backlog=_BACKLOG,
                 date_header=False,
                 h11_max_incomplete_event_size=1 << 20,
+                interface="asgi3",
                 lifespan="off",
                 log_config=None,
                 proxy_headers=False,
@@ -47,8 +50,10 @@ class Listener(uvicorn.Server):
                 ws="none",
             )
         )
+        self._app = app
         self._leaving = asyncio.Event()
         self._abruptly = False
+        self._is_gone = False
 
     def leave(self, *, abruptly: bool = False) -> None:
         """Stop serving; to be called on the loop.
@@ -59,7 +64,7 @@ class Listener(uvicorn.Server):
         self._abruptly = abruptly
         self._leaving.set()
 
-    def drop(self, scope: Scope, last_words: bytes) -> None:
+    async def drop(self, scope: Scope, receive: Receive, last_words: bytes = b"") -> None:
         """End the connection of a request: by a reset, or after writing some bytes in an orderly way."""
         for connection in self._connections():
             if connection.client == scope["client"]:
@@ -68,6 +73,9 @@ class Listener(uvicorn.Server):
                     connection.transport.close()
                 else:
                     _reset(connection.transport)
+        # uvicorn must know of the end before the application returns, or it would answer 500.
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
     async def main_loop(self) -> None:
         """Serve until `leave`."""
@@ -75,22 +83,47 @@ class Listener(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the listening sockets, then the connections."""
+        twins = [bound.dup() for bound in sockets or []]
+        await self._finish_accepting(sockets or [])
         for server in self.servers:
             server.close()
-        for bound in sockets or []:
-            bound.close()
+        for twin in twins:
+            with twin, contextlib.suppress(OSError):  # not everywhere can a listening socket be shut down
+                twin.shutdown(socket.SHUT_RDWR)  # a forked child may hold it too, and would keep the port open
         if not self._abruptly:
             for connection in self._connections():
                 connection.shutdown()
             if self.server_state.tasks:
                 await asyncio.wait(self.server_state.tasks, timeout=_GRACE)
-        for connection in self._connections():
-            connection.transport.abort()
-        await asyncio.sleep(0)  # the transports report their end before the tasks are told
+        self._is_gone = True
+        for _ in range(_TURNS_TO_ACCEPT):  # those that are just being accepted show up within a few turns of the loop
+            self._break_connections()
+            await asyncio.sleep(0)
         tasks = list(self.server_state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; end the connection instead when this server is gone, without a word in the log."""
+        if not self._is_gone:
+            with contextlib.suppress(asyncio.CancelledError):  # by `shutdown`
+                await self._app(scope, receive, send)
+                return
+        await self.drop(scope, receive)
+
+    @staticmethod
+    async def _finish_accepting(sockets: list[socket.socket]) -> None:
+        """Accept no more, and let what is half accepted become a connection: asyncio would lose it with its server."""
+        for bound in sockets:
+            with contextlib.suppress(NotImplementedError):  # only selector loops accept in this way
+                asyncio.get_running_loop().remove_reader(bound)
+        for _ in range(_TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
+
+    def _break_connections(self) -> None:
+        for connection in self._connections():
+            _break(connection.transport)
 
     def _connections(self) -> Iterable[Any]:
         return list(self.server_state.connections)
@@ -115,18 +148,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    end = transport.get_extra_info("socket")
+    """End a connection so that the client reads an error."""
     with contextlib.suppress(OSError):
-        if end is not None:
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_ZERO)
     transport.abort()
 
 
-def _quiet(app: ASGIApp) -> ASGIApp:
-    """Let a cancelled request end without the traceback that uvicorn would log: its connection is gone by then."""
-
-    async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await app(scope, receive, send)
-
-    return run
+def _break(transport: asyncio.Transport) -> None:
+    """End a connection as the end of the process would, even when a forked child holds it too."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+    transport.abort()

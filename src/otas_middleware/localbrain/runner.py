@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp, Scope
+    from starlette.types import ASGIApp, Receive, Scope
 
     from otas_middleware.localbrain.faults import Faults
 
@@ -74,10 +74,10 @@ class Runner:
             self._thread.join(_STOP_SECONDS)
             self._thread = None
 
-    def drop(self, scope: Scope, last_words: bytes) -> None:
+    async def drop(self, scope: Scope, receive: Receive, last_words: bytes = b"") -> None:
         """End the connection of a request: reset it, or close it after writing some bytes."""
         if self._listener is not None:
-            self._listener.drop(scope, last_words)
+            await self._listener.drop(scope, receive, last_words)
 
     def _wake(self) -> None:
         if self._loop is not None:

@@ -144,23 +144,26 @@ class Store:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names above
 
     def _open(self) -> sqlite3.Connection:
+        """Open the connection that writes, and make the tables when they are missing."""
+        reason = f"{self.path} is not a local Brain's database"
+        connection: sqlite3.Connection | None = None
         try:
             # Made here, because SQLite would make it readable for everyone: events hold what agents sent.
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = self._connect()
-        except (OSError, sqlite3.OperationalError) as error:
-            raise ConfigurationError(
-                f"the database {self.path} cannot be opened ({error}); name another file"
-            ) from None
-        with contextlib.suppress(sqlite3.DatabaseError):  # no database at all, or one that cannot be written
             if self._is_ours(connection):
+                # A temporary file need not survive a power cut; NORMAL keeps a named one whole.
+                connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary is not None else 'NORMAL'}")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(schema.SCRIPT)
                 return connection
-        connection.close()
-        raise ConfigurationError(
-            f"the file {self.path} is not a local Brain's database; name another one, or a new one"
-        )
+        except (OSError, sqlite3.OperationalError) as error:
+            reason = f"the database {self.path} cannot be opened ({error})"
+        except sqlite3.DatabaseError:
+            pass  # it is no database at all
+        if connection is not None:
+            connection.close()
+        raise ConfigurationError(f"{reason}; name another file, or a new one")
 
     @staticmethod
     def _is_ours(connection: sqlite3.Connection) -> bool:
@@ -170,12 +173,8 @@ class Store:
         return is_new or found == schema.APPLICATION_ID
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
-        )
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        # A temporary file need not survive a power cut; NORMAL keeps a named one whole.
-        connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary is not None else 'NORMAL'}")
         return connection
 
 
