@@ -1,0 +1,54 @@
+"""Without the extra, the command line says how to get it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import otas_middleware
+from cli.process import run
+
+WITHOUT = """
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Without())
+"""
+INSTALL = "run: pip install 'otas-middleware[cli]'\n"
+
+
+def test_an_installation_without_any_dependency_says_what_is_missing() -> None:
+    """Only the standard library and the package itself can be imported."""
+    source = str(Path(otas_middleware.__file__).parents[1])
+    code = f"import sys; sys.path.insert(0, {source!r}); from otas_middleware.__main__ import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"otas-middleware: The command line needs a package that is not installed; {INSTALL}"
+
+
+@pytest.mark.parametrize(
+    ("missing", "feature"),
+    [("typer", "The command line"), ("starlette", "The local Brain"), ("uvicorn", "The local Brain")],
+)
+def test_the_missing_package_is_one_clear_line(missing: str, feature: str) -> None:
+    ended = run("brain", before=WITHOUT.format(names=[missing]))
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"otas-middleware: {feature} needs a package that is not installed; {INSTALL}"
+
+
+def test_other_commands_need_no_server() -> None:
+    ended = run("--version", before=WITHOUT.format(names=["starlette", "uvicorn"]))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_failure_inside_a_dependency_is_not_taken_for_its_absence() -> None:
+    ended = run("--version", before=WITHOUT.format(names=["typer.main"]))
+    assert ended.returncode == 1
+    assert "ModuleNotFoundError" in ended.stderr
+    assert INSTALL not in ended.stderr
