@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._guard import swallow
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otas_middleware._capture import Capture
+
+
+TAPPED = ("read", "read1", "read_chunked", "stream", "close")
 
 
 def tap_raw(raw: Any, call: Capture) -> None:
@@ -22,17 +26,11 @@ def tap_raw(raw: Any, call: Capture) -> None:
         raw: The response; one that allows no tap is recorded without a body, at once.
         call: The record.
     """
-    tap = _RawTap(raw, call)
     try:
-        for name, method in (
-            ("read", tap.read),
-            ("read1", tap.read1),
-            ("read_chunked", tap.read_chunked),
-            ("stream", tap.stream),
-            ("close", tap.close),
-        ):
+        tap = _RawTap(raw, call)
+        for name in TAPPED:
             if hasattr(raw, name):
-                setattr(raw, name, method)
+                setattr(raw, name, getattr(tap, name))
     except (AttributeError, TypeError):
         call.ended()
         call.finish()
@@ -58,6 +56,9 @@ class _RawTap:
     def __init__(self, raw: Any, call: Capture) -> None:
         self._raw: Callable[[], Any] = weakref.ref(raw)
         self._kind: Any = type(raw)
+        attributes: dict[str, Any] = vars(raw)
+        self._earlier = {name: own for name, own in attributes.items() if name in TAPPED}
+        """What stands in the response itself: another tap, which refers to it as weakly."""
         self._call = call
         self._depth = 0  # these methods call each other
         self._decoded = False
@@ -76,15 +77,19 @@ class _RawTap:
 
     def close(self) -> None:
         try:
-            self._kind.close(self._raw())
+            self._inner("close")()
         finally:
             if not self._depth:
                 self._call.finish()
 
+    def _inner(self, name: str) -> Callable[..., Any]:
+        earlier: Callable[..., Any] | None = self._earlier.get(name)
+        return earlier or partial(getattr(self._kind, name), self._raw())
+
     def _reading(self, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> bytes:
         self._depth += 1
         try:
-            data: bytes = getattr(self._kind, name)(self._raw(), *args, **options)
+            data: bytes = self._inner(name)(*args, **options)
         except BaseException as error:
             failed(self._call, error)
             raise
@@ -98,7 +103,7 @@ class _RawTap:
         return data
 
     def _iterating(self, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Iterator[bytes]:
-        chunks: Iterator[bytes] = getattr(self._kind, name)(self._raw(), *args, **options)
+        chunks: Iterator[bytes] = self._inner(name)(*args, **options)
         try:
             while True:
                 self._depth += 1

@@ -1,0 +1,288 @@
+"""Calls outside the domain: untouched, and one event each."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.callers import BODIES, BOUNDARY, How, bare
+from agent.host import as_json, breaks_off, closed_port, drops, redirects, replies, response, streams
+from agent.record import Record
+from otas_middleware._session import TOKEN_HEADER
+from otas_middleware.agent import AgentSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.callers import Caller
+    from agent.host import Host, Received
+    from otas_middleware.localbrain import LocalBrain
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_the_request_is_the_same_byte_for_byte(
+    caller: Caller, session: AgentSession, outside: Host, body: dict[str, Any]
+) -> None:
+    for instrument in (bare, session.instrument):
+        caller.call(instrument, "POST", outside.url + "/v1/things?a=1&a=%20", **body)
+    without, ours = (BOUNDARY.sub(b"", request.raw) for request in outside.requests)
+    assert ours == without
+
+
+def test_the_answer_is_the_same(caller: Caller, session: AgentSession, outside: Host) -> None:
+    outside.on("/a", replies(b"caf\xe9", "418 I'm a teapot", "text/plain; charset=latin-1", ["X-A: 1", "X-A: 2"]))
+    assert caller.call(session.instrument, "GET", outside.url + "/a") == caller.call(bare, "GET", outside.url + "/a")
+
+
+def test_the_event_says_what_was_asked_and_answered(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    outside.on("/v1/caf%C3%A9", as_json({"id": 7}, "201 Created"))
+    caller.call(
+        session.instrument,
+        "POST",
+        outside.url + "/v1/caf%C3%A9?q=a%20b",
+        json={"name": "Ada"},
+        headers={"X-Asked-By": "agent"},
+    )
+    event = record.one()
+    assert event["source"] == "agent"
+    assert (event["method"], event["path"], event["query_params"]) == ("POST", "/v1/café", "q=a%20b")
+    assert (event["status_code"], event["error"]) == (201, "")
+    assert json.loads(event["request_body"] or "") == {"name": "Ada"}
+    assert json.loads(event["response_body"] or "") == {"id": 7}
+    assert event["request_size_bytes"] == len(outside.one().body)
+    assert event["response_size_bytes"] == len(b'{"id": 7}')
+    assert event["response_content_type"] == "application/json"
+    assert json.loads(event["request_headers"] or "")["x-asked-by"] == "agent"
+    assert event["custom_properties"] == {"host": f"127.0.0.1:{outside.port}"}
+    assert event["metadata"]["origin"] == outside.url
+    assert event["metadata"]["framework"] == caller.name.split()[0]
+    assert 0 < event["metadata"]["ttfb_ms"] <= event["latency_ms"]
+
+
+def test_credentials_of_other_services_do_not_reach_brain(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    headers = {"Authorization": "Bearer sk-live-0123456789abcdef", "x-api-key": "sk-ant-0123456789abcdef"}
+    caller.call(session.instrument, "POST", outside.url, headers=headers, json={"password": "hunter2"})
+    assert outside.one().header("authorization") == [headers["Authorization"]]
+    stored = json.dumps(record.one())
+    assert "0123456789abcdef" not in stored
+    assert "hunter2" not in stored
+
+
+def test_an_answer_of_400_and_above_is_an_error(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    outside.on("/gone", replies(b"no", "410 Gone"))
+    caller.call(session.instrument, "GET", outside.url + "/gone")
+    assert record.one()["error"] == "410 Gone"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_an_answer_without_a_body_is_complete(
+    caller: Caller, session: AgentSession, outside: Host, record: Record, method: str
+) -> None:
+    empty = b"HTTP/1.1 204 No Content\r\n\r\n"
+    outside.on("/", lambda _: [response(b"")] if method == "GET" else [empty])
+    caller.call(session.instrument, method, outside.url + "/")
+    event = record.one()
+    assert event["response_size_bytes"] == 0
+    assert "aborted" not in event["metadata"]
+    assert event["error"] == ""
+
+
+def test_a_stream_reaches_the_agent_piece_by_piece(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    received = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"data: one\n\n"
+        assert received.wait(5), "the first piece was held back"
+        yield b"data: two\n\n"
+
+    outside.on("/stream", streams(pieces()))
+    how = How(stream=True, on_piece=lambda _: received.set())
+    result = caller.call(session.instrument, "GET", outside.url + "/stream", how)
+    assert result.body == b"data: one\n\ndata: two\n\n"
+    event = record.one()
+    assert event["response_body"] == "data: one\n\ndata: two\n\n"
+    assert event["metadata"]["stream"]["ended"] == "complete"
+    assert "aborted" not in event["metadata"]
+
+
+def test_a_stream_that_the_agent_leaves_is_an_aborted_event_with_what_came_so_far(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    left = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"data: one\n\n"
+        left.wait(5)
+        yield b"data: two\n\n"
+
+    outside.on("/stream", streams(pieces()))
+    caller.call(session.instrument, "GET", outside.url + "/stream", How(stream=True, pieces=1))
+    left.set()
+    event = record.one()
+    assert event["metadata"]["aborted"] is True
+    assert (event["status_code"], event["response_body"]) == (200, "data: one\n\n")
+
+
+def test_a_long_answer_is_counted_whole_and_kept_to_the_limit(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    outside.on("/big", replies(b"x" * 3_000_000))
+    assert len(caller.call(session.instrument, "GET", outside.url + "/big").body) == 3_000_000
+    event = record.one()
+    assert event["response_size_bytes"] == 3_000_000
+    assert len(event["response_body"] or "") == 65_536
+    assert event["metadata"]["truncated"]["response_body"]
+
+
+def test_a_compressed_answer_is_recorded_as_text(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    plain = json.dumps({"model": "m-1", "usage": {"input_tokens": 5, "output_tokens": 6}}).encode()
+    outside.on("/z", replies(gzip.compress(plain), content_type="application/json", headers=["Content-Encoding: gzip"]))
+    result = caller.call(session.instrument, "GET", outside.url + "/z")
+    assert result.body == plain
+    event = record.one()
+    assert json.loads(event["response_body"] or "")["model"] == "m-1"
+    assert event["custom_properties"]["usage"] == {"input": 5, "output": 6, "total": 11}
+
+
+def test_redirects_outside_are_an_event_each(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    outside.on("/old", redirects("/new"))
+    assert caller.call(session.instrument, "GET", outside.url + "/old", How(follow=True)).status == 200
+    assert [(event["path"], event["status_code"]) for event in record.events()] == [("/old", 302), ("/new", 200)]
+
+
+def test_a_redirect_out_of_the_domain_loses_the_token(
+    caller: Caller, session: AgentSession, inside: Host, outside: Host, record: Record
+) -> None:
+    inside.on("/login", redirects(outside.url + "/sso", "307 Temporary Redirect"))
+    headers = {TOKEN_HEADER: "copied.by.hand"}
+    result = caller.call(
+        session.instrument, "POST", inside.url + "/login", How(follow=True), headers=headers, json={"a": 1}
+    )
+    assert result.status == 200
+    assert inside.one().header(TOKEN_HEADER)
+    assert outside.one().header(TOKEN_HEADER) == []
+    assert outside.one().body == inside.one().body
+    assert record.one()["path"] == "/sso"
+
+
+def test_a_redirect_into_the_domain_gets_the_token(
+    caller: Caller, session: AgentSession, inside: Host, outside: Host, record: Record
+) -> None:
+    outside.on("/short", redirects(inside.url + "/orders"))
+    caller.call(session.instrument, "GET", outside.url + "/short", How(follow=True))
+    assert outside.one().header(TOKEN_HEADER) == []
+    assert len(inside.one().header(TOKEN_HEADER)) == 1
+    assert record.one()["path"] == "/short"
+
+
+def test_tokens_and_keys_that_the_caller_put_in_are_taken_out(
+    caller: Caller, session: AgentSession, inside: Host, outside: Host, brain: LocalBrain
+) -> None:
+    token = session.headers_for(inside.url)[TOKEN_HEADER]
+    headers = {
+        TOKEN_HEADER: token,
+        "x-otas-agent-key": "agent_x_y",
+        "X-Otas-Sdk-Key": "otas_x_y",
+        "X-Forwarded-Token": f"Bearer {token}",
+        "X-Debug": f"key={brain.agent_key}",
+        "X-Kept": "yes",
+    }
+    caller.call(session.instrument, "GET", outside.url, headers=headers)
+    request = outside.one()
+    assert request.header("x-kept") == ["yes"]
+    assert b"otas" not in request.raw.lower()
+    assert token.encode() not in request.raw
+    assert brain.agent_key.encode() not in request.raw
+
+
+def test_a_url_that_holds_the_token_is_not_sent_outside(
+    caller: Caller, session: AgentSession, inside: Host, outside: Host
+) -> None:
+    token = session.headers_for(inside.url)[TOKEN_HEADER]
+    inside.on("/echo", redirects(f"{outside.url}/?t={token}"))
+    result = caller.call(session.instrument, "GET", inside.url + "/echo", How(follow=True))
+    assert result.error == "SecretInUrlError"
+    assert token not in result.text
+    assert outside.requests == []
+
+
+def test_calls_to_otas_itself_are_not_recorded(
+    caller: Caller, session: AgentSession, brain: LocalBrain, record: Record
+) -> None:
+    headers = {"X-OTAS-AGENT-KEY": brain.agent_key}
+    result = caller.call(session.instrument, "POST", brain.url + "/api/agent/v1/auth/verify/", headers=headers)
+    assert result.status == 200
+    assert record.events() == []
+
+
+@pytest.mark.parametrize("problem", ["refused", "dropped", "broken off", "too slow"])
+def test_a_failure_reaches_the_agent_as_without_us_and_is_an_event(
+    caller: Caller, session: AgentSession, outside: Host, record: Record, problem: str
+) -> None:
+    late = threading.Event()
+
+    def hangs(_: Received) -> Iterator[bytes]:
+        late.wait(5)
+        yield response(b"late")
+
+    urls = {
+        "refused": closed_port() + "/x",
+        "dropped": outside.on("/dropped", drops),
+        "broken off": outside.on("/broken", breaks_off),
+        "too slow": outside.on("/slow", hangs),
+    }
+    how = How(timeout=0.2 if problem == "too slow" else 10.0)
+    ours, without = (caller.call(instrument, "GET", urls[problem], how) for instrument in (session.instrument, bare))
+    late.set()
+    assert ours.error == without.error != ""
+    event = record.one()
+    if problem == "broken off":
+        # urllib3 does not hand on what it has of a piece that breaks off.
+        kept = "" if caller.name == "requests" else "0123456789"
+        assert (event["status_code"], event["response_body"]) == (200, kept)
+    else:
+        assert (event["status_code"], event["response_body"]) == (0, "")
+    assert event["error"] != ""
+    assert event["metadata"]["exception"]["type"] == str(event["error"]).partition(":")[0]
+
+
+def test_instrumenting_a_client_twice_makes_no_second_event(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    caller.call(lambda client: session.instrument(session.instrument(client)), "GET", outside.url)
+    assert len(record.events()) == 1
+
+
+def test_two_sessions_on_one_client_keep_their_own_records(
+    caller: Caller, session: AgentSession, outside: Host, record: Record, brain: LocalBrain
+) -> None:
+    with AgentSession(agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as other:
+        caller.call(lambda client: other.instrument(session.instrument(client)), "GET", outside.url)
+        assert len(Record(other, brain).events()) == 1
+    assert len(record.events()) == 1
+
+
+def test_a_client_is_as_it_was_when_the_session_is_over(
+    caller: Caller, session: AgentSession, inside: Host, outside: Host, record: Record
+) -> None:
+    session.close()
+    for host in (inside, outside):
+        caller.call(session.instrument, "GET", host.url)
+        assert host.one().header(TOKEN_HEADER) == []
+    assert record.events() == []
