@@ -145,7 +145,8 @@ class _Recording:
             if chunk and not capture.disconnected:
                 capture.sent(chunk)
             if self._last and not capture.finished:
-                capture.ended()
+                if not capture.disconnected:  # else the client never got to the end that the application made
+                    capture.ended()
                 self._finish()
         except Exception:
             swallow("asgi.sent")
