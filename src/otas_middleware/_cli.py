@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from otas_middleware._preview.options import preview
 from otas_middleware._version import __version__
 
 app = typer.Typer(
@@ -66,3 +67,7 @@ def demo(
     from otas_middleware._demo import main  # noqa: PLC0415  # see the module's docstring
 
     raise typer.Exit(main(keep))
+
+
+# The first word that is no option begins the curl command: what follows belongs to that.
+app.command(context_settings={"allow_interspersed_args": False})(preview)

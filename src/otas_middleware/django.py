@@ -61,7 +61,7 @@ class OtasMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        recorder = open_recorder({}, FrameworkSettings(_own_settings(), "OTAS[{!r}]"))
+        recorder = open_recorder({}, FrameworkSettings(own_settings(), "OTAS[{!r}]"))
         if recorder is None:
             raise MiddlewareNotUsed("otas_middleware is off")
         self._recorder = recorder
@@ -145,7 +145,12 @@ class OtasMiddleware:
         return capture
 
 
-def _own_settings() -> Mapping[str, object]:
+def own_settings() -> Mapping[str, object]:
+    """Return the `OTAS` dictionary of the Django settings.
+
+    Raises:
+        ConfigurationError: It is no dictionary.
+    """
     values: object = getattr(django_settings, "OTAS", {})
     if not isinstance(values, dict):
         raise ConfigurationError(

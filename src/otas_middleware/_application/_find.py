@@ -1,0 +1,228 @@
+"""Finding our middleware in an application, without running a request: frameworks are read, wrappers are unwrapped.
+
+No framework is imported here. What an application is made of tells itself by the classes of its objects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_MOST_LAYERS = 200
+ADAPTERS = ("otas_middleware.asgi.OtasMiddleware", "otas_middleware.wsgi.OtasMiddleware")
+DJANGO_ADAPTER = "otas_middleware.django.OtasMiddleware"
+
+# Under these names wrappers keep what they wrap.
+_INNER = (
+    "app",
+    "application",
+    "wsgi_app",
+    "asgi_app",
+    "asgi_handler",
+    "_app",
+    "inner",
+    "wrapped",
+    "handler",
+    "_wrapped",
+)
+
+_FRAMEWORKS = {
+    "fastapi": "FastAPI",
+    "litestar": "Litestar",
+    "quart": "Quart",
+    "falcon": "Falcon",
+    "starlette": "Starlette",
+    "flask": "Flask",
+    "django": "Django",
+    "pyramid": "Pyramid",
+    "bottle": "Bottle",
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One place where our middleware is.
+
+    Attributes:
+        where: The place, in words.
+        outer: What stands between it and the server, the outermost first.
+        keywords: The settings that it was given there, where that can be known.
+        made: The adapter's object, where there is one already.
+    """
+
+    where: str
+    outer: tuple[str, ...] = ()
+    keywords: Mapping[str, object] | None = None
+    made: object | None = None
+
+
+def find(app: object, name: str) -> list[Placement]:
+    """Return the places of our middleware, from the outside to the inside.
+
+    Args:
+        app: A WSGI or ASGI application.
+        name: What it is called, such as `shop.main:app`.
+    """
+    return list(_Walk().walk(app, name, ()))
+
+
+def framework_of(app: object) -> str | None:
+    """Return the framework of an application and its version, such as `Flask 3.1.3`; of a wrapped one the innermost."""
+    found: str | None = None
+    for layer in _layers(app):
+        roots = {base.__module__.partition(".")[0] for base in type(layer).__mro__}
+        module = next((module for module in _FRAMEWORKS if module in roots), None)
+        if module is not None:
+            found = f"{_FRAMEWORKS[module]} {installed(module)}"
+    return found
+
+
+def installed(distribution: str) -> str:
+    """Return a distribution's version, or a question mark."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "?"
+
+
+def is_a(thing: object, *names: str) -> bool:
+    """Say whether an object is an instance of a class, given as `module.Class`, or of one derived from it."""
+    return derives(type(thing), *names)
+
+
+def derives(kind: type, *names: str) -> bool:
+    """Say whether a class is one of these, given as `module.Class`, or derived from one."""
+    return any(f"{base.__module__}.{base.__qualname__}" in names for base in kind.__mro__)
+
+
+def attribute(thing: object, name: str) -> Any:
+    """Return an attribute that has no public name, or None."""
+    return getattr(thing, name, None)
+
+
+class _Walk:
+    """One search; it visits no object twice."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+
+    def walk(self, app: object, name: str, outer: tuple[str, ...]) -> Iterator[Placement]:
+        if id(app) in self._seen or len(self._seen) > _MOST_LAYERS:
+            return
+        self._seen.add(id(app))
+        if is_a(app, *ADAPTERS):
+            yield Placement(f"around {name}", outer, made=app)
+        elif is_a(app, "starlette.applications.Starlette"):
+            yield from self._starlette(app, name, outer)
+        elif is_a(app, "litestar.app.Litestar"):
+            yield from self._listed(attribute(app, "middleware"), f"{name}.middleware", outer)
+        elif is_a(app, "flask.app.Flask"):
+            yield from self._flask(app, name, outer)
+        elif is_a(app, "django.core.handlers.base.BaseHandler"):
+            yield from in_django(outer)
+            return
+        for key, inner in _wrapped(app):
+            layer = () if is_a(app, *ADAPTERS) else (_label(app),)
+            shown = name if key in _INNER or not key else f"{name}.{key}"
+            yield from self.walk(inner, shown, outer + layer)
+
+    def _starlette(self, app: object, name: str, outer: tuple[str, ...]) -> Iterator[Placement]:
+        yield from self._listed(attribute(app, "user_middleware"), f"{name}.user_middleware", outer)
+        for route in cast("Iterable[object]", attribute(app, "routes") or ()):
+            mounted = attribute(route, "app")
+            if mounted is not None and is_a(route, "starlette.routing.Mount"):
+                yield from self.walk(mounted, f"the application mounted at {attribute(route, 'path')}", outer)
+
+    def _listed(self, entries: object, place: str, outer: tuple[str, ...]) -> Iterator[Placement]:
+        before = outer
+        for index, entry in enumerate(cast("Sequence[object]", entries or ())):
+            kind, keywords = _entry(entry)
+            if isinstance(kind, type) and derives(kind, *ADAPTERS):
+                yield Placement(f"{place}[{index}]", before, keywords)
+            before = (*before, _label(kind))
+
+    def _flask(self, app: object, name: str, outer: tuple[str, ...]) -> Iterator[Placement]:
+        own = vars(app).get("wsgi_app")
+        if own is not None:
+            yield from self.walk(own, f"{name}.wsgi_app", outer)
+        extension = cast("Mapping[str, object]", attribute(app, "extensions") or {}).get("otas")
+        if extension is not None and is_a(extension, "otas_middleware.flask.Otas"):
+            yield Placement(f"the hooks of {name}", outer, attribute(extension, "_options"), extension)
+
+
+def in_django(outer: tuple[str, ...] = ()) -> Iterator[Placement]:
+    """Find our middleware in the `MIDDLEWARE` of the Django settings that are in force."""
+    from django.conf import settings  # noqa: PLC0415  # only for Django's projects
+    from django.utils.module_loading import import_string  # noqa: PLC0415  # as above
+
+    names: Sequence[str] = settings.MIDDLEWARE
+    for index, name in enumerate(names):
+        ours = name == DJANGO_ADAPTER
+        if not ours and not name.startswith("django."):
+            try:
+                kind: object = import_string(name)
+            except Exception:  # noqa: S112  # it is not ours then; Django itself will say what is wrong with it
+                continue
+            ours = isinstance(kind, type) and derives(kind, DJANGO_ADAPTER)
+        if ours:
+            yield Placement(f"MIDDLEWARE[{index}]", (*outer, *names[:index]))
+
+
+def _entry(entry: object) -> tuple[object, Mapping[str, object]]:
+    """Return the class and keywords of an entry of a list of middlewares: a framework's object, a partial, a class."""
+    if isinstance(entry, functools.partial):
+        partial = cast("functools.partial[object]", entry)
+        return partial.func, partial.keywords
+    for name in ("cls", "middleware"):
+        kind = attribute(entry, name)
+        if kind is not None:
+            return kind, attribute(entry, "kwargs") or {}
+    return entry, {}
+
+
+def _layers(app: object) -> Iterator[object]:
+    seen: set[int] = set()
+    layers = [app]
+    while layers and len(seen) < _MOST_LAYERS:
+        layer = layers.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
+            layers += [inner for _, inner in _wrapped(layer)]
+
+
+def _wrapped(layer: object) -> Iterator[tuple[str, object]]:
+    """Return what an object wraps, with the attribute's name: by attribute, by partial, as a method, by closure."""
+    own = cast("dict[str, object]", getattr(layer, "__dict__", {}))
+    candidates = [(name, own.get(name)) for name in (*_INNER, "__wrapped__")]
+    candidates.append(("", getattr(layer, "__self__", None)))
+    candidates += [("", inner) for inner in (*_partial(layer), *_closure(layer))]
+    for name, inner in candidates:
+        if callable(inner) and not isinstance(inner, type):
+            yield ("" if name.startswith("__") else name), inner
+
+
+def _partial(layer: object) -> Iterator[object]:
+    if isinstance(layer, functools.partial):
+        partial = cast("functools.partial[object]", layer)
+        yield from (partial.func, *partial.args, *partial.keywords.values())
+
+
+def _closure(layer: object) -> Iterator[object]:
+    if isinstance(layer, FunctionType):
+        for cell in layer.__closure__ or ():
+            with contextlib.suppress(ValueError):  # a cell that is still empty
+                yield cell.cell_contents
+
+
+def _label(layer: object) -> str:
+    kind = layer if isinstance(layer, type) else type(layer)
+    name: str = getattr(layer, "__qualname__", kind.__qualname__)
+    return name

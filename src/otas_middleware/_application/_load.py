@@ -1,0 +1,140 @@
+"""Importing an application by the name that servers use: `module:app`, `module:create_app()`, `module:make("prod")`."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._errors import ConfigurationError, OtasError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import ModuleType
+
+
+class ApplicationError(OtasError):
+    """The application cannot be loaded.
+
+    Args:
+        problem: What happened.
+        fix: What to do about it.
+    """
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem}; {fix}")
+        self.problem = problem
+        self.fix = fix
+
+
+def load(target: str) -> Any:
+    """Import what a target names, as from the current directory, and call it where it is written as a call.
+
+    Raises:
+        ApplicationError: It cannot be imported, found or called.
+        ConfigurationError: Our middleware refuses its settings while the application is made.
+    """
+    module_name, colon, expression = target.partition(":")
+    if not colon or not module_name or not expression:
+        raise ApplicationError(
+            f"{target!r} names no application", "write it as package.module:app or package.module:create_app()"
+        )
+    path, arguments, keywords = _parse(expression)
+    found: Any = import_named(module_name)
+    for name in path:
+        if not hasattr(found, name):
+            close = difflib.get_close_matches(name, dir(found), n=1)
+            raise ApplicationError(
+                f"{module_name} has no {'.'.join(path)}",
+                f"did you mean {module_name}:{close[0]}?" if close else "name the variable that the server is given",
+            )
+        found = getattr(found, name)
+    if arguments is None:
+        return found
+    with user_code(f"{target} failed"):
+        return found(*arguments, **keywords)
+
+
+def import_named(name: str) -> ModuleType:
+    """Import a module, the current directory being on the path as it is under servers.
+
+    Raises:
+        ApplicationError: It is not there, or importing it fails.
+        ConfigurationError: Our middleware refuses its settings.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    with user_code(f"importing {name} failed"):
+        try:
+            return import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
+            raise ApplicationError(
+                f"there is no module {error.name} in {here} or on the path",
+                "run this where the server is started, or set PYTHONPATH as for it",
+            ) from None
+
+
+@contextlib.contextmanager
+def user_code(what: str) -> Generator[None]:
+    """Run code of the application: what it prints goes to standard error, how it fails becomes one sentence.
+
+    Raises:
+        ApplicationError: It failed.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield
+        except (ApplicationError, ConfigurationError):
+            raise
+        except (Exception, SystemExit) as error:
+            text = str(error).strip().partition("\n")[0]
+            where = _last_place(error)
+            raise ApplicationError(
+                f"{what}: {type(error).__name__}{f': {text}' if text else ''}{where}",
+                "start it as its server does, with the same environment, and correct what that shows",
+            ) from error
+
+
+def _last_place(error: BaseException) -> str:
+    traceback = error.__traceback__
+    place = ""
+    while traceback is not None:
+        filename = traceback.tb_frame.f_code.co_filename
+        if not filename.startswith("<") and filename != __file__:
+            place = f" ({filename}:{traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return place
+
+
+def _parse(expression: str) -> tuple[list[str], list[Any] | None, dict[str, Any]]:
+    """Split `app`, `site.app`, `create_app("prod", debug=False)` into names and, for a call, its literal arguments."""
+    wrong = ApplicationError(
+        f"{expression!r} is neither a name nor a call", 'write app, create_app() or create_app("production")'
+    )
+    try:
+        node = ast.parse(expression.strip(), mode="eval").body
+    except SyntaxError:
+        raise wrong from None
+    arguments: list[Any] | None = None
+    keywords: dict[str, Any] = {}
+    if isinstance(node, ast.Call):
+        try:
+            arguments = [ast.literal_eval(argument) for argument in node.args]
+            keywords = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in node.keywords}
+        except ValueError:
+            raise wrong from None
+        node = node.func
+    path: list[str] = []
+    while isinstance(node, ast.Attribute):
+        path.insert(0, node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or "" in keywords:
+        raise wrong
+    return [node.id, *path], arguments, keywords

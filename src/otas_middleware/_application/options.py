@@ -1,0 +1,43 @@
+"""The options by which a command is told of an application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from otas_middleware._application import Source
+    from otas_middleware._application._subject import Kind
+
+Django = Annotated[str | None, typer.Option("--django", metavar="SETTINGS", help="A Django project's settings module.")]
+Flask = Annotated[
+    str | None,
+    typer.Option("--flask", metavar="MODULE:APP", help="A Flask application, or its factory: shop:create_app()."),
+]
+Asgi = Annotated[
+    str | None, typer.Option("--asgi", metavar="MODULE:APP", help="An ASGI application: FastAPI, Starlette, any other.")
+]
+Wsgi = Annotated[str | None, typer.Option("--wsgi", metavar="MODULE:APP", help="A WSGI application.")]
+
+
+def source(django: str | None, flask: str | None, asgi: str | None, wsgi: str | None) -> Source:
+    """Return what the options name; without any the environment.
+
+    Raises:
+        BadParameter: More than one is given.
+    """
+    from otas_middleware._application import Source  # noqa: PLC0415  # pydantic only for commands that run
+
+    given: list[tuple[Kind, str]] = []
+    if django is not None:
+        given.append(("django", django))
+    if flask is not None:
+        given.append(("flask", flask))
+    if asgi is not None:
+        given.append(("asgi", asgi))
+    if wsgi is not None:
+        given.append(("wsgi", wsgi))
+    if len(given) > 1:
+        raise typer.BadParameter("give one of --django, --flask, --asgi and --wsgi")
+    return Source(*given[0]) if given else Source()
