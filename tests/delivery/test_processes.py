@@ -23,7 +23,7 @@ from support.delivery import Item, balance, build, settings
 from otas_middleware._delivery import Pipeline
 
 url, key, token, spool = sys.argv[1:]
-values = {"sdk_key": key, "spool_dir": spool or None}
+values = {"sdk_key": key, "spool_dir": spool or None, "shutdown_timeout": 20.0}
 
 def open_pipeline(**more):
     return Pipeline(settings(url, **{**values, **more}), build)

@@ -309,21 +309,20 @@ class TestTheLane:
             assert sorted(ids(brain.events())) == sorted(item.event_id for item in (*items, last))
 
     def test_a_full_queue_goes_to_disk_instead_of_being_lost(self, folder: Path) -> None:
-        with LocalBrain(slow_ms=300) as brain:
+        with LocalBrain(slow_ms=1000) as brain:
             token = brain.create_session()
             with pipeline(
-                brain.url, sdk_key=brain.sdk_key, spool_dir=folder, queue_max_events=100, max_connections=1
+                brain.url, sdk_key=brain.sdk_key, spool_dir=folder, queue_max_events=1000, max_connections=1
             ) as sender:
-                for _ in range(40):
-                    for _ in range(10):
-                        sender.put(Item(token=token))
-                    time.sleep(0.005)
+                for _ in range(600):
+                    sender.put(Item(token=token))
                 eventually(lambda: sender.stats()["spooled"] > 200)
                 stats = sender.stats()
                 assert (stats["dropped"], balance(stats)) == ({}, 0)
+                assert stats["queued"] <= 500
                 brain.faults.slow_ms = 0
-                eventually(lambda: sender.stats()["delivered"] == 400)
-            assert len(set(ids(brain.events()))) == 400
+                eventually(lambda: sender.stats()["delivered"] == 600)
+            assert len(set(ids(brain.events()))) == 600
 
     def test_a_flush_writes_to_disk_what_cannot_be_delivered(self, folder: Path) -> None:
         with (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 SDK_KEY = "otas_abcd_secretsecret"
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that a test waits for what happens in another thread or process."""
 
 

@@ -6,7 +6,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._delivery._keeper import Keeper
+from otas_middleware._delivery._keeper import Keeper, Summary
+from otas_middleware._delivery._key_watch import KeyWatch
 from otas_middleware._delivery._lane import Lane
 from otas_middleware._delivery._sender import HttpAttempt
 from otas_middleware._delivery._transports import transport_factory
@@ -77,13 +78,24 @@ class Assembly:
         """Make the lanes of this process; nothing is started or opened."""
         settings = self._settings
         lanes: list[Lane] = []
+        chores: list[Callable[[float], float]] = []
         if settings.sdk_key is not None:
             key = settings.sdk_key.get_secret_value()
-            lanes.append(self._lane(BrainDestination(settings.brain_url, key), settings.brain_url, key))
+            brain = BrainDestination(settings.brain_url, key)
+            lanes.append(self._lane(brain, settings.brain_url, key))
+            if settings.uasam_url is not None:
+                watch = KeyWatch(settings.uasam_url, key, self._transport, lanes[0].reporter, brain.learn_project)
+                lanes[0].on_refused = watch.refused
+                if settings.project_id is None:
+                    chores.append(watch.learn)
         if settings.agent_key is not None:
             key = settings.agent_key.get_secret_value()
             lanes.append(self._lane(BrainDestination(settings.brain_url, key, "agent"), settings.brain_url, key))
-        keeper = Keeper([lane.tend for lane in lanes] if settings.spool_dir is not None else [])
+        if settings.spool_dir is not None or settings.on_loss is not None:
+            chores += [lane.tend for lane in lanes]
+        if settings.stats_interval:
+            chores += [Summary(lane, settings.stats_interval) for lane in lanes]
+        keeper = Keeper(chores)
         for lane in lanes:
             lane.wake_keeper = keeper.wake
             lane.crew.on_start = keeper.start

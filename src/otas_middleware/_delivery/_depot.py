@@ -49,6 +49,7 @@ class Depot:
         self._looking = False
         self._failed_until = 0.0
         self._renewed = time.monotonic()
+        self._forking = False
         self._unacknowledged: list[int] = []
         self.to_release: list[int] = []
         """Rows that memory had to let go."""
@@ -210,12 +211,14 @@ class Depot:
         SQLite forbids carrying a connection into a child: it remembers the file's locks by process, and the child
         would believe in locks that only the parent has.
         """
-        self._spool.lock.acquire()
-        self._spool.close()
+        self._forking = self._spool.lock.acquire(timeout=3.0)  # longer than SQLite waits for a lock of its own
+        if self._forking:
+            self._spool.close()
 
     def after_fork(self) -> None:
         """Let the parent use the file again."""
-        self._spool.lock.release()
+        if self._forking:
+            self._spool.lock.release()
 
     def _fail(self, error: SpoolError) -> None:
         self._failed_until = time.monotonic() + RETRY

@@ -12,6 +12,23 @@ from otas_middleware._delivery import _threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from otas_middleware._delivery._lane import Lane
+
+
+class Summary:
+    """A chore: one line with a lane's counters in the log, each `interval` seconds."""
+
+    def __init__(self, lane: Lane, interval: float) -> None:
+        self._lane = lane
+        self._interval = interval
+        self._next = time.monotonic() + interval
+
+    def __call__(self, now: float) -> float:
+        if now >= self._next:
+            self._next = now + self._interval
+            self._lane.reporter.summary(self._lane.stats())
+        return self._next - now
+
 
 class Keeper:
     """Runs chores, each of which says in how many seconds it wants to run again.

@@ -52,9 +52,13 @@ no_fork = threading.RLock()
 """Held by a thread of ours while it may import something.
 
 A fork in the middle of an import leaves the child with half a module and with that module's lock held for ever. A fork
-waits for this lock, unless what is imported forks itself: under gevent, a subprocess that a module starts is such a fork.
+waits for this lock, unless what is imported forks itself: under gevent, a subprocess that a module starts does so.
 """
 
+LONGEST_WAIT = 1.0
+"""Seconds that a fork waits at most for what must not be under way meanwhile."""
+
+_gated = False
 _living: dict[int, Mortal] = {}
 _hooked = False
 _finalizers_of = 0
@@ -106,7 +110,8 @@ def _is_child(process: object) -> bool:
 
 
 def _before_fork() -> None:
-    no_fork.acquire()
+    global _gated  # noqa: PLW0603  # between the hooks of one fork, which no other thread runs meanwhile
+    _gated = no_fork.acquire(timeout=LONGEST_WAIT)
     for mortal in list(_living.values()):
         mortal.before_fork()
 
@@ -114,10 +119,12 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     for mortal in list(_living.values()):
         mortal.after_fork()
-    no_fork.release()
+    if _gated:
+        no_fork.release()
 
 
 def _renew() -> None:
-    no_fork.release()
+    global no_fork  # noqa: PLW0603  # the parent's may be held by a thread that is not here
+    no_fork = threading.RLock()
     for mortal in list(_living.values()):
         mortal.renew()

@@ -38,11 +38,13 @@ class Request:
         url: Absolute URL without query; there are no redirects to follow.
         headers: Names and values in ASCII; `Host` and `Content-Length` are the transport's. They hold secrets.
         body: The whole body, uncompressed: Brain understands neither chunks nor encodings.
+        status_suffices: Of a `201 Created` the body is not wanted, and a transport may leave it unread.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
+    status_suffices: bool = False
 
 
 @dataclass(frozen=True, slots=True)

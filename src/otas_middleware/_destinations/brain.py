@@ -15,7 +15,12 @@ from otas_middleware._session import TOKEN_HEADER
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from otas_middleware._event import Parcel
+
+NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
+"""What an event says that does not know its project (`_event.NIL_PROJECT`, which would import pydantic here)."""
 
 _ENDPOINTS = {
     "backend": ("brain", "/api/v1/backend/log/sdk/", "X-OTAS-SDK-KEY"),
@@ -67,6 +72,9 @@ class BrainDestination:
 
     def __init__(self, url: str, key: str, source: Literal["backend", "agent"] = "backend") -> None:
         self.name, path, key_header = _ENDPOINTS[source]
+        self.project_id: str | None = None
+        """The key's project, once it has been learnt; for events that do not know theirs."""
+        self._status_suffices = source == "backend"  # the agent's endpoint says the event's id
         self._url = url + path
         self._headers = (
             ("Content-Type", "application/json"),
@@ -77,7 +85,15 @@ class BrainDestination:
 
     def request(self, parcel: Parcel) -> Request:
         """Return the POST of one event, as plain UTF-8 JSON."""
-        return Request(self._url, (*self._headers, (TOKEN_HEADER, parcel.token)), parcel.event.to_json())
+        event = parcel.event
+        if self.project_id is not None and event.project_id == NIL_PROJECT:
+            event = event.model_copy(update={"project_id": self.project_id})
+        headers = (*self._headers, (TOKEN_HEADER, parcel.token))
+        return Request(self._url, headers, event.to_json(), status_suffices=self._status_suffices)
+
+    def learn_project(self, project: UUID) -> None:
+        """Take note of the key's project."""
+        self.project_id = str(project)
 
     def outcome(self, response: Response) -> Outcome:
         """Judge an answer, by `status_description` where there is one, else by status. The body is not kept."""
