@@ -44,6 +44,7 @@ class Core:
     """
 
     may_wait = True
+    exclusive = True
 
     def __init__(
         self,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event import Parcel
 
 if TYPE_CHECKING:
-    from otas_middleware._event import BackendEvent
+    from otas_middleware._event import BackendEvent, Parcel
     from otas_middleware._session import AgentSession
     from otas_middleware._settings import OtasSettings
 
@@ -46,6 +45,7 @@ class Note:
     def parcel(self, settings: OtasSettings) -> Parcel | None:
         """Make the event, in the worker."""
         from otas_middleware._build import finish_event  # noqa: PLC0415  # heavy, in the worker only
+        from otas_middleware._event import Parcel  # noqa: PLC0415  # as above
 
         session = self.session
         metadata: dict[str, Any] = {

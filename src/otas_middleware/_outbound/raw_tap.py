@@ -56,8 +56,7 @@ class _RawTap:
     def __init__(self, raw: Any, call: Capture) -> None:
         self._raw: Callable[[], Any] = weakref.ref(raw)
         self._kind: Any = type(raw)
-        attributes: dict[str, Any] = vars(raw)
-        self._earlier = {name: own for name, own in attributes.items() if name in TAPPED}
+        self._earlier: dict[str, Any] = {name: own for name, own in raw.__dict__.items() if name in TAPPED}
         """What stands in the response itself: another tap, which refers to it as weakly."""
         self._call = call
         self._depth = 0  # these methods call each other
@@ -83,8 +82,10 @@ class _RawTap:
                 self._call.finish()
 
     def _inner(self, name: str) -> Callable[..., Any]:
-        earlier: Callable[..., Any] | None = self._earlier.get(name)
-        return earlier or partial(getattr(self._kind, name), self._raw())
+        if name in self._earlier:
+            earlier: Callable[..., Any] = self._earlier[name]
+            return earlier
+        return partial(getattr(self._kind, name), self._raw())
 
     def _reading(self, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> bytes:
         self._depth += 1
