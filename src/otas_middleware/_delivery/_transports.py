@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 from typing import TYPE_CHECKING, cast
 
 from otas_middleware._delivery._threads import cooperative
@@ -35,7 +36,7 @@ def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
         raise MissingExtraError("OTAS_TRANSPORT=fast", "fast")
 
     def make() -> Transport:
-        if name == "fast" or (name == "auto" and _fast_is_usable()):
+        if (name == "fast" or (name == "auto" and _fast_is_usable())) and _fast_lives_here():
             from otas_middleware._delivery._fast import FastTransport  # noqa: PLC0415  # in the worker only
 
             return FastTransport(connect_timeout)
@@ -62,6 +63,18 @@ def _fast_is_usable() -> bool:
         )
         return False
     return True
+
+
+_fast_process: int | None = None
+"""The first process that used pyreqwest, of those that this one descends from."""
+
+
+def _fast_lives_here() -> bool:
+    """Say whether pyreqwest can work in this process: once a parent has used it, its runtime fails in every child."""
+    global _fast_process  # noqa: PLW0603  # the runtime is the process's
+    if _fast_process is None:
+        _fast_process = os.getpid()
+    return _fast_process == os.getpid()
 
 
 def _users_own(path: str) -> Callable[[], Transport]:
