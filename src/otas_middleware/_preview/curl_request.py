@@ -13,6 +13,20 @@ from otas_middleware._preview.multipart import Part, encode
 
 _FORM = "application/x-www-form-urlencoded"
 
+# What curl knows of the types of files.
+_TYPES = {
+    ".gif": "image/gif",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".txt": "text/plain",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".pdf": "application/pdf",
+    ".xml": "application/xml",
+}
+
 
 @dataclass
 class Draft:
@@ -47,14 +61,14 @@ class Draft:
         method = self.method or (
             "HEAD" if self.head else "PUT" if self.upload is not None else "POST" if sends or self.parts else "GET"
         )
-        return Exchange(method, target, tuple(self._headers(body)), body)
+        if sends or self.parts or self.upload is not None:
+            self.defaults["Content-Length"] = str(len(body))
+        return Exchange(method, target, tuple(self._headers()), body)
 
-    def _headers(self, body: bytes) -> list[tuple[str, str]]:
+    def _headers(self) -> list[tuple[str, str]]:
         url = self.urls[0]
         parts = urlsplit(url if "://" in url else f"http://{url}")
         automatic = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": "curl", "Accept": "*/*", **self.defaults}
-        if body:
-            automatic["Content-Length"] = str(len(body))
         given = {name.lower() for name, _ in self.headers} | self.removed
         return [(name, value) for name, value in automatic.items() if name.lower() not in given] + self.headers
 
@@ -102,7 +116,7 @@ class Draft:
             name, content = text[:at], _file(text[at + 1 :])
         else:
             name, content = "", text.encode()
-        encoded = quote_plus(content).replace("+", "%20")
+        encoded = quote_plus(content)
         self.data.append(f"{name}={encoded}".encode() if name else encoded.encode())
 
     def add_part(self, text: str) -> None:
@@ -113,7 +127,7 @@ class Draft:
         given = {each.strip().partition("=")[0]: each.partition("=")[2] for each in attributes}
         if value.startswith("@"):
             path = value[1:].strip('"')
-            content_type = given.get("type", "application/octet-stream")
+            content_type = given.get("type") or _TYPES.get(Path(path).suffix.lower(), "application/octet-stream")
             self.parts.append(Part(name, _file(path), given.get("filename", Path(path).name), content_type))
         elif value.startswith("<"):
             self.parts.append(Part(name, _file(value[1:])))
@@ -128,7 +142,7 @@ class Draft:
         if "=" not in text:
             raise UnreadableError(f"-b {text!r} names a file of cookies; write the cookies themselves, as name=value")
         known = self.defaults.get("Cookie")
-        self.defaults["Cookie"] = f"{known}; {text}" if known else text
+        self.defaults["Cookie"] = f"{known};{text}" if known else text
 
     def set_user(self, text: str) -> None:
         self.defaults["Authorization"] = "Basic " + base64.b64encode(text.encode()).decode()

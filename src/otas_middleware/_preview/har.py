@@ -93,9 +93,11 @@ def read(text: str) -> list[Exchange]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         _fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
-    if not archive.log.entries:
-        _fail("it holds no entries")
-    return [_exchange(entry) for entry in archive.log.entries]
+    # Browsers also list what they made themselves (`data:`, `blob:`).
+    entries = [entry for entry in archive.log.entries if entry.request.url.startswith(("http://", "https://"))]
+    if not entries:
+        _fail("it holds no HTTP requests")
+    return [_exchange(entry) for entry in entries]
 
 
 def _fail(why: str) -> NoReturn:

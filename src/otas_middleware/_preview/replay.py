@@ -131,7 +131,6 @@ class _Kept:
 def _token(exchange: Exchange, recorder: Recorder, remarks: list[str]) -> tuple[str, list[tuple[str, str]]]:
     """Return a token that is admitted, and the request's headers with it."""
     token = exchange.header(TOKEN_HEADER)
-    headers = [(name, value) for name, value in exchange.headers if name.lower() != TOKEN_HEADER.lower()]
     settings = recorder.settings
     secret = settings.session_secret.get_secret_value() if settings.session_secret is not None else None
     stand_in = make_token(secret=secret)
@@ -145,8 +144,9 @@ def _token(exchange: Exchange, recorder: Recorder, remarks: list[str]) -> tuple[
             f"the session token is refused ({reason}): as it is, nothing is recorded. Shown is the event of another."
         )
     else:
-        stand_in = token
-    return stand_in, [*headers, (TOKEN_HEADER, stand_in)]
+        return token, list(exchange.headers)
+    others = [(name, value) for name, value in exchange.headers if name.lower() != TOKEN_HEADER.lower()]
+    return stand_in, [*others, (TOKEN_HEADER, stand_in)]
 
 
 def _record(
