@@ -188,12 +188,10 @@ def delivering_by(make: Callable[[Recorder], Delivery]) -> Generator[None]:
     finally:
         with _lock:
             make_delivery = usual
-            for recorder in _recorders.values():
-                recorder.new_capture = Capture
-                if recorder in replaced:
-                    recorder.pipeline, recorder.new_capture = replaced[recorder]
-                else:
-                    recorder.pipeline = usual(recorder)
+            for recorder in set(_recorders.values()) - set(replaced):
+                recorder.pipeline, recorder.new_capture = usual(recorder), Capture
+            for recorder, (pipeline, new_capture) in replaced.items():
+                recorder.pipeline, recorder.new_capture = pipeline, new_capture
 
 
 def open_recorder(
