@@ -159,7 +159,7 @@ def test_a_file_that_is_something_else_is_one_clear_line(tmp_path: Path) -> None
     ended = run("brain", "--db", str(file))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        f"otas-middleware: {file} is not a local Brain's database; name another file, or a new one\n"
+        f"otas-middleware: {file} is not a database of this version's local Brain; name another file, or a new one\n"
     )
 
 

@@ -143,6 +143,24 @@ def test_down_for_a_while(brain: LocalBrain, client: Client) -> None:
     assert time.monotonic() - began >= 0.25
 
 
+def test_it_comes_up_once_its_port_is_free_again(brain: LocalBrain, client: Client) -> None:
+    brain.faults.down()
+    deadline = time.monotonic() + 5
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        while True:
+            try:
+                other.bind(("127.0.0.1", brain.port))
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        other.listen()
+        brain.faults.up()
+        time.sleep(0.2)
+    assert eventually_answered(client).status == 201
+
+
 def test_it_can_be_closed_while_it_is_down() -> None:
     brain = LocalBrain()
     brain.start()

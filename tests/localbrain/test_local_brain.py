@@ -22,6 +22,7 @@ from otas_middleware.localbrain import LocalBrain
 from otas_middleware.localbrain.store import Store
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
 
@@ -154,9 +155,49 @@ def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     for file in (text, foreign):
         before = file.read_bytes()
-        with pytest.raises(ConfigurationError, match=r"is not a local Brain's database; name another"):
+        with pytest.raises(ConfigurationError, match=r"is not a database of this version's local Brain; name another"):
             LocalBrain(db=file).start()
         assert file.read_bytes() == before
+
+
+def test_a_file_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "brain.sqlite3"
+    with LocalBrain(db=file):
+        pass
+    connection = sqlite3.connect(file)
+    connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    with pytest.raises(ConfigurationError, match="this version's"):
+        LocalBrain(db=file).start()
+
+
+def set_and_fail(store: Store) -> None:
+    with store.write() as connection:
+        connection.execute("INSERT INTO setting VALUES ('a', 'b')")
+        _ = 1 / 0
+
+
+def test_what_fails_inside_a_transaction_is_undone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "brain.sqlite3")
+    with pytest.raises(ZeroDivisionError):
+        set_and_fail(store)
+    assert store.setting("a") is None
+    store.set_setting("a", "c")
+    assert store.setting("a") == "c"
+    store.close()
+
+
+def test_a_thread_that_cannot_serve_reports_to_its_starter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> asyncio.AbstractEventLoop:
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("otas_middleware.localbrain.runner._new_loop", refuse)
+        brain = LocalBrain()
+        with pytest.raises(OSError, match="too many open files"):
+            brain.start()
+    with brain:
+        assert Client(brain).log().status == 201
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:

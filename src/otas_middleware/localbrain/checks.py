@@ -126,6 +126,25 @@ def event_values(body: Any, raw: bytes) -> tuple[object, ...]:
     )
 
 
+def json_text(name: str, value: object, *, suspicious: bool = True) -> str:
+    """Write a parsed value as a JSON column holds it.
+
+    Args:
+        name: What it is, for the error.
+        value: The value.
+        suspicious: Whether it may hold characters that the database refuses.
+
+    Raises:
+        UnstorableError: It holds such a character, in a key or a value, or NaN or infinity.
+    """
+    if suspicious and any(_UNSTORABLE.search(text) for text in _texts(value)):
+        raise UnstorableError(f"{name} holds U+0000 or a lone surrogate")
+    try:
+        return _TO_JSON(value)
+    except (ValueError, RecursionError):
+        raise UnstorableError(f"{name} holds NaN or Infinity") from None
+
+
 class _Converter:
     """Converts single fields of one body, as the columns of Brain's table do."""
 
@@ -168,16 +187,9 @@ class _Converter:
         return None if math.isnan(number) else number
 
     def document(self, name: str) -> str | None:
-        """Any JSON, as text; no NaN, no infinity, and no character that the database refuses, in keys neither."""
+        """Any JSON, as text."""
         value = self._fields.get(name)
-        if value is None:
-            return None
-        if self._suspicious and any(_UNSTORABLE.search(text) for text in _texts(value)):
-            raise UnstorableError(f"{name} holds U+0000 or a lone surrogate")
-        try:
-            return _TO_JSON(value)
-        except (ValueError, RecursionError):
-            raise UnstorableError(f"{name} holds NaN or Infinity") from None
+        return None if value is None else json_text(name, value, suspicious=self._suspicious)
 
 
 def _children(value: object) -> list[object]:

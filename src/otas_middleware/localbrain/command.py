@@ -37,7 +37,7 @@ def run(
     Raises:
         ConfigurationError: It cannot start.
     """
-    lines = _Lines()
+    lines = Lines()
     brain = LocalBrain(
         host=host,
         port=port,
@@ -53,7 +53,8 @@ def run(
             signal.signal(getattr(signal, name), signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), brain:
         _write(introduction(brain, db))
-        lines.print_for_ever()
+        while True:
+            lines.print_waiting(timeout=1.0)  # limited, for Windows delivers no signal to a thread that waits without
 
 
 def introduction(brain: LocalBrain, db: Path | None) -> str:
@@ -80,14 +81,17 @@ def introduction(brain: LocalBrain, db: Path | None) -> str:
     )
 
 
-class _Lines:
+class Lines:
     """Lines on their way from the server's thread to standard output.
 
     A terminal, or whoever reads a pipe, may be slow: then lines are left out, and the server never waits.
+
+    Args:
+        most: How many lines may wait.
     """
 
-    def __init__(self) -> None:
-        self._waiting: queue.Queue[str] = queue.Queue(_MOST_LINES)
+    def __init__(self, most: int = _MOST_LINES) -> None:
+        self._waiting: queue.Queue[str] = queue.Queue(most)
         self._left_out = 0
 
     def add_events(self, rows: Sequence[tuple[object, ...]]) -> None:
@@ -102,17 +106,16 @@ class _Lines:
         except queue.Full:
             self._left_out += 1
 
-    def print_for_ever(self) -> None:
-        """Print the lines as they come."""
-        while True:
-            with contextlib.suppress(queue.Empty):
-                lines = [self._waiting.get(timeout=1.0)]  # with a time-out, as Windows delivers no signal without
-                while not self._waiting.empty():
-                    lines.append(self._waiting.get_nowait())
-                if self._left_out:
-                    lines.append(f"          ({self._left_out} lines left out)")
-                    self._left_out = 0
-                _write("\n".join(lines) + "\n")
+    def print_waiting(self, timeout: float) -> None:
+        """Print the lines that are there, waiting for the first one as long as `timeout` (seconds)."""
+        with contextlib.suppress(queue.Empty):
+            lines = [self._waiting.get(timeout=timeout)]
+            while not self._waiting.empty():
+                lines.append(self._waiting.get_nowait())
+            if self._left_out:
+                lines.append(f"          ({self._left_out} lines left out)")
+                self._left_out = 0
+            _write("\n".join(lines) + "\n")
 
 
 def describe(event: Mapping[str, object]) -> str:

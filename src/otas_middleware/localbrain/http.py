@@ -151,7 +151,8 @@ class Endpoint:
         except ClientDisconnect:
             return
         except GoneDownError:
-            await self._drop(scope, receive)
+            self._faults.after_event()
+            await until_disconnected(receive)  # its end comes when no connection is accepted any more, and not before
 
     async def _delay(self, service: Service) -> Fault | None:
         if self._faults.slow_ms > 0 and service != "uasam":
@@ -197,6 +198,12 @@ class Endpoint:
                 await response(scope, receive, send)
             case Mode.PAGE:
                 await incoming.failure("OperationalError at " + scope["path"]).answer(scope, receive, send)
+
+
+async def until_disconnected(receive: Receive) -> None:
+    """Wait until the connection of a request has ended."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _read(scope: Scope, receive: Receive) -> Incoming:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from otas_middleware.localbrain.http import until_disconnected
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -73,9 +75,7 @@ class Listener(uvicorn.Server):
                     connection.transport.close()
                 else:
                     _reset(connection.transport)
-        # uvicorn must know of the end before the application returns, or it would answer 500.
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await until_disconnected(receive)  # or uvicorn would answer 500 when the application returns
 
     async def main_loop(self) -> None:
         """Serve until `leave`."""
@@ -138,7 +138,8 @@ def bind(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     bound = socket.socket(family, kind, protocol)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen(_BACKLOG)  # connections are taken, and wait, from this moment on
     except BaseException:

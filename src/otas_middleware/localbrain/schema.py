@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 APPLICATION_ID = 0x6F746173  # "otas": tells a local Brain's file from any other SQLite database
-VERSION = 1
+VERSION = 1  # raised with every change of the tables
 
 EVENT_COLUMNS = (
     "event_id",

@@ -271,11 +271,12 @@ class LocalBrain:
             TimeoutError: There are fewer; the message lists those that came.
         """
         deadline = time.monotonic() + timeout
-        while len(events := self.events(session_id)) < count:
-            if time.monotonic() > deadline:
-                came = ", ".join(f"{event['method']} {event['path']} {event['status_code']}" for event in events)
-                raise TimeoutError(f"{len(events)} of {count} events within {timeout} s: {came or 'none'}")
+        while self._parts.store.count_events(session_id) < count and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
+        events = self.events(session_id)
+        if len(events) < count:
+            came = ", ".join(f"{event['method']} {event['path']} {event['status_code']}" for event in events)
+            raise TimeoutError(f"{len(events)} of {count} events within {timeout} s: {came or 'none'}")
         return events
 
     def sessions(self) -> list[StoredSession]:

@@ -111,6 +111,15 @@ class Store:
             )
         return [to_event(row) for row in rows]
 
+    def count_events(self, session_id: str | None = None) -> int:
+        """Count the stored events, of one session or of all."""
+        if session_id is None:
+            rows = self.read("SELECT count(*) FROM event")
+        else:
+            rows = self.read("SELECT count(*) FROM event WHERE agent_session_id = ?", (session_id,))
+        counted: int = rows[0][0]
+        return counted
+
     def sessions(self) -> list[StoredSession]:
         """Return the sessions that were created here, oldest first."""
         rows = self.read("SELECT * FROM session ORDER BY created_at, id")
@@ -145,7 +154,7 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         """Open the connection that writes, and make the tables when they are missing."""
-        reason = f"{self.path} is not a local Brain's database"
+        reason = f"{self.path} is not a database of this version's local Brain"
         connection: sqlite3.Connection | None = None
         try:
             # Made here, because SQLite would make it readable for everyone: events hold what agents sent.
@@ -167,10 +176,11 @@ class Store:
 
     @staticmethod
     def _is_ours(connection: sqlite3.Connection) -> bool:
-        """Tell whether the database is empty, or was made by a local Brain."""
-        is_new = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        found: int = connection.execute("PRAGMA application_id").fetchone()[0]
-        return is_new or found == schema.APPLICATION_ID
+        """Tell whether the database is empty, or was made by a local Brain of the same form."""
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            return True
+        found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
+        return found == [schema.APPLICATION_ID, schema.VERSION]
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+from otas_middleware.localbrain.checks import UnstorableError, json_text
 from otas_middleware.localbrain.pages import DjangoJSON, ok, refused
 from otas_middleware.localbrain.tokens import SESSION_LIFETIME
 
@@ -38,8 +38,8 @@ class Uasam:
         meta = cast("dict[str, Any]", body).get("meta")
         try:
             token = self.new_session(agent, {} if meta is None else meta)
-        except ValueError:
-            raise refused(500, "server_error: meta cannot be stored") from None
+        except UnstorableError as error:
+            raise refused(500, f"server_error: {error}") from None
         return ok("agent_session_created", {"Header_value": TOKEN_HEADER_NAME, "jwt_token": token})
 
     async def authenticate_sdk_key(self, incoming: Incoming) -> Response:
@@ -74,10 +74,10 @@ class Uasam:
         """Create a session and return its token.
 
         Raises:
-            ValueError: `meta` holds what the database refuses.
+            UnstorableError: `meta` holds what the database refuses.
         """
         session_id, now = str(uuid4()), time.time()
-        stored = json.dumps(meta, allow_nan=False)
+        stored = json_text("meta", meta)
         with self._store.write() as connection:
             connection.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (session_id, agent.id, now, stored))
         return self._tokens.issue_session(session_id, agent.id, issued_at=now, expires_at=now + SESSION_LIFETIME)
