@@ -76,9 +76,9 @@ def httpx_hook(request: httpx.Request) -> None:
     place = _gate.place(url.scheme, url.raw_host.decode("ascii"), url.port, target)
     headers = None
     if place is Place.INSIDE:
-        headers = inside_headers(raw, _gate.token(), exclusive=False)
+        headers = inside_headers(raw, (), _gate.token(), exclusive=False)
     elif place is Place.OUTSIDE:
-        headers = outside_headers(raw, _gate.secrets(), exclusive=False)
+        headers = outside_headers(raw, _gate.secrets(Place.OUTSIDE), exclusive=False)
     if headers is not None:
         request.headers = type(request.headers)(headers)
 
@@ -176,10 +176,10 @@ class _Gate:
         """Return the current token."""
         return _token()
 
-    def secrets(self) -> tuple[bytes, ...]:
-        """Return the current token."""
+    def secrets(self, place: Place) -> tuple[bytes, ...]:
+        """Return the current token, for a place that does not get it."""
         token = _token()
-        return () if token is None else (token.encode("latin-1"),)
+        return () if token is None or place is Place.INSIDE else (token.encode("latin-1"),)
 
     def begin(self, outgoing: Outgoing) -> Capture | None:
         """Record nothing: that is the agent's side."""

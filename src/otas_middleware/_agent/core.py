@@ -63,7 +63,10 @@ class Core:
         self._waiting = WaitingRoom(self.keeper, self.outbox.put, settings.queue_max_events)
         self.outbox.rooms.add(self._waiting)
         self._records = settings.agent_key is not None
-        self._secrets: tuple[tuple[str, ...], tuple[bytes, ...]] = ((), self._keys())
+        self._keys = tuple(
+            key.get_secret_value().encode() for key in (settings.agent_key, settings.sdk_key) if key is not None
+        )
+        self._secrets: tuple[tuple[str, ...], tuple[bytes, ...]] = ((), self._keys)
 
     # ---- the gate (`_outbound.gate.Gate`)
 
@@ -85,12 +88,14 @@ class Core:
         session = self.keeper.attempt()
         return None if session is None else session.token
 
-    def secrets(self) -> tuple[bytes, ...]:
-        """Return what must not be in the head of a request outside."""
+    def secrets(self, place: Place) -> tuple[bytes, ...]:
+        """Return what must not be in the head of a request: keys, and outside the domain the tokens too."""
+        if place is Place.INSIDE:
+            return self._keys
         tokens = self.keeper.tokens
         known, secrets = self._secrets
         if tokens is not known:
-            secrets = (*(token.encode() for token in tokens), *self._keys())
+            secrets = (*(token.encode() for token in tokens), *self._keys)
             self._secrets = (tokens, secrets)
         return secrets
 
@@ -163,10 +168,6 @@ class Core:
 
     def _introduce(self, session: AgentSession) -> None:
         self.outbox.introduce(session, self)
-
-    def _keys(self) -> tuple[bytes, ...]:
-        keys = (self.settings.agent_key, self.settings.sdk_key)
-        return tuple(key.get_secret_value().encode() for key in keys if key is not None)
 
 
 def _own_urls(settings: OtasSettings) -> list[str]:

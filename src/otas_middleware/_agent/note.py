@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-
 if TYPE_CHECKING:
     from otas_middleware._event import BackendEvent, Parcel
     from otas_middleware._session import AgentSession

@@ -69,8 +69,8 @@ class Gate(Protocol):
         """Return the token for a request inside, getting one first where that is needed; None if there is none."""
         ...
 
-    def secrets(self) -> tuple[bytes, ...]:
-        """Return what must not be in the head of a request outside: tokens and keys."""
+    def secrets(self, place: Place) -> tuple[bytes, ...]:
+        """Return what must not be in the head of a request to such a place: keys, and tokens if it is outside."""
         ...
 
     def begin(self, outgoing: Outgoing) -> Capture | None:
@@ -79,23 +79,53 @@ class Gate(Protocol):
 
 
 class SecretInUrlError(OtasError):
-    """A request to a host outside the domain has a session token or a key in its URL; it was not sent.
+    """A request has a session token or a key in its URL and does not go where that may go; it was not sent.
 
     A header can be left out without changing what is asked for; a URL cannot. The message does not hold the secret.
     """
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"The URL of a request to {host} holds the OTAS session token or a key, and {host} is not inside the "
-            "domain; the request was not sent. Take the secret out of the URL, or add the origin to the domain."
+            f"The URL of a request to {host} holds an OTAS session token or key, which must not go there; the request "
+            "was not sent. Take the secret out of the URL. (Tokens go to the project's domain only, keys to Brain "
+            "and UASAM only.)"
         )
 
 
 def outside_headers(raw: RawHeaders, secrets: tuple[bytes, ...], *, exclusive: bool) -> RawHeaders | None:
-    """Return the headers without tokens and keys, or None when there are none among them and all can stay."""
+    """Return the headers for a place without a token, or None when they can stay as they are.
+
+    Args:
+        raw: The request's headers.
+        secrets: What no value may hold.
+        exclusive: Whether headers of OTAS are left out by name too (see `Gate`).
+    """
+    return _without(raw, secrets, _OUR_NAMES if exclusive else _NO_NAMES)
+
+
+def inside_headers(
+    raw: RawHeaders, secrets: tuple[bytes, ...], token: str | None, *, exclusive: bool
+) -> RawHeaders | None:
+    """Return the headers for a place that gets the token, or None when they can stay as they are.
+
+    Args:
+        raw: The request's headers.
+        secrets: What no value may hold.
+        token: The token; None when there is none, in which case one that the caller set stays.
+        exclusive: Whether the token replaces one that the caller set, and keys are left out by name too (see `Gate`).
+    """
+    if token is None:
+        return _without(raw, secrets, _KEY_NAMES if exclusive else _NO_NAMES)
+    if not exclusive and _TOKEN_NAME in [name.lower() for name, _ in raw]:
+        return None
+    kept = _without(raw, secrets, _OUR_NAMES if exclusive else _NO_NAMES)
+    return [*(raw if kept is None else kept), (_TOKEN_HEADER, token.encode("latin-1"))]
+
+
+def _without(raw: RawHeaders, secrets: tuple[bytes, ...], names: frozenset[bytes]) -> RawHeaders | None:
+    """Return the headers without these names and without values that hold a secret; None when all can stay."""
     values = b"\n".join([value for _, value in raw])
     held = [secret for secret in secrets if secret in values]
-    names = _OUR_NAMES if exclusive else _NO_NAMES
     if not held and names.isdisjoint([name.lower() for name, _ in raw]):
         return None
     return [
@@ -105,30 +135,8 @@ def outside_headers(raw: RawHeaders, secrets: tuple[bytes, ...], *, exclusive: b
     ]
 
 
-def inside_headers(raw: RawHeaders, token: str | None, *, exclusive: bool) -> RawHeaders | None:
-    """Return the headers with the token and without keys, or None when nothing is to change.
-
-    Args:
-        raw: The request's headers.
-        token: The token; None when there is none, in which case one that the caller set stays.
-        exclusive: Whether the token replaces one that the caller set (see `Gate`).
-    """
-    names = [name.lower() for name, _ in raw]
-    if not exclusive:
-        return None if token is None or _TOKEN_NAME in names else [*raw, _token_header(token)]
-    if token is not None:
-        return [*(pair for pair, name in zip(raw, names, strict=True) if name not in _OUR_NAMES), _token_header(token)]
-    if _KEY_NAMES.isdisjoint(names):
-        return None
-    return [pair for pair, name in zip(raw, names, strict=True) if name not in _KEY_NAMES]
-
-
-def _token_header(token: str) -> tuple[bytes, bytes]:
-    return _TOKEN_HEADER, token.encode("latin-1")
-
-
 def check_target(target: bytes, host: str, secrets: Iterable[bytes]) -> None:
-    """Refuse a request outside whose URL holds a secret.
+    """Refuse a request whose URL holds a secret.
 
     Raises:
         SecretInUrlError: It does.

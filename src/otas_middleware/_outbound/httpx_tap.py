@@ -122,7 +122,16 @@ class _Wrapper:
         )
 
     def _inside(self, request: httpx.Request, token: str | None) -> httpx.Request:
-        headers = inside_headers(request.headers.raw, token, exclusive=self.gate.exclusive)
+        """Return what is to be sent to a host inside.
+
+        Raises:
+            SecretInUrlError: The URL holds a key.
+        """
+        gate = self.gate
+        secrets = gate.secrets(Place.INSIDE)
+        if secrets:
+            check_target(request.url.raw_path, request.url.host, secrets)
+        headers = inside_headers(request.headers.raw, secrets, token, exclusive=gate.exclusive)
         return request if headers is None else _twin(request, headers)
 
     def _outside(self, request: httpx.Request, stream: str) -> tuple[httpx.Request, Capture | None]:
@@ -133,7 +142,7 @@ class _Wrapper:
         """
         url = request.url
         target, host = url.raw_path, url.raw_host.decode("ascii")
-        secrets = self.gate.secrets()
+        secrets = self.gate.secrets(Place.OUTSIDE)
         if self.gate.exclusive:
             check_target(target, host, secrets)
         raw = request.headers.raw

@@ -70,7 +70,10 @@ class TapAdapter(BaseAdapter):
             return self.inner.send(request, *args, **options)
         if place is Place.OUTSIDE:
             return self._outside(request, origin, args, options)
-        headers = inside_headers(_raw(request), gate.token_at_hand() or gate.token(), exclusive=gate.exclusive)
+        secrets = gate.secrets(Place.INSIDE)
+        check_target(origin[3].encode("utf-8", "replace"), origin[1], secrets)
+        token = gate.token_at_hand() or gate.token()
+        headers = inside_headers(_raw(request), secrets, token, exclusive=gate.exclusive)
         return self._send(request, headers, args, options)
 
     def _outside(
@@ -81,7 +84,7 @@ class TapAdapter(BaseAdapter):
         options: dict[str, Any],
     ) -> Response:
         scheme, host, port, path = origin
-        target, secrets, raw = path.encode("utf-8", "replace"), self.gate.secrets(), _raw(request)
+        target, secrets, raw = path.encode("utf-8", "replace"), self.gate.secrets(Place.OUTSIDE), _raw(request)
         if self.gate.exclusive:
             check_target(target, host, secrets)
         headers = outside_headers(raw, secrets, exclusive=self.gate.exclusive)

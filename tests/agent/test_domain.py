@@ -1,0 +1,160 @@
+"""Which URLs are inside a domain: decided on what is connected to, and never by resemblance."""
+
+from __future__ import annotations
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otas_middleware import ConfigurationError, OtasSettings
+from otas_middleware._outbound.domain import Domain, locate
+
+
+def covers(pattern: str, url: str) -> bool:
+    """Whether a pattern covers a URL as httpx would connect to it."""
+    parsed = httpx2.URL(url)
+    return Domain([pattern]).covers(
+        parsed.scheme, parsed.raw_host.decode(), parsed.port, parsed.raw_path.decode("ascii")
+    )
+
+
+INSIDE = [
+    ("https://api.example.com", "https://api.example.com"),
+    ("https://api.example.com", "https://api.example.com/any/path?and=query#fragment"),
+    ("https://api.example.com", "https://API.Example.COM/"),
+    ("https://API.example.com/", "https://api.example.com/"),
+    ("https://api.example.com", "https://api.example.com:443/"),
+    ("https://api.example.com:443", "https://api.example.com/"),
+    ("http://api.example.com:80", "http://api.example.com/"),
+    ("https://api.example.com", "https://api.example.com./"),
+    ("https://api.example.com.", "https://api.example.com/"),
+    ("https://api.example.com", "https://user:password@api.example.com/"),
+    ("https://api.example.com", "wss://api.example.com/socket"),
+    ("http://localhost:8000", "http://localhost:8000/x"),
+    ("https://bücher.example", "https://xn--bcher-kva.example/"),
+    ("https://xn--bcher-kva.example", "https://BÜCHER.example/"),
+    ("http://[::1]:8000", "http://[0:0:0:0:0:0:0:1]:8000/"),
+    ("http://[2001:DB8::1]", "http://[2001:db8:0::1]/"),
+    ("https://*.example.com", "https://api.example.com/"),
+    ("https://*.example.com", "https://a.b.example.com/"),
+    ("https://*.localhost", "https://api.localhost/"),
+    ("https://example.com/api/*", "https://example.com/api/orders"),
+    ("https://example.com/api/*", "https://example.com/api"),
+    ("https://example.com/api/*", "https://example.com/api?x=1"),
+    ("https://example.com/*", "https://example.com/"),
+]
+
+OUTSIDE = [
+    ("https://api.example.com", "http://api.example.com/"),
+    ("https://api.example.com", "https://api.example.com:8443/"),
+    ("https://api.example.com", "https://example.com/"),
+    ("https://api.example.com", "https://www.api.example.com/"),
+    ("https://api.example.com", "https://api.example.com.evil.com/"),
+    ("https://api.example.com", "https://evil.com/api.example.com"),
+    ("https://api.example.com", "https://evil.com/?https://api.example.com"),
+    ("https://api.example.com", "https://evil.com#api.example.com"),
+    ("https://api.example.com", "https://api.example.com@evil.com/"),
+    ("https://api.example.com", "https://api.example.com:443@evil.com/"),
+    ("https://api.example.com", "https://api.example.com\\@evil.com/"),
+    ("https://api.example.com", "https://api.example.com%2eevil.com/"),
+    ("https://api.example.com", "https://api.example.com%00.evil.com/"),
+    ("https://api.example.com", "https://xapi.example.com/"),
+    ("https://api.example.com", "https://apiXexample.com/"),
+    ("https://api.example.com", "https://api.example.com../"),
+    ("https://a.example", "https://\u0430.example/"),  # a Cyrillic letter
+    ("http://127.0.0.1", "http://127.1/"),
+    ("http://127.0.0.1", "http://localhost/"),
+    ("http://127.0.0.1", "http://[::ffff:127.0.0.1]/"),
+    ("http://[::1]", "http://[::2]/"),
+    ("https://*.example.com", "https://example.com/"),
+    ("https://*.example.com", "https://evilexample.com/"),
+    ("https://*.example.com", "https://evil.com\\.api.example.com/"),
+    ("https://*.example.com", "https://a.example.com.evil.com/"),
+    ("https://*.example.com", "https://.example.com/"),
+    ("https://example.com/api/*", "https://example.com/apis"),
+    ("https://example.com/api/*", "https://example.com/"),
+    ("https://example.com/api/*", "https://example.com/api/../admin"),
+    ("https://example.com/api/*", "https://example.com/api/%2e%2e/admin"),
+    ("https://example.com/api/*", "https://example.com/api/..%2fadmin"),
+    ("https://example.com/api/*", "https://example.com/api/x%5c..%5cadmin"),
+    ("https://example.com/api/*", "https://example.com/api//admin"),
+    ("https://example.com/api/*", "https://example.com/x?/api/"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "url"), INSIDE)
+def test_it_covers(pattern: str, url: str) -> None:
+    assert covers(pattern, url)
+
+
+@pytest.mark.parametrize(("pattern", "url"), OUTSIDE)
+def test_it_does_not_cover(pattern: str, url: str) -> None:
+    assert not covers(pattern, url)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "advice"),
+    [
+        ("api.example.com", "https://api.example.com"),
+        ("ftp://example.com", "write scheme, host"),
+        ("https://", "write scheme, host"),
+        ("https://exa mple.com", "write scheme, host"),
+        ("https://example.com:port", "write scheme, host"),
+        ("https://*", "write scheme, host"),
+        ("https://*.com", "covers too much"),
+        ("https://*.0.0.1", "covers too much"),
+        ("https://a.*.com", "write scheme, host"),
+        ("https://user:hunter2@example.com", "user name"),
+        ("https://example.com?a=1", "query"),
+        ("https://example.com/v2", "/v2/*"),
+        ("https://example.com/*/v2/*", "not a pattern"),
+        ("https://example.com/a/../b/*", "not a pattern"),
+    ],
+)
+def test_what_is_no_pattern_is_refused_with_its_fix(pattern: str, advice: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        OtasSettings(project_domain=(pattern,))
+    assert advice in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_several_patterns_can_stand_in_one_variable() -> None:
+    settings = OtasSettings(project_domain="https://a.example, https://*.b.example")  # type: ignore[arg-type]  # as text
+    domain = Domain(settings.project_domain)
+    assert domain.covers("https", "a.example", None, "/")
+    assert domain.covers("https", "x.b.example", None, "/")
+    assert not domain.covers("https", "b.example", None, "/")
+    assert not Domain(())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nowhere",
+        "/relative",
+        "https://",
+        "https://api.example.com\\@evil.com/",
+        "https://api.example.com\t.evil.com/",
+        "https://api.example.com /",
+        "https://api.example.com\n/",
+        "https://api.example.com:99999/",
+        "https://[::1/",
+    ],
+)
+def test_a_url_that_parsers_may_differ_about_is_nowhere(url: str) -> None:
+    assert locate(url) is None
+
+
+@given(host=st.text(max_size=40), port=st.one_of(st.none(), st.integers(1, 65535)), path=st.text(max_size=20))
+def test_only_the_very_host_is_inside_whatever_is_asked(host: str, port: int | None, path: str) -> None:
+    inside = Domain(["https://api.example.com"]).covers("https", host, port, path)
+    same = host.lower().removesuffix(".") == "api.example.com" and port in {None, 443}
+    assert inside <= same or not host.isascii()
+
+
+def test_what_it_remembers_is_bounded() -> None:
+    domain = Domain(["https://api.example.com"])
+    for number in range(5000):
+        domain.covers("https", f"h{number}.example", None, "/")
+    assert len(domain._prefixes) <= 1024
