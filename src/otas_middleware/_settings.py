@@ -175,6 +175,26 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     max_retry_delay: Positive = Field(
         default=30.0, description="The longest pause between two tries while a destination is away, in seconds."
     )
+    destinations: Names = Field(
+        default=(),
+        description="Destinations of your own, beside Brain, each as `package.module:name`: a `Destination`, or a "
+        "function that takes the settings and makes one.",
+    )
+    celery_app: str | None = Field(
+        default=None,
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="With `transport=celery`: your Celery application, as `package.module:name`.",
+    )
+    celery_queue: str = Field(
+        default="otas",
+        min_length=1,
+        description="With `transport=celery`: the queue that events go to; what cannot be delivered goes to the queue "
+        "of this name with `.dead` behind it.",
+    )
+    celery_rate_limit: str | None = Field(
+        default=None,
+        description="With `transport=celery`: the most events that one worker delivers, in Celery's notation: `12/s`.",
+    )
     spool_dir: Path | None = Field(
         default=None,
         description="A directory of its own for events that memory should not hold: while a destination is away, when "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,17 @@ from otas_middleware._delivery._key_watch import KeyWatch
 from otas_middleware._delivery._lane import Lane
 from otas_middleware._delivery._sender import HttpAttempt
 from otas_middleware._delivery._transports import transport_factory
+from otas_middleware._destinations import sites
 from otas_middleware._destinations.brain import BrainDestination
-from otas_middleware._errors import ConfigurationError
+from otas_middleware._errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from otas_middleware._delivery._protocols import Destination, Outcome
+    from otas_middleware._delivery._seal import Seal
+    from otas_middleware._delivery._sender import Attempt
+    from otas_middleware._destinations import Site, Source
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
 
@@ -30,12 +35,12 @@ class State:
 
     __slots__ = ("agent", "backend", "keeper", "lanes", "pid")
 
-    def __init__(self, lanes: list[Lane], keeper: Keeper) -> None:
+    def __init__(self, lanes: Sequence[tuple[Lane, frozenset[Source]]], keeper: Keeper) -> None:
         self.pid = os.getpid()
         self.keeper = keeper
-        self.lanes = tuple(lanes)
-        self.backend = tuple(lane for lane in lanes if lane.name != "brain-agent")
-        self.agent = tuple(lane for lane in lanes if lane.name != "brain")
+        self.lanes = tuple(lane for lane, _ in lanes)
+        self.backend = tuple(lane for lane, sources in lanes if "backend" in sources)
+        self.agent = tuple(lane for lane, sources in lanes if "agent" in sources)
 
 
 class Assembly:
@@ -64,58 +69,89 @@ class Assembly:
         self._on_bad_token = on_bad_token
         self._on_delivered = on_delivered
         self._transport = transport_factory(settings)
+        self._seal = make_seal(settings)
         if settings.durability == "spool" and settings.spool_dir is None:
             raise ConfigurationError(
                 "otas_middleware: durability='spool' needs a directory; set OTAS_SPOOL_DIR to one of its own."
             )
-        self._seal = None
-        if settings.spool_key is not None:
-            from otas_middleware._delivery._seal import Seal  # noqa: PLC0415  # for those who encrypt
-
-            self._seal = Seal(settings.spool_key.get_secret_value())
+        if settings.transport == "celery":
+            check_celery(settings)
 
     def state(self) -> State:
         """Make the lanes of this process; nothing is started or opened."""
         settings = self._settings
-        lanes: list[Lane] = []
+        places = sites(settings)
+        lanes = [(self._lane(site), site.sources) for site in places]
         chores: list[Callable[[float], float]] = []
-        if settings.sdk_key is not None:
-            key = settings.sdk_key.get_secret_value()
-            brain = BrainDestination(settings.brain_url, key)
-            lanes.append(self._lane(brain, settings.brain_url, key))
-            if settings.uasam_url is not None:
-                watch = KeyWatch(settings.uasam_url, key, self._transport, lanes[0].reporter, brain.learn_project)
-                lanes[0].on_refused = watch.refused
-                if settings.project_id is None:
-                    chores.append(watch.learn)
-        if settings.agent_key is not None:
-            key = settings.agent_key.get_secret_value()
-            lanes.append(self._lane(BrainDestination(settings.brain_url, key, "agent"), settings.brain_url, key))
-        if settings.spool_dir is not None or settings.on_loss is not None:
-            chores += [lane.tend for lane in lanes]
-        if settings.stats_interval:
-            chores += [Summary(lane, settings.stats_interval) for lane in lanes]
+        for (lane, _), site in zip(lanes, places, strict=True):
+            if settings.spool_dir is not None or settings.on_loss is not None:
+                chores.append(lane.tend)
+            if settings.stats_interval:
+                chores.append(Summary(lane, settings.stats_interval))
+            if isinstance(site.destination, BrainDestination):
+                chores += self._watch_key(lane, site.destination)
         keeper = Keeper(chores)
-        for lane in lanes:
+        for lane, _ in lanes:
             lane.wake_keeper = keeper.wake
             lane.crew.on_start = keeper.start
         return State(lanes, keeper)
 
-    def _lane(self, destination: Destination, url: str, key: str) -> Lane:
-        settings, build, make_transport = self._settings, self._build, self._transport
-        lane = Lane(
-            destination.name,
-            settings,
-            lambda item: build(item, settings),
-            lambda: HttpAttempt(destination, make_transport()),
-        )
+    def _watch_key(self, lane: Lane, brain: BrainDestination) -> list[Callable[[float], float]]:
+        settings = self._settings
+        if settings.sdk_key is None or settings.uasam_url is None or brain.source != "backend":
+            return []
+        key = settings.sdk_key.get_secret_value()
+        watch = KeyWatch(settings.uasam_url, key, self._transport, lane.reporter, brain.learn_project)
+        lane.on_refused = watch.refused
+        return [watch.learn] if settings.project_id is None else []
+
+    def _lane(self, site: Site) -> Lane:
+        settings, build = self._settings, self._build
+        name = site.destination.name
+        lane = Lane(name, settings, lambda item: build(item, settings), self._attempt(site.destination))
         lane.on_bad_token = self._on_bad_token
         lane.on_delivered = self._on_delivered
         if settings.spool_dir is not None:
             from otas_middleware._delivery._spool import Spool  # noqa: PLC0415  # sqlite3, for those who spool
 
-            account = f"{url} {settings.project_id or key}"
-            mark = hashlib.sha256(account.encode()).hexdigest()[:12]
-            path = settings.spool_dir / f"otas-{destination.name}-{mark}.sqlite3"
+            mark = hashlib.sha256(site.account.encode()).hexdigest()[:12]
+            path = settings.spool_dir / f"otas-{name}-{mark}.sqlite3"
             lane.use_spool(Spool(path, settings.spool_max_bytes, self._seal), str(settings.spool_dir))
         return lane
+
+    def _attempt(self, destination: Destination) -> Callable[[], Attempt]:
+        settings, seal, make_transport = self._settings, self._seal, self._transport
+        if settings.transport != "celery":
+            return lambda: HttpAttempt(destination, make_transport())
+
+        def publish() -> Attempt:
+            from otas_middleware._delivery._celery import CeleryAttempt  # noqa: PLC0415  # for those who use it
+
+            return CeleryAttempt(destination.name, settings, seal)
+
+        return publish
+
+
+def make_seal(settings: OtasSettings) -> Seal | None:
+    """Return what encrypts tokens that are written down or handed over, if a key is set."""
+    if settings.spool_key is None:
+        return None
+    from otas_middleware._delivery._seal import Seal  # noqa: PLC0415  # for those who encrypt
+
+    return Seal(settings.spool_key.get_secret_value())
+
+
+def check_celery(settings: OtasSettings) -> None:
+    """Check what can be checked before the user's Celery application is imported, which happens in the worker.
+
+    Raises:
+        ConfigurationError: It is not said where the application is.
+        MissingExtraError: Celery is not installed.
+    """
+    if importlib.util.find_spec("celery") is None:
+        raise MissingExtraError("OTAS_TRANSPORT=celery", "celery")
+    if settings.celery_app is None:
+        raise ConfigurationError(
+            "otas_middleware: OTAS_TRANSPORT=celery needs OTAS_CELERY_APP: your Celery application, such as "
+            "proj.celery:app."
+        )

@@ -55,7 +55,7 @@ A fork in the middle of an import leaves the child with half a module and with t
 waits for this lock, unless what is imported forks itself: under gevent, a subprocess that a module starts does so.
 """
 
-LONGEST_WAIT = 1.0
+LONGEST_WAIT = 10.0
 """Seconds that a fork waits at most for what must not be under way meanwhile."""
 
 _gated = False

@@ -8,6 +8,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, cast
 
+from otas_middleware._delivery._paths import load
 from otas_middleware._delivery._threads import cooperative
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 
@@ -36,7 +37,7 @@ def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
         raise MissingExtraError("OTAS_TRANSPORT=fast", "fast")
 
     def make() -> Transport:
-        if (name == "fast" or (name == "auto" and _fast_is_usable())) and _fast_lives_here():
+        if (name == "fast" or (name in {"auto", "celery"} and _fast_is_usable())) and _fast_lives_here():
             from otas_middleware._delivery._fast import FastTransport  # noqa: PLC0415  # in the worker only
 
             return FastTransport(connect_timeout)
@@ -78,14 +79,7 @@ def _fast_lives_here() -> bool:
 
 
 def _users_own(path: str) -> Callable[[], Transport]:
-    module, _, name = path.partition(":")
-    try:
-        made: object = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigurationError(
-            f"otas_middleware: the transport {path!r} cannot be imported ({type(error).__name__}); "
-            "write it as package.module:name."
-        ) from error
+    made = load(path, "transport")
     if isinstance(made, type):
         return cast("Callable[[], Transport]", made)
     if not callable(made):

@@ -52,6 +52,7 @@ def apply(lane: Lane, entry: Entry, outcome: Outcome, latency: float, now: float
     lane.limiter.failed(now, latency)
     if verdict is Verdict.SUSPECT:
         return _suspect(lane, entry, outcome, now)
+    entry.possibly_stored |= outcome.ambiguous
     lane.queue.give_back(entry)
     return Change(ended=False, opened=lane.breaker.failed(outcome.reason, now, outcome.retry_after))
 

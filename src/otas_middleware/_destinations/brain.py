@@ -72,6 +72,7 @@ class BrainDestination:
 
     def __init__(self, url: str, key: str, source: Literal["backend", "agent"] = "backend") -> None:
         self.name, path, key_header = _ENDPOINTS[source]
+        self.source = source
         self.project_id: str | None = None
         """The key's project, once it has been learnt; for events that do not know theirs."""
         self._status_suffices = source == "backend"  # the agent's endpoint says the event's id
