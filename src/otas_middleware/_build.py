@@ -65,7 +65,7 @@ def build(capture: Capture, settings: OtasSettings) -> Parcel | None:
     session = capture.session
     event = _event(capture, plan_for(settings))
     if settings.before_send is not None:
-        decided = _ask(settings.before_send, event, settings, session.token)
+        decided = ask_before_send(settings.before_send, event, settings, session.token)
         if decided is None:
             return None
         event = decided
@@ -169,7 +169,7 @@ def finish_event(event: BackendEvent, settings: OtasSettings, token: str = "") -
     return fit(fields)
 
 
-def _ask(
+def ask_before_send(
     before_send: Callable[[BackendEvent], object], event: BackendEvent, settings: OtasSettings, token: str
 ) -> BackendEvent | None:
     """Ask the user's function. When it fails, the event is withheld: it may be what would have taken something out."""

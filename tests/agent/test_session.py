@@ -46,11 +46,11 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 def test_entering_creates_the_session_with_its_meta(brain: LocalBrain, uasam: Uasam) -> None:
     session = AgentSession(agent_key=brain.agent_key, uasam_url=uasam.url, meta={"task": "refund 42"})
-    assert session.session_id is None
+    assert (session.session_id, session.agent_id) == (None, None)
     with session as entered:
         assert entered is session
-        assert session.session_id is not None
-        assert session.agent_id == brain.agent_id
+        assert entered.session_id
+        assert entered.agent_id == brain.agent_id
         assert uasam.metas == [{"task": "refund 42"}]
 
 
@@ -251,7 +251,7 @@ def test_a_session_is_renewed_before_it_ends_while_calls_go_on(brain: LocalBrain
         first = session.session_id
         uasam.life = 3600.0
         with session.client() as http:
-            wait_until(lambda: http.get(inside.url) and session.session_id != first)
+            wait_until(lambda: http.get(inside.url).is_success and session.session_id != first)
         assert all(len(request.header(TOKEN_HEADER)) == 1 for request in inside.requests)
         assert len(uasam.metas) == 2
         assert uasam.metas[1] == {"task": "long", "previous_session_id": first}
@@ -264,7 +264,7 @@ def test_a_session_that_cannot_be_renewed_serves_to_its_end_and_then_no_more(
     with AgentSession(inside.url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=uasam.url) as session:
         uasam.away = True
         with session.client() as http:
-            wait_until(lambda: http.get(inside.url) and "could not be renewed" in caplog.text)
+            wait_until(lambda: http.get(inside.url).is_success and "could not be renewed" in caplog.text)
             assert inside.requests[-1].header(TOKEN_HEADER)
             wait_until(lambda: session.session_id is None)
             http.get(inside.url)

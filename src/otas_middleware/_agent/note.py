@@ -42,8 +42,8 @@ class Note:
         self.weight = _BASE_WEIGHT + len(event.request_body) + len(event.response_body)
 
     def parcel(self, settings: OtasSettings) -> Parcel | None:
-        """Make the event, in the worker."""
-        from otas_middleware._build import finish_event  # noqa: PLC0415  # heavy, in the worker only
+        """Make the event, in the worker; None when `before_send` withheld it."""
+        from otas_middleware._build import ask_before_send, finish_event  # noqa: PLC0415  # heavy, in the worker only
         from otas_middleware._event import Parcel  # noqa: PLC0415  # as above
 
         session = self.session
@@ -57,6 +57,11 @@ class Note:
         if self._parent_id is not None:
             metadata["parent_id"] = self._parent_id
         event = finish_event(self._event.model_copy(update={"metadata": metadata}), settings, session.token)
+        if settings.before_send is not None:
+            decided = ask_before_send(settings.before_send, event, settings, session.token)
+            if decided is None:
+                return None
+            event = decided
         return Parcel(
             event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id, source="agent"
         )
