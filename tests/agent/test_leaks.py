@@ -164,11 +164,11 @@ def send(session: AgentSession, network: Network, library: str, url: str, sent: 
         with httpx2.Client(transport=transport, follow_redirects=True) as client:
             client.post(url, headers=sent, content=b"x")
     elif library == "requests":
-        with requests.Session() as client:
-            client.trust_env = False
+        with requests.Session() as requester:
+            requester.trust_env = False
             for prefix in ("https://", "http://"):
-                client.mount(prefix, NetworkAdapter(network))
-            session.instrument(client).post(url, headers=sent, json={"a": 1})
+                requester.mount(prefix, NetworkAdapter(network))
+            session.instrument(requester).post(url, headers=sent, json={"a": 1})
     else:
 
         async def call() -> None:

@@ -1,0 +1,158 @@
+"""What model a call went to and how much it used, read off the answers of OpenAI's, Anthropic's and like services."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from otas_middleware._agent.llm import describe, ended_well
+
+ASKED = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})
+
+
+def sse(*documents: object) -> str:
+    return "".join(f"data: {json.dumps(document)}\n\n" for document in documents)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(
+            json.dumps(
+                {
+                    "model": "gpt-4o-2024-08-06",
+                    "choices": [],
+                    "usage": {
+                        "prompt_tokens": 9,
+                        "completion_tokens": 12,
+                        "total_tokens": 21,
+                        "prompt_tokens_details": {"cached_tokens": 4},
+                        "completion_tokens_details": {"reasoning_tokens": 7},
+                    },
+                }
+            ),
+            {
+                "model": "gpt-4o-2024-08-06",
+                "usage": {"input": 9, "output": 12, "total": 21, "cached_input": 4, "reasoning": 7},
+            },
+            id="chat completion",
+        ),
+        pytest.param(
+            json.dumps({"model": "emb", "data": [], "usage": {"prompt_tokens": 8, "total_tokens": 8}}),
+            {"model": "emb", "usage": {"input": 8, "total": 8}},
+            id="embedding",
+        ),
+        pytest.param(
+            json.dumps(
+                {"model": "o3", "output": [], "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}}
+            ),
+            {"model": "o3", "usage": {"input": 1, "output": 2, "total": 3}},
+            id="response",
+        ),
+        pytest.param(
+            json.dumps(
+                {"model": "claude", "usage": {"input_tokens": 5, "output_tokens": 6, "cache_read_input_tokens": 2}}
+            ),
+            {"model": "claude", "usage": {"input": 5, "output": 6, "cached_input": 2, "total": 11}},
+            id="message",
+        ),
+        pytest.param(
+            sse(
+                {"model": "gpt-4o-x", "choices": [{"delta": {"content": "Hel"}}], "usage": None},
+                {
+                    "model": "gpt-4o-x",
+                    "choices": [],
+                    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+                },
+            )
+            + "data: [DONE]\n\n",
+            {"model": "gpt-4o-x", "usage": {"input": 3, "output": 2, "total": 5}},
+            id="chat completion, streamed",
+        ),
+        pytest.param(
+            sse(
+                {"type": "response.created", "response": {"model": "o3", "usage": None}},
+                {
+                    "type": "response.completed",
+                    "response": {"model": "o3", "usage": {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}},
+                },
+            ),
+            {"model": "o3", "usage": {"input": 1, "output": 2, "total": 3}},
+            id="response, streamed",
+        ),
+        pytest.param(
+            sse(
+                {
+                    "type": "message_start",
+                    "message": {"model": "claude", "usage": {"input_tokens": 25, "output_tokens": 1}},
+                },
+                {"type": "content_block_delta", "delta": {"text": "Hello"}},
+                {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 15}},
+                {"type": "message_stop"},
+            ),
+            {"model": "claude", "usage": {"input": 25, "output": 15, "total": 40}},
+            id="message, streamed",
+        ),
+        pytest.param('{"error": {"message": "busy"}}', {"model": "gpt-4o"}, id="error"),
+        pytest.param("", {"model": "gpt-4o"}, id="no answer"),
+    ],
+)
+def test_it_reads(answer: str, expected: dict[str, Any]) -> None:
+    assert describe(ASKED, answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_body", "answer"),
+    [
+        ("", '{"model": "Volvo 240", "year": 1974}'),
+        ('{"model": "Volvo 240", "year": 1974}', '{"id": 1}'),
+        ('{"messages": ["hi"]}', '{"ok": true}'),
+        ("", '{"usage": {"disk": 3}}'),
+        ("", '{"usage": "much"}'),
+        ("not json", "<html>"),
+        ('["model"]', "[1, 2]"),
+        ("{" * 2000, "{" * 2000),
+        ('{"model": 4, "messages": []}', '{"model": null}'),
+    ],
+)
+def test_other_services_are_left_alone(request_body: str, answer: str) -> None:
+    assert describe(request_body, answer) == {}
+
+
+def test_counts_that_are_no_counts_are_left_out() -> None:
+    usage = {"input_tokens": -1, "output_tokens": True, "total_tokens": "9", "prompt_tokens": 1.5}
+    assert describe("", json.dumps({"usage": usage})) == {}
+
+
+def test_the_end_of_a_long_stream_says_what_was_used() -> None:
+    beginning = sse({"model": "gpt-4o-x", "choices": [{"delta": {"content": "a"}}]})
+    end = 't": "z"}}]}\n\n' + sse({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 999}})
+    assert describe(ASKED, beginning, end) == {
+        "model": "gpt-4o-x",
+        "usage": {"input": 3, "output": 999, "total": 1002},
+    }
+
+
+def test_the_end_of_a_long_document_says_what_was_used() -> None:
+    document = json.dumps({"model": "emb", "data": ["x" * 1000], "usage": {"prompt_tokens": 8, "total_tokens": 8}})
+    assert describe("", document[:500], document[-200:]) == {"model": "emb", "usage": {"input": 8, "total": 8}}
+
+
+def test_a_request_too_long_to_keep_still_names_its_model() -> None:
+    assert describe(ASKED[:40] + "x" * 1000, "") == {"model": "gpt-4o"}
+
+
+@pytest.mark.parametrize(
+    ("end", "well"),
+    [
+        ("data: [DONE]\n\n", True),
+        ("data: [DONE]", True),
+        ('event: message_stop\ndata: {"type": "message_stop"}\n\n', True),
+        ('data: {"choices": []}\n\n', False),
+        ("", False),
+    ],
+)
+def test_the_last_event_says_whether_the_model_had_finished(end: str, well: bool) -> None:
+    assert ended_well(end) is well

@@ -1,0 +1,273 @@
+"""Tools and logged calls: what an agent does besides HTTP, with links to what it happened in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import re
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otas_middleware import BackendEvent
+from otas_middleware.agent import AgentSession, LoggedEvent
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from agent.host import Host
+    from agent.record import Record
+    from otas_middleware.localbrain import LocalBrain
+
+
+def test_a_decorated_tool_records_arguments_result_and_duration(session: AgentSession, record: Record) -> None:
+    @session.tool("search")
+    def search(query: str, limit: int = 3) -> list[str]:
+        """Find things."""
+        return [query] * limit
+
+    assert search("shoes", limit=2) == ["shoes", "shoes"]
+    assert (search.__name__, search.__doc__) == ("search", "Find things.")
+    event = record.one()
+    assert (event["source"], event["method"], event["path"]) == ("agent", "TOOL", "/tools/search")
+    assert (event["status_code"], event["error"]) == (200, "")
+    assert json.loads(event["request_body"] or "") == {"query": "shoes", "limit": 2}
+    assert json.loads(event["response_body"] or "") == ["shoes", "shoes"]
+    assert event["custom_properties"] == {"tool": "search"}
+    assert event["metadata"]["route"] == "/tools/search"
+    assert event["latency_ms"] > 0
+    assert "parent_id" not in event["metadata"]
+
+
+def test_a_tools_name_is_the_functions_when_none_is_given(session: AgentSession, record: Record) -> None:
+    @session.tool()
+    def look_up() -> None: ...
+
+    look_up()
+    assert record.one()["path"] == "/tools/look_up"
+
+
+def test_an_asynchronous_tool_is_recorded_to_its_end(session: AgentSession, record: Record) -> None:
+    @session.tool("wait")
+    async def wait(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+    assert asyncio.run(wait(0.05)) == "done"
+    event = record.one()
+    assert event["latency_ms"] >= 50
+    assert event["response_body"] == '"done"'
+
+
+def test_a_with_block_is_a_tool_too(session: AgentSession, record: Record) -> None:
+    with session.tool("plan", goal="refund") as run:
+        run.result = {"steps": 3}
+        run.properties["model"] = "m-1"
+    event = record.one()
+    assert event["metadata"]["event_id"] == run.event_id
+    assert json.loads(event["request_body"] or "") == {"goal": "refund"}
+    assert json.loads(event["response_body"] or "") == {"steps": 3}
+    assert event["custom_properties"] == {"tool": "plan", "model": "m-1"}
+
+
+def test_an_async_with_block_is_a_tool_too(session: AgentSession, record: Record) -> None:
+    async def plan() -> None:
+        async with session.tool("plan"):
+            pass
+
+    asyncio.run(plan())
+    assert record.one()["path"] == "/tools/plan"
+
+
+def test_an_exception_passes_and_is_named(session: AgentSession, record: Record) -> None:
+    @session.tool("divide")
+    def divide(a: int, b: int) -> float:
+        return a / b
+
+    with pytest.raises(ZeroDivisionError):
+        divide(1, 0)
+    event = record.one()
+    assert (event["status_code"], event["error"]) == (500, "ZeroDivisionError: division by zero")
+    assert event["metadata"]["exception"] == {"type": "ZeroDivisionError", "message": "division by zero"}
+
+
+def test_a_cancelled_tool_is_no_failure_of_the_tool(session: AgentSession, record: Record) -> None:
+    @session.tool("wait")
+    async def wait() -> None:
+        await asyncio.sleep(10)
+
+    async def give_up() -> None:
+        await asyncio.wait_for(wait(), 0.01)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    event = record.one()
+    assert (event["status_code"], event["error"]) == (499, "Cancelled")
+    assert event["metadata"]["aborted"] is True
+
+
+def test_secrets_among_arguments_and_results_are_masked(session: AgentSession, record: Record) -> None:
+    @session.tool("log_in")
+    def log_in(user: str, password: str) -> dict[str, str]:
+        return {"user": user, "api_key": "sk-live-0123456789abcdef"}
+
+    log_in("ada", "hunter2")
+    stored = json.dumps(record.one())
+    assert "ada" in stored
+    assert "hunter2" not in stored
+    assert "0123456789abcdef" not in stored
+
+
+def test_what_happens_within_a_tool_points_at_it(session: AgentSession, outside: Host, record: Record) -> None:
+    with session.client() as http:
+
+        @session.tool("inner")
+        def inner() -> None:
+            http.get(outside.url + "/inner")
+
+        http.get(outside.url + "/before")
+        with session.tool("outer") as outer:
+            http.get(outside.url + "/outer")
+            inner()
+            session.log("GET", "/logged", status_code=200, latency_ms=1)
+        http.get(outside.url + "/after")
+    events = {event["path"]: event["metadata"] for event in record.events()}
+    assert "parent_id" not in events["/before"]
+    assert "parent_id" not in events["/after"]
+    assert "parent_id" not in events["/tools/outer"]
+    assert events["/tools/outer"]["event_id"] == outer.event_id
+    assert {events[path]["parent_id"] for path in ("/outer", "/tools/inner", "/logged")} == {outer.event_id}
+    assert events["/inner"]["parent_id"] == events["/tools/inner"]["event_id"]
+
+
+def test_tools_that_run_at_once_keep_their_own_children(session: AgentSession, outside: Host, record: Record) -> None:
+    http = session.async_client()
+
+    @session.tool("each")
+    async def each(number: int) -> None:
+        await asyncio.sleep(0.001 * (5 - number))
+        await http.get(f"{outside.url}/{number}")
+
+    async def agent() -> None:
+        async with http, session.tool("all"):
+            await asyncio.gather(*(each(number) for number in range(5)))
+
+    asyncio.run(agent())
+    events = record.events()
+    (parent,) = (event["metadata"]["event_id"] for event in events if event["path"] == "/tools/all")
+    tools = {
+        event["metadata"]["event_id"]: json.loads(event["request_body"] or "")["number"]
+        for event in events
+        if event["path"] == "/tools/each"
+    }
+    assert all(event["metadata"]["parent_id"] == parent for event in events if event["path"] == "/tools/each")
+    calls = {event["path"]: event["metadata"]["parent_id"] for event in events if re.fullmatch(r"/\d", event["path"])}
+    assert {f"/{number}": event_id for event_id, number in tools.items()} == calls
+
+
+def test_a_thread_of_a_tool_is_within_it_when_it_gets_the_context(
+    session: AgentSession, outside: Host, record: Record
+) -> None:
+    with session.tool("fan_out") as run, session.client() as http:
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=lambda: context.run(http.get, outside.url + "/in-thread"))
+        thread.start()
+        thread.join()
+    (call,) = (event for event in record.events() if event["path"] == "/in-thread")
+    assert call["metadata"]["parent_id"] == run.event_id
+
+
+def test_generator_functions_are_refused_with_what_to_do(session: AgentSession) -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+
+    async def more_numbers() -> AsyncIterator[int]:
+        yield 1
+
+    for function in (numbers, more_numbers):
+        with pytest.raises(TypeError, match="inside it"):
+            session.tool("numbers")(function)
+
+
+def test_a_tool_is_called_as_it_was_also_when_called_wrongly(session: AgentSession) -> None:
+    @session.tool("greet")
+    def greet(name: str) -> str:
+        return name
+
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        greet()  # type: ignore[call-arg]  # on purpose
+
+
+def test_a_logged_call_is_an_event_with_what_was_said(session: AgentSession, record: Record) -> None:
+    event_id = session.log(
+        "POST",
+        "https://mail.example.com/send?draft=1",
+        status_code=503,
+        latency_ms=12.5,
+        request_headers={"Authorization": "Bearer sk-0123456789abcdef", "X-Kept": "yes"},
+        request_body='{"to": "ada"}',
+        response_body="busy",
+        custom_properties={"provider": "mail"},
+        metadata={"attempt": 2},
+    )
+    event = record.one()
+    assert (event["source"], event["method"], event["path"]) == ("agent", "POST", "/send")
+    assert (event["query_params"], event["status_code"], event["latency_ms"]) == ("draft=1", 503, 12.5)
+    assert event["error"] == "503 Service Unavailable"
+    assert event["custom_properties"] == {"host": "mail.example.com", "provider": "mail"}
+    assert event["metadata"]["event_id"] == event_id
+    assert event["metadata"]["attempt"] == 2
+    assert event["request_size_bytes"] == len('{"to": "ada"}')
+    headers = json.loads(event["request_headers"] or "")
+    assert headers["X-Kept"] == "yes"
+    assert "0123456789abcdef" not in json.dumps(event)
+
+
+def test_an_event_can_be_logged_as_it_is(session: AgentSession, record: Record) -> None:
+    event = BackendEvent(path="/queue", method="PUBLISH", status_code=0, latency_ms=1.0, error="BrokerError")
+    session.log_event(event)
+    stored = record.one()
+    assert (stored["path"], stored["method"], stored["error"]) == ("/queue", "PUBLISH", "BrokerError")
+    assert event.metadata == {}
+
+
+def test_on_logged_gets_brains_own_id_of_each_event(session: AgentSession, outside: Host, record: Record) -> None:
+    logged: list[LoggedEvent] = []
+    session.on_logged = logged.append
+    with session.client() as http, session.tool("search"):
+        http.get(outside.url + "/one")
+    stored = {event["event_id"]: event["path"] for event in record.events()}
+    assert {event.event_id: event.event.path for event in logged} == stored
+    assert {event.session_id for event in logged} == {session.session_id}
+
+
+def test_a_failing_on_logged_costs_no_event(
+    session: AgentSession, record: Record, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: LoggedEvent) -> None:
+        raise RuntimeError("on purpose")
+
+    session.on_logged = fails
+    session.log("GET", "/x", status_code=200, latency_ms=1)
+    assert record.one()["path"] == "/x"
+    assert "on_logged raised" in caplog.text
+
+
+def test_before_send_has_the_last_word_on_tools_and_calls(brain: LocalBrain, outside: Host) -> None:
+    seen: list[str] = []
+
+    def before_send(event: BackendEvent) -> BackendEvent | None:
+        seen.append(event.path)
+        return None if event.path == "/tools/secret" else event.model_copy(update={"error": "marked"})
+
+    with AgentSession(
+        agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url, before_send=before_send
+    ) as session:
+        with session.client() as http, session.tool("secret"):
+            http.get(outside.url + "/call")
+        session.flush(10)
+        events = brain.events(session.session_id)
+    assert sorted(seen) == ["/call", "/tools/secret"]
+    assert [(event["path"], event["error"]) for event in events] == [("/call", "marked")]
