@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from http import HTTPStatus
+from os import urandom
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from otas_middleware._render import first_value
 from otas_middleware._routes import template
@@ -21,6 +21,13 @@ SDK = {"name": "otas-middleware", "version": __version__}
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def new_event_id() -> str:
+    """Return a random UUID (version 4, RFC 9562); `uuid.uuid4` takes thrice as long to say the same."""
+    digits = urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
 def status_of(capture: Capture) -> int:
     """Return the status; when no response was started, 500 after an exception and 499 when the client had gone."""
     if capture.status_code:
@@ -30,18 +37,20 @@ def status_of(capture: Capture) -> int:
     return 499 if capture.aborted else 0
 
 
-def error_of(capture: Capture, status: int) -> str:
-    """Return what went wrong: the exception, or the status when it is 400 or above; else the empty string."""
+def failure_of(capture: Capture, status: int) -> tuple[str, str]:
+    """Return what went wrong, as the name of a class of failure and a message; both empty when nothing did.
+
+    The exception, or the status when it is 400 or above.
+    """
     if capture.exception is not None:
-        kind, message, _ = capture.exception
-        return f"{kind}: {message}" if message else kind
-    return _status_line(status, capture.reason) if status >= 400 else ""
+        return capture.exception.type, capture.exception.message
+    return ("", _status_line(status, capture.reason)) if status >= 400 else ("", "")
 
 
-def own_metadata(capture: Capture) -> dict[str, Any]:
+def own_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, Any]:
     """Return the metadata that is made here and holds nothing that a client or an application wrote."""
     metadata: dict[str, Any] = {
-        "event_id": str(uuid4()),
+        "event_id": new_event_id(),
         "captured_at": datetime.fromtimestamp(capture.captured_at, UTC).isoformat(timespec="milliseconds"),
         "framework": capture.framework,
         "sdk": SDK,
@@ -51,18 +60,16 @@ def own_metadata(capture: Capture) -> dict[str, Any]:
         metadata["ttfb_ms"] = round(capture.ttfb * 1000, 3)
     if capture.aborted:
         metadata["aborted"] = True
+    if "traceparent" in request_headers:
+        traceparent = _TRACEPARENT.match(first_value(request_headers, "traceparent"))
+        if traceparent is not None:
+            metadata["trace_id"] = traceparent[1]
     return metadata
 
 
-def foreign_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, Any]:
+def foreign_metadata(capture: Capture) -> dict[str, Any]:
     """Return the metadata that others had a hand in: it is looked through before it leaves."""
     metadata: dict[str, Any] = {}
-    route = template(capture.path, capture.route, capture.path_params)
-    if route is not None:
-        metadata["route"] = route
-    traceparent = _TRACEPARENT.match(first_value(request_headers, "traceparent"))
-    if traceparent is not None:
-        metadata["trace_id"] = traceparent[1]
     if capture.exception is not None:
         kind, message, traceback = capture.exception
         metadata["exception"] = {"type": kind, "message": message}
@@ -73,6 +80,11 @@ def foreign_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, 
             {"name": name, "ms": round(ms, 3), "attributes": attributes} for name, ms, attributes in capture.checkpoints
         ]
     return metadata
+
+
+def route_of(capture: Capture) -> str | None:
+    """Return the route's template, such as `/orders/{order_id}`, or None when no route matched."""
+    return template(capture.path, capture.route, capture.path_params)
 
 
 def _status_line(status: int, reason: str | None) -> str:

@@ -43,6 +43,11 @@ def coerce(fields: dict[str, Any]) -> None:
         value = fields[name]
         if type(value) is not dict:
             fields[name] = {} if value is None else {"value": value}
+    coerce_numbers(fields)
+
+
+def coerce_numbers(fields: dict[str, Any]) -> None:
+    """Bring the numbers of an event into their range, in place."""
     for name in ("request_size_bytes", "response_size_bytes"):
         if fields[name] is not None:
             fields[name] = _integer(fields[name])
@@ -58,7 +63,9 @@ def fit(fields: dict[str, Any]) -> BackendEvent:
     """
     characters = 0
     for name in TEXT_FIELDS:
-        fields[name] = text = storable(fields[name])
+        text = fields[name]
+        if not text.isascii() or "\x00" in text:
+            fields[name] = text = storable(text)
         characters += len(text)
     fields["project_id"] = fields["project_id"] or NIL_PROJECT
     fields["method"] = fields["method"][:MAX_METHOD_CHARACTERS]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-PROBE = r"\\u00[2-7]|%(?:25)*(?:3[0-9]|2[Dd]|5[Ff]|[46][1-9A-Fa-f]|[57][0-9Aa])"
+ESCAPES_PROBE = r"\\u00[2-7]|%(?:25)*(?:3[0-9]|2[Dd]|5[Ff]|[46][1-9A-Fa-f]|[57][0-9Aa])"
 """Found in every text with an escaped ASCII letter, digit, quote, colon, hyphen or underscore."""
+
+ENCODED_PROBE = r"%[0-9A-Fa-f]{2}"
+"""Found in every text with percent-encoding."""
 
 _UNICODE = re.compile(r"(?<!\\)(\\++)u00([2-7][0-9A-Fa-f])")
 

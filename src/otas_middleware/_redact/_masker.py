@@ -9,7 +9,7 @@ from otas_middleware._redact._mask import MASK, UNREADABLE
 from otas_middleware._redact._values import MAX_CHARACTERS, MAX_NODES, Walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable
 
     from otas_middleware._redact._redactor import Redactor
 
@@ -28,31 +28,41 @@ class Masker:
         token: The raw session token, which an application may have echoed; empty when there is none.
     """
 
-    __slots__ = ("_redactor", "_token")
+    __slots__ = ("_head", "_redactor", "_token")
 
     def __init__(self, redactor: Redactor, token: str) -> None:
         self._redactor = redactor
         self._token = token
+        self._head = token[:_SHORTEST_PIECE]
+
+    def finds_nothing(self, texts: Iterable[str]) -> bool:
+        """Tell quickly that there is nothing to mask in any of the texts; False says nothing."""
+        joined = "\n".join(texts)
+        return self._redactor.finds_nothing(joined) and not (self._head and self._head in joined)
 
     def text(self, text: str) -> str:
         """Mask a text of any format."""
-        return self._guarded(self._redactor.text, text) if text else text
+        try:
+            return self._redactor.text(self._hide(text)) if text else text
+        except Exception:  # fail closed, whatever it was
+            swallow("redact")
+            return UNREADABLE
 
     def pairs(self, text: str) -> str:
         """Mask a query string or urlencoded form."""
-        return self._guarded(self._redactor.pairs, text) if text else text
+        try:
+            return self._redactor.pairs(self._hide(text)) if text else text
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
 
     def path(self, text: str) -> str:
         """Mask a path."""
-        return self._guarded(self._redactor.path, text)
-
-    def headers(self, headers: Mapping[str, str | list[str]]) -> str:
-        """Mask headers, and return them as a JSON object."""
         try:
-            return self._hide(self._redactor.headers(headers))
-        except Exception:  # fail closed, whatever it was
+            return self._redactor.path(self._hide(text))
+        except Exception:  # as above
             swallow("redact")
-            return f'"{UNREADABLE}"'
+            return UNREADABLE
 
     def value(self, value: Any, max_nodes: int = MAX_NODES, max_characters: int = MAX_CHARACTERS) -> Any:
         """Mask a Python value of any kind, and make it plain JSON."""
@@ -89,25 +99,32 @@ class Masker:
         if isinstance(session, dict) and session.keys() <= _SESSION_KEYS:  # ours; the name says session, the value none
             fields["metadata"]["session"] = {key: self.value(value) for key, value in session.items()}
 
-    def _guarded(self, redact: Callable[[str], str], text: str) -> str:
-        try:
-            return redact(self._hide(text))
-        except Exception:  # as above
-            swallow("redact")
-            return UNREADABLE
-
     def _leaf(self, text: str) -> str:
         return self._redactor.text(self._hide(text))
 
     def _hide(self, text: str) -> str:
         """Mask the session token, also when a body was cut off within it."""
-        token = self._token
-        if not token:
+        if not self._head or self._head not in text:
             return text
-        if token in text:
-            text = text.replace(token, MASK)
-        if len(token) > _SHORTEST_PIECE:
-            start = text.rfind(token[:_SHORTEST_PIECE], max(0, len(text) - len(token)))
-            if start >= 0 and token.startswith(text[start:]):
-                text = text[:start] + MASK
+        text = text.replace(self._token, MASK)
+        start = text.rfind(self._head, max(0, len(text) - len(self._token)))
+        if start >= 0 and self._token.startswith(text[start:]):
+            text = text[:start] + MASK
         return text
+
+
+class Untouched:
+    """Stands in for a masker where it is known that there is nothing to mask."""
+
+    def text(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+    pairs = path = text
+
+    def value(self, value: Any) -> Any:
+        """Return the value, which must be plain JSON."""
+        return value
+
+
+UNTOUCHED = Untouched()

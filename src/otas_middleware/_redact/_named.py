@@ -25,7 +25,9 @@ _CANDIDATE = re.compile(
     rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+\s*+|[ \t]*+)"
     r"(?P<separator>=>|:=|={1,3}|:)"
 )
-_SHORT_OPTION = re.compile(r"(?<![\w-])--?(?P<name>\w[\w.-]*+)[ \t]++(?P<value>[^-\s\"'][^\s\"']*+)")
+_ENDING = re.compile(rf"(?:[\s\\\"'`)\]]|{ENTITIES})*+[:=>]*+")
+_OPTION = re.compile(r"(?<![\w-])--?(?P<name>\w[\w.-]*+)[ \t]++(?=[^-\s\"'])")
+_ARGUMENT = re.compile(r"[^\s\"']*+")
 _BLANK = re.compile(r"(?:\s|\\+[nrt])*+(?:data:[ ]?(?=\S))?")  # the value may stand in an event stream's next line
 _OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>{QUOTE})")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
@@ -36,8 +38,7 @@ _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
 _LOOK_BACK = 128
 _WORDS_BEFORE = re.compile(r"(?<![\w'-])(?:[\w'-]++ ){1,3}$")
 
-_WINDOW = 1024
-_OVERLAP = 96
+_WINDOWS = (2048, 256)
 _BREAK = re.compile(rf"[^{_NAME}]")
 
 
@@ -52,54 +53,63 @@ def mask_named(text: str, rules: NameRules, suspicious: Callable[[str], bool]) -
     pieces: list[str] = []
     done = 0
     for start, end, mask in _findings(text, rules, suspicious):
-        if start < done:
-            continue  # within a value that is masked already
-        pieces += (text[done:start], mask)
-        done = end
+        if start >= done:
+            pieces += (text[done:start], mask)
+        done = max(done, end)  # what overlaps belongs to a value that is masked already
     if not pieces:
         return text
     pieces.append(text[done:])
     return "".join(pieces)
 
 
-def _findings(text: str, rules: NameRules, suspicious: Callable[[str], bool]) -> Iterator[tuple[int, int, str]]:
-    for begin, end in _windows(text, suspicious):
-        for match in _CANDIDATE.finditer(text, begin):
-            if match.start() >= end:
-                break
-            if _names_a_secret(text, match, rules):
-                yield from _Value(text, match).spans()
-        for option in _SHORT_OPTION.finditer(text, begin):
-            if option.start() >= end:
-                break
-            if rules.sensitive(option["name"]):
-                yield *option.span("value"), MASK
+def _findings(text: str, rules: NameRules, suspicious: Callable[[str], bool]) -> list[tuple[int, int, str]]:
+    """Return start, end and mask of what is to be masked, in the order of the text."""
+    found: list[tuple[int, int, str]] = []
+    done = 0
+    for begin, end in _windows(text, suspicious, 0, len(text), _WINDOWS):
+        limit = _end(_ENDING, text, end)  # names end within the window, and what follows them may not
+        for match in _CANDIDATE.finditer(text, begin, limit):
+            start = match.start()
+            if start >= done and _names_a_secret(text, start, match, rules):
+                span = _Value(text, match).span()
+                if span is not None:
+                    found.append(span)
+                    done = span[1]
+        found += (
+            (option.end(), _end(_ARGUMENT, text, option.end()), MASK)
+            for option in _OPTION.finditer(text, begin, min(limit + 1, len(text)))
+            if rules.sensitive(option["name"])
+        )
+    found.sort()
+    return found
 
 
-def _windows(text: str, suspicious: Callable[[str], bool]) -> Iterator[tuple[int, int]]:
+def _windows(
+    text: str, suspicious: Callable[[str], bool], begin: int, end: int, sizes: tuple[int, ...]
+) -> Iterator[tuple[int, int]]:
     """Yield the parts of a text in which a name may be sensitive; no name is cut by their borders."""
-    size = len(text)
-    begin = 0
-    while begin < size:
-        cut = _BREAK.search(text, begin + _WINDOW)
-        end = cut.start() if cut is not None else size
-        if suspicious(text[max(0, begin - _OVERLAP) : end]):
-            yield begin, end
-        begin = end
+    if not sizes:
+        yield begin, end
+        return
+    size, *smaller = sizes
+    while begin < end:
+        cut = _BREAK.search(text, begin + size, end)
+        border = end if cut is None else cut.start()
+        if suspicious(text[max(0, begin - _LOOK_BACK) : border]):
+            yield from _windows(text, suspicious, begin, border, tuple(smaller))
+        begin = border
 
 
-def _names_a_secret(text: str, match: re.Match[str], rules: NameRules) -> bool:
-    name = match["name"]
+def _names_a_secret(text: str, start: int, match: re.Match[str], rules: NameRules) -> bool:
+    name, _, quote, _ = match.groups()
     if rules.sensitive(name):
         return True
-    start = match.start()
-    quote = match["quote"]
     if quote is not None:  # `"credit card number": …`: look at the whole of what is quoted
-        if text.endswith(quote, 0, start):
+        if text.startswith(quote, start - len(quote)):
             return False
         opening = text.rfind(quote, max(0, start - _LOOK_BACK), start)
         return opening >= 0 and rules.sensitive(text[opening + len(quote) : match.end("name")])
-    if not text.endswith(" ", 0, start):
+    if text[start - 1 : start] != " ":
         return False
     words = _WORDS_BEFORE.search(text, max(0, start - _LOOK_BACK), start)
     return words is not None and rules.sensitive(words[0] + name)  # `API key: …`, `the password for bob: …`
@@ -117,11 +127,10 @@ class _Value:
         self.quote: str = match["quote"] or ""
         self.backslashes: str = match["level"] or ""
 
-    def spans(self) -> Iterator[tuple[int, int, str]]:
-        """Yield start, end and mask of the value, or nothing when there is nothing to hide."""
+    def span(self) -> tuple[int, int, str] | None:
+        """Return start, end and mask of the value, or None when there is nothing to hide."""
         start, end, mask = self._locate()
-        if start < end and self.text[start:end] != mask:
-            yield start, end, mask
+        return (start, end, mask) if start < end and self.text[start:end] != mask else None
 
     def _locate(self) -> tuple[int, int, str]:
         text = self.text

@@ -206,21 +206,24 @@ class Probes(NamedTuple):
 
 
 def _probes(extra: Iterable[str]) -> Probes:
-    words = _all("word") + _all("last")
-    cased = "|".join(form for word in words for form in (word.capitalize(), word.upper()))
+    # Repetitions are not counted in these: an automaton with many counters no longer fits into the engine's cache,
+    # and is a thousand times slower.
+    words = "|".join(_all("word") + _all("last"))
+    cased = "|".join(form for word in words.split("|") for form in (word.capitalize(), word.upper()))
     anywhere = "|".join(
-        [
-            *(_with_separators(entry) for entry in _all("anywhere")),
-            *(f"{_WITHIN}*".join(SEPARATORS.join(map(_literal, part)) for part in _pieces(name)) for name in extra),
-        ]
+        (
+            *("[-_. ]*".join(map(_literal, entry.split("_"))) for entry in _all("anywhere")),
+            *(f"{_WITHIN}*".join("[-_. ]*".join(map(_literal, part)) for part in _pieces(name)) for name in extra),
+        )
     )
-    lone = f"(?:^|[^A-Za-z])(?i:{'|'.join(words)})[sS]?"
-    mentioned = f"(?i:{anywhere}|{'|'.join(words)})"
+    inner = f"(?i:{anywhere})|(?:[^A-Za-z](?i:{words})|{cased})[sS]?"  # where something stands before it
+    lone = f"(?i:{words})[sS]?"
     return Probes(
-        valued=f"(?i:{anywhere}){_END}|(?:{lone}|(?:{cased})[sS]?){_END_AFTER_WORD}"
-        rf"|--?[-0-9A-Za-z_.]*{mentioned}[-0-9A-Za-z_.]*[ \t]",
-        mentioned=mentioned,
-        labelled=rf"(?i:[\"'](?:{'|'.join(LABELS)})\\*[\"']\s*:\s*|\[\s*)\\*[\"'][^\"'<>{{}}:=\\]*{mentioned}",
+        valued=f"(?i:{anywhere}){_END}|(?:(?:^|[^A-Za-z])(?i:{words})|{cased})[sS]?{_END_AFTER_WORD}"
+        rf"|-(?:[-0-9A-Za-z_.]*(?:{inner})|{lone})[-0-9A-Za-z_.]*[ \t]",  # `--password hunter2`
+        mentioned=f"{inner}|^{lone}",
+        labelled=rf"(?:(?i:[\"'](?:{'|'.join(LABELS)})\\*[\"'])\s*:\s*|\[\s*)\\*[\"']"
+        rf"(?:[^\"'<>{{}}:=\\]*(?:{inner})|{lone})",
     )
 
 

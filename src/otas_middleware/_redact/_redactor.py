@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from otas_middleware._redact._escapes import PROBE as ESCAPES_PROBE
-from otas_middleware._redact._escapes import unescape_ascii
+from otas_middleware._redact._escapes import ENCODED_PROBE, ESCAPES_PROBE, unescape_ascii
 from otas_middleware._redact._markup import mask_markup
 from otas_middleware._redact._mask import MASK
 from otas_middleware._redact._named import mask_named
@@ -40,9 +39,11 @@ class Redactor:
         self.rules = NameRules((*settings.sensitive_headers, *settings.sensitive_fields), settings.redact_keep)
         shapes = (*SURE, *(shape for name, shape in OPTIONAL.items() if getattr(settings, name)))
         self._shapes = [(probe(shape.probe), shape) for shape in shapes]
-        self._has_shape = probe(*(shape.probe for shape in shapes))
         self._has_name = probe(self.rules.probes.mentioned)
         self._has_label = probe(self.rules.probes.labelled)
+        self._beyond_names = probe(
+            self.rules.probes.labelled, ENCODED_PROBE, ESCAPES_PROBE, *(shape.probe for shape in shapes)
+        )
         self._suspicious = probe(self.rules.probes.valued, ESCAPES_PROBE, *(shape.probe for shape in shapes))
         self._patterns = tuple(re.compile(pattern) for pattern in settings.redact_patterns)
         self._path_patterns = tuple(re.compile(pattern) for pattern in settings.redact_path_patterns)
@@ -64,18 +65,28 @@ class Redactor:
             return text
         if depth > _MAX_DECODINGS:
             return MASK
-        text = unescape_ascii(text)
-        if "%" in text:
-            text = mask_encoded(text, self.rules, lambda value: self.text(value, depth + 1))
-        text = self._mask_shapes(text)
-        if self._has_label(text):
-            rewritten = self._by_structure(text, depth)
-            if rewritten is not None:
-                return rewritten
-            text = "\n".join([self._line(line, depth) for line in text.split("\n")])
+        if self._beyond_names(text):
+            text, finished = self._look_closer(text, depth)
+            if finished:
+                return text
         if "<" in text:
             text = mask_markup(text, self.rules)
         return mask_named(text, self.rules, self._has_name)
+
+    def _look_closer(self, text: str, depth: int) -> tuple[str, bool]:
+        """Undo escapes, mask shapes and labelled members; return the text and whether nothing remains to be done."""
+        text = unescape_ascii(text)
+        if "%" in text:
+            text = mask_encoded(text, self.rules, lambda value: self.text(value, depth + 1))
+        for has_shape, shape in self._shapes:
+            if has_shape(text):
+                text = shape.pattern.sub(shape.replace, text)
+        if not self._has_label(text):
+            return text, False
+        rewritten = self._by_structure(text, depth)
+        if rewritten is not None:
+            return rewritten, True
+        return "\n".join([self._line(line, depth) for line in text.split("\n")]), False
 
     def pairs(self, text: str) -> str:
         """Return a query string or urlencoded form with its secrets masked."""
@@ -92,29 +103,20 @@ class Redactor:
             text = pattern.sub(_mask_groups, text)
         return self.text(text)
 
-    def headers(self, headers: Mapping[str, str | list[str]]) -> str:
-        """Return headers (lower-case names) as a JSON object with their secrets masked; empty when there are none."""
-        if not headers:
-            return ""
+    def finds_nothing(self, text: str) -> bool:
+        """Tell quickly that a text holds no secret and nothing that cannot be stored; False says nothing."""
+        if self._patterns or self._path_patterns:
+            return False
+        return text.isascii() and "\x00" not in text and not self._suspicious(text)
+
+    def by_name(self, headers: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
+        """Return headers with the values of the sensitive ones masked; the other values are not looked at."""
         sensitive = self.rules.sensitive
-        masked = {name: MASK if sensitive(name) else value for name, value in headers.items()}
-        looked_at = "\n".join(
-            [value if type(value) is str else "\n".join(value) for value in masked.values() if value is not MASK]
-        )
-        if self._patterns or self._suspicious(looked_at) or not looked_at.isascii():
-            masked = self.value(masked)
-        return to_json(masked).decode()
+        return {name: MASK if sensitive(name) else value for name, value in headers.items()}
 
     def value(self, value: Any) -> Any:
         """Return the plain JSON form of any Python value, with its secrets masked."""
         return Walk(self.rules, self.text).value(value)
-
-    def _mask_shapes(self, text: str) -> str:
-        if self._has_shape(text):
-            for has_shape, shape in self._shapes:
-                if has_shape(text):
-                    text = shape.pattern.sub(shape.replace, text)
-        return text
 
     def _by_structure(self, text: str, depth: int) -> str | None:
         """Mask JSON, whole or cut off, as the structure that it is; None when it is no JSON."""

@@ -43,6 +43,7 @@ _PREFIXES = {
 }
 _KEY_PREFIXES = tuple((least, prefix) for least, prefixes in _PREFIXES.items() for prefix in prefixes.split())
 _KEYS = "|".join(rf"{re.escape(prefix)}[A-Za-z0-9_.\-]{{{least}}}" for least, prefix in _KEY_PREFIXES)
+_ANY_KEY = "|".join(re.escape(prefix) for _, prefix in _KEY_PREFIXES)
 
 # Lengths and leading digits of the card networks (ISO/IEC 7812; Visa, Mastercard, American Express, Diners Club,
 # JCB, Discover, UnionPay, Maestro). A check digit alone would mask one in ten order numbers.
@@ -144,13 +145,13 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "JSON Web Tokens, and other base64 of a JSON object",
         "eyJhbGciOiJIUzI1NiIs…",
-        r"eyJ[A-Za-z0-9_\-]{8}",
+        r"eyJ[A-Za-z0-9_\-]{4}",
         re.compile(r"eyJ[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){0,4}"),
     ),
     Shape(
         "bearer tokens",
         "Bearer …",
-        rf"(?i:bearer){_BLANK}+[A-Za-z0-9]",
+        rf"(?i-u:bearer){_BLANK}",
         re.compile(
             rf"(?P<scheme>{_START}bearer{_BLANK}++)(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|%2[BF])*+=*+)(?![=\w])",
             re.IGNORECASE,
@@ -160,14 +161,14 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "basic credentials",
         "Basic …",
-        rf"(?i:basic){_BLANK}+[A-Za-z0-9+/_\-]{{4}}",
+        rf"(?i-u:basic){_BLANK}",
         re.compile(rf"(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>[A-Za-z0-9+/_\-]{{4,}}+=*+)", re.IGNORECASE),
         _mask_basic,
     ),
     Shape(
         "OTAS keys",
         "otas_<prefix>_<secret>, agent_<prefix>_<secret>",
-        r"(?:otas|agent)_[A-Za-z0-9\-]",
+        r"(?:otas|agent)_[A-Za-z0-9\-]*_",
         re.compile(
             rf"{_START}(?:otas_[A-Za-z0-9\-]++_[A-Za-z0-9_\-]{{4,}}+|agent_[A-Za-z0-9\-]++_[A-Za-z0-9_\-]{{8,}}+)"
         ),
@@ -185,7 +186,7 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "keys of well-known services",
         "AKIA…, ghp_…, github_pat_…, glpat-…, sk_live_…, xoxb-…, AIza…, sk-…, sk-ant-…, hf_…, SG.… and others",
-        _KEYS + r"|xox[a-z]-[A-Za-z0-9\-]{8}",
+        rf"(?:{_ANY_KEY}|xox[a-z]-)[A-Za-z0-9_.\-]{{4}}",
         re.compile(rf"{_START}(?:{_KEYS}|xox[a-z]-[A-Za-z0-9\-]{{8}})[A-Za-z0-9_.\-]*+"),
         _mask_key,
     ),
@@ -198,7 +199,7 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "credentials in URLs",
         "https://user:password@host",
-        r"://[^\s\"'<>@]{1,600}@|:\\+/\\+/[^\s\"'<>@]{1,600}@",
+        r":\\*/\\*/[^ \t\r\n\"'<>@]*@",
         re.compile(
             r"(?P<slashes>:\\*/\\*/)(?:[^\s\"'<>/?#\\]{1,512}@"
             # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
