@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from time import perf_counter, time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MAX_MESSAGE_CHARS = 8192
 _MAX_TRACEBACK_FRAMES = 50
 _BASE_WEIGHT = 2048
+_MANY_PARTS = 64
 
 
 class CapturedException(NamedTuple):
@@ -35,35 +36,60 @@ class CapturedException(NamedTuple):
 class BoundedBody:
     """Keeps the first `limit` bytes of a body and counts all of them.
 
+    The chunks are kept as they are, because joining them is the worker's time. For each chunk of a long stream the
+    taps do what `add` does themselves: `left -= len(chunk)`, then `parts.append(chunk)` or `cut(chunk)`.
+
     Args:
         limit: How many bytes to keep.
     """
 
-    __slots__ = ("_kept", "_room", "size")
+    __slots__ = ("_limit", "_whole", "left", "parts")
 
     def __init__(self, limit: int) -> None:
-        self._kept = bytearray()
-        self._room = limit
-        self.size = 0
-        """All bytes that passed."""
+        self._limit = limit
+        self._whole = True
+        self.left = limit
+        """The limit less all bytes that passed; negative when they were more."""
+        self.parts: list[bytes] = []
+        """What is kept. Always this very list."""
 
     def add(self, chunk: Chunk) -> None:
         """Count a chunk and keep what there is room for."""
-        if type(chunk) is not bytes:
-            chunk = chunk.encode("utf-8", "surrogateescape") if isinstance(chunk, str) else bytes(chunk)
-        length = len(chunk)
-        self.size += length
-        room = self._room
-        if room:
-            self._kept += chunk if length <= room else chunk[:room]
-            self._room = room - length if length < room else 0
+        octets = chunk if type(chunk) is bytes else _octets(chunk)
+        if octets:
+            self.left -= len(octets)
+            if self.left >= 0:
+                self.parts.append(octets)
+            else:
+                self.cut(octets)
+
+    def cut(self, chunk: bytes) -> None:
+        """Keep the beginning of the chunk with which `left` became negative; nothing of those after it."""
+        if self._whole:
+            self._whole = False
+            self.parts.append(chunk[: self.left])
+
+    def pack(self) -> None:
+        """Join many small parts, each of which costs more than its bytes."""
+        if len(self.parts) > _MANY_PARTS:
+            self.parts[:] = [self.kept()]
+
+    @property
+    def size(self) -> int:
+        """All bytes that passed."""
+        return self._limit - self.left
 
     def kept(self) -> bytes:
         """Return the kept bytes."""
-        return bytes(self._kept)
+        return b"".join(self.parts)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return min(self.size, self._limit)
+
+
+def _octets(chunk: Chunk) -> bytes:
+    # By way of a view: `bytes(5)` would be five bytes.
+    return chunk.encode("utf-8", "surrogateescape") if isinstance(chunk, str) else bytes(memoryview(chunk))
 
 
 class Capture:
@@ -74,6 +100,7 @@ class Capture:
     """
 
     __slots__ = (
+        "_ambient",
         "_end",
         "_first_byte",
         "_submit",
@@ -113,6 +140,7 @@ class Capture:
         now: float | None = None,
     ) -> None:
         self._t0 = perf_counter()
+        self._ambient = id(sys.exc_info()[1])  # being handled around the request, and none of its own
         self._end: float | None = None
         self._first_byte: float | None = None
         self._submit = submit
@@ -156,7 +184,7 @@ class Capture:
         self.reason = reason
         if status_code >= 500 and self.exception is None:
             handled = sys.exc_info()[1]
-            if handled is not None:
+            if handled is not None and id(handled) != self._ambient:
                 self.failed(handled)
 
     def sent(self, chunk: Chunk) -> None:
@@ -188,6 +216,8 @@ class Capture:
         if self.finished:
             return
         self.finished = True
+        self.request.pack()
+        self.response.pack()
         if self._end is None:
             self._end = perf_counter()
         if not self.complete and (self.disconnected or (self.status_code and self.exception is None)):
@@ -265,6 +295,7 @@ class Capture:
 
 def describe_exception(error: BaseException, *, with_traceback: bool) -> CapturedException:
     """Turn an exception into text: its type's name, message (at most 8,192 characters) and, if asked, traceback."""
+    error = _innermost(error)
     try:
         message = str(error)[:_MAX_MESSAGE_CHARS]
     except Exception:  # its __str__ is foreign code
@@ -273,3 +304,13 @@ def describe_exception(error: BaseException, *, with_traceback: bool) -> Capture
     if with_traceback:
         text = "".join(traceback.format_exception(error, limit=-_MAX_TRACEBACK_FRAMES))
     return CapturedException(type(error).__qualname__, message, text)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """Take off the groups that task groups put around the one exception that went through them."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inner) != 1:
+            return cast("BaseException", error)
+        error = inner[0]
+    return error

@@ -90,10 +90,33 @@ class InputTap:
         return noting
 
 
+def tap_environ(environ: WSGIEnvironment, capture: Capture) -> None:
+    """Watch what the application reads, and which objects it makes by a `wsgi.file_wrapper` that is no class."""
+    stream = environ.get("wsgi.input")
+    if stream is not None:
+        environ["wsgi.input"] = InputTap(stream, capture.request.add)
+    wrapper = environ.get("wsgi.file_wrapper")
+    if wrapper is not None and not isinstance(wrapper, type):
+        environ["wsgi.file_wrapper"] = _FileWrapper(wrapper)
+
+
+class _FileWrapper:
+    """A server's `wsgi.file_wrapper` that is a function; remembers what it made, which the server knows by identity."""
+
+    def __init__(self, wrapper: Callable[..., Any]) -> None:
+        self._wrapper = wrapper
+        self.made: Any = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.made = self._wrapper(*args, **kwargs)
+        return self.made
+
+
 class OutputTap:
     """A response iterable that hands on each chunk as it is pulled and closes what it wraps exactly once.
 
-    A class and not a generator: a generator that is closed before its first `next` never runs its `finally`.
+    A generator pulls, because it is the fastest; the object around it closes, because a generator that is closed before
+    its first `next` never runs its `finally`.
 
     Args:
         iterable: The application's response.
@@ -103,47 +126,21 @@ class OutputTap:
             may close late or never.
     """
 
-    __slots__ = ("_capture", "_done_at_end", "_iterable", "_next", "_on_close")
+    __slots__ = ("_capture", "_chunks", "_iterable", "_on_close")
 
     def __init__(
-        self,
-        iterable: Iterable[bytes],
-        capture: Capture,
-        on_close: Callable[[], None],
-        *,
-        done_at_end: bool,
+        self, iterable: Iterable[bytes], capture: Capture, on_close: Callable[[], None], *, done_at_end: bool
     ) -> None:
         self._iterable: Iterable[bytes] | None = iterable
-        self._next: Callable[[], bytes] | None = None
-        self._done_at_end = done_at_end
+        self._chunks: Iterator[bytes] = pull(iterable, capture, at_end=on_close if done_at_end else None)
         self._capture = capture
         self._on_close = on_close
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
+        return self._chunks
 
     def __next__(self) -> bytes:
-        capture = self._capture
-        if current.get() is not capture:
-            current.set(capture)  # a server may pull the body in another context than it called the application in
-        try:
-            if self._next is None:
-                self._next = iter(self._iterable or ()).__next__
-            chunk = self._next()
-        except StopIteration:
-            if not capture.complete:
-                capture.ended()
-                if self._done_at_end:
-                    self._on_close()
-            raise
-        except BaseException as error:
-            capture.failed(error)
-            raise
-        try:
-            capture.sent(chunk)
-        except Exception:
-            swallow("wsgi.body")
-        return chunk
+        return next(self._chunks)
 
     def close(self) -> None:
         """Close the application's iterable, if it can be closed, and finish the capture."""
@@ -164,6 +161,65 @@ class OutputTap:
         # A server that never closes breaks PEP 3333; the application's iterable is left to it, the event is not lost.
         if self._iterable is not None:
             self._on_close()
+
+
+def pull(
+    iterable: Iterable[Any],
+    capture: Capture,
+    *,
+    at_end: Callable[[], None] | None = None,
+    at_failure: Callable[[], None] | None = None,
+    as_bytes: Callable[[Any], bytes] | None = None,
+) -> Iterator[Any]:
+    """Yield what the iterable yields. What is done for each chunk is all that a long stream costs.
+
+    Args:
+        iterable: The application's response.
+        capture: Gets the chunks, the end, and the exceptions; it is the current one while the application runs.
+        at_end: Called after the last chunk.
+        at_failure: Called when the iterable raised.
+        as_bytes: Turns into bytes what is none yet, where the framework will do so.
+    """
+    body = capture.response
+    keep = body.parts.append
+    get_current = current.get
+    previous = get_current()
+    flowing = False
+    try:
+        current.set(capture)
+        for chunk in iterable:
+            if flowing and chunk.__class__ is bytes:
+                left = body.left = body.left - len(chunk)
+                if left < 0:
+                    body.cut(chunk)
+                elif chunk:
+                    keep(chunk)
+            else:
+                _sent(capture, chunk, as_bytes)
+                flowing = body.size > 0
+            yield chunk
+            if get_current() is not capture:
+                current.set(capture)  # the server did something else meanwhile, or goes on in another thread
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        capture.failed(error)
+        if at_failure is not None:
+            at_failure()
+        raise
+    finally:
+        if get_current() is capture:
+            current.set(previous)
+    capture.ended()
+    if at_end is not None:
+        at_end()
+
+
+def _sent(capture: Capture, chunk: Any, as_bytes: Callable[[Any], bytes] | None) -> None:
+    try:
+        capture.sent(chunk if as_bytes is None or chunk.__class__ is bytes else as_bytes(chunk))
+    except Exception:
+        swallow("body")
 
 
 class SizedOutputTap(OutputTap):
@@ -189,38 +245,40 @@ def tap_output(
 
 
 def tap_response(
-    result: Iterable[bytes] | bytes,
+    result: Iterable[bytes] | bytes | None,
     environ: WSGIEnvironment,
     capture: Capture,
     on_close: Callable[[], None],
     *,
     done_at_end: bool = False,
-) -> Iterable[bytes] | bytes:
+) -> Iterable[bytes] | bytes | None:
     """Return what the server is to get for an application's response: a tap, or the very same object.
 
     Servers send the objects of their own `wsgi.file_wrapper`, and some a bare `bytes`, by a way of their own. Such an
-    object is handed on itself; the size of a file is then the one that `Content-Length` says.
+    object is handed on itself; the size of a file is then the one that `Content-Length` says. So is None, which is an
+    application's mistake that the server is to see.
     """
-    if isinstance(result, bytes) or is_file_wrapper(result, environ):
+    if isinstance(result, bytes):
+        capture.sent(result)
+    elif is_file_wrapper(result, environ):
+        capture.opaque = True
+    elif result is not None:
+        return tap_output(result, capture, on_close, done_at_end=done_at_end)
 
-        def closed() -> None:
-            if not capture.complete:
-                capture.ended()
-            on_close()
+    def closed() -> None:
+        capture.ended()
+        on_close()
 
-        if isinstance(result, bytes):
-            capture.sent(result)
-        else:
-            capture.opaque = True
-        if not tap_file(result, closed):
-            closed()
-        return result
-    return tap_output(result, capture, on_close, done_at_end=done_at_end)
+    if not tap_file(result, closed):
+        closed()
+    return result
 
 
 def is_file_wrapper(result: object, environ: WSGIEnvironment) -> bool:
     """Say whether the server will recognise this object as made by its `wsgi.file_wrapper` (PEP 3333)."""
     wrapper = environ.get("wsgi.file_wrapper")
+    if isinstance(wrapper, _FileWrapper):
+        return result is not None and result is wrapper.made
     return isinstance(wrapper, type) and isinstance(result, wrapper)
 
 

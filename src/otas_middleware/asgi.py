@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from functools import partial
 from inspect import isclass, isroutine
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, overload
 
 from otas_middleware._context import current
@@ -23,7 +24,8 @@ from otas_middleware._recorder import MARKER, flush, open_recorder
 from otas_middleware._session import TOKEN_HEADER_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
+    from types import CodeType
 
     from otas_middleware._capture import Capture
     from otas_middleware._recorder import Recorder
@@ -80,13 +82,15 @@ class OtasMiddleware:
 class _Recording:
     """One request's pass through the application; holds its state and the channels that the application gets."""
 
-    __slots__ = ("_last", "_receive", "_send", "capture", "scope")
+    __slots__ = ("_last", "_receive", "_send", "capture", "flowing", "scope")
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self.capture = capture
         self.scope = scope
         self._receive = receive
         self._send = send
+        self.flowing = False
+        """The response's first bytes have gone out, and what follows needs to be counted only."""
         self._last = False
         """The message that completes the response is on its way: a disconnect is now the connection's normal end."""
 
@@ -94,10 +98,9 @@ class _Recording:
         capture = self.capture
         reset_token = current.set(capture)
         try:
-            await app(self.scope, self.receive, self.send)
+            await app(self.scope, self.receive, _sender(self, self._send))
         except BaseException as error:
-            if not capture.finished:
-                capture.failed(error)
+            self._failed(error)
             raise
         finally:
             self._finish()
@@ -116,11 +119,12 @@ class _Recording:
                     self.capture.request.add(body)
             elif kind == "http.disconnect" and not self._last:
                 self.capture.disconnected = True
+                self.flowing = False
         except Exception:
             swallow("asgi.receive")
         return message
 
-    async def send(self, message: Message) -> None:
+    async def send_noting(self, message: Message) -> None:
         chunk: bytes | None = None
         try:
             kind = message["type"]
@@ -129,9 +133,8 @@ class _Recording:
                 self._last = not message.get("more_body", False)
             elif kind == "http.response.start":
                 message = self._start(message)
-            elif kind == "http.response.pathsend":
-                self._last = True
-            elif kind == "http.response.zerocopysend":
+            elif kind in {"http.response.pathsend", "http.response.zerocopysend"}:
+                self.capture.opaque = True
                 self._last = not message.get("more_body", False)
         except Exception:
             swallow("asgi.send")
@@ -144,12 +147,22 @@ class _Recording:
             capture = self.capture
             if chunk and not capture.disconnected:
                 capture.sent(chunk)
+                self.flowing = _code(self._send) is not None
             if self._last and not capture.finished:
                 if not capture.disconnected:  # else the client never got to the end that the application made
                     capture.ended()
                 self._finish()
         except Exception:
             swallow("asgi.sent")
+
+    def _failed(self, error: BaseException) -> None:
+        try:
+            capture = self.capture
+            if not capture.finished:
+                capture.disconnected = capture.disconnected or (self.flowing and _came_from(self._send, error))
+                capture.failed(error)
+        except Exception:
+            swallow("asgi.failed")
 
     def _start(self, message: Message) -> Message:
         headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
@@ -172,6 +185,41 @@ class _Recording:
             capture.finish()
         except Exception:
             swallow("asgi.finish")
+
+
+def _sender(recording: _Recording, send: Send) -> Send:
+    """Return the `send` that the application gets. Of a stream's many chunks it makes no coroutine of its own."""
+    body = recording.capture.response
+    keep = body.parts.append
+
+    def send_counting(message: Message) -> Awaitable[None]:
+        if recording.flowing and message.get("more_body"):
+            chunk: Any = message.get("body")
+            if chunk.__class__ is bytes:
+                left = body.left = body.left - len(chunk)
+                if left < 0:
+                    body.cut(chunk)
+                elif chunk:
+                    keep(chunk)
+                return send(message)
+        return recording.send_noting(message)
+
+    return send_counting
+
+
+def _code(send: Send) -> CodeType | None:
+    code: CodeType | None = getattr(send, "__code__", None)
+    return code
+
+
+def _came_from(send: Send, error: BaseException) -> bool:
+    """Say whether an error was raised by the server's `send`: it could not reach the client any more."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and any(frame.f_code is _code(send) for frame, _ in walk_tb(cause.__traceback__)):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _begin(recorder: Recorder, scope: Scope, token: bytes, receive: Receive, send: Send) -> _Recording | None:

@@ -31,11 +31,11 @@ from otas_middleware._context import current
 from otas_middleware._guard import swallow
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware._streams import InputTap
-from otas_middleware.wsgi import begin
+from otas_middleware._streams import InputTap, pull
+from otas_middleware.wsgi import begin, hidden
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from types import FrameType
 
     from django.http import HttpRequest
@@ -75,7 +75,10 @@ class OtasMiddleware:
     def __call__(self, request: HttpRequest) -> Any:
         """Hand the request on; record it when it carries a session token."""
         if TOKEN_ENVIRON_KEY not in request.META:
-            return self.get_response(request)
+            if self._is_async or current.get() is None:
+                return self.get_response(request)
+            with hidden():
+                return self.get_response(request)
         if self._is_async:
             return self._record_async(request)
         capture = self._begin(request)
@@ -204,64 +207,43 @@ def _tap_stream(request: HttpRequest, response: Any, capture: Capture) -> None:
         capture.opaque = True  # the server sends the file itself
         return
     # Set on the attribute: the property would register `close` a second time, and make a FileResponse forget its file.
-    tap = _AsyncStreamTap if response.is_async else _StreamTap
-    response._iterator = tap(response._iterator, capture)  # noqa: SLF001
-
-
-class _StreamTap:
-    """An iterator that notes what passes; closing the inner one is the response's business."""
-
-    __slots__ = ("_capture", "_iterator")
-
-    def __init__(self, iterator: Iterator[Any], capture: Capture) -> None:
-        self._iterator = iterator
-        self._capture = capture
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        previous = current.set(self._capture)
-        try:
-            chunk = next(self._iterator)
-        except StopIteration:
-            self._capture.ended()
-            raise
-        except BaseException as error:
-            _abandon(self._capture, error)
-            raise
-        finally:
-            current.reset(previous)
-        _sent(self._capture, chunk)
-        return chunk
+    if response.is_async:
+        response._iterator = _AsyncStreamTap(response._iterator, capture, response.make_bytes)  # noqa: SLF001
+    else:
+        response._iterator = pull(  # noqa: SLF001
+            response._iterator,  # noqa: SLF001
+            capture,
+            at_failure=lambda: _finish(capture),
+            as_bytes=response.make_bytes,
+        )
 
 
 class _AsyncStreamTap:
-    """As `_StreamTap`, for asynchronous iterators."""
+    """As `pull`, for asynchronous iterators. No generator, because that would close the iterator a little later."""
 
-    __slots__ = ("_capture", "_iterator")
+    __slots__ = ("_capture", "_iterator", "_make_bytes")
 
-    def __init__(self, iterator: AsyncIterator[Any], capture: Capture) -> None:
+    def __init__(self, iterator: AsyncIterator[Any], capture: Capture, make_bytes: Callable[[Any], bytes]) -> None:
         self._iterator = iterator
         self._capture = capture
+        self._make_bytes = make_bytes
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        previous = current.get()
-        current.set(self._capture)
+        capture = self._capture
+        if current.get() is not capture:
+            current.set(capture)  # in this task, which does nothing else any more
         try:
             chunk = await anext(self._iterator)
         except StopAsyncIteration:
-            self._capture.ended()
+            capture.ended()
             raise
         except BaseException as error:
-            _abandon(self._capture, error)  # at once: Django's ASGI handler then forgets to close the response
+            _abandon(capture, error)  # at once: Django's ASGI handler then forgets to close the response
             raise
-        finally:
-            current.set(previous)
-        _sent(self._capture, chunk)
+        _sent(capture, chunk, self._make_bytes)
         return chunk
 
     async def aclose(self) -> None:
@@ -300,9 +282,10 @@ class _NoCloser:
         """Do nothing."""
 
 
-def _sent(capture: Capture, chunk: Any) -> None:
+def _sent(capture: Capture, chunk: Any, make_bytes: Callable[[Any], bytes]) -> None:
     try:
-        capture.sent(chunk)
+        # What is not bytes yet becomes so by the response's charset; Django streams anything that has a `str`.
+        capture.sent(chunk if chunk.__class__ is bytes else make_bytes(chunk))
     except Exception:
         swallow("django.stream")
 

@@ -9,7 +9,7 @@ Otas(app)                               # or: otas = Otas(); otas.init_app(app)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from otas_middleware._errors import MissingExtraError
 
@@ -23,9 +23,9 @@ except ModuleNotFoundError as error:
 from otas_middleware._configure import FrameworkSettings
 from otas_middleware._context import current
 from otas_middleware._guard import swallow
-from otas_middleware._recorder import open_recorder
+from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware._streams import InputTap, tap_response
+from otas_middleware._streams import tap_environ, tap_response
 from otas_middleware.wsgi import begin
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Otas"]
 
 _STATE = "otas_middleware.flask"
-"""Key in `environ` of the capture that this adapter began."""
+"""Key in `environ` of this adapter's `_State`."""
 
 
 class Otas:
@@ -83,6 +83,15 @@ class Otas:
             _Hooks(recorder).mount(app)
 
 
+class _State(NamedTuple):
+    """What the hooks of one application keep of one request."""
+
+    hooks: _Hooks
+    capture: Capture | None
+    previous: Capture | None
+    """What was current before, to be so again afterwards."""
+
+
 class _Hooks:
     """The hooks of one application. Per-request state is in `environ`, never here."""
 
@@ -94,46 +103,57 @@ class _Hooks:
         app.before_request_funcs.setdefault(None, []).insert(0, self.before)
         app.after_request_funcs.setdefault(None, []).insert(0, self.after)
         app.teardown_request_funcs.setdefault(None, []).insert(0, self.teardown)
-        got_request_exception.connect(self.unhandled, app, weak=False)
+        got_request_exception.connect(self.unhandled, app)  # lives as long as the lists above
         _note_handled_exceptions(app)
 
     def before(self) -> None:
         environ = request.environ
-        if TOKEN_ENVIRON_KEY not in environ:
-            return
+        if TOKEN_ENVIRON_KEY in environ:
+            self._begin(environ)
+        elif (other := current.get()) is not None:  # its response is still being read in this thread
+            environ[_STATE] = _State(self, None, other)
+            current.set(None)
+
+    def _begin(self, environ: WSGIEnvironment) -> None:
+        previous = current.get()
         capture = begin(self._recorder, environ, "flask")
+        if MARKER in environ and capture is None:
+            return  # recorded by another adapter
+        environ[_STATE] = _State(self, capture, previous)
         if capture is None:
             return
-        environ[_STATE] = capture
         rule = request.url_rule
         if rule is not None:
             capture.route = rule.rule
             capture.path_params = request.view_args
-        stream = environ.get("wsgi.input")
-        if stream is not None:
-            environ["wsgi.input"] = InputTap(stream, capture.request.add)
+        tap_environ(environ, capture)
         current.set(capture)
 
     def after(self, response: Response) -> Response:
-        capture: Capture | None = request.environ.get(_STATE)
-        if capture is not None:
+        environ = request.environ
+        if TOKEN_ENVIRON_KEY in environ:
             try:
-                _watch(response, capture)
+                if _STATE not in environ and MARKER not in environ:
+                    self._begin(environ)  # something failed even before the hooks, and was answered all the same
+                state: _State | None = environ.get(_STATE)
+                if state is not None and state.hooks is self and state.capture is not None:
+                    _watch(response, state.capture)
             except Exception:
                 swallow("flask.after")
         return response
 
     def teardown(self, error: BaseException | None) -> None:
-        environ = request.environ
-        capture: Capture | None = environ.get(_STATE)
-        if capture is None:
+        state: _State | None = request.environ.get(_STATE)
+        if state is None or state.hooks is not self:
             return
-        if not capture.status_code:  # no response passed the after hook: the exception goes on to the server
+        capture = state.capture
+        if capture is not None and not capture.status_code:
+            # No response passed the after hook: the exception goes on to the server.
             if error is not None:
                 capture.failed(error)
-            _finish(capture)
-        if current.get() is capture:
-            current.set(None)
+            _finish(state)
+        elif current.get() is capture:
+            current.set(state.previous)
 
     def unhandled(self, _sender: Flask, exception: BaseException, **_: Any) -> None:
         _note(exception)
@@ -160,15 +180,16 @@ class _Watched:
         response = self._response
         result: Any
         result, status, headers = type(response).get_wsgi_response(response, environ)
-        capture: Capture | None = environ.get(_STATE)
-        if capture is not None and not capture.finished:
+        state: _State | None = environ.get(_STATE)
+        capture = None if state is None else state.capture
+        if state is not None and capture is not None and not capture.finished:
             try:
                 code, _, reason = status.partition(" ")
                 # Werkzeug writes its reasons in capitals; the standard's own are readable.
                 capture.started(int(code), list(headers), None if reason.isupper() else reason)
-                # Closing a sequence runs callbacks at most, and test clients close late or never.
-                early = response.is_sequence
-                result = tap_response(result, environ, capture, lambda: _finish(capture), done_at_end=early)
+                # Closing this can bring nothing new, and test clients close late or never.
+                early = response.is_sequence and not vars(response).get("_on_close")
+                result = tap_response(result, environ, capture, lambda: _finish(state), done_at_end=early)
             except Exception:
                 swallow("flask.response")
         return result, status, headers
@@ -188,17 +209,18 @@ def _note_handled_exceptions(app: Flask) -> None:
 
 def _note(error: BaseException) -> None:
     try:
-        capture: Capture | None = request.environ.get(_STATE)
-        if capture is not None:
-            capture.failed(error)
+        state: _State | None = request.environ.get(_STATE)
+        if state is not None and state.capture is not None:
+            state.capture.failed(error)
     except Exception:
         swallow("flask.exception")
 
 
-def _finish(capture: Capture) -> None:
+def _finish(state: _State) -> None:
     try:
-        capture.finish()
+        if state.capture is not None:
+            state.capture.finish()
     except Exception:
         swallow("flask.finish")
-    if current.get() is capture:
-        current.set(None)
+    if current.get() is state.capture:
+        current.set(state.previous)

@@ -9,19 +9,20 @@ application = OtasMiddleware(application)
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._context import current
 from otas_middleware._guard import swallow
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware._streams import InputTap, tap_response
+from otas_middleware._streams import tap_environ, tap_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture import Capture, Headers
     from otas_middleware._recorder import Recorder
     from otas_middleware._settings import OtasSettings
 
@@ -46,11 +47,26 @@ class OtasMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Hand the request on; record it when it carries a session token."""
-        if self._recorder is not None and TOKEN_ENVIRON_KEY in environ:
-            capture = begin(self._recorder, environ, "wsgi")
-            if capture is not None:
-                return _record(self.app, environ, start_response, capture)
+        if self._recorder is not None:
+            if TOKEN_ENVIRON_KEY in environ:
+                capture = begin(self._recorder, environ, "wsgi")
+                if capture is not None:
+                    return _record(self.app, environ, start_response, capture)
+            elif current.get() is not None:
+                with hidden():
+                    return self.app(environ, start_response)
         return self.app(environ, start_response)
+
+
+@contextmanager
+def hidden() -> Generator[None]:
+    """Hide another request's capture, whose response is still being read in this thread, from one without a token."""
+    other = current.get()
+    current.set(None)
+    try:
+        yield
+    finally:
+        current.set(other)
 
 
 def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: str | None = None) -> Capture | None:
@@ -63,16 +79,14 @@ def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: st
         path: The full path, where the framework knows it better than the environ.
     """
     try:
-        if MARKER in environ:
+        token = environ[TOKEN_ENVIRON_KEY]
+        method = environ.get("REQUEST_METHOD", "")
+        if path is None:
+            path = full_path(environ)
+        if MARKER in environ or _is_recorded_outside(token, method, path):
             return None
-        capture = recorder.begin(
-            environ[TOKEN_ENVIRON_KEY],
-            framework,
-            environ.get("REQUEST_METHOD", ""),
-            full_path(environ) if path is None else path,
-            environ.get("QUERY_STRING", ""),
-            request_headers(environ),
-        )
+        headers = request_headers(environ)
+        capture = recorder.begin(token, framework, method, path, environ.get("QUERY_STRING", ""), headers)
         if capture is None:
             return None
         environ[MARKER] = capture
@@ -80,6 +94,16 @@ def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: st
         swallow(f"{framework}.begin")
         return None
     return capture
+
+
+def _is_recorded_outside(token: str, method: str, path: str) -> bool:
+    """Say whether this very request is being recorded by an ASGI adapter around a WSGI-in-ASGI bridge."""
+    outer = current.get()
+    return (
+        outer is not None
+        and not outer.finished
+        and (outer.method, outer.path, outer.session.token) == (method, path, token)
+    )
 
 
 def full_path(environ: WSGIEnvironment) -> str:
@@ -116,9 +140,7 @@ def _record(
         if current.get() is capture:
             current.set(previous)
 
-    stream = environ.get("wsgi.input")
-    if stream is not None:
-        environ["wsgi.input"] = InputTap(stream, capture.request.add)
+    tap_environ(environ, capture)
     current.set(capture)
     try:
         result = app(environ, _recording_start(start_response, capture))
@@ -126,6 +148,7 @@ def _record(
         capture.failed(error)
         finish()
         raise
+    current.set(previous)
     try:
         # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
         return cast("Iterable[bytes]", tap_response(result, environ, capture, finish))
@@ -135,16 +158,13 @@ def _record(
 
 
 def _recording_start(start_response: StartResponse, capture: Capture) -> StartResponse:
-    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
+    def start(*args: Any, **named: Any) -> Callable[[bytes], object]:
         try:
-            if exc_info and exc_info[0]:
-                capture.failed(exc_info[0][1])
-            code, _, reason = status.partition(" ")
-            capture.started(int(code), list(headers), reason)
+            _note_start(capture, *args, **named)
         except Exception:
             swallow("wsgi.start_response")
-        # Servers and test clients may accept two arguments only, so a third is passed when it was given.
-        write = start_response(status, headers, *exc_info)
+        # With what it was called: servers and test clients may accept two arguments only, or one by its name.
+        write = start_response(*args, **named)
 
         def recording_write(data: bytes) -> object:
             result = write(data)
@@ -157,3 +177,11 @@ def _recording_start(start_response: StartResponse, capture: Capture) -> StartRe
         return recording_write
 
     return start
+
+
+def _note_start(capture: Capture, status: str, headers: Any, exc_info: Any = None) -> None:
+    if exc_info and exc_info[1] is not None:
+        capture.failed(exc_info[1])
+    code, _, reason = status.partition(" ")
+    # A copy, because applications and servers go on changing theirs; what is no list may be readable only once.
+    capture.started(int(code), cast("Headers", headers[:]) if isinstance(headers, list) else (), reason)
