@@ -357,7 +357,7 @@ class TestThreads:
             """
             import types
 
-            sys.modules["uwsgi"] = types.SimpleNamespace(opt={b"http": b":8000"})
+            sys.modules["uwsgi"] = types.SimpleNamespace(has_threads=0)
             put(open_pipeline(), "/a")
             assert threading.active_count() == 1
             """

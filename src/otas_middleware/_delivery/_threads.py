@@ -18,10 +18,10 @@ _warned = False
 def start(target: Callable[[], None], name: str) -> bool:
     """Start a daemon thread; return False, with one quiet warning per process, where threads cannot run.
 
-    That is the case in uWSGI without `--enable-threads`, at the end of the interpreter, and where the system has no
+    That is the case in older uWSGI without `--enable-threads`, at the end of the interpreter, and where the system has no
     thread left. What is queued then waits for `flush()` and for the end of the process.
     """
-    if _uwsgi_without_threads():
+    if uwsgi_without_threads():
         return _unavailable("uWSGI runs without threads; start it with --enable-threads")
     try:
         threading.Thread(target=target, name=name, daemon=True).start()
@@ -30,12 +30,12 @@ def start(target: Callable[[], None], name: str) -> bool:
     return True
 
 
-def _uwsgi_without_threads() -> bool:
-    uwsgi = sys.modules.get("uwsgi")
-    options = getattr(uwsgi, "opt", None)
-    if not isinstance(options, dict):
-        return False
-    return not any(name in options for name in (b"enable-threads", b"threads", "enable-threads", "threads"))
+def uwsgi_without_threads() -> bool:
+    """Say whether this is a uWSGI process in which a thread would never run.
+
+    uWSGI itself says so: `--enable-threads` decided it up to 2.0.26, and since 2.0.27 threads are on by default.
+    """
+    return getattr(sys.modules.get("uwsgi"), "has_threads", 1) == 0
 
 
 def _unavailable(why: str) -> bool:
