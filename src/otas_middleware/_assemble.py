@@ -71,8 +71,11 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
         response = _stream(response, metadata["stream"], masker)
 
     # Short texts are looked at together: in most events there is nothing in any of them.
-    shown = ({}, {}) if path in plan.without_headers else (request_headers, response_headers)
-    shown_request, shown_response = (plan.redactor.by_name(headers) for headers in shown)
+    shown_request: HeaderMap = {}
+    shown_response: HeaderMap = {}
+    if path not in plan.without_headers:
+        shown_request = plan.redactor.by_name(request_headers)
+        shown_response = plan.redactor.by_name(response_headers)
     query = capture.query_string
     query = query.decode("latin-1") if isinstance(query, bytes) else query
     route = route_of(capture) or ""
@@ -80,7 +83,7 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
     failure, message = failure_of(capture, status)
     short = [path, query, route, message, *kinds]
     for values in (*shown_request.values(), *shown_response.values()):
-        short += (values,) if type(values) is str else values
+        short += (values,) if isinstance(values, str) else values
     mask = UNTOUCHED if masker.finds_nothing(short) else masker
 
     if route:
@@ -134,9 +137,10 @@ def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: 
         metadata.setdefault("truncated", {})["response_body"] = response.truncated
     if response.is_event_stream:
         ended = "error" if capture.exception is not None else "aborted" if capture.aborted else "complete"
-        metadata["stream"] = {"ended": ended}
+        stream: dict[str, Any] = {"ended": ended}
         if capture.ttfb is not None:
-            metadata["stream"]["first_event_ms"] = round(capture.ttfb * 1000, 3)
+            stream["first_event_ms"] = round(capture.ttfb * 1000, 3)
+        metadata["stream"] = stream
 
 
 def _stream(body: Body, about: dict[str, Any], masker: Masker) -> Body:

@@ -108,13 +108,13 @@ def _fit_size(event: BackendEvent) -> None:
         setattr(event, name, {key: value for key, value in objects.items() if len(to_json(value)) < _MARGIN})
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     if value is None:
         return ""
     try:
         if isinstance(value, bytes | bytearray):
             return value.decode("utf-8", "replace")
-        if isinstance(value, dict | list | tuple):
+        if type(value) in {dict, list, tuple}:
             return to_json(value, fallback=str).decode()
         return str.__str__(value) if isinstance(value, str) else str(value)
     except Exception:  # foreign code: __str__

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from otas_middleware._redact._redactor import Redactor
 
 _SHORTEST_PIECE = 16
-_SESSION_KEYS = {"fingerprint", "verified"}
+_SESSION_KEYS = ("fingerprint", "verified")
 
 
 class Masker:
@@ -91,13 +91,13 @@ class Masker:
             "project_id",
         ):
             fields[name] = self.text(fields[name])
-        metadata = fields["metadata"]
-        session = metadata.get("session") if isinstance(metadata, dict) else None
+        metadata: dict[str, Any] = fields["metadata"]
+        session: dict[str, Any] = metadata.get("session", {})
         for name in ("custom_properties", "metadata"):
             masked = self.value(fields[name])
             fields[name] = masked if isinstance(masked, dict) else {"value": masked}
-        if isinstance(session, dict) and session.keys() <= _SESSION_KEYS:  # ours; the name says session, the value none
-            fields["metadata"]["session"] = {key: self.value(value) for key, value in session.items()}
+        if type(session) is dict and tuple(session) == _SESSION_KEYS:  # ours: only its name looks sensitive
+            fields["metadata"]["session"] = {key: self.value(session[key]) for key in _SESSION_KEYS}
 
     def _leaf(self, text: str) -> str:
         return self._redactor.text(self._hide(text))

@@ -131,6 +131,10 @@ def _mask_otas_key(match: re.Match[str]) -> str:
     return MASK if key.startswith("otas") or any(char.isdigit() or char.isupper() for char in key) else key
 
 
+def _mask_userinfo(match: re.Match[str]) -> str:
+    return f"{match['slashes']}{MASK}@"
+
+
 def _mask_ip(match: re.Match[str]) -> str:
     try:
         ipaddress.ip_address(match[0].rstrip("."))
@@ -205,7 +209,7 @@ SURE: tuple[Shape, ...] = (
             # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
             r"|[^\s\"'<>/?#@:\\]{0,256}:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}@)"
         ),
-        lambda match: match["slashes"] + MASK + "@",
+        _mask_userinfo,
     ),
     Shape(
         "card numbers (a network's digits, valid check digit)",

@@ -22,8 +22,6 @@ from otas_middleware._redact._names import LABELS, counter
 from otas_middleware._redact._shapes import card_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otas_middleware._redact._names import NameRules
 
 MAX_DEPTH = 100
@@ -39,7 +37,10 @@ CYCLE = "[CUT: contains itself]"
 # Postgres takes integers of 131,072 digits, Python's JSON reader takes 4,300; nobody reads either.
 _MAX_INTEGER = 10**100
 _MAX_COUNT = 10**12
-_NUMBERS = (int, float)
+_type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
+_NUMBERS: tuple[type[Any], ...] = (int, float)
+_BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
+_COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
 
 _VALUES = frozenset(
     (
@@ -84,7 +85,7 @@ class Walk:
         self._nodes -= 1
         if self._nodes < 0:
             return TOO_MUCH
-        kind = type(value)
+        kind = _type_of(value)
         if kind is str:
             return self._text(value)
         if value is None or kind is bool:
@@ -107,8 +108,9 @@ class Walk:
         members = _members(value)
         if members is not None:
             return self._within(value, lambda: self._mapping(members))
-        if isinstance(value, list | tuple | set | frozenset | deque):
-            return self._within(value, lambda: self._list(list(islice(value, MAX_NODES + 1))))
+        if isinstance(value, _COLLECTIONS):
+            items: list[Any] = list(islice(value, MAX_NODES + 1))
+            return self._within(value, lambda: self._list(items))
         if isinstance(value, int | float):
             return _number(value)
         return self._text(_foreign_text(value))
@@ -154,19 +156,20 @@ class Walk:
 
 
 def _is_pair(item: Any) -> bool:
-    return isinstance(item, list | tuple) and len(item) == 2 and isinstance(item[0], str)
+    return type(item) in {list, tuple} and len(item) == 2 and isinstance(item[0], str)
 
 
 def _members(value: Any) -> list[tuple[Any, Any]] | None:
     """Return names and values of what has members by name; a copy, since the application may still change it."""
-    if isinstance(value, Mapping):
+    kind = _type_of(value)
+    if issubclass(kind, Mapping):
         return list(value.items())
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    if issubclass(kind, tuple) and hasattr(value, "_fields"):
         return list(zip(value._fields, value, strict=False))
-    if isinstance(value, BaseModel):
+    if issubclass(kind, BaseModel):
         return list(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if dataclasses.is_dataclass(kind):
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(kind)]
     return None
 
 
@@ -183,7 +186,7 @@ def _number(value: float) -> int | float | str:
 def _foreign_text(value: Any) -> str:
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, _BYTES):
         return bytes(value[:MAX_CHARACTERS]).decode("utf-8", "replace")
     if isinstance(value, date | time):
         return value.isoformat()

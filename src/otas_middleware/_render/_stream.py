@@ -7,7 +7,7 @@ looks like one: what is written in pieces is joined here, to be looked through a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic_core import from_json, to_json
 
@@ -96,42 +96,44 @@ def _parse(data: str) -> dict[str, Any]:
     if not any(hint in data for hint in _HINTS):
         return {}
     try:
-        chunk = from_json(data)
+        return _object(from_json(data))
     except ValueError:
         return {}
-    return chunk if isinstance(chunk, dict) else {}
 
 
 def _pieces(chunk: dict[str, Any]) -> list[Piece]:
     """Return what a chunk adds, and where in the chunk it stands."""
     kind = chunk.get("type")
-    choices = chunk.get("choices")
-    found: list[tuple[tuple[object, ...], bool, Any, str]] = []
-    if isinstance(choices, list):  # Chat Completions, Completions
-        for choice in filter(_is_object, choices):
+    found: list[Piece] = []
+    if "choices" in chunk:  # Chat Completions, Completions
+        for choice in _objects(chunk["choices"]):
             index = choice.get("index")
-            found.append((("text", index), True, choice, "text"))
-            delta = choice.get("delta")
-            if _is_object(delta):
-                found += [((key, index), key == "content", delta, key) for key in delta]
-                calls = delta.get("tool_calls")
-                for call in filter(_is_object, calls if isinstance(calls, list) else ()):
-                    found.append((("arguments", index, call.get("index")), False, call.get("function"), "arguments"))
+            delta = _object(choice.get("delta"))
+            found.append(Piece(("text", index), is_text=True, holder=choice, key="text"))
+            found += (Piece((key, index), key == "content", delta, key) for key in delta if key != "role")
+            found += (
+                Piece(
+                    ("arguments", index, call.get("index")),
+                    is_text=False,
+                    holder=_object(call.get("function")),
+                    key="arguments",
+                )
+                for call in _objects(delta.get("tool_calls"))
+            )
     elif kind == "content_block_delta":  # Messages
-        delta = chunk.get("delta")
-        if _is_object(delta):
-            found += [((key, chunk.get("index")), key == "text", delta, key) for key in delta if key != "type"]
+        delta = _object(chunk.get("delta"))
+        found += (Piece((key, chunk.get("index")), key == "text", delta, key) for key in delta if key != "type")
     elif isinstance(kind, str) and kind.endswith(".delta"):  # Responses
         channel = (kind, chunk.get("output_index"), chunk.get("content_index"))
-        found.append((channel, kind == "response.output_text.delta", chunk, "delta"))
+        found.append(Piece(channel, kind == "response.output_text.delta", chunk, "delta"))
     elif kind == "completion":  # Text Completions
-        found.append(((kind,), True, chunk, "completion"))
-    return [
-        Piece(*place)
-        for place in found
-        if _is_object(place[2]) and isinstance(place[2].get(place[3]), str) and place[3] != "role"
-    ]
+        found.append(Piece((kind,), is_text=True, holder=chunk, key="completion"))
+    return [piece for piece in found if isinstance(piece.holder.get(piece.key), str)]
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [_object(item) for item in cast("list[object]", value)] if isinstance(value, list) else []
