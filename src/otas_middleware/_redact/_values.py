@@ -6,10 +6,9 @@ within bounds of depth, number and size, without running into cycles, and withou
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, time
 from enum import Enum
 from itertools import islice
@@ -22,6 +21,8 @@ from otas_middleware._redact._names import LABELS, counter
 from otas_middleware._redact._shapes import card_number
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from otas_middleware._redact._names import NameRules
 
 MAX_DEPTH = 100
@@ -168,9 +169,8 @@ def _members(value: Any) -> list[tuple[Any, Any]] | None:
         return list(zip(value._fields, value, strict=False))
     if issubclass(kind, BaseModel):
         return list(value)
-    if dataclasses.is_dataclass(kind):
-        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(kind)]
-    return None
+    fields = getattr(kind, "__dataclass_fields__", None)
+    return None if fields is None else [(name, getattr(value, name, None)) for name in fields]
 
 
 def _number(value: float) -> int | float | str:
