@@ -78,6 +78,10 @@ class Host:
         self._answers[path] = answer
         return self.url + path
 
+    def answer_to(self, path: str) -> Answer:
+        """How a path is answered now."""
+        return self._answers.get(path, ok)
+
     def paths(self) -> list[str]:
         """The targets of all requests, in order."""
         return [request.target for request in self.requests]
@@ -125,7 +129,7 @@ class Host:
             try:
                 for request in _requests(connection):
                     self.requests.append(request)
-                    answer = self._answers.get(request.target.partition("?")[0], ok)
+                    answer = self.answer_to(request.target.partition("?")[0])
                     for piece in answer(request):
                         connection.sendall(piece)
             except (DropError, OSError):
