@@ -18,8 +18,8 @@ _warned = False
 def start(target: Callable[[], None], name: str) -> bool:
     """Start a daemon thread; return False, with one quiet warning per process, where threads cannot run.
 
-    That is the case in older uWSGI without `--enable-threads`, at the end of the interpreter, and where the system has no
-    thread left. What is queued then waits for `flush()` and for the end of the process.
+    That is the case in an old uWSGI without `--enable-threads`, at the end of the interpreter, and where the system has
+    no thread left. What is queued then waits for `flush()` and for the end of the process.
     """
     if uwsgi_without_threads():
         return _unavailable("uWSGI runs without threads; start it with --enable-threads")
