@@ -53,9 +53,8 @@ class RunningBrain:
         while "X-OTAS-PROJECT-ID" not in text:
             line = self.process.stdout.readline()
             if not line:
-                self.process.wait(_PATIENCE)
-                assert self.process.stderr is not None
-                raise AssertionError(self.process.stderr.read())
+                said = self.process.communicate(timeout=_PATIENCE)[1]
+                raise AssertionError(said)
             text += line
         return text
 
