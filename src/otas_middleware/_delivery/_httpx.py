@@ -121,8 +121,7 @@ class HttpxTransport:
 
     def _tls(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = httpcore.default_ssl_context()
-            self._context.set_alpn_protocols(["http/1.1"])
+            self._context = trusted_context()
         return self._context
 
     def _exchange(self, stream: NetworkStream, data: bytes, deadline: float, *, kept_alive: bool) -> Response:
@@ -158,6 +157,13 @@ class HttpxTransport:
     def _fail(self, cause: str, *, sent: bool) -> NoReturn:
         self.close()
         raise TransportError(cause, sent=sent) from None
+
+
+def trusted_context() -> ssl.SSLContext:
+    """Return the TLS configuration: the system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
+    context = httpcore.default_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _why(error: BaseException) -> str:
