@@ -14,7 +14,7 @@ from otas_middleware.localbrain.pages import DjangoJSON, RefusedError
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from otas_middleware.localbrain.http import Incoming
+    from otas_middleware.localbrain.incoming import Incoming
     from otas_middleware.localbrain.store import Store
 
 

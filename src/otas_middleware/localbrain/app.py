@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import RedirectResponse
 
+from otas_middleware.localbrain.endpoint import Endpoint
 from otas_middleware.localbrain.faults import SERVICES
-from otas_middleware.localbrain.http import Endpoint
 from otas_middleware.localbrain.pages import BAD_HOST, NO_SLASH, NOT_FOUND, TOO_MANY_HEADERS
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain.agnost import Agnost
     from otas_middleware.localbrain.analytics import Analytics
     from otas_middleware.localbrain.control import Control
+    from otas_middleware.localbrain.endpoint import Drop
     from otas_middleware.localbrain.faults import Faults
-    from otas_middleware.localbrain.http import Drop
     from otas_middleware.localbrain.intake import Intake
     from otas_middleware.localbrain.uasam import Uasam
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from otas_middleware.localbrain.faults import Faults
-    from otas_middleware.localbrain.http import Incoming
+    from otas_middleware.localbrain.incoming import Incoming
     from otas_middleware.localbrain.store import Store
 
 Share = Annotated[float, Field(ge=0, le=1)]

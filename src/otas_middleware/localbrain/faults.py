@@ -81,17 +81,14 @@ class Faults:
         slow_ms: How long each event waits before it is handled, in milliseconds (also settable later).
         fail_rate: The share of events that are answered `500 event_capture_failed`, from 0 to 1 (also settable later).
         down_after: After how many stored events the Brain goes down; None is never.
-        seed: Makes the choices of `fail_rate` and of a fault's `rate` repeatable.
     """
 
-    def __init__(
-        self, *, slow_ms: float = 0.0, fail_rate: float = 0.0, down_after: int | None = None, seed: int | None = None
-    ) -> None:
+    def __init__(self, *, slow_ms: float = 0.0, fail_rate: float = 0.0, down_after: int | None = None) -> None:
         self.slow_ms = slow_ms
         self.fail_rate = fail_rate
         self._events_left = down_after
         self._faults: list[Fault] = []
-        self._random = random.Random(seed)  # noqa: S311  # chooses which test requests fail
+        self._random = random.Random()  # noqa: S311  # chooses which test requests fail
         self._lock = threading.Lock()
         self._down_until: float | None = None
         self._wake: Callable[[], None] = lambda: None

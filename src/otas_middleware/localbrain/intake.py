@@ -15,7 +15,7 @@ from otas_middleware.localbrain.checks import (
     event_values,
     require_fields,
 )
-from otas_middleware.localbrain.http import GoneDownError
+from otas_middleware.localbrain.endpoint import GoneDownError
 from otas_middleware.localbrain.pages import ok, refused
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from otas_middleware.localbrain.directory import Directory
     from otas_middleware.localbrain.faults import Faults
-    from otas_middleware.localbrain.http import Incoming
+    from otas_middleware.localbrain.incoming import Incoming
     from otas_middleware.localbrain.tokens import SessionClaims, TokenAuthority
 
     Save = Callable[[tuple[object, ...]], Awaitable[None]]

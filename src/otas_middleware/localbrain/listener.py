@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from otas_middleware.localbrain.http import until_disconnected
+from otas_middleware.localbrain.incoming import until_disconnected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,24 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from otas_middleware.localbrain.agnost import Agnost
-from otas_middleware.localbrain.analytics import Analytics
-from otas_middleware.localbrain.app import Services, build_app
-from otas_middleware.localbrain.batch import Batch
-from otas_middleware.localbrain.control import Control
-from otas_middleware.localbrain.directory import Directory, first_credentials
+from otas_middleware.localbrain.app import build_app
+from otas_middleware.localbrain.assembly import assemble
 from otas_middleware.localbrain.faults import Faults
-from otas_middleware.localbrain.intake import Intake
 from otas_middleware.localbrain.runner import Runner, check_loopback
-from otas_middleware.localbrain.store import Store
-from otas_middleware.localbrain.tokens import SESSION_LIFETIME, TokenAuthority
-from otas_middleware.localbrain.uasam import Uasam
+from otas_middleware.localbrain.tokens import SESSION_LIFETIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from otas_middleware.localbrain.directory import Credentials
+    from otas_middleware.localbrain.assembly import Parts
     from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
 
 _POLL_SECONDS = 0.01
@@ -45,17 +38,6 @@ class AgentAccess:
 
     agent_id: str
     agent_key: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What exists from `start` on."""
-
-    store: Store
-    directory: Directory
-    credentials: Credentials
-    tokens: TokenAuthority
-    uasam: Uasam
 
 
 class LocalBrain:
@@ -107,7 +89,7 @@ class LocalBrain:
         self._keep_alive = keep_alive
         self._on_events = on_events or _ignore
         self._on_refused = on_refused or _ignore
-        self._started: _Parts | None = None
+        self._started: Parts | None = None
         self._running = ExitStack()
 
     def start(self) -> None:
@@ -117,24 +99,13 @@ class LocalBrain:
             ConfigurationError: The port is taken, or the file is not a local Brain's.
         """
         with ExitStack() as running:
-            store = Store(self._db)
-            running.callback(store.close)
-            directory = Directory(store)
-            credentials = first_credentials(store, directory)
-            tokens = TokenAuthority(credentials.token_secret.encode())
-            uasam = Uasam(store, directory, tokens)
-            self._started = _Parts(store, directory, credentials, tokens, uasam)
-            services = Services(
-                intake=Intake(directory, tokens, Batch(store, self._on_events).save, self.faults, self._on_refused),
-                analytics=Analytics(store, directory, tokens, credentials.user_id),
-                uasam=uasam,
-                agnost=Agnost(store, credentials.agnost_org_id),
-                control=Control(store, self.faults),
-            )
+            parts = assemble(self._db, self.faults, self._on_events, self._on_refused)
+            running.callback(parts.store.close)
             runner = Runner(self._host, self.port, self.faults, keep_alive=self._keep_alive)
-            runner.start(build_app(services, self.faults, runner.drop, [_in_url(self._host)]))
+            runner.start(build_app(parts.services, self.faults, runner.drop, [_in_url(self._host)]))
             running.callback(runner.stop)
             self.port = runner.port
+            self._started = parts
             self._running = running.pop_all()
 
     def close(self) -> None:
@@ -216,7 +187,7 @@ class LocalBrain:
         agent = self._parts.directory.agent(agent_id or self.agent_id)
         if agent is None:
             raise KeyError(agent_id)
-        return self._parts.uasam.new_session(agent, {} if meta is None else meta)
+        return self._parts.services.uasam.new_session(agent, {} if meta is None else meta)
 
     def sign(self, claims: Mapping[str, object]) -> str:
         """Sign a token with any claims, such as an expired session's."""
@@ -296,7 +267,7 @@ class LocalBrain:
         self._parts.store.clear()
 
     @property
-    def _parts(self) -> _Parts:
+    def _parts(self) -> Parts:
         if self._started is None:
             raise RuntimeError("this LocalBrain has not been started: use it in a with block, or call start()")
         return self._started

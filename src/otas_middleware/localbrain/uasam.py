@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from otas_middleware.localbrain.directory import Agent, Directory
-    from otas_middleware.localbrain.http import Incoming
+    from otas_middleware.localbrain.incoming import Incoming
     from otas_middleware.localbrain.store import Store
     from otas_middleware.localbrain.tokens import TokenAuthority
 
