@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from otas_middleware._redact._names import NameRules
 
 _NAME = r"[A-Za-z_][\w:.\-]*+"
-_TAG = re.compile(rf"<(?P<name>{_NAME})(?P<attributes>(?:\"[^\"<]*+\"|'[^'<]*+'|[^<>\"'])*+)(?P<closed>>?)")
+_TAG = re.compile(rf"<(?P<name>{_NAME})(?P<attributes>(?:\"[^\"<]*+(?:\"|$)|'[^'<]*+(?:'|$)|[^<>\"'])*+)(?P<closed>>?)")
 _ATTRIBUTE = re.compile(
     r"(?P<name>[\w:.\-]++)\s*+=\s*+"
     r"(?:\\*+\"(?P<double>(?:[^\"\\]|\\[^\"])*+)|\\*+'(?P<single>(?:[^'\\]|\\[^'])*+)|(?P<bare>[^\s\"'<>=`\\]++))"

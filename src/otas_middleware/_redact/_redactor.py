@@ -123,7 +123,7 @@ class Redactor:
         if text.lstrip()[:1] not in {"{", "["}:
             return None
         try:
-            parsed = from_json(text, allow_partial="trailing-strings")
+            parsed = _parse(text)
         except ValueError:
             return None
         walk = Walk(self.rules, lambda leaf: self.text(leaf, depth + 1), max_nodes=_NO_BOUND, max_characters=_NO_BOUND)
@@ -136,6 +136,20 @@ class Redactor:
             return line
         rewritten = self._by_structure(line[start:], depth)
         return line if rewritten is None else line[:start] + rewritten
+
+
+def _parse(text: str) -> Any:
+    """Return what JSON says, also when it was cut off.
+
+    Raises:
+        ValueError: It is no JSON, or something follows it.
+    """
+    try:
+        return from_json(text)
+    except ValueError as error:
+        if "EOF" not in str(error):
+            raise
+    return from_json(text, allow_partial="trailing-strings")
 
 
 def _mask_groups(match: re.Match[str]) -> str:

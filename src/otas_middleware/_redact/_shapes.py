@@ -132,7 +132,7 @@ def _mask_otas_key(match: re.Match[str]) -> str:
 
 
 def _mask_userinfo(match: re.Match[str]) -> str:
-    return f"{match['slashes']}{MASK}@"
+    return match["slashes"] + MASK + match["at"]
 
 
 def _mask_ip(match: re.Match[str]) -> str:
@@ -203,11 +203,11 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "credentials in URLs",
         "https://user:password@host",
-        r":\\*/\\*/[^ \t\r\n\"'<>@]*@",
+        r":\\*/\\*/(?:[^ \t\r\n\"'<>@]*@|[^ \t\r\n\"'<>@/:]*:[^ \t\r\n\"'<>@]*$)",
         re.compile(
-            r"(?P<slashes>:\\*/\\*/)(?:[^\s\"'<>/?#\\]{1,512}@"
+            r"(?P<slashes>:\\*/\\*/)(?:[^\s\"'<>/?#\\]{1,512}(?=@)"
             # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
-            r"|[^\s\"'<>/?#@:\\]{0,256}:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}@)"
+            r"|[^\s\"'<>/?#@:\\]{0,256}:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}(?=@|$))(?P<at>@?)"
         ),
         _mask_userinfo,
     ),

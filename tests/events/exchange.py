@@ -1,0 +1,113 @@
+"""One exchange as the request path leaves it, and the event that the worker makes of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._build import build
+from otas_middleware._capture import Capture, describe_exception
+from otas_middleware._session import AgentSession, fingerprint
+from otas_middleware._settings import OtasSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from otas_middleware._event import BackendEvent
+
+DEFAULTS = OtasSettings()
+
+
+def _segment(claims: Mapping[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+
+
+TOKEN = ".".join(
+    (
+        _segment({"alg": "HS256", "typ": "JWT"}),
+        _segment({"agent_session_id": "0f8c5f7e-1111-4222-8333-944445555666", "agent_id": "agent-1", "exp": 4102444800}),
+        "c2lnbmF0dXJlLW9mLXRoZS1zZXNzaW9uLXRva2VuLTEy",
+    )
+)
+SESSION = AgentSession(
+    agent_id="agent-1",
+    session_id="0f8c5f7e-1111-4222-8333-944445555666",
+    verified=False,
+    fingerprint=fingerprint(TOKEN),
+    issued_at=None,
+    expires_at=None,
+    token=TOKEN,
+)
+
+
+def exchange(
+    *,
+    method: str = "POST",
+    path: str = "/orders/42",
+    query: bytes | str = b"",
+    route: str | None = None,
+    status: int = 200,
+    request_headers: Sequence[tuple[str, str]] = (),
+    request_body: bytes = b"",
+    request_type: str | None = None,
+    request_coding: str | None = None,
+    response_headers: Sequence[tuple[str, str]] = (),
+    response_body: bytes = b"",
+    response_type: str | None = None,
+    response_coding: str | None = None,
+    limit: int = 65_536,
+    error: Exception | None = None,
+    with_traceback: bool = False,
+    properties: Mapping[str, object] | None = None,
+    framework: str = "starlette",
+    session: AgentSession = SESSION,
+) -> Capture:
+    """Return a finished capture; bodies pass in one piece, and `limit` bytes of each are kept."""
+    capture = Capture(lambda _: None, session, limit=limit, with_traceback=with_traceback)
+    capture.framework = framework
+    capture.method = method
+    capture.path = path
+    capture.query_string = query
+    capture.route = route
+    capture.request_headers = _headers(request_headers, request_type, request_coding)
+    capture.request.add(request_body)
+    if properties is not None:
+        capture.annotate(properties)
+    if status:
+        capture.started(status, _headers(response_headers, response_type, response_coding))
+        capture.sent(response_body)
+    if error is None:
+        capture.ended()
+    else:
+        capture.exception = describe_exception(error, with_traceback=with_traceback)
+    capture.finish()
+    return capture
+
+
+def event_of(capture: Capture, settings: OtasSettings = DEFAULTS) -> BackendEvent:
+    """Return the event that is made of a capture."""
+    parcel = build(capture, settings)
+    assert parcel is not None
+    return parcel.event
+
+
+def posted(capture: Capture, settings: OtasSettings = DEFAULTS) -> bytes:
+    """Return the bytes that would be posted to Brain."""
+    return event_of(capture, settings).to_json()
+
+
+def metadata(capture: Capture, settings: OtasSettings = DEFAULTS) -> dict[str, Any]:
+    """Return the metadata of the event that is made of a capture."""
+    return event_of(capture, settings).metadata
+
+
+def _headers(
+    headers: Sequence[tuple[str, str]], content_type: str | None, coding: str | None
+) -> list[tuple[bytes, bytes]]:
+    pairs = [(name.lower().encode("latin-1"), value.encode()) for name, value in headers]
+    if content_type is not None:
+        pairs.append((b"content-type", content_type.encode()))
+    if coding is not None:
+        pairs.append((b"content-encoding", coding.encode()))
+    return pairs
