@@ -174,6 +174,11 @@ class Capture:
         self.custom_properties: dict[str, object] | None = None
         self.checkpoints: list[tuple[str, float, dict[str, object]]] | None = None
 
+    @property
+    def taker(self) -> object:
+        """Who gets it when it is finished: the recorder that made it, or None where a plain function does."""
+        return getattr(self._submit, "__self__", None)
+
     def started(self, status_code: int, headers: Headers, reason: str | None = None) -> None:
         """Note the status and headers of the response; a second start replaces the first (PEP 3333, `exc_info`).
 

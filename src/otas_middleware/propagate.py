@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from otas_middleware import _context
 from otas_middleware._errors import ConfigurationError
@@ -43,9 +43,6 @@ logger = logging.getLogger("otas_middleware")
 _Client = TypeVar("_Client")
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-_carried: ContextVar[str | None] = ContextVar("otas_middleware.carried_token", default=None)
-"""The token where there is no request: in a thread to which it was carried, or in a Celery task."""
 
 
 def instrument(client: _Client, to: str | Iterable[str] | None = None) -> _Client:
@@ -115,11 +112,11 @@ def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
     threading.Thread(target=propagate.carry(refresh)).start()
     ```
     """
-    token = _token()
+    passed = _current()
 
     @functools.wraps(function)
     def carried(*args: _P.args, **keywords: _P.kwargs) -> _R:
-        reset = _carried.set(token)
+        reset = _carried.set(passed)
         try:
             return function(*args, **keywords)
         finally:
@@ -132,53 +129,76 @@ def connect_celery() -> None:
     """Have Celery tasks continue the session of the request, or of the task, that sends them.
 
     Call it where the Celery application is made, so that senders and workers do it alike. The token travels in the
-    message's headers: whoever can read the broker can read it.
+    message's headers: whoever can read the broker can read it. In a worker without a middleware, `OTAS_PROPAGATE_TO`
+    of its environment says where the token may go.
 
     Raises:
         MissingExtraError: Celery is not installed.
     """
     from otas_middleware._outbound.celery_signals import connect  # noqa: PLC0415  # an extra
 
-    connect(_token, _carried)
+    connect(lambda: None if (passed := _current()) is None else passed.token, _enter_task, _carried.set)
 
 
-def _token() -> str | None:
-    """Return the token of the request that is being handled, or that was carried here."""
+class _Passed(NamedTuple):
+    """What is passed on."""
+
+    token: str
+    domain: Domain
+    """Where it may go, as the settings say that it came under."""
+
+
+_carried: ContextVar[_Passed | None] = ContextVar("otas_middleware.carried_token", default=None)
+"""What there is without a request: in a thread to which it was carried, or in a Celery task."""
+
+
+def _current() -> _Passed | None:
+    """Return what the request that is being handled passes on, or what was carried here."""
     # Not `current_session()`: a task of the handler goes on when its request has been recorded.
     capture = _context.current.get()
-    return _carried.get() if capture is None else capture.session.token
+    if capture is None:
+        return _carried.get()
+    settings = getattr(capture.taker, "settings", None)
+    return _Passed(capture.session.token, _domain_of(settings.propagate_to) if settings is not None else _NOWHERE)
+
+
+def _enter_task(token: str) -> _Passed | None:
+    """Begin to pass on a token that came with a task; return what was passed on before."""
+    before = _carried.get()
+    _carried.set(_Passed(token, _domain_of_process()))
+    return before
 
 
 class _Gate:
     """Lets the current token through to the listed origins.
 
     Args:
-        domain: Returns them.
+        domain: The origins; those of the settings when None.
     """
 
     may_wait = False
     exclusive = False
 
-    def __init__(self, domain: Callable[[], Domain]) -> None:
+    def __init__(self, domain: Domain | None = None) -> None:
         self._domain = domain
 
     def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
         """Say where a request goes; nothing is to be done where there is no token."""
-        if _token() is None:
+        passed = _current()
+        if passed is None:
             return Place.OURS
-        return Place.INSIDE if self._domain().covers(scheme, host, port, path) else Place.OUTSIDE
+        domain = passed.domain if self._domain is None else self._domain
+        return Place.INSIDE if domain.covers(scheme, host, port, path) else Place.OUTSIDE
 
     def token_at_hand(self) -> str | None:
         """Return the current token."""
-        return _token()
+        return None if (passed := _current()) is None else passed.token
 
-    def token(self) -> str | None:
-        """Return the current token."""
-        return _token()
+    token = token_at_hand
 
     def secrets(self, place: Place) -> tuple[bytes, ...]:
         """Return the current token, for a place that does not get it."""
-        token = _token()
+        token = self.token()
         return () if token is None or place is Place.INSIDE else (token.encode("latin-1"),)
 
     def begin(self, outgoing: Outgoing) -> Capture | None:
@@ -187,33 +207,36 @@ class _Gate:
         return None
 
 
+_NOWHERE = Domain(())
+
+
 @functools.lru_cache(maxsize=32)
 def _domain_of(patterns: tuple[str, ...]) -> Domain:
     return Domain(patterns)
 
 
+def _domain_of_process() -> Domain:
+    """Return the origins for a token without a request: those of this process's middlewares, or of the environment."""
+    from otas_middleware._recorder import recorders  # noqa: PLC0415  # not before somebody asks
+
+    running = recorders()
+    if not running:
+        return _domain_of_environment()
+    return _domain_of(tuple(origin for recorder in running for origin in recorder.settings.propagate_to))
+
+
 @functools.lru_cache(maxsize=1)
-def _from_environment() -> Domain:
+def _domain_of_environment() -> Domain:
     from otas_middleware._configure import load_settings  # noqa: PLC0415  # pydantic, where no middleware runs
 
     try:
         return Domain(load_settings({}).propagate_to)
     except ConfigurationError as error:
         logger.warning("otas: no session token is passed on, because the settings cannot be used. %s", error)
-        return Domain(())
+        return _NOWHERE
 
 
-def _of_settings() -> Domain:
-    """Return the origins that the settings list: those of this process's middlewares, else of the environment."""
-    from otas_middleware._recorder import recorders  # noqa: PLC0415  # not before somebody asks
-
-    running = recorders()
-    if not running:
-        return _from_environment()
-    return _domain_of(tuple(origin for recorder in running for origin in recorder.settings.propagate_to))
-
-
-_gate = _Gate(_of_settings)
+_gate = _Gate()
 """One for all clients, so that instrumenting one twice does no harm."""
 
 
@@ -225,5 +248,4 @@ def _gate_for(to: str | Iterable[str] | None) -> _Gate:
 
 @functools.lru_cache(maxsize=32)
 def _explicit(patterns: tuple[str, ...]) -> _Gate:
-    domain = Domain(patterns)
-    return _Gate(lambda: domain)
+    return _Gate(Domain(patterns))

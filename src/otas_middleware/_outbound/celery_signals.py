@@ -10,18 +10,18 @@ from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextvars import ContextVar
 
 _NAME = TOKEN_HEADER.lower().replace("-", "_")
 """Celery makes each header an attribute of the task's request, so its name must be one."""
 
 
-def connect(token: Callable[[], str | None], carried: ContextVar[str | None]) -> None:
+def connect(token: Callable[[], str | None], enter: Callable[[str], Any], leave: Callable[[Any], object]) -> None:
     """Connect the signals; once, however often it is called.
 
     Args:
         token: Returns the token of the sender.
-        carried: Holds the token while a task runs.
+        enter: Puts a token in force where a task runs; returns what was in force before.
+        leave: Puts that back.
 
     Raises:
         MissingExtraError: Celery is not installed.
@@ -30,7 +30,7 @@ def connect(token: Callable[[], str | None], carried: ContextVar[str | None]) ->
         signals: Any = import_module("celery.signals")  # Celery has no types
     except ImportError:
         raise MissingExtraError("Passing sessions on to Celery tasks", "celery") from None
-    outer: dict[str, str | None] = {}
+    before: dict[str, Any] = {}
 
     def publishing(headers: dict[str, Any] | None = None, **_: Any) -> None:
         current = token()
@@ -40,12 +40,11 @@ def connect(token: Callable[[], str | None], carried: ContextVar[str | None]) ->
     def starting(task_id: str = "", task: Any = None, **_: Any) -> None:
         sent: object = getattr(task.request, _NAME, None)
         if isinstance(sent, str):
-            outer[task_id] = carried.get()
-            carried.set(sent)
+            before[task_id] = enter(sent)
 
     def ending(task_id: str = "", **_: Any) -> None:
-        if task_id in outer:
-            carried.set(outer.pop(task_id))
+        if task_id in before:
+            leave(before.pop(task_id))
 
     for name, receiver in (("before_task_publish", publishing), ("task_prerun", starting), ("task_postrun", ending)):
         getattr(signals, name).connect(receiver, weak=False, dispatch_uid=f"otas_middleware.{name}")

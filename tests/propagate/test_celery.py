@@ -1,0 +1,98 @@
+"""Celery tasks continue the session of the request that sends them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from agent.callers import TLS
+from otas_middleware import propagate
+from otas_middleware._session import TOKEN_HEADER
+from propagate.backend import ask_synchronously
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.host import Host
+    from otas_middleware import OtasSettings
+    from support.agent import Agent
+
+celery: Any = pytest.importorskip("celery", reason="the extra `celery` is not installed")
+
+
+def fetch(url: str) -> None:
+    """Call a host from wherever this runs."""
+    with propagate.instrument(httpx2.Client(trust_env=False, verify=TLS)) as http:
+        http.get(url)
+
+
+@pytest.fixture(scope="module")
+def app() -> Any:
+    """A Celery application with its broker in memory, and three tasks."""
+    app = celery.Celery("shop", broker="memory://", backend="cache+memory://", set_as_current=False)
+    app.conf.update(worker_hijack_root_logger=False, broker_transport_options={"polling_interval": 0.01})
+    propagate.connect_celery()
+    propagate.connect_celery()
+
+    def chain(url: str) -> None:
+        app.tasks["restock"].delay(url + "/from-task")
+        fetch(url + "/chained")
+
+    app.task(fetch, name="restock")
+    app.task(chain, name="chain")
+    return app
+
+
+@pytest.fixture(scope="module")
+def worker(app: Any) -> Iterator[None]:
+    """A worker in a thread."""
+    testing: Any = import_module("celery.contrib.testing.worker")
+    with testing.start_worker(app, perform_ping_check=False, pool="solo", loglevel="CRITICAL"):
+        yield
+
+
+def test_a_task_passes_on_the_token_of_the_request_that_sent_it(
+    app: Any, worker: None, backend: OtasSettings, agent: Agent, listed: Host, unlisted: Host
+) -> None:
+    never_listed = unlisted.url.replace("127.0.0.1", "localhost")  # a port may have been, in another test
+
+    def handler() -> None:
+        for url in (listed.url, never_listed):
+            app.tasks["restock"].delay(url).get(timeout=10, interval=0.01)
+
+    ask_synchronously(backend, agent, handler)
+    assert listed.one().header(TOKEN_HEADER) == [agent.token]
+    assert unlisted.one().header(TOKEN_HEADER) == []
+
+
+def test_a_task_that_a_task_sends_belongs_to_the_same_session(
+    app: Any, worker: None, backend: OtasSettings, agent: Agent, listed: Host
+) -> None:
+    def handler() -> None:
+        app.tasks["chain"].delay(listed.url).get(timeout=10, interval=0.01)
+
+    ask_synchronously(backend, agent, handler)
+    app.tasks["restock"].delay(listed.url + "/last").get(
+        timeout=10, interval=0.01
+    )  # behind the task's own in the queue
+    sent = {request.target: request.header(TOKEN_HEADER) for request in listed.requests}
+    assert sent == {"/chained": [agent.token], "/from-task": [agent.token], "/last": []}
+
+
+def test_the_next_task_of_a_worker_knows_nothing_of_the_last(
+    app: Any, worker: None, backend: OtasSettings, agent: Agent, listed: Host
+) -> None:
+    def handler() -> None:
+        app.tasks["restock"].delay(listed.url).get(timeout=10, interval=0.01)
+
+    ask_synchronously(backend, agent, handler)
+    app.tasks["restock"].delay(listed.url).get(timeout=10, interval=0.01)
+    assert [request.header(TOKEN_HEADER) for request in listed.requests] == [[agent.token], []]
+
+
+def test_an_eager_task_is_part_of_the_request(app: Any, backend: OtasSettings, agent: Agent, listed: Host) -> None:
+    ask_synchronously(backend, agent, lambda: app.tasks["restock"].apply(args=(listed.url,)).get())
+    assert listed.one().header(TOKEN_HEADER) == [agent.token]
