@@ -175,6 +175,12 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     max_retry_delay: Positive = Field(
         default=30.0, description="The longest pause between two tries while a destination is away, in seconds."
     )
+    agnost_org_id: UUID | None = Field(
+        default=None,
+        description="Your organisation at Agnost. When it is set, the same events go there too, or only there without "
+        "an SDK key.",
+    )
+    agnost_url: BaseUrl = Field(default="https://api.agnost.ai", description="Where Agnost is.")
     destinations: Names = Field(
         default=(),
         description="Destinations of your own, beside Brain, each as `package.module:name`: a `Destination`, or a "

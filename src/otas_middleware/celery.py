@@ -225,12 +225,14 @@ deliver: Any = celery.shared_task(
 """The task. Its rate limit is `OTAS_CELERY_RATE_LIMIT`, for each worker."""
 
 
-@signals.celeryd_after_setup.connect
 def _limit_rate(**_: object) -> None:
     deliver.rate_limit = courier().settings.celery_rate_limit
 
 
-@signals.worker_process_shutdown.connect
 def _end(**_: object) -> None:
     """Deliver what the tasks of this pool process have captured; billiard leaves without `atexit`."""
     _process.end()
+
+
+signals.celeryd_after_setup.connect(_limit_rate)
+signals.worker_process_shutdown.connect(_end)

@@ -154,7 +154,7 @@ class CeleryAttempt:
             options = {"socket_timeout": seconds, "socket_connect_timeout": self._settings.connect_timeout}
         connection.transport_options = {**options, **connection.transport_options}
         self._connection = connection
-        connection.ensure_connection(max_retries=1, timeout=seconds, reraise_as_library_errors=True)
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
         self._producer = kombu.Producer(connection)
 
     @staticmethod

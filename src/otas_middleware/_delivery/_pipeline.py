@@ -111,11 +111,18 @@ class Pipeline:
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of this process (see `Ledger`), the first destination's at the top level."""
-        lanes = self._current().lanes
-        counters = lanes[0].stats() if lanes else {}
+        lanes = self.stats_by_destination()
+        counters: dict[str, Any] = {}
+        for first in lanes.values():
+            counters.update(first)
+            break
         if len(lanes) > 1:
-            counters["destinations"] = {lane.name: lane.stats() for lane in lanes}
+            counters["destinations"] = lanes
         return counters
+
+    def stats_by_destination(self) -> dict[str, dict[str, Any]]:
+        """Return each destination's counters, by its name."""
+        return {lane.name: lane.stats() for lane in self._current().lanes}
 
     def close(self, timeout: float | None = None) -> None:
         """Deliver within `timeout` seconds (`shutdown_timeout` when left out), write the rest to the spool.

@@ -75,6 +75,11 @@ def register(mortal: Mortal) -> None:
             os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_renew)
 
 
+def living() -> list[Mortal]:
+    """Return all that was registered."""
+    return list(_living.values())
+
+
 def end() -> None:
     """End all pipelines of this process, in the thread that calls, within the longest of their times."""
     mortals = list(_living.values())

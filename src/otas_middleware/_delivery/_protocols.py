@@ -140,7 +140,11 @@ DELIVERED = Outcome(Verdict.DELIVERED, "delivered")
 
 
 class Destination(Protocol):
-    """A service that takes events, one HTTP request each."""
+    """A service that takes events, one HTTP request each.
+
+    If it has a method `prologue(parcel, send)`, that is called before each attempt and may send requests of its own
+    first; it returns None to go on, or the outcome to settle the event with.
+    """
 
     @property
     def name(self) -> str:

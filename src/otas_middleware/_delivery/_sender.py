@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 from otas_middleware._delivery._protocols import Outcome, TransportError, Verdict
 
 if TYPE_CHECKING:
-    from otas_middleware._delivery._protocols import Destination, Transport
+    from collections.abc import Callable
+
+    from otas_middleware._delivery._protocols import Destination, Request, Transport
     from otas_middleware._delivery._queue import Entry
+    from otas_middleware._event import Parcel
+
+    Prologue = Callable[[Parcel, Callable[[Request], Outcome]], Outcome | None]
 
 
 class Attempt(Protocol):
@@ -35,13 +40,21 @@ class HttpAttempt:
     def __init__(self, destination: Destination, transport: Transport) -> None:
         self._destination = destination
         self._transport = transport
+        self._prologue: Prologue | None = getattr(destination, "prologue", None)
 
     def __call__(self, entry: Entry, timeout: float) -> Outcome:
-        request = entry.request
+        parcel, request = entry.parcel, entry.request
+        if parcel is None:  # pragma: no cover  # the lane builds first
+            return Outcome(Verdict.REJECTED, "not_built")
+        if self._prologue is not None:
+            outcome = self._prologue(parcel, lambda opening: self._send(opening, timeout))
+            if outcome is not None:
+                return outcome
         if request is None:
-            if entry.parcel is None:  # pragma: no cover  # the lane builds first
-                return Outcome(Verdict.REJECTED, "not_built")
-            request = entry.request = self._destination.request(entry.parcel)
+            request = entry.request = self._destination.request(parcel)
+        return self._send(request, timeout)
+
+    def _send(self, request: Request, timeout: float) -> Outcome:
         try:
             response = self._transport(request, timeout)
         except TransportError as error:

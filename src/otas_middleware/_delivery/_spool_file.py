@@ -94,18 +94,30 @@ class _UnusableError(Exception):
     """The file is a database, but not one of ours."""
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    # SQLite gives its -wal and -shm files the mode of this one.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+def open_private(path: Path) -> sqlite3.Connection:
+    """Open a database file that only this user may read, and make it if there is none.
+
+    Raises:
+        SpoolError: It belongs to somebody else, or it is no file.
+    """
     try:
-        found = os.fstat(descriptor)
+        # SQLite gives its -wal and -shm files the mode of this one.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        # Looked at without opening it: closing a second descriptor would drop the locks that this process holds on it.
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise SpoolError(f"{path} is not a file; remove it or change OTAS_SPOOL_DIR") from None
         if os.name == "posix":
             if found.st_uid != os.geteuid():
-                raise SpoolError(f"the file {path} belongs to another user; remove it or change OTAS_SPOOL_DIR")
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+                raise SpoolError(f"{path} belongs to another user; remove it or change OTAS_SPOOL_DIR") from None
+            if stat.S_IMODE(found.st_mode) & 0o077:
+                path.chmod(0o600)
+    return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = open_private(path)
     try:
         _initialise(connection)
     except BaseException:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from otas_middleware._delivery._paths import load
+from otas_middleware._destinations.agnost import AgnostDestination
 from otas_middleware._destinations.brain import BrainDestination
 from otas_middleware._errors import ConfigurationError
 
@@ -48,6 +49,10 @@ def sites(settings: OtasSettings) -> list[Site]:
             brain = BrainDestination(settings.brain_url, secret, cast("Source", source))
             account = f"{settings.brain_url} {settings.project_id or secret}"
             found.append(Site(brain, account, frozenset((cast("Source", source),))))
+    if settings.agnost_org_id is not None:
+        organisation = str(settings.agnost_org_id)
+        agnost = AgnostDestination(settings.agnost_url, organisation, settings.spool_dir)
+        found.append(Site(agnost, f"{settings.agnost_url} {organisation}", BOTH))
     for path in settings.destinations:
         own = _users_own(path, settings)
         found.append(Site(own, f"{path} {own.name}", BOTH))

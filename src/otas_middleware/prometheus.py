@@ -1,0 +1,97 @@
+"""Prometheus metrics of delivery (extra `prometheus`), under the names of `otas_middleware.stats()`.
+
+```python
+import otas_middleware.prometheus
+
+otas_middleware.prometheus.register()          # into prometheus_client's default registry
+```
+
+Each metric has the label `destination`; `otas_dropped_total` and `otas_failures_total` have the label `reason` too. The
+figures are those of one process. `prometheus_client`'s multi-process mode does not collect from collectors such as this
+one; with several workers, expose each worker's own, or log the figures (`OTAS_STATS_INTERVAL`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from otas_middleware._delivery import Pipeline, _process
+from otas_middleware._errors import MissingExtraError
+
+try:
+    from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily
+except ModuleNotFoundError as error:  # pragma: no cover  # without the extra
+    raise MissingExtraError("otas_middleware.prometheus", "prometheus") from error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import CollectorRegistry, Metric
+
+_COUNTERS = {
+    "captured": "Events that came in.",
+    "delivered": "Events that the destination took.",
+    "retries": "Attempts after the first one of an event.",
+    "possible_duplicates": "Events sent again although an earlier attempt may have been stored.",
+}
+_COUNTERS_BY_REASON = {
+    "dropped": "Events lost.",
+    "failures": "Attempts that did not succeed.",
+}
+_GAUGES = {
+    "spooled": "Events written to disk less events that left it through this process; may be negative.",
+    "queued": "Events in memory, those being sent included.",
+    "queued_bytes": "Bytes that the events in memory hold, estimated.",
+    "in_flight": "Events being sent.",
+    "connections": "How many requests may be under way.",
+}
+
+
+class OtasCollector:
+    """Collects the counters of all pipelines of this process, summed by destination."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the metrics; called at each scrape."""
+        sums, by_reason, up = self._gather()
+        for names, family in ((_COUNTERS, CounterMetricFamily), (_GAUGES, GaugeMetricFamily)):
+            for name, text in names.items():
+                metric = family(f"otas_{name}", text, labels=("destination",))
+                for destination, values in sums.items():
+                    metric.add_metric((destination,), values[name])
+                yield metric
+        for name, text in _COUNTERS_BY_REASON.items():
+            metric = CounterMetricFamily(f"otas_{name}", text, labels=("destination", "reason"))
+            for (destination, kind, reason), count in by_reason.items():
+                if kind == name:
+                    metric.add_metric((destination, reason), count)
+            yield metric
+        state = GaugeMetricFamily("otas_up", "1 while the destination takes events, else 0.", labels=("destination",))
+        for destination, is_up in up.items():
+            state.add_metric((destination,), is_up)
+        yield state
+
+    @staticmethod
+    def _gather() -> tuple[dict[str, Counter[str]], Counter[tuple[str, str, str]], dict[str, int]]:
+        sums: dict[str, Counter[str]] = {}
+        by_reason: Counter[tuple[str, str, str]] = Counter()
+        up: dict[str, int] = {}
+        for mortal in _process.living():
+            if not isinstance(mortal, Pipeline):
+                continue
+            for destination, stats in mortal.stats_by_destination().items():
+                values = sums.setdefault(destination, Counter())
+                for name in (*_COUNTERS, *_GAUGES):
+                    values[name] += stats[name]
+                for kind in _COUNTERS_BY_REASON:
+                    for reason, count in stats[kind].items():
+                        by_reason[destination, kind, reason] += count
+                up[destination] = min(up.get(destination, 1), int(stats["state"] == "ok"))
+        return sums, by_reason, up
+
+
+def register(registry: CollectorRegistry = REGISTRY) -> OtasCollector:
+    """Add the metrics to a registry, and return the collector for `registry.unregister`."""
+    collector = OtasCollector()
+    registry.register(collector)
+    return collector
