@@ -220,7 +220,7 @@ def open_recorder(
     if not settings.enabled:
         off_because.add("disabled")
         return None
-    if settings.sdk_key is None and not keyless:
+    if not (settings.sdk_key or settings.agnost_org_id or settings.destinations or keyless):
         off_because.add("no_sdk_key")
         _warn_once(
             "otas_middleware is off: no SDK key. Set OTAS_SDK_KEY to the project's backend key to record agent "
