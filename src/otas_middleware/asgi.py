@@ -19,6 +19,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, overload
 
 from otas_middleware._context import current
+from otas_middleware._frameworks import framework_of
 from otas_middleware._guard import swallow
 from otas_middleware._recorder import MARKER, flush, open_recorder
 from otas_middleware._session import TOKEN_HEADER_BYTES
@@ -57,6 +58,7 @@ class OtasMiddleware:
     ) -> None:
         self.app = app
         self._recorder = open_recorder(options, settings=settings)
+        self._framework = framework_of(app, "asgi")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Hand the connection on; record it when it is an HTTP request with a session token."""
@@ -69,7 +71,7 @@ class OtasMiddleware:
                     headers = scope["headers"] = list(headers)  # any iterable is legal, and may be read only once
                 for name, value in headers:
                     if name == TOKEN_HEADER_BYTES:
-                        recording = _begin(recorder, scope, value, receive, send)
+                        recording = _begin(recorder, self._framework, scope, value, receive, send)
                         if recording is not None:
                             await recording.run(self.app)
                             return
@@ -222,13 +224,15 @@ def _came_from(send: Send, error: BaseException) -> bool:
     return False
 
 
-def _begin(recorder: Recorder, scope: Scope, token: bytes, receive: Receive, send: Send) -> _Recording | None:
+def _begin(
+    recorder: Recorder, framework: str, scope: Scope, token: bytes, receive: Receive, send: Send
+) -> _Recording | None:
     try:
         if MARKER in scope:
             return None
         capture = recorder.begin(
             token,
-            _framework(scope),
+            framework_of(scope.get("app"), framework),
             scope.get("method", ""),
             _full_path(scope),
             scope.get("query_string", b""),
@@ -265,20 +269,6 @@ def _route(scope: Scope) -> str | None:
     # Older Starlette names the endpoint only; the template then follows from the path and its parameters.
     endpoint = scope.get("endpoint")
     return "" if isroutine(endpoint) or isclass(endpoint) or isinstance(endpoint, partial) else None
-
-
-_names: dict[type[Any], str] = {}
-_KNOWN = ("fastapi", "litestar", "quart", "falcon", "starlette", "django")
-
-
-def _framework(scope: Scope) -> str:
-    app: object = scope.get("app")
-    kind: type[Any] = type(app)
-    name = _names.get(kind)
-    if name is None:
-        roots = {base.__module__.partition(".")[0] for base in kind.__mro__}
-        name = _names[kind] = next((known for known in _KNOWN if known in roots), "asgi")
-    return name
 
 
 def _flush_at_shutdown(recorder: Recorder, send: Send) -> Send:

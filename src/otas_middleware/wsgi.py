@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._context import current
+from otas_middleware._frameworks import framework_of
 from otas_middleware._guard import swallow
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware._session import TOKEN_ENVIRON_KEY
@@ -44,12 +45,13 @@ class OtasMiddleware:
     def __init__(self, app: WSGIApplication, /, *, settings: OtasSettings | None = None, **options: Any) -> None:
         self.app = app
         self._recorder = open_recorder(options, settings=settings)
+        self._framework = framework_of(app, "wsgi")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Hand the request on; record it when it carries a session token."""
         if self._recorder is not None:
             if TOKEN_ENVIRON_KEY in environ:
-                capture = begin(self._recorder, environ, "wsgi")
+                capture = begin(self._recorder, environ, self._framework)
                 if capture is not None:
                     return _record(self.app, environ, start_response, capture)
             elif current.get() is not None:
