@@ -42,23 +42,28 @@ def check_event(event: StoredEvent, scenario: Scenario, harness: Harness, answer
         server: A real server was between; it adds headers of its own, and its own page after an exception.
     """
     request = scenario.request
+    error, exception = scenario.error, scenario.exception
+    if scenario.breaks_off:
+        error, exception = harness.broken_stream, harness.broken_stream.partition(":")[0]
+    if scenario.name in harness.unnamed:
+        error, exception = "500 Internal Server Error", ""
     seen = not scenario.raises or harness.answers_exceptions
     body = answer.body if seen and request.method != "HEAD" else b""
     assert event["method"] == request.method
     assert event["path"] == request.path
     assert event["query_params"] == request.query
     assert event["status_code"] == scenario.status == answer.status_code
-    assert event["error"] == scenario.error
-    assert event["request_size_bytes"] == (request.size if scenario.reads_body else 0)
+    assert event["error"] == error
+    assert event["request_size_bytes"] == (request.size if scenario.reads_body or harness.reads_ahead else 0)
     assert event["response_size_bytes"] == len(body)
     assert event["latency_ms"] > 0
-    _check_request(event, scenario)
+    _check_request(event, scenario, reads_body=scenario.reads_body or harness.reads_ahead)
     _check_response(event, answer, body, seen=seen, server=server)
-    _check_metadata(event["metadata"], event["latency_ms"], scenario, harness, sends_body=bool(body))
+    _check_metadata(event["metadata"], event["latency_ms"], scenario, harness, exception, sends_body=bool(body))
     assert event["custom_properties"] == {}
 
 
-def _check_request(event: StoredEvent, scenario: Scenario) -> None:
+def _check_request(event: StoredEvent, scenario: Scenario, *, reads_body: bool) -> None:
     headers = json.loads(event["request_headers"] or "")
     for name, value in scenario.request.headers:
         if name not in {"Cookie", TOKEN_HEADER}:
@@ -66,7 +71,7 @@ def _check_request(event: StoredEvent, scenario: Scenario) -> None:
     assert TOKEN_HEADER.lower() in headers  # that there was one is known, its value is not
     kind = dict(scenario.request.headers).get("Content-Type", "")
     assert event["request_content_type"] == kind
-    sent = b"".join(scenario.request.body) if scenario.reads_body else b""
+    sent = b"".join(scenario.request.body) if reads_body else b""
     _check_text(event["request_body"] or "", sent, kind)
     if kind.startswith("multipart/") and event["post_data"]:
         assert "\\u0001" not in event["post_data"], "the content of a file was recorded"
@@ -112,7 +117,7 @@ def _check_text(text: str, body: bytes, kind: str) -> None:
 
 
 def _check_metadata(
-    metadata: dict[str, Any], latency: float, scenario: Scenario, harness: Harness, *, sends_body: bool
+    metadata: dict[str, Any], latency: float, scenario: Scenario, harness: Harness, exception: str, *, sends_body: bool
 ) -> None:
     UUID(metadata["event_id"])
     captured_at = datetime.fromisoformat(metadata["captured_at"])
@@ -129,9 +134,9 @@ def _check_metadata(
     if harness.has_routes and scenario.route is not None:
         expected.add("route")
         assert metadata["route"] == scenario.route
-    if scenario.exception:
+    if exception:
         expected.add("exception")
-        assert metadata["exception"]["type"] == scenario.exception
+        assert metadata["exception"]["type"] == exception
         assert set(metadata["exception"]) == {"type", "message"}
     if scenario.name == "large":
         expected.add("truncated")

@@ -19,6 +19,11 @@ MODULES = [
     "wsgi_raw",
     "flask_app",
     "django_app",
+    "litestar_app",
+    "quart_app",
+    "falcon_app",
+    "bottle_app",
+    "pyramid_app",
 ]
 
 
