@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from otas_middleware._doctor.options import doctor
 from otas_middleware._preview.options import preview
 from otas_middleware._version import __version__
 
@@ -68,6 +69,8 @@ def demo(
 
     raise typer.Exit(main(keep))
 
+
+app.command()(doctor)
 
 # The first word that is no option begins the curl command: what follows belongs to that.
 app.command(context_settings={"allow_interspersed_args": False})(preview)

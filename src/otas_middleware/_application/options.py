@@ -41,3 +41,17 @@ def source(django: str | None, flask: str | None, asgi: str | None, wsgi: str | 
     if len(given) > 1:
         raise typer.BadParameter("give one of --django, --flask, --asgi and --wsgi")
     return Source(*given[0]) if given else Source()
+
+
+def url(option: str, value: str | None) -> str | None:
+    """Return the URL that an option gives, checked as the settings check theirs.
+
+    Raises:
+        BadParameter: It is not an HTTP URL.
+    """
+    from otas_middleware._setting_types import check_url  # noqa: PLC0415  # as above
+
+    try:
+        return None if value is None else check_url(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
