@@ -125,6 +125,7 @@ class Crew:
             return True
         with self._lane.lock:
             self._threads -= 1
+            self.sleeping = True  # the next event tries again: a thread may be had later
         return False
 
     def _run(self) -> None:

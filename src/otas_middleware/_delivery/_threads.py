@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -18,15 +19,18 @@ _warned = False
 def start(target: Callable[[], None], name: str) -> bool:
     """Start a daemon thread; return False, with one quiet warning per process, where threads cannot run.
 
-    That is the case in an old uWSGI without `--enable-threads`, at the end of the interpreter, and where the system has
-    no thread left. What is queued then waits for `flush()` and for the end of the process.
+    That is the case in an old uWSGI without `--enable-threads`, and where the system has no thread left. What is queued
+    then waits for `flush()` and for the end of the process. Nothing is said at the end of the interpreter, when the
+    calling thread delivers, nor before uWSGI forks its workers, which will have threads.
     """
     if uwsgi_without_threads():
         return _unavailable("uWSGI runs without threads; start it with --enable-threads")
+    if _uwsgi_is_about_to_fork():
+        return False
     try:
         threading.Thread(target=target, name=name, daemon=True).start()
-    except RuntimeError:  # "can't start new thread", "can't create new thread at interpreter shutdown"
-        return _unavailable("no thread can be started")
+    except RuntimeError as error:  # "can't start new thread", "can't create new thread at interpreter shutdown"
+        return False if "shutdown" in str(error) else _unavailable("no thread can be started")
     return True
 
 
@@ -36,6 +40,19 @@ def uwsgi_without_threads() -> bool:
     uWSGI itself says so: `--enable-threads` decided it up to 2.0.26, and since 2.0.27 threads are on by default.
     """
     return getattr(sys.modules.get("uwsgi"), "has_threads", 1) == 0
+
+
+def _uwsgi_is_about_to_fork() -> bool:
+    """Say whether this is the uWSGI process that loads the application and then forks the workers.
+
+    uWSGI forks without telling Python. A worker that is forked while a thread of its parent holds the interpreter's
+    lock waits for that lock for ever, and never answers a request.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    try:
+        return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.masterpid() in {0, os.getpid()}
+    except AttributeError:  # another module of that name
+        return False
 
 
 def _unavailable(why: str) -> bool:
