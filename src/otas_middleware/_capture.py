@@ -156,7 +156,7 @@ class Capture:
         self.request_headers: Headers = ()
         self.response_headers: Headers = ()
         self.status_code = 0
-        """0 until a response was started."""
+        """0 until a response was started, and for good when an exception or the client's leaving prevented it."""
         self.reason: str | None = None
         """The reason phrase, where the protocol of the framework has one (WSGI)."""
         self.route: str | None = None
@@ -225,10 +225,20 @@ class Capture:
         self.response.pack()
         if self._end is None:
             self._end = perf_counter()
-        if not self.complete and (self.disconnected or (self.status_code and self.exception is None)):
-            # A server may leave a body unread that it would not send, or that it knows to be at its end.
-            self.aborted = not self._bodiless() and self._declared_size() != self.response.size
+        if not self.complete:
+            self._judge_the_end()
         self._submit(self)
+
+    def _judge_the_end(self) -> None:
+        """Say what it means that the response's end was not seen."""
+        if self.status_code:
+            if self.disconnected or self.exception is None:
+                # A server may leave a body unread that it would not send, or that it knows to be at its end.
+                self.aborted = not self._bodiless() and self._declared_size() != self.response.size
+        elif self.disconnected:
+            self.aborted = True
+        elif self.exception is None and not self.aborted:
+            self.status_code = 500  # what servers answer for an application that did not
 
     def _bodiless(self) -> bool:
         """Say whether no body follows the headers (RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5)."""
