@@ -23,9 +23,10 @@ class Application:
         framework: The framework's name, for people.
         distribution: What must be installed for it; None when nothing.
         interface: Which kind of server can run it.
-        module: The module that holds it as `application`.
+        module: The module that holds it.
         trio: Whether it can run on trio.
         takes_chunks: Whether it reads bodies that come without a length.
+        attribute: The name that it has in its module.
     """
 
     framework: str
@@ -34,11 +35,12 @@ class Application:
     module: str
     trio: bool = False
     takes_chunks: bool = True
+    attribute: str = "application"
 
     @property
     def target(self) -> str:
         """How servers are told what to load."""
-        return f"{_PACKAGE}.{self.module}:application"
+        return f"{_PACKAGE}.{self.module}:{self.attribute}"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Server:
         name: Its name, for people.
         distributions: What must be installed for it; the first one's version is the server's.
         interface: What it runs.
-        arguments: Its command line after the interpreter's folder of scripts; `{target}`, `{module}` and `{port}` are
+        arguments: Its command line after the interpreter's folder of scripts; `{target}` and `{port}` are
             filled in.
         only: The only framework that it can run, if it is that framework's own server.
         trio: Whether its applications run on trio.
@@ -68,8 +70,7 @@ class Server:
 
     def command(self, application: Application, port: int) -> list[str]:
         """Return the command that serves an application on a port of the loopback address."""
-        values = {"target": application.target, "module": application.target.partition(":")[0], "port": port}
-        program, *arguments = (argument.format(**values) for argument in self.arguments)
+        program, *arguments = (argument.format(target=application.target, port=port) for argument in self.arguments)
         return [sys.executable if program == "python" else str(SCRIPTS / program), *arguments]
 
 

@@ -146,7 +146,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=scratch,
-            env={**_environ(scratch), **environ, **({"BARE": "1"} if bare else {})},
+            env={**clean_environ(scratch), **environ, **({"BARE": "1"} if bare else {})},
             start_new_session=True,
         )
     started = Running(process, port, scratch, log)
@@ -164,7 +164,8 @@ def free_port() -> int:
         return port
 
 
-def _environ(scratch: Path) -> dict[str, str]:
+def clean_environ(scratch: Path) -> dict[str, str]:
+    """Return this process's environment without what would change a server, and with the scratch folder."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)},
         "HOME": str(scratch),  # gunicorn keeps a socket there

@@ -1,0 +1,64 @@
+"""What is still waiting when a server is stopped is delivered before it ends."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from servers.catalogue import SERVERS, Combination, combinations
+from servers.process import running
+from servers.wire import Call
+from support.agent import Agent
+
+from otas_middleware.localbrain import LocalBrain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from servers.process import Running
+
+REQUESTS = 4
+
+# waitress has no handler for SIGTERM: Python runs nothing at its end.
+ENDED_BY_THE_SIGNAL = "waitress"
+
+
+def first_of_each_server() -> list[Combination]:
+    """Return each server that ends in an orderly way, with one application."""
+    firsts = {each.server.name: each for each in reversed(combinations())}
+    return [firsts[server.name] for server in SERVERS if server.name != ENDED_BY_THE_SIGNAL]
+
+
+@pytest.mark.slow
+@pytest.mark.check("stop")
+@pytest.mark.parametrize("served", first_of_each_server(), ids=str)
+def test_what_waits_is_delivered_before_the_server_ends(served: Combination, tmp_path: Path) -> None:
+    skip_if_missing(served)
+    with LocalBrain(slow_ms=150) as brain:
+        agent = Agent(brain)
+        with running(served.server, served.application, tmp_path, environ(brain)) as server:
+            make_requests(server, agent)
+            time.sleep(0.2)  # uWSGI runs nothing at the end of a worker that has not quite finished a request
+            server.stop(signal.Signals[served.server.by_signal])
+
+        assert len(brain.events(agent.session_id)) == REQUESTS
+
+
+def environ(brain: LocalBrain) -> dict[str, str]:
+    """Return the settings of a server that records."""
+    return {"OTAS_SDK_KEY": brain.sdk_key, "OTAS_BRAIN_URL": brain.url}
+
+
+def make_requests(server: Running, agent: Agent) -> None:
+    """Make some requests, one after the other."""
+    for _ in range(REQUESTS):
+        with Call(server.port, "POST", "/echo", [agent.header], [b"hello"], length=5) as call:
+            assert call.reply().status == 200
+
+
+def skip_if_missing(served: Combination) -> None:
+    """Skip the test when its server or framework is not installed."""
+    if missing := served.missing():
+        pytest.skip(f"not installed: {', '.join(missing)} (dependency group `matrix`)")
