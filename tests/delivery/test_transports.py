@@ -187,7 +187,7 @@ class TestFailures:
             assert (server.connections, len(server.requests)) == (3, 3)
 
 
-def test_a_kept_alive_connection_that_ends_without_an_answer_is_tried_once_more_and_told() -> None:
+def test_a_kept_alive_connection_that_ends_without_an_answer_is_tried_once_more_and_told(transport: Transport) -> None:
     """The server closes it while the request is on its way: nobody can know whether it was read."""
 
     def close_at_second(connection: socket.socket, request: Received) -> bool | None:
@@ -197,20 +197,18 @@ def test_a_kept_alive_connection_that_ends_without_an_answer_is_tried_once_more_
         return None
 
     with RawServer(close_at_second) as server:
-        transport = HttpxTransport(1.0)
         assert not transport(post(server.url), 5.0).resent
         assert transport(post(server.url), 5.0).resent
         assert len(server.requests) == 3
-        transport.close()
 
 
-def test_a_new_connection_that_ends_without_an_answer_is_a_failure() -> None:
+def test_a_new_connection_that_ends_without_an_answer_is_a_failure(transport: Transport) -> None:
     with RawServer(lambda _connection, _request: False) as server:
-        assert fail(HttpxTransport(1.0), server.url).cause == "connection closed"
+        assert fail(transport, server.url).cause == "connection closed"
         assert len(server.requests) == 1
 
 
-def test_the_end_of_a_kept_alive_connection_stays_ambiguous_when_the_server_is_gone() -> None:
+def test_the_end_of_a_kept_alive_connection_stays_ambiguous_when_the_server_is_gone(transport: Transport) -> None:
     def die_at_second(connection: socket.socket, request: Received) -> bool | None:
         if len(server.requests) == 1:
             connection.sendall(created())
@@ -219,7 +217,6 @@ def test_the_end_of_a_kept_alive_connection_stays_ambiguous_when_the_server_is_g
         return False
 
     with RawServer(die_at_second) as server:
-        transport = HttpxTransport(1.0)
         transport(post(server.url), 5.0)
         error = fail(transport, server.url)
         assert error.sent

@@ -106,7 +106,7 @@ class CeleryAttempt:
         published = self._publish(message, str(event_id), timeout)
         if not published and not fresh:  # the connection had gone stale
             published = self._publish(message, str(event_id), timeout)
-            return Outcome(Verdict.DELIVERED, "published", ambiguous=True) if published else self._away(sent=True)
+            return Outcome(Verdict.DELIVERED, "published", resent=True) if published else self._away(sent=True)
         return Outcome(Verdict.DELIVERED, "published") if published else self._away(sent=False)
 
     def close(self) -> None:

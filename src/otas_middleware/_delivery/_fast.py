@@ -7,6 +7,8 @@ Redirects, cookies, decompression and proxies are off, as in the default transpo
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -50,8 +52,26 @@ class FastTransport:
             .connect_timeout(timedelta(seconds=connect_timeout))
             .build()
         )
+        self._kept_alive = False
 
     def __call__(self, request: Request, timeout: float) -> Response:
+        kept_alive, self._kept_alive = self._kept_alive, False
+        deadline = time.monotonic() + timeout
+        try:
+            response = self._exchange(request, timeout)
+        except TransportError as error:
+            if not (kept_alive and error.cause == "connection closed"):
+                raise
+            # The server had closed it after the last request, or did so now; nobody can tell.
+            try:
+                again = self._exchange(request, max(0.001, deadline - time.monotonic()))
+            except TransportError as second:
+                raise TransportError(second.cause, sent=True, resent=second.sent) from second
+            response = dataclasses.replace(again, resent=True)
+        self._kept_alive = True
+        return response
+
+    def _exchange(self, request: Request, timeout: float) -> Response:
         prepared = self._client.post(request.url).headers(request.headers).body_bytes(request.body)
         try:
             with prepared.timeout(timedelta(seconds=timeout)).build_streamed() as response:

@@ -79,7 +79,7 @@ class HttpxTransport:
         try:
             response = self._exchange(self._connect(deadline), data, deadline, kept_alive=False)
         except TransportError as error:
-            raise TransportError(error.cause, sent=error.sent or sent) from error
+            raise TransportError(error.cause, sent=error.sent or sent, resent=sent and error.sent) from error
         return dataclasses.replace(response, resent=sent)
 
     def close(self) -> None:

@@ -15,8 +15,11 @@ _SLOWS = 2.5
 _NOISE = 0.005
 """Seconds that no ratio is drawn from: scheduling alone makes a reply of 1 ms take 4."""
 
-_FORGET = 0.02
-"""The share by which each slower reply lifts the base, so that a destination that became slow is measured anew."""
+_FAR_TOO_SLOW = 5.0
+"""From this multiple on the limit is halved."""
+
+_LEARN = 0.3
+"""The share by which a slower reply lifts the base while there is one request at a time."""
 
 
 class Limiter:
@@ -48,9 +51,13 @@ class Limiter:
             backlog: Whether more events were waiting; without them nothing is learnt about room for more.
         """
         base = self._base
-        self._base = base = latency if latency < base else base + (latency - base) * _FORGET
+        if latency < base:
+            base = self._base = latency
+        elif self._window < 2.0:
+            # One request at a time does not slow itself down: the destination has become slow for good.
+            self._base += (latency - base) * _LEARN
         if latency > base * _SLOWS + _NOISE:
-            self._shrink(now, latency, 0.8)
+            self._shrink(now, latency, 0.5 if latency > base * _FAR_TOO_SLOW else 0.8)
         elif backlog and latency <= base * _HOLDS + _NOISE:
             # One more per round trip of the whole window.
             self._window = min(self._most, self._window + 1.0 / self._window)

@@ -71,12 +71,14 @@ class TransportError(OtasError):
         cause: One or two plain words for counters and the log, such as `connection refused`; never a payload.
         sent: Whether the whole request may have reached the other side. The event may then be stored although
             nobody said so, and sending it again may duplicate it.
+        resent: The request went out twice, because a kept-alive connection turned out to be closed.
     """
 
-    def __init__(self, cause: str, *, sent: bool) -> None:
+    def __init__(self, cause: str, *, sent: bool, resent: bool = False) -> None:
         super().__init__(cause)
         self.cause = cause
         self.sent = sent
+        self.resent = resent
 
 
 class Transport(Protocol):
@@ -125,6 +127,7 @@ class Outcome:
         advice: What the operator should do about it, for the log; empty where nothing can be done here.
         retry_after: Seconds that the destination asked us to wait, or None.
         ambiguous: The event may have been stored although nobody said so.
+        resent: Within this one attempt it was sent twice, and may have been stored twice.
         stored_as: The id that the destination gave a delivered event, where it says one.
     """
 
@@ -133,6 +136,7 @@ class Outcome:
     advice: str = ""
     retry_after: float | None = None
     ambiguous: bool = False
+    resent: bool = False
     stored_as: str = ""
 
 

@@ -60,7 +60,7 @@ class HttpAttempt:
         except TransportError as error:
             return no_answer(error)
         outcome = self._destination.outcome(response)
-        return dataclasses.replace(outcome, ambiguous=True) if response.resent else outcome
+        return dataclasses.replace(outcome, resent=True) if response.resent else outcome
 
     def close(self) -> None:
         close = getattr(self._transport, "close", None)
@@ -71,4 +71,4 @@ class HttpAttempt:
 def no_answer(error: TransportError) -> Outcome:
     """Say what a transport's failure means: before the request was out it is never the event's fault."""
     reason = error.cause.replace(" ", "_")
-    return Outcome(Verdict.SUSPECT if error.sent else Verdict.UNWELL, reason, ambiguous=error.sent)
+    return Outcome(Verdict.SUSPECT if error.sent else Verdict.UNWELL, reason, ambiguous=error.sent, resent=error.resent)

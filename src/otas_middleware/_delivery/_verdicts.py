@@ -41,8 +41,9 @@ def apply(lane: Lane, entry: Entry, outcome: Outcome, latency: float, now: float
         now: `time.monotonic`.
     """
     verdict = outcome.verdict
+    lane.ledger.possible_duplicates += outcome.resent
     if verdict is Verdict.DELIVERED:
-        return _delivered(lane, entry, outcome, latency, now)
+        return _delivered(lane, entry, latency, now)
     lane.ledger.failures[outcome.reason] += 1
     if verdict is Verdict.REJECTED:
         lane.lose(entry, outcome.reason)
@@ -52,16 +53,15 @@ def apply(lane: Lane, entry: Entry, outcome: Outcome, latency: float, now: float
     lane.limiter.failed(now, latency)
     if verdict is Verdict.SUSPECT:
         return _suspect(lane, entry, outcome, now)
-    entry.possibly_stored |= outcome.ambiguous
+    entry.possibly_stored = outcome.ambiguous or outcome.resent
     lane.queue.give_back(entry)
     return Change(ended=False, opened=lane.breaker.failed(outcome.reason, now, outcome.retry_after))
 
 
-def _delivered(lane: Lane, entry: Entry, outcome: Outcome, latency: float, now: float) -> Change:
+def _delivered(lane: Lane, entry: Entry, latency: float, now: float) -> Change:
     lane.queue.leave(entry)
     ledger = lane.ledger
     ledger.delivered += 1
-    ledger.possible_duplicates += outcome.ambiguous
     ledger.spooled -= entry.row is not None
     lane.limiter.succeeded(latency, now, backlog=lane.queue.ready > 0)
     return Change(ended=True, closed=lane.breaker.succeeded())
@@ -81,7 +81,7 @@ def _bad_token(lane: Lane, entry: Entry, now: float) -> Change:
 
 def _suspect(lane: Lane, entry: Entry, outcome: Outcome, now: float) -> Change:
     """Try again later, unless others have passed since this one failed first: then it is the event's own fault."""
-    entry.possibly_stored = outcome.ambiguous
+    entry.possibly_stored = outcome.ambiguous or outcome.resent
     entry.failures += 1
     delivered = lane.ledger.delivered
     if entry.delivered_before < 0:

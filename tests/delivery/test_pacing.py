@@ -1,0 +1,194 @@
+"""How fast is right: backoff, the breaker, and the number of connections."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otas_middleware._delivery._breaker import Breaker
+from otas_middleware._delivery._limiter import Limiter
+from otas_middleware._delivery._pacing import LONGEST_RETRY_AFTER, full_jitter, retry_after
+from support.delivery import Item, RawServer, answer, created, eventually, pipeline
+
+if TYPE_CHECKING:
+    import socket
+
+    from support.delivery import Received
+
+
+@given(attempt=st.integers(1, 1000), longest=st.floats(0.01, 100))
+def test_a_delay_lies_between_nothing_and_its_ceiling(attempt: int, longest: float) -> None:
+    assert 0 <= full_jitter(attempt, longest) <= min(longest, 0.5 * 2.0 ** min(attempt - 1, 60))
+
+
+def test_delays_are_spread_over_the_whole_width() -> None:
+    delays = [full_jitter(4, 30.0) for _ in range(500)]
+    assert min(delays) < 0.5
+    assert max(delays) > 3.5
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("5", 5.0),
+        (" 0 ", 0.0),
+        ("-5", None),
+        ("1.5", None),
+        ("99999999999999999999", LONGEST_RETRY_AFTER),
+        ("Thu, 01 Jan 1970 00:00:30 GMT", 20.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("soon", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, now=10.0) == seconds
+
+
+class TestTheBreaker:
+    def test_it_opens_at_a_failure_and_lets_one_probe_through(self) -> None:
+        breaker = Breaker(30.0)
+        assert breaker.wait(0.0) == 0.0
+        assert breaker.failed("connection_refused", 0.0, pause=2.0)
+        assert breaker.wait(0.5) == 1.5
+        assert breaker.wait(2.0) == 0.0
+        breaker.sent()
+        assert breaker.wait(2.0) == float("inf")
+        assert breaker.succeeded()
+        assert breaker.wait(2.0) == 0.0
+
+    def test_a_probe_that_fails_doubles_the_ceiling(self) -> None:
+        waits: list[float] = []
+        for _ in range(300):
+            breaker = Breaker(100.0)
+            breaker.failed("x", 0.0)
+            for _ in range(5):
+                breaker.hurry()
+                breaker.sent()
+                breaker.failed("x", 0.0)
+            waits.append(breaker.wait(0.0))
+        assert 8.0 < max(waits) <= 16.0
+
+    def test_failures_of_what_was_sent_before_it_opened_count_as_one(self) -> None:
+        breaker = Breaker(30.0)
+        breaker.failed("x", 0.0, pause=1.0)
+        for _ in range(7):
+            assert not breaker.failed("x", 0.1, pause=100.0)
+        assert breaker.wait(1.0) == 0.0
+
+    def test_single_bad_events_do_not_open_it_but_a_row_of_them_does(self) -> None:
+        breaker = Breaker(30.0)
+        for _ in range(20):
+            assert not breaker.suspect("http_500", 0.0)
+            breaker.succeeded()
+        assert [breaker.suspect("http_500", 0.0) for _ in range(5)] == [False] * 4 + [True]
+
+    def test_whatever_happens_somebody_may_try_again_in_bounded_time(self) -> None:
+        breaker = Breaker(5.0)
+        now = 0.0
+        for _ in range(1000):
+            breaker.failed("x", now)
+            assert breaker.wait(now) <= 5.0
+            now += 5.0
+            assert breaker.wait(now) == 0.0
+            breaker.sent()
+
+
+class TestTheLimiter:
+    def run(self, limiter: Limiter, seconds: float, base: float, capacity: float, now: float = 0.0) -> float:
+        """Play a service whose latency rises beyond `capacity` requests at a time; return the clock."""
+        end = now + seconds
+        while now < end:
+            at_once = limiter.limit
+            latency = base * max(1.0, at_once / capacity)
+            now += latency / at_once
+            limiter.succeeded(latency, now, backlog=True)
+        return now
+
+    def test_it_grows_to_the_most_while_the_latency_holds(self) -> None:
+        limiter = Limiter(8)
+        self.run(limiter, 10.0, base=0.2, capacity=100)
+        assert limiter.limit == 8
+
+    def test_it_does_not_grow_without_a_backlog(self) -> None:
+        limiter = Limiter(8)
+        for now in range(100):
+            limiter.succeeded(0.2, float(now), backlog=False)
+        assert limiter.limit == 1
+
+    def test_it_stays_near_what_a_service_on_two_cores_can_do(self) -> None:
+        limiter = Limiter(8)
+        now = self.run(limiter, 30.0, base=0.15, capacity=2)
+        seen: list[int] = []
+        for _ in range(200):
+            now = self.run(limiter, 0.5, base=0.15, capacity=2, now=now)
+            seen.append(limiter.limit)
+        assert 2 <= sum(seen) / len(seen) <= 6
+
+    def test_a_failure_halves_it_once_for_all_that_were_under_way(self) -> None:
+        limiter = Limiter(8)
+        now = self.run(limiter, 20.0, base=0.1, capacity=100)
+        for _ in range(8):
+            limiter.failed(now, 0.1)
+        assert limiter.limit == 4
+        limiter.failed(now + 1.0, 0.1)
+        assert limiter.limit == 2
+
+    def test_a_service_that_became_slow_for_good_is_measured_anew(self) -> None:
+        limiter = Limiter(8)
+        now = self.run(limiter, 20.0, base=0.05, capacity=100)
+        self.run(limiter, 600.0, base=1.0, capacity=100, now=now)
+        assert limiter.limit >= 6
+
+    def test_it_never_stops_altogether(self) -> None:
+        limiter = Limiter(8)
+        for now in range(100):
+            limiter.failed(float(now), 0.1)
+        assert limiter.limit == 1
+
+
+def test_connections_grow_with_a_backlog_and_fall_when_brain_refuses() -> None:
+    state = {"open": 0, "most": 0, "busy": 0}
+    lock = threading.Lock()
+
+    def slow(connection: socket.socket, _request: Received) -> None:
+        with lock:
+            state["open"] += 1
+            state["most"] = max(state["most"], state["open"])
+        time.sleep(0.05)
+        with lock:
+            state["open"] -= 1
+            busy = state["busy"] > 0
+            state["busy"] -= busy
+        connection.sendall(answer("503 Busy") if busy else created())
+
+    with RawServer(slow) as server, pipeline(server.url, max_connections=6) as sender:
+        for _ in range(300):
+            sender.put(Item())
+        eventually(lambda: sender.stats()["connections"] == 6)
+        assert state["most"] <= 6
+        state["busy"] = 1
+        eventually(lambda: sender.stats()["connections"] < 6)
+        assert sender.flush(30)
+        assert sender.stats()["delivered"] == 300
+
+
+def test_at_two_hundred_milliseconds_a_reply_the_connections_are_kept_busy() -> None:
+    def slow(connection: socket.socket, _request: Received) -> None:
+        time.sleep(0.2)
+        connection.sendall(created())
+
+    with RawServer(slow) as server, pipeline(server.url, max_connections=8) as sender:
+        for _ in range(400):
+            sender.put(Item())
+        eventually(lambda: sender.stats()["connections"] == 8)
+        before, begun = sender.stats()["delivered"], time.monotonic()
+        time.sleep(4.0)
+        rate = (sender.stats()["delivered"] - before) / (time.monotonic() - begun)
+        assert rate >= 0.9 * 8 / 0.2
