@@ -1,0 +1,75 @@
+"""The wheel that users install holds what it must, works without the checkout, and nothing else is in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("installed")
+    with ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def run(unpacked: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with the unpacked wheel before the checkout, in another folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=unpacked.parent,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_wheel_holds_the_package_its_types_and_the_examples(wheel: Path) -> None:
+    names = ZipFile(wheel).namelist()
+    assert "otas_middleware/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    for example in ("fastapi_app", "flask_app", "django_app"):
+        assert f"otas_middleware/_demo/examples/{example}/README.md" in names
+
+
+def test_the_wheel_holds_nothing_that_is_not_the_packages(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in ZipFile(wheel).namelist()}
+    (info,) = {top for top in tops if top.endswith(".dist-info")}
+    assert tops == {"otas_middleware", "_otas_middleware_pytest.py", info}
+    assert not [name for name in ZipFile(wheel).namelist() if "__pycache__" in name or name.endswith(".sqlite3")]
+
+
+@pytest.mark.parametrize("module", ["", ".asgi", ".wsgi", ".flask", ".django", ".agent", ".testing", ".localbrain"])
+def test_each_public_module_comes_out_of_the_wheel(unpacked: Path, module: str) -> None:
+    result = run(unpacked, "-c", f"import otas_middleware{module} as m; print(m.__file__)")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(str(unpacked))
+
+
+def test_the_command_line_works_from_the_wheel(unpacked: Path) -> None:
+    result = run(unpacked, "-m", "otas_middleware", "--help")
+    assert result.returncode == 0, result.stderr
+    for command in ("brain", "demo", "doctor", "preview"):
+        assert command in result.stdout
