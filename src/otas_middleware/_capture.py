@@ -232,7 +232,7 @@ class Capture:
     def _judge_the_end(self) -> None:
         """Say what it means that the response's end was not seen."""
         if self.status_code:
-            if self.disconnected or self.exception is None:
+            if not self.aborted and (self.disconnected or self.exception is None):
                 # A server may leave a body unread that it would not send, or that it knows to be at its end.
                 self.aborted = not self._bodiless() and self._declared_size() != self.response.size
         elif self.disconnected:

@@ -161,12 +161,12 @@ def _record(
 
 def _recording_start(start_response: StartResponse, capture: Capture) -> StartResponse:
     def start(*args: Any, **named: Any) -> Callable[[bytes], object]:
+        # With what it was called: servers and test clients may accept two arguments only, or one by its name.
+        write = start_response(*args, **named)  # raises when it is too late for another response
         try:
             _note_start(capture, *args, **named)
         except Exception:
             swallow("wsgi.start_response")
-        # With what it was called: servers and test clients may accept two arguments only, or one by its name.
-        write = start_response(*args, **named)
 
         def recording_write(data: bytes) -> object:
             result = write(data)
