@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery._owner import is_gone
 from otas_middleware._delivery._seal import Seal
 from otas_middleware._delivery._spool import LEASE, Record, Spool
 from otas_middleware._delivery._spool_file import SpoolError
@@ -162,6 +165,27 @@ class TestLeases:
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + LEASE + 1)
         assert len(other.claim(1)) == 1
+
+    def test_a_process_that_can_be_seen_to_be_dead_is_not_waited_for(self, spool: Spool, folder: Path) -> None:
+        path = str(folder / "otas-brain.sqlite3")
+        code = f"""
+import os, signal
+from pathlib import Path
+from otas_middleware._delivery._spool import Record, Spool
+Spool(Path({path!r}), 10_000_000, None).write([Record(b"{{}}", "t", "s", "a", "backend")], leased=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+        subprocess.run([sys.executable, "-c", code], check=False)
+        assert len(spool.claim(1)) == 1
+
+    def test_a_process_that_lives_keeps_its_lease(self, spool: Spool, folder: Path) -> None:
+        spool.write([record(1)], leased=True)
+        assert not is_gone(spool._owner)
+        assert Spool(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
+
+    @pytest.mark.parametrize("owner", ["", "x", "elsewhere/1/2/abc", "a/b/c/d", "None/1/None/x"])
+    def test_of_a_process_elsewhere_nobody_knows(self, owner: str) -> None:
+        assert not is_gone(owner)
 
     def test_a_renewed_lease_lasts(self, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spool.write([record(1)], leased=True)

@@ -1,7 +1,8 @@
 """Events on disk: a queue in SQLite that the processes of one host share.
 
 Each event is handed out under a lease to one process at a time, in the order of arrival, and is deleted when that
-process acknowledges it. The lease of a process that died runs out. What is written has been redacted before.
+process acknowledges it. The lease of a process that died runs out, or ends at once where the death can be seen. What
+is written has been redacted before.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery import _spool_file
+from otas_middleware._delivery._owner import is_gone, new_owner
 from otas_middleware._delivery._seal import UnsealError
 from otas_middleware._delivery._spool_file import SpoolError, transaction
 
@@ -69,7 +70,7 @@ class Spool:
         self._path = path
         self._max_bytes = max_bytes
         self._seal = seal
-        self._owner = uuid.uuid4().hex
+        self._owner = new_owner()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self.unreadable = 0
@@ -101,6 +102,7 @@ class Spool:
         now = time.time()
 
         def lease(connection: sqlite3.Connection) -> list[tuple[int, Record]]:
+            _free_leases_of_the_dead(connection, now)
             # A lease that reaches beyond any that could have been given is a clock that was set back.
             found = connection.execute(
                 f"SELECT id, {_COLUMNS} FROM event WHERE lease_until <= ? OR lease_until > ? ORDER BY id LIMIT ?",  # noqa: S608
@@ -241,6 +243,13 @@ class Spool:
             self._connection = _spool_file.connect(self._path)
             self._identity = _spool_file.identity(self._path)
         return self._connection
+
+
+def _free_leases_of_the_dead(connection: sqlite3.Connection, now: float) -> None:
+    statement = "SELECT DISTINCT lease_owner FROM event WHERE lease_until > ? AND lease_owner <> ''"
+    for (owner,) in connection.execute(statement, (now,)).fetchall():
+        if is_gone(owner):
+            connection.execute("UPDATE event SET lease_owner = '', lease_until = 0 WHERE lease_owner = ?", (owner,))
 
 
 def _explain(error: sqlite3.DatabaseError) -> str:
