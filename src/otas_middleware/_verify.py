@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._errors import ConfigurationError, MissingExtraError
+from otas_middleware._errors import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ def _jwt() -> Any:
     try:
         import jwt  # noqa: PLC0415  # an extra
     except ModuleNotFoundError as error:
-        raise ConfigurationError(str(MissingExtraError("verifying session tokens", "verify"))) from error
+        raise MissingExtraError("verifying session tokens", "verify") from error
     return jwt
 
 
@@ -49,7 +49,7 @@ def by_secret(secret: str) -> Verifier:
         secret: The signing secret of the session tokens.
 
     Raises:
-        ConfigurationError: PyJWT is not installed.
+        MissingExtraError: PyJWT is not installed.
     """
     jwt = _jwt()
 
@@ -75,7 +75,7 @@ class ByKeySet:
         timeout: The longest wait for it, in seconds.
 
     Raises:
-        ConfigurationError: PyJWT is not installed.
+        MissingExtraError: PyJWT is not installed.
     """
 
     def __init__(self, url: str, timeout: float = 5.0) -> None:
