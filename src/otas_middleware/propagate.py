@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 from otas_middleware import _context
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.domain import Domain, locate
-from otas_middleware._outbound.gate import Place, inside_headers, outside_headers
+from otas_middleware._outbound.gate import Place, clean, has_token, is_clean
 from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -69,15 +69,12 @@ def httpx_hook(request: httpx.Request) -> None:
     that `response.request` shows the token; `instrument` does not.
     """
     url, raw = request.url, request.headers.raw
-    target = url.raw_path.decode("ascii", "replace")
-    place = _gate.place(url.scheme, url.raw_host.decode("ascii"), url.port, target)
-    headers = None
-    if place is Place.INSIDE:
-        headers = inside_headers(raw, (), _gate.token(), exclusive=False)
-    elif place is Place.OUTSIDE:
-        headers = outside_headers(raw, _gate.secrets(Place.OUTSIDE), exclusive=False)
-    if headers is not None:
-        request.headers = type(request.headers)(headers)
+    host, target = url.raw_host, url.raw_path
+    place = _gate.place(url.scheme, host, url.port, target)
+    if place is Place.OUTSIDE and not is_clean(raw, target, _gate.secrets(place)):
+        request.headers = type(request.headers)(clean(_gate, place, raw, target, host, None))
+    elif place is Place.INSIDE and not has_token(raw):
+        request.headers[TOKEN_HEADER] = _gate.token() or ""
 
 
 async def async_httpx_hook(request: httpx.Request) -> None:
@@ -182,13 +179,13 @@ class _Gate:
     def __init__(self, domain: Domain | None = None) -> None:
         self._domain = domain
 
-    def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
+    def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
         """Say where a request goes; nothing is to be done where there is no token."""
         passed = _current()
         if passed is None:
             return Place.OURS
         domain = passed.domain if self._domain is None else self._domain
-        return Place.INSIDE if domain.covers(scheme, host, port, path) else Place.OUTSIDE
+        return Place.INSIDE if domain.covers(scheme, host, port, target) else Place.OUTSIDE
 
     def token_at_hand(self) -> str | None:
         """Return the current token."""

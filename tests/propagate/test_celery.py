@@ -29,6 +29,9 @@ def fetch(url: str) -> None:
         http.get(url)
 
 
+def _sets_up_nothing(**_: object) -> None: ...
+
+
 @pytest.fixture(scope="module")
 def app() -> Any:
     """A Celery application with its broker in memory, and three tasks."""
@@ -36,6 +39,8 @@ def app() -> Any:
     app.conf.update(worker_hijack_root_logger=False, broker_transport_options={"polling_interval": 0.01})
     propagate.connect_celery()
     propagate.connect_celery()
+    # A worker sets logging up for its whole process, which here is that of all tests, unless somebody else does.
+    import_module("celery.signals").setup_logging.connect(_sets_up_nothing, weak=False)
 
     def chain(url: str) -> None:
         app.tasks["restock"].delay(url + "/from-task")
@@ -50,7 +55,7 @@ def app() -> Any:
 def worker(app: Any) -> Iterator[None]:
     """A worker in a thread."""
     testing: Any = import_module("celery.contrib.testing.worker")
-    with testing.start_worker(app, perform_ping_check=False, pool="solo", loglevel="CRITICAL"):
+    with testing.start_worker(app, perform_ping_check=False, pool="solo"):
         yield
 
 
@@ -75,9 +80,7 @@ def test_a_task_that_a_task_sends_belongs_to_the_same_session(
         app.tasks["chain"].delay(listed.url).get(timeout=10, interval=0.01)
 
     ask_synchronously(backend, agent, handler)
-    app.tasks["restock"].delay(listed.url + "/last").get(
-        timeout=10, interval=0.01
-    )  # behind the task's own in the queue
+    app.tasks["restock"].delay(listed.url + "/last").get(timeout=10, interval=0.01)
     sent = {request.target: request.header(TOKEN_HEADER) for request in listed.requests}
     assert sent == {"/chained": [agent.token], "/from-task": [agent.token], "/last": []}
 

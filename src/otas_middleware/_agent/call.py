@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture import Capture
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from otas_middleware._settings import OtasSettings
 
 TAIL_BYTES = 16_384
+_BASE_WEIGHT = 4096
 
 
 class Call(Capture):
@@ -55,12 +57,19 @@ class Call(Capture):
 
     def sent(self, chunk: Chunk) -> None:
         """Note a piece of the answer that the agent has consumed."""
-        super().sent(chunk)
+        if self._first_byte is None and chunk:
+            self._first_byte = perf_counter()
+        self.response.add(chunk)
         if self.response.size > self._limit:
             tail = self.tail
             tail += chunk.encode() if isinstance(chunk, str) else chunk
             if len(tail) > 4 * TAIL_BYTES:
                 del tail[:-TAIL_BYTES]
+
+    @property
+    def weight(self) -> int:
+        """An estimate of the bytes held, for the queue's bound."""
+        return _BASE_WEIGHT + len(self.request) + len(self.response) + len(self.tail)
 
     def parcel(self, settings: OtasSettings) -> Parcel | None:
         """Make the event of this call, in the worker."""

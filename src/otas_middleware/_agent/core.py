@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otas_middleware")
 
+_MAX_REMEMBERED = 1024
+
 
 class Core:
     """The working part of an agent session; it outlives the `with` block for as long as its calls are on their way.
@@ -58,6 +60,7 @@ class Core:
         self._logged = logged
         self._domain = Domain(settings.project_domain)
         self._ours = Domain(f"{url}/*" for url in _own_urls(settings))
+        self._places: dict[tuple[str, bytes, int | None], Place] = {}
         self.keeper = Keeper(self._create, settings.max_retry_delay, self._introduce)
         self.outbox = outbox_for(settings)
         self._waiting = WaitingRoom(self.keeper, self.outbox.put, settings.queue_max_events)
@@ -70,18 +73,27 @@ class Core:
 
     # ---- the gate (`_outbound.gate.Gate`)
 
-    def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
+    def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
         """Say where a request goes."""
         if self.closed:
             return Place.OURS
-        if self._domain.covers(scheme, host, port, path):
-            return Place.INSIDE
-        return Place.OURS if self._ours.covers(scheme, host, port, path) else Place.OUTSIDE
+        place = self._places.get((scheme, host, port))
+        return self._find_place(scheme, host, port, target) if place is None else place
+
+    def _find_place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
+        place = Place.OUTSIDE
+        for domain, inside in ((self._ours, Place.OURS), (self._domain, Place.INSIDE)):
+            if domain.covers(scheme, host, port, target):
+                place = inside
+        if all(domain.is_whole(scheme, host, port) for domain in (self._ours, self._domain)):
+            if len(self._places) >= _MAX_REMEMBERED:
+                self._places.clear()
+            self._places[scheme, host, port] = place
+        return place
 
     def token_at_hand(self) -> str | None:
         """Return the token if there is a session; never blocks."""
-        session = self.keeper.at_hand()
-        return None if session is None else session.token
+        return None if (session := self.keeper.at_hand()) is None else session.token
 
     def token(self) -> str | None:
         """Return the token, creating a session if there is none; None when there is none to be had. May block."""

@@ -123,7 +123,8 @@ class Keeper:
     @property
     def tokens(self) -> tuple[str, ...]:
         """The last tokens, the latest at the end, those from before a fork included: what must not leak."""
-        return self._of_this_process().tokens
+        state = self._state
+        return (state if state.pid == os.getpid() else self._of_this_process()).tokens
 
     @property
     def last_failure(self) -> str:

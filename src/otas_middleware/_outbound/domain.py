@@ -49,26 +49,34 @@ class Domain:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = tuple(parse(text) for text in patterns)
-        self._prefixes: dict[tuple[str, str, int | None], tuple[str, ...]] = {}
+        self._prefixes: dict[tuple[str, bytes, int | None], tuple[str, ...]] = {}
 
-    def covers(self, scheme: str, host: str, port: int | None, path: str) -> bool:
+    def covers(self, scheme: str, host: bytes, port: int | None, target: bytes) -> bool:
         """Say whether a request to this place is inside.
 
         Args:
             scheme: The URL's scheme.
-            host: The host that will be connected to, IDNA-encoded; IPv6 with or without brackets.
+            host: The host that will be connected to, in ASCII; IPv6 with or without brackets.
             port: The port, or None for the scheme's default.
-            path: The path as it is sent, percent-encoded; a query may follow.
+            target: The path as it is sent, percent-encoded; a query may follow.
         """
         origin = (scheme, host, port)
         prefixes = self._prefixes.get(origin)
         if prefixes is None:
             if len(self._prefixes) >= _MAX_REMEMBERED:
                 self._prefixes.clear()
-            prefixes = self._prefixes[origin] = self._find(scheme, host, port)
+            prefixes = self._prefixes[origin] = self._find(scheme, host.decode("latin-1"), port)
         if not prefixes:
             return False
-        return "/" in prefixes or _is_below(path.partition("?")[0], prefixes)
+        if "/" in prefixes:
+            return True
+        return _is_below(target.decode("latin-1").partition("?")[0], prefixes)
+
+    def is_whole(self, scheme: str, host: bytes, port: int | None) -> bool:
+        """Say whether an origin is inside or outside as a whole, whatever the path."""
+        self.covers(scheme, host, port, b"/")
+        prefixes = self._prefixes[scheme, host, port]
+        return not prefixes or "/" in prefixes
 
     def _find(self, scheme: str, host: str, port: int | None) -> tuple[str, ...]:
         """Return the path prefixes that are inside at an origin."""
@@ -168,9 +176,9 @@ class Location(NamedTuple):
     """Where a URL points, in the form that `Domain.covers` takes."""
 
     scheme: str
-    host: str
+    host: bytes
     port: int | None
-    target: str
+    target: bytes
     """Path and query."""
 
 
@@ -183,8 +191,8 @@ def locate(url: str) -> Location | None:
         port = parts.port
     except ValueError:
         return None
-    if not parts.hostname:
+    host = normal_host(parts.hostname or "")
+    if host is None:
         return None
-    return Location(
-        parts.scheme, parts.hostname, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    )
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Location(parts.scheme, host.encode("ascii"), port, target.encode("utf-8"))

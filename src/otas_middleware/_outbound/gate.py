@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from otas_middleware._errors import OtasError
@@ -19,8 +20,8 @@ KEY_HEADERS = ("X-OTAS-AGENT-KEY", "X-OTAS-SDK-KEY")
 _TOKEN_NAME = TOKEN_HEADER.lower().encode()
 _KEY_NAMES = frozenset(name.lower().encode() for name in KEY_HEADERS)
 _OUR_NAMES = _KEY_NAMES | {_TOKEN_NAME}
-_NO_NAMES: frozenset[bytes] = frozenset()
-_TOKEN_HEADER = TOKEN_HEADER.encode()
+_OURS = b"x-otas-"
+"""What all of them begin with."""
 
 
 class Place(enum.Enum):
@@ -57,7 +58,7 @@ class Gate(Protocol):
     """Whether the headers of OTAS are this gate's alone: it replaces tokens inside, and takes any token or key out
     outside. Otherwise it leaves a token that the caller set, and takes out only what `secrets` says."""
 
-    def place(self, scheme: str, host: str, port: int | None, path: str) -> Place:
+    def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
         """Say where a request goes (see `Domain.covers` for the arguments)."""
         ...
 
@@ -92,55 +93,43 @@ class SecretInUrlError(OtasError):
         )
 
 
-def outside_headers(raw: RawHeaders, secrets: tuple[bytes, ...], *, exclusive: bool) -> RawHeaders | None:
-    """Return the headers for a place without a token, or None when they can stay as they are.
+def is_clean(raw: RawHeaders, target: bytes, secrets: Iterable[bytes]) -> bool:
+    """Say whether nothing of OTAS is anywhere in a request's head, at little cost: true of almost all requests."""
+    text = b"\n".join(chain.from_iterable(raw))
+    for secret in secrets:
+        if secret in text or secret in target:
+            return False
+    return _OURS not in text.lower()
+
+
+def clean(gate: Gate, place: Place, raw: RawHeaders, target: bytes, host: bytes, token: str | None) -> RawHeaders:
+    """Return a request's headers without what must not go to a place; a token is still to be put in.
 
     Args:
-        raw: The request's headers.
-        secrets: What no value may hold.
-        exclusive: Whether headers of OTAS are left out by name too (see `Gate`).
+        gate: Says what is secret.
+        place: Where the request goes.
+        raw: Its headers.
+        target: Path and query.
+        host: The host, for the error.
+        token: The token that is to be put in; without one, a token that the caller set stays inside.
+
+    Raises:
+        SecretInUrlError: The URL holds what must not go there.
     """
-    return _without(raw, secrets, _OUR_NAMES if exclusive else _NO_NAMES)
-
-
-def inside_headers(
-    raw: RawHeaders, secrets: tuple[bytes, ...], token: str | None, *, exclusive: bool
-) -> RawHeaders | None:
-    """Return the headers for a place that gets the token, or None when they can stay as they are.
-
-    Args:
-        raw: The request's headers.
-        secrets: What no value may hold.
-        token: The token; None when there is none, in which case one that the caller set stays.
-        exclusive: Whether the token replaces one that the caller set, and keys are left out by name too (see `Gate`).
-    """
-    if token is None:
-        return _without(raw, secrets, _KEY_NAMES if exclusive else _NO_NAMES)
-    if not exclusive and _TOKEN_NAME in [name.lower() for name, _ in raw]:
-        return None
-    kept = _without(raw, secrets, _OUR_NAMES if exclusive else _NO_NAMES)
-    return [*(raw if kept is None else kept), (_TOKEN_HEADER, token.encode("latin-1"))]
-
-
-def _without(raw: RawHeaders, secrets: tuple[bytes, ...], names: frozenset[bytes]) -> RawHeaders | None:
-    """Return the headers without these names and without values that hold a secret; None when all can stay."""
-    values = b"\n".join([value for _, value in raw])
-    held = [secret for secret in secrets if secret in values]
-    if not held and names.isdisjoint([name.lower() for name, _ in raw]):
-        return None
+    secrets = gate.secrets(place)
+    names: frozenset[bytes] = frozenset()
+    if gate.exclusive:
+        for secret in secrets:
+            if secret in target:
+                raise SecretInUrlError(host.decode("latin-1"))
+        names = _KEY_NAMES if place is Place.INSIDE and token is None else _OUR_NAMES
     return [
         (name, value)
         for name, value in raw
-        if name.lower() not in names and not any(secret in value for secret in held)
+        if name.lower() not in names and not any(secret in value for secret in secrets)
     ]
 
 
-def check_target(target: bytes, host: str, secrets: Iterable[bytes]) -> None:
-    """Refuse a request whose URL holds a secret.
-
-    Raises:
-        SecretInUrlError: It does.
-    """
-    for secret in secrets:
-        if secret in target:
-            raise SecretInUrlError(host)
+def has_token(raw: RawHeaders) -> bool:
+    """Say whether a request has a token already."""
+    return _TOKEN_NAME in [name.lower() for name, _ in raw]

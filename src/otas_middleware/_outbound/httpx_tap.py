@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 from otas_middleware._guard import swallow
-from otas_middleware._outbound.gate import Outgoing, Place, check_target, inside_headers, outside_headers
+from otas_middleware._outbound.gate import Outgoing, Place, clean, has_token, is_clean
+from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import httpx2 as httpx
 
     from otas_middleware._capture import Capture
-    from otas_middleware._outbound.gate import Gate, RawHeaders
+    from otas_middleware._outbound.gate import Gate
 
 LIBRARIES = ("httpx2", "httpx")
 
@@ -109,67 +110,66 @@ class _Wrapper:
         self.inner = inner
         self.gate = gate
         self._library = library_of(self) or LIBRARIES[0]
+        kit = _kit(self._library)
+        self._request_stream, self._response_stream = self._streams(kit)
+
+    def _streams(self, kit: _Kit) -> tuple[Callable[[Any, Capture], Any], Callable[[Any, Capture], Any]]:
+        raise NotImplementedError
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # while it is being made or copied
             raise AttributeError(name)
         return getattr(self.inner, name)
 
-    def _place(self, request: httpx.Request) -> Place:
-        url = request.url
-        return self.gate.place(
-            url.scheme, url.raw_host.decode("ascii"), url.port, url.raw_path.decode("ascii", "replace")
-        )
-
-    def _inside(self, request: httpx.Request, token: str | None) -> httpx.Request:
+    def _inside(self, request: httpx.Request, host: bytes, target: bytes, token: str | None) -> httpx.Request:
         """Return what is to be sent to a host inside.
 
         Raises:
             SecretInUrlError: The URL holds a key.
         """
-        gate = self.gate
-        secrets = gate.secrets(Place.INSIDE)
-        if secrets:
-            check_target(request.url.raw_path, request.url.host, secrets)
-        headers = inside_headers(request.headers.raw, secrets, token, exclusive=gate.exclusive)
-        return request if headers is None else _twin(request, headers)
+        headers = request.headers
+        gate, raw = self.gate, headers.raw
+        if not is_clean(raw, target, gate.secrets(Place.INSIDE)):
+            if token is not None and not gate.exclusive and has_token(raw):
+                token = None
+            headers = type(headers)(clean(gate, Place.INSIDE, raw, target, host, token))
+        elif token is None:
+            return request
+        return with_headers(request, headers, token)
 
-    def _outside(self, request: httpx.Request, stream: str) -> tuple[httpx.Request, Capture | None]:
+    def _outside(
+        self, request: httpx.Request, scheme: str, host: bytes, port: int | None, target: bytes
+    ) -> tuple[httpx.Request, Capture | None]:
         """Return what is to be sent to a host outside, and the record that was begun.
 
         Raises:
             SecretInUrlError: The URL holds a secret.
         """
-        url = request.url
-        target, host = url.raw_path, url.raw_host.decode("ascii")
-        secrets = self.gate.secrets(Place.OUTSIDE)
-        if self.gate.exclusive:
-            check_target(target, host, secrets)
         raw = request.headers.raw
-        headers = outside_headers(raw, secrets, exclusive=self.gate.exclusive)
-        if headers is not None:
-            raw = headers
-            request = _twin(request, headers)
-        call = self.gate.begin(Outgoing(self._library, request.method, url.scheme, host, url.port, target, raw))
+        if not is_clean(raw, target, self.gate.secrets(Place.OUTSIDE)):
+            raw = clean(self.gate, Place.OUTSIDE, raw, target, host, None)
+            request = with_headers(request, type(request.headers)(raw), None)
+        call = self.gate.begin(Outgoing(self._library, request.method, scheme, host.decode("ascii"), port, target, raw))
         if call is not None:
             content = request.__dict__.get("_content")  # of a stream there is none, and `content` would raise
             if content is None:
-                request = _twin(request, raw)
-                request.stream = getattr(_kit(self._library), stream)(request.stream, call)
+                request = _twin(request)
+                request.stream = self._request_stream(request.stream, call)
             elif content:
                 call.request.add(content)
         return request, call
 
-    def _answered(self, response: httpx.Response, call: Capture, stream: str) -> httpx.Response:
+    def _answered(self, response: httpx.Response, call: Capture) -> httpx.Response:
         """Note the head of an answer, and have its body noted as it is consumed."""
         try:
-            call.started(response.status_code, response.headers.raw, response.reason_phrase)
+            reason = response.extensions.get("reason_phrase")
+            call.started(response.status_code, response.headers.raw, reason.decode("latin-1") if reason else None)
             if response.is_closed:  # a transport that had the whole body at hand
                 call.sent(response.content)
                 call.ended()
                 call.finish()
             else:
-                response.stream = getattr(_kit(self._library), stream)(response.stream, call)
+                response.stream = self._response_stream(response.stream, call)
         except Exception:
             swallow("outbound.httpx")
         return response
@@ -178,13 +178,19 @@ class _Wrapper:
 class _Transport(_Wrapper):
     inner: httpx.BaseTransport
 
+    def _streams(self, kit: _Kit) -> tuple[Callable[[Any, Capture], Any], Callable[[Any, Capture], Any]]:
+        return kit.request_stream, kit.response_stream
+
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        place = self._place(request)
+        gate, url = self.gate, request.url
+        scheme, host, port, target = url.scheme, url.raw_host, url.port, url.raw_path
+        place = gate.place(scheme, host, port, target)
         if place is Place.INSIDE:
-            return self.inner.handle_request(self._inside(request, self.gate.token_at_hand() or self.gate.token()))
+            token = gate.token_at_hand() or gate.token()
+            return self.inner.handle_request(self._inside(request, host, target, token))
         if place is Place.OURS:
             return self.inner.handle_request(request)
-        request, call = self._outside(request, "request_stream")
+        request, call = self._outside(request, scheme, host, port, target)
         if call is None:
             return self.inner.handle_request(request)
         try:
@@ -192,7 +198,7 @@ class _Transport(_Wrapper):
         except BaseException as error:
             _failed(call, error)
             raise
-        return self._answered(response, call, "response_stream")
+        return self._answered(response, call)
 
     def close(self) -> None:
         self.inner.close()
@@ -213,19 +219,23 @@ class _Transport(_Wrapper):
 class _AsyncTransport(_Wrapper):
     inner: httpx.AsyncBaseTransport
 
+    def _streams(self, kit: _Kit) -> tuple[Callable[[Any, Capture], Any], Callable[[Any, Capture], Any]]:
+        return kit.async_request_stream, kit.async_response_stream
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        place = self._place(request)
+        gate, url = self.gate, request.url
+        scheme, host, port, target = url.scheme, url.raw_host, url.port, url.raw_path
+        place = gate.place(scheme, host, port, target)
         if place is Place.INSIDE:
-            gate = self.gate
             token = gate.token_at_hand()
             if token is None and gate.may_wait:
                 from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
                 token = await to_thread.run_sync(gate.token)
-            return await self.inner.handle_async_request(self._inside(request, token))
+            return await self.inner.handle_async_request(self._inside(request, host, target, token))
         if place is Place.OURS:
             return await self.inner.handle_async_request(request)
-        request, call = self._outside(request, "async_request_stream")
+        request, call = self._outside(request, scheme, host, port, target)
         if call is None:
             return await self.inner.handle_async_request(request)
         try:
@@ -233,7 +243,7 @@ class _AsyncTransport(_Wrapper):
         except BaseException as error:
             _failed(call, error)
             raise
-        return self._answered(response, call, "async_response_stream")
+        return self._answered(response, call)
 
     async def aclose(self) -> None:
         await self.inner.aclose()
@@ -251,11 +261,19 @@ class _AsyncTransport(_Wrapper):
         await self.inner.__aexit__(kind, error, traceback)
 
 
-def _twin(request: httpx.Request, headers: RawHeaders) -> httpx.Request:
-    """Return a request that is the same but for its headers; body, stream and extensions are shared."""
+def with_headers(request: httpx.Request, headers: httpx.Headers, token: str | None) -> httpx.Request:
+    """Return a request that differs in its headers: those given, and the token in place of any other."""
+    twin = _twin(request)
+    twin.headers = headers = type(headers)(headers)
+    if token is not None:
+        headers[TOKEN_HEADER] = token
+    return twin
+
+
+def _twin(request: httpx.Request) -> httpx.Request:
+    """Return another request that is the same; body, stream and extensions are shared."""
     twin = object.__new__(type(request))
     twin.__dict__.update(request.__dict__)
-    twin.headers = type(request.headers)(headers)
     return twin
 
 

@@ -6,16 +6,17 @@ changed: where a header has to go in or out, a copy is sent, and the response na
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, cast
 
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from otas_middleware._guard import swallow
-from otas_middleware._outbound.gate import Outgoing, Place, check_target, inside_headers, outside_headers
+from otas_middleware._outbound.domain import Location, locate, normal_host
+from otas_middleware._outbound.gate import Outgoing, Place, clean, has_token, is_clean
 from otas_middleware._outbound.raw_tap import failed, tap_raw
+from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -62,49 +63,53 @@ class TapAdapter(BaseAdapter):
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         """Send a request and return the response (see `requests.adapters.BaseAdapter.send` for the arguments)."""
         gate = self.gate
-        origin = _origin(request.url or "")
-        if origin is None:
-            return self._outside(request, ("", "", None, request.url or ""), args, options)
-        place = gate.place(*origin)
+        location = _locate(request.url or "")
+        place = Place.OUTSIDE if location is None else gate.place(*location)
         if place is Place.OURS:
             return self.inner.send(request, *args, **options)
+        if location is None:
+            location = Location("", b"", None, (request.url or "").encode("utf-8", "replace"))
         if place is Place.OUTSIDE:
-            return self._outside(request, origin, args, options)
-        secrets = gate.secrets(Place.INSIDE)
-        check_target(origin[3].encode("utf-8", "replace"), origin[1], secrets)
+            return self._outside(request, location, args, options)
         token = gate.token_at_hand() or gate.token()
-        headers = inside_headers(_raw(request), secrets, token, exclusive=gate.exclusive)
-        return self._send(request, headers, args, options)
+        return self._send(request, self._headers(request, place, location, token), token, args, options)
+
+    def _headers(
+        self, request: PreparedRequest, place: Place, location: Location, token: str | None
+    ) -> RawHeaders | None:
+        """Return the headers that are left; None when all are.
+
+        Raises:
+            SecretInUrlError: The URL holds what must not go there.
+        """
+        raw = _raw(request)
+        if is_clean(raw, location.target, self.gate.secrets(place)):
+            return None
+        return clean(self.gate, place, raw, location.target, location.host, token)
 
     def _outside(
-        self,
-        request: PreparedRequest,
-        origin: tuple[str, str, int | None, str],
-        args: tuple[Any, ...],
-        options: dict[str, Any],
+        self, request: PreparedRequest, location: Location, args: tuple[Any, ...], options: dict[str, Any]
     ) -> Response:
-        scheme, host, port, path = origin
-        target, secrets, raw = path.encode("utf-8", "replace"), self.gate.secrets(Place.OUTSIDE), _raw(request)
-        if self.gate.exclusive:
-            check_target(target, host, secrets)
-        headers = outside_headers(raw, secrets, exclusive=self.gate.exclusive)
-        outgoing = Outgoing(
-            "requests", request.method or "", scheme, host, port, target, raw if headers is None else headers
+        scheme, host, port, target = location
+        headers = self._headers(request, Place.OUTSIDE, location, None)
+        raw = _raw(request) if headers is None else headers
+        call = self.gate.begin(
+            Outgoing("requests", request.method or "", scheme, host.decode("ascii"), port, target, raw)
         )
-        call = self.gate.begin(outgoing)
         if call is None:
-            return self._send(request, headers, args, options)
-        body: Any = request.body
+            return self._send(request, headers, None, args, options)
+        original, body = request, cast("Any", request.body)
         if isinstance(body, str | bytes):
             call.request.add(body)
         elif body is not None:
-            request = _with(request, raw)
+            request = request.copy()
             request.body = _tap_body(body, call.request.add)
         try:
-            response = self._send(request, headers, args, options)
+            response = self._send(request, headers, None, args, options)
         except BaseException as error:
             failed(call, error)
             raise
+        response.request = original
         try:
             call.started(response.status_code, list(response.headers.items()), response.reason)
             tap_raw(response.raw, call)
@@ -113,11 +118,18 @@ class TapAdapter(BaseAdapter):
         return response
 
     def _send(
-        self, request: PreparedRequest, headers: RawHeaders | None, args: tuple[Any, ...], options: dict[str, Any]
+        self,
+        request: PreparedRequest,
+        headers: RawHeaders | None,
+        token: str | None,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
     ) -> Response:
-        if headers is None:
+        if token is not None and not self.gate.exclusive and has_token(_raw(request)):
+            token = None
+        if headers is None and token is None:
             return self.inner.send(request, *args, **options)
-        response = self.inner.send(_with(request, headers), *args, **options)
+        response = self.inner.send(_with(request, headers, token), *args, **options)
         response.request = request
         return response
 
@@ -126,21 +138,19 @@ class TapAdapter(BaseAdapter):
         self.inner.close()
 
 
-def _origin(url: str) -> tuple[str, str, int | None, str] | None:
-    """Return scheme, host, port and path with query, or None where two parsers differ: then it is nobody's origin.
+def _locate(url: str) -> Location | None:
+    """Return where a URL points, or None where two parsers differ: then it is inside no domain.
 
     requests connects to what `urllib.parse` reads, earlier releases to what urllib3 reads.
     """
+    location = locate(url)
     try:
-        parts, other = urlsplit(url), parse_url(url)
-        port = parts.port
-    except (ValueError, LocationParseError):
+        other = parse_url(url)
+    except LocationParseError:
         return None
-    host = parts.hostname or ""
-    same = (other.host or "").strip("[]").lower() == host and (other.scheme or "").lower() == parts.scheme.lower()
-    if not same or other.port != port:
+    if location is None or (other.scheme, other.port) != (location.scheme, location.port):
         return None
-    return parts.scheme, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return location if normal_host(other.host or "") == location.host.decode("ascii") else None
 
 
 def _raw(request: PreparedRequest) -> RawHeaders:
@@ -151,17 +161,15 @@ def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
-def _with(request: PreparedRequest, headers: RawHeaders) -> PreparedRequest:
-    """Return a copy with these of the request's headers, and with those that are new."""
+def _with(request: PreparedRequest, headers: RawHeaders | None, token: str | None) -> PreparedRequest:
+    """Return a copy with what is left of the headers, and with a token in place of any other."""
     twin = request.copy()
-    kept = {name.lower() for name, _ in headers}
-    for name in list(twin.headers):
-        if _bytes(name).lower() not in kept:
+    if headers is not None:
+        kept = {name.lower() for name, _ in headers}
+        for name in [name for name in twin.headers if _bytes(name).lower() not in kept]:
             del twin.headers[name]
-    for raw_name, value in headers:
-        text = raw_name.decode("latin-1")
-        if text not in twin.headers or _bytes(twin.headers[text]) != value:
-            twin.headers[text] = value.decode("latin-1")
+    if token is not None:
+        twin.headers[TOKEN_HEADER] = token
     return twin
 
 
