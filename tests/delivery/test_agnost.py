@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
+    from otas_middleware._settings import OtasSettings
     from support.delivery import Received
 
 
@@ -151,6 +152,33 @@ def test_both_destinations_get_every_event_and_count_for_themselves() -> None:
         assert sorted(found["event_id"] for found in brain.agnost_events()) == ids
         destinations = sender.stats()["destinations"]
         assert {name: stats["delivered"] for name, stats in destinations.items()} == {"brain": 10, "agnost": 10}
+
+
+def test_an_event_is_built_once_for_all_destinations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each build makes a new `event_id`, and asks the user's `before_send` again."""
+    monkeypatch.setattr("otas_middleware._guard.reraise", False)
+
+    def build_anew(item: Any, _settings: OtasSettings) -> Parcel | None:
+        built.append(item.path)
+        if item.path == "/broken":
+            raise ValueError(item.path)
+        item.event_id = str(uuid4())
+        found: Parcel | None = None if item.path == "/filtered" else item.parcel()
+        return found
+
+    built: list[str] = []
+    with LocalBrain() as brain:
+        sender = Pipeline(settings(brain.url, **agnost(brain, sdk_key=brain.sdk_key)), build_anew)
+        for path in ("/a", "/filtered", "/broken"):
+            sender.put(Item(path, token=brain.create_session(), session_id=str(uuid4())))
+        assert sender.flush(30)
+        sender.close()
+        assert sorted(built) == ["/a", "/broken", "/filtered"]
+        assert [found["metadata"]["event_id"] for found in brain.events()] == [
+            found["event_id"] for found in brain.agnost_events()
+        ]
+        for stats in sender.stats_by_destination().values():
+            assert (stats["delivered"], stats["dropped"]) == (1, {"filtered": 1, "build_failed": 1})
 
 
 def test_one_destination_that_hangs_does_not_hold_up_the_other() -> None:

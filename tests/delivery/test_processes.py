@@ -177,7 +177,7 @@ class TestTheEnd:
                 """
                 pipeline = open_pipeline(durability="spool")
                 for number in range(20):
-                    pipeline.write_through(Item(path=f"/{number:02}", token=token))
+                    put(pipeline, f"/{number:02}")
                 os.kill(os.getpid(), signal.SIGKILL)
                 """,
                 status=-signal.SIGKILL,

@@ -438,7 +438,7 @@ class TestDurability:
         with LocalBrain() as brain:
             sender = self.durable(brain, folder)
             with brain.faults.inject(Mode.HANG):
-                assert sender.write_through(Item(token=brain.create_session()))
+                sender.put(Item(token=brain.create_session()))
                 assert rows(folder) == 1
                 stats = sender.stats()
                 assert (stats["captured"], stats["spooled"], stats["queued"], balance(stats)) == (1, 1, 0, 0)
@@ -453,7 +453,7 @@ class TestDurability:
             sender = self.durable(brain, folder, queue_max_events=10)
             brain.faults.down()
             for _ in range(50):
-                assert sender.write_through(Item(token=token))
+                sender.put(Item(token=token))
             stats = sender.stats()
             assert (stats["spooled"], stats["dropped"], balance(stats)) == (50, {}, 0)
             brain.faults.up()
@@ -467,7 +467,7 @@ class TestDurability:
         (tmp_path / "file").touch()
         with LocalBrain() as brain:
             sender = self.durable(brain, tmp_path / "file")
-            assert not sender.write_through(Item(token=brain.create_session()))
+            sender.put(Item(token=brain.create_session()))
             assert sender.flush(5)
             assert sender.stats()["delivered"] == 1
             sender.close()

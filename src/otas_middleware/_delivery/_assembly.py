@@ -11,6 +11,7 @@ from otas_middleware._delivery._keeper import Keeper, Summary
 from otas_middleware._delivery._key_watch import KeyWatch
 from otas_middleware._delivery._lane import Lane
 from otas_middleware._delivery._sender import HttpAttempt
+from otas_middleware._delivery._shared import Shared
 from otas_middleware._delivery._transports import transport_factory
 from otas_middleware._destinations import sites
 from otas_middleware._destinations.brain import BrainDestination
@@ -108,7 +109,7 @@ class Assembly:
     def _lane(self, site: Site) -> Lane:
         settings, build = self._settings, self._build
         name = site.destination.name
-        lane = Lane(name, settings, lambda item: build(item, settings), self._attempt(site.destination))
+        lane = Lane(name, settings, lambda item: build_once(item, build, settings), self._attempt(site.destination))
         lane.on_bad_token = self._on_bad_token
         lane.on_delivered = self._on_delivered
         if settings.spool_dir is not None:
@@ -130,6 +131,13 @@ class Assembly:
             return CeleryAttempt(destination.name, settings, seal)
 
         return publish
+
+
+def build_once(item: Any, build: Build, settings: OtasSettings) -> Parcel | None:
+    """Make an event of an item, or take the one that was made of it for another destination."""
+    if isinstance(item, Shared):
+        return item.build(lambda inner: build(inner, settings))
+    return build(item, settings)
 
 
 def make_seal(settings: OtasSettings) -> Seal | None:

@@ -117,6 +117,12 @@ class Lane:
         self.offer(entry)
         return durable
 
+    def refuse(self, reason: str) -> None:
+        """Count an event that came in and was lost at once."""
+        with self.lock:
+            self.ledger.captured += 1
+            self.ledger.lose(reason)
+
     def _overflow(self) -> None:
         queue = self.queue
         while queue.bytes > self._max_bytes or queue.count > self._max_events:

@@ -10,6 +10,7 @@ from otas_middleware import _guard
 from otas_middleware._delivery import _process
 from otas_middleware._delivery._assembly import Assembly
 from otas_middleware._delivery._queue import Entry
+from otas_middleware._delivery._shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,44 +48,49 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self._build = build
+        self._durable = settings.durability == "spool"
         self._assembly = Assembly(settings, build, on_bad_token, on_delivered)
         self._state = self._assembly.state()
         self._states = {self._state.pid: self._state}
         _process.register(self)
 
     def put(self, item: Weighted, source: Literal["backend", "agent"] = "backend") -> None:
-        """Queue what the request path captured. Never blocks, never raises; costs about a microsecond.
+        """Queue what the request path captured. Never raises; costs about a microsecond and waits for nothing.
+
+        With `durability="spool"` it returns when the event is on disk.
 
         Args:
             item: What `build` makes an event of.
             source: Which of Brain's log endpoints it is for.
         """
+        if self._durable:
+            self._put_durably(item, source)
+            return
         state = self._state
         if state.pid != os.getpid():
             state = self.renew()
-        for lane in state.agent if source == "agent" else state.backend:
+        lanes = state.agent if source == "agent" else state.backend
+        if len(lanes) > 1:
+            item = Shared(item)
+        for lane in lanes:
             lane.offer(item)
 
-    def write_through(self, item: Weighted) -> bool:
-        """Build an event, write it to the spool, and queue it (request path, with `durability="spool"`).
-
-        Returns:
-            False when it could not be written and is in memory only.
-        """
+    def _put_durably(self, item: Weighted, source: Literal["backend", "agent"]) -> None:
+        """Build an event and write it to the spool before anything else (`durability="spool"`)."""
         state = self._current()
+        lanes = state.agent if source == "agent" else state.backend
         try:
             parcel = self._build(item, self.settings)
-        except Exception:  # what cannot be built now is counted by the worker, which fails in the same way
-            self.put(item)
-            _guard.swallow("delivery.write_through")
-            return False
-        if parcel is None:
-            self.put(item)  # the worker counts it as filtered
-            return True
-        durable = True
-        for lane in state.backend:
-            durable = lane.offer_durably(Entry(parcel=parcel, weight=item.weight), parcel) and durable
-        return durable
+        except Exception:  # swallow logs it
+            for lane in lanes:
+                lane.refuse("build_failed")
+            _guard.swallow("delivery.build")
+            return
+        for lane in lanes:
+            if parcel is None:
+                lane.refuse("filtered")
+            else:
+                lane.offer_durably(Entry(parcel=parcel, weight=item.weight), parcel)
 
     def put_parcel(self, parcel: Parcel) -> None:
         """Queue a finished event (the agent's side, user code)."""
