@@ -3,14 +3,37 @@ r"""Escapes that could hide a name: `\u0070assword` in JSON, `pass%77ord` in URL
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
-ESCAPES_PROBE = r"\\u00[2-7]|%(?:25)*(?:3[0-9]|2[Dd]|5[Ff]|[46][1-9A-Fa-f]|[57][0-9Aa])"
-"""Found in every text with an escaped ASCII letter, digit, quote, colon, hyphen or underscore."""
+ESCAPES_PROBE = r"\\u00[2-7]"
+"""Found in every text with an ASCII character that JSON would not have needed to escape."""
 
 ENCODED_PROBE = r"%[0-9A-Fa-f]{2}"
 """Found in every text with percent-encoding."""
 
+_DECODINGS = 3
 _UNICODE = re.compile(r"(?<!\\)(\\++)u00([2-7][0-9A-Fa-f])")
+
+
+_ANY_UNICODE = re.compile(r"\\+u([0-9A-Fa-f]{4})")
+
+
+def unescape_all(name: str) -> str:
+    r"""Return a name with every `\uXXXX` of it written as itself, and without other backslashes."""
+    plain = _ANY_UNICODE.sub(lambda match: chr(int(match[1], 16)), name).replace("\\", "")
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def undo_percent(text: str) -> str:
+    """Return a text without percent-encoding, also when it was applied up to three times."""
+    for _ in range(_DECODINGS):
+        if "%" not in text:
+            break
+        plain = unquote(text)
+        if plain == text:
+            break
+        text = plain
+    return text
 
 
 def unescape_ascii(text: str) -> str:
@@ -22,11 +45,13 @@ def unescape_ascii(text: str) -> str:
 
 
 def _unescape(match: re.Match[str]) -> str:
-    slashes = match[1]
+    # Of n backslashes before the `u`, the largest power of two that divides n is the escape's own: each level of JSON
+    # inside JSON doubles them. What stands before those is literal backslashes.
+    count = len(match[1])
+    own = count & -count
     char = chr(int(match[2], 16))
     if char == "\\":
-        return slashes * 2
+        return "\\" * (count + own)
     if char == '"':
-        # As JSON has it, and one level further in: `\u0022` is `\"`, and `\\u0022` is `\\\"`.
-        return (slashes if len(slashes) % 2 else slashes * 2)[: 2 * len(slashes) - 1] + char
-    return char
+        return "\\" * (count + own - 1) + char
+    return "\\" * (count - own) + char

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 _NAME = r"\w.%$@/+\-\[\]"
 _CANDIDATE = re.compile(
     rf"(?<![{_NAME}])(?P<name>[{_NAME}]++)"
-    rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+\s*+|[ \t]*+)"
+    rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt])*+|[ \t]*+)"
     r"(?P<separator>=>|:=|={1,3}|:)"
 )
-_ENDING = re.compile(rf"(?:[\s\\\"'`)\]]|{ENTITIES})*+[:=>]*+")
-_OPTION = re.compile(r"(?<![\w-])--?(?P<name>\w[\w.-]*+)[ \t]++(?=[^-\s\"'])")
+_ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]]|{ENTITIES})*+[:=>]*+")
+_OPTION = re.compile(r"(?<![\w-])--(?P<name>\w[\w.-]*+)[ \t]++(?=[^-\s\"'])")
 _ARGUMENT = re.compile(r"[^\s\"']*+")
-_BLANK = re.compile(r"(?:\s|\\+[nrt])*+(?:data:[ ]?(?=\S))?")  # the value may stand in an event stream's next line
+_BLANK = re.compile(r"(?:\s|\\++[nrt])*+(?:data:[ ]?(?=\S))?")  # the value may stand in an event stream's next line
 _OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>{QUOTE})")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
 _SCHEMES = "basic|bearer|token|digest|apikey|negotiate|hmac|bot"
@@ -36,6 +36,7 @@ _BARE = re.compile(rf"(?:(?i:{_SCHEMES})[ \t]++)?(?:(?:\\\\)+|\\[^\"'`\\nrt]|(?!
 _LINE = re.compile(rf"(?:(?:\\\\)+|\\[^\"'`\\nr]|(?!{ENTITIES})[^\r\n\"'`<>\\])*+")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
 _LOOK_BACK = 128
+_WORDS = re.compile(r"[\w \t'-]*")
 _WORDS_BEFORE = re.compile(r"(?<![\w'-])(?:[\w'-]++ ){1,3}$")
 
 _WINDOWS = (2048, 256)
@@ -104,6 +105,8 @@ def _names_a_secret(text: str, start: int, match: re.Match[str], rules: NameRule
     name, _, quote, _ = match.groups()
     if rules.sensitive(name):
         return True
+    if text.startswith("\\", start - 1) and name[0] in "bfnrt" and rules.sensitive(name[1:]):
+        return True  # `\npin: …` in a JSON string
     if quote is not None:  # `"credit card number": …`: look at the whole of what is quoted
         if text.startswith(quote, start - len(quote)):
             return False
@@ -182,7 +185,9 @@ class _Value:
         if line == 0 and self.begin > _LOOK_BACK:
             return None
         before = self.text[line : self.begin]
-        return len(before) if not before.strip(" \t-") else None
+        if _WORDS.fullmatch(before) is None:
+            return None
+        return len(before) - len(before.lstrip(" \t-"))
 
     def _block(self, block: re.Match[str], indent: int) -> tuple[int, int, str]:
         """Locate what stands below a name, as in YAML: the lines that are indented further, or the next word."""

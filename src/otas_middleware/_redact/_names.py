@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote_plus
+
+from otas_middleware._redact._escapes import undo_percent, unescape_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,7 +106,6 @@ _EXCEPTION = re.compile(r"(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning)")
 """A class's name: what follows is a message, not a value."""
 _MAX_KNOWN = 8192
 _MAX_NAME_CHARACTERS = 1024
-_DECODINGS = 3
 
 
 class NameRules:
@@ -148,13 +148,10 @@ class NameRules:
 
 
 def decoded(name: str) -> str:
-    """Return a name as it is meant: percent-encoding undone, also when it was applied more than once."""
-    for _ in range(_DECODINGS):
-        plain = unquote_plus(name)
-        if plain == name:
-            break
-        name = plain
-    return name
+    """Return a name as it is meant: without escapes of JSON and URLs, also when they were applied twice."""
+    if "\\" in name:
+        name = unescape_all(name)
+    return undo_percent(name).replace("+", " ")
 
 
 def counter(name: str) -> bool:
@@ -182,54 +179,54 @@ def _whole_names(names: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(patterns) or r"(?!)", re.IGNORECASE | re.DOTALL)
 
 
-# What may stand between a sensitive word and the end of the name that it is part of, and what ends a name: a quote, a
-# bracket of a tag, a backslash (an escaped quote), a colon or an equals sign, also percent-encoded.
-_SEPARATOR = r"[:=]|%(?:25)*(?:3[AaDd]|2[27])"
-_WITHIN = r"[^\"'<>{}:=]"
-_END = rf"(?:[-0-9A-Za-z_.\[\]%]*[\"'\\<>`&]|{_WITHIN}*(?:{_SEPARATOR}))"
-_END_AFTER_WORD = (
-    rf"(?:[\"'\\<>`&]|{_SEPARATOR}"
-    rf"|[-0-9A-Z_.\[\]%][-0-9A-Za-z_.\[\]%]*[\"'\\<>`&]"
-    rf"|[^a-z\"'<>{{}}:=]{_WITHIN}*(?:{_SEPARATOR}))"
-)
-
-
 class Probes(NamedTuple):
     """Sources of patterns, without look-around, that are found at least wherever the name rules have work to do."""
 
-    valued: str
-    """A sensitive name that is followed by what may lead to a value."""
     mentioned: str
-    """A sensitive name, whatever follows."""
+    """A sensitive name, wherever it stands and whatever follows."""
     labelled: str
     """A sensitive name that is itself a value: `{"name": "password", "value": …}`, `["password", …]`."""
 
 
+# What may separate the words of a name; what a word may begin behind (a letter there can be part of an escape); and
+# what belongs to the same string.
+_BETWEEN = r"[-_. +]*"
+_BEFORE = r"(?:[^A-Za-z]|\\[bfnrt])"
+_WITHIN = r"[^\"'`<>{}:=]"
+
+
 def _probes(extra: Iterable[str]) -> Probes:
-    # Repetitions are not counted in these: an automaton with many counters no longer fits into the engine's cache,
-    # and is a thousand times slower.
+    # Repetitions are not counted in these: an automaton with many counters no longer fits into the engine's cache, and
+    # is a thousand times slower.
     words = "|".join(_all("word") + _all("last"))
     cased = "|".join(form for word in words.split("|") for form in (word.capitalize(), word.upper()))
     anywhere = "|".join(
         (
-            *("[-_. ]*".join(map(_literal, entry.split("_"))) for entry in _all("anywhere")),
-            *(f"{_WITHIN}*".join("[-_. ]*".join(map(_literal, part)) for part in _pieces(name)) for name in extra),
+            *(_BETWEEN.join(map(_literal, entry.split("_"))) for entry in _all("anywhere")),
+            *(f"{_WITHIN}*".join(_BETWEEN.join(map(_literal, part)) for part in _pieces(name)) for name in extra),
         )
     )
-    inner = f"(?i:{anywhere})|(?:[^A-Za-z](?i:{words})|{cased})[sS]?"  # where something stands before it
-    lone = f"(?i:{words})[sS]?"
+    after = "[sS]?(?:[^a-z]|$)"
+    inner = f"(?i:{anywhere})|(?:{_BEFORE}(?i:{words})|{cased}){after}"  # where something stands before it
+    first = f"(?i:{words}){after}"
+    label = rf"(?i:[\"'](?:{'|'.join(LABELS)})\\*[\"'])\s*:\s*"
     return Probes(
-        valued=f"(?i:{anywhere}){_END}|(?:(?:^|[^A-Za-z])(?i:{words})|{cased})[sS]?{_END_AFTER_WORD}"
-        rf"|-(?:[-0-9A-Za-z_.]*(?:{inner})|{lone})[-0-9A-Za-z_.]*[ \t]",  # `--password hunter2`
-        mentioned=f"{inner}|^{lone}",
-        labelled=rf"(?:(?i:[\"'](?:{'|'.join(LABELS)})\\*[\"'])\s*:\s*|\[\s*)\\*[\"']"
-        rf"(?:[^\"'<>{{}}:=\\]*(?:{inner})|{lone})",
+        mentioned=f"{inner}|^{first}",
+        labelled=rf"(?:{label}|\[\s*)\\*[\"'](?:{_WITHIN}*(?:{inner})|{first})",
     )
 
 
 def _literal(text: str) -> str:
     """Quote a text for the probe's regular expressions, whose escapes are not Python's."""
-    return "".join(char if char.isalnum() else f"\\x{{{ord(char):x}}}" for char in text)
+    return "".join(_literal_character(char) for char in text)
+
+
+def _literal_character(char: str) -> str:
+    if char.isascii():
+        return char if char.isalnum() else f"\\x{{{ord(char):x}}}"
+    cases = sorted({char, char.lower(), char.upper()})
+    utf16 = ("".join(f"\\\\+u{unit:04x}" for unit in memoryview(case.encode("utf-16-le")).cast("H")) for case in cases)
+    return f"(?:\\x{{{ord(char):x}}}|{'|'.join(utf16)})"
 
 
 def names_table() -> str:

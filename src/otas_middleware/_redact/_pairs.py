@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._redact._names import NameRules
 
-_PLAIN_NAME = re.compile(r"[^\s\"'`{}<>\\:=]*")
+_PLAIN_NAME = re.compile(r"[^\x00-\x1f\"'`{}<>\\:=]*")
 _TOKEN = re.compile(r"[^\s\"'<>\\`{}]++")
 _SPLIT = re.compile(r"([?&#;])")
 

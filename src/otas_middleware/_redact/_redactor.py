@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from otas_middleware._redact._escapes import ENCODED_PROBE, ESCAPES_PROBE, unescape_ascii
+from otas_middleware._redact._escapes import ENCODED_PROBE, ESCAPES_PROBE, undo_percent, unescape_ascii
 from otas_middleware._redact._markup import mask_markup
 from otas_middleware._redact._mask import MASK
 from otas_middleware._redact._named import mask_named
@@ -44,7 +44,7 @@ class Redactor:
         self._beyond_names = probe(
             self.rules.probes.labelled, ENCODED_PROBE, ESCAPES_PROBE, *(shape.probe for shape in shapes)
         )
-        self._suspicious = probe(self.rules.probes.valued, ESCAPES_PROBE, *(shape.probe for shape in shapes))
+        self._suspicious = probe(self.rules.probes.mentioned, ESCAPES_PROBE, *(shape.probe for shape in shapes))
         self._patterns = tuple(re.compile(pattern) for pattern in settings.redact_patterns)
         self._path_patterns = tuple(re.compile(pattern) for pattern in settings.redact_path_patterns)
 
@@ -61,7 +61,7 @@ class Redactor:
         text = storable(text)
         for pattern in self._patterns:
             text = pattern.sub(MASK, text)
-        if not self._suspicious(text):
+        if not self._is_suspicious(text):
             return text
         if depth > _MAX_DECODINGS:
             return MASK
@@ -72,6 +72,10 @@ class Redactor:
         if "<" in text:
             text = mask_markup(text, self.rules)
         return mask_named(text, self.rules, self._has_name)
+
+    def _is_suspicious(self, text: str) -> bool:
+        """Tell whether there may be anything to mask: no sensitive word and no shape of a secret means no."""
+        return self._suspicious(text) or ("%" in text and self._suspicious(undo_percent(text)))
 
     def _look_closer(self, text: str, depth: int) -> tuple[str, bool]:
         """Undo escapes, mask shapes and labelled members; return the text and whether nothing remains to be done."""
@@ -91,7 +95,7 @@ class Redactor:
     def pairs(self, text: str) -> str:
         """Return a query string or urlencoded form with its secrets masked."""
         text = storable(text)
-        if not self._patterns and not self._suspicious(text):
+        if not self._patterns and not self._is_suspicious(text):
             return text
         if text.lstrip()[:1] in {"{", "[", "<"}:  # sent under the wrong content type
             return self.text(text)
@@ -107,7 +111,7 @@ class Redactor:
         """Tell quickly that a text holds no secret and nothing that cannot be stored; False says nothing."""
         if self._patterns or self._path_patterns:
             return False
-        return text.isascii() and "\x00" not in text and not self._suspicious(text)
+        return text.isascii() and "\x00" not in text and not self._is_suspicious(text)
 
     def by_name(self, headers: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
         """Return headers with the values of the sensitive ones masked; the other values are not looked at."""

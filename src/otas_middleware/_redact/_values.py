@@ -137,7 +137,7 @@ class Walk:
                 result[TOO_MUCH] = len(items) - len(result)
                 break
             hidden = self._sensitive(name) or (labelled and name.lower() in _VALUES)
-            if item is None or (type(item) is int and abs(item) < _MAX_COUNT and counter(name)):
+            if item is None or item == "" or (type(item) is int and abs(item) < _MAX_COUNT and counter(name)):
                 hidden = False
             result[self._text(name)] = MASK if hidden else self.value(item)
         return result
@@ -173,7 +173,7 @@ def _members(value: Any) -> list[tuple[Any, Any]] | None:
     return None if fields is None else [(name, getattr(value, name, None)) for name in fields]
 
 
-def _number(value: float) -> int | float | str:
+def _number(value: Any) -> int | float | str:
     if isinstance(value, float):
         number = float.__float__(value)
         return number if math.isfinite(number) else str(number)

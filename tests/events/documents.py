@@ -1,0 +1,155 @@
+"""Documents that hypothesis invents: structures with secrets in them, and what they must become."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from hypothesis import strategies as st
+
+from otas_middleware._redact._names import DEFAULT_NAMES, NameRules
+
+SECRET = "zq7xkv9wjh3yfb5t"
+PIECE = 6
+RULES = NameRules()
+
+_ENTRIES = [entry for row in DEFAULT_NAMES for entry in (*row.anywhere, *row.word)]
+_HARMLESS = ["x", "yy", "count", "user", "shipping", "author", "inside", "passenger", "design", "résumé", "größe", "日本"]
+# Every character that means something in some format, and none that a name or a number could be read from.
+_JUNK = st.text(alphabet="xyz \t\n\r\"'\\/{}[](),;|#éß日😀", max_size=12)
+
+
+def _spell(entry: str, style: int, prefix: str, suffix: str) -> str:
+    words = [*prefix.split(), *entry.split("_"), *suffix.split()]
+    if style == 0:
+        return "_".join(words)
+    if style == 1:
+        return "-".join(words).upper()
+    if style == 2:
+        return words[0] + "".join(word.capitalize() for word in words[1:])
+    if style == 3 and "bearer" not in words:
+        return " ".join(word.capitalize() for word in words)
+    return ".".join(words)
+
+
+sensitive_names = st.builds(
+    _spell,
+    st.sampled_from(_ENTRIES),
+    st.integers(0, 4),
+    st.sampled_from(["", "my", "x", "user", "old new"]),
+    st.sampled_from(["", "value", "v2", "raw"]),
+)
+harmless_names = st.one_of(st.sampled_from(_HARMLESS), st.text(alphabet="xyz-_ éß日\"'\\{}[](),", max_size=8))
+harmless_values = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), st.floats(-1e6, 1e6), _JUNK)
+secret_texts = st.builds(lambda before, after: before + SECRET + after, _JUNK, _JUNK)
+secret_values = st.recursive(
+    secret_texts,
+    lambda inner: st.one_of(
+        st.lists(st.one_of(inner, harmless_values), min_size=1, max_size=3),
+        st.dictionaries(harmless_names, st.one_of(inner, harmless_values), min_size=1, max_size=3),
+    ),
+    max_leaves=4,
+)
+
+
+def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(
+        lambda plain, secret, order: _shuffled({**plain, **secret}, order),
+        st.dictionaries(harmless_names, inner, max_size=4),
+        st.dictionaries(sensitive_names, st.one_of(secret_values, harmless_values), max_size=2),
+        st.integers(0, 1000),
+    )
+
+
+def _shuffled(value: dict[str, Any], seed: int) -> dict[str, Any]:
+    items = list(value.items())
+    random.Random(seed).shuffle(items)
+    return dict(items)
+
+
+documents = st.recursive(
+    harmless_values, lambda inner: st.one_of(_objects(inner), st.lists(inner, max_size=4)), max_leaves=12
+).flatmap(lambda inner: _objects(st.just(inner)))
+flat_documents = st.builds(
+    lambda plain, secret, order: _shuffled({**plain, **secret}, order),
+    st.dictionaries(st.sampled_from(_HARMLESS), _JUNK, max_size=4),
+    st.dictionaries(sensitive_names, secret_texts, min_size=1, max_size=2),
+    st.integers(0, 1000),
+)
+
+
+def expected(value: Any) -> Any:
+    """Return a document with everything under a sensitive name masked, and nothing else changed."""
+    if isinstance(value, dict):
+        return {
+            name: "[REDACTED]" if item not in (None, "") and RULES.sensitive(name) else expected(item)
+            for name, item in value.items()
+        }
+    return [expected(item) for item in value] if isinstance(value, list) else value
+
+
+def escape_some(text: str, seed: int) -> str:
+    """Return the same JSON with some letters and quotes of its strings written as `\\u00XX`."""
+    chance = random.Random(seed)
+    result: list[str] = []
+    inside = escaped = False
+    kept = 0
+    for char in text:
+        if kept:
+            kept -= 1
+            result.append(char)
+        elif inside and not escaped and char.isalnum() and char.isascii() and chance.random() < 0.2:
+            result.append(f"\\u{ord(char):04x}")
+        elif escaped and char == '"' and chance.random() < 0.5:
+            result.append("u0022")
+        else:
+            result.append(char)
+        if escaped and char == "u":
+            kept = 4
+        if char == '"' and not escaped:
+            inside = not inside
+        escaped = inside and char == "\\" and not escaped
+    return "".join(result)
+
+
+json_styles = st.sampled_from(
+    [
+        {"separators": (",", ":")},
+        {"separators": (", ", ": ")},
+        {"separators": (" , ", "\t:\n ")},
+        {"indent": 2},
+        {"ensure_ascii": False},
+    ]
+)
+
+
+def to_xml(value: Any, name: str = "root") -> str:
+    """Return a document as XML: names as elements, those that XML does not allow as attributes' values."""
+    if isinstance(value, dict):
+        inner = "".join(to_xml(item, key) for key, item in value.items())
+    elif isinstance(value, list):
+        inner = "".join(to_xml(item, "item") for item in value)
+    else:
+        inner = escape(str(value))
+    plain = name.isascii() and name.replace("_", "").replace("-", "").isalpha()
+    return f"<{name}>{inner}</{name}>" if plain else f"<entry key={quoteattr(name)}>{inner}</entry>"
+
+
+def to_yaml(value: Any, indent: int = 0) -> str:
+    """Return a document as YAML; texts that need no quotes have none."""
+    pad = "  " * indent
+    if isinstance(value, dict) and value:
+        return "".join(f"{pad}{key}:{_yaml_item(item, indent)}" for key, item in value.items())
+    if isinstance(value, list) and value:
+        return "".join(f"{pad}-{_yaml_item(item, indent)}" for item in value)
+    return f"{pad}{json.dumps(value)}\n"
+
+
+def _yaml_item(item: Any, indent: int) -> str:
+    if isinstance(item, dict | list) and item:
+        return "\n" + to_yaml(item, indent + 1)
+    if isinstance(item, str) and item.isalnum():
+        return f" {item}\n"
+    return f" {json.dumps(item)}\n"
