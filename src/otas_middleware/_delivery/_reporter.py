@@ -21,6 +21,9 @@ logger = logging.getLogger("otas_middleware")
 INTERVAL = 60.0
 """Seconds between two lines of one kind."""
 
+_INTENDED = frozenset({"filtered"})
+"""What the user's own `before_send` left out is counted, but it is no loss."""
+
 _ADVICE = {
     "queue_full": "events came faster than they could be sent; set OTAS_SPOOL_DIR, or raise OTAS_QUEUE_MAX_EVENTS",
     "exit": "the process ended first; set OTAS_SPOOL_DIR, or raise OTAS_SHUTDOWN_TIMEOUT",
@@ -121,6 +124,6 @@ class Reporter:
 
 
 def _since(now: Counter[str], before: Mapping[str, int]) -> dict[str, int]:
-    return {
-        reason: count - before.get(reason, 0) for reason, count in list(now.items()) if count > before.get(reason, 0)
-    }
+    """Return what was lost since, by reason."""
+    grown = ((reason, count - before.get(reason, 0)) for reason, count in list(now.items()))
+    return {reason: count for reason, count in grown if count > 0 and reason not in _INTENDED}
