@@ -105,7 +105,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _EXCEPTION = re.compile(r"(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning)")
 """A class's name: what follows is a message, not a value."""
 _MAX_KNOWN = 8192
-_MAX_NAME_CHARACTERS = 1024
+_MAX_NAME_CHARACTERS = 512
 
 
 class NameRules:
@@ -130,8 +130,10 @@ class NameRules:
         """Tell whether what stands under this name is masked."""
         known = self._known.get(name)
         if known is None:
+            if len(name) > _MAX_NAME_CHARACTERS:  # hardly a name; what makes it sensitive is near one of its ends
+                return self._decide(decoded(name[:_MAX_NAME_CHARACTERS] + " " + name[-_MAX_NAME_CHARACTERS:]))
             known = self._decide(decoded(name))
-            if len(self._known) < _MAX_KNOWN and len(name) <= _MAX_NAME_CHARACTERS:
+            if len(self._known) < _MAX_KNOWN:
                 self._known[name] = known
         return known
 
