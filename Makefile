@@ -39,8 +39,8 @@ format: $(VENV)/.ready ## Bring the code into shape
 bench: $(VENV)/.ready ## Measure what recording costs (ARGS="--only asgi --compare FILE")
 	@$(BIN)/python benchmarks/run.py $(ARGS)
 
-docs: $(VENV)/.ready ## Write the generated parts of the documentation
-	@PYTHONPATH=tests $(BIN)/python -m docs.settings_table
+docs: $(VENV)/.ready ## Write the generated parts of the documentation (ARGS=--measured for figures too)
+	@PYTHONPATH=tests $(BIN)/python -m docs.generate $(ARGS)
 
 brain: $(VENV)/.ready ## Start a local Brain (ARGS="--port 8002")
 	@$(BIN)/otas-middleware brain $(ARGS)

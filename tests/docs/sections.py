@@ -1,0 +1,126 @@
+"""The generated parts of the documents that follow from the code. Each function returns one part's Markdown."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from pydantic import SecretStr
+
+from docs.example import as_document, example_event, same
+from otas_middleware import BackendEvent, OtasSettings
+from otas_middleware._configure import env_name
+from otas_middleware._delivery import Verdict
+from otas_middleware._destinations import agnost_form, brain
+from otas_middleware._redact import _names, _shapes
+
+TOPICS = {
+    "What is on, and where Brain is": "enabled sdk_key project_id brain_url uasam_url",
+    "What is recorded": "max_body_bytes capture_traceback capture_headers capture_request_body capture_response_body "
+    "skip_header_paths skip_request_body_paths skip_response_body_paths ignore_paths ignore_methods should_record "
+    "session_sample_rate session_max_events_per_second session_max_bytes_per_second",
+    "Who may make us record": "session_secret session_jwks_url",
+    "What is masked": "sensitive_headers sensitive_fields redact_keep redact_patterns redact_path_patterns "
+    "redact_emails redact_phones redact_ips before_send",
+    "Memory": "queue_max_events queue_max_bytes",
+    "Sending": "transport max_connections request_timeout connect_timeout max_retries max_retry_delay "
+    "shutdown_timeout destinations",
+    "Disk": "spool_dir spool_max_bytes spool_key durability",
+    "Celery": "celery_app celery_queue celery_rate_limit",
+    "Watching": "on_loss stats_interval",
+    "Agents, and calls between backends": "agent_key project_domain propagate_to",
+    "Agnost": "agnost_org_id agnost_url",
+}
+"""Headings of docs/settings.md, and the fields under each; every field has its place in exactly one."""
+
+_VERDICTS = {
+    Verdict.DELIVERED: "delivered",
+    Verdict.REJECTED: "dropped, counted",
+    Verdict.BAD_TOKEN: "dropped, counted; requests with this token are not recorded for ten minutes. "
+    "A token younger than a minute gets one more try after 3 s",
+    Verdict.SUSPECT: "tried again with growing pauses; dropped after `max_retries` if others have been delivered since",
+    Verdict.UNWELL: "kept; the breaker opens",
+    Verdict.REFUSED: "kept; the breaker opens; the log says what to do",
+}
+
+
+def _settings_table(names: list[str]) -> str:
+    rows = ["| environment | default | what it does |", "|---|---|---|"]
+    for name in names:
+        field = OtasSettings.model_fields[name]
+        default = field.default
+        empty = default is None or default == () or isinstance(default, SecretStr)
+        rows.append(f"| `{env_name(name)}` | {'' if empty else f'`{_plain(default)}`'} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def settings(_: str = "") -> str:
+    """Return one table of all settings, in the model's order."""
+    return _settings_table(list(OtasSettings.model_fields))
+
+
+def settings_by_topic(_: str = "") -> str:
+    """Return a table for each topic."""
+    return "\n".join(f"## {topic}\n\n{_settings_table(names.split())}" for topic, names in TOPICS.items())
+
+
+def event_fields(_: str = "") -> str:
+    """Return the table of the fields of an event."""
+    rows = ["| field | type | what it holds |", "|---|---|---|"]
+    for name, field in BackendEvent.model_fields.items():
+        kind = re.sub(r"dict\[str, (?:typing\.)?Any\]", "object", inspect.formatannotation(field.annotation))
+        kind = {"str": "text", "int": "integer", "float": "number"}.get(kind.removesuffix(" | None"), kind)
+        rows.append(f"| `{name}` | {kind} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def event(old: str = "") -> str:
+    """Return a real event. Where only identifiers and times differ, the old one stays."""
+    new = f"```json\n{as_document(example_event())}\n```\n"
+    return old if same(old, new) else new
+
+
+def names(_: str = "") -> str:
+    """Return the table of the names that are sensitive by default."""
+    return _names.names_table() + "\n"
+
+
+def counters(_: str = "") -> str:
+    """Return the names of the token counts that stay readable."""
+    return ", ".join(f"`{kind}_tokens`" for kind in sorted(_names._COUNTED.split())) + "\n"
+
+
+def shapes(_: str = "") -> str:
+    """Return the table of the values that are masked whatever their name."""
+    rows = ["| what | looks like |", "|---|---|"]
+    return "\n".join([*rows, *(f"| {shape.what} | `{shape.example}` |" for shape in _shapes.SURE)]) + "\n"
+
+
+def optional_shapes(_: str = "") -> str:
+    """Return the table of the values that are masked on demand."""
+    rows = ["| setting | what | looks like |", "|---|---|---|"]
+    rows += [f"| `{env_name(name)}` | {shape.what} | `{shape.example}` |" for name, shape in _shapes.OPTIONAL.items()]
+    return "\n".join(rows) + "\n"
+
+
+def answers(_: str = "") -> str:
+    """Return the table of Brain's answers and what becomes of the event."""
+    known = [(f"`{name}`", verdict) for name, (verdict, _) in brain._BY_DESCRIPTION.items()]
+    known += [(f"{status}", verdict) for status, (verdict, _) in brain._BY_STATUS.items()]
+    rows = ["| Brain answers | the event is |", "|---|---|", "| 201, `event_captured` | delivered |"]
+    for verdict, fate in _VERDICTS.items():
+        these = [answer for answer, its in known if its is verdict]
+        if these:
+            rows.append(f"| {', '.join(these)} | {fate} |")
+    return "\n".join(rows) + "\n"
+
+
+def agnost_mapping(_: str = "") -> str:
+    """Return the table of what becomes of an event's fields in Agnost, which the module itself keeps."""
+    return "\n".join(line for line in (agnost_form.__doc__ or "").splitlines() if line.startswith("|")) + "\n"

@@ -1,0 +1,150 @@
+"""The code blocks of the documents do what they say: Python is run, and so is every command that can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from docs.documents import DOCUMENTS, Block, blocks, name_of
+from docs.play import write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otas_middleware.localbrain import LocalBrain
+
+PLAY = Path(__file__).parent / "play.py"
+WITH_PYTHON = [document for document in DOCUMENTS if blocks(document.read_text(encoding="utf-8"), "python")]
+TEST_FILES = [
+    pytest.param(document, block, id=f"{name_of(document)}:{block.line}")
+    for document in WITH_PYTHON
+    for block in blocks(document.read_text(encoding="utf-8"), "python")
+    if "pytest" in block.words
+]
+COMMANDS = [
+    pytest.param(block, id=f"{name_of(document)}:{block.line}")
+    for document in DOCUMENTS
+    for block in blocks(document.read_text(encoding="utf-8"), "console")
+    if "run" in block.words
+]
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers as the hosts of the examples might: JSON, and a language model's where one is asked for."""
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers.get("content-length", 0)))
+        answer: dict[str, object] = {"path": self.path}
+        if b'"model"' in asked:
+            usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
+            answer = {"model": "some-model", "usage": usage, "choices": []}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def a_host() -> Iterator[str]:
+    """Run a host on a loopback port; as a context of its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def environ(brain: LocalBrain) -> Iterator[dict[str, str]]:
+    """The environment of somebody who follows the documents: keys, a local Brain, and the hosts of the examples."""
+    with a_host() as inside, a_host() as outside:
+        hosts = {
+            "https://brain.example.com": brain.url,
+            "https://api.example.com": inside,
+            "https://inventory.internal": inside,
+            "https://api.openai.com": outside,
+            "https://archive.example.com": outside,
+        }
+        yield {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "HOME": os.environ.get("HOME", "/"),
+            "DOCS_HOSTS": json.dumps(hosts),
+            "OTAS_SDK_KEY": brain.sdk_key,
+            "OTAS_AGENT_KEY": brain.agent_key,
+            "OTAS_BRAIN_URL": brain.url,
+            "OTAS_UASAM_URL": brain.url,
+        }
+
+
+@pytest.mark.parametrize("document", WITH_PYTHON, ids=name_of)
+def test_the_python_blocks_run_as_they_stand(document: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    run = [sys.executable, "-W", "error", str(PLAY), str(document)]
+    result = subprocess.run(run, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize(("document", "block"), TEST_FILES)
+def test_the_test_files_pass(document: Path, block: Block, environ: dict[str, str], tmp_path: Path) -> None:
+    shown = {"PATH": environ["PATH"], "HOME": environ["HOME"]}  # tests of applications need no key
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        write_files(blocks(document.read_text(encoding="utf-8"), "python"))
+    (tmp_path / "test_block.py").write_text(block.code, encoding="utf-8")
+    run = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    result = subprocess.run(
+        [*run, "--rootdir", str(tmp_path), "test_block.py"],
+        cwd=tmp_path,
+        env=shown | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
+
+
+@pytest.mark.parametrize("block", COMMANDS)
+def test_the_commands_do_what_is_shown(block: Block, environ: dict[str, str], tmp_path: Path) -> None:
+    with_prompts = re.search(r"^\$ ", block.code, re.MULTILINE) is not None
+    lines = block.code.splitlines()
+    if with_prompts:
+        script = [line.removeprefix("$ ") for line in lines if line.startswith(("$ ", "> "))]
+    else:
+        script = lines
+    result = subprocess.run(
+        ["bash", "-eu", "-c", "\n".join(script)],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    if with_prompts:
+        shown = "\n".join(line.rstrip() for line in lines if not line.startswith("$ "))
+        printed = "\n".join(line.rstrip() for line in result.stdout.splitlines())
+        pattern = ".*?".join(re.escape(part) for part in shown.split("…"))
+        assert re.fullmatch(pattern, printed, re.DOTALL), printed

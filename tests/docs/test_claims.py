@@ -1,0 +1,89 @@
+"""What the documents list is what there is: keys of events, counters, reasons of losses, statuses."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from docs.documents import ROOT
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
+from starlette.testclient import TestClient
+
+import otas_middleware as otas
+from otas_middleware import OtasSettings
+from otas_middleware._delivery import Pipeline
+from otas_middleware.asgi import OtasMiddleware
+from otas_middleware.testing import record_events
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AGENTS_OWN = {"origin", "parent_id"}
+
+
+def listed(document: str, heading: str) -> set[str]:
+    """Return the code words in the first column of the table under a heading."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    section = text.split(f"\n{heading}\n", 1)[1].split("\n## ", 1)[0]
+    return {name for row in re.findall(r"^\| (`[^|]*)\|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+
+
+def chunks() -> Iterator[bytes]:
+    yield b'data: {"choices": [{"index": 0, "delta": {"content": "hi"}}]}\n\n'
+    raise RuntimeError("mid-stream")
+
+
+def test_the_metadata_keys_are_those_that_events_have() -> None:
+    app = FastAPI()
+
+    def stream(rest: str) -> StreamingResponse:
+        otas.checkpoint("begun")
+        return StreamingResponse(chunks(), media_type="text/event-stream")
+
+    app.add_api_route("/stream/{rest:path}", stream, methods=["POST"])
+    app.add_middleware(OtasMiddleware, max_body_bytes=10)
+    trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    with record_events() as events, TestClient(app, raise_server_exceptions=False) as client:
+        client.post(f"/stream/{'x' * 3000}", content=b"{}" * 10, headers={**trace, **events.headers})
+        seen = set(events.one().metadata)
+    with record_events() as events:
+        leave_early(events.token)
+        seen |= set(events.one().metadata)
+    assert seen == listed("events.md", "## Metadata") - AGENTS_OWN
+
+
+def leave_early(token: str) -> None:
+    """Have a client go away from a WSGI application's stream after its first chunk."""
+    from otas_middleware.wsgi import OtasMiddleware as Wrapped
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [])
+        return iter([b"a", b"b"])
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_X_OTAS_AGENT_SESSION_TOKEN": token}
+    response: Any = Wrapped(app)(environ, lambda *_: lambda _: None)
+    next(iter(response))
+    response.close()
+
+
+def test_the_counters_are_those_of_stats() -> None:
+    pipeline = Pipeline(OtasSettings(sdk_key="otas_abcd_secret"), lambda _item, _settings: None)  # type: ignore[arg-type]
+    own = set(pipeline.stats()) | (otas.stats().keys() & {"refused", "skipped", "internal_errors"}) | {"destinations"}
+    assert listed("delivery.md", "## Counters") == own
+
+
+def test_the_reasons_are_those_for_which_events_are_lost() -> None:
+    delivery = ROOT / "src" / "otas_middleware" / "_delivery"
+    code = "".join(path.read_text(encoding="utf-8") for path in delivery.glob("*.py"))
+    reasons = set(re.findall(r'(?:lose|drop)\((?:\w+, )?"(\w+)"', code))
+    assert listed("delivery.md", "## Losses") == reasons
+
+
+def test_the_reasons_for_not_recording_are_those_in_the_code() -> None:
+    package = ROOT / "src" / "otas_middleware"
+    code = "".join((package / name).read_text(encoding="utf-8") for name in ("_session.py", "_select.py", "_recorder.py"))
+    refused = set(re.findall(r'_RefusedError\("(\w+)"\)|refused\["(\w+)"\]', code))
+    skipped = set(re.findall(r'_skip\("(\w+)"\)', code))
+    reasons = {name for pair in refused for name in pair if name} | skipped
+    assert listed("troubleshooting.md", "## Recorded or not") == reasons
