@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 current: ContextVar[Capture | None] = ContextVar("otas_middleware.capture", default=None)
 
+delivering: ContextVar[bool] = ContextVar("otas_middleware.delivering", default=False)
+"""True in the threads that deliver: what a log handler asks of the application there is not recorded again."""
+
 
 def _live() -> Capture | None:
     capture = current.get()

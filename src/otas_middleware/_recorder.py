@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware import _guard
 from otas_middleware._capture import Capture
+from otas_middleware._context import delivering
 from otas_middleware._select import Selection
 from otas_middleware._session import TokenGate
 
@@ -89,6 +90,8 @@ class Recorder:
         Returns:
             The capture to feed, or None when this request is not to be recorded.
         """
+        if delivering.get():
+            return None  # else each event whose delivery is logged would bring forth the next
         now = time.time()
         session = self.gate.admit(token, now)
         if session is None or not self.selection.wants(method, path, query_string, headers, session, framework):

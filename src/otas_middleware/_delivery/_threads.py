@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from otas_middleware._context import delivering
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,8 +29,13 @@ def start(target: Callable[[], None], name: str) -> bool:
         return _unavailable("uWSGI runs without threads; start it with --enable-threads")
     if _uwsgi_is_about_to_fork():
         return False
+
+    def run() -> None:
+        delivering.set(True)
+        target()
+
     try:
-        threading.Thread(target=target, name=name, daemon=True).start()
+        threading.Thread(target=run, name=name, daemon=True).start()
     except RuntimeError as error:  # "can't start new thread", "can't create new thread at interpreter shutdown"
         return False if "shutdown" in str(error) else _unavailable("no thread can be started")
     return True
