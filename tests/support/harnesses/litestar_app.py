@@ -165,7 +165,9 @@ def build(settings: OtasSettings | None) -> ASGIApp:
     views: list[Any] = [empty, order, form, upload, binary, large, stream, echo, hello, remove_item, show_item, cached]
     views += [old, cookies, refused, handled, boom, broken_stream, unread, greet]
     views.append(Router("/mount", route_handlers=[Router("/inner", route_handlers=[thing])]))
-    app = Litestar(views, exception_handlers={NoSuchTeaError: on_refused, OutOfTeaError: on_out_of_tea})
+    handlers: Any = {NoSuchTeaError: on_refused, OutOfTeaError: on_out_of_tea}
+    # Without its own configuration of the process's logging, and its limit of ten megabytes.
+    app = Litestar(views, exception_handlers=handlers, request_max_body_size=None, logging_config=None)
     return app if settings is None else OtasMiddleware(app, settings=settings)
 
 
