@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain.endpoint import Drop
     from otas_middleware.localbrain.faults import Faults
     from otas_middleware.localbrain.intake import Intake
+    from otas_middleware.localbrain.page.site import Site
     from otas_middleware.localbrain.uasam import Uasam
 
 _MOST_HEADERS = 100
@@ -75,6 +76,7 @@ class Services:
     uasam: Uasam
     agnost: Agnost
     control: Control
+    site: Site
 
 
 def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[str]) -> ASGIApp:
@@ -90,8 +92,9 @@ def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[st
     reading = partial(plain, method="GET")
     brain, uasam, agnost = (partial(plain, service=service) for service in SERVICES)
     endpoints: dict[str, ASGIApp] = {
-        "/api/v1/backend/log/sdk/": brain(services.intake.from_backend),
-        "/api/v1/backend/log/agent/": brain(services.intake.from_agent),
+        **services.site.endpoints(),
+        "/api/v1/backend/log/sdk/": services.site.watch(brain(services.intake.from_backend)),
+        "/api/v1/backend/log/agent/": services.site.watch(brain(services.intake.from_agent)),
         "/api/v1/agent/session/events/": reading(services.analytics.session_events),
         "/api/v1/agent/latency-percentiles/": reading(services.analytics.latency_percentiles),
         "/api/v1/agent/error-count/": reading(services.analytics.error_count),

@@ -13,6 +13,9 @@ from otas_middleware.localbrain.batch import Batch
 from otas_middleware.localbrain.control import Control
 from otas_middleware.localbrain.directory import Directory, first_credentials
 from otas_middleware.localbrain.intake import Intake
+from otas_middleware.localbrain.page.feed import Feed
+from otas_middleware.localbrain.page.refusals import Refusals
+from otas_middleware.localbrain.page.site import Site
 from otas_middleware.localbrain.store import Store
 from otas_middleware.localbrain.tokens import TokenAuthority
 from otas_middleware.localbrain.uasam import Uasam
@@ -59,12 +62,26 @@ def assemble(
         directory = Directory(store)
         credentials = first_credentials(store, directory)
         tokens = TokenAuthority(credentials.token_secret.encode())
+        feed = Feed()
+        uasam = Uasam(store, directory, tokens)
+
+        def stored(rows: Sequence[tuple[object, ...]]) -> None:
+            feed.publish()
+            on_events(rows)
+
+        def new_token() -> str:
+            agent = directory.agent(credentials.agent_id)
+            if agent is None:
+                raise KeyError(credentials.agent_id)
+            return uasam.new_session(agent, {"made_by": "the local Brain's page"})
+
         services = Services(
-            intake=Intake(directory, tokens, Batch(store, on_events).save, faults, on_refused),
+            intake=Intake(directory, tokens, Batch(store, stored).save, faults, on_refused),
             analytics=Analytics(store, directory, tokens, credentials.user_id),
-            uasam=Uasam(store, directory, tokens),
+            uasam=uasam,
             agnost=Agnost(store, credentials.agnost_org_id),
             control=Control(store, faults),
+            site=Site(store, feed, Refusals(), new_token),
         )
         undo.pop_all()
     return Parts(store, directory, credentials, tokens, services)

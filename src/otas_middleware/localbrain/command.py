@@ -69,6 +69,7 @@ def introduction(brain: LocalBrain, db: Path | None) -> str:
     }
     return "\n".join(
         [
+            f"# See what arrives: {brain.url}/",
             f"# Local Brain, UASAM and Agnost on {brain.url} (Ctrl-C ends it). {kept}",
             "# For the application, and for the agent:",
             *(f"export {name}={value}" for name, value in plain.items()),

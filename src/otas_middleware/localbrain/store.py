@@ -43,6 +43,7 @@ class Store:
     def __init__(self, path: Path | None = None) -> None:
         self._temporary = None if path is not None else tempfile.TemporaryDirectory(prefix="otas-brain-")
         self.path = path if path is not None else Path(cast("Any", self._temporary).name) / "brain.sqlite3"
+        self.times_cleared = 0
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         with contextlib.ExitStack() as undo:
@@ -78,6 +79,18 @@ class Store:
         """Run a query and return all its rows, among them all that was committed before."""
         with self._read_lock:
             return self._reader.execute(sql, tuple(parameters)).fetchall()
+
+    @contextlib.contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """A connection of the caller's own that can change nothing; long queries on it hold up nobody."""
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, timeout=_BUSY_SECONDS, isolation_level=None, uri=True)) as (
+            connection
+        ):
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("BEGIN")  # all its queries see the same state
+            yield connection
 
     def setting(self, name: str) -> str | None:
         """Return a value that `set_setting` kept, or None."""
@@ -151,6 +164,7 @@ class Store:
         with self.write() as connection:
             for table in ("event", "session", "agnost_session", "agnost_event"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names above
+        self.times_cleared += 1
 
     def _open(self) -> sqlite3.Connection:
         """Open the connection that writes, and make the tables when they are missing."""

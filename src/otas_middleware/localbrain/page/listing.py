@@ -1,0 +1,138 @@
+"""The list of events, newest first, and one event in full.
+
+A page of the list begins behind the last event of the page before it (keyset pagination), so that it costs the same at
+any depth and new arrivals shift nothing. Most filters are answered from the narrow index `event_summary`. Where bodies
+have to be read, a page looks at so many events as a quarter of a second allows, and says how far it came.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware.localbrain.page.curl import to_curl
+from otas_middleware.localbrain.page.filters import read_filter
+from otas_middleware.localbrain.page.http import Json, number
+from otas_middleware.localbrain.store import to_event
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+
+    from starlette.responses import Response
+
+    from otas_middleware.localbrain.incoming import Incoming
+    from otas_middleware.localbrain.page.filters import Filter
+    from otas_middleware.localbrain.schema import StoredEvent
+    from otas_middleware.localbrain.store import Store
+
+SUMMARY = (
+    "id, arrived_at, source, method, path, status_code, latency_ms, agent_session_id, substr(error, 1, 300) AS error"
+)
+_PAGE, _LARGEST_PAGE = 100, 500
+_WINDOW, _WINDOW_OF_BODIES = 50_000, 1000
+_BUDGET = 0.25  # seconds
+
+
+class Listing:
+    """Answers for events."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def events(self, incoming: Incoming) -> Response:
+        """`GET /_page/events?before=&after=&limit=` and a filter: a page of the list, newest first.
+
+        The answer holds `next`, the `before` of the next page, or null at the end. There may be fewer events than
+        `limit`, even none, before the end. `after` leaves out what is already there.
+        """
+        wanted = read_filter(incoming)
+        before, after = number(incoming, "before", 2**53), number(incoming, "after", 0)
+        limit = max(1, number(incoming, "limit", _PAGE, most=_LARGEST_PAGE))
+        with self._store.reading() as connection:
+            rows, rest = page_of(connection, wanted, SUMMARY, before=before, after=after, limit=limit)
+        return Json({"events": [summary(row) for row in rows], "next": rest})
+
+    def count(self, incoming: Incoming) -> Response:
+        """`GET /_page/count` and a filter: how many events there are, and how many it lets through.
+
+        The second is null where bodies would have to be read.
+        """
+        wanted = read_filter(incoming)
+        where, values = wanted.where()
+        with self._store.reading() as connection:
+            total = connection.execute("SELECT count(*) FROM event").fetchone()[0]
+            matching = None
+            if where == "1":
+                matching = total
+            elif not wanted.reads_bodies:
+                sql = f"SELECT count(*) FROM {wanted.table} WHERE {where}"  # noqa: S608  # our own conditions
+                matching = connection.execute(sql, values).fetchone()[0]
+        return Json({"total": total, "matching": matching})
+
+    def event(self, incoming: Incoming) -> Response:
+        """`GET /_page/event?id=`: one event in full, and the curl command that repeats its request."""
+        event_id = number(incoming, "id")
+        with self._store.reading() as connection:
+            row = connection.execute("SELECT * FROM event WHERE id = ?", (event_id,)).fetchone()
+        if row is None:
+            return Json({"error": "there is no such event (any more)"}, 404)
+        event = to_event(row)
+        return Json({"event": plain(event), "curl": to_curl(event)})
+
+
+def page_of(
+    connection: sqlite3.Connection, wanted: Filter, columns: str, *, before: int, after: int = 0, limit: int
+) -> tuple[list[sqlite3.Row], int | None]:
+    """Read a page of events, newest first.
+
+    Args:
+        connection: Where to read.
+        wanted: The filter.
+        columns: What to read of each event; `id` among it.
+        before: Only events with a smaller id.
+        after: Only events with a larger id.
+        limit: At most so many.
+
+    Returns:
+        The events, and the `before` with which to go on; None when there are no more.
+    """
+    deadline = time.monotonic() + _BUDGET
+    where, values = wanted.where()
+    newest = connection.execute("SELECT max(id) FROM event").fetchone()[0] or 0
+    step = _WINDOW_OF_BODIES if wanted.reads_bodies else _WINDOW
+    rows: list[sqlite3.Row] = []
+    before = min(before, newest + 1)
+    while before > after + 1:
+        low = max(after + 1, before - step)
+        rows += connection.execute(
+            f"SELECT {columns} FROM {wanted.table} "  # noqa: S608  # our own columns and conditions
+            f"WHERE id BETWEEN :low AND :high AND {where} ORDER BY id DESC LIMIT :most",
+            {**values, "low": low, "high": before - 1, "most": limit - len(rows)},
+        ).fetchall()
+        if len(rows) == limit:
+            before = rows[-1]["id"]
+            break
+        before = low
+        if time.monotonic() > deadline:
+            break
+    return rows, before if before > after + 1 else None
+
+
+def summary(row: sqlite3.Row) -> dict[str, Any]:
+    """Turn a row of `SUMMARY` into JSON's values."""
+    return finite(dict(row))
+
+
+def plain(event: StoredEvent) -> dict[str, Any]:
+    """Turn an event into JSON's values."""
+    return finite(dict(event))
+
+
+def finite(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a latency that JSON cannot hold as text: `NaN` or `Infinity` (Brain stores both, and so do we)."""
+    latency = record["latency_ms"]
+    if latency is None or math.isnan(latency):
+        return {**record, "latency_ms": "NaN"}
+    return {**record, "latency_ms": latency if math.isfinite(latency) else "Infinity"}

@@ -1,0 +1,26 @@
+// Questions to the Brain that serves this page.
+
+export class Refused extends Error {}
+
+/** The address of an endpoint; parameters that are empty are left out. */
+export function address(name, parameters = {}) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(given).toString();
+  return `/_page/${name}${query ? `?${query}` : ""}`;
+}
+
+async function answer(response) {
+  const body = await response.json();
+  if (!response.ok) throw new Refused(body.error ?? `status ${response.status}`);
+  return body;
+}
+
+export async function ask(name, parameters, signal) {
+  return answer(await fetch(address(name, parameters), { signal }));
+}
+
+export async function order(name) {
+  return answer(await fetch(address(name), {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: "{}",
+  }));
+}

@@ -1,0 +1,104 @@
+// The page: which view is shown, which event is open, and the keys that work everywhere.
+
+import { $, say } from "./dom.js";
+import { closeEvent, openEvent } from "./event.js";
+import { eventsView } from "./events.js";
+import { listen } from "./live.js";
+import { here } from "./route.js";
+import { sendersView } from "./senders.js";
+import { sessionsView, sessionView } from "./sessions.js";
+
+const THEMES = ["system", "light", "dark"];
+
+let shown = null; // the view's name
+let view = null;
+let opened = ""; // the event's id
+let opening = new AbortController();
+
+async function make(name, parameters) {
+  if (name.startsWith("session/")) return sessionView(decodeURIComponent(name.slice("session/".length)));
+  if (name === "sessions") return sessionsView();
+  if (name === "senders") return sendersView();
+  if (name === "charts") return (await import("./charts.js")).chartsView(parameters); // with it comes the largest file
+  return eventsView(parameters);
+}
+
+async function show() {
+  const { view: name, parameters } = here();
+  if (name !== shown) {
+    shown = name;
+    const made = await make(name, parameters);
+    if (shown !== name) return; // another one was asked for meanwhile
+    view?.leave?.();
+    view = made;
+    $("view").replaceChildren(view.element);
+    document.title = `${view.title} · local Brain`;
+    for (const link of document.querySelectorAll("nav a")) {
+      const isHere = name.startsWith("session/") ? link.dataset.view === "sessions" : link.dataset.view === name;
+      if (isHere) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    listen(() => view.news());
+  }
+  view?.update(parameters);
+  showEvent(parameters.event ?? "");
+}
+
+function showEvent(id) {
+  if (id === opened) return;
+  const before = opened;
+  opened = id;
+  opening.abort();
+  opening = new AbortController();
+  if (id) {
+    $("columns").classList.add("split");
+    openEvent(id, opening.signal);
+  } else {
+    $("columns").classList.remove("split");
+    $("detail").hidden = true;
+    $("detail").replaceChildren();
+    view?.focus(before);
+  }
+}
+
+function nextTheme() {
+  const present = document.documentElement.dataset.theme ?? "system";
+  const next = THEMES[(THEMES.indexOf(present) + 1) % THEMES.length];
+  if (next === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = next;
+  try {
+    if (next === "system") localStorage.removeItem("theme");
+    else localStorage.setItem("theme", next);
+  } catch {
+    say("The browser does not keep this choice.");
+  }
+  nameTheme();
+  view?.recolor?.();
+}
+
+function nameTheme() {
+  $("theme").textContent = `Theme: ${document.documentElement.dataset.theme ?? "system"}`;
+}
+
+addEventListener("hashchange", show);
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest("input, select, textarea");
+  if (event.key === "Escape" && opened) closeEvent();
+  else if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
+    const search = document.querySelector("input[type=search]");
+    search?.focus();
+    search?.select();
+    if (search) event.preventDefault();
+  } else if (event.key === "ArrowDown" && event.target.matches("input[type=search]")) {
+    document.querySelector("table.list tbody a")?.focus();
+    event.preventDefault();
+  }
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view?.recolor?.());
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part behind the "#" says what is shown
+  $("view").focus();
+});
+$("theme").addEventListener("click", nextTheme);
+nameTheme();
+show();

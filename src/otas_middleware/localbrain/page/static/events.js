@@ -1,0 +1,179 @@
+// The list of events, newest first: pages on demand, arrivals at the top.
+
+import { address, ask, Refused } from "./api.js";
+import { h, say } from "./dom.js";
+import { filterbar, filterOf } from "./filterbar.js";
+import { count, latency, moment, short, status } from "./format.js";
+import { throttled } from "./live.js";
+import { change, here, to } from "./route.js";
+import { welcome } from "./welcome.js";
+
+const PAGE = 100;
+const MOST_NEW = 500;
+const MOST_ROWS = 2000;
+
+function row(event, selected) {
+  return h("tr", { "data-id": event.id, class: String(event.id) === selected ? "selected" : null },
+    h("td", { class: "dim" }, moment(event.arrived_at)),
+    h("td", {}, h("span", { class: "method" }, event.method)),
+    h("td", { class: "path" }, h("a", { href: change({ event: event.id }), title: event.path }, event.path || "(no path)")),
+    h("td", {}, status(event.status_code)),
+    h("td", { class: "number" }, latency(event.latency_ms)),
+    h("td", {}, h("a", { class: "id", href: to(`session/${encodeURIComponent(event.agent_session_id)}`) },
+      short(event.agent_session_id))),
+    h("td", { class: "dim" }, event.source),
+    h("td", { class: "error" }, event.error));
+}
+
+/** Make the view. It answers `update(parameters)` when the address changed, and `news()` when something arrived. */
+export function eventsView(parameters) {
+  let filter = null;
+  let newest = 0;
+  let rest = null;
+  let asking = new AbortController();
+
+  const bar = filterbar(parameters);
+  const counter = h("p", { class: "counter", id: "counter" });
+  const exports = h("p", { class: "exports" });
+  const body = h("tbody");
+  const older = h("button", { type: "button", onclick: () => more() }, "Load older events");
+  const note = h("p", { class: "note" });
+  const heads = ["Arrived", "Method", "Path", "Status", "Latency", "Session", "From", "Error"];
+  const list = h("table", { class: "list" }, h("caption", { class: "hidden" }, "Events, newest first"),
+    h("thead", {}, h("tr", {}, heads.map((name) =>
+      h("th", { scope: "col", class: name === "Latency" ? "number" : null }, name)))), body);
+  const empty = h("div", { class: "empty" });
+  const element = h("section", { "aria-labelledby": "title" },
+    h("div", { class: "toolbar" }, h("h2", { id: "title", class: "hidden" }, "Events"), bar.form,
+      h("div", { class: "about" }, counter, exports)),
+    h("div", { class: "scroller" }, list, empty, note, older));
+
+  new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting) && rest !== null) more();
+  }, { rootMargin: "400px" }).observe(older);
+
+  body.addEventListener("click", (event) => {
+    if (!event.target.closest("a")) event.target.closest("tr")?.querySelector(".path a").click();
+  });
+  body.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 }[event.key];
+    const at = event.target.closest("tr");
+    if (!step || !at || event.ctrlKey || event.metaKey || event.altKey) return;
+    const next = step > 0 ? at.nextElementSibling : at.previousElementSibling;
+    next?.querySelector(".path a").focus();
+    event.preventDefault();
+  });
+
+  async function load() {
+    asking.abort();
+    asking = new AbortController();
+    const { signal } = asking;
+    newest = 0;
+    rest = null;
+    const first = await ask("events", { ...filter, limit: PAGE }, signal);
+    newest = first.events[0]?.id ?? 0;
+    body.replaceChildren(...first.events.map((event) => row(event, here().parameters.event)));
+    rest = first.next;
+    settle();
+    await Promise.all([tally(signal), fill(signal)]);
+  }
+
+  /** A search through bodies comes in pieces, many of them empty: go on until a page is full or the end is reached. */
+  async function fill(signal, least = PAGE) {
+    const aim = least;
+    while (rest !== null && body.childElementCount < aim) {
+      const asked = rest;
+      note.textContent = `Searched back to event ${count(asked)} …`;
+      const page = await ask("events", { ...filter, before: asked, limit: PAGE }, signal);
+      if (rest !== asked) return;
+      body.append(...page.events.map((event) => row(event, here().parameters.event)));
+      newest ||= page.events[0]?.id ?? 0;
+      rest = page.next;
+    }
+    settle();
+  }
+
+  async function more() {
+    if (older.disabled) return;
+    older.disabled = true;
+    await attempt(() => fill(asking.signal, body.childElementCount + 1));
+    older.disabled = false;
+  }
+
+  async function tally(signal) {
+    const { total, matching } = await ask("count", filter, signal);
+    const isAll = matching === total;
+    counter.textContent = isAll ? `${count(total)} events`
+      : matching === null ? `of ${count(total)} events` : `${count(matching)} of ${count(total)} events`;
+    if (total === 0 && !empty.hasChildNodes()) empty.append(welcome());
+    else if (total > 0) empty.replaceChildren();
+    list.hidden = total === 0;
+    note.hidden = total === 0;
+  }
+
+  function settle() {
+    older.hidden = rest === null;
+    note.textContent = rest !== null ? "" : body.childElementCount ? "" : "No event is like this.";
+  }
+
+  async function attempt(task) {
+    try {
+      await task();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      say(error instanceof Refused ? error.message : "The Brain does not answer.");
+    }
+  }
+
+  const arrive = throttled(() => attempt(async () => {
+    const { signal } = asking;
+    if (newest === 0) {
+      await load();
+      return;
+    }
+    const page = await ask("events", { ...filter, after: newest, limit: MOST_NEW }, signal);
+    if (signal.aborted) return;
+    const total = await ask("count", {}, signal);
+    if (page.next !== null || total.total === 0) {
+      await load(); // so many that there would be a gap, or all were deleted
+      return;
+    }
+    newest = page.events[0]?.id ?? newest;
+    body.prepend(...page.events.map((event) => row(event, here().parameters.event)));
+    trim();
+    await tally(signal);
+  }));
+
+  /** Forget the oldest rows; they are loaded again on demand. */
+  function trim() {
+    while (body.childElementCount > MOST_ROWS) {
+      body.lastElementChild.remove();
+      rest = Number(body.lastElementChild.dataset.id);
+      older.hidden = false;
+    }
+  }
+
+  return {
+    element,
+    title: "Events",
+    news: arrive,
+    update(present) {
+      const wanted = filterOf(present);
+      bar.update(present);
+      for (const at of body.querySelectorAll("tr")) at.classList.toggle("selected", at.dataset.id === present.event);
+      for (const link of body.querySelectorAll(".path a")) {
+        link.setAttribute("href", change({ event: link.closest("tr").dataset.id }));
+      }
+      if (JSON.stringify(wanted) === JSON.stringify(filter)) return;
+      filter = wanted;
+      exports.replaceChildren("Export ",
+        h("a", { href: address("export.json", filter), download: "otas-events.json" }, "JSON"), " ",
+        h("a", { href: address("export.har", filter), download: "otas-events.har" }, "HAR"));
+      attempt(load);
+    },
+    /** Give the focus back to the row of an event. */
+    focus(id) {
+      body.querySelector(`tr[data-id="${CSS.escape(id)}"] .path a`)?.focus();
+    },
+  };
+}

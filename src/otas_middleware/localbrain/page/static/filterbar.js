@@ -1,0 +1,73 @@
+// The form that chooses events; its state is in the address.
+
+import { h } from "./dom.js";
+import { change, go, to } from "./route.js";
+
+const NAMES = ["q", "everywhere", "method", "status", "source", "slower", "session", "path"];
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+const STATUSES = [["error", "errors"], ["2xx"], ["3xx"], ["4xx"], ["5xx"]];
+const SOURCES = [["backend", "backends"], ["agent", "agents"]];
+const TYPING_PAUSE = 150;
+
+/** The part of the address's parameters that is a filter. */
+export function filterOf(parameters) {
+  return Object.fromEntries(NAMES.filter((name) => parameters[name]).map((name) => [name, parameters[name]]));
+}
+
+function select(name, label, choices, chosen) {
+  const known = choices.some(([value]) => value === chosen) || !chosen ? choices : [...choices, [chosen]];
+  return h("label", {}, h("span", { class: "hidden" }, label),
+    h("select", { name }, h("option", { value: "" }, `any ${label.toLowerCase()}`),
+      known.map(([value, text]) => h("option", { value, selected: value === chosen }, text ?? value))));
+}
+
+function chip(name, value) {
+  return h("button", {
+    type: "button", class: "chip", title: `${name} ${value}`,
+    onclick: () => go(change({ [name]: "" }), { replace: true }),
+  }, `${name} ${name === "session" ? value.slice(0, 8) : value} `, h("span", { "aria-hidden": "true" }, "×"),
+  h("span", { class: "hidden" }, "remove this filter"));
+}
+
+/** Make the form. `searchesBodies` is whether it offers to look into them. */
+export function filterbar(parameters, { searchesBodies = true } = {}) {
+  let typing;
+  const form = h("form", {
+    class: "filters", role: "search", "aria-label": "Filter events",
+    onsubmit: (event) => event.preventDefault(),
+    oninput: (event) => {
+      clearTimeout(typing);
+      typing = setTimeout(apply, event.target.matches("input[type=search], input[type=number]") ? TYPING_PAUSE : 0);
+    },
+  },
+  h("label", { class: "search" }, h("span", { class: "hidden" }, "Search"),
+    h("input", {
+      type: "search", name: "q", maxlength: "200", value: parameters.q, autocomplete: "off", spellcheck: "false",
+      placeholder: "Search path, error, session   ( / )",
+    })),
+  searchesBodies && h("label", { class: "check" },
+    h("input", { type: "checkbox", name: "everywhere", value: "1", checked: Boolean(parameters.everywhere) }),
+    " in bodies and headers too"),
+  select("method", "Method", METHODS.map((method) => [method]), parameters.method),
+  select("status", "Status", STATUSES, parameters.status),
+  select("source", "Source", SOURCES, parameters.source),
+  h("label", {}, h("span", { class: "hidden" }, "Slower than, in milliseconds"),
+    h("input", { type: "number", name: "slower", min: "0", value: parameters.slower, placeholder: "slower than ms" })),
+  h("span", { class: "chips" }));
+
+  function apply() {
+    const chosen = Object.fromEntries(new FormData(form));
+    go(change({ everywhere: "", ...chosen }), { replace: true });
+  }
+
+  const chips = form.querySelector(".chips");
+  return {
+    form,
+    /** Show the filters that have no field of their own. */
+    update(present) {
+      chips.replaceChildren(...["session", "path"].filter((name) => present[name])
+        .map((name) => chip(name, present[name])));
+    },
+    link: (view) => to(view, filterOf(parameters)),
+  };
+}

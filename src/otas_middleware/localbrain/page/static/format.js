@@ -1,0 +1,41 @@
+// Figures as people read them.
+
+import { h } from "./dom.js";
+
+const whole = new Intl.NumberFormat("en");
+const two = (number) => String(number).padStart(2, "0");
+
+export const count = (number) => whole.format(number);
+
+/** Milliseconds, or what stands for a latency that is no number. */
+export function latency(ms) {
+  if (typeof ms !== "number") return `${ms ?? "–"}`;
+  if (ms >= 60_000) return `${(ms / 60_000).toFixed(1)} min`;
+  if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+  return `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
+}
+
+export function bytes(size) {
+  if (size < 1024) return `${size} B`;
+  if (size < 1024 * 1024) return `${(size / 1024).toFixed(1)} KiB`;
+  return `${(size / 1024 / 1024).toFixed(1)} MiB`;
+}
+
+export const share = (part, all) => (all ? `${((100 * part) / all).toFixed(part && part / all < 0.1 ? 1 : 0)} %` : "–");
+
+/** A time of day here, with the date when it is not today; the whole of it in UTC on hovering. */
+export function moment(seconds, { milliseconds = false } = {}) {
+  const date = new Date(seconds * 1000);
+  if (seconds === null || Number.isNaN(date.getTime())) return "–";
+  let text = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  if (milliseconds) text += `.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  if (date.toDateString() !== new Date().toDateString()) {
+    text = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${text}`;
+  }
+  return h("time", { datetime: date.toISOString(), title: date.toISOString() }, text);
+}
+
+/** The status as a badge whose class is its hundred. */
+export const status = (code) => h("span", { class: `status s${Math.min(9, Math.floor(code / 100))}` }, code || "none");
+
+export const short = (id) => id.slice(0, 8);

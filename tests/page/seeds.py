@@ -1,0 +1,113 @@
+"""Events as backends and agents send them, put into a Brain's store in any number at once."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from otas_middleware.localbrain.schema import EVENT_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otas_middleware.localbrain import LocalBrain
+
+_CALLS = (
+    ("shop.example.com", "fastapi", "GET", "/orders/{order_id}", 200, 18.0),
+    ("shop.example.com", "fastapi", "GET", "/orders", 200, 42.0),
+    ("shop.example.com", "fastapi", "POST", "/orders", 201, 95.0),
+    ("shop.example.com", "fastapi", "POST", "/orders/{order_id}/refund", 402, 61.0),
+    ("help.example.com", "django", "GET", "/tickets", 200, 33.0),
+    ("help.example.com", "django", "PATCH", "/tickets/{ticket_id}", 200, 51.0),
+    ("help.example.com", "django", "GET", "/tickets/export", 500, 420.0),
+    ("docs.example.com", "flask", "GET", "/search", 200, 12.0),
+    ("docs.example.com", "flask", "GET", "/articles/{slug}", 404, 5.0),
+)
+_OUTSIDE = ("api.openai.com", "", "POST", "/v1/chat/completions", 200, 1800.0)
+_ERRORS = {402: "402 Payment Required", 404: "404 Not Found", 500: "OperationalError: database is locked"}
+_TASKS = ("refund order 42", "answer ticket 7", "summarise the returns of October", "find the manual for a drill")
+
+
+def seed(brain: LocalBrain, count: int, *, sessions: int = 8, seconds: float = 3600.0, body: int = 0) -> None:
+    """Store events that end now, one after the other.
+
+    Args:
+        brain: A running Brain.
+        count: How many events.
+        sessions: How many sessions they belong to.
+        seconds: How long ago the first one came.
+        body: How many characters each response body has at least.
+    """
+    random_ = random.Random(42)
+    tokens = [brain.create_session({"task": _TASKS[n % len(_TASKS)], "model": "gpt-5"}) for n in range(sessions)]
+    rows = _rows(brain, [brain.session_id(token) for token in tokens], count, seconds, body, random_)
+    brain._parts.store.insert_events(tuple(row.get(name) for name in EVENT_COLUMNS) for row in rows)
+
+
+def _rows(
+    brain: LocalBrain, sessions: list[str], count: int, seconds: float, body: int, random_: random.Random
+) -> Iterator[dict[str, Any]]:
+    began = time.time() - seconds
+    filling = " ".join(random_.choices("order refund drill returns ticket parcel receipt carrier".split(), k=body // 6))
+    for number in range(count):
+        outside = random_.random() < 0.12
+        host, framework, method, route, status, typical = _OUTSIDE if outside else random_.choice(_CALLS)
+        order = 40 + random_.randrange(8)
+        path = route.format(order_id=order, ticket_id=order % 5 + 1, slug="cordless-drill")
+        latency = round(typical * random_.lognormvariate(0, 0.5), 3)
+        arrived = began + (number + 1) * seconds / count
+        reply = {
+            "id": order,
+            "state": "paid",
+            "total": "49.90",
+            "card": "[REDACTED]",
+            "items": [{"sku": "D-18", "n": 1}],
+        }
+        sent = "" if method == "GET" else json.dumps({"order_id": order, "reason": "damaged", "api_key": "[REDACTED]"})
+        yield {
+            "event_id": str(UUID(int=random_.getrandbits(128), version=4)),
+            "source": "agent" if outside else "backend",
+            "arrived_at": arrived,
+            "event_date": datetime.fromtimestamp(arrived, UTC).date().isoformat(),
+            "project_id": brain.project_id,
+            "agent_id": brain.agent_id,
+            "agent_session_id": sessions[number * len(sessions) // count],
+            "path": path,
+            "method": method,
+            "status_code": status,
+            "latency_ms": latency,
+            "request_size_bytes": len(sent),
+            "response_size_bytes": 120 + body,
+            "request_headers": json.dumps(
+                {
+                    "host": host,
+                    "user-agent": "support-agent/1.4",
+                    "accept": "application/json",
+                    "authorization": "[REDACTED]",
+                    "x-otas-agent-session-token": "[REDACTED]",
+                }
+            ),
+            "request_body": sent,
+            "query_params": "q=cordless+drill&page=1" if route == "/search" else "",
+            "post_data": "",
+            "response_headers": json.dumps({"content-type": "application/json", "set-cookie": "[REDACTED]"}),
+            "response_body": json.dumps({**reply, "note": filling} if body else reply),
+            "request_content_type": "application/json" if sent else "",
+            "response_content_type": "application/json",
+            "custom_properties": json.dumps({"order_id": order} if "orders" in path else {}),
+            "error": _ERRORS.get(status, ""),
+            "metadata": json.dumps(
+                {
+                    "event_id": str(UUID(int=random_.getrandbits(128), version=4)),
+                    "captured_at": datetime.fromtimestamp(arrived - latency / 1000, UTC).isoformat(),
+                    "route": route,
+                    "ttfb_ms": round(latency * 0.7, 3),
+                    "sdk": {"name": "otas-middleware", "version": "1.0.0"},
+                    **({"framework": framework} if framework else {}),
+                }
+            ),
+        }
