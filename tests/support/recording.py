@@ -9,13 +9,13 @@ from uuid import uuid4
 from otas_middleware._recorder import _recorders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from otas_middleware import OtasSettings
 
 
 @contextmanager
-def own_recorder(settings: OtasSettings, **changes: object) -> Iterator[OtasSettings]:
+def own_recorder(settings: OtasSettings, **changes: object) -> Generator[OtasSettings]:
     """Give settings that no other test has, and with them a recorder of its own; end it after the block."""
     own = settings.replace(project_id=uuid4(), **changes)
     try:

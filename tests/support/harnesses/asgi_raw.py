@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlencode
 
 from otas_middleware.asgi import OtasMiddleware
 from support.harnesses._harness import Harness
+from support.observing import observe, observing_stream
 from support.scenarios import (
     ETAG,
     LARGE_ANSWER,
@@ -19,6 +20,8 @@ from support.scenarios import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otas_middleware import OtasSettings
     from otas_middleware._types import ASGIApp, Receive, Scope, Send
 
@@ -42,7 +45,7 @@ async def respond(send: Send, status: int, body: bytes = b"", *headers: tuple[by
     await send({"type": "http.response.body", "body": body})
 
 
-async def stream(send: Send, chunks: list[bytes], kind: tuple[bytes, bytes] = PLAIN, *, ends: bool = True) -> None:
+async def stream(send: Send, chunks: Iterable[bytes], kind: tuple[bytes, bytes] = PLAIN, *, ends: bool = True) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": [kind]})
     for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -105,6 +108,10 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await respond(send, 200, b"not looked at", PLAIN)
         case ["mount", "inner", "things", thing]:
             await respond(send, 200, f"thing {thing}".encode(), PLAIN)
+        case ["whoami"]:
+            await respond(send, 200, observe("view").encode(), PLAIN)
+        case ["whoami-stream"]:
+            await stream(send, observing_stream())
         case ["grüße", name]:
             await respond(send, 200, f"hello {name}".encode(), PLAIN)
         case _:

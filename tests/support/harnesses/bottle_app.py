@@ -12,6 +12,7 @@ import bottle
 from otas_middleware.wsgi import OtasMiddleware
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import (
     ETAG,
     LARGE_ANSWER,
@@ -139,6 +140,15 @@ def greet(name: str) -> str | bytes:
     return plain(f"hello {name}")
 
 
+def whoami() -> str | bytes:
+    return plain(observe("view"))
+
+
+def whoami_stream() -> Iterator[bytes]:
+    plain("")
+    return observing_stream()
+
+
 def build(settings: OtasSettings | None) -> WSGIApplication:
     app: Any = bottle.Bottle()
     app.get("/empty")(empty)
@@ -160,6 +170,8 @@ def build(settings: OtasSettings | None) -> WSGIApplication:
     app.get("/broken-stream")(broken_stream)
     app.post("/unread")(unread)
     app.get("/grüße/<name>")(greet)
+    app.get("/whoami")(whoami)
+    app.get("/whoami-stream")(whoami_stream)
     things: Any = bottle.Bottle()
     things.get("/things/<thing_id>")(thing)
     inner: Any = bottle.Bottle()

@@ -16,6 +16,7 @@ from support.django_project import make_handler
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
 from support.harnesses.fastapi_app import asynchronous, synchronous
+from support.observing import observe, observing_stream
 from support.scenarios import ETAG, LARGE_ANSWER, STREAM, NoSuchTeaError, OutOfTeaError
 
 if TYPE_CHECKING:
@@ -112,6 +113,10 @@ def greet(_: HttpRequest, name: str) -> HttpResponse:
     return HttpResponse(f"hello {name}", content_type=PLAIN)
 
 
+def whoami(_: HttpRequest) -> HttpResponse:
+    return HttpResponse(observe("view"), content_type=PLAIN)
+
+
 def broken() -> Iterator[bytes]:
     yield from STREAM[:2]
     raise RuntimeError("mid-stream")
@@ -140,6 +145,9 @@ def routes(adapt: Callable[..., Any], streamable: Callable[[Iterable[bytes]], An
     def broken_stream(_: HttpRequest) -> StreamingHttpResponse:
         return StreamingHttpResponse(streamable(broken()), content_type=PLAIN)
 
+    def whoami_stream(_: HttpRequest) -> StreamingHttpResponse:
+        return StreamingHttpResponse(streamable(observing_stream()), content_type=PLAIN)
+
     things: list[Any] = [path("things/<str:thing_id>", adapt(thing))]
     inner: list[Any] = [path("inner/", include(things))]
     patterns: list[Any] = [
@@ -163,6 +171,8 @@ def routes(adapt: Callable[..., Any], streamable: Callable[[Iterable[bytes]], An
         path("unread", adapt(unread)),
         path("mount/", include(inner)),
         path("grüße/<str:name>", adapt(greet)),
+        path("whoami", adapt(whoami)),
+        path("whoami-stream", adapt(whoami_stream)),
     ]
     return tuple(patterns)
 

@@ -12,6 +12,7 @@ import falcon.asgi
 from otas_middleware import asgi, wsgi
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import ETAG, LARGE_ANSWER, STREAM, NoSuchTeaError, OutOfTeaError
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ def answer(path: list[str], req: Any, resp: Any, body: bytes, streamable: Callab
             resp.text = "not looked at"
         case ["mount", "inner", "things", thing]:
             resp.text = f"thing {thing}"
+        case ["whoami"]:
+            resp.text = observe("view")
+        case ["whoami-stream"]:
+            resp.stream = streamable(observing_stream())
         case ["grüße", name]:
             resp.text = f"hello {name}"
         case _:

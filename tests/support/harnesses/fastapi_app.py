@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from otas_middleware.asgi import OtasMiddleware
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import ETAG, LARGE_ANSWER, STREAM, NoSuchTeaError, OutOfTeaError
 
 if TYPE_CHECKING:
@@ -121,6 +122,14 @@ def greet(name: str) -> str:
     return f"hello {name}"
 
 
+def whoami() -> PlainTextResponse:
+    return PlainTextResponse(observe("view"))
+
+
+def whoami_stream() -> StreamingResponse:
+    return StreamingResponse(observing_stream(), media_type="text/plain")
+
+
 def on_refused(_: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 409)
 
@@ -167,6 +176,8 @@ def builder(adapt: Callable[..., Any]) -> Callable[[OtasSettings | None], ASGIAp
         app.get("/broken-stream")(adapt(broken_stream))
         app.post("/unread")(adapt(unread))
         app.get("/grüße/{name}")(adapt(greet))
+        app.get("/whoami")(adapt(whoami))
+        app.get("/whoami-stream")(adapt(whoami_stream))
         things = APIRouter(prefix="/things")
         things.get("/{thing_id}")(adapt(thing))
         inner = FastAPI()

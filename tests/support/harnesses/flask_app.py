@@ -11,6 +11,7 @@ from otas_middleware.flask import Otas
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
 from support.harnesses.fastapi_app import asynchronous, synchronous
+from support.observing import observe, observing_stream
 from support.scenarios import ETAG, LARGE_ANSWER, STREAM, NoSuchTeaError, OutOfTeaError
 
 if TYPE_CHECKING:
@@ -120,6 +121,14 @@ def greet(name: str) -> str:
     return f"hello {name}"
 
 
+def whoami() -> str:
+    return observe("view")
+
+
+def whoami_stream() -> Response:
+    return Response(observing_stream(), mimetype="text/plain")
+
+
 def on_refused(error: NoSuchTeaError) -> tuple[str, int]:
     return str(error), 409
 
@@ -150,6 +159,8 @@ def builder(adapt: Callable[..., Any]) -> Callable[[OtasSettings | None], WSGIAp
         app.get("/broken-stream")(adapt(broken_stream))
         app.post("/unread")(adapt(unread))
         app.get("/grüße/<name>")(adapt(greet))
+        app.get("/whoami")(adapt(whoami))
+        app.get("/whoami-stream")(adapt(whoami_stream))
         inner = Blueprint("inner", __name__, url_prefix="/inner")
         inner.get("/things/<thing_id>")(adapt(thing))
         outer = Blueprint("outer", __name__, url_prefix="/mount")

@@ -12,6 +12,7 @@ from litestar.response import Redirect, Stream
 from otas_middleware.asgi import OtasMiddleware
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import (
     ETAG,
     LARGE_ANSWER,
@@ -153,6 +154,16 @@ async def greet(name: FromPath[str]) -> str:
     return f"hello {name}"
 
 
+@get("/whoami", media_type=PLAIN)
+async def whoami() -> str:
+    return observe("view")
+
+
+@get("/whoami-stream")
+async def whoami_stream() -> Stream:
+    return Stream(observing_stream(), media_type=PLAIN)
+
+
 def on_refused(_: AnyRequest, error: Exception) -> AnyResponse:
     return Response(str(error), status_code=409, media_type=PLAIN)
 
@@ -163,7 +174,7 @@ def on_out_of_tea(_: AnyRequest, error: Exception) -> AnyResponse:
 
 def build(settings: OtasSettings | None) -> ASGIApp:
     views: list[Any] = [empty, order, form, upload, binary, large, stream, echo, hello, remove_item, show_item, cached]
-    views += [old, cookies, refused, handled, boom, broken_stream, unread, greet]
+    views += [whoami, whoami_stream, old, cookies, refused, handled, boom, broken_stream, unread, greet]
     views.append(Router("/mount", route_handlers=[Router("/inner", route_handlers=[thing])]))
     handlers: Any = {NoSuchTeaError: on_refused, OutOfTeaError: on_out_of_tea}
     # Without its own configuration of the process's logging, and its limit of ten megabytes.

@@ -14,6 +14,7 @@ from pyramid.response import Response
 from otas_middleware.wsgi import OtasMiddleware
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import ETAG, LARGE_ANSWER, STREAM, NoSuchTeaError, OutOfTeaError
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ VIEWS: dict[str, Any] = {
     "/broken-stream": broken_stream,
     "/unread": lambda _: plain("not looked at"),
     "/mount/inner/things/{thing_id}": lambda request: plain(f"thing {request.matchdict['thing_id']}"),
+    "/whoami": lambda _: plain(observe("view")),
+    "/whoami-stream": lambda _: streamed(observing_stream()),
     "/grüße/{name}": lambda request: plain(f"hello {request.matchdict['name']}"),
 }
 

@@ -10,6 +10,7 @@ from quart import Blueprint, Quart, Response, abort, redirect
 from otas_middleware.asgi import OtasMiddleware
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import ETAG, LARGE_ANSWER, STREAM, NoSuchTeaError, OutOfTeaError
 
 if TYPE_CHECKING:
@@ -125,6 +126,14 @@ async def greet(name: str) -> str:
     return f"hello {name}"
 
 
+async def whoami() -> str:
+    return observe("view")
+
+
+async def whoami_stream() -> Response:
+    return Response(chunks_of(observing_stream()), mimetype="text/plain")
+
+
 async def on_refused(error: NoSuchTeaError) -> tuple[str, int]:
     return str(error), 409
 
@@ -154,6 +163,8 @@ def build(settings: OtasSettings | None) -> ASGIApp:
     app.get("/broken-stream")(broken_stream)
     app.post("/unread")(unread)
     app.get("/grüße/<name>")(greet)
+    app.get("/whoami")(whoami)
+    app.get("/whoami-stream")(whoami_stream)
     inner = Blueprint("inner", __name__, url_prefix="/inner")
     inner.get("/things/<thing_id>")(thing)
     outer = Blueprint("outer", __name__, url_prefix="/mount")

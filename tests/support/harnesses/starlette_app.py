@@ -14,6 +14,7 @@ from starlette.routing import Mount, Route
 from otas_middleware.asgi import OtasMiddleware
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import ETAG, LARGE_ANSWER, STREAM, NoSuchTeaError, OutOfTeaError
 
 if TYPE_CHECKING:
@@ -123,6 +124,14 @@ async def greet(request: Request) -> Response:
     return PlainTextResponse(f"hello {request.path_params['name']}")
 
 
+async def whoami(_: Request) -> Response:
+    return PlainTextResponse(observe("view"))
+
+
+async def whoami_stream(_: Request) -> Response:
+    return StreamingResponse(observing_stream(), media_type="text/plain")
+
+
 async def on_refused(_: Request, error: Exception) -> Response:
     return PlainTextResponse(str(error), 409)
 
@@ -173,6 +182,8 @@ def builder(adapt: Callable[..., Any]) -> Callable[[OtasSettings | None], ASGIAp
                 route("/unread", unread, "POST"),
                 Mount("/mount", routes=[Mount("/inner", app=Starlette(routes=[route("/things/{thing_id}", thing)]))]),
                 route("/grüße/{name}", greet),
+                route("/whoami", whoami),
+                route("/whoami-stream", whoami_stream),
             ],
             exception_handlers={NoSuchTeaError: adapt(on_refused), OutOfTeaError: adapt(on_out_of_tea)},
         )

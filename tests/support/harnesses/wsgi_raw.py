@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode
 from otas_middleware.wsgi import OtasMiddleware
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
+from support.observing import observe, observing_stream
 from support.scenarios import (
     ETAG,
     LARGE_ANSWER,
@@ -98,6 +99,11 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
             return respond("200 OK", b"not looked at", PLAIN)
         case ["mount", "inner", "things", thing]:
             return respond("200 OK", f"thing {thing}".encode(), PLAIN)
+        case ["whoami"]:
+            return respond("200 OK", observe("view").encode(), PLAIN)
+        case ["whoami-stream"]:
+            start_response("200 OK", [PLAIN])
+            return observing_stream()
         case ["grüße", name]:
             return respond("200 OK", f"hello {name}".encode(), PLAIN)
         case _:
