@@ -8,17 +8,23 @@ neither `response.request` nor a redirect can carry the token on.
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from otas_middleware._guard import swallow
 from otas_middleware._outbound.gate import Outgoing, Place, clean, has_token, is_clean
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._outbound.httpx_requests import copied, entries, with_headers, with_token
+from otas_middleware._outbound.httpx_streams import (
+    AsyncRequestStream,
+    AsyncResponseStream,
+    RequestStream,
+    ResponseStream,
+    failed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
 
     import httpx2 as httpx
@@ -91,10 +97,10 @@ def _kit(name: str) -> _Kit:
     return _Kit(
         derive(_Transport, library.BaseTransport),
         derive(_AsyncTransport, library.AsyncBaseTransport),
-        derive(_RequestStream, library.SyncByteStream),
-        derive(_AsyncRequestStream, library.AsyncByteStream),
-        derive(_ResponseStream, library.SyncByteStream),
-        derive(_AsyncResponseStream, library.AsyncByteStream),
+        derive(RequestStream, library.SyncByteStream),
+        derive(AsyncRequestStream, library.AsyncByteStream),
+        derive(ResponseStream, library.SyncByteStream),
+        derive(AsyncResponseStream, library.AsyncByteStream),
     )
 
 
@@ -127,15 +133,13 @@ class _Wrapper:
         Raises:
             SecretInUrlError: The URL holds a key.
         """
-        headers = request.headers
-        gate, raw = self.gate, headers.raw
-        if not is_clean(raw, target, gate.secrets(Place.INSIDE)):
-            if token is not None and not gate.exclusive and has_token(raw):
-                token = None
-            headers = type(headers)(clean(gate, Place.INSIDE, raw, target, host, token))
-        elif token is None:
-            return request
-        return with_headers(request, headers, token)
+        gate = self.gate
+        if is_clean(entries(request.headers), target, gate.secrets(Place.INSIDE)):
+            return request if token is None else with_token(request, token)
+        raw = request.headers.raw
+        if not gate.exclusive and has_token(raw):
+            token = None
+        return with_headers(request, clean(gate, Place.INSIDE, raw, target, host, token), token)
 
     def _outside(
         self, request: httpx.Request, scheme: str, host: bytes, port: int | None, target: bytes
@@ -148,12 +152,12 @@ class _Wrapper:
         raw = request.headers.raw
         if not is_clean(raw, target, self.gate.secrets(Place.OUTSIDE)):
             raw = clean(self.gate, Place.OUTSIDE, raw, target, host, None)
-            request = with_headers(request, type(request.headers)(raw), None)
+            request = with_headers(request, raw, None)
         call = self.gate.begin(Outgoing(self._library, request.method, scheme, host.decode("ascii"), port, target, raw))
         if call is not None:
-            content = request.__dict__.get("_content")  # of a stream there is none, and `content` would raise
+            content = getattr(request, "_content", None)  # of a stream there is none, and `content` would raise
             if content is None:
-                request = _twin(request)
+                request = copied(request)
                 request.stream = self._request_stream(request.stream, call)
             elif content:
                 call.request.add(content)
@@ -196,7 +200,7 @@ class _Transport(_Wrapper):
         try:
             response = self.inner.handle_request(request)
         except BaseException as error:
-            _failed(call, error)
+            failed(call, error)
             raise
         return self._answered(response, call)
 
@@ -241,7 +245,7 @@ class _AsyncTransport(_Wrapper):
         try:
             response = await self.inner.handle_async_request(request)
         except BaseException as error:
-            _failed(call, error)
+            failed(call, error)
             raise
         return self._answered(response, call)
 
@@ -259,113 +263,3 @@ class _AsyncTransport(_Wrapper):
         traceback: TracebackType | None = None,
     ) -> None:
         await self.inner.__aexit__(kind, error, traceback)
-
-
-def with_headers(request: httpx.Request, headers: httpx.Headers, token: str | None) -> httpx.Request:
-    """Return a request that differs in its headers: those given, and the token in place of any other."""
-    twin = _twin(request)
-    twin.headers = headers = type(headers)(headers)
-    if token is not None:
-        headers[TOKEN_HEADER] = token
-    return twin
-
-
-def _twin(request: httpx.Request) -> httpx.Request:
-    """Return another request that is the same; body, stream and extensions are shared."""
-    twin = object.__new__(type(request))
-    twin.__dict__.update(request.__dict__)
-    return twin
-
-
-def _failed(call: Capture, error: BaseException) -> None:
-    try:
-        if not call.finished:
-            call.failed(error)
-            call.finish()
-    except Exception:
-        swallow("outbound.httpx")
-
-
-class _Stream:
-    """A stream that is handed on as it is, and noted in passing.
-
-    Args:
-        inner: The stream.
-        call: The record.
-    """
-
-    def __init__(self, inner: Any, call: Capture) -> None:
-        self._inner = inner
-        self._call = call
-
-
-class _RequestStream(_Stream):
-    def __iter__(self) -> Iterator[bytes]:
-        note = self._call.request.add
-        for chunk in cast("Iterable[bytes]", self._inner):
-            note(chunk)
-            yield chunk
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-class _AsyncRequestStream(_Stream):
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        note = self._call.request.add
-        async for chunk in cast("AsyncIterable[bytes]", self._inner):
-            note(chunk)
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _ResponseStream(_Stream):
-    def __iter__(self) -> Iterator[bytes]:
-        call = self._call
-        try:
-            for chunk in cast("Iterable[bytes]", self._inner):
-                call.sent(chunk)
-                yield chunk
-        except BaseException as error:
-            _failed(call, error)
-            raise
-        call.ended()
-        call.finish()
-
-    def close(self) -> None:
-        try:
-            self._inner.close()
-        finally:
-            self._call.finish()
-
-    def __del__(self) -> None:
-        self._call.finish()  # of a stream that nobody closed
-
-
-class _AsyncResponseStream(_Stream):
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        call = self._call
-        chunks = aiter(cast("AsyncIterable[bytes]", self._inner))
-        try:
-            async for chunk in chunks:
-                call.sent(chunk)
-                yield chunk
-        except BaseException as error:
-            _failed(call, error)
-            raise
-        finally:
-            if isinstance(chunks, AsyncGenerator):
-                await chunks.aclose()
-        call.ended()
-        call.finish()
-
-    async def aclose(self) -> None:
-        try:
-            await self._inner.aclose()
-        finally:
-            self._call.finish()
-
-    def __del__(self) -> None:
-        self._call.finish()
