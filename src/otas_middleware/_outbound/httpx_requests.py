@@ -16,7 +16,7 @@ _ABSENT: Any = object()
 
 def entries(headers: Any) -> list[tuple[bytes, ...]]:
     """Return the names and values of headers, in whatever arrangement; not to be changed."""
-    found: list[tuple[bytes, ...]] = headers._list if _is_known(type(headers)) else headers.raw  # noqa: SLF001
+    found: list[tuple[bytes, ...]] = headers._list if _is_plain(headers) else headers.raw  # noqa: SLF001
     return found  # `raw` would be made anew
 
 
@@ -25,7 +25,7 @@ def with_token(request: httpx.Request, token: str) -> httpx.Request:
     twin = copied(request)
     headers: Any = type(request.headers)(request.headers)
     twin.headers = headers
-    if _is_known(type(headers)):
+    if _is_plain(headers):
         entries(headers).append((*_TOKEN_ENTRY, token.encode("latin-1")))
     else:
         headers[TOKEN_HEADER] = token
@@ -62,8 +62,14 @@ def _attributes(kind: Any) -> tuple[str, ...]:
     return tuple(sample.__dict__)
 
 
-@lru_cache(maxsize=8)
-def _is_known(kind: Any) -> bool:
-    """Say whether headers of this class are a list of (name, name in lower case, value), as they have long been."""
-    stored: object = getattr(kind([(b"A", b"b")]), "_list", None)
-    return stored == [(b"A", b"a", b"b")]
+_plain: dict[object, bool] = {}
+
+
+def _is_plain(headers: Any) -> bool:
+    """Say whether headers are a list of (name, name in lower case, value), as they have long been."""
+    kind: Any = type(headers)
+    plain = _plain.get(kind)
+    if plain is None:
+        stored: object = getattr(kind([(b"A", b"b")]), "_list", None)
+        plain = _plain[kind] = stored == [(b"A", b"a", b"b")]
+    return plain
