@@ -59,7 +59,9 @@ class Subject:
 
 def read(source: Source) -> Subject:
     """Load what the user named, and read the configuration from it; nothing is sent, and no request is run."""
-    logging.getLogger("otas_middleware").setLevel(logging.CRITICAL)  # what it would log is what we report
+    logger = logging.getLogger("otas_middleware")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # what it would log is what we report
     try:
         if source.kind == "environment":
             return _configured(source)
@@ -68,6 +70,8 @@ def read(source: Source) -> Subject:
         return _loaded(source)
     except (ApplicationError, ConfigurationError) as error:
         return Subject(source, error=error)
+    finally:
+        logger.setLevel(level)
 
 
 def _django(source: Source) -> Subject:
@@ -157,8 +161,11 @@ def _configured(
         settings = load_settings(keywords, own)
     except ConfigurationError as error:
         return Subject(source, framework, placements=placements, error=error)
+    places = {"django": " in the Django settings", "flask": " in the application's config"}
     origins = {
-        name: f"{IN_CODE} ({origin.spelling}…)" if name in keywords else origin.spelling
+        name: IN_CODE
+        if name in keywords
+        else origin.spelling + (places.get(source.kind, "") if name.upper() in own.values else "")
         for name, origin in found.items()
     }
     return Subject(source, framework, settings, origins, placements)

@@ -74,5 +74,5 @@ def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None
 
 def spelled(subject: Subject, field: str) -> str:
     """Return a setting's name as the user spelled it, or as the environment's variable."""
-    origin = subject.origins.get(field, "")
-    return origin if origin.startswith("OTAS") else env_name(field)
+    spelling = subject.origins.get(field, "").partition(" in ")[0]
+    return spelling if spelling.startswith("OTAS") else env_name(field)

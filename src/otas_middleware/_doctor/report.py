@@ -61,11 +61,11 @@ def as_text(check: Check, *, colour: bool, ascii_only: bool) -> str:
     if colour:
         shown = f"{style}{shown}{_PLAIN}"
     margin = " " * (len(plain_sign if ascii_only else sign) + 14)
-    lines = [f"{shown} {check.name.replace('_', ' '):<12} {check.text}"]
-    lines += [margin + detail for detail in check.details]
-    if check.fix:
-        lines += [margin + ("-> " if ascii_only else "→ ") + check.fix]
-    text = "\n".join(printable(line) for line in lines) if not colour else "\n".join(lines)
+    arrow = "-> " if ascii_only else "→ "
+    below = [*check.details, *([arrow + check.fix] if check.fix else [])]
+    lines = [f"{shown} {check.name.replace('_', ' '):<12} {printable(check.text)}"]
+    lines += [margin + printable(line) for line in below]
+    text = "\n".join(lines)
     return text.encode("ascii", "replace").decode() if ascii_only else text
 
 

@@ -90,13 +90,13 @@ def run(order: Order, *, machine: bool) -> int:
     Returns:
         The exit status: 0 when all is well, 1 otherwise.
     """
+    checks: list[Check] = []
     if machine:
-        checks = list(examine(order))
+        checks += examine(order)
         sys.stdout.write(as_json(checks, __version__) + "\n")
         return 0 if healthy(checks) else 1
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     ascii_only = not _writes("✓✗→…")
-    checks: list[Check] = []
     for check in examine(order):
         checks.append(check)
         sys.stdout.write(as_text(check, colour=colour, ascii_only=ascii_only) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -66,9 +65,7 @@ def _uwsgi_file(path: Path) -> Check:
 
 def _uwsgi_version() -> tuple[int, ...] | None:
     """Return the version of the uWSGI that would be started, or None when there is none."""
-    program = shutil.which(
-        "uwsgi", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    )
+    program = shutil.which("uwsgi") or shutil.which("uwsgi", path=str(Path(sys.executable).parent))
     if program is None:
         return None
     try:

@@ -36,7 +36,7 @@ Trouble = Literal[
 
 _READ_BYTES = 65_536
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
-_PROBE_SECONDS = 3.0
+_PROBE_SECONDS = 1.5
 
 
 class TroubleError(Exception):

@@ -1,0 +1,123 @@
+"""`otas-middleware doctor --send` delivers one event, with a token that is never shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from doctor.relay import Relay
+from otas_middleware.testing import make_token
+from support.delivery import eventually
+
+if TYPE_CHECKING:
+    from doctor.conftest import Doctor
+    from otas_middleware.localbrain import LocalBrain
+
+
+def test_one_test_event_is_stored_in_the_tokens_session(doctor: Doctor, local: LocalBrain) -> None:
+    token = local.create_session()
+    doctor.variables["X_OTAS_AGENT_SESSION_TOKEN"] = token
+    diagnosis = doctor("--send")
+    (event,) = local.events(local.session_id(token))
+    assert diagnosis.status == 0
+    assert event["path"] == "/otas-middleware/doctor"
+    assert event["custom_properties"] == {"otas_doctor": True}
+    assert diagnosis.checks["send"]["data"]["event_id"] == event["metadata"]["event_id"]
+    assert token not in diagnosis.output
+
+
+def test_the_token_can_be_an_option(doctor: Doctor, local: LocalBrain) -> None:
+    token = local.create_session()
+    assert doctor("--send", "--token", token).status == 0
+    assert len(local.events(local.session_id(token))) == 1
+
+
+def test_a_token_without_send_sends_nothing(doctor: Doctor, local: LocalBrain) -> None:
+    token = local.create_session()
+    assert doctor("--token", token).checks["send"]["status"] == "skipped"
+    assert local.events(local.session_id(token)) == []
+
+
+def test_the_token_is_asked_for_and_not_echoed(doctor: Doctor, local: LocalBrain) -> None:
+    token = local.create_session()
+    primary, secondary = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "otas_middleware", "doctor", "--send"],
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        cwd=doctor.folder,
+        env={**os.environ, **doctor.variables},
+        start_new_session=True,
+    )
+    eventually(lambda: not termios.tcgetattr(primary)[3] & termios.ECHO)  # what is typed before that is thrown away
+    os.write(primary, token.encode() + b"\n")
+    os.close(secondary)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal's other end is closed
+        while chunk := os.read(primary, 65536):
+            shown += chunk
+    os.close(primary)
+    assert process.wait(20) == 0
+    assert token.encode() not in shown
+    assert b"Session token:" in shown
+    assert b"one test event is stored" in shown
+    assert len(local.events(local.session_id(token))) == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "cause"),
+    [
+        ("not-a-token", "it is not a session token"),
+        (make_token(expires_in=-120), "it has expired"),
+        (make_token(agent_id=""), "it names no agent and session"),
+    ],
+)
+def test_a_token_that_cannot_be_one_is_not_sent(doctor: Doctor, token: str, cause: str) -> None:
+    diagnosis = doctor("--send", "--token", token)
+    assert list(diagnosis.failed) == ["send"]
+    assert cause in diagnosis.of("send")
+    assert token not in diagnosis.output
+
+
+def test_a_token_that_brain_refuses(doctor: Doctor) -> None:
+    token = make_token()
+    diagnosis = doctor("--send", "--token", token)
+    assert list(diagnosis.failed) == ["send"]
+    assert "Brain refuses the token (invalid_or_expired_token)" in diagnosis.of("send")
+    assert token not in diagnosis.output
+
+
+def test_a_token_from_the_future_by_brains_clock(doctor: Doctor, local: LocalBrain) -> None:
+    now = int(time.time())
+    token = local.sign({"agent_session_id": "s", "agent_id": local.agent_id, "iat": now + 300, "exp": now + 3600})
+    with Relay(local.url) as brain:
+        doctor.variables["OTAS_BRAIN_URL"] = brain.url
+        diagnosis = doctor("--send", "--token", token)
+    assert re.search(r"by its clock it was issued (29\d|300) s in the future", diagnosis.failed["send"])
+
+
+def test_nothing_is_sent_while_the_key_or_brain_is_at_fault(doctor: Doctor, local: LocalBrain) -> None:
+    token = local.create_session()
+    doctor.variables["OTAS_SDK_KEY"] = "otas_abcdefghijk_thisIsNotTheSecretOfAnyKey"
+    diagnosis = doctor("--send", "--token", token)
+    assert "no test event was sent, because of: sdk key" in diagnosis.failed["send"]
+    assert local.events(local.session_id(token)) == []
+
+
+def test_an_event_that_brain_cannot_store(doctor: Doctor, local: LocalBrain) -> None:
+    with Relay(local.url, saves=False) as brain:
+        doctor.variables["OTAS_BRAIN_URL"] = brain.url
+        diagnosis = doctor("--send", "--token", local.create_session())
+    assert list(diagnosis.failed) == ["send"]
+    assert "Brain does not take the test event (event_capture_failed)" in diagnosis.of("send")
+    assert "its log says why" in diagnosis.of("send")
