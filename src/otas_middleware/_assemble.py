@@ -67,7 +67,7 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
         response = _render(capture.response_body(), capture.response_size, response_headers, plan.limit)
     metadata = own_metadata(capture, request_headers)
     _describe_bodies(capture, request, response, metadata)
-    if response.is_event_stream:
+    if response.kind == "events":
         response = _stream(response, metadata["stream"], masker)
 
     # Short texts are looked at together: in most events there is nothing in any of them.
@@ -106,7 +106,7 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
         "request_body": "" if request.parts is not None else request_text,
         "response_body": _mask_body(response, masker),
         "query_params": mask.pairs(query),
-        "post_data": request_text if request.is_form or request.parts is not None else "",
+        "post_data": request_text if request.kind == "form" or request.parts is not None else "",
         "request_content_type": mask.text(kinds[0]),
         "response_content_type": mask.text(kinds[1]),
         "custom_properties": masker.value(capture.custom_properties) if capture.custom_properties else {},
@@ -126,7 +126,9 @@ def _render(data: bytes, size: int, headers: HeaderMap, limit: int) -> Body:
 def _mask_body(body: Body, masker: Masker) -> str:
     if body.parts is not None:
         return to_json(masker.value(body.parts, max_nodes=_PARTS_NODES, max_characters=_PARTS_CHARACTERS)).decode()
-    return masker.pairs(body.text) if body.is_form else masker.text(body.text)
+    if body.kind == "form":
+        return masker.pairs(body.text)
+    return masker.table(body.text) if body.kind == "table" else masker.text(body.text)
 
 
 def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: dict[str, Any]) -> None:
@@ -135,7 +137,7 @@ def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: 
         metadata["truncated"] = {"request_body": request.truncated}
     if response.truncated is not None:
         metadata.setdefault("truncated", {})["response_body"] = response.truncated
-    if response.is_event_stream:
+    if response.kind == "events":
         ended = "error" if capture.exception is not None else "aborted" if capture.aborted else "complete"
         stream: dict[str, Any] = {"ended": ended}
         if capture.ttfb is not None:

@@ -11,12 +11,27 @@ from hypothesis import strategies as st
 
 from otas_middleware._redact._names import DEFAULT_NAMES, NameRules
 
+Values = st.SearchStrategy[Any]
+
 SECRET = "zq7xkv9wjh3yfb5t"
 PIECE = 6
 RULES = NameRules()
 
 _ENTRIES = [entry for row in DEFAULT_NAMES for entry in (*row.anywhere, *row.word)]
-_HARMLESS = ["x", "yy", "count", "user", "shipping", "author", "inside", "passenger", "design", "résumé", "größe", "日本"]
+_HARMLESS = [
+    "x",
+    "yy",
+    "count",
+    "user",
+    "shipping",
+    "author",
+    "inside",
+    "passenger",
+    "design",
+    "résumé",
+    "größe",
+    "日本",
+]
 # Every character that means something in some format, and none that a name or a number could be read from.
 _JUNK = st.text(alphabet="xyz \t\n\r\"'\\/{}[](),;|#éß日😀", max_size=12)
 
@@ -42,52 +57,67 @@ sensitive_names = st.builds(
     st.sampled_from(["", "value", "v2", "raw"]),
 )
 harmless_names = st.one_of(st.sampled_from(_HARMLESS), st.text(alphabet="xyz-_ éß日\"'\\{}[](),", max_size=8))
-harmless_values = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), st.floats(-1e6, 1e6), _JUNK)
-secret_texts = st.builds(lambda before, after: before + SECRET + after, _JUNK, _JUNK)
-secret_values = st.recursive(
-    secret_texts,
-    lambda inner: st.one_of(
-        st.lists(st.one_of(inner, harmless_values), min_size=1, max_size=3),
-        st.dictionaries(harmless_names, st.one_of(inner, harmless_values), min_size=1, max_size=3),
-    ),
-    max_leaves=4,
-)
+harmless_values: Values = st.one_of(st.none(), st.booleans(), st.integers(-(10**9), 10**9), st.floats(-1e6, 1e6), _JUNK)
 
 
-def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def _around_the_secret(before: str, after: str) -> str:
+    return before + SECRET + after
+
+
+def _containers(inner: Values) -> Values:
+    item = st.one_of(inner, harmless_values)
+    return st.one_of(
+        st.lists(item, min_size=1, max_size=3), st.dictionaries(harmless_names, item, min_size=1, max_size=3)
+    )
+
+
+def _shuffled(plain: dict[str, Any], secret: dict[str, Any], seed: int) -> dict[str, Any]:
+    items = list({**plain, **secret}.items())
+    random.Random(seed).shuffle(items)
+    return dict(items)
+
+
+def _objects(inner: Values) -> Values:
     return st.builds(
-        lambda plain, secret, order: _shuffled({**plain, **secret}, order),
+        _shuffled,
         st.dictionaries(harmless_names, inner, max_size=4),
         st.dictionaries(sensitive_names, st.one_of(secret_values, harmless_values), max_size=2),
         st.integers(0, 1000),
     )
 
 
-def _shuffled(value: dict[str, Any], seed: int) -> dict[str, Any]:
-    items = list(value.items())
-    random.Random(seed).shuffle(items)
-    return dict(items)
+def _objects_and_lists(inner: Values) -> Values:
+    return st.one_of(_objects(inner), st.lists(inner, max_size=4))
 
 
-documents = st.recursive(
-    harmless_values, lambda inner: st.one_of(_objects(inner), st.lists(inner, max_size=4)), max_leaves=12
-).flatmap(lambda inner: _objects(st.just(inner)))
-flat_documents = st.builds(
-    lambda plain, secret, order: _shuffled({**plain, **secret}, order),
+def _object_of(inner: Any) -> Values:
+    return _objects(st.just(inner))
+
+
+secret_texts: st.SearchStrategy[str] = st.builds(_around_the_secret, _JUNK, _JUNK)
+secret_values: Values = st.recursive(secret_texts, _containers, max_leaves=4)
+documents: Values = st.recursive(harmless_values, _objects_and_lists, max_leaves=12).flatmap(_object_of)
+flat_documents: st.SearchStrategy[dict[str, str]] = st.builds(
+    _shuffled,
     st.dictionaries(st.sampled_from(_HARMLESS), _JUNK, max_size=4),
     st.dictionaries(sensitive_names, secret_texts, min_size=1, max_size=2),
     st.integers(0, 1000),
 )
 
 
+def _is(value: object, kind: type[Any]) -> bool:
+    """Say what `isinstance` says; the value stays `Any` to the type checkers."""
+    return isinstance(value, kind)
+
+
 def expected(value: Any) -> Any:
     """Return a document with everything under a sensitive name masked, and nothing else changed."""
-    if isinstance(value, dict):
+    if _is(value, dict):
         return {
             name: "[REDACTED]" if item not in (None, "") and RULES.sensitive(name) else expected(item)
             for name, item in value.items()
         }
-    return [expected(item) for item in value] if isinstance(value, list) else value
+    return [expected(item) for item in value] if _is(value, list) else value
 
 
 def escape_some(text: str, seed: int) -> str:
@@ -127,9 +157,9 @@ json_styles = st.sampled_from(
 
 def to_xml(value: Any, name: str = "root") -> str:
     """Return a document as XML: names as elements, those that XML does not allow as attributes' values."""
-    if isinstance(value, dict):
+    if _is(value, dict):
         inner = "".join(to_xml(item, key) for key, item in value.items())
-    elif isinstance(value, list):
+    elif _is(value, list):
         inner = "".join(to_xml(item, "item") for item in value)
     else:
         inner = escape(str(value))
@@ -140,15 +170,15 @@ def to_xml(value: Any, name: str = "root") -> str:
 def to_yaml(value: Any, indent: int = 0) -> str:
     """Return a document as YAML; texts that need no quotes have none."""
     pad = "  " * indent
-    if isinstance(value, dict) and value:
+    if _is(value, dict) and value:
         return "".join(f"{pad}{key}:{_yaml_item(item, indent)}" for key, item in value.items())
-    if isinstance(value, list) and value:
+    if _is(value, list) and value:
         return "".join(f"{pad}-{_yaml_item(item, indent)}" for item in value)
     return f"{pad}{json.dumps(value)}\n"
 
 
 def _yaml_item(item: Any, indent: int) -> str:
-    if isinstance(item, dict | list) and item:
+    if (_is(item, dict) or _is(item, list)) and item:
         return "\n" + to_yaml(item, indent + 1)
     if isinstance(item, str) and item.isalnum():
         return f" {item}\n"

@@ -26,7 +26,9 @@ def _segment(claims: Mapping[str, object]) -> str:
 TOKEN = ".".join(
     (
         _segment({"alg": "HS256", "typ": "JWT"}),
-        _segment({"agent_session_id": "0f8c5f7e-1111-4222-8333-944445555666", "agent_id": "agent-1", "exp": 4102444800}),
+        _segment(
+            {"agent_session_id": "0f8c5f7e-1111-4222-8333-944445555666", "agent_id": "agent-1", "exp": 4102444800}
+        ),
         "c2lnbmF0dXJlLW9mLXRoZS1zZXNzaW9uLXRva2VuLTEy",
     )
 )

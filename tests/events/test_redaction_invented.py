@@ -7,7 +7,7 @@ import os
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.documents import (
@@ -60,9 +60,7 @@ def test_escapes_hide_nothing(document: Any, style: dict[str, Any], seed: int) -
 
 @many
 @given(documents, json_styles, st.integers(1, 3))
-def test_json_inside_json_loses_its_secrets_and_nothing_else(
-    document: Any, style: dict[str, Any], levels: int
-) -> None:
+def test_json_inside_json_loses_its_secrets_and_nothing_else(document: Any, style: dict[str, Any], levels: int) -> None:
     text = json.dumps(document, **style)
     for _ in range(levels):
         text = json.dumps({"x": 1, "inner": text, "y": 2})

@@ -56,6 +56,14 @@ class Masker:
             swallow("redact")
             return UNREADABLE
 
+    def table(self, text: str) -> str:
+        """Mask a table of comma- or tab-separated values."""
+        try:
+            return self._redactor.table(self._hide(text)) if text else text
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
+
     def path(self, text: str) -> str:
         """Mask a path."""
         try:

@@ -16,6 +16,7 @@ from otas_middleware._redact._names import NameRules
 from otas_middleware._redact._pairs import mask_encoded, mask_pairs
 from otas_middleware._redact._probe import probe
 from otas_middleware._redact._shapes import OPTIONAL, SURE
+from otas_middleware._redact._table import mask_table
 from otas_middleware._redact._values import Walk
 from otas_middleware._storable import storable
 
@@ -100,6 +101,11 @@ class Redactor:
         if text.lstrip()[:1] in {"{", "[", "<"}:  # sent under the wrong content type
             return self.text(text)
         return mask_pairs(text, self.rules, lambda value: self.text(value, 1))
+
+    def table(self, text: str) -> str:
+        """Return comma- or tab-separated values with the columns masked whose heading is sensitive."""
+        text = storable(text)
+        return self.text(mask_table(text, self.rules) if self._has_name(text) else text)
 
     def path(self, text: str) -> str:
         """Return a path with its secrets masked, among them what the settings' path patterns find."""

@@ -169,7 +169,7 @@ def _members(value: Any) -> list[tuple[Any, Any]] | None:
         return list(zip(value._fields, value, strict=False))
     if issubclass(kind, BaseModel):
         return list(value)
-    fields = getattr(kind, "__dataclass_fields__", None)
+    fields: Any = getattr(_type_of(value), "__dataclass_fields__", None)
     return None if fields is None else [(name, getattr(value, name, None)) for name in fields]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from otas_middleware._render._charset import decode_text, sniff_text
 from otas_middleware._render._coding import undo_codings
@@ -18,16 +18,14 @@ class Body(NamedTuple):
 
     Attributes:
         text: What it says, or a note about what it is.
-        is_form: The text is an urlencoded form.
-        is_event_stream: The text is an event stream.
+        kind: What the text is: an urlencoded `form`, an event stream (`events`), a `table`, or any other text.
         parts: Of a multipart form; the text is then empty.
         truncated: How much of it was recorded, when not all of it was: `kept` and `size` are bytes as they passed;
             `decoded` is the number of bytes that the text shows of a body with a content coding.
     """
 
     text: str = ""
-    is_form: bool = False
-    is_event_stream: bool = False
+    kind: Literal["text", "form", "events", "table"] = "text"
     parts: list[dict[str, Any]] | None = None
     truncated: dict[str, int] | None = None
 
@@ -74,7 +72,7 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
             return Body(text, truncated=truncated)
     elif kind != "binary":
         text = decode_text(content, declared.charset, cut=cut)
-        return Body(text, is_form=kind == "form", is_event_stream=kind == "events", truncated=truncated)
+        return Body(text, kind, truncated=truncated)
     return Body(_note(f"binary: {declared.media[:_DISPLAYED] or 'unknown type'}", data, size), truncated=truncated)
 
 

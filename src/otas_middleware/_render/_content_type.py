@@ -6,12 +6,12 @@ import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-Kind = Literal["text", "form", "multipart", "events", "binary", "unknown"]
+Kind = Literal["text", "form", "multipart", "events", "table", "binary", "unknown"]
 
 _PARAMETER = re.compile(r";\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*+)\"|([^;\s]*+))")
 _TEXT_NAMES = (
     "json ndjson x-ndjson jsonl x-jsonl jsonlines json-lines x-jsonlines json-seq json5 stream+json xml graphql "
-    "javascript x-javascript ecmascript typescript yaml x-yaml toml sql x-sh csv jose jwt rtf "
+    "javascript x-javascript ecmascript typescript yaml x-yaml toml sql x-sh jose jwt rtf "
     "x-amz-json-1.0 x-amz-json-1.1"
 )
 _BINARY_NAMES = (
@@ -23,6 +23,13 @@ _BINARY_NAMES = (
 _TEXT_TYPES = frozenset("application/" + name for name in _TEXT_NAMES.split())
 _TEXT_SUFFIXES = ("+json", "+xml", "+yaml", "+text", "+json-seq", "+jwt")
 _BINARY_TYPES = frozenset("application/" + name for name in _BINARY_NAMES.split())
+_SPECIAL: dict[str, Kind] = {
+    "application/x-www-form-urlencoded": "form",
+    "text/event-stream": "events",
+    "text/csv": "table",
+    "application/csv": "table",
+    "text/tab-separated-values": "table",
+}
 _BINARY_TOPS = frozenset(("image", "audio", "video", "font", "model"))
 
 
@@ -54,11 +61,10 @@ def parse_content_type(header: str) -> ContentType:
 
 
 def _kind(media: str) -> Kind:
+    known = _SPECIAL.get(media)
+    if known is not None:
+        return known
     top = media.partition("/")[0]
-    if media == "application/x-www-form-urlencoded":
-        return "form"
-    if media == "text/event-stream":
-        return "events"
     if top == "multipart":
         return "multipart"
     if top == "text" or media in _TEXT_TYPES or media.endswith(_TEXT_SUFFIXES):
