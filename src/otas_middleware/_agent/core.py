@@ -62,6 +62,7 @@ class Core:
         self._ours = Domain(f"{url}/*" for url in _own_urls(settings))
         self._places: dict[tuple[str, bytes, int | None], Place] = {}
         self.keeper = Keeper(self._create, settings.max_retry_delay, self._introduce)
+        self.token_at_hand = self.keeper.token_at_hand
         self.outbox = outbox_for(settings)
         self._waiting = WaitingRoom(self.keeper, self.outbox.put, settings.queue_max_events)
         self.outbox.rooms.add(self._waiting)
@@ -90,10 +91,6 @@ class Core:
                 self._places.clear()
             self._places[scheme, host, port] = place
         return place
-
-    def token_at_hand(self) -> str | None:
-        """Return the token if there is a session; never blocks."""
-        return None if (session := self.keeper.at_hand()) is None else session.token
 
     def token(self) -> str | None:
         """Return the token, creating a session if there is none; None when there is none to be had. May block."""

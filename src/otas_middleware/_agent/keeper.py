@@ -7,9 +7,9 @@ serves. While UASAM is away, nobody waits for it twice: after a failure the next
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import time
+from os import getpid
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from otas_middleware import _guard
@@ -60,17 +60,21 @@ class Keeper:
     def at_hand(self) -> AgentSession | None:
         """Return the session if there is one that is valid; never blocks. Sees to its renewal in time."""
         state = self._state
-        if state.pid != os.getpid():
+        if state.pid != getpid():
             state = self._of_this_process()
         session = state.session
-        if session is None:
-            return None
-        now = time.time()
-        if now >= state.renew_at:
-            self._renew_in_background(state)
-            if now >= state.ends_at:
-                return None
-        return session
+        if session is None or (now := time()) < state.renew_at:
+            return session
+        self._renew_in_background(state)
+        return session if now < state.ends_at else None
+
+    def token_at_hand(self) -> str | None:
+        """Return the session's token if there is a session; never blocks."""
+        state = self._state
+        session = state.session
+        if session is not None and time() < state.renew_at and state.pid == getpid():
+            return session.token
+        return None if (session := self.at_hand()) is None else session.token
 
     def require(self) -> AgentSession:
         """Return the session, creating one if there is none; blocks.
@@ -92,12 +96,12 @@ class Keeper:
         if session is not None:
             return session
         state = self._of_this_process()
-        deadline = time.monotonic() + patience
+        deadline = monotonic() + patience
         if not state.lock.acquire(timeout=patience):
             return None
         try:
             session = self.at_hand()
-            now = time.monotonic()
+            now = monotonic()
             if session is None and state.not_before <= now < deadline:
                 session = self._replace(state, deadline - now)
         except SessionError as error:
@@ -124,7 +128,7 @@ class Keeper:
     def tokens(self) -> tuple[str, ...]:
         """The last tokens, the latest at the end, those from before a fork included: what must not leak."""
         state = self._state
-        return (state if state.pid == os.getpid() else self._of_this_process()).tokens
+        return (state if state.pid == getpid() else self._of_this_process()).tokens
 
     @property
     def last_failure(self) -> str:
@@ -134,11 +138,11 @@ class Keeper:
     @property
     def retry_in(self) -> float:
         """Seconds until the next try is allowed."""
-        return max(0.0, self._of_this_process().not_before - time.monotonic())
+        return max(0.0, self._of_this_process().not_before - monotonic())
 
     def _of_this_process(self) -> _State:
         """Return this process's own state; a forked child starts with none of its parent's, not even its lock."""
-        pid = os.getpid()
+        pid = getpid()
         state = self._states.get(pid)
         if state is None:
             inherited = self._state.tokens if self._states else ()
@@ -155,7 +159,7 @@ class Keeper:
         except SessionError as error:
             state.failures += 1
             state.last_failure = error.reason
-            state.not_before = time.monotonic() + max(_FLOOR, full_jitter(state.failures, self._longest))
+            state.not_before = monotonic() + max(_FLOOR, full_jitter(state.failures, self._longest))
             raise
         state.failures = 0
         state.last_failure = ""
@@ -166,7 +170,7 @@ class Keeper:
         return session
 
     def _renew_in_background(self, state: _State) -> None:
-        if state.renewing or time.monotonic() < state.not_before:
+        if state.renewing or monotonic() < state.not_before:
             return
         state.renewing = True
         if not _threads.start(lambda: self._renew(state), "otas-session"):
@@ -175,7 +179,7 @@ class Keeper:
     def _renew(self, state: _State) -> None:
         try:
             with state.lock:
-                if state.session is None or time.time() >= state.renew_at:
+                if state.session is None or time() >= state.renew_at:
                     self._replace(state)
         except SessionError as error:
             logger.warning("otas: the session could not be renewed; the present one is used while it lasts. %s", error)
@@ -206,5 +210,5 @@ def _times(session: AgentSession) -> tuple[float, float]:
     ends_at = session.expires_at
     if ends_at is None:
         return float("inf"), float("inf")
-    life = ends_at - (session.issued_at if session.issued_at is not None else time.time())
+    life = ends_at - (session.issued_at if session.issued_at is not None else time())
     return ends_at - min(EARLY_SECONDS, life * EARLY_SHARE), ends_at

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._session import TOKEN_HEADER
 
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
     import httpx2 as httpx
 
 _TOKEN_ENTRY = (TOKEN_HEADER.encode(), TOKEN_HEADER.lower().encode())
-_ABSENT: Any = object()
 
 
 def entries(headers: Any) -> list[tuple[bytes, ...]]:
@@ -43,33 +41,46 @@ def with_headers(request: httpx.Request, raw: list[tuple[bytes, bytes]], token: 
 
 def copied(request: httpx.Request) -> httpx.Request:
     """Return another request that is the same; headers, body, stream and extensions are shared."""
-    twin = object.__new__(type(request))
-    # Not `__dict__`: asking for it turns an object's compact form into a slower one.
     kind: Any = type(request)
-    for name in _attributes(kind) or request.__dict__:
-        value = getattr(request, name, _ABSENT)
-        if value is not _ABSENT:
-            setattr(twin, name, value)
-    return twin
+    plain = _plain_requests.get(kind)
+    if plain is None:
+        plain = _plain_requests[kind] = _consists_of(kind, _ATTRIBUTES)
+    twin: Any = object.__new__(kind)
+    if not plain:
+        twin.__dict__.update(request.__dict__)
+        return cast("httpx.Request", twin)
+    # One by one, since asking for `__dict__` turns an object's compact form into a slower one.
+    twin.method = request.method
+    twin.url = request.url
+    twin.headers = request.headers
+    twin.extensions = request.extensions
+    twin.stream = request.stream
+    content = getattr(request, "_content", None)  # a request whose body is a stream has none
+    if content is not None:
+        twin._content = content  # noqa: SLF001  # so that a transport need not read the body again
+    return cast("httpx.Request", twin)
 
 
-@lru_cache(maxsize=8)
-def _attributes(kind: Any) -> tuple[str, ...]:
-    """Return the names of what the library's own requests consist of; nothing for a class derived from them."""
+_ATTRIBUTES = {"method", "url", "headers", "extensions", "stream", "_content"}
+_plain_requests: dict[object, bool] = {}
+
+
+def _consists_of(kind: Any, attributes: set[str]) -> bool:
+    """Say whether a class of requests is the library's own, and has these attributes and no other."""
     if kind.__module__.partition(".")[0] not in {"httpx", "httpx2"}:
-        return ()
+        return False
     sample: Any = kind("GET", "http://localhost")
-    return tuple(sample.__dict__)
+    return set(sample.__dict__) == attributes
 
 
-_plain: dict[object, bool] = {}
+_plain_headers: dict[object, bool] = {}
 
 
 def _is_plain(headers: Any) -> bool:
     """Say whether headers are a list of (name, name in lower case, value), as they have long been."""
-    kind: Any = type(headers)
-    plain = _plain.get(kind)
+    kind: Any = cast("object", type(headers))
+    plain = _plain_headers.get(kind)
     if plain is None:
         stored: object = getattr(kind([(b"A", b"b")]), "_list", None)
-        plain = _plain[kind] = stored == [(b"A", b"a", b"b")]
+        plain = _plain_headers[kind] = stored == [(b"A", b"a", b"b")]
     return plain
