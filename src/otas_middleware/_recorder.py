@@ -30,7 +30,19 @@ MARKER = "otas_middleware.capture"
 """Key of the capture in `scope` and `environ`; a request that has it is already being recorded."""
 
 
-class Delivery(Protocol):
+class Source(Protocol):
+    """Something that delivers events and can be waited for: a pipeline, or what stands before one."""
+
+    def flush(self, timeout: float, /) -> bool:
+        """Wait at most so many seconds until everything taken has left; return whether it has."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters."""
+        ...
+
+
+class Delivery(Source, Protocol):
     """Where a recorder's finished captures go: the background pipeline, or the memory of the test kit."""
 
     def put(self, item: Weighted, /) -> None:
@@ -39,14 +51,6 @@ class Delivery(Protocol):
 
     def put_parcel(self, parcel: Parcel, /) -> None:
         """Take a finished event (the agent's side, user code)."""
-        ...
-
-    def flush(self, timeout: float, /) -> bool:
-        """Wait at most so many seconds until everything taken has left; return whether it has."""
-        ...
-
-    def stats(self) -> dict[str, Any]:
-        """Return the counters."""
         ...
 
 
@@ -241,6 +245,10 @@ def _shared(settings: OtasSettings) -> Recorder:
     return recorder
 
 
+other_sources: list[Source] = []
+"""What delivers events in this process beside the recorders: the agent's side adds itself."""
+
+
 def recorders() -> list[Recorder]:
     """Return all recorders of this process."""
     with _lock:
@@ -258,13 +266,13 @@ def flush(timeout: float = 2.0) -> bool:
     """
     deadline = time.monotonic() + timeout
     done = True
-    for recorder in recorders():
-        done = recorder.pipeline.flush(max(0.0, deadline - time.monotonic())) and done
+    for source in [*(recorder.pipeline for recorder in recorders()), *other_sources]:
+        done = source.flush(max(0.0, deadline - time.monotonic())) and done
     return done
 
 
 def stats() -> dict[str, Any]:
-    """Return the counters of this process, summed over all recorders.
+    """Return the counters of this process, summed over all recorders and the agent's side.
 
     Returns:
         The delivery counters (`captured`, `delivered`, `queued`, `dropped` by reason, …), `refused` (requests whose
@@ -276,6 +284,8 @@ def stats() -> dict[str, Any]:
         _add(total, recorder.pipeline.stats())
         _add(total["refused"], recorder.gate.refused)
         _add(total["skipped"], recorder.selection.skipped)
+    for source in other_sources:
+        _add(total, source.stats())
     return total
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import otas_middleware as otas
 from agent.host import Host, as_json, closed_port, replies
 from agent.record import Record
 from agent.uasam import PATH, Uasam
@@ -395,3 +396,13 @@ def test_the_token_and_the_key_are_in_no_repr(brain: LocalBrain, inside: Host) -
     assert session.session_id in shown
     assert token not in shown
     assert brain.agent_key not in shown
+
+
+def test_the_counters_and_the_flush_of_the_process_include_the_agents_side(brain: LocalBrain, uasam: Uasam) -> None:
+    before = otas.stats()
+    with AgentSession(agent_key=brain.agent_key, brain_url=brain.url, uasam_url=uasam.url) as session:
+        session.log("GET", "/x", status_code=200, latency_ms=1)
+        assert otas.flush(PATIENCE)
+    after = otas.stats()
+    assert after["captured"] - before.get("captured", 0) == 1
+    assert after["delivered"] - before.get("delivered", 0) == 1

@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
 from otas_middleware._delivery import Pipeline, _process
+from otas_middleware._recorder import other_sources
 from otas_middleware._session import AgentSession
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def outbox_for(settings: OtasSettings) -> Outbox:
         outbox = _outboxes.get(settings)
         if outbox is None:
             outbox = _outboxes[settings] = Outbox(settings)
+            other_sources.append(outbox)
     return outbox
 
 
