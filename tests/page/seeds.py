@@ -31,6 +31,8 @@ _OUTSIDE = ("api.openai.com", "", "POST", "/v1/chat/completions", 200, 1800.0)
 _ERRORS = {402: "402 Payment Required", 404: "404 Not Found", 500: "OperationalError: database is locked"}
 _TASKS = ("refund order 42", "answer ticket 7", "summarise the returns of October", "find the manual for a drill")
 
+_WORDS = ("order", "refund", "drill", "returns", "ticket", "parcel", "receipt", "carrier")
+
 
 def seed(brain: LocalBrain, count: int, *, sessions: int = 8, seconds: float = 3600.0, body: int = 0) -> None:
     """Store events that end now, one after the other.
@@ -52,7 +54,7 @@ def _rows(
     brain: LocalBrain, sessions: list[str], count: int, seconds: float, body: int, random_: random.Random
 ) -> Iterator[dict[str, Any]]:
     began = time.time() - seconds
-    filling = " ".join(random_.choices("order refund drill returns ticket parcel receipt carrier".split(), k=body // 6))
+    filling = " ".join(random_.choices(_WORDS, k=body // 6))
     for number in range(count):
         outside = random_.random() < 0.12
         host, framework, method, route, status, typical = _OUTSIDE if outside else random_.choice(_CALLS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware.localbrain.page.filters import read_filter
 from otas_middleware.localbrain.page.http import BadQueryError, Json, number
@@ -20,31 +21,25 @@ if TYPE_CHECKING:
 _SLOTS = 60
 _PATHS = 6
 _LONGEST_RANGE = 400 * 24 * 3600
+_PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 
-# Nearest rank: the smallest latency that at least so many percent of the events do not exceed.
-_PERCENTILES = """
-WITH ranked AS (
-    SELECT slot, latency_ms, row_number() OVER (PARTITION BY slot ORDER BY latency_ms) AS place,
-        count(*) OVER (PARTITION BY slot) AS size
-    FROM picked WHERE latency_ms IS NOT NULL
-)
-SELECT slot,
-    max(CASE WHEN place = (size * 50 + 99) / 100 THEN latency_ms END) AS p50,
-    max(CASE WHEN place = (size * 95 + 99) / 100 THEN latency_ms END) AS p95,
-    max(CASE WHEN place = (size * 99 + 99) / 100 THEN latency_ms END) AS p99
-FROM ranked GROUP BY slot
+# A table whose row ids are the ranks of its latencies: a percentile is then a look-up, and nothing is sorted twice.
+_RANK = """
+CREATE TEMP TABLE ranked AS
+SELECT {slot} AS slot, latency_ms FROM {events} AND latency_ms IS NOT NULL ORDER BY 1, 2
 """
-_PICK = """
-INSERT INTO picked
-SELECT min(:slots - 1, CAST((arrived_at - :start) / :width AS INTEGER)), path, latency_ms, coalesce(error, '') != ''
-FROM {table} WHERE id >= :first AND arrived_at >= :start AND {where}
-"""
-_COUNTS = "SELECT slot, count(*) AS events, sum(failed) AS errors FROM picked GROUP BY slot"
+_RANK_ALL = "CREATE TEMP TABLE ranked_all AS SELECT latency_ms FROM ranked ORDER BY 1"
+_SIZES = "SELECT slot, min(rowid) AS first, count(*) AS size FROM ranked GROUP BY slot"
+_COUNTS = "SELECT {slot} AS slot, count(*) AS events, count(nullif(error, '')) AS errors FROM {events} GROUP BY 1"
 _BUSIEST = """
-SELECT path, count(*) AS events, sum(failed) AS errors, avg(latency_ms) AS mean FROM picked
+SELECT path, count(*) AS events, count(nullif(error, '')) AS errors, avg(latency_ms) AS mean FROM {events}
 GROUP BY path ORDER BY events DESC, path LIMIT 20
 """
-_BY_PATH = "SELECT slot, path, count(*) AS events FROM picked WHERE path IN ({marks}) GROUP BY slot, path"
+_BY_PATH = """
+SELECT {slot} AS slot, path, count(*) AS events FROM {events}
+AND path IN (SELECT value FROM json_each(:paths)) GROUP BY 1, 2
+"""
+_SLOT = "min(:slots - 1, CAST((arrived_at - :start) / :width AS INTEGER))"
 
 
 class Charts:
@@ -64,52 +59,87 @@ class Charts:
             raise BadQueryError("charts do not look into bodies")
         seconds = number(incoming, "seconds", 3600, most=_LONGEST_RANGE)
         with self._store.reading() as connection:
-            oldest, newest = connection.execute(
-                "SELECT (SELECT min(arrived_at) FROM event), (SELECT max(arrived_at) FROM event)"
-            ).fetchone()
-            end = time.time() if seconds else (newest or time.time())
-            start = end - seconds if seconds else (oldest or end)
-            width = max(1.0, (end - start) / _SLOTS) if end > start else 1.0
+            start, width = _slots(connection, seconds)
             first = connection.execute(
                 "SELECT min(id) FROM event INDEXED BY event_arrival WHERE arrived_at >= ?", (start,)
             ).fetchone()[0]
             where, values = wanted.where()
-            connection.execute("CREATE TEMP TABLE picked (slot INTEGER, path TEXT, latency_ms REAL, failed INTEGER)")
-            connection.execute(
-                _PICK.format(table=wanted.table, where=where),
-                {**values, "slots": _SLOTS, "start": start, "width": width, "first": first or 2**62},
-            )
-            return Json(_figures(connection, start, width))
+            events = f"{wanted.table} WHERE id >= :first AND arrived_at >= :start AND {where}"
+            values |= {"slots": _SLOTS, "start": start, "width": width, "first": first or 2**62}
+            return Json(_Figures(connection, events, values).all())
 
 
-def _figures(connection: sqlite3.Connection, start: float, width: float) -> dict[str, Any]:
-    percentiles = {row["slot"]: row for row in connection.execute(_PERCENTILES)}
-    counts = {row["slot"]: row for row in connection.execute(_COUNTS)}
-    busiest = connection.execute(_BUSIEST).fetchall()
-    shown = [row["path"] for row in busiest[:_PATHS]]
-    traffic: dict[str, list[int]] = {path: [0] * _SLOTS for path in shown}
-    for row in connection.execute(_BY_PATH.format(marks=",".join("?" * len(shown))), shown):
-        traffic[row["path"]][row["slot"]] = row["events"]
-    events = [counts[slot]["events"] if slot in counts else 0 for slot in range(_SLOTS)]
-    connection.execute("UPDATE picked SET slot = 0")
-    whole = connection.execute(_PERCENTILES).fetchone()
-    return {
-        "times": [start + slot * width for slot in range(_SLOTS)],
-        "width": width,
-        "events": events,
-        "errors": [counts[slot]["errors"] if slot in counts else 0 for slot in range(_SLOTS)],
-        **{
-            name: [_finite(percentiles[slot][name]) if slot in percentiles else None for slot in range(_SLOTS)]
-            for name in ("p50", "p95", "p99")
-        },
-        "paths": [{"path": path, "events": traffic[path]} for path in shown],
-        "busiest": [{**dict(row), "mean": _finite(row["mean"])} for row in busiest],
-        "total": {
-            "events": sum(events),
-            "errors": sum(row["errors"] for row in counts.values()),
-            **{name: _finite(whole[name]) if whole else None for name in ("p50", "p95", "p99")},
-        },
-    }
+class _Figures:
+    """The figures of one selection of events.
+
+    Args:
+        connection: Where to read.
+        events: What follows FROM.
+        values: Its parameters, and those of the slots.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, events: str, values: dict[str, object]) -> None:
+        self._connection = connection
+        self._events = events
+        self._values = values
+
+    def all(self) -> dict[str, Any]:
+        """Return the answer."""
+        start, width = cast("float", self._values["start"]), cast("float", self._values["width"])
+        counts = {row["slot"]: row for row in self._rows(_COUNTS)}
+        busiest = self._rows(_BUSIEST)
+        events = [counts[slot]["events"] if slot in counts else 0 for slot in range(_SLOTS)]
+        errors = [counts[slot]["errors"] if slot in counts else 0 for slot in range(_SLOTS)]
+        slots, whole = self._percentiles()
+        return {
+            "times": [start + slot * width for slot in range(_SLOTS)],
+            "width": width,
+            "events": events,
+            "errors": errors,
+            **{name: [slots[slot].get(name) for slot in range(_SLOTS)] for name in _PERCENTILES},
+            "paths": self._traffic([row["path"] for row in busiest[:_PATHS]]),
+            "busiest": [{**dict(row), "mean": _finite(row["mean"])} for row in busiest],
+            "total": {"events": sum(events), "errors": sum(errors), **{name: whole.get(name) for name in _PERCENTILES}},
+        }
+
+    def _traffic(self, paths: list[str]) -> list[dict[str, Any]]:
+        counted: dict[str, list[int]] = {path: [0] * _SLOTS for path in paths}
+        for row in self._rows(_BY_PATH, paths=json.dumps(paths)):
+            counted[row["path"]][row["slot"]] = row["events"]
+        return [{"path": path, "events": numbers} for path, numbers in counted.items()]
+
+    def _percentiles(self) -> tuple[list[dict[str, float | None]], dict[str, float | None]]:
+        """Return the percentiles of each slot, and of all together; none where there is no event."""
+        self._rows(_RANK)
+        self._rows(_RANK_ALL)
+        slots: list[dict[str, float | None]] = [{} for _ in range(_SLOTS)]
+        for row in self._rows(_SIZES):
+            slots[row["slot"]] = self._at("ranked", row["first"], row["size"])
+        size = self._rows("SELECT count(*) AS size FROM ranked_all")[0]["size"]
+        return slots, self._at("ranked_all", 1, size) if size else {}
+
+    def _at(self, table: str, first: int, size: int) -> dict[str, float | None]:
+        """Look percentiles up by nearest rank: the smallest latency that so many percent of all do not exceed."""
+        found: dict[str, float | None] = {}
+        for name, percent in _PERCENTILES.items():
+            rank = first + (size * percent + 99) // 100 - 1
+            found[name] = _finite(self._rows(f"SELECT latency_ms FROM {table} WHERE rowid = {rank}")[0][0])  # noqa: S608
+        return found
+
+    def _rows(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        return self._connection.execute(
+            sql.format(slot=_SLOT, events=self._events), {**self._values, **values}
+        ).fetchall()
+
+
+def _slots(connection: sqlite3.Connection, seconds: int) -> tuple[float, float]:
+    """Return when the first slot begins, in Unix seconds, and how many seconds a slot has."""
+    oldest, newest = connection.execute(
+        "SELECT (SELECT min(arrived_at) FROM event), (SELECT max(arrived_at) FROM event)"
+    ).fetchone()
+    end = time.time() if seconds or newest is None else newest
+    start = end - seconds if seconds or oldest is None else oldest
+    return start, max(1.0, (end - start) / _SLOTS)
 
 
 def _finite(value: float | None) -> float | None:

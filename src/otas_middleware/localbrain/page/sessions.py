@@ -43,7 +43,7 @@ SELECT timed.*,
 FROM (SELECT * FROM timed ORDER BY latest DESC, id LIMIT :limit OFFSET :offset) AS timed
 """
 _ONE = """
-SELECT :id AS id, count(*) AS events, count(nullif(error, '')) AS errors,
+SELECT :id AS id, count(event.id) AS events, count(nullif(error, '')) AS errors,
     min(arrived_at) AS began, max(arrived_at) AS latest, session.created_at, session.meta,
     coalesce(session.agent_id, max(event.agent_id)) AS agent
 FROM (SELECT 1) LEFT JOIN session ON session.id = :id

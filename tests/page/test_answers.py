@@ -1,0 +1,300 @@
+"""What the page asks for: the list, its filter and its pages, one event, sessions, charts, senders."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from localbrain.wire import AGENT, EVENT, SDK, Client
+from page.seeds import seed
+
+if TYPE_CHECKING:
+    from otas_middleware.localbrain import LocalBrain
+
+
+def strict(body: bytes) -> Any:
+    """Parse JSON as a browser does: NaN and Infinity are errors."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(name)
+
+    return json.loads(body, parse_constant=refuse)
+
+
+def ask(client: Client, question: str) -> Any:
+    answer = client.get(f"/_page/{question}")
+    assert answer.status == 200, answer.body
+    return strict(answer.body)
+
+
+def paths(client: Client, query: str) -> list[str]:
+    return [event["path"] for event in ask(client, f"events?{query}")["events"]]
+
+
+def test_the_pages_of_the_list_hold_each_event_once_newest_first(client: Client) -> None:
+    client.log_many(25)
+    seen: list[int] = []
+    before: int | None = 2**53
+    while before is not None:
+        page = ask(client, f"events?limit=10&before={before}")
+        seen += [event["id"] for event in page["events"]]
+        before = page["next"]
+    assert seen == sorted(range(1, 26), reverse=True)
+
+
+def test_what_came_after_an_event_is_asked_for_without_the_rest(client: Client) -> None:
+    client.log_many(7)
+    page = ask(client, "events?after=4")
+    assert [event["id"] for event in page["events"]] == [7, 6, 5]
+    assert page["next"] is None
+
+
+def test_pages_do_not_shift_when_events_arrive(client: Client) -> None:
+    client.log_many(10)
+    first = ask(client, "events?limit=5")
+    client.log_many(3)
+    second = ask(client, f"events?limit=5&before={first['next']}")
+    assert [event["id"] for event in second["events"]] == [5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=ORDERS", ["/orders/2", "/orders/1"]),
+        ("q=%25", ["/100%"]),
+        ("q=_", ["/a_b"]),
+        ("q=locked", ["/orders/2"]),
+        ("q=needle", []),
+        ("q=needle&everywhere=1", ["/a_b", "/100%"]),
+        ("method=POST", ["/orders/2"]),
+        ("status=error", ["/orders/2"]),
+        ("status=4xx", ["/a_b"]),
+        ("status=204", ["/100%"]),
+        ("source=agent", ["/outside"]),
+        ("path=/orders/1", ["/orders/1"]),
+        ("slower=1000", ["/orders/1"]),
+        ("method=POST&status=4xx", []),
+        ("session=nobody", []),
+    ],
+)
+@pytest.mark.usefixtures("brain")
+def test_a_filter_lets_through_what_it_says(client: Client, query: str, found: list[str]) -> None:
+    client.log(path="/orders/1", latency_ms=1500)
+    client.log(path="/orders/2", method="POST", status_code=500, error="OperationalError: database is locked")
+    client.log(path="/100%", status_code=204, response_body='{"a": "a Needle"}')
+    client.log(path="/a_b", status_code=404, request_headers='{"x-hay": "NEEDLE"}')
+    client.post(AGENT, {**EVENT, "path": "/outside"}, client.agent_headers)
+    assert paths(client, query) == found
+    counted = ask(client, f"count?{query}")
+    assert counted["total"] == 5
+    assert counted["matching"] == (None if "everywhere" in query else len(found))
+
+
+def test_a_session_is_a_filter_too(brain: LocalBrain, client: Client) -> None:
+    other = Client(brain)
+    client.log(path="/mine")
+    other.log(path="/theirs")
+    assert paths(client, f"session={other.session_id}") == ["/theirs"]
+
+
+def test_a_search_through_bodies_comes_in_pieces_and_finds_the_oldest(brain: LocalBrain, client: Client) -> None:
+    client.log(path="/oldest", response_body="needle")
+    seed(brain, 5000)
+    found: list[str] = []
+    before: int | None = 2**53
+    while before is not None:
+        page = ask(client, f"events?q=needle&everywhere=1&before={before}")
+        found += [event["path"] for event in page["events"]]
+        before = page["next"]
+    assert found == ["/oldest"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "events?limit=501",
+        "events?before=x",
+        "events?before=-1",
+        "events?before=99999999999999999999",
+        "events?status=teapot",
+        "events?slower=quick",
+        "events?slower=NaN",
+        "events?q=" + "x" * 201,
+        "event",
+        "event?id=1.5",
+        "session",
+        "charts?seconds=never",
+        "charts?q=x&everywhere=1",
+    ],
+)
+def test_a_bad_question_is_a_400_that_says_why(client: Client, question: str) -> None:
+    answer = client.get(f"/_page/{question}")
+    assert answer.status == 400
+    assert strict(answer.body)["error"]
+
+
+def test_an_event_comes_with_all_its_fields(brain: LocalBrain, client: Client) -> None:
+    client.log(
+        request_headers='{"host": "shop.test"}', query_params="a=1", custom_properties={"a": [1]}, metadata={"b": None}
+    )
+    found = ask(client, "event?id=1")
+    assert found["event"] == brain.events()[0]
+    assert found["curl"] == "curl --globoff --path-as-is 'http://shop.test/orders/42?a=1'"
+
+
+@pytest.mark.parametrize("question", ["event?id=9", "session?id=nobody"])
+def test_what_is_not_there_is_a_404(client: Client, question: str) -> None:
+    assert client.get(f"/_page/{question}").status == 404
+
+
+@pytest.mark.parametrize(("sent", "shown"), [("NaN", "NaN"), ("Infinity", "Infinity"), ("1e308", 1e308)])
+def test_a_latency_that_json_cannot_hold_breaks_no_answer(client: Client, sent: str, shown: object) -> None:
+    client.log_raw_field("latency_ms", sent)
+    client.log(latency_ms=10)
+    assert ask(client, "event?id=1")["event"]["latency_ms"] == shown
+    assert ask(client, "events")["events"][1]["latency_ms"] == shown
+    assert ask(client, f"session?id={client.session_id}")["events"][0]["latency_ms"] == shown
+    assert ask(client, "charts?seconds=0")["total"]["p50"] == 10
+    assert ask(client, "export.json")["events"][1]["latency_ms"] == shown
+    assert len(ask(client, "export.har")["log"]["entries"]) == 2
+
+
+def test_sessions_come_by_their_latest_activity(brain: LocalBrain, client: Client) -> None:
+    client.log()
+    other = Client(brain)
+    other.log(status_code=500, error="boom")
+    client.log()
+    idle = Client(brain)
+    sessions = ask(client, "sessions")["sessions"]
+    assert [(one["id"], one["events"], one["errors"]) for one in sessions] == [
+        (idle.session_id, 0, 0),
+        (client.session_id, 2, 0),
+        (other.session_id, 1, 1),
+    ]
+    assert {(one["agent_name"], one["meta"]) for one in sessions} == {("Local agent", '{"task": "test"}')}
+
+
+def test_a_session_of_a_token_from_elsewhere_is_listed_too(brain: LocalBrain, client: Client) -> None:
+    client.token = brain.sign({"agent_session_id": "from-elsewhere", "agent_id": "unknown"})
+    client.log()
+    session = ask(client, "session?id=from-elsewhere")["session"]
+    assert (session["events"], session["agent"], session["created_at"]) == (1, "unknown", None)
+    assert ask(client, "sessions")["sessions"][0]["id"] == "from-elsewhere"
+
+
+def test_the_pages_of_sessions_hold_each_session_once(brain: LocalBrain, client: Client) -> None:
+    seed(brain, 300, sessions=230)
+    first = ask(client, "sessions")
+    second = ask(client, f"sessions?offset={first['next']}")
+    third = ask(client, f"sessions?offset={second['next']}")
+    assert third["next"] is None
+    ids = [one["id"] for page in (first, second, third) for one in page["sessions"]]
+    assert len(ids) == len(set(ids)) == 231
+
+
+def test_a_timeline_is_in_the_order_of_arrival_with_the_times_of_capture(client: Client) -> None:
+    client.log(path="/1", metadata={"captured_at": "2026-01-02T03:04:05+00:00", "event_id": "a"})
+    client.log(path="/2", metadata={"captured_at": "yesterday", "parent_id": "a"})
+    client.log(path="/3", metadata=["no", "object"])
+    events = ask(client, f"session?id={client.session_id}")["events"]
+    assert [event["path"] for event in events] == ["/1", "/2", "/3"]
+    assert events[0]["began"] == 1767323045.0
+    assert events[1]["began"] == pytest.approx(events[1]["arrived_at"] - 0.0125)
+    assert (events[0]["own_id"], events[1]["parent_id"]) == ("a", "a")
+
+
+def test_a_long_session_comes_in_pages(client: Client) -> None:
+    client.log_many(250)
+    first = ask(client, f"session?id={client.session_id}")
+    rest = ask(client, f"session?id={client.session_id}&after={first['next']}")
+    assert [len(first["events"]), len(rest["events"]), rest["next"]] == [200, 50, None]
+
+
+def test_percentiles_are_by_nearest_rank(client: Client) -> None:
+    for latency in (4, 1, 3, 2):
+        client.log(latency_ms=latency)
+    total = ask(client, "charts?seconds=0")["total"]
+    assert (total["p50"], total["p95"], total["p99"]) == (2, 4, 4)
+
+
+def test_charts_count_requests_errors_and_paths(client: Client) -> None:
+    for number in range(6):
+        client.log(path=f"/{number % 3}", error="boom" if number == 0 else "")
+    charts = ask(client, "charts?seconds=3600")
+    assert (charts["total"]["events"], charts["total"]["errors"]) == (6, 1)
+    assert (sum(charts["events"]), sum(charts["errors"])) == (6, 1)
+    assert {one["path"]: sum(one["events"]) for one in charts["paths"]} == {"/0": 2, "/1": 2, "/2": 2}
+    assert [(one["path"], one["events"], one["errors"]) for one in charts["busiest"]] == [
+        ("/0", 2, 1),
+        ("/1", 2, 0),
+        ("/2", 2, 0),
+    ]
+    assert len(charts["times"]) == len(charts["p99"]) == 60
+
+
+def test_charts_obey_the_filter_and_the_range(brain: LocalBrain, client: Client) -> None:
+    seed(brain, 100, seconds=7200)
+    everything = ask(client, "charts?seconds=0")
+    last_hour = ask(client, "charts?seconds=3600")
+    failed = ask(client, "charts?seconds=0&status=error")
+    assert everything["total"]["events"] == 100
+    assert last_hour["total"]["events"] in {49, 50, 51}
+    assert 0 < failed["total"]["events"] == failed["total"]["errors"] < 100
+
+
+def test_charts_of_an_empty_brain_are_empty(client: Client) -> None:
+    charts = ask(client, "charts?seconds=0")
+    assert charts["total"] == {"events": 0, "errors": 0, "p50": None, "p95": None, "p99": None}
+
+
+def test_senders_are_told_apart_by_what_they_say_of_themselves(client: Client) -> None:
+    backend = {"sdk": {"name": "otas-middleware", "version": "1.0"}, "framework": "flask"}
+    client.log(metadata=backend, request_headers='{"host": "shop.test"}')
+    client.log(metadata=backend, request_headers='{"host": "shop.test"}', error="boom")
+    client.log(metadata="nothing", request_headers="no JSON")
+    client.post(AGENT, EVENT, client.agent_headers)
+    client.log(metadata=backend, request_headers='{"host": "help.test"}')
+    names = ("source", "host", "framework", "sdk", "version", "events", "errors", "owner")
+    assert [tuple(one[name] for name in names) for one in ask(client, "senders")["senders"]] == [
+        ("backend", "help.test", "flask", "otas-middleware", "1.0", 1, 0, "Local project"),
+        ("agent", "", "", "", "", 1, 0, "Local agent"),
+        ("backend", "", "", "", "", 1, 0, "Local project"),
+        ("backend", "shop.test", "flask", "otas-middleware", "1.0", 2, 1, "Local project"),
+    ]
+
+
+def test_senders_go_on_being_counted_and_are_forgotten_with_their_events(client: Client) -> None:
+    client.log()
+    assert [one["events"] for one in ask(client, "senders")["senders"]] == [1]
+    client.log()
+    assert [one["events"] for one in ask(client, "senders")["senders"]] == [2]
+    client.post("/_page/clear")
+    assert ask(client, "senders")["senders"] == []
+    client.log()
+    assert [one["events"] for one in ask(client, "senders")["senders"]] == [1]
+
+
+def test_what_was_refused_is_counted_by_reason(brain: LocalBrain, client: Client) -> None:
+    client.post(SDK, EVENT)
+    client.post(SDK, EVENT, {"X-OTAS-SDK-KEY": "otas_a_b", "User-Agent": "somebody/1"})
+    client.log({"path": "/", "method": "GET"})
+    client.log(b"{")
+    client.log(path="\0")
+    client.log(b"[" * 3_000_000)
+    with brain.faults.inject("reset"), pytest.raises(ConnectionError):
+        client.log()
+    client.log()
+    refused = ask(client, "senders")["refused"]
+    assert [(one["status"], one["reason"], one["count"]) for one in refused] == [
+        (0, "connection ended without an answer", 1),
+        (400, "a page (the body is too large)", 1),
+        (500, "event_capture_failed", 1),
+        (400, "invalid_json", 1),
+        (400, "missing_required_fields: project_id, status_code, latency_ms", 1),
+        (401, "invalid_sdk_key", 1),
+        (401, "missing_sdk_key", 1),
+    ]
+    assert refused[5]["sender"] == "somebody/1"
+    assert "otas_a_b" not in json.dumps(refused)
