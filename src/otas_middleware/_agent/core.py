@@ -180,7 +180,8 @@ class Core:
 
 
 def _own_urls(settings: OtasSettings) -> list[str]:
-    return [settings.brain_url, settings.uasam_url or DEFAULT_URL]
+    agnost = [settings.agnost_url] if settings.agnost_org_id is not None else []
+    return [settings.brain_url, settings.uasam_url or DEFAULT_URL, *agnost]
 
 
 def _checked(meta: Mapping[str, Any] | None) -> dict[str, Any] | None:

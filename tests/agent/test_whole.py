@@ -1,0 +1,149 @@
+"""The agent's side with everything around it: a recorded backend, Agnost, proxies, retries, a spool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from urllib3.util import Retry
+
+import otas_middleware as otas
+from agent.callers import TLS
+from agent.host import closed_port, response
+from otas_middleware._session import TOKEN_HEADER
+from otas_middleware.agent import AgentSession, LoggedEvent
+from otas_middleware.asgi import OtasMiddleware
+from otas_middleware.localbrain import LocalBrain
+from support.agent import PATIENCE
+from support.loopback import Uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from agent.host import Host, Received
+    from agent.record import Record
+    from otas_middleware import OtasSettings
+
+
+def test_both_halves_of_a_session_meet_in_brain(settings: OtasSettings, brain: LocalBrain, outside: Host) -> None:
+    async def order(request: Request) -> JSONResponse:
+        otas.checkpoint("looked_up", rows=1)
+        return JSONResponse({"id": request.path_params["order_id"]})
+
+    app = OtasMiddleware(Starlette(routes=[Route("/orders/{order_id}", order)]), settings=settings)
+    with Uvicorn(app) as backend:
+        url = f"http://127.0.0.1:{backend.port}"
+        with (
+            AgentSession(url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as session,
+            session.client(verify=TLS) as http,
+            session.tool("refund") as refund,
+        ):
+            assert http.get(f"{url}/orders/42").json() == {"id": "42"}
+            http.post(outside.url + "/v1/mail", json={"to": "ada"})
+        assert session.session_id is not None
+        events = brain.wait_for_events(3, session_id=session.session_id, timeout=PATIENCE)
+    found = {(event["source"], event["method"], event["path"]): event for event in events}
+    assert found.keys() == {
+        ("backend", "GET", "/orders/42"),
+        ("agent", "POST", "/v1/mail"),
+        ("agent", "TOOL", "/tools/refund"),
+    }
+    assert found["backend", "GET", "/orders/42"]["metadata"]["checkpoints"][0]["name"] == "looked_up"
+    assert found["agent", "POST", "/v1/mail"]["metadata"]["parent_id"] == refund.event_id
+    assert {event["agent_id"] for event in events} == {brain.agent_id}
+
+
+def test_agnost_gets_the_same_events_with_their_parents(outside: Host) -> None:
+    with (
+        LocalBrain() as brain,
+        AgentSession(
+            agent_key=brain.agent_key,
+            brain_url=brain.url,
+            uasam_url=brain.url,
+            agnost_org_id=brain.agnost_org_id,
+            agnost_url=brain.url,
+        ) as session,
+    ):
+        logged: list[LoggedEvent] = []
+        session.on_logged = logged.append
+        with session.client(verify=TLS) as http, session.tool("search", query="shoes") as search:
+            http.get(outside.url + "/v1/find?q=shoes")
+        assert session.flush(PATIENCE)
+        bodies = {event["body"]["primitive_name"]: event["body"] for event in brain.agnost_events()}
+        assert bodies.keys() == {"TOOL /tools/search", "GET /v1/find"}
+        assert bodies["TOOL /tools/search"]["event_id"] == search.event_id
+        assert bodies["GET /v1/find"]["parent_id"] == search.event_id
+        assert len(brain.agnost_sessions()) == 1
+        assert {event.event_id for event in logged} == {event["event_id"] for event in brain.events()}
+
+
+def test_a_proxy_of_a_client_is_used_and_what_goes_through_it_is_recorded(
+    session: AgentSession, inside: Host, outside: Host, record: Record
+) -> None:
+    with session.client(proxy=outside.url, verify=TLS) as http:
+        http.get("http://somewhere.example/x")
+        http.get(inside.url + "/orders")
+    assert outside.paths() == ["http://somewhere.example/x", inside.url + "/orders"]
+    assert [bool(request.header(TOKEN_HEADER)) for request in outside.requests] == [False, True]
+    event = record.one()
+    assert (event["path"], event["custom_properties"]["host"]) == ("/x", "somewhere.example")
+
+
+def test_proxies_of_the_environment_are_used_as_without_us(
+    session: AgentSession, outside: Host, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", outside.url)
+    with session.client(verify=TLS) as http:
+        http.get("http://somewhere.example/x")
+    assert outside.paths() == ["http://somewhere.example/x"]
+    assert record.one()["custom_properties"]["host"] == "somewhere.example"
+
+
+def test_retries_below_a_transport_are_one_event(session: AgentSession, record: Record) -> None:
+    client = httpx2.Client(transport=httpx2.HTTPTransport(retries=1, verify=TLS))
+    with session.instrument(client) as http, pytest.raises(httpx2.ConnectError):
+        http.get(closed_port() + "/away")
+    assert record.one()["error"].startswith("ConnectError")  # type: ignore[union-attr]  # it is a text
+
+
+def test_retries_below_an_adapter_are_one_event(session: AgentSession, outside: Host, record: Record) -> None:
+    answers = [response(b"busy", "503 Service Unavailable"), response(b"done")]
+
+    def answer(_: Received) -> Iterable[bytes]:
+        return [answers.pop(0)]
+
+    outside.on("/flaky", answer)
+    with requests.Session() as client:
+        client.mount("http://", HTTPAdapter(max_retries=Retry(1, status_forcelist=[503], backoff_factor=0)))
+        assert session.instrument(client).get(outside.url + "/flaky").text == "done"
+    assert len(outside.requests) == 2
+    assert (record.one()["status_code"], record.one()["response_body"]) == (200, "done")
+
+
+def test_what_brain_cannot_take_now_waits_in_the_spool(outside: Host, tmp_path: Path) -> None:
+    def session(brain: LocalBrain) -> AgentSession:
+        return AgentSession(
+            agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url, spool_dir=tmp_path / "spool"
+        )
+
+    with LocalBrain() as brain:
+        with session(brain) as first, brain.faults.inject("busy"):
+            with first.client(verify=TLS) as http:
+                http.get(outside.url + "/later")
+            first.flush(PATIENCE)
+            assert brain.events() == []
+            assert first.stats()["spooled"] == 1
+        stored = brain.wait_for_events(1, timeout=PATIENCE)
+        assert [(event["path"], event["source"]) for event in stored] == [("/later", "agent")]
+        assert stored[0]["agent_session_id"] == first.session_id
+        files = b"".join(path.read_bytes() for path in (tmp_path / "spool").iterdir())
+        assert brain.agent_key.encode() not in files
