@@ -16,6 +16,7 @@ SECRET = "zq7xkv9wjh3yfb5t"
 NUMBER = 730291845166
 PIECE = 6
 KEY_PIECE = 12  # of a key known by its shape only: what is too short to be known is too short to be used
+UNCUT = len(SECRET) + 1
 BOUNDARY = "xxBOUNDARYxx"
 
 
@@ -71,6 +72,10 @@ FORMATS = [
     Format(
         "json-labelled", JSON, _json({"fields": [{"name": "password", "value": SECRET}, {"name": "a", "value": 1}]})
     ),
+    # Where its label was cut off, nothing says that a value is a secret.
+    Format("json-labelled-before", JSON, _json({"f": [{"value": SECRET, "x": 1, "key": "api_key"}]}), UNCUT),
+    Format("json-labelled-deep", JSON, b"[" * 250 + _json({"name": "password", "value": SECRET}) + b"]" * 250),
+    Format("json-labelled-broken", JSON, _json({"name": "password", "value": SECRET})[:-1] + b"\\ud800,}"),
     Format("json-pairs", JSON, _json({"headers": [["accept", "*/*"], ["authorization", SECRET]]})),
     Format("json-query", JSON, _json({"url": f"https://h/cb?a=1&access_token={SECRET}&b=2", "z": 1})),
     Format("json-form", JSON, _json({"body": f"user=ann&password={SECRET}&n=1", "z": 1})),

@@ -8,7 +8,7 @@ a colon or an equals sign, a value. So one scanner serves them all, and there is
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from otas_middleware._redact._mask import MASK
 from otas_middleware._redact._names import counter
@@ -17,7 +17,14 @@ from otas_middleware._redact._spans import ENTITIES, QUOTE, container_end, strin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otas_middleware._redact._names import NameRules
+
+class Rules(Protocol):
+    """Says which names are sensitive."""
+
+    def sensitive(self, name: str) -> bool:
+        """Tell whether what stands under this name is masked."""
+        ...
+
 
 _NAME = r"\w.%$@/+\-\[\]"
 _CANDIDATE = re.compile(
@@ -43,7 +50,7 @@ _WINDOWS = (2048, 256)
 _BREAK = re.compile(rf"[^{_NAME}]")
 
 
-def mask_named(text: str, rules: NameRules, suspicious: Callable[[str], bool]) -> str:
+def mask_named(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> str:
     """Return the text with the values of sensitive names masked.
 
     Args:
@@ -63,7 +70,7 @@ def mask_named(text: str, rules: NameRules, suspicious: Callable[[str], bool]) -
     return "".join(pieces)
 
 
-def _findings(text: str, rules: NameRules, suspicious: Callable[[str], bool]) -> list[tuple[int, int, str]]:
+def _findings(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> list[tuple[int, int, str]]:
     """Return start, end and mask of what is to be masked, in the order of the text."""
     found: list[tuple[int, int, str]] = []
     done = 0
@@ -101,7 +108,7 @@ def _windows(
         begin = border
 
 
-def _names_a_secret(text: str, start: int, match: re.Match[str], rules: NameRules) -> bool:
+def _names_a_secret(text: str, start: int, match: re.Match[str], rules: Rules) -> bool:
     name, _, quote, _ = match.groups()
     if rules.sensitive(name):
         return True

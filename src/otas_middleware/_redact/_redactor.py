@@ -17,7 +17,7 @@ from otas_middleware._redact._pairs import mask_encoded, mask_pairs
 from otas_middleware._redact._probe import probe
 from otas_middleware._redact._shapes import OPTIONAL, SURE
 from otas_middleware._redact._table import mask_table
-from otas_middleware._redact._values import Walk
+from otas_middleware._redact._values import AnyValue, Walk
 from otas_middleware._storable import storable
 
 if TYPE_CHECKING:
@@ -66,32 +66,34 @@ class Redactor:
             return text
         if depth > _MAX_DECODINGS:
             return MASK
-        if self._beyond_names(text):
-            text, finished = self._look_closer(text, depth)
-            if finished:
-                return text
+        beyond_names = self._beyond_names(text)
+        if beyond_names:
+            text = self._look_closer(text, depth)
         if "<" in text:
             text = mask_markup(text, self.rules)
-        return mask_named(text, self.rules, self._has_name)
+        text = mask_named(text, self.rules, self._has_name)
+        return self._mask_labelled(text, depth) if beyond_names and self._has_label(text) else text
 
     def _is_suspicious(self, text: str) -> bool:
         """Tell whether there may be anything to mask: no sensitive word and no shape of a secret means no."""
         return self._suspicious(text) or ("%" in text and self._suspicious(undo_percent(text)))
 
-    def _look_closer(self, text: str, depth: int) -> tuple[str, bool]:
-        """Undo escapes, mask shapes and labelled members; return the text and whether nothing remains to be done."""
+    def _look_closer(self, text: str, depth: int) -> str:
+        """Undo escapes, and mask what is known by its shape."""
         text = unescape_ascii(text)
         if "%" in text:
             text = mask_encoded(text, self.rules, lambda value: self.text(value, depth + 1))
         for has_shape, shape in self._shapes:
             if has_shape(text):
                 text = shape.pattern.sub(shape.replace, text)
-        if not self._has_label(text):
-            return text, False
-        rewritten = self._by_structure(text, depth)
-        if rewritten is not None:
-            return rewritten, True
-        return "\n".join([self._line(line, depth) for line in text.split("\n")]), False
+        return text
+
+    def _mask_labelled(self, text: str, depth: int) -> str:
+        """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
+        whole = self._by_structure(text, depth)
+        if whole is not None:
+            return whole
+        return "\n".join([self._by_line(line, depth) for line in text.split("\n")])
 
     def pairs(self, text: str) -> str:
         """Return a query string or urlencoded form with its secrets masked."""
@@ -128,8 +130,16 @@ class Redactor:
         """Return the plain JSON form of any Python value, with its secrets masked."""
         return Walk(self.rules, self.text).value(value)
 
+    def _by_line(self, line: str, depth: int) -> str:
+        """Mask a line of NDJSON, or a `data:` line of an event stream; what cannot be read loses all its values."""
+        if not self._has_label(line):
+            return line
+        start = len(line) - len(line.removeprefix("data:").lstrip())
+        structured = self._by_structure(line[start:], depth)
+        return mask_named(line, AnyValue(), _always) if structured is None else line[:start] + structured
+
     def _by_structure(self, text: str, depth: int) -> str | None:
-        """Mask JSON, whole or cut off, as the structure that it is; None when it is no JSON."""
+        """Mask JSON as the structure that it is; None when it is no JSON. Unchanged, it keeps its spelling."""
         if text.lstrip()[:1] not in {"{", "["}:
             return None
         try:
@@ -137,15 +147,12 @@ class Redactor:
         except ValueError:
             return None
         walk = Walk(self.rules, lambda leaf: self.text(leaf, depth + 1), max_nodes=_NO_BOUND, max_characters=_NO_BOUND)
-        return to_json(walk.value(parsed)).decode()
+        masked = walk.value(parsed)
+        return text if masked == parsed else to_json(masked).decode()
 
-    def _line(self, line: str, depth: int) -> str:
-        """Mask one line of NDJSON, or one `data:` line of an event stream."""
-        start = line.find("{") if line.startswith(("data:", "{")) else -1
-        if start < 0 or not self._has_label(line):
-            return line
-        rewritten = self._by_structure(line[start:], depth)
-        return line if rewritten is None else line[:start] + rewritten
+
+def _always(_: str) -> bool:
+    return True
 
 
 def _parse(text: str) -> Any:

@@ -57,6 +57,14 @@ _VALUES = frozenset(
 )
 
 
+class AnyValue:
+    """Rules by which every member is sensitive that a label could describe."""
+
+    def sensitive(self, name: str) -> bool:
+        """Tell whether this is one of those members."""
+        return name.lower() in _VALUES
+
+
 class Walk:
     """One walk over one value.
 

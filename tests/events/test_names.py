@@ -1,0 +1,135 @@
+"""Which names are sensitive."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.exchange import event_of, exchange
+from otas_middleware._redact import redactor_for
+from otas_middleware._redact._names import DEFAULT_NAMES, NameRules, names_table
+from otas_middleware._redact._probe import probe
+from otas_middleware._settings import OtasSettings
+
+RULES = NameRules()
+
+_SENSITIVE = """
+password Password PASSWORD passwd pass pwd user_pwd old-password newPassword password_confirmation passphrase passcode
+token access_token accessToken refresh-token id_token X-Auth-Token csrftoken authenticity_token tokens token_type jwt
+secret client_secret clientSecret SECRET_KEY secrets aws_secret_access_key credential credentials mnemonic
+authorization Authorization auth basic_auth x-auth oauth_token oauth_verifier code_verifier SAMLResponse
+client_assertion api_key apiKey APIKEY api-key X-API-Key x.api.key private_key privateKey access_key_id ssh-key
+encryption_key signing_key master_key subscription-key account_key signature sig hmac cookie Set-Cookie cookies
+session sessionid session_id SESSIONID JSESSIONID PHPSESSID connect.sid sid user_session sess csrf xsrf _csrf
+X-CSRF-Token otp totp user_otp pin PIN userPin pin_code pins mfa mfa_code 2fa two_factor verification_code
+backup_codes recovery_codes security_answer one_time_code card_number cardNumber card-no ccnum cc_number credit_card
+creditCard cvv cvc cvv2 CSC pan iban IBAN account_number accountNo bank_account routing_number sort_code ssn SSN
+social_security_number national_id passport_number tax_id drivers_license x-otas-sdk-key x_otas_agent_key X-Org-Id
+passwort kennwort mot_de_passe motdepasse contraseña contrasena senha wachtwoord salt dsn connectionString
+user[password] user.password credentials[0] pass%77ord pass%2577ord p\\u0069n database_password_2
+"""
+SENSITIVE = _SENSITIVE.split()
+
+_HARMLESS = """
+name user email author authors authority shipping inside president assignment design passenger compass company
+key keys primary_key foreign_key sort_key public_key object_key keyboard monkey session_count session_duration
+sessions_total accession id description card cards account accounts number code codes postcode spinner opinion
+bypass status InvalidTokenError jwt.exceptions.InvalidTokenError hash
+fingerprint signed sign panel pane expand span sale salty discount
+"""
+HARMLESS = _HARMLESS.split()
+
+
+@pytest.mark.parametrize("name", SENSITIVE)
+def test_sensitive_by_default(name: str) -> None:
+    assert RULES.sensitive(name)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_not_sensitive_by_default(name: str) -> None:
+    assert not RULES.sensitive(name)
+
+
+def test_every_name_of_the_table_is_sensitive_as_the_table_says() -> None:
+    for row in DEFAULT_NAMES:
+        for entry in row.anywhere:
+            joined = entry.replace("_", "")
+            assert RULES.sensitive(entry)
+            assert RULES.sensitive(f"my{joined}value")
+            assert RULES.sensitive(entry.replace("_", "-").upper())
+        for entry in row.word:
+            assert RULES.sensitive(f"my_{entry}_value")
+            assert RULES.sensitive(f"my{entry.capitalize()}Value")
+            assert not RULES.sensitive(f"my{entry}value")
+        for entry in row.last:
+            assert RULES.sensitive(f"my_{entry}")
+            assert not RULES.sensitive(f"{entry}_count")
+
+
+def test_settings_add_names_and_take_names_out() -> None:
+    settings = OtasSettings(
+        sensitive_headers=("X-Customer-Ref",),
+        sensitive_fields=("order_code", "*internal*", "größe"),
+        redact_keep=("token_type", "Cookie", "session_*"),
+    )
+    redactor = redactor_for(settings)
+    document = {
+        "X_CUSTOMER_REF": "a",
+        "x_customer_reference": "b",
+        "orderCode": "c",
+        "order_codes": "d",
+        "myInternalNote": "e",
+        "Größe": "f",
+        "token_type": "g",
+        "tokenType": "h",
+        "cookie": "i",
+        "cookies": "j",
+        "session_id": "k",
+        "user_session": "l",
+        "token": "m",
+    }
+    masked = json.loads(redactor.text(json.dumps(document)))
+    assert {name for name, value in masked.items() if value == "[REDACTED]"} == {
+        "X_CUSTOMER_REF",
+        "orderCode",
+        "myInternalNote",
+        "Größe",
+        "cookies",
+        "user_session",
+        "token",
+    }
+    assert redactor.value(document) == masked
+    event = event_of(exchange(request_headers=[("x-customer-ref", "1"), ("Cookie", "theme=dark; sid=1")]), settings)
+    assert json.loads(event.request_headers) == {"x-customer-ref": "[REDACTED]", "cookie": "theme=dark; sid=[REDACTED]"}
+
+
+@given(
+    st.text(alphabet=" _-.%+[]\"'\\:={}<>\nabcXYZ019é", max_size=10),
+    st.sampled_from(SENSITIVE),
+    st.text(alphabet=" _-.%+[]\"'\\:={}<>\nabcXYZ019é", max_size=10),
+)
+def test_a_text_with_a_sensitive_name_never_passes_the_probe(before: str, name: str, after: str) -> None:
+    """The probe lets no text pass in which a name would be found: masking never depends on luck."""
+    mentioned = probe(RULES.probes.mentioned)
+    redactor = redactor_for(OtasSettings())
+    text = f"{before}{name}{after}"
+    if RULES.sensitive(text) and "%" not in text and "\\" not in text:
+        assert mentioned(text), text
+    assert redactor._is_suspicious(f'"{name}": 1')
+
+
+def test_decisions_are_remembered_within_bounds() -> None:
+    rules = NameRules()
+    for number in range(20_000):
+        assert not rules.sensitive(f"field{number}x")
+    assert len(rules._known) <= 8192
+    assert rules.sensitive("x" * 10_000 + "_password")
+
+
+def test_the_table_of_the_documentation_lists_every_entry() -> None:
+    table = names_table()
+    for row in DEFAULT_NAMES:
+        assert all(f"`{entry}`" in table for entry in (*row.anywhere, *row.word, *row.last))

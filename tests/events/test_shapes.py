@@ -1,0 +1,170 @@
+"""Secrets that are known by their shape."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.exchange import DEFAULTS
+from otas_middleware._redact import redactor_for
+from otas_middleware._redact._probe import probe
+from otas_middleware._redact._shapes import OPTIONAL, SURE, Shape, card_number, luhn
+from otas_middleware._settings import OtasSettings
+
+REDACTOR = redactor_for(DEFAULTS)
+RANDOM = "Zk3vQ9xW7jT1bN5yR8mC2pL6"
+
+SECRETS = [
+    f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{RANDOM}",
+    f"eyJhbGciOiJub25lIn0.{RANDOM}.",
+    f"otas_k1_{RANDOM}",
+    f"otas_a-b_c_{RANDOM}",
+    f"agent_Ab12cd34ef_{RANDOM}",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAIOSFODNN7EXAMPLE",
+    f"ghp_{RANDOM}{RANDOM}",
+    f"gho_{RANDOM}",
+    f"github_pat_11ABC_{RANDOM}",
+    f"glpat-{RANDOM}",
+    f"sk_live_{RANDOM}",
+    f"rk_test_{RANDOM}",
+    f"whsec_{RANDOM}",
+    f"xoxb-123456789012-{RANDOM}",
+    f"xapp-1-A1-{RANDOM}",
+    f"AIzaSy{RANDOM}{RANDOM}",
+    f"ya29.{RANDOM}",
+    f"GOCSPX-{RANDOM}",
+    f"sk-{RANDOM}",
+    f"sk-proj-{RANDOM}_{RANDOM}",
+    f"sk-ant-api03-{RANDOM}-{RANDOM}",
+    f"hf_{RANDOM}",
+    f"gsk_{RANDOM}",
+    f"SG.{RANDOM}.{RANDOM}",
+    f"npm_{RANDOM}",
+    f"pypi-{RANDOM}",
+    f"dop_v1_{RANDOM}",
+    f"shpat_{RANDOM}",
+    f"hvs.{RANDOM}",
+    f"lin_api_{RANDOM}",
+    "4111 1111 1111 1111",
+    "4111-1111-1111-1111",
+    "4111111111111111",
+    "5555555555554444",
+    "2223003122003222",
+    "378282246310005",
+    "3782 822463 10005",
+    "30569309025904",
+    "6011111111111117",
+    "3530111333300000",
+    "6200000000000005",
+    "6759649826438453",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "around", ["{}", "a {} b", '{{"x": "{}"}}', "x={}&y=1", "<a>{}</a>", "({})", "'{}'", "see:{};", "\n{}\n"]
+)
+def test_known_shapes_are_masked_in_any_surroundings(secret: str, around: str) -> None:
+    assert REDACTOR.text(around.format(secret)) == around.format("[REDACTED]")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Authorization: Bearer abc.DEF-123", "Authorization: [REDACTED]"),
+        ("sent bearer abc123 and", "sent bearer [REDACTED] and"),
+        ("Basic dXNlcjpwYXNzd29yZA== x", "Basic [REDACTED] x"),
+        ("Basic dXNlcjpwYXNz", "Basic [REDACTED]"),
+        ("redis://:pw@h:6379/0", "redis://[REDACTED]@h:6379/0"),
+        ("https://u:p@h/a@b", "https://[REDACTED]@h/a@b"),
+        ("https://u:p@ss@h/", "https://[REDACTED]@h/"),
+        ("https://u:p/w#x?y@h/", "https://[REDACTED]@h/"),
+        ("https://token123@h/", "https://[REDACTED]@h/"),
+        ('{"u":"https:\\/\\/u:p@h"}', '{"u":"https:\\/\\/[REDACTED]@h"}'),
+        ("https://hooks.slack.com/services/T00/B00/xyz", "https://hooks.slack.com/services/[REDACTED]"),
+        ('{"n":4111111111111111,"m":1}', '{"n":"[REDACTED]","m":1}'),
+        ('{"n":[4111111111111111]}', '{"n":["[REDACTED]"]}'),
+        (
+            '{"k":"-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----\\n","a":1}',
+            '{"k":"[REDACTED]\\n","a":1}',
+        ),
+        (
+            "x -----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\nbnNz\n-----END OPENSSH PRIVATE KEY----- y",
+            "x [REDACTED] y",
+        ),
+        ("-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", None),
+        ("-----BEGIN PUBLIC KEY-----\nMIIE\n-----END PUBLIC KEY-----", None),
+    ],
+)
+def test_only_the_secret_part_is_masked(text: str, expected: str | None) -> None:
+    assert REDACTOR.text(text) == (text if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("setting", "secrets", "harmless"),
+    [
+        ("redact_emails", ["ann.b+c@example.co.uk", "x@y.io"], ["@example", "a@b", "user@host:/x"]),
+        ("redact_phones", ["+49 30 1234567", "+1 (555) 010-9999", "(555) 555-0199"], ["2024-05-01", "12345", "1.2.3"]),
+        (
+            "redact_ips",
+            ["203.0.113.9", "2001:db8::1", "::1", "fe80::1"],
+            ["12:30:45", "1.2.3", "999.1.1.1", "1.2.3.4.5"],
+        ),
+    ],
+)
+def test_personal_data_is_masked_when_asked_for(setting: str, secrets: list[str], harmless: list[str]) -> None:
+    asked = redactor_for(OtasSettings(**{setting: True}))  # type: ignore[arg-type]  # one setting by its name
+    for secret in secrets:
+        text = json.dumps({"x": f"call {secret} now"})
+        assert REDACTOR.text(text) == text
+        assert asked.text(text) == text.replace(secret, "[REDACTED]")
+    for text in harmless:
+        assert asked.text(f"see {text} there") == f"see {text} there"
+
+
+def test_patterns_of_the_settings_mask_what_they_match() -> None:
+    redactor = redactor_for(OtasSettings(redact_patterns=(r"ORD-\d+", r"secret-\w+")))
+    assert redactor.text('{"a": "ORD-12 and secret-x", "b": 1}') == '{"a": "[REDACTED] and [REDACTED]", "b": 1}'
+    assert redactor.pairs("a=ORD-12&b=1") == "a=[REDACTED]&b=1"
+
+
+@given(st.integers(0, 10**15), st.sampled_from(["4", "51", "2221", "34", "6011", "35"]))
+def test_every_card_number_with_a_valid_check_digit_is_masked(account: int, issuer: str) -> None:
+    length = 15 if issuer == "34" else 16
+    body = (issuer + str(account).zfill(length))[: length - 1]
+    number = next(body + str(digit) for digit in range(10) if luhn(body + str(digit)))
+    assert card_number(number)
+    assert REDACTOR.text(f"paid with {number}.") == "paid with [REDACTED]."
+    wrong = body + str((int(number[-1]) + 1) % 10)
+    assert REDACTOR.text(f"paid with {wrong}.") == f"paid with {wrong}."
+
+
+@pytest.mark.parametrize("shape", [*SURE, *OPTIONAL.values()], ids=lambda shape: shape.what)
+def test_a_shape_is_never_missed_by_its_probe(shape: Shape) -> None:
+    """Mutations of what a shape matches: whatever the pattern still finds, the probe finds too."""
+    finds = probe(shape.probe)
+    samples = (
+        *SECRETS,
+        "Bearer a1",
+        "Basic dTpw",
+        "a://u:p@h",
+        "-----BEGIN PRIVATE KEY-----\nMIIE",
+        "hooks.slack.com/services/T0/B0/x",
+        "a@b.cd",
+        "+49301234567",
+        "10.0.0.1",
+    )
+    chance = random.Random(7)
+    found = 0
+    for sample in samples * 20:
+        at = chance.randrange(len(sample))
+        mutated = sample[:at] + chance.choice('aZ0-_. :/@%+\\\n="') * chance.randrange(3) + sample[at + 1 :]
+        if shape.pattern.sub(shape.replace, mutated) != mutated:
+            assert finds(mutated), mutated
+            found += 1
+    assert found
