@@ -168,7 +168,7 @@ def read_answer(connection: socket.socket) -> str:
     received = bytearray()
     while data := connection.recv(65536):
         received += data
-        head, found, rest = bytes(received).partition(b"\r\n\r\n")
+        _, found, rest = bytes(received).partition(b"\r\n\r\n")
         if found:
             answer = parse(bytes(received))
             sizes = [int(value) for name, value in answer.headers if name.lower() == "content-length"]

@@ -28,6 +28,13 @@ if not settings.configured:
         INSTALLED_APPS=[],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         LOGGING_CONFIG=None,
+        REST_FRAMEWORK={"UNAUTHENTICATED_USER": None},
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "OPTIONS": {"loaders": [("django.template.loaders.locmem.Loader", {"page.html": "hello {{ name }}"})]},
+            }
+        ],
         USE_TZ=True,
     )
     django.setup()
