@@ -15,13 +15,10 @@ The token goes to no other host than those of the domain, the agent key only to 
 
 from __future__ import annotations
 
-import json
 import time
 import weakref
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from otas_middleware._agent.core import Core
@@ -331,29 +328,15 @@ class AgentSession:
         Returns:
             Our id of the event (`metadata.event_id`).
         """
-        from otas_middleware._event import BackendEvent  # noqa: PLC0415  # heavy
+        from otas_middleware._agent.described import described  # noqa: PLC0415  # heavy
 
-        parts = urlsplit(url)
-        if parts.netloc:
-            custom_properties = {"host": parts.netloc.rpartition("@")[2], **(custom_properties or {})}
-        for side in ("request", "response"):
-            body = fields.get(f"{side}_body")
-            if isinstance(body, str):
-                fields.setdefault(f"{side}_size_bytes", len(body.encode("utf-8", "replace")))
-        fields.setdefault("query_params", parts.query)
+        if custom_properties is not None:
+            fields["custom_properties"] = dict(custom_properties)
+        if metadata is not None:
+            fields["metadata"] = dict(metadata)
+        headers = {"request_headers": request_headers, "response_headers": response_headers}
         return self.log_event(
-            BackendEvent(
-                path=parts.path or "/",
-                method=method,
-                status_code=status_code,
-                latency_ms=latency_ms,
-                error=error or _status_line(status_code),
-                request_headers=json.dumps(dict(request_headers)) if request_headers else "",
-                response_headers=json.dumps(dict(response_headers)) if response_headers else "",
-                custom_properties=dict(custom_properties or {}),
-                metadata=dict(metadata or {}),
-                **fields,
-            )
+            described(method, url, headers, status_code=status_code, latency_ms=latency_ms, error=error, **fields)
         )
 
     def log_event(self, event: BackendEvent) -> str:
@@ -391,12 +374,3 @@ async def _in_thread(function: Callable[[], None]) -> None:
     from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
     await to_thread.run_sync(function)
-
-
-def _status_line(status: int) -> str:
-    if status < 400:
-        return ""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status} Error"
