@@ -222,6 +222,10 @@ def test_the_end_of_a_kept_alive_connection_stays_ambiguous_when_the_server_is_g
         assert error.sent
 
 
+def _broken(_name: str) -> None:
+    raise OSError("a library of another processor")
+
+
 class TestChoice:
     def test_the_fast_one_is_chosen_where_it_is_installed(self) -> None:
         chosen = transport_factory(settings("http://x.invalid", transport="auto"))()
@@ -234,9 +238,62 @@ class TestChoice:
         with pytest.raises(MissingExtraError, match=r"otas-middleware\[fast\]"):
             transport_factory(settings("http://x.invalid", transport="fast"))
 
-    def test_a_broken_installation_does_not_stop_delivery(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(sys.modules, "pyreqwest.client", None)
-        assert isinstance(transport_factory(settings("http://x.invalid", transport="auto"))(), HttpxTransport)
+    @pytest.mark.parametrize("name", ["auto", "fast"])
+    def test_a_broken_installation_does_not_stop_delivery(
+        self, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        monkeypatch.delitem(sys.modules, "pyreqwest.client")
+        monkeypatch.setattr("importlib.import_module", _broken)
+        assert isinstance(transport_factory(settings("http://x.invalid", transport=name))(), HttpxTransport)
+        assert "pyreqwest does not load (OSError)" in caplog.text
+
+    def test_it_is_not_loaded_by_a_thread_that_may_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """See `_load_fast`: the process would crash."""
+        monkeypatch.delitem(sys.modules, "pyreqwest.client")
+        made: list[Transport] = []
+        thread = threading.Thread(
+            target=lambda: made.append(transport_factory(settings("http://x.invalid", transport="auto"))())
+        )
+        thread.start()
+        thread.join()
+        assert isinstance(made[0], HttpxTransport)
+
+    @pytest.mark.parametrize("forked", [False, True])
+    def test_it_survives_threads_that_come_and_go(self, forked: bool) -> None:
+        code = f"""
+import os, sys, threading
+from otas_middleware._delivery import Request
+from otas_middleware._delivery._transports import transport_factory
+from support.delivery import RawServer, created, settings
+
+make = transport_factory(settings("http://x.invalid", transport="fast"))
+
+def use(url):
+    transport = make()
+    assert type(transport).__name__ == "FastTransport"
+    for _ in range(5):
+        assert transport(Request(url, (), b"x" * 2000), 5.0).status == 201
+    transport.close()
+
+def come_and_go(times):
+    with RawServer(lambda connection, _: connection.sendall(created())) as server:
+        for _ in range(times):
+            threads = [threading.Thread(target=use, args=(server.url + "/x/",)) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+come_and_go(10)
+if {forked}:
+    child = os.fork()
+    come_and_go(20)
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+        subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "tests"}, timeout=60)
 
     @pytest.mark.parametrize("path", ["nowhere.at.all:x", "socket:nothing", "socket:AF_INET"])
     def test_a_path_that_leads_nowhere_is_named(self, path: str) -> None:
