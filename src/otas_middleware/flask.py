@@ -104,7 +104,7 @@ class _Hooks:
         app.after_request_funcs.setdefault(None, []).insert(0, self.after)
         app.teardown_request_funcs.setdefault(None, []).insert(0, self.teardown)
         got_request_exception.connect(self.unhandled, app)  # lives as long as the lists above
-        _note_handled_exceptions(app)
+        self._hear_handled_exceptions(app)
 
     def before(self) -> None:
         environ = request.environ
@@ -129,12 +129,16 @@ class _Hooks:
         tap_environ(environ, capture)
         current.set(capture)
 
+    def _catch_up(self, environ: WSGIEnvironment) -> None:
+        """Begin where something failed even before the first hook."""
+        if _STATE not in environ and MARKER not in environ and TOKEN_ENVIRON_KEY in environ:
+            self._begin(environ)
+
     def after(self, response: Response) -> Response:
         environ = request.environ
         if TOKEN_ENVIRON_KEY in environ:
             try:
-                if _STATE not in environ and MARKER not in environ:
-                    self._begin(environ)  # something failed even before the hooks, and was answered all the same
+                self._catch_up(environ)
                 state: _State | None = environ.get(_STATE)
                 if state is not None and state.hooks is self and state.capture is not None:
                     _watch(response, state.capture)
@@ -156,7 +160,28 @@ class _Hooks:
             current.set(state.previous)
 
     def unhandled(self, _sender: Flask, exception: BaseException, **_: Any) -> None:
-        _note(exception)
+        self._note(exception)
+
+    def _hear_handled_exceptions(self, app: Flask) -> None:
+        """Learn of exceptions that an error handler turns into a response; Flask sends no signal for them."""
+        handle = app.handle_user_exception
+
+        def handle_user_exception(error: Exception) -> Any:
+            response = handle(error)
+            self._note(error)
+            return response
+
+        app.handle_user_exception = handle_user_exception  # type: ignore[method-assign,assignment]
+
+    def _note(self, error: BaseException) -> None:
+        try:
+            environ = request.environ
+            self._catch_up(environ)
+            state: _State | None = environ.get(_STATE)
+            if state is not None and state.capture is not None:
+                state.capture.failed(error)
+        except Exception:
+            swallow("flask.exception")
 
 
 def _watch(response: Response, capture: Capture) -> None:
@@ -193,27 +218,6 @@ class _Watched:
             except Exception:
                 swallow("flask.response")
         return result, status, headers
-
-
-def _note_handled_exceptions(app: Flask) -> None:
-    """Learn of exceptions that an error handler turns into a response; Flask sends no signal for them."""
-    handle = app.handle_user_exception
-
-    def handle_user_exception(error: Exception) -> Any:
-        response = handle(error)
-        _note(error)
-        return response
-
-    app.handle_user_exception = handle_user_exception  # type: ignore[method-assign,assignment]
-
-
-def _note(error: BaseException) -> None:
-    try:
-        state: _State | None = request.environ.get(_STATE)
-        if state is not None and state.capture is not None:
-            state.capture.failed(error)
-    except Exception:
-        swallow("flask.exception")
 
 
 def _finish(state: _State) -> None:
