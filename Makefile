@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench brain clean
+.PHONY: help demo test page-test lint format docs bench brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,13 @@ demo: $(VENV)/.ready ## Play an agent against three applications and show what a
 
 test: $(VENV)/.ready ## Run all tests, in random order, with branch coverage
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+
+page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
+	@$(BIN)/python -m pytest -m slow -p no:randomly tests/page $(ARGS)
+
+$(VENV)/axe/.ready: $(VENV)/.ready
+	@npm install --silent --no-save --prefix $(VENV)/axe axe-core@4
+	@touch $@
 
 lint: $(VENV)/.ready ## Check style (ruff) and types (mypy and pyright, both strict)
 	@$(BIN)/ruff check .

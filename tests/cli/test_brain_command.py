@@ -16,6 +16,17 @@ from cli.process import RunningBrain, run
 from otas_middleware._configure import load_settings
 
 
+def test_it_says_first_where_its_page_is() -> None:
+    with RunningBrain() as brain:
+        first = brain.introduction.splitlines()[0]
+        url = brain.environment["OTAS_BRAIN_URL"]
+        assert first == f"# See what arrives: {url}/"
+        connection = brain.connection()
+        connection.request("GET", "/")
+        assert "<title>" in connection.getresponse().read().decode()
+        connection.close()
+
+
 def test_it_prints_lines_that_a_shell_takes_as_they_are() -> None:
     with RunningBrain() as brain:
         script = brain.introduction + "\nenv"

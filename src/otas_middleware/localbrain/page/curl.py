@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 if TYPE_CHECKING:
@@ -72,10 +72,13 @@ def header_pairs(text: str | None) -> Iterator[tuple[str, str]]:
     except ValueError:
         return
     if isinstance(headers, dict):
-        for name, value in cast("Mapping[str, Any]", headers).items():
-            singles: list[Any] = value if isinstance(value, list) else [value]
-            for single in singles:
+        for name, value in cast("Mapping[str, object]", headers).items():
+            for single in _each(value):
                 yield name, single if isinstance(single, str) else json.dumps(single)
+
+
+def _each(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else [value]
 
 
 def _quoted(word: str) -> str:

@@ -49,7 +49,7 @@ function plot(place, at, series, format, { bars = false, stacked = false, top = 
     height: HEIGHT,
     cursor: { sync: { key: "time" }, points: { size: 7 }, drag: { x: false, y: false } },
     scales: { y: { range: (_, low, high) => [0, top ?? Math.max(high, 1e-9) * 1.1] } },
-    axes: [{ ...axis, space: 70, values: times },
+    axes: [{ ...axis, size: 30, space: 70, values: times },
       { ...axis, size: 64, values: (_, values) => values.map((value) => (value ? format(value) : "0")) }],
     series: [{ value: (_, time) => (time === null ? "–" : new Date(time * 1000).toLocaleTimeString()) },
       ...series.map(([label, name, values]) => ({

@@ -64,6 +64,11 @@ export function eventsView(parameters) {
     event.preventDefault();
   });
 
+  /** Give the focus to the row of an event. */
+  function focus(id) {
+    body.querySelector(`tr[data-id="${CSS.escape(id)}"] .path a`)?.focus();
+  }
+
   async function load() {
     asking.abort();
     asking = new AbortController();
@@ -72,7 +77,9 @@ export function eventsView(parameters) {
     rest = null;
     const first = await ask("events", { ...filter, limit: PAGE }, signal);
     newest = first.events[0]?.id ?? 0;
+    const focused = body.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
     body.replaceChildren(...first.events.map((event) => row(event, here().parameters.event)));
+    if (focused) focus(focused);
     rest = first.next;
     settle();
     await Promise.all([tally(signal), fill(signal)]);
@@ -171,9 +178,6 @@ export function eventsView(parameters) {
         h("a", { href: address("export.har", filter), download: "otas-events.har" }, "HAR"));
       attempt(load);
     },
-    /** Give the focus back to the row of an event. */
-    focus(id) {
-      body.querySelector(`tr[data-id="${CSS.escape(id)}"] .path a`)?.focus();
-    },
+    focus,
   };
 }

@@ -1,0 +1,299 @@
+"""The page in a real browser, as a person uses it. `make page-test` runs these."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from localbrain.wire import Client
+from page.browser import chromium, looking_at
+from page.seeds import seed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+
+    from otas_middleware.localbrain import LocalBrain
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator("table.list tbody .path a").all_inner_texts()
+
+
+def focused(page: Page) -> str:
+    text: str = page.evaluate("document.activeElement.textContent.trim()")
+    return text
+
+
+def test_a_newcomer_is_told_what_to_do_and_sees_the_first_event(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain) as sight:
+        page = sight.page
+        page.get_by_role("heading", name="Nothing has arrived yet").wait_for()
+        page.get_by_role("button", name="Make a session token").click()
+        command = page.get_by_label("Command")
+        command.wait_for()
+        client.token = command.inner_text().partition("TOKEN: ")[2].partition("'")[0]
+        client.log(path="/first")
+        page.get_by_role("link", name="/first").wait_for()
+        assert page.get_by_role("heading", name="Nothing has arrived yet").count() == 0
+
+
+def test_events_show_up_as_they_arrive_newest_first(browser: Browser, client: Client) -> None:
+    client.log(path="/before")
+    with looking_at(browser, client.brain) as sight:
+        sight.page.get_by_role("link", name="/before").wait_for()
+        for number in range(3):
+            client.log(path=f"/live/{number}")
+            sight.page.get_by_role("link", name=f"/live/{number}").wait_for()
+        assert rows(sight.page) == ["/live/2", "/live/1", "/live/0", "/before"]
+        sight.page.get_by_text("4 events").wait_for()
+
+
+def test_a_flood_leaves_no_gap(browser: Browser, client: Client) -> None:
+    client.log(path="/before")
+    with looking_at(browser, client.brain) as sight:
+        sight.page.get_by_role("link", name="/before").wait_for()
+        client.log_many(300)
+        sight.page.get_by_text("301 events").wait_for()
+        while (older := sight.page.get_by_role("button", name="Load older events")).is_visible():
+            older.scroll_into_view_if_needed()
+            sight.page.wait_for_timeout(50)
+        assert sorted(rows(sight.page)) == sorted(["/before", *(f"/{number}" for number in range(300))])
+
+
+def test_a_paused_page_stands_still_and_catches_up(browser: Browser, client: Client) -> None:
+    client.log(path="/before")
+    with looking_at(browser, client.brain) as sight:
+        sight.page.get_by_role("link", name="/before").wait_for()
+        sight.page.get_by_role("button", name="Pause").click()
+        client.log(path="/meanwhile")
+        sight.page.get_by_text("paused, there is news").wait_for()
+        assert rows(sight.page) == ["/before"]
+        sight.page.get_by_role("button", name="Resume").click()
+        sight.page.get_by_role("link", name="/meanwhile").wait_for()
+
+
+def test_the_list_is_filtered_and_searched_and_the_address_keeps_it(browser: Browser, client: Client) -> None:
+    client.log(path="/a", method="POST", status_code=500, error="boom", response_body="a needle")
+    client.log(path="/b")
+    client.log(path="/c", method="POST")
+    with looking_at(browser, client.brain) as sight:
+        page = sight.page
+        page.get_by_text("3 events").wait_for()
+        page.get_by_label("Method").select_option("POST")
+        page.get_by_text("2 of 3 events").wait_for()
+        assert rows(page) == ["/c", "/a"]
+        page.get_by_label("Status").select_option("error")
+        page.get_by_text("1 of 3 events").wait_for()
+        client.log(path="/late", method="POST", error="bang")
+        client.log(path="/not-like-this")
+        page.get_by_text("2 of 5 events").wait_for()
+        assert rows(page) == ["/late", "/a"]
+        page.reload()
+        page.get_by_text("2 of 5 events").wait_for()
+        page.get_by_label("Search").fill("needle")
+        page.get_by_text("No event is like this.").wait_for()
+        page.get_by_label("in bodies and headers too").check()
+        page.get_by_role("link", name="/a").wait_for()
+        assert rows(page) == ["/a"]
+
+
+def test_older_events_are_loaded_while_scrolling(browser: Browser, brain: LocalBrain) -> None:
+    seed(brain, 450)
+    with looking_at(browser, brain) as sight:
+        sight.page.get_by_text("450 events").wait_for()
+        while sight.page.locator("table.list tbody tr").count() < 450:
+            sight.page.locator(".scroller").evaluate("it => it.scrollTo(0, it.scrollHeight)")
+            sight.page.wait_for_timeout(50)
+        assert sight.page.get_by_role("button", name="Load older events").is_hidden()
+
+
+def test_an_event_is_shown_in_full_with_its_redactions(browser: Browser, client: Client) -> None:
+    client.log(
+        path="/orders/42",
+        method="POST",
+        request_headers='{"authorization": "[REDACTED]", "accept": ["a/b", "c/d"]}',
+        request_body='{"big": 12345678901234567890, "key": "[REDACTED]", "list": [], "text": "a, b: {c}"}',
+        response_body="not JSON: [REDACTED: could not be looked through]",
+        metadata={"truncated": {"response_body": {"kept": 2048, "size": 4096}}},
+        response_size_bytes=4096,
+        error="boom",
+    )
+    with looking_at(browser, client.brain) as sight:
+        page = sight.page
+        page.get_by_role("link", name="/orders/42").click()
+        panel = page.get_by_role("complementary", name="Event")
+        panel.get_by_role("heading", name="POST /orders/42").wait_for()
+        assert panel.get_by_role("region", name="Request body").inner_text() == (
+            '{\n  "big": 12345678901234567890,\n  "key": "[REDACTED]",\n  "list": [],\n  "text": "a, b: {c}"\n}'
+        )
+        assert panel.locator("mark:visible").all_inner_texts() == [
+            "3",
+            "[REDACTED]",
+            "[REDACTED]",
+            "[REDACTED: could not be looked through]",
+        ]
+        assert panel.get_by_role("row", name="accept").all_inner_texts() == ["accept\ta/b", "accept\tc/d"]
+        panel.get_by_text("cut: 2.0 KiB of 4.0 KiB recorded").wait_for()
+        page.get_by_role("button", name="Close").click()
+        panel.wait_for(state="hidden")
+
+
+def test_a_session_is_a_timeline_that_grows(browser: Browser, client: Client) -> None:
+    client.log(path="/1", latency_ms=100, metadata={"captured_at": "2026-01-01T00:00:00Z", "event_id": "tool"})
+    client.log(path="/2", latency_ms=50, metadata={"captured_at": "2026-01-01T00:00:00.050Z", "parent_id": "tool"})
+    with looking_at(browser, client.brain, "sessions") as sight:
+        page = sight.page
+        page.get_by_role("link", name=client.session_id[:8]).click()
+        page.get_by_role("heading", name=client.session_id).wait_for()
+        page.get_by_role("link", name="/2").wait_for()
+        first, second = (bar.bounding_box() for bar in page.locator(".bar").all())
+        assert first is not None
+        assert second is not None
+        assert second["x"] == pytest.approx(first["x"] + first["width"] / 2, abs=3)
+        assert second["width"] == pytest.approx(first["width"] / 2, abs=3)
+        client.log(path="/3", metadata={"captured_at": "2026-01-01T00:00:01Z"})
+        page.get_by_role("link", name="/3").click()
+        page.get_by_role("heading", name="GET /3").wait_for()
+
+
+def test_a_new_session_shows_up_by_its_first_event(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain, "sessions") as sight:
+        sight.page.get_by_role("link", name=client.session_id[:8]).wait_for()
+        other = Client(client.brain)
+        other.log(error="boom")
+        row = sight.page.get_by_role("row", name=other.session_id[:8])
+        row.wait_for()
+        assert row.get_by_role("cell").all_inner_texts()[4:6] == ["1", "1"]
+
+
+def test_charts_are_drawn_and_follow_the_filter(browser: Browser, brain: LocalBrain) -> None:
+    seed(brain, 300)
+    with looking_at(browser, brain, "charts") as sight:
+        page = sight.page
+        page.locator(".plot canvas").nth(3).wait_for()
+        drawn = "it => it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(part => part > 0)"
+        assert [canvas.evaluate(drawn) for canvas in page.locator(".plot canvas").all()] == [True] * 4
+        requests = page.locator(".tile strong").first
+        assert requests.inner_text() == "300"
+        page.get_by_label("Status").select_option("5xx")
+        page.locator(".tile strong").nth(1).get_by_text("100 %").wait_for()
+        assert page.locator(".busiest tbody a").all_inner_texts() == ["/tickets/export"]
+
+
+def test_senders_and_refusals_are_shown_and_all_can_be_deleted(browser: Browser, client: Client) -> None:
+    client.log(request_headers='{"host": "shop.test"}', metadata={"sdk": {"name": "otas-middleware", "version": "1"}})
+    client.log(b"{")
+    with looking_at(browser, client.brain, "senders") as sight:
+        page = sight.page
+        page.get_by_role("row", name="shop.test").get_by_text("otas-middleware 1").wait_for()
+        page.get_by_role("row", name="invalid_json").wait_for()
+        page.get_by_role("button", name="Delete all events").click()
+        page.get_by_text("Nobody has sent anything yet.").wait_for()
+        assert client.brain.events() == []
+
+
+def test_a_request_is_copied_as_curl(browser: Browser, client: Client) -> None:
+    client.log(path="/it's", request_headers='{"host": "shop.test"}')
+    with looking_at(browser, client.brain, "events?event=1") as sight:
+        sight.page.get_by_role("button", name="Copy as curl").click()
+        sight.page.get_by_text("Copied as curl.").wait_for()
+        copied = sight.page.evaluate("navigator.clipboard.readText()")
+        assert copied == "curl --globoff --path-as-is 'http://shop.test/it'\\''s'"
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("JSON", "json"), ("HAR", "har")])
+def test_what_is_listed_is_exported(browser: Browser, client: Client, tmp_path: Path, name: str, suffix: str) -> None:
+    client.log(path="/a")
+    client.log(path="/b", status_code=404, error="404 Not Found")
+    with looking_at(browser, client.brain, "events?status=error") as sight:
+        sight.page.get_by_text("1 of 2 events").wait_for()
+        with sight.page.expect_download() as download:
+            sight.page.get_by_role("link", name=name, exact=True).click()
+        assert download.value.suggested_filename == f"otas-events.{suffix}"
+        file = tmp_path / "file"
+        download.value.save_as(file)
+        exported = json.loads(file.read_text())
+        assert len(exported["events"] if suffix == "json" else exported["log"]["entries"]) == 1
+
+
+def test_everything_is_reached_by_keys(browser: Browser, client: Client) -> None:
+    for number in range(4):
+        client.log(path=f"/{number}")
+    with looking_at(browser, client.brain) as sight:
+        page, keys = sight.page, sight.page.keyboard
+        page.get_by_text("4 events").wait_for()
+        keys.press("Tab")
+        assert focused(page) == "Skip to the content"
+        for name in ("Events", "Sessions", "Charts", "Senders", "Pause", "Theme: system"):
+            keys.press("Tab")
+            assert focused(page) == name
+        keys.press("/")
+        keys.type("/")
+        page.wait_for_url(re.compile("q="))
+        keys.press("ArrowDown")
+        assert focused(page) == "/3"
+        keys.press("ArrowDown")
+        keys.press("j")
+        keys.press("k")
+        assert focused(page) == "/2"
+        keys.press("Enter")
+        page.get_by_role("heading", name="GET /2").wait_for()
+        assert focused(page) == "GET /2"
+        keys.press("Tab")
+        assert "Close" in focused(page)
+        keys.press("Tab")
+        assert focused(page) == "Copy as curl"
+        keys.press("Enter")
+        page.get_by_text("Copied as curl.").wait_for()
+        keys.press("Escape")
+        page.locator("#detail").wait_for(state="hidden")
+        assert focused(page) == "/2"
+
+
+def test_a_chosen_theme_is_kept(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain) as sight:
+        page = sight.page
+
+        def background() -> str:
+            color: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            return color
+
+        light = background()
+        page.get_by_role("button", name="Theme").click()
+        assert background() == light
+        page.get_by_role("button", name="Theme").click()
+        dark = background()
+        assert dark != light
+        page.reload()
+        assert background() == dark
+        page.get_by_role("button", name="Theme: dark").click()
+        assert background() == light
+
+
+def test_the_connection_is_taken_up_again(browser: Browser, client: Client) -> None:
+    client.log(path="/before")
+    with looking_at(browser, client.brain) as sight:
+        page = sight.page
+        page.get_by_role("link", name="/before").wait_for()
+        client.brain.faults.down()
+        page.get_by_text("no connection").wait_for()
+        client.brain.faults.up()
+        page.locator("#live[data-state=live]").wait_for()
+        client.log(path="/after")
+        page.get_by_role("link", name="/after").wait_for()
+        assert all(re.search("ERR_", complaint) for complaint in sight.complaints)
+        sight.complaints.clear()  # of the connection, which was broken on purpose
