@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, cast
@@ -42,7 +43,7 @@ def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
     fast = name != "httpx" and _load_fast(logging.WARNING if name == "fast" else logging.INFO)
 
     def make() -> Transport:
-        if fast and not cooperative():  # native code would block all greenlets
+        if fast and not cooperative() and _fast_lives_here():  # native code would block all greenlets
             from otas_middleware._delivery._fast import FastTransport  # noqa: PLC0415  # in the worker only
 
             return FastTransport(connect_timeout)
@@ -76,6 +77,18 @@ def _load_fast(level: int) -> bool:
             logger.log(level, "otas: pyreqwest does not load (%s), so httpx carries the events.", type(error).__name__)
             return False
     return True
+
+
+_fast_process: int | None = None
+"""The first process that used pyreqwest, of those that this one descends from."""
+
+
+def _fast_lives_here() -> bool:
+    """Say whether pyreqwest can work in this process: once a parent has used it, its runtime fails in every child."""
+    global _fast_process  # noqa: PLW0603  # the runtime is the process's
+    if _fast_process is None:
+        _fast_process = os.getpid()
+    return _fast_process == os.getpid()
 
 
 def _users_own(path: str) -> Callable[[], Transport]:
