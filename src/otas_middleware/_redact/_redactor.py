@@ -42,9 +42,7 @@ class Redactor:
         self._shapes = [(probe(shape.probe), shape) for shape in shapes]
         self._has_name = probe(self.rules.probes.mentioned)
         self._has_label = probe(self.rules.probes.labelled)
-        self._beyond_names = probe(
-            self.rules.probes.labelled, ENCODED_PROBE, ESCAPES_PROBE, *(shape.probe for shape in shapes)
-        )
+        self._beyond_names = probe(self.rules.probes.labelled, ENCODED_PROBE, *(shape.probe for shape in shapes))
         self._suspicious = probe(self.rules.probes.mentioned, ESCAPES_PROBE, *(shape.probe for shape in shapes))
         self._patterns = tuple(re.compile(pattern) for pattern in settings.redact_patterns)
         self._path_patterns = tuple(re.compile(pattern) for pattern in settings.redact_path_patterns)
@@ -66,9 +64,14 @@ class Redactor:
             return text
         if depth > _MAX_DECODINGS:
             return MASK
+        plain = unescape_ascii(text)
+        masked = self._mask(plain, depth)
+        return text if masked == plain else masked
+
+    def _mask(self, text: str, depth: int) -> str:
         beyond_names = self._beyond_names(text)
         if beyond_names:
-            text = self._look_closer(text, depth)
+            text = self._mask_shapes(text, depth)
         if "<" in text:
             text = mask_markup(text, self.rules)
         text = mask_named(text, self.rules, self._has_name)
@@ -78,9 +81,8 @@ class Redactor:
         """Tell whether there may be anything to mask: no sensitive word and no shape of a secret means no."""
         return self._suspicious(text) or ("%" in text and self._suspicious(undo_percent(text)))
 
-    def _look_closer(self, text: str, depth: int) -> str:
-        """Undo escapes, and mask what is known by its shape."""
-        text = unescape_ascii(text)
+    def _mask_shapes(self, text: str, depth: int) -> str:
+        """Mask what is percent-encoded, and what is known by its shape."""
         if "%" in text:
             text = mask_encoded(text, self.rules, lambda value: self.text(value, depth + 1))
         for has_shape, shape in self._shapes:
