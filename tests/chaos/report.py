@@ -28,16 +28,45 @@ COLUMNS = {
 
 
 def add(figures: Figures) -> None:
-    """Add one run, in the place of an earlier one of the same fault, if `OTAS_CHAOS_REPORT` names a folder."""
+    """Add one run, in the place of an earlier one of the same fault."""
+    found = _read()
+    runs = [run for run in found["runs"] if run["fault"] != figures.fault]
+    _write({**found, "runs": [*runs, figures.as_dict()]})
+
+
+def note(name: str, value: object) -> None:
+    """Add a single figure, in the place of an earlier one of the same name."""
+    found = _read()
+    _write({**found, "limits": {**found["limits"], name: value}})
+
+
+def _folder() -> Path | None:
     name = os.environ.get("OTAS_CHAOS_REPORT")
-    if not name:
+    return Path(name) if name else None
+
+
+def _read() -> dict[str, Any]:
+    folder = _folder()
+    empty: dict[str, Any] = {"runs": [], "limits": {}}
+    if folder is None or not (folder / "chaos.json").exists():
+        return empty
+    found: dict[str, Any] = json.loads((folder / "chaos.json").read_text())
+    return {**empty, **found}
+
+
+def _write(found: dict[str, Any]) -> None:
+    folder = _folder()
+    if folder is None:
         return
-    folder = Path(name)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "chaos.json"
-    runs: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
-    runs = [run for run in runs if run["fault"] != figures.fault] + [figures.as_dict()]
-    path.write_text(json.dumps(runs, indent=1) + "\n")
+    (folder / "chaos.json").write_text(json.dumps(found, indent=1) + "\n")
     rows = [" | ".join(COLUMNS.values()), " | ".join("---" for _ in COLUMNS)]
-    rows += [" | ".join(str(run[column]) for column in COLUMNS) for run in runs]
-    (folder / "chaos.md").write_text("\n".join(f"| {row} |" for row in rows) + "\n")
+    rows += [" | ".join(str(run[column]) for column in COLUMNS) for run in found["runs"]]
+    rows = [f"| {row} |" for row in rows]
+    rows += [
+        "",
+        "| limit | figure |",
+        "| --- | --- |",
+        *(f"| {key} | {value} |" for key, value in found["limits"].items()),
+    ]
+    (folder / "chaos.md").write_text("\n".join(rows) + "\n")
