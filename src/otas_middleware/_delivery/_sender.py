@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
+from otas_middleware._delivery import _process
 from otas_middleware._delivery._protocols import Outcome, TransportError, Verdict
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class HttpAttempt:
             if outcome is not None:
                 return outcome
         if request is None:
-            request = entry.request = self._destination.request(parcel)
+            with _process.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
+                request = entry.request = self._destination.request(parcel)
         return self._send(request, timeout)
 
     def _send(self, request: Request, timeout: float) -> Outcome:
