@@ -31,7 +31,7 @@ SECTIONS: dict[str, Callable[[str], str]] = {
 """What follows from the code. Each function gets the present text, and returns the one of today."""
 
 MEASURED: dict[str, Callable[[str], str]] = {"bench": bench, "chaos": chaos}
-"""What follows from a run on some machine: written on demand (`make docs ARGS=--measured`), and not held to be current."""
+"""What a run on some machine gave: written on demand (`make docs ARGS=--measured`), and not held to be current."""
 
 _SECTION = re.compile(r"(<!-- ([\w-]+): begin -->\n)(.*?)(<!-- \2: end -->)", re.DOTALL)
 

@@ -13,7 +13,7 @@ from types import ModuleType
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from docs.documents import Block, blocks  # noqa: E402  # see above
+from docs.documents import Block, blocks
 
 
 def localised(code: str) -> str:

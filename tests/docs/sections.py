@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import cast
 
 from pydantic import SecretStr
 
@@ -57,7 +58,7 @@ def _settings_table(names: list[str]) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return str(int(value))
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, cast("tuple[object, ...]", value))) if isinstance(value, tuple) else str(value)
 
 
 def settings(_: str = "") -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from docs.documents import ROOT
 from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 from starlette.testclient import TestClient
 
 import otas_middleware as otas
+from docs.documents import ROOT
 from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
 from otas_middleware.asgi import OtasMiddleware
 from otas_middleware.testing import record_events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 AGENTS_OWN = {"origin", "parent_id"}
 
@@ -26,7 +26,8 @@ def listed(document: str, heading: str) -> set[str]:
     """Return the code words in the first column of the table under a heading."""
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     section = text.split(f"\n{heading}\n", 1)[1].split("\n## ", 1)[0]
-    return {name for row in re.findall(r"^\| (`[^|]*)\|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)}
+    first_cells = re.findall(r"^\| (`[^|]*)\|", section, re.MULTILINE)
+    return {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
 
 
 def chunks() -> Iterator[bytes]:
@@ -53,6 +54,10 @@ def test_the_metadata_keys_are_those_that_events_have() -> None:
     assert seen == listed("events.md", "## Metadata") - AGENTS_OWN
 
 
+def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
+    return len
+
+
 def leave_early(token: str) -> None:
     """Have a client go away from a WSGI application's stream after its first chunk."""
     from otas_middleware.wsgi import OtasMiddleware as Wrapped
@@ -62,7 +67,7 @@ def leave_early(token: str) -> None:
         return iter([b"a", b"b"])
 
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_X_OTAS_AGENT_SESSION_TOKEN": token}
-    response: Any = Wrapped(app)(environ, lambda *_: lambda _: None)
+    response: Any = Wrapped(app)(environ, start_response)
     next(iter(response))
     response.close()
 
@@ -82,7 +87,7 @@ def test_the_reasons_are_those_for_which_events_are_lost() -> None:
 
 def test_the_reasons_for_not_recording_are_those_in_the_code() -> None:
     package = ROOT / "src" / "otas_middleware"
-    code = "".join((package / name).read_text(encoding="utf-8") for name in ("_session.py", "_select.py", "_recorder.py"))
+    code = "".join((package / f"_{name}.py").read_text(encoding="utf-8") for name in ("session", "select", "recorder"))
     refused = set(re.findall(r'_RefusedError\("(\w+)"\)|refused\["(\w+)"\]', code))
     skipped = set(re.findall(r'_skip\("(\w+)"\)', code))
     reasons = {name for pair in refused for name in pair if name} | skipped
