@@ -46,8 +46,8 @@ def app() -> Any:
         app.tasks["restock"].delay(url + "/from-task")
         fetch(url + "/chained")
 
-    app.task(fetch, name="restock")
-    app.task(chain, name="chain")
+    app.task(fetch, name="restock", shared=False)  # or each later application of the process gets it
+    app.task(chain, name="chain", shared=False)
     return app
 
 

@@ -44,7 +44,7 @@ class Farm:
                 if app.conf.broker_url.startswith("redis"):
                     app.conf.broker_transport_options = {{"visibility_timeout": 2, "polling_interval": 0.1}}
 
-                @app.task(name="capture")
+                @app.task(name="capture", shared=False)
                 def capture(url, key, token):
                     from support.delivery import Item, build, settings
                     from otas_middleware._delivery import Pipeline
