@@ -31,9 +31,15 @@ class Answer:
         return b"".join(self.chunks)
 
 
-def fetch(port: int, wire: bytes) -> Answer:
-    """Send a request to a loopback port and read until the server closes the connection."""
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+def fetch(port: int, wire: bytes, patience: float = PATIENCE) -> Answer:
+    """Send a request to a loopback port and read until the server closes the connection.
+
+    Args:
+        port: Where the server listens.
+        wire: The request, as it is sent.
+        patience: How long to wait for bytes, in seconds.
+    """
+    with socket.create_connection(("127.0.0.1", port), patience) as connection:
         connection.sendall(wire)
         received = bytearray()
         while data := connection.recv(65536):

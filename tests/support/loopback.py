@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from support.agent import PATIENCE
+from support.http1 import fetch
+from support.request import Request
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from otas_middleware._types import ASGIApp
     from otas_middleware.localbrain import LocalBrain
 
+
+STARTING = 120.0
+"""Seconds that a server may take to start on a busy machine."""
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "--worker-class=gthread", "--threads=4", "--log-level=critical"]
 
@@ -95,6 +100,8 @@ class Gunicorn:
             pass_fds=[descriptor],
             cwd=tests,
         )
+        # Nothing is refused meanwhile, for the socket listens; but all the applications take their time to be built.
+        fetch(self.port, Request().wire(), STARTING)
         return self
 
     def __exit__(

@@ -44,6 +44,9 @@ def wsgi(settings: OtasSettings) -> WSGIApplication:
     key = "HTTP_" + HEADER.upper().replace("-", "_")
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if key not in environ:
+            start_response("204 No Content", [])  # who asks for no application asks whether the server is up
+            return []
         answer: Iterable[bytes] = apps[environ[key]](environ, start_response)
         return answer
 
