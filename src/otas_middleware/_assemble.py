@@ -90,7 +90,7 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
         metadata["route"] = mask.text(route)
     foreign = foreign_metadata(capture)
     if foreign:
-        metadata.update(masker.value(foreign))
+        metadata.update(masker.members(foreign))
     message = mask.text(message)
     request_text = _mask_body(request, masker)
     fields: dict[str, Any] = {
@@ -109,7 +109,7 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
         "post_data": request_text if request.kind == "form" or request.parts is not None else "",
         "request_content_type": mask.text(kinds[0]),
         "response_content_type": mask.text(kinds[1]),
-        "custom_properties": masker.value(capture.custom_properties) if capture.custom_properties else {},
+        "custom_properties": masker.members(capture.custom_properties) if capture.custom_properties else {},
         "metadata": metadata,
         "error": f"{failure}: {message}" if failure and message else failure or message,
     }

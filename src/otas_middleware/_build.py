@@ -48,8 +48,7 @@ def finish_event(event: BackendEvent, settings: OtasSettings, token: str = "") -
     fields = dict(event.__dict__)
     coerce(fields)
     Masker(redactor_for(settings), token).fields(fields)
-    fields["metadata"].setdefault("event_id", new_event_id())
-    fields["metadata"].setdefault("sdk", SDK)
+    fields["metadata"] = {"event_id": new_event_id(), "sdk": SDK, **fields["metadata"]}
     return fit(fields)
 
 

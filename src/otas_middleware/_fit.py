@@ -25,11 +25,14 @@ from otas_middleware._event import (
 from otas_middleware._storable import storable
 
 CUT = " [CUT]"
+_OTHER_TEXTS = ("query_params", "error", "request_headers", "response_headers")
+_OBJECT_BYTES = 262_144
 _BODIES = ("response_body", "request_body", "post_data")
 _MAX_UTF8 = 4  # bytes of a character
 _MAX_ESCAPE = 6  # bytes of a character in JSON
 _MARGIN = 2_048  # bytes of the event's names, numbers and marks
 _REST_CHARACTERS = 32_768
+_PROJECT_CHARACTERS = 64
 _MAX_MILLISECONDS = 1e12
 _ATTEMPTS = 12
 
@@ -67,7 +70,7 @@ def fit(fields: dict[str, Any]) -> BackendEvent:
         if not text.isascii() or "\x00" in text:
             fields[name] = text = storable(text)
         characters += len(text)
-    fields["project_id"] = fields["project_id"] or NIL_PROJECT
+    fields["project_id"] = fields["project_id"][:_PROJECT_CHARACTERS] or NIL_PROJECT
     fields["method"] = fields["method"][:MAX_METHOD_CHARACTERS]
     for name in ("request_content_type", "response_content_type"):
         fields[name] = fields[name][:MAX_CONTENT_TYPE_CHARACTERS]
@@ -90,7 +93,7 @@ def _fit_path(fields: dict[str, Any]) -> None:
 
 def _fit_size(event: BackendEvent) -> None:
     """Cut texts, the largest body first, then what else is large, until the event's JSON is small enough."""
-    for names in (_BODIES, TEXT_FIELDS):
+    for names in (_BODIES, _OTHER_TEXTS):
         for attempt in range(_ATTEMPTS):
             over = len(event.to_json()) - MAX_EVENT_BYTES
             if over <= 0:
@@ -104,8 +107,19 @@ def _fit_size(event: BackendEvent) -> None:
             setattr(event, largest, kept)
             event.metadata.setdefault("truncated", {}).setdefault(largest, {})["fitted"] = len(kept)
     for name in DICT_FIELDS:
-        objects: dict[str, Any] = getattr(event, name)
-        setattr(event, name, {key: value for key, value in objects.items() if len(to_json(value)) < _MARGIN})
+        setattr(event, name, _first_of(getattr(event, name)))
+
+
+def _first_of(objects: dict[str, Any]) -> dict[str, Any]:
+    """Return as many of an object's members as fit into `_OBJECT_BYTES`; those that do not are left out."""
+    kept: dict[str, Any] = {}
+    room = _OBJECT_BYTES
+    for key, value in objects.items():
+        room -= len(to_json({key: value}))
+        if room < 0:
+            break
+        kept[key] = value
+    return kept
 
 
 def _text(value: Any) -> str:

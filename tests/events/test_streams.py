@@ -81,7 +81,7 @@ def test_a_models_tokens_are_joined_to_its_text(dialect: str) -> None:
 
 
 def test_tool_calls_and_roles_are_no_text() -> None:
-    last: object = {"choices": [{"index": 0, "delta": {}}]}
+    last = '{"choices": [{"index": 0, "delta": {}}]}'
     event = stream(chat("Hi"), arguments_of('{"a":'), arguments_of("1}"), last)
     assert event.metadata["stream"]["text"] == "Hi"
 

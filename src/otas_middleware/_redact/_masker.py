@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._guard import swallow
 from otas_middleware._redact._mask import MASK, UNREADABLE
@@ -37,8 +37,12 @@ class Masker:
 
     def finds_nothing(self, texts: Iterable[str]) -> bool:
         """Tell quickly that there is nothing to mask in any of the texts; False says nothing."""
-        joined = "\n".join(texts)
-        return self._redactor.finds_nothing(joined) and not (self._head and self._head in joined)
+        try:
+            joined = "\n".join(texts)
+            return self._redactor.finds_nothing(joined) and not (self._head and self._head in joined)
+        except Exception:  # fail closed, whatever it was
+            swallow("redact")
+            return False
 
     def text(self, text: str) -> str:
         """Mask a text of any format."""
@@ -81,6 +85,11 @@ class Masker:
             swallow("redact")
             return UNREADABLE
 
+    def members(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Mask an object, and make it plain JSON; an object again also when it could not be looked through."""
+        masked = self.value(value)
+        return cast("dict[str, Any]", masked) if isinstance(masked, dict) else {"value": masked}
+
     def fields(self, fields: dict[str, Any]) -> None:
         """Mask all fields of an event, in place; for events that hold text already."""
         form = "urlencoded" in fields["request_content_type"]
@@ -102,8 +111,7 @@ class Masker:
         metadata: dict[str, Any] = fields["metadata"]
         session: dict[str, Any] = metadata.get("session", {})
         for name in ("custom_properties", "metadata"):
-            masked = self.value(fields[name])
-            fields[name] = masked if isinstance(masked, dict) else {"value": masked}
+            fields[name] = self.members(fields[name])
         if type(session) is dict and tuple(session) == _SESSION_KEYS:  # ours: only its name looks sensitive
             fields["metadata"]["session"] = {key: self.value(session[key]) for key in _SESSION_KEYS}
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, time
 from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -99,10 +99,7 @@ class Walk:
             return self._text(value)
         if value is None or kind is bool:
             return value
-        try:
-            return _number(value) if kind in _NUMBERS else self._other(value)
-        except Exception:  # foreign code: __str__, __iter__, properties
-            return f"[UNREADABLE: {kind.__name__}]"
+        return _number(value) if kind in _NUMBERS else self._other(value)
 
     def _text(self, text: str) -> str:
         room = self._characters
@@ -112,17 +109,17 @@ class Walk:
         return self._redact(text)
 
     def _other(self, value: Any) -> Any:
-        if isinstance(value, Enum):
-            return self.value(value.value)
-        members = _members(value)
-        if members is not None:
+        try:
+            opened = _open(value)
+        except Exception:  # foreign code: __str__, __iter__, properties
+            return f"[UNREADABLE: {_type_of(value).__name__}]"
+        if opened.members is not None:
+            members = opened.members
             return self._within(value, lambda: self._mapping(members))
-        if isinstance(value, _COLLECTIONS):
-            items: list[Any] = list(islice(value, MAX_NODES + 1))
+        if opened.items is not None:
+            items = opened.items
             return self._within(value, lambda: self._list(items))
-        if isinstance(value, int | float):
-            return _number(value)
-        return self._text(_foreign_text(value))
+        return self.value(opened.plain)
 
     def _within(self, container: object, walk: Callable[[], Any]) -> Any:
         mark = id(container)
@@ -147,7 +144,8 @@ class Walk:
             hidden = self._sensitive(name) or (labelled and name.lower() in _VALUES)
             if item is None or item == "" or (type(item) is int and abs(item) < _MAX_COUNT and counter(name)):
                 hidden = False
-            result[self._text(name)] = MASK if hidden else self.value(item)
+            shown = self._text(name)
+            result[shown] = MASK if hidden else self.value(item)
         return result
 
     def _list(self, items: Sequence[Any]) -> list[Any]:
@@ -168,8 +166,29 @@ def _is_pair(item: Any) -> bool:
     return type(item) in {list, tuple} and len(item) == 2 and isinstance(item[0], str)
 
 
+class _Opened(NamedTuple):
+    """What is in a value: members by name, items, or a plain value that says the same."""
+
+    members: list[tuple[Any, Any]] | None = None
+    items: list[Any] | None = None
+    plain: Any = None
+
+
+def _open(value: Any) -> _Opened:
+    """Look into a value; copies, since the application may still change it. Raises whatever foreign code raises."""
+    if isinstance(value, Enum):
+        return _Opened(plain=value.value)
+    members = _members(value)
+    if members is not None:
+        return _Opened(members)
+    if isinstance(value, _COLLECTIONS):
+        items: list[Any] = list(islice(value, MAX_NODES + 1))
+        return _Opened(items=items)
+    return _Opened(plain=_number(value) if isinstance(value, _NUMBERS) else _foreign_text(value))
+
+
 def _members(value: Any) -> list[tuple[Any, Any]] | None:
-    """Return names and values of what has members by name; a copy, since the application may still change it."""
+    """Return names and values of what has members by name, else None."""
     kind = _type_of(value)
     if issubclass(kind, Mapping):
         return list(value.items())
