@@ -24,7 +24,7 @@ def with_token(request: httpx.Request, token: str) -> httpx.Request:
     headers: Any = type(request.headers)(request.headers)
     twin.headers = headers
     if _is_plain(headers):
-        entries(headers).append((*_TOKEN_ENTRY, token.encode("latin-1")))
+        headers._list.append((*_TOKEN_ENTRY, token.encode("latin-1")))  # noqa: SLF001  # see `_is_plain`
     else:
         headers[TOKEN_HEADER] = token
     return twin
