@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test page-test lint format docs bench brain clean
+.PHONY: help demo test page-test page-pictures lint format docs bench brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: $(VENV)/.ready ## Run all tests, in random order, with branch coverage
 
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/page $(ARGS)
+
+page-pictures: $(VENV)/.ready ## Take the documentation's pictures of the page
+	@PYTHONPATH=tests $(BIN)/python -m page.screenshots
 
 $(VENV)/axe/.ready: $(VENV)/.ready
 	@npm install --silent --no-save --prefix $(VENV)/axe axe-core@4

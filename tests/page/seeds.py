@@ -34,26 +34,29 @@ _TASKS = ("refund order 42", "answer ticket 7", "summarise the returns of Octobe
 _WORDS = ("order", "refund", "drill", "returns", "ticket", "parcel", "receipt", "carrier")
 
 
-def seed(brain: LocalBrain, count: int, *, sessions: int = 8, seconds: float = 3600.0, body: int = 0) -> None:
-    """Store events that end now, one after the other.
+def seed(
+    brain: LocalBrain, count: int, *, sessions: int = 8, seconds: float = 3600.0, ago: float = 0.0, body: int = 0
+) -> None:
+    """Store events that came one after the other.
 
     Args:
         brain: A running Brain.
         count: How many events.
         sessions: How many sessions they belong to.
-        seconds: How long ago the first one came.
+        seconds: How long they took to come.
+        ago: How many seconds ago the last one came.
         body: How many characters each response body has at least.
     """
     random_ = random.Random(42)
     tokens = [brain.create_session({"task": _TASKS[n % len(_TASKS)], "model": "gpt-5"}) for n in range(sessions)]
-    rows = _rows(brain, [brain.session_id(token) for token in tokens], count, seconds, body, random_)
+    rows = _rows(brain, [brain.session_id(token) for token in tokens], count, seconds, ago, body, random_)
     brain._parts.store.insert_events(tuple(row.get(name) for name in EVENT_COLUMNS) for row in rows)
 
 
 def _rows(
-    brain: LocalBrain, sessions: list[str], count: int, seconds: float, body: int, random_: random.Random
+    brain: LocalBrain, sessions: list[str], count: int, seconds: float, ago: float, body: int, random_: random.Random
 ) -> Iterator[dict[str, Any]]:
-    began = time.time() - seconds
+    began = time.time() - ago - seconds
     filling = " ".join(random_.choices(_WORDS, k=body // 6))
     for number in range(count):
         outside = random_.random() < 0.12

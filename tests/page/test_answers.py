@@ -66,6 +66,7 @@ def test_pages_do_not_shift_when_events_arrive(client: Client) -> None:
         ("q=%25", ["/100%"]),
         ("q=_", ["/a_b"]),
         ("q=locked", ["/orders/2"]),
+        ("q=pos", ["/orders/2"]),
         ("q=needle", []),
         ("q=needle&everywhere=1", ["/a_b", "/100%"]),
         ("method=POST", ["/orders/2"]),

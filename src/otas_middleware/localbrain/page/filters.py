@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _LONGEST_TEXT = 200
 _CLASSES = {"2xx": 200, "3xx": 300, "4xx": 400, "5xx": 500}
-_NARROW = ("path", "method", "error", "agent_session_id")
+_BEGUN = ("method", "agent_session_id")
+_NARROW = ("path", "error")
 _WIDE = (
     *_NARROW,
     "query_params",
@@ -32,7 +33,7 @@ class Filter:
     """What an event must satisfy; an empty text, None or False asks for nothing.
 
     Attributes:
-        text: Stands, in any case of its ASCII letters, in the path, method, error or session id.
+        text: Stands, in any case of its ASCII letters, in the path or the error, or begins the method or session id.
         everywhere: Look for `text` in headers, bodies, properties and metadata too.
         method: Exactly this one.
         status: `2xx` … `5xx`, a number, or `error`: what Brain counts as one, an event with an error text.
@@ -79,7 +80,9 @@ class Filter:
         if self.text:
             escaped = "".join(f"\\{char}" if char in "%_\\" else char for char in self.text)
             columns = _WIDE if self.everywhere else _NARROW
-            add("(" + " OR ".join(f"{c} LIKE :text ESCAPE '\\'" for c in columns) + ")", "text", f"%{escaped}%")
+            likes = [f"{column} LIKE '%' || :text || '%' ESCAPE '\\'" for column in columns]
+            likes += [f"{column} LIKE :text || '%' ESCAPE '\\'" for column in _BEGUN]
+            add(f"({' OR '.join(likes)})", "text", escaped)
         if self.method:
             add("method = :method", "method", self.method)
         if self.status == "error":

@@ -75,6 +75,10 @@ export function eventsView(parameters) {
     const { signal } = asking;
     newest = 0;
     rest = null;
+    await Promise.all([tally(signal), firstPage(signal)]);
+  }
+
+  async function firstPage(signal) {
     const first = await ask("events", { ...filter, limit: PAGE }, signal);
     newest = first.events[0]?.id ?? 0;
     const focused = body.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
@@ -82,13 +86,12 @@ export function eventsView(parameters) {
     if (focused) focus(focused);
     rest = first.next;
     settle();
-    await Promise.all([tally(signal), fill(signal)]);
+    await fill(signal);
   }
 
   /** A search through bodies comes in pieces, many of them empty: go on until a page is full or the end is reached. */
   async function fill(signal, least = PAGE) {
-    const aim = least;
-    while (rest !== null && body.childElementCount < aim) {
+    while (rest !== null && body.childElementCount < least) {
       const asked = rest;
       note.textContent = `Searched back to event ${count(asked)} …`;
       const page = await ask("events", { ...filter, before: asked, limit: PAGE }, signal);

@@ -101,11 +101,12 @@ export function sessionView(id) {
   }
 
   function draw(session) {
-    const start = Math.min(...events.map((event) => event.began));
+    const inOrder = events.toSorted((one, other) => one.began - other.began);
+    const start = inOrder[0]?.began ?? 0;
     const ends = events.map((event) =>
       event.began + (typeof event.latency_ms === "number" ? event.latency_ms / 1000 : 0));
     const span = Math.max(0.001, Math.max(...ends) - start);
-    const nested = depths(events);
+    const nested = depths(inOrder);
     head.replaceChildren(
       h("h2", { id: "title" }, "Session ", h("span", { class: "id" }, id)),
       h("p", { class: "about" },
@@ -115,8 +116,8 @@ export function sessionView(id) {
       session.meta && session.meta !== "{}" ? h("code", { class: "meta" }, marked(session.meta)) : "");
     const columns = [{ name: "Began", number: true }, "Request", "Status", "Timeline", { name: "Latency", number: true }];
     more.hidden = rest === null;
-    const rows = events.map((event, index) => bar(event, nested[index], start, span));
-    const drawn = table("Events of the session in the order of arrival", columns, rows);
+    const rows = inOrder.map((event, index) => bar(event, nested[index], start, span));
+    const drawn = table("Events of the session in the order in which they began", columns, rows);
     drawn.classList.add("timeline");
     place.replaceChildren(events.length ? drawn : h("p", { class: "note" }, "No event yet."), more);
   }
