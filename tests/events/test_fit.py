@@ -70,7 +70,7 @@ def store(brain: LocalBrain) -> Iterator[Callable[[bytes], None]]:
         yield post
 
 
-@settings(max_examples=EXAMPLES or 400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES or 200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(fields)
 def test_brain_stores_an_event_whatever_its_fields_are(store: Callable[[bytes], None], values: dict[str, Any]) -> None:
     event = BackendEvent(path="/", method="GET", status_code=200, latency_ms=1.0)
@@ -79,7 +79,7 @@ def test_brain_stores_an_event_whatever_its_fields_are(store: Callable[[bytes], 
     store(finish_event(event, SETTINGS).to_json())
 
 
-@settings(max_examples=EXAMPLES or 150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES or 100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     path=texts,
     query=st.one_of(texts, st.binary(max_size=100)),

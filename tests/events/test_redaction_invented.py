@@ -27,8 +27,8 @@ from otas_middleware._redact import MASK, redactor_for
 
 REDACTOR = redactor_for(DEFAULTS)
 EXAMPLES = int(os.environ.get("OTAS_FUZZ_EXAMPLES", "0"))
-many = settings(max_examples=EXAMPLES or 300, deadline=None)
-some = settings(max_examples=EXAMPLES or 100, deadline=None)
+many = settings(max_examples=EXAMPLES or 150, deadline=None)
+some = settings(max_examples=EXAMPLES or 60, deadline=None)
 
 
 def leaks(text: str) -> bool:
