@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+import httpx2 as httpx
 import pytest
 
 from events.codings import CODINGS
 from events.exchange import TOKEN, exchange, posted
+from otas_middleware._session import TOKEN_HEADER
+
+if TYPE_CHECKING:
+    from otas_middleware.localbrain import LocalBrain
 
 SECRET = "zq7xkv9wjh3yfb5t"
 """Shares no six characters with anything else in an event."""
@@ -193,3 +198,23 @@ def test_no_secret_leaves_in_a_compressed_body_that_was_cut_off(form: Format, co
     for limit in range(1, len(body), 23):
         capture = exchange(response_body=body, response_type=form.content_type, response_coding=coding, limit=limit)
         assert_no_secret(posted(capture), form.piece)
+
+
+def test_no_secret_reaches_brain(brain: LocalBrain) -> None:
+    """Every format in both directions, over HTTP, as Brain stored it."""
+    token = brain.create_session()
+    headers = {"X-OTAS-SDK-KEY": brain.sdk_key, TOKEN_HEADER: token, "Content-Type": "application/json"}
+    with httpx.Client(base_url=brain.url, headers=headers) as client:
+        for form in FORMATS:
+            capture = exchange(
+                request_body=form.body,
+                request_type=form.content_type,
+                response_body=form.body,
+                response_type=form.content_type,
+                query=f"token={SECRET}",
+                properties={"secret": SECRET},
+            )
+            assert client.post("/api/v1/backend/log/sdk/", content=posted(capture)).status_code == 201
+    stored = brain.events(brain.session_id(token))
+    assert len(stored) == len(FORMATS)
+    assert_no_secret(json.dumps(stored).encode())
