@@ -119,14 +119,32 @@ def full_path(environ: WSGIEnvironment) -> str:
         return raw
 
 
+class _HeaderNames(dict[str, str]):
+    """Keys of environs to the headers that they hold, such as `HTTP_USER_AGENT` to `USER-AGENT`; `""` for no header."""
+
+    def __missing__(self, key: str) -> str:
+        if len(self) > _MAX_NAMES:
+            self.clear()  # clients invent names
+        name = self[key] = key[5:].replace("_", "-") if key.startswith("HTTP_") else ""
+        return name
+
+
+_MAX_NAMES = 4096
+_header_names = _HeaderNames()
+
+
 def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     """Return the request's headers, their names made from those in the environ, such as `USER-AGENT`."""
-    headers = [(name[5:].replace("_", "-"), value) for name, value in environ.items() if name.startswith("HTTP_")]
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        value = environ.get(name)
+    names = _header_names
+    headers = [(name, value) for key, value in environ.items() if (name := names[key])]
+    for key, name in _UNPREFIXED:
+        value = environ.get(key)
         if value:
-            headers.append((name.replace("_", "-"), value))
+            headers.append((name, value))
     return headers
+
+
+_UNPREFIXED = (("CONTENT_TYPE", "CONTENT-TYPE"), ("CONTENT_LENGTH", "CONTENT-LENGTH"))
 
 
 def _record(
