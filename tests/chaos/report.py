@@ -1,4 +1,4 @@
-"""Keeps the figures of all runs in `docs/figures/chaos.json`, and as a table beside it, when asked to."""
+"""Keeps the figures of all runs as JSON, and as a table beside it, in the folder that `CHAOS_REPORT` names."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def note(name: str, value: object) -> None:
 
 
 def _folder() -> Path | None:
-    name = os.environ.get("OTAS_CHAOS_REPORT")
+    name = os.environ.get("CHAOS_REPORT")
     return Path(name) if name else None
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -127,6 +128,7 @@ class Stage:
         recovery = time.monotonic() - stopped
         self._watching.set()
         watcher.join(10)
+        self._ask_each_worker()
         exit_seconds = self.server.stop()
         stored = self.brain.stored()
         first = min(begun for begun, *_ in calls)
@@ -163,10 +165,27 @@ class Stage:
 
     def _watch(self) -> None:
         while not self._watching.wait(0.1):
-            stats = self.server.stats()
-            if stats is not None:
-                self._by_worker[stats["pid"]] = stats
-                self._memory.setdefault(stats["pid"], []).append(stats["rss"])
+            self._ask()
+
+    def _ask(self) -> int | None:
+        """Take the counters of one worker; return which one answered."""
+        stats = self.server.stats()
+        if stats is None:
+            return None
+        self._by_worker[stats["pid"]] = stats
+        self._memory.setdefault(stats["pid"], []).append(stats["rss"])
+        pid: int = stats["pid"]
+        return pid
+
+    def _ask_each_worker(self) -> None:
+        """Take the last counters of all workers; which one answers is the kernel's choice."""
+        missing = set(self.server.workers())
+        for _ in range(500):
+            if not missing:
+                return
+            with ThreadPoolExecutor(8) as pool:  # several at once reach several workers
+                asked = [pool.submit(self._ask) for _ in range(8)]
+            missing -= {answer.result() for answer in asked}
 
     def _growth(self) -> float:
         """Return the growth of memory, from its median in the first seconds to its largest."""

@@ -1,6 +1,6 @@
 """Each fault under steady load: nothing is lost, nobody waits longer, memory stays flat, and the server ends in time.
 
-`make chaos` runs all of them (`OTAS_CHAOS_SECONDS` says for how long each fault lasts) and writes their figures.
+`make chaos` runs all of them (`CHAOS_SECONDS` says for how long each fault lasts) and writes their figures.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from chaos.stage import Figures
 
-SECONDS = float(os.environ.get("OTAS_CHAOS_SECONDS", "15"))
-RATE = float(os.environ.get("OTAS_CHAOS_RATE", "60"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "15"))
+RATE = float(os.environ.get("CHAOS_RATE", "60"))
 SHUTDOWN_SECONDS = 2.0
 
 NOISE_FACTOR = 3.0

@@ -17,7 +17,7 @@ from cryptography.fernet import Fernet
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery._owner import is_gone
 from otas_middleware._delivery._seal import Seal
-from otas_middleware._delivery._spool import LEASE, Record, Spool
+from otas_middleware._delivery._spool import LEASE, Held, Record, Spool
 from otas_middleware._delivery._spool_file import SpoolError
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware.localbrain import LocalBrain, Mode
@@ -186,6 +186,14 @@ os.kill(os.getpid(), signal.SIGKILL)
     @pytest.mark.parametrize("owner", ["", "x", "elsewhere/1/2/abc", "a/b/c/d", "None/1/None/x"])
     def test_of_a_process_elsewhere_nobody_knows(self, owner: str) -> None:
         assert not is_gone(owner)
+
+    def test_what_was_learnt_of_an_event_goes_back_with_it(self, spool: Spool) -> None:
+        spool.write([record(1)])
+        ((row, found),) = spool.claim(1)
+        assert (found.failures, found.possibly_stored) == (0, False)
+        spool.release([Held(row, 3, possibly_stored=True)])
+        ((_, found),) = spool.claim(1)
+        assert (found.failures, found.possibly_stored) == (3, True)
 
     def test_a_renewed_lease_lasts(self, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spool.write([record(1)], leased=True)

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from otas_middleware._delivery._queue import Entry
-from otas_middleware._delivery._spool import LEASE, Record
+from otas_middleware._delivery._spool import LEASE, Held, Record
 from otas_middleware._delivery._spool_file import SpoolError
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Depot:
         self._renewed = time.monotonic()
         self._forking = False
         self._unacknowledged: list[int] = []
-        self.to_release: list[int] = []
-        """Rows that memory had to let go."""
+        self._to_release: list[Held] = []
+        """What memory had to let go."""
 
     # ---- out: memory to disk
 
@@ -74,7 +74,7 @@ class Depot:
             for entry in batch
             if entry.row is None and lane.make(entry) and entry.parcel is not None
         ]
-        held = [entry.row for entry in batch if entry.row is not None]
+        held = [found for entry in batch if (found := _held_by(entry)) is not None]
         try:
             evicted = self._spool.write(new)[1] if new else 0
             if held:
@@ -173,14 +173,20 @@ class Depot:
 
     # ---- keeping
 
+    def let_go(self, entry: Entry) -> None:
+        """Note that memory has no room for an entry that lies on disk too; `tend` gives it back."""
+        held = _held_by(entry)
+        if held is not None:
+            self._to_release.append(held)
+
     def tend(self, now: float) -> None:
         """Renew leases, give back what memory had to let go, and repeat acknowledgements that failed."""
-        if self.to_release and now >= self._failed_until:
-            rows, self.to_release = self.to_release, []
+        if self._to_release and now >= self._failed_until:
+            held, self._to_release = self._to_release, []
             try:
-                self._spool.release(rows)
+                self._spool.release(held)
             except SpoolError as error:
-                self.to_release += rows
+                self._to_release += held
                 self._fail(error)
         if not self._lane.queue.rows and not self._unacknowledged:
             self._renewed = now
@@ -229,6 +235,11 @@ class Depot:
             self._where,
             error,
         )
+
+
+def _held_by(entry: Entry) -> Held | None:
+    """Return what the spool is to know of an entry that goes back to it, or None when it does not lie there."""
+    return None if entry.row is None else Held(entry.row, entry.failures, entry.possibly_stored)
 
 
 def _record(entry: Entry, parcel: Parcel) -> Record:

@@ -132,7 +132,7 @@ class Lane:
             if oldest.row is None:
                 self.ledger.lose("queue_full")
             elif self.depot is not None:
-                self.depot.to_release.append(oldest.row)
+                self.depot.let_go(oldest)
 
     # ---- the lane's threads
 

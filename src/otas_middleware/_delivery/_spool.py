@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._delivery import _spool_file
 from otas_middleware._delivery._owner import is_gone, new_owner
@@ -53,6 +53,14 @@ class Record:
     source: str
     failures: int = 0
     possibly_stored: bool = False
+
+
+class Held(NamedTuple):
+    """An event that this process holds, as it goes back."""
+
+    row: int
+    failures: int
+    possibly_stored: bool
 
 
 class Spool:
@@ -138,12 +146,15 @@ class Spool:
 
         return self._run(delete)
 
-    def release(self, rows: Sequence[int]) -> None:
-        """Give leased events back to all processes."""
+    def release(self, held: Sequence[Held]) -> None:
+        """Give leased events back to all processes, with what has been learnt of them meanwhile."""
 
         def free(connection: sqlite3.Connection) -> None:
-            statement = "UPDATE event SET lease_owner = '', lease_until = 0 WHERE id = ? AND lease_owner = ?"
-            connection.executemany(statement, [(row, self._owner) for row in rows])
+            connection.executemany(
+                "UPDATE event SET failures = ?, possibly_stored = ?, lease_owner = '', lease_until = 0 "
+                "WHERE id = ? AND lease_owner = ?",
+                [(event.failures, event.possibly_stored, event.row, self._owner) for event in held],
+            )
 
         self._run(free)
 
