@@ -56,6 +56,7 @@ def test_no_thread_is_started_and_no_socket_is_opened(
     otas_events: RecordedEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = threading.active_count()
+    delivered = otas.stats().get("delivered", 0)
 
     def refuse(*arguments: object) -> None:
         raise AssertionError("a socket was connected")
@@ -67,7 +68,7 @@ def test_no_thread_is_started_and_no_socket_is_opened(
     otas_events.one()
     assert threading.active_count() == threads
     assert otas.flush(0.0)
-    assert otas.stats()["delivered"] == 1
+    assert otas.stats()["delivered"] == delivered + 1
 
 
 def test_an_application_that_was_made_before_is_recorded_too_and_delivers_again_afterwards() -> None:

@@ -27,7 +27,7 @@ def start(target: Callable[[], None], name: str) -> bool:
     """
     if uwsgi_without_threads():
         return _unavailable("uWSGI runs without threads; start it with --enable-threads")
-    if _uwsgi_is_about_to_fork():
+    if _uwsgi_is_about_to_fork() or sys.is_finalizing():  # a thread started so late never runs, and is waited for
         return False
 
     def run() -> None:
