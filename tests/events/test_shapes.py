@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from events.exchange import DEFAULTS
 from otas_middleware._redact import redactor_for
 from otas_middleware._redact._probe import probe
-from otas_middleware._redact._shapes import OPTIONAL, SURE, Shape, card_number, luhn
+from otas_middleware._redact._shapes import OPTIONAL, SURE, Shape, card_number, luhn, shapes_table
 from otas_middleware._settings import OtasSettings
 
 REDACTOR = redactor_for(DEFAULTS)
@@ -168,3 +168,9 @@ def test_a_shape_is_never_missed_by_its_probe(shape: Shape) -> None:
             assert finds(mutated), mutated
             found += 1
     assert found
+
+
+def test_the_table_of_the_documentation_lists_every_shape() -> None:
+    table = shapes_table()
+    assert all(shape.what in table for shape in (*SURE, *OPTIONAL.values()))
+    assert all(f"`{setting}`" in table for setting in OPTIONAL)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otas_middleware._redact._mask import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 
 class Shape(NamedTuple):
@@ -235,8 +235,9 @@ OPTIONAL: dict[str, Shape] = {
 """By the setting that switches it on."""
 
 
-def apply(shapes: Iterable[Shape], text: str) -> str:
-    """Return the text with all secrets of these shapes masked."""
-    for shape in shapes:
-        text = shape.pattern.sub(shape.replace, text)
-    return text
+def shapes_table() -> str:
+    """Return the table of the shapes as Markdown, for the documentation."""
+    lines = ["| what | looks like | on |", "|---|---|---|"]
+    lines += [f"| {shape.what} | `{shape.example}` | by default |" for shape in SURE]
+    lines += [f"| {shape.what} | `{shape.example}` | with `{name}` |" for name, shape in OPTIONAL.items()]
+    return "\n".join(lines)
