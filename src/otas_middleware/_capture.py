@@ -11,6 +11,8 @@ import traceback
 from time import perf_counter, time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from otas_middleware._guard import swallow
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -209,7 +211,10 @@ class Capture:
             return
         if self.disconnected and (isinstance(error, OSError) or type(error).__name__ == "ClientDisconnect"):
             return
-        self.exception = describe_exception(error, with_traceback=self._with_traceback)
+        try:
+            self.exception = describe_exception(error, with_traceback=self._with_traceback)
+        except Exception:  # called where the application's exception is on its way, and must go on
+            swallow("capture.failed")
 
     def ended(self) -> None:
         """Stop the clock: the response's last byte was handed on."""
