@@ -1,0 +1,66 @@
+"""When the recording itself fails, wherever that is, no request notices: the failure is counted, and that is all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otas_middleware import _capture, _guard, _recorder
+from support.asgi_gateway import call_asgi
+from support.harnesses import Harness, harnesses
+from support.scenarios import SCENARIOS
+from support.sink import TOKEN, Sink
+from support.wsgi_gateway import call_wsgi
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from support.request import Request
+
+NAMES = {"json", "large", "streamed", "not found", "handled error", "unhandled exception", "exception mid-stream"}
+ASKED = [scenario for scenario in SCENARIOS if scenario.name in NAMES]
+
+PLACES: dict[str, tuple[Any, str]] = {
+    "beginning": (_recorder.Recorder, "begin"),
+    "start of the response": (_capture.Capture, "started"),
+    "chunk": (_capture.Capture, "sent"),
+    "body": (_capture.BoundedBody, "add"),
+    "cut": (_capture.BoundedBody, "cut"),
+    "exception": (_capture, "describe_exception"),
+    "end": (_capture.BoundedBody, "pack"),
+    "queue": (_recorder.Recorder, "_submit"),
+}
+
+
+@pytest.fixture(scope="module")
+def sink() -> Sink:
+    return Sink()
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Swallow failures as production does, and return their counts."""
+    monkeypatch.setattr(_guard, "reraise", False)
+    monkeypatch.setattr(_guard, "counts", type(_guard.counts)())
+    return _guard.counts
+
+
+def call(harness: Harness, app: Any, request: Request) -> Any:
+    return call_asgi(app, request) if harness.protocol == "asgi" else call_wsgi(app, request.environ())
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("harness", harnesses(), ids=str)
+def test_a_failure_of_ours_is_counted_and_changes_nothing(
+    harness: Harness, place: str, sink: Sink, counted: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a mistake of ours")
+
+    app = harness.application(sink.settings)
+    monkeypatch.setattr(*PLACES[place], fail)
+    for scenario in ASKED:
+        request = scenario.request.having(TOKEN)
+        assert call(harness, app, request) == call(harness, harness.application(None), request), scenario
+    assert counted
