@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test page-test page-pictures lint format docs bench brain clean
+.PHONY: help demo test fuzz page-test page-pictures lint format docs bench brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +26,9 @@ demo: $(VENV)/.ready ## Play an agent against three applications and show what a
 
 test: $(VENV)/.ready ## Run all tests, in random order, with branch coverage
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERAGE_FLOOR) $(ARGS)
+
+fuzz: $(VENV)/.ready ## Run the property tests with tens of thousands of examples (EXAMPLES=30000)
+	@OTAS_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/fuzz tests/events $(ARGS)
 
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/page $(ARGS)
