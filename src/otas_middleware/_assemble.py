@@ -86,8 +86,7 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
         short += (values,) if isinstance(values, str) else values
     mask = UNTOUCHED if masker.finds_nothing(short) else masker
 
-    if route:
-        metadata["route"] = mask.text(route)
+    metadata["route"] = mask.text(route) if route else None
     foreign = foreign_metadata(capture)
     if foreign:
         metadata.update(masker.members(foreign))

@@ -55,9 +55,8 @@ def own_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, Any]
         "framework": capture.framework,
         "sdk": SDK,
         "session": {"fingerprint": capture.session.fingerprint, "verified": capture.session.verified},
+        "ttfb_ms": None if capture.ttfb is None else round(capture.ttfb * 1000, 3),
     }
-    if capture.ttfb is not None:
-        metadata["ttfb_ms"] = round(capture.ttfb * 1000, 3)
     if capture.aborted:
         metadata["aborted"] = True
     if "traceparent" in request_headers:
@@ -88,9 +87,9 @@ def route_of(capture: Capture) -> str | None:
 
 
 def _status_line(status: int, reason: str | None) -> str:
-    if not reason:
-        try:
-            reason = HTTPStatus(status).phrase
-        except ValueError:
-            reason = "Client Closed Request" if status == 499 else "Error"
-    return f"{status} {reason}"
+    """Return such as `404 Not Found`: in the standard's own spelling, for Flask shouts, unless the reason is another."""
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Client Closed Request" if status == 499 else "Error"
+    return f"{status} {reason if reason and reason.lower() != phrase.lower() else phrase}"

@@ -173,7 +173,7 @@ def test_an_answer_out_of_the_cache_is_an_event_of_its_own(kind: str, settings: 
     assert answers[0].body == answers[1].body == answers[2].body
     events = agent.events()
     assert [event["response_body"] for event in events] == [answers[0].body.decode()] * 3
-    assert sorted(event["metadata"].get("route", "") for event in events) == ["", "", "/counted"]
+    assert sorted(event["metadata"]["route"] or "" for event in events) == ["", "", "/counted"]
 
 
 @both_handlers
@@ -200,9 +200,7 @@ def test_errors_are_answered_as_without_us_and_named(
 
 
 @both_handlers
-def test_the_debug_page_is_shown_and_the_exception_named(
-    kind: str, settings: OtasSettings, agent: Agent
-) -> None:
+def test_the_debug_page_is_shown_and_the_exception_named(kind: str, settings: OtasSettings, agent: Agent) -> None:
     request = Request(path="/broken").having(agent.header)
     with override_settings(DEBUG=True):
         wrapped = call(kind, make_handler(HANDLERS[kind], settings, [ROUTES]), request)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from support.scenarios import Scenario
 
 KEPT = 65_536
-ALWAYS = {"event_id", "captured_at", "framework", "sdk", "session"}
+ALWAYS = {"event_id", "captured_at", "route", "ttfb_ms", "framework", "sdk", "session"}
 
 
 class Exchange(Protocol):
@@ -129,11 +129,10 @@ def _check_metadata(
     assert re.fullmatch("[0-9a-f]{16}", metadata["session"]["fingerprint"])
     expected = set(ALWAYS)
     if sends_body:
-        expected.add("ttfb_ms")
         assert 0 < metadata["ttfb_ms"] <= latency + 0.001
-    if harness.has_routes and scenario.route is not None:
-        expected.add("route")
-        assert metadata["route"] == scenario.route
+    else:
+        assert metadata["ttfb_ms"] is None
+    assert metadata["route"] == (scenario.route if harness.has_routes else None)
     if exception:
         expected.add("exception")
         assert metadata["exception"]["type"] == exception
