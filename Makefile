@@ -7,7 +7,7 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz page-test page-pictures lint format docs bench brain clean
+.PHONY: help demo test matrix fuzz page-test page-pictures lint format docs bench brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ page-pictures: $(VENV)/.ready ## Take the documentation's pictures of the page
 $(VENV)/axe/.ready: $(VENV)/.ready
 	@npm install --silent --no-save --prefix $(VENV)/axe axe-core@4
 	@touch $@
+
+matrix: $(VENV)/.ready ## Run the tests in all versions and behind all servers; write docs/compatibility.md (takes long)
+	@$(BIN)/python tests/matrix/run.py $(ARGS)
 
 lint: $(VENV)/.ready ## Check style (ruff) and types (mypy and pyright, both strict)
 	@$(BIN)/ruff check .

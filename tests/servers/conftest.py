@@ -6,13 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
+from otas_middleware.localbrain import LocalBrain
 from servers.catalogue import Combination, combination, combinations, installed
 from servers.pair import Pair, pair_of
 
-from otas_middleware.localbrain import LocalBrain
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # What every run of the tests looks at; the rest is slow.
 ALWAYS = {
@@ -79,7 +79,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(autouse=True)
-def _noted_for_the_table(request: pytest.FixtureRequest, record_property: pytest.RecordProperty) -> None:
+def _noted_for_the_table(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
     mark = request.node.get_closest_marker("check")
     spec = getattr(request.node, "callspec", None)
     if mark is None or spec is None or "pair" not in spec.params:

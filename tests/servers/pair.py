@@ -12,14 +12,13 @@ from servers.wire import Call
 from support.agent import Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
+    from otas_middleware.localbrain import LocalBrain, StoredEvent
     from servers.catalogue import Combination
     from servers.process import Running
     from servers.wire import Reply
-
-    from otas_middleware.localbrain import LocalBrain, StoredEvent
 
 ARRIVAL_SECONDS = 10.0
 
@@ -73,7 +72,7 @@ class Pair:
 
 
 @contextmanager
-def pair_of(combination: Combination, brain: LocalBrain, folder: Path, *more: tuple[str, str]) -> Iterator[Pair]:
+def pair_of(combination: Combination, brain: LocalBrain, folder: Path, *more: tuple[str, str]) -> Generator[Pair]:
     """Run both servers as a context.
 
     Args:
@@ -89,8 +88,8 @@ def pair_of(combination: Combination, brain: LocalBrain, folder: Path, *more: tu
             scratch = folder / ("bare" if bare else "wrapped")
             scratch.mkdir()
             added = dict(more) if bare else {**environ, **dict(more)}
-            server = start(combination.server, combination.application, scratch, added, bare=bare)
-            servers.append(stack.enter_context(server))
+            starting = start(combination.server, combination.application, scratch, added, bare=bare)
+            servers.append(stack.enter_context(starting))
         for server in servers:  # they start side by side
             server.wait_until_serving()
         yield Pair(combination, brain, *servers)

@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from servers.catalogue import Application, Server
 
@@ -24,7 +24,18 @@ TESTS = Path(__file__).parents[1]
 
 # Has the kernel end a server whose test run was killed.
 _LAUNCH = Path(str(files("otas_middleware._demo"))) / "launch.py"
-_FOREIGN = ("OTAS_", "DJANGO_", "FLASK_", "GUNICORN_", "UVICORN_", "GRANIAN_", "UWSGI_", "COV_CORE_", "BARE", "WEB_CONC")
+_FOREIGN = (
+    "OTAS_",
+    "DJANGO_",
+    "FLASK_",
+    "GUNICORN_",
+    "UVICORN_",
+    "GRANIAN_",
+    "UWSGI_",
+    "COV_CORE_",
+    "BARE",
+    "WEB_CONC",
+)
 
 
 class NotServingError(Exception):
@@ -81,19 +92,15 @@ class Running:
         """Stop it as its users do, and make sure that none of its processes is left."""
         if self.alive:
             self._process.send_signal(number)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
     def kill(self) -> None:
         """End what is left of it at once."""
         if self._process.returncode is None or self.pids:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self._process.wait()
 
     def allow(self, name: str) -> None:
@@ -114,7 +121,7 @@ class Running:
 @contextmanager
 def running(
     server: Server, application: Application, scratch: Path, environ: Mapping[str, str], *, bare: bool = False
-) -> Iterator[Running]:
+) -> Generator[Running]:
     """Run a server as a context; when it closes, none of its processes is left.
 
     Args:
@@ -135,7 +142,7 @@ def running(
 @contextmanager
 def start(
     server: Server, application: Application, scratch: Path, environ: Mapping[str, str], *, bare: bool = False
-) -> Iterator[Running]:
+) -> Generator[Running]:
     """As `running`, without waiting until it serves."""
     port = free_port()
     log = scratch / "server.log"

@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+
+from otas_middleware.localbrain import LocalBrain
 from servers.catalogue import combination
 from servers.process import running
 from servers.wire import Call
 from support.agent import PATIENCE, Agent
-
-from otas_middleware.localbrain import LocalBrain
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""AWS Lambda's events through Mangum: the function is frozen the moment it has answered, and its events are in Brain."""
+"""AWS Lambda's events through Mangum: the function is frozen once it has answered, and its events are in Brain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from otas_middleware.localbrain import LocalBrain
 from servers.catalogue import installed
 from servers.process import clean_environ
 from support.agent import Agent
 
-from otas_middleware.localbrain import LocalBrain
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from pathlib import Path
 
 pytestmark = [
@@ -39,7 +39,13 @@ def gateway_event(method: str, path: str, headers: Mapping[str, str], body: byte
             "accountId": "123456789012",
             "apiId": "api",
             "domainName": "function.example",
-            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "agent"},
+            "http": {
+                "method": method,
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "agent",
+            },
             "requestId": "id",
             "routeKey": "$default",
             "stage": "$default",
@@ -52,7 +58,7 @@ def gateway_event(method: str, path: str, headers: Mapping[str, str], body: byte
 
 
 @contextmanager
-def frozen_after(event: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Any]:
+def frozen_after(event: Mapping[str, Any], environ: Mapping[str, str]) -> Generator[Any]:
     """Start the function and have it handle one event; as a context of its answer, in which the function is frozen."""
     function = subprocess.Popen(
         [sys.executable, "-m", "servers.applications.on_lambda"],

@@ -9,11 +9,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
+
 from servers.applications.behaviour import FIRST, REST, TICK
 from servers.pair import fresh_name
 from servers.wire import Call, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from servers.pair import Pair
 
 STREAM = FIRST + b"".join(REST)
@@ -112,13 +115,17 @@ def test_a_stream_reaches_the_client_chunk_by_chunk(pair: Pair) -> None:
 
 
 @pytest.mark.check("first byte")
-def test_the_first_byte_of_a_stream_is_as_early_as_bare(pair: Pair, record_property: pytest.RecordProperty) -> None:
+def test_the_first_byte_of_a_stream_is_as_early_as_bare(
+    pair: Pair, record_property: Callable[[str, object], None]
+) -> None:
     seconds: dict[str, list[float]] = {"wrapped": [], "bare": []}
     for _ in range(ROUNDS):
         for kind, server in {"wrapped": pair.wrapped, "bare": pair.bare}.items():
             name = fresh_name()
             server.allow(name)
-            with Call(server.port, "GET", f"/stream/{name}", [pair.agent().header] if kind == "wrapped" else []) as call:
+            with Call(
+                server.port, "GET", f"/stream/{name}", [pair.agent().header] if kind == "wrapped" else []
+            ) as call:
                 seconds[kind].append(call.until(FIRST))
                 call.reply()
 

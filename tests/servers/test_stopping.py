@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from otas_middleware.localbrain import LocalBrain
 from servers.catalogue import SERVERS, Combination, combinations
 from servers.process import running
 from servers.wire import Call
 from support.agent import Agent
-
-from otas_middleware.localbrain import LocalBrain
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-TIMEOUT = 15.0
 _DATE = re.compile(rb"(?im)^date:[^\r\n]*\r\n")
 _LENGTH = re.compile(rb"(?im)^content-length: *(\d+)")
 _CHUNKED = re.compile(rb"(?im)^transfer-encoding: *chunked")
@@ -50,6 +49,7 @@ class Call:
         headers: More headers.
         body: The body's pieces; each is sent by itself.
         length: The body's length; when left out, the body is sent in chunks.
+        patience: How long the server may be silent, in seconds.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Call:
         headers: Iterable[tuple[str, str]] = (),
         body: Iterable[bytes] | None = None,
         length: int | None = None,
+        patience: float = 15.0,
     ) -> None:
         self._port = port
         self._received = bytearray()
@@ -69,7 +70,7 @@ class Call:
         chunked = body is not None and length is None
         if body is not None:
             lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}")
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=patience)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._begun = time.perf_counter()

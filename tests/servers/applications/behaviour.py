@@ -4,6 +4,7 @@
     POST /upload            reads the body piece by piece; answers its size and SHA-256
     GET  /stream/NAME       a first chunk, then, once the test says so, two more
     GET  /endless/NAME      a tick every 20 ms for as long as somebody listens; notes when it was closed
+    GET  /quiet/NAME        says one thing and then nothing for as long as somebody listens (asynchronous applications)
     GET  /download/SIZE     that many bytes, made on the fly
     GET  /fail              raises `BrokenError`
 
@@ -16,13 +17,12 @@ import hashlib
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from typing import IO
 
 BARE = "BARE" in os.environ
 CHUNK = 65536
@@ -59,7 +59,15 @@ class Tally:
         return f"{self._size} {self._hash.hexdigest()}".encode()
 
 
-def read_upload(stream: IO[bytes]) -> bytes:
+class Readable(Protocol):
+    """What frameworks call a request body's stream."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+        ...
+
+
+def read_upload(stream: Readable) -> bytes:
     """Read a body to its end and return the answer."""
     tally = Tally()
     while piece := stream.read(CHUNK):
@@ -88,7 +96,7 @@ async def slow_stream_async(name: str) -> AsyncIterator[bytes]:
     """As `slow_stream`."""
     yield FIRST
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not _go_on(name) and time.monotonic() < deadline:
+    while not _go_on(name) and time.monotonic() < deadline:  # noqa: ASYNC110  # another process makes it true
         await anyio.sleep(0.005)
     for chunk in REST:
         yield chunk
@@ -112,6 +120,15 @@ async def endless_async(name: str) -> AsyncIterator[bytes]:
         while time.monotonic() < deadline:
             yield TICK
             await anyio.sleep(TICK_SECONDS)
+    finally:
+        note_closed(name)
+
+
+async def quiet_async(name: str) -> AsyncIterator[bytes]:
+    """Yield one chunk, then wait until closed."""
+    try:
+        yield FIRST
+        await anyio.sleep(PATIENCE_SECONDS)
     finally:
         note_closed(name)
 

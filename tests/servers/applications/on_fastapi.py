@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
-from servers.applications import behaviour
 
 from otas_middleware.asgi import OtasMiddleware
+from servers.applications import behaviour
 
 application = FastAPI()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flask import Flask, Response, request
-from servers.applications import behaviour
 
 from otas_middleware.flask import Otas
+from servers.applications import behaviour
 
 application = Flask(__name__)
 

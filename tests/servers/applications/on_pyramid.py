@@ -1,8 +1,9 @@
 """The application in Pyramid."""
 
-# Checked loosely: it may not be installed, and lint is the same with and without it.
-# pyright: basic, reportMissingImports=false
-# mypy: disable-error-code="import-not-found,import-untyped"
+# Not type-checked: the framework may not be installed, and lint must say the same with and without it.
+# mypy: ignore-errors
+# pyright: basic, reportMissingImports=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOptionalSubscript=false, reportCallIssue=false, reportReturnType=false
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from pyramid.config import Configurator
 from pyramid.response import Response
-from servers.applications import behaviour
 
 from otas_middleware.wsgi import OtasMiddleware
+from servers.applications import behaviour
 
 if TYPE_CHECKING:
     from pyramid.request import Request

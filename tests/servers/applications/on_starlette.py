@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servers.applications import behaviour
 from starlette.applications import Starlette
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from otas_middleware.asgi import OtasMiddleware
+from servers.applications import behaviour
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,6 +31,10 @@ async def endless(request: Request) -> Response:
     return StreamingResponse(behaviour.endless_async(request.path_params["name"]), media_type="text/event-stream")
 
 
+async def quiet(request: Request) -> Response:
+    return StreamingResponse(behaviour.quiet_async(request.path_params["name"]), media_type="text/event-stream")
+
+
 async def download(request: Request) -> Response:
     return StreamingResponse(behaviour.download_async(request.path_params["size"]))
 
@@ -45,6 +49,7 @@ application = Starlette(
         Route("/upload", upload, methods=["POST"]),
         Route("/stream/{name}", stream),
         Route("/endless/{name}", endless),
+        Route("/quiet/{name}", quiet),
         Route("/download/{size:int}", download),
         Route("/fail", fail),
     ]

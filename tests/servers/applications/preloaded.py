@@ -9,7 +9,7 @@ from wsgiref.util import setup_testing_defaults
 from servers.applications import raw_wsgi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 application = raw_wsgi.application
@@ -18,9 +18,13 @@ application = raw_wsgi.application
 def _warm_up(token: str) -> None:
     environ: WSGIEnvironment = {"PATH_INFO": "/warm-up", "HTTP_X_OTAS_AGENT_SESSION_TOKEN": token}
     setup_testing_defaults(environ)
-    response = application(environ, lambda *_: lambda _: None)
+    response = application(environ, _start)
     list(response)
     getattr(response, "close", lambda: None)()
+
+
+def _start(status: str, headers: list[tuple[str, str]], exc_info: object = None, /) -> Callable[[bytes], object]:
+    return lambda data: None
 
 
 _warm_up(os.environ["WARM_UP_TOKEN"])

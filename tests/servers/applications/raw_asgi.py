@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
-from servers.applications import behaviour
 
 from otas_middleware.asgi import OtasMiddleware
+from servers.applications import behaviour
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         case "download":
             await _stream(send, behaviour.download_async(int(argument)))
         case "endless":
-            await _stream_while_heard(receive, send, argument)
+            await _stream_while_heard(receive, send, behaviour.endless_async(argument), argument)
+        case "quiet":
+            await _stream_while_heard(receive, send, behaviour.quiet_async(argument), argument)
         case "fail":
             raise behaviour.BrokenError
         case _:
@@ -68,12 +70,12 @@ async def _stream(send: Send, chunks: AsyncIterator[bytes]) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _stream_while_heard(receive: Receive, send: Send, name: str) -> None:
+async def _stream_while_heard(receive: Receive, send: Send, chunks: AsyncIterator[bytes], name: str) -> None:
     try:
         async with anyio.create_task_group() as group:
 
             async def speak() -> None:
-                await _stream(send, behaviour.endless_async(name))
+                await _stream(send, chunks)
                 group.cancel_scope.cancel()
 
             group.start_soon(speak)
@@ -86,4 +88,4 @@ async def _stream_while_heard(receive: Receive, send: Send, name: str) -> None:
 
 if not behaviour.BARE:
     _application: ASGIApp = application
-    application = OtasMiddleware(_application)  # type: ignore[assignment]  # the same name, with or without
+    application = OtasMiddleware(_application)

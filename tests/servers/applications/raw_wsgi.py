@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servers.applications import behaviour
-
 from otas_middleware.wsgi import OtasMiddleware
+from servers.applications import behaviour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,4 +44,4 @@ def _stream(start_response: StartResponse, chunks: Iterable[bytes]) -> Iterable[
 
 if not behaviour.BARE:
     _application: WSGIApplication = application
-    application = OtasMiddleware(_application)  # type: ignore[assignment]  # the same name, with or without
+    application = OtasMiddleware(_application)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
+
 from servers.applications import behaviour
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ async def endless(request: HttpRequest, name: str) -> StreamingHttpResponse:
     return StreamingHttpResponse(behaviour.endless_async(name), content_type="text/event-stream")
 
 
+async def quiet(request: HttpRequest, name: str) -> StreamingHttpResponse:
+    return StreamingHttpResponse(behaviour.quiet_async(name), content_type="text/event-stream")
+
+
 async def download(request: HttpRequest, size: int) -> StreamingHttpResponse:
     return StreamingHttpResponse(behaviour.download_async(size))
 
@@ -41,6 +46,7 @@ urlpatterns = [
     path("upload", upload),
     path("stream/<name>", stream),
     path("endless/<name>", endless),
+    path("quiet/<name>", quiet),
     path("download/<int:size>", download),
     path("fail", fail),
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.urls import path
+
 from servers.applications import behaviour
 
 if TYPE_CHECKING:

@@ -1,0 +1,44 @@
+"""Which versions are tested together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SERVERS_SMALL = ("tests/servers", "-m", "small or not slow")
+SERVERS_ALL = ("tests/servers", "tests/memory", "-m", "slow or not slow")
+CONTRACT = ("tests/contract", "tests/adapters")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment and what runs in it.
+
+    Attributes:
+        name: Its name, for people and for its folder.
+        python: The interpreter's version.
+        pins: What is installed in place of the newest versions.
+        servers: Whether all servers are looked at, or only the most used ones.
+    """
+
+    name: str
+    python: str
+    pins: tuple[str, ...] = ()
+    servers: bool = False
+
+    @property
+    def runs(self) -> tuple[tuple[str, ...], ...]:
+        """The arguments of pytest, one tuple for each of its runs."""
+        return (CONTRACT, SERVERS_ALL if self.servers else SERVERS_SMALL)
+
+
+_OLD_DJANGO = ("django==4.2.*",)
+_OLD_FLASK = ("flask==2.3.*", "werkzeug==2.3.8", "quart<0.20")
+_OLD_STARLETTE = ("starlette==0.40.*", "fastapi==0.115.2")
+
+ENVIRONMENTS = (
+    Environment("3.11-oldest", "3.11", (*_OLD_DJANGO, *_OLD_FLASK, *_OLD_STARLETTE)),
+    Environment("3.11-newest", "3.11"),
+    Environment("3.12-django-5.2", "3.12", ("django==5.2.*",)),
+    Environment("3.12-newest", "3.12", servers=True),
+    Environment("3.13-newest", "3.13"),
+)

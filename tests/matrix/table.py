@@ -1,0 +1,135 @@
+"""Writes `docs/compatibility.md` from the results of the tests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from servers.catalogue import APPLICATIONS, SERVERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from xml.etree.ElementTree import Element
+
+CHECKS = ("echo", "upload", "stream", "first byte", "disconnect", "failure")
+HEAD = """# What was tested with what
+
+This page is written by `make matrix` from the results of its tests. Each server is started by the command that its
+users type, once with the middleware and once without; the client compares what it gets from both, byte for byte, and
+each request must be one event in a local Brain.
+
+The checks: **echo** (a body there and back, with and without a session token), **upload** (1 MB in pieces, of known and
+of unknown length), **stream** (each chunk reaches the client before the next one is made), **first byte** (as early as
+bare, measured in the same run), **disconnect** (a client leaves in the middle: the application is told, the event says
+`aborted`), **failure** (an unhandled exception).
+"""
+
+
+class Result:
+    """One test case of a JUnit file."""
+
+    def __init__(self, case: Element) -> None:
+        self.properties: dict[str, str] = {}
+        self.versions: set[str] = set()
+        for item in case.iter("property"):
+            name, value = item.get("name", ""), item.get("value", "")
+            if name.endswith(" version"):
+                self.versions.add(value)
+            self.properties[name] = value
+        self.name = case.get("name", "")
+        kinds = {child.tag for child in case}
+        self.skipped = "skipped" in kinds
+        self.failed = bool(kinds & {"failure", "error"})
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Server, framework, check."""
+        of = self.properties.get
+        return of("server", ""), of("framework", ""), of("check", "")
+
+
+def results(folder: Path) -> Iterator[Result]:
+    """Yield the results of all runs that belong to a check."""
+    for file in sorted(folder.glob("*.xml")):
+        for case in ET.parse(file).iter("testcase"):
+            result = Result(case)
+            if result.properties.get("check"):
+                yield result
+
+
+def write_table(folder: Path, page: Path) -> None:
+    """Write the page.
+
+    Args:
+        folder: Where the JUnit files are.
+        page: The page.
+    """
+    found = list(results(folder))
+    parts = [HEAD]
+    for interface, title in (("asgi", "ASGI"), ("wsgi", "WSGI")):
+        parts.append(f"## {title}\n\n" + "\n".join(grid(found, interface)))
+    parts.append("## Further checks\n\n" + "\n".join(further(found)))
+    parts.append("## Versions\n\n" + "\n".join(versions(found)))
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("\n\n".join(part.strip() for part in parts) + "\n")
+
+
+def grid(found: Iterable[Result], interface: str) -> Iterator[str]:
+    """Yield the lines of a table: servers down, frameworks across."""
+    outcome: defaultdict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
+    for result in found:
+        server, framework, check = result.key
+        if check in CHECKS and not result.skipped:
+            known = outcome[server, framework].get(check, True)
+            outcome[server, framework][check] = known and not result.failed
+    frameworks = [each.framework for each in APPLICATIONS if each.interface == interface]
+    yield "| server | " + " | ".join(frameworks) + " |"
+    yield "|---|" + "---|" * len(frameworks)
+    for each in SERVERS:
+        if each.interface == interface:
+            cells = [cell(outcome.get((each.name, framework))) for framework in frameworks]
+            yield f"| {each.name} | " + " | ".join(cells) + " |"
+    yield ""
+    yield "*all*: all six checks passed; *-*: the two do not go together, or were not tested."
+
+
+def cell(checks: dict[str, bool] | None) -> str:
+    """Return what stands in the grid for one server and one framework."""
+    if not checks:
+        return "-"
+    failed = [name for name in CHECKS if checks.get(name) is False]
+    if failed:
+        return "failed: " + ", ".join(failed)
+    missing = [name for name in CHECKS if name not in checks]
+    return "all" if not missing else "all but " + ", ".join(missing)
+
+
+def further(found: Iterable[Result]) -> Iterator[str]:
+    """Yield the lines of the table of the checks that are not in the grid, with what they measured."""
+    yield "| check | of what | result | measured |"
+    yield "|---|---|---|---|"
+    lines: set[str] = set()
+    for result in found:
+        check = result.key[2]
+        if check in CHECKS and result.key[0]:
+            continue
+        if not result.skipped:
+            subject = result.name.partition("[")[2].rstrip("]") or result.name.replace("_", " ")
+            figures = {
+                name: value for name, value in result.properties.items() if name.endswith((" MB", " core", " ms"))
+            }
+            shown = ", ".join(f"{name}: {value}" for name, value in figures.items())
+            lines.add(f"| {check} | {subject} | {'failed' if result.failed else 'passed'} | {shown} |")
+    yield from sorted(lines)
+
+
+def versions(found: Iterable[Result]) -> Iterator[str]:
+    """Yield a line for each version of Python, and what was tested with it."""
+    by_python: defaultdict[str, set[str]] = defaultdict(set)
+    for result in found:
+        if not result.skipped and "python" in result.properties:
+            by_python[result.properties["python"]] |= result.versions
+    for python, names in sorted(by_python.items()):
+        yield f"- Python {python}: " + ", ".join(sorted(names))

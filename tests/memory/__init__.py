@@ -1,0 +1,1 @@
+"""What the middleware needs of memory, measured on real servers."""
