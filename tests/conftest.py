@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from otas_middleware import OtasSettings, _guard
+from otas_middleware._context import current
 from otas_middleware.localbrain import LocalBrain
 
 pytest.register_assert_rewrite("support")  # the checks in there explain themselves as those of test files do
@@ -23,6 +24,12 @@ for _name in [name for name in os.environ if name.startswith("OTAS_")]:
     del os.environ[_name]  # the developer's own settings are not part of any test
 
 _guard.reraise = True  # what production swallows fails a test
+
+
+@pytest.fixture(autouse=True)
+def _outside_of_any_request() -> None:
+    """Begin each test outside of any request: some tests leave one open on purpose, as broken servers do."""
+    current.set(None)
 
 
 @pytest.fixture(scope="session")

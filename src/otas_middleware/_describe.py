@@ -87,7 +87,7 @@ def route_of(capture: Capture) -> str | None:
 
 
 def _status_line(status: int, reason: str | None) -> str:
-    """Return such as `404 Not Found`: in the standard's own spelling, for Flask shouts, unless the reason is another."""
+    """Return such as `404 Not Found`: spelt as the standard does, for Flask shouts; another reason is kept."""
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:

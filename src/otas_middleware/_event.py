@@ -94,8 +94,8 @@ class BackendEvent(BaseModel):
         description="What this package knows about the call, under stable keys. Always: `event_id` (UUID), "
         "`captured_at` (UTC, ISO 8601), `framework`, `sdk` (name, version), `session` (fingerprint, verified), `route` "
         "and `ttfb_ms` (null when there is none). When they apply: `trace_id`, `aborted`, `exception` (type, message, "
-        "traceback), `checkpoints` (name, ms, attributes), `stream` (events, first_event_ms, ended, text), `truncated` (by body: kept and size "
-        "in bytes, decoded, fitted), `path_rest`, `parent_id`, `origin`.",
+        "traceback), `checkpoints` (name, ms, attributes), `stream` (events, first_event_ms, ended, text), `truncated` "
+        "(by body: kept and size in bytes, decoded, fitted), `path_rest`, `parent_id`, `origin`.",
     )
     error: str = Field(
         default="",
