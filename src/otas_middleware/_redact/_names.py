@@ -187,7 +187,8 @@ class Probes(NamedTuple):
     mentioned: str
     """A sensitive name, wherever it stands and whatever follows."""
     labelled: str
-    """A sensitive name that is itself a value: `{"name": "password", "value": …}`, `["password", …]`."""
+    """A sensitive name that is itself a value: `{"name": "password", "value": …}`, `["password", …]`, or part of the
+    place that a validation error names: `{"loc": ["body", "password"], "input": …}`."""
 
 
 # What may separate the words of a name; what a word may begin behind (a letter there can be part of an escape); and
@@ -212,9 +213,10 @@ def _probes(extra: Iterable[str]) -> Probes:
     inner = f"(?i:{anywhere})|(?:{_BEFORE}(?i:{words})|{cased}){after}"  # where something stands before it
     first = f"(?i:{words}){after}"
     label = rf"(?i:[\"'](?:{'|'.join(LABELS)})\\*[\"'])\s*:\s*"
+    place = r"[\"']loc\\*[\"']\s*:\s*\[[^\[\]]*"
     return Probes(
         mentioned=f"{inner}|^{first}",
-        labelled=rf"(?:{label}|\[\s*)\\*[\"'](?:{_WITHIN}*(?:{inner})|{first})",
+        labelled=rf"(?:{label}|\[\s*|{place})\\*[\"'](?:{_WITHIN}*(?:{inner})|{first})",
     )
 
 

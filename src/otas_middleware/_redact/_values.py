@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, time
 from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic import BaseModel
 
@@ -53,8 +53,11 @@ _VALUES = frozenset(
         "data",
         "text",
         "default",
+        "input",
     )
 )
+_PLACE = "loc"
+"""Where pydantic's validation errors, which FastAPI sends as its answers, name the member whose `input` they quote."""
 
 
 class AnyValue:
@@ -135,7 +138,7 @@ class Walk:
 
     def _mapping(self, items: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        labelled = any(name in LABELS and isinstance(value, str) and self._sensitive(value) for name, value in items)
+        labelled = any(self._is_label(name, value) for name, value in items)
         for key, item in items:
             name = key if type(key) is str else _key(key)
             if len(result) > MAX_NODES or self._nodes < 0:
@@ -147,6 +150,14 @@ class Walk:
             shown = self._text(name)
             result[shown] = MASK if hidden else self.value(item)
         return result
+
+    def _is_label(self, name: Any, value: Any) -> bool:
+        if isinstance(value, str):
+            return name in LABELS and self._sensitive(value)
+        if name == _PLACE and isinstance(value, list | tuple):
+            parts = cast("Sequence[Any]", value)
+            return any(isinstance(part, str) and self._sensitive(part) for part in parts)
+        return False
 
     def _list(self, items: Sequence[Any]) -> list[Any]:
         if items and all(_is_pair(item) for item in items):  # [["authorization", "Bearer …"], …]
