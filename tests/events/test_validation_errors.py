@@ -1,4 +1,4 @@
-"""Answers to invalid requests quote what was refused; a secret among it is masked by the place that the answer names."""
+"""Answers to invalid requests quote what was refused; the place that they name tells whether it is a secret."""
 
 from __future__ import annotations
 

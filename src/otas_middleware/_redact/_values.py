@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, time
 from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -152,12 +152,10 @@ class Walk:
         return result
 
     def _is_label(self, name: Any, value: Any) -> bool:
-        if isinstance(value, str):
-            return name in LABELS and self._sensitive(value)
-        if name == _PLACE and isinstance(value, list | tuple):
-            parts = cast("Sequence[Any]", value)
-            return any(isinstance(part, str) and self._sensitive(part) for part in parts)
-        return False
+        kind = _type_of(value)
+        if name == _PLACE and issubclass(kind, (list, tuple)):
+            return any(type(part) is str and self._sensitive(part) for part in value)
+        return name in LABELS and issubclass(kind, str) and self._sensitive(value)
 
     def _list(self, items: Sequence[Any]) -> list[Any]:
         if items and all(_is_pair(item) for item in items):  # [["authorization", "Bearer …"], …]
