@@ -30,6 +30,9 @@ test: $(VENV)/.ready ## Run all tests, in random order, with branch coverage
 fuzz: $(VENV)/.ready ## Run the property tests with tens of thousands of examples (EXAMPLES=30000)
 	@OTAS_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) tests/fuzz tests/events $(ARGS)
 
+chaos: $(VENV)/.ready ## Break Brain, workers, disks and networks under load, and account for every event
+	@$(BIN)/python -m pytest -m slow -p no:randomly tests/chaos $(ARGS)
+
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/page $(ARGS)
 

@@ -20,7 +20,7 @@ from support.agent import Agent  # noqa: E402  # see above
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-for _name in [name for name in os.environ if name.startswith("OTAS_")]:
+for _name in [name for name in os.environ if name.startswith("OTAS_") and name != "OTAS_FUZZ_EXAMPLES"]:
     del os.environ[_name]  # the developer's own settings are not part of any test
 
 _guard.reraise = True  # what production swallows fails a test

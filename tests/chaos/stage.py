@@ -24,6 +24,9 @@ QUIET_SECONDS = 3.0
 RECOVERY_SECONDS = 120.0
 """How long everything may take to arrive after the load has ended."""
 
+STANDSTILL_SECONDS = 45.0
+"""Nothing more is waited for when nothing has arrived for so long: beyond the 30 s that a lost request takes to end."""
+
 
 @dataclass
 class Figures:
@@ -153,14 +156,14 @@ class Stage:
 
     def _wait_for(self, answered: set[str]) -> None:
         deadline = time.monotonic() + RECOVERY_SECONDS
-        quiet = time.monotonic() + 20.0
+        quiet = time.monotonic() + STANDSTILL_SECONDS
         count = -1
         while time.monotonic() < min(deadline, quiet):
             stored = set(self.brain.stored())
             if answered <= stored:
                 return
             if len(stored) != count:
-                count, quiet = len(stored), time.monotonic() + 20.0
+                count, quiet = len(stored), time.monotonic() + STANDSTILL_SECONDS
             time.sleep(0.1)
 
     def _watch(self) -> None:

@@ -315,6 +315,6 @@ def check(capture: Capture, outcome: Outcome, offered: list[dict[str, Any]], *, 
         assert capture.response_body() == most[: capture.response_size][:LIMIT]
     if complete and not broken and not capture.disconnected:
         assert (capture.complete, capture.aborted, capture.exception) == (True, False, None)
-    elif outcome.raised is not None and not broken and issubclass(outcome.raised[0], OwnError):
+    elif not complete and outcome.raised is not None and not broken and issubclass(outcome.raised[0], OwnError):
         assert capture.exception is not None
     assert capture.latency >= (capture.ttfb or 0) >= 0
