@@ -7,7 +7,7 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix fuzz page-test page-pictures lint format docs bench brain clean
+.PHONY: help demo test matrix fuzz chaos page-test page-pictures lint format docs bench brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
