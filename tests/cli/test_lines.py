@@ -36,13 +36,13 @@ def test_long_texts_are_cut() -> None:
     assert len(describe({**EVENT, "path": "/" + "x" * 100_000, "error": "y" * 100_000})) < 350
 
 
-def test_what_a_slow_reader_misses_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_slow_reader_misses_is_counted(capfd: pytest.CaptureFixture[str]) -> None:
     lines = Lines(most=3)
     for number in range(10):
         lines.add(f"line {number}")
     lines.print_waiting(timeout=0)
-    printed = capsys.readouterr().out.splitlines()
+    printed = capfd.readouterr().out.splitlines()
     assert [line.partition("  ")[2] for line in printed[:3]] == ["line 0", "line 1", "line 2"]
     assert printed[3].strip() == "(7 lines left out)"
     lines.print_waiting(timeout=0)
-    assert capsys.readouterr().out == ""
+    assert capfd.readouterr().out == ""

@@ -199,7 +199,8 @@ class Lane:
         entry.item = None
         event = parcel.event
         with self.lock:
-            self.queue.reweigh(entry, 2 * (len(event.request_body) + len(event.response_body)) + _ENTRY_WEIGHT)
+            if self.queue.flies(entry):  # else the end of the process has taken it over, at the weight it had
+                self.queue.reweigh(entry, 2 * (len(event.request_body) + len(event.response_body)) + _ENTRY_WEIGHT)
         return True
 
     def _is_ours(self, entry: Entry) -> bool:

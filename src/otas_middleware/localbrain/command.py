@@ -140,5 +140,11 @@ def _printable(text: str) -> str:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Write to standard output unbuffered, so that a signal during a write leaves nothing that the exit would flush.
+
+    Flushing into a full pipe that nobody reads would never end.
+    """
+    data = text.encode(sys.stdout.encoding, "backslashreplace")
+    with open(sys.stdout.fileno(), "wb", buffering=0, closefd=False) as raw:
+        while data:
+            data = data[raw.write(data) :]
