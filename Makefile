@@ -7,10 +7,10 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix fuzz chaos page-test page-pictures lint format docs bench brain clean
+.PHONY: help demo test matrix fuzz chaos broker-test page-test page-pictures lint format docs bench brain clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,6 +32,9 @@ fuzz: $(VENV)/.ready ## Run the property tests with tens of thousands of example
 
 chaos: $(VENV)/.ready ## Break Brain, workers, disks and networks under load, and account for every event
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/chaos $(ARGS)
+
+broker-test: $(VENV)/.ready ## Test delivery through Celery over RabbitMQ too (Debian: apt-get install redis-server rabbitmq-server)
+	@$(BIN)/python -m pytest -m slow -p no:randomly tests/delivery/test_celery.py $(ARGS)
 
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/page $(ARGS)
