@@ -114,6 +114,7 @@ class Capture:
         "complete",
         "custom_properties",
         "disconnected",
+        "durable",
         "exception",
         "finished",
         "framework",
@@ -170,6 +171,8 @@ class Capture:
         self.aborted = False
         self.complete = False
         """The response's last byte was handed on."""
+        self.durable = False
+        """It must be finished before the response's last byte is handed on (`durability="spool"`)."""
         self.opaque = False
         """The body went a way on which it cannot be seen, such as a file that the server sends itself."""
         self.finished = False
@@ -220,6 +223,24 @@ class Capture:
         """Stop the clock: the response's last byte was handed on."""
         self._end = perf_counter()
         self.complete = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether the response, as noted so far, is all that its headers announce; a client then waits for no more."""
+        return self.status_code != 0 and (self._bodiless() or self._declared_size() == self.response.size)
+
+    def secure(self, *, last: bool = False) -> None:
+        """Finish before the bytes go out with which the client has the whole response (`durability="spool"`).
+
+        Args:
+            last: They are known to be the last ones; otherwise the response's headers must tell.
+        """
+        try:
+            if not self.finished and (last or self.whole):
+                self.ended()
+                self.finish()
+        except Exception:
+            swallow("capture.secure")
 
     def finish(self) -> None:
         """Hand the capture to the queue, exactly once."""

@@ -71,6 +71,7 @@ class Recorder:
         self.pipeline = (deliver or make_delivery)(self)
         self._limit = settings.max_body_bytes
         self._traceback = settings.capture_traceback
+        self._durable = settings.durability == "spool"
 
     def begin(
         self,
@@ -101,6 +102,7 @@ class Recorder:
         if session is None or not self.selection.wants(method, path, query_string, headers, session, framework):
             return None
         capture = self.new_capture(self._submit, session, limit=self._limit, with_traceback=self._traceback, now=now)
+        capture.durable = self._durable
         capture.framework = framework
         capture.method = method
         capture.path = path

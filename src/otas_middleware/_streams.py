@@ -5,6 +5,7 @@ Each hands on the very objects that it gets, when it gets them, and notes them i
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._context import current
@@ -132,7 +133,8 @@ class OutputTap:
         self, iterable: Iterable[bytes], capture: Capture, on_close: Callable[[], None], *, done_at_end: bool
     ) -> None:
         self._iterable: Iterable[bytes] | None = iterable
-        self._chunks: Iterator[bytes] = pull(iterable, capture, at_end=on_close if done_at_end else None)
+        chunks = pull(iterable, capture, at_end=on_close if done_at_end else None)
+        self._chunks: Iterator[bytes] = secured(chunks, iterable, capture) if capture.durable else chunks
         self._capture = capture
         self._on_close = on_close
 
@@ -215,6 +217,22 @@ def pull(
         at_end()
 
 
+def secured(chunks: Iterator[Any], iterable: object, capture: Capture) -> Iterator[Any]:
+    """Yield what `pull` yields; finish before the chunk that completes the response, or else before the end is seen.
+
+    Args:
+        chunks: What `pull` made of the iterable.
+        iterable: The application's response. When it is one chunk in a list, servers may announce its length.
+        capture: The capture to finish (`durability="spool"`).
+    """
+    only = isinstance(iterable, Sized) and len(iterable) == 1
+    capture.secure()  # nothing follows the headers of some responses
+    for chunk in chunks:
+        capture.secure(last=only)
+        yield chunk
+    capture.secure(last=True)
+
+
 def _sent(capture: Capture, chunk: Any, as_bytes: Callable[[Any], bytes] | None) -> None:
     try:
         capture.sent(chunk if as_bytes is None or chunk.__class__ is bytes else as_bytes(chunk))
@@ -261,9 +279,12 @@ def tap_response(
     if isinstance(result, bytes):
         capture.sent(result)
     elif is_file_wrapper(result, environ):
-        capture.opaque = True
+        capture.opaque = True  # and nothing more of it is seen: its bytes go from file to socket
     elif result is not None:
         return tap_output(result, capture, on_close, done_at_end=done_at_end)
+
+    if capture.durable:
+        capture.secure(last=True)
 
     def closed() -> None:
         capture.ended()

@@ -138,6 +138,8 @@ class _Recording:
             elif kind in {"http.response.pathsend", "http.response.zerocopysend"}:
                 self.capture.opaque = True
                 self._last = not message.get("more_body", False)
+            if self.capture.durable:
+                self._secure(chunk)
         except Exception:
             swallow("asgi.send")
         try:
@@ -147,7 +149,7 @@ class _Recording:
             raise
         try:
             capture = self.capture
-            if chunk and not capture.disconnected:
+            if chunk and not (capture.disconnected or capture.durable):
                 capture.sent(chunk)
                 self.flowing = _code(self._send) is not None
             if self._last and not capture.finished:
@@ -156,6 +158,17 @@ class _Recording:
                 self._finish()
         except Exception:
             swallow("asgi.sent")
+
+    def _secure(self, chunk: bytes | None) -> None:
+        """Finish before the message goes out that lets the client see the response complete."""
+        capture = self.capture
+        if capture.finished or capture.disconnected:
+            return
+        if chunk:
+            capture.sent(chunk)
+        if self._last or capture.whole:
+            capture.ended()
+            self._finish()
 
     def _failed(self, error: BaseException) -> None:
         try:

@@ -31,7 +31,7 @@ from otas_middleware._context import current
 from otas_middleware._guard import swallow
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware._streams import InputTap, pull
+from otas_middleware._streams import InputTap, pull, secured
 from otas_middleware.wsgi import begin, hidden
 
 if TYPE_CHECKING:
@@ -196,6 +196,8 @@ def _tap(request: HttpRequest, response: HttpResponseBase, capture: Capture) -> 
         else:
             capture.sent(response.content)  # type: ignore[attr-defined]  # what is not streaming has content
             closer.complete = True
+        if capture.durable:
+            capture.secure(last=closer.complete or capture.opaque)
         response._resource_closers.append(closer)  # type: ignore[attr-defined]  # noqa: SLF001  # as Django closes uploads
     except Exception:
         swallow("django.response")
@@ -210,12 +212,9 @@ def _tap_stream(request: HttpRequest, response: Any, capture: Capture) -> None:
     if response.is_async:
         response._iterator = _AsyncStreamTap(response._iterator, capture, response.make_bytes)  # noqa: SLF001
     else:
-        response._iterator = pull(  # noqa: SLF001
-            response._iterator,  # noqa: SLF001
-            capture,
-            at_failure=lambda: _finish(capture),
-            as_bytes=response.make_bytes,
-        )
+        inner = response._iterator  # noqa: SLF001
+        chunks = pull(inner, capture, at_failure=lambda: _finish(capture), as_bytes=response.make_bytes)
+        response._iterator = secured(chunks, inner, capture) if capture.durable else chunks  # noqa: SLF001
 
 
 class _AsyncStreamTap:
@@ -238,12 +237,17 @@ class _AsyncStreamTap:
         try:
             chunk = await anext(self._iterator)
         except StopAsyncIteration:
-            capture.ended()
+            if capture.durable:
+                capture.secure(last=True)
+            else:
+                capture.ended()
             raise
         except BaseException as error:
             _abandon(capture, error)  # at once: Django's ASGI handler then forgets to close the response
             raise
         _sent(capture, chunk, self._make_bytes)
+        if capture.durable:
+            capture.secure()
         return chunk
 
     async def aclose(self) -> None:

@@ -188,15 +188,24 @@ def _recording_start(start_response: StartResponse, capture: Capture) -> StartRe
 
         def recording_write(data: bytes) -> object:
             result = write(data)
-            try:
-                capture.sent(data)
-            except Exception:
-                swallow("wsgi.write")
+            _note_sent(capture, data)
             return result
 
-        return recording_write
+        def securing_write(data: bytes) -> object:
+            _note_sent(capture, data)
+            capture.secure()
+            return write(data)
+
+        return securing_write if capture.durable else recording_write
 
     return start
+
+
+def _note_sent(capture: Capture, data: bytes) -> None:
+    try:
+        capture.sent(data)
+    except Exception:
+        swallow("wsgi.write")
 
 
 def _note_start(capture: Capture, status: str, headers: Any, exc_info: Any = None) -> None:
