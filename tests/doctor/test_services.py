@@ -323,6 +323,12 @@ def test_clocks_that_agree(doctor: Doctor, local: LocalBrain) -> None:
         assert doctor().checks["clock"]["status"] == "ok"
 
 
+def test_the_clock_is_compared_with_the_local_brains_too(doctor: Doctor) -> None:
+    clock = doctor().checks["clock"]
+    assert clock["status"] == "ok"
+    assert abs(clock["data"]["brain_ahead_seconds"]) <= 1
+
+
 def test_a_brain_that_hangs_up_at_once(doctor: Doctor) -> None:
     def script(connection: socket.socket, request: Received) -> bool:
         with contextlib.suppress(OSError):
