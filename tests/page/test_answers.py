@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -118,6 +119,8 @@ def test_a_search_through_bodies_comes_in_pieces_and_finds_the_oldest(brain: Loc
         "events?limit=501",
         "events?before=x",
         "events?before=-1",
+        "sessions?before=yesterday",
+        "sessions?before=nan",
         "events?before=99999999999999999999",
         "events?status=teapot",
         "events?slower=quick",
@@ -126,6 +129,7 @@ def test_a_search_through_bodies_comes_in_pieces_and_finds_the_oldest(brain: Loc
         "event",
         "event?id=1.5",
         "session",
+        "sessions?before=NaN",
         "charts?seconds=never",
         "charts?q=x&everywhere=1",
     ],
@@ -185,14 +189,33 @@ def test_a_session_of_a_token_from_elsewhere_is_listed_too(brain: LocalBrain, cl
     assert ask(client, "sessions")["sessions"][0]["id"] == "from-elsewhere"
 
 
-def test_the_pages_of_sessions_hold_each_session_once(brain: LocalBrain, client: Client) -> None:
-    seed(brain, 300, sessions=230)
-    first = ask(client, "sessions")
-    second = ask(client, f"sessions?offset={first['next']}")
-    third = ask(client, f"sessions?offset={second['next']}")
-    assert third["next"] is None
-    ids = [one["id"] for page in (first, second, third) for one in page["sessions"]]
-    assert len(ids) == len(set(ids)) == 231
+def pages_of_sessions(client: Client, rest: dict[str, Any] | None) -> list[str]:
+    """The ids on all pages from one on."""
+    ids: list[str] = []
+    while rest is not None:
+        page = ask(client, f"sessions?{urlencode(rest)}")
+        ids += [one["id"] for one in page["sessions"]]
+        rest = page["next"]
+    return ids
+
+
+def test_the_pages_of_sessions_hold_each_session_once_while_others_are_active(
+    brain: LocalBrain, client: Client
+) -> None:
+    seed(brain, 300, sessions=230, ago=60.0)
+    before = pages_of_sessions(client, {})
+    assert len(before) == len(set(before)) == 231
+    rest = ask(client, "sessions")["next"]
+    client.token = brain.sign({"agent_session_id": before[-1], "agent_id": brain.agent_id})
+    client.log()  # moves the last session to the front
+    assert pages_of_sessions(client, rest) == before[100:-1]
+    assert ask(client, "sessions")["sessions"][0]["id"] == before[-1]
+
+
+def test_sessions_of_the_same_moment_are_paged_by_their_names(brain: LocalBrain, client: Client) -> None:
+    seed(brain, 300, sessions=230, seconds=0.0)
+    seen = pages_of_sessions(client, {})
+    assert len(seen) == len(set(seen)) == 231
 
 
 def test_a_timeline_is_in_the_order_of_arrival_with_the_times_of_capture(client: Client) -> None:

@@ -40,7 +40,7 @@ HEADERS = {
 }
 
 _OWN = {None, "same-origin", "none"}  # None: not a browser, or one without the header; "none": the address bar
-_LONGEST_QUERY = 4000
+_LONGEST_QUERY = 16_000  # a session's id may be as long as a token, and percent-encoded
 
 
 class Json(Response):

@@ -1,7 +1,12 @@
-"""The list of sessions, latest activity first, and one session as a timeline."""
+"""The list of sessions, latest activity first, and one session as a timeline.
+
+A page of the list begins behind the last session of the page before it: what is active meanwhile moves to the first
+page, and no session is shown twice or missed because others moved.
+"""
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,7 +45,10 @@ SELECT timed.*,
     (SELECT arrived_at FROM event WHERE id = timed.first) AS began,
     (SELECT count(*) FROM event INDEXED BY event_failed
         WHERE agent_session_id = timed.id AND error != '') AS errors
-FROM (SELECT * FROM timed ORDER BY latest DESC, id LIMIT :limit OFFSET :offset) AS timed
+FROM (
+    SELECT * FROM timed WHERE :before IS NULL OR latest < :before OR (latest = :before AND id > :after)
+    ORDER BY latest DESC, id LIMIT :limit
+) AS timed
 """
 _ONE = """
 SELECT :id AS id, count(event.id) AS events, count(nullif(error, '')) AS errors,
@@ -64,13 +72,18 @@ class Sessions:
         self._store = store
 
     def sessions(self, incoming: Incoming) -> Response:
-        """`GET /_page/sessions?offset=`: a page of sessions, latest activity first."""
-        offset = number(incoming, "offset", 0, most=10_000_000)
+        """`GET /_page/sessions?before=&after=`: a page of sessions, latest activity first.
+
+        The answer holds `next`: the parameters of the next page, or null at the end. They are the time of the latest
+        activity (Unix seconds) and the id of the last session that was shown.
+        """
+        last = {"before": _moment(incoming.parameter("before")), "after": incoming.parameter("after") or ""}
         with self._store.reading() as connection:
-            rows = connection.execute(_LATEST, {"limit": _PAGE + 1, "offset": offset}).fetchall()
+            rows = connection.execute(_LATEST, {"limit": _PAGE + 1, **last}).fetchall()
             agents = {row["id"]: row["name"] for row in connection.execute("SELECT id, name FROM agent")}
-        rest = offset + _PAGE if len(rows) > _PAGE else None
-        return Json({"sessions": [_session(row, agents) for row in rows[:_PAGE]], "next": rest})
+        shown = rows[:_PAGE]
+        rest = {"before": shown[-1]["latest"], "after": shown[-1]["id"]} if len(rows) > _PAGE else None
+        return Json({"sessions": [_session(row, agents) for row in shown], "next": rest})
 
     def session(self, incoming: Incoming) -> Response:
         """`GET /_page/session?id=&after=`: a session and a page of its events in the order of arrival.
@@ -89,6 +102,21 @@ class Sessions:
         rest = rows[_STEPS - 1]["id"] if len(rows) > _STEPS else None
         steps = [_step(row) for row in rows[:_STEPS]]
         return Json({"session": _session(found, agents), "events": steps, "next": rest})
+
+
+def _moment(text: str | None) -> float | None:
+    """Read a time from the query.
+
+    Raises:
+        BadQueryError: It is none.
+    """
+    try:
+        moment = None if text is None else float(text)
+    except ValueError:
+        moment = math.nan
+    if moment is not None and not math.isfinite(moment):
+        raise BadQueryError("before must be a time in Unix seconds")
+    return moment
 
 
 def _session(row: sqlite3.Row, agents: dict[str, str]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ export function sessionsView() {
   }
 
   async function more() {
-    const page = await ask("sessions", { offset: rest });
+    const page = await ask("sessions", rest);
     rows.push(...page.sessions.map(row));
     shown = rows.length;
     rest = page.next;
