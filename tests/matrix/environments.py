@@ -31,9 +31,10 @@ class Environment:
         return (CONTRACT, SERVERS_ALL if self.servers else SERVERS_SMALL)
 
 
-_OLD_DJANGO = ("django==4.2.*",)
-_OLD_FLASK = ("flask==2.3.*", "werkzeug==2.3.8", "quart<0.20")
-_OLD_STARLETTE = ("starlette==0.40.*", "fastapi==0.115.2")
+_OLD_DJANGO = ("django==4.2.*", "djangorestframework==3.15.*")
+_OLD_FLASK = ("flask==2.3.*", "werkzeug==2.3.8", "quart==0.18.*")
+# Litestar's newer releases need `multipart`, which hides the `multipart` that Starlette 0.40 means: python-multipart's.
+_OLD_STARLETTE = ("starlette==0.40.*", "fastapi==0.115.2", "litestar==2.12.*", "python-multipart==0.0.12")
 
 ENVIRONMENTS = (
     Environment("3.11-oldest", "3.11", (*_OLD_DJANGO, *_OLD_FLASK, *_OLD_STARLETTE)),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servers.pair import Pair
+    from servers.process import Running
 
 STREAM = FIRST + b"".join(REST)
 PAUSE_MS = 200.0
@@ -134,15 +135,20 @@ def test_the_first_byte_of_a_stream_is_as_early_as_bare(
     assert min(seconds["wrapped"]) < min(seconds["bare"]) + NOISE_SECONDS
 
 
+def _notices(server: Running, *headers: tuple[str, str]) -> bool:
+    """Leave in the middle of an endless stream; say whether the application's stream was closed."""
+    name = fresh_name()
+    with Call(server.port, "GET", f"/endless/{name}", headers) as call:
+        call.until(TICK, count=2)
+    return server.saw_close_of(name, timeout=8.0)
+
+
 @pytest.mark.check("disconnect")
 def test_a_client_that_goes_away_is_noticed_as_without_the_middleware(pair: Pair) -> None:
+    if not _notices(pair.bare):
+        pytest.skip("nobody tells the application, with or without the middleware (Django 4.2 as ASGI)")
     agent = pair.agent()
-    for server in (pair.wrapped, pair.bare):
-        name = fresh_name()
-        with Call(server.port, "GET", f"/endless/{name}", [agent.header]) as call:
-            call.until(TICK, count=2)
-        assert server.saw_close_of(name, timeout=8.0)
-
+    assert _notices(pair.wrapped, agent.header)
     event = pair.event(agent)
     assert event["status_code"] == 200
     assert event["metadata"]["aborted"] is True
