@@ -212,7 +212,8 @@ class Capture:
         if not isinstance(error, Exception):
             self.aborted = True
             return
-        if self.disconnected and (isinstance(error, OSError) or type(error).__name__ == "ClientDisconnect"):
+        inner = _innermost(error)
+        if self.disconnected and (isinstance(inner, OSError) or type(inner).__name__ == "ClientDisconnect"):
             return
         try:
             self.exception = describe_exception(error, with_traceback=self._with_traceback)

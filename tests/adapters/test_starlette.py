@@ -207,7 +207,8 @@ def test_a_stream_ends_when_its_client_goes_away(spec_version: str, settings: Ot
         try:
             await asyncio.wait_for(app(scope, receive, send), PATIENCE)
         except Exception as error:
-            assert type(error).__name__ == "ClientDisconnect"  # noqa: PT017  # raised by some versions of Starlette
+            inner = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            assert type(inner).__name__ == "ClientDisconnect"  # noqa: PT017  # raised by some versions of Starlette
         return len(sent)
 
     asyncio.run(call(recorded(one(view)(), settings)))
@@ -252,6 +253,8 @@ def test_a_file_response_uses_the_servers_pathsend(tmp_path: Path, settings: Ota
 
     bare, wrapped = (asyncio.run(call(app)) for app in (one(view)(), recorded(one(view)(), settings)))
     assert wrapped == bare
+    if bare[1]["type"] == "http.response.body":
+        pytest.skip("this Starlette sends files itself")
     assert wrapped[1] == {"type": "http.response.pathsend", "path": str(file)}
     assert agent.event()["response_size_bytes"] == 10
 

@@ -69,6 +69,8 @@ def prepare(environment: Environment, python: str) -> Path:
     subprocess.run([*pip, "--editable", ".[all]", "--group", "matrix"], check=True, cwd=ROOT)
     if environment.pins:  # in a step of its own: the group's lower bounds are those of the tests, not of the package
         subprocess.run([*pip, *environment.pins], check=True)
+    if environment.without:
+        subprocess.run([str(inside), "-m", "pip", "uninstall", "--quiet", "--yes", *environment.without], check=True)
     mark.write_text(wanted)
     return inside
 

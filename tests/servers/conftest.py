@@ -75,6 +75,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with LocalBrain() as brain:
         with pair_of(wanted, brain, tmp_path_factory.mktemp("servers")) as servers:
             yield servers
+            servers.wait_for_events()
         servers.check_that_each_request_is_one_event()
 
 

@@ -64,9 +64,18 @@ class Pair:
             time.sleep(0.01)
         return events[0]
 
+    def wait_for_events(self) -> None:
+        """Wait until there are as many events as expected: some servers end their process in the middle of a delivery."""
+        deadline = time.monotonic() + ARRIVAL_SECONDS
+        while self._found() != self._expected and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _found(self) -> dict[str, int]:
+        return {session: len(self._brain.events(session)) for session in self._expected}
+
     def check_that_each_request_is_one_event(self) -> None:
         """To be called at the end, when nothing is on its way any more."""
-        found = {session: len(self._brain.events(session)) for session in self._expected}
+        found = self._found()
         assert found == self._expected, f"not one event for each request to {self.combination}"
         assert len(self._brain.events()) == sum(self._expected.values()), "there are events of nobody's requests"
 
