@@ -207,8 +207,7 @@ def test_a_stream_ends_when_its_client_goes_away(spec_version: str, settings: Ot
         try:
             await asyncio.wait_for(app(scope, receive, send), PATIENCE)
         except Exception as error:
-            inner = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
-            assert type(inner).__name__ == "ClientDisconnect"  # noqa: PT017  # raised by some versions of Starlette
+            assert "ClientDisconnect" in repr(error)  # noqa: PT017  # alone, or in a group (Starlette 0.40)
         return len(sent)
 
     asyncio.run(call(recorded(one(view)(), settings)))

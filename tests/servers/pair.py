@@ -65,7 +65,7 @@ class Pair:
         return events[0]
 
     def wait_for_events(self) -> None:
-        """Wait until there are as many events as expected: some servers end their process in the middle of a delivery."""
+        """Wait until all events are there: some servers end their process in the middle of a delivery."""
         deadline = time.monotonic() + ARRIVAL_SECONDS
         while self._found() != self._expected and time.monotonic() < deadline:
             time.sleep(0.01)
