@@ -252,12 +252,12 @@ class Capture:
         self.response.pack()
         if self._end is None:
             self._end = perf_counter()
-        if not self.complete:
+        if not (self.complete and self.status_code):
             self._judge_the_end()
         self._submit(self)
 
     def _judge_the_end(self) -> None:
-        """Say what it means that the response's end was not seen."""
+        """Say what it means that the response's end was not seen, or its beginning."""
         if self.status_code:
             if not self.aborted and (self.disconnected or self.exception is None):
                 # A server may leave a body unread that it would not send, or that it knows to be at its end.

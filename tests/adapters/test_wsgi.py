@@ -238,6 +238,15 @@ def test_a_second_start_after_the_headers_were_sent_raises_the_exception(wrap: W
     assert agent.event()["error"] == "KeyError: 'lost'"
 
 
+@pytest.mark.parametrize("body", [[], [b"lost"]])
+def test_an_application_that_never_starts_a_response_has_failed(wrap: Wrap, agent: Agent, body: list[bytes]) -> None:
+    result = wrap(lambda environ, start_response: body)(environ_of(agent), ignore)
+    list(result)
+    result.close()  # type: ignore[attr-defined]
+    event = agent.event()
+    assert (event["status_code"], event["error"]) == (500, "500 Internal Server Error")
+
+
 def test_start_response_is_called_with_what_the_application_gave(wrap: Wrap, agent: Agent) -> None:
     calls: list[tuple[Any, Any]] = []
 
