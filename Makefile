@@ -7,7 +7,7 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix fuzz chaos broker-test page-test page-pictures lint format docs bench brain clean
+.PHONY: help demo test matrix fuzz chaos broker-test page-test page-pictures newcomer lint format docs bench brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ broker-test: $(VENV)/.ready ## Test delivery through Celery over RabbitMQ too (D
 
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/page $(ARGS)
+
+newcomer: $(VENV)/.ready ## Measure the time from a fresh clone to the first event on the live page (needs Chromium)
+	@PYTHONPATH=tests $(BIN)/python -m page.newcomer
 
 page-pictures: $(VENV)/.ready ## Take the documentation's pictures of the page
 	@PYTHONPATH=tests $(BIN)/python -m page.screenshots
