@@ -28,6 +28,7 @@ AT_ONCE = 2
 PROCESSES = "2"
 WARNINGS = (
     "pkg_resources is deprecated:UserWarning",  # of setuptools, at Pyramid
+    "Deprecated call to `pkg_resources:DeprecationWarning",  # likewise
     "The anyio.abc.BlockingPortal alias:DeprecationWarning",  # of anyio, at the test client of older Starlettes
 )
 """What other packages warn of when some of them are old and others are new; none of it is about us."""

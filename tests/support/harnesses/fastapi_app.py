@@ -165,7 +165,7 @@ def builder(adapt: Callable[..., Any]) -> Callable[[OtasSettings | None], ASGIAp
         app.get("/stream")(adapt(stream))
         app.post("/echo")(adapt(echo))
         app.head("/hello")(adapt(hello))
-        app.delete("/items/{item_id}", status_code=204)(adapt(item))
+        app.delete("/items/{item_id}", status_code=204, response_model=None)(adapt(item))
         app.get("/items/{item_id}")(adapt(item))
         app.get("/cached")(adapt(cached))
         app.get("/old")(adapt(old))
