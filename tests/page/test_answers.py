@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 
@@ -271,6 +272,30 @@ def test_charts_obey_the_filter_and_the_range(brain: LocalBrain, client: Client)
 def test_charts_of_an_empty_brain_are_empty(client: Client) -> None:
     charts = ask(client, "charts?seconds=0")
     assert charts["total"] == {"events": 0, "errors": 0, "p50": None, "p95": None, "p99": None}
+
+
+def test_what_came_for_agnost_is_counted_and_shown_with_its_problems(brain: LocalBrain, client: Client) -> None:
+    organisation = {"X-Org-Id": brain.agnost_org_id}
+    event = {
+        "session_id": client.session_id,
+        "event_id": str(uuid4()),
+        "primitive_name": "GET /orders",
+        "args": "{}",
+        "result": "{}",
+    }
+    both = {**event, "primitive_type": "tool", "success": False, "latency": 12}
+    client.post("/api/v1/capture-event", both, organisation)
+    client.post("/api/v1/capture-session", {"session_id": client.session_id}, organisation)
+    client.post("/api/v1/capture-event", event, organisation)
+    client.post("/api/v1/capture-event", both, organisation)
+    answer = ask(client, "agnost")
+    assert (answer["sessions"], answer["events"]) == (1, 3)
+    assert [(one["name"], one["success"], one["latency"], one["problem"]) for one in answer["latest"]] == [
+        ("GET /orders", False, 12, ""),
+        ("GET /orders", True, None, "it satisfies only the second form"),
+        ("GET /orders", False, 12, "its session was not captured before it"),
+    ]
+    assert {one["session"] for one in answer["latest"]} == {client.session_id}
 
 
 def test_senders_are_told_apart_by_what_they_say_of_themselves(client: Client) -> None:

@@ -105,6 +105,9 @@ def test_script_runs_in_no_other_view(browser: Browser, client: Client, payload:
         client.log(**fields)
     agent = payload.encode("ascii", "ignore").decode()
     client.post(SDK, {payload: payload}, {**client.sdk_headers, "User-Agent": agent})
+    organisation = {"X-Org-Id": client.brain.agnost_org_id}
+    called = {"primitive_name": payload, "primitive_type": "tool", "success": True, "latency": 1}
+    assert client.post("/api/v1/capture-event", {"session_id": payload, **called}, organisation).status == 200
     client.token = client.brain.sign({"agent_session_id": payload, "agent_id": payload})
     client.log(path=payload)
     place = f"session/{client.session_id}" if view == "session" else view

@@ -194,6 +194,46 @@ def test_charts_are_drawn_and_follow_the_filter(browser: Browser, brain: LocalBr
         assert page.locator(".busiest tbody a").all_inner_texts() == ["/tickets/export"]
 
 
+def test_events_without_ids_of_their_own_are_not_nested(browser: Browser, client: Client) -> None:
+    client.log(path="/1")
+    client.log(path="/2")
+    with looking_at(browser, client.brain, f"session/{client.session_id}") as sight:
+        links = sight.page.locator(".timeline .path a")
+        links.nth(1).wait_for()
+        assert {link.evaluate("it => it.style.getPropertyValue('--depth')") for link in links.all()} == {"0"}
+
+
+def test_a_long_path_is_cut_and_its_row_still_shows_its_beginning(browser: Browser, client: Client) -> None:
+    path = "/long" * 100
+    client.log(path=path)
+    with looking_at(browser, client.brain) as sight:
+        link = sight.page.get_by_role("link", name=path)
+        link.focus()
+        link.press("Enter")
+        sight.page.get_by_role("heading", name=path).wait_for()
+        cell = sight.page.locator("td.path")
+        assert cell.evaluate("it => [it.scrollLeft, it.firstChild.offsetWidth <= it.clientWidth]") == [0, True]
+        assert sight.page.locator("#detail dd").first.inner_text() == path
+
+
+def test_a_chart_of_nothing_is_not_drawn(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain, "charts") as sight:
+        sight.page.get_by_text("there is nothing to draw").wait_for()
+        assert sight.page.locator("canvas").count() == 0
+        client.log()
+        sight.page.locator("canvas").nth(3).wait_for()
+
+
+def test_what_came_for_agnost_is_shown_as_it_arrives(browser: Browser, client: Client) -> None:
+    called = {"session_id": "s", "primitive_name": "GET /x", "primitive_type": "tool", "success": True, "latency": 1}
+    with looking_at(browser, client.brain, "senders") as sight:
+        sight.page.get_by_text("Nobody has sent anything yet.").wait_for()
+        assert sight.page.get_by_text("Agnost").count() == 0
+        client.post("/api/v1/capture-event", called, {"X-Org-Id": client.brain.agnost_org_id})
+        sight.page.get_by_role("heading", name="Agnost: 1 event of 0 sessions").wait_for()
+        sight.page.get_by_role("row", name="GET /x").get_by_text("its session was not captured").wait_for()
+
+
 def test_senders_and_refusals_are_shown_and_all_can_be_deleted(browser: Browser, client: Client) -> None:
     client.log(request_headers='{"host": "shop.test"}', metadata={"sdk": {"name": "otas-middleware", "version": "1"}})
     client.log(b"{")

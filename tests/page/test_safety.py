@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain import LocalBrain
 
 FILES = sorted(assets.assets())
-QUESTIONS = ["events", "count", "event?id=1", "sessions", "charts", "senders", "export.json", "export.har"]
+QUESTIONS = ["events", "count", "event?id=1", "sessions", "charts", "senders", "agnost", "export.json", "export.har"]
 
 
 @pytest.mark.parametrize(

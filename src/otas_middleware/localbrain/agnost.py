@@ -12,6 +12,8 @@ from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyEr
 from otas_middleware.localbrain.pages import DjangoJSON, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.responses import Response
 
     from otas_middleware.localbrain.incoming import Incoming
@@ -25,8 +27,9 @@ class Agnost:
     was there before it, because a sender wants both forms and the session first.
     """
 
-    def __init__(self, store: Store, org_id: str) -> None:
+    def __init__(self, store: Store, org_id: str, on_stored: Callable[[], None]) -> None:
         self._store = store
+        self._on_stored = on_stored
         self._org_id = UUID(org_id)
 
     async def capture_session(self, incoming: Incoming) -> Response:
@@ -41,6 +44,7 @@ class Agnost:
                 "VALUES (?, ?, ?, ?, ?)",
                 (time.time(), str(self._org_id), session_id, _as_uuid(session_id), json.dumps(body)),
             )
+        self._on_stored()
         return DjangoJSON({"session_id": session_id})
 
     async def capture_event(self, incoming: Incoming) -> Response:
@@ -67,6 +71,7 @@ class Agnost:
                     json.dumps(body),
                 ),
             )
+        self._on_stored()
         return DjangoJSON({"event_id": event_id})
 
     def _body(self, incoming: Incoming) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def assemble(
             intake=Intake(directory, tokens, Batch(store, stored).save, faults, on_refused),
             analytics=Analytics(store, directory, tokens, credentials.user_id),
             uasam=uasam,
-            agnost=Agnost(store, credentials.agnost_org_id),
+            agnost=Agnost(store, credentials.agnost_org_id, feed.publish),
             control=Control(store, faults),
             site=Site(store, feed, Refusals(), new_token),
         )

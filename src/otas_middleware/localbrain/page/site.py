@@ -9,6 +9,7 @@ from otas_middleware.localbrain.page.charts import Charts
 from otas_middleware.localbrain.page.exports import Exports
 from otas_middleware.localbrain.page.http import Changing, Json, Reading
 from otas_middleware.localbrain.page.listing import Listing
+from otas_middleware.localbrain.page.records import AgnostRecords
 from otas_middleware.localbrain.page.senders import Senders
 from otas_middleware.localbrain.page.sessions import Sessions
 
@@ -54,6 +55,7 @@ class Site:
             "/_page/session": Reading(sessions.session),
             "/_page/charts": Reading(Charts(self._store).charts),
             "/_page/senders": Reading(self._senders.senders),
+            "/_page/agnost": Reading(AgnostRecords(self._store).agnost),
             "/_page/export.json": Reading(exports.as_json),
             "/_page/export.har": Reading(exports.as_har),
             "/_page/new-session": Changing(self._new_session),

@@ -84,20 +84,21 @@ export function chartsView(parameters) {
   const figures = [figure("Latency: median, 95th and 99th percentile"), figure("Requests, and those with an error"),
     figure("Requests of the busiest paths"), figure("Error rate")];
   const busiest = h("div", { class: "busiest" });
+  const panels = h("div", { class: "figures" }, figures.map((one) => one.element));
   const element = h("section", { "aria-labelledby": "title" },
     h("div", { class: "toolbar" }, h("h2", { id: "title", class: "hidden" }, "Charts"), bar.form, range),
-    h("div", { class: "scroller charts" }, tiles, h("div", { class: "figures" }, figures.map((one) => one.element)),
-      h("h3", {}, "Busiest paths"), busiest));
+    h("div", { class: "scroller charts" }, tiles, panels, h("h3", {}, "Busiest paths"), busiest));
 
   function draw(data) {
     for (const one of drawn) one.destroy();
+    panels.hidden = data.total.events === 0;
     const { total, times: at } = data;
     tiles.replaceChildren(tile("Requests", count(total.events)),
       tile("Error rate", share(total.errors, total.events), total.errors > 0),
       tile("Median", latency(total.p50)), tile("95th percentile", latency(total.p95)),
       tile("99th percentile", latency(total.p99)));
     const rate = data.events.map((events, slot) => (events ? (100 * data.errors[slot]) / events : null));
-    drawn = [
+    drawn = panels.hidden ? [] : [
       plot(figures[0].place, at, [["p99", "bad", data.p99], ["p95", "warm", data.p95], ["p50", "good", data.p50]],
         latency),
       plot(figures[1].place, at, [["requests", "accent", data.events], ["errors", "bad", data.errors]], count,
@@ -113,7 +114,7 @@ export function chartsView(parameters) {
       h("td", { class: "number" }, latency(one.mean))));
     busiest.replaceChildren(rows.length ? table("Busiest paths", ["Path", { name: "Requests", number: true },
       { name: "Error rate", number: true }, { name: "Mean latency", number: true }], rows)
-      : h("p", { class: "note" }, "No event is like this."));
+      : h("p", { class: "note" }, "No event is like this, so there is nothing to draw."));
   }
 
   const refresh = throttled(async () => {

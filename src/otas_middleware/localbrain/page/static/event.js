@@ -7,6 +7,7 @@ import { bytes, latency, moment, short, status } from "./format.js";
 import { change, go, to } from "./route.js";
 import { block, marked, redactions } from "./text.js";
 
+const LONG = 120; // characters of a path: the heading may cut what is longer
 const TEXTS = ["path", "error", "query_params", "post_data", "request_headers", "request_body", "response_headers",
   "response_body"];
 
@@ -76,6 +77,7 @@ function content({ event, curl }) {
       h("a", { class: "button", href: to("events", { path: event.path }) }, "Same path")),
     event.error && h("p", { class: "fault" }, marked(event.error)),
     facts([
+      ["Path", event.path.length > LONG ? marked(event.path) : null],
       ["Status", status(event.status_code)],
       ["Latency", latency(event.latency_ms) + (typeof meta.ttfb_ms === "number"
         ? `, first byte after ${latency(meta.ttfb_ms)}` : "")],
@@ -110,7 +112,7 @@ export async function openEvent(id, signal) {
   let shown;
   try {
     const answer = await ask("event", { id }, signal);
-    heading = h("h2", { tabindex: "-1" }, h("span", { class: "method" }, answer.event.method), " ",
+    heading = h("h2", { tabindex: "-1", title: answer.event.path }, h("span", { class: "method" }, answer.event.method), " ",
       marked(answer.event.path));
     shown = content(answer);
   } catch (error) {

@@ -3,7 +3,7 @@
 import { address, ask, Refused } from "./api.js";
 import { h, say } from "./dom.js";
 import { filterbar, filterOf } from "./filterbar.js";
-import { count, latency, moment, short, status } from "./format.js";
+import { count, latency, moment, plural, short, status } from "./format.js";
 import { throttled } from "./live.js";
 import { change, here, to } from "./route.js";
 import { welcome } from "./welcome.js";
@@ -113,8 +113,8 @@ export function eventsView(parameters) {
   async function tally(signal) {
     const { total, matching } = await ask("count", filter, signal);
     const isAll = matching === total;
-    counter.textContent = isAll ? `${count(total)} events`
-      : matching === null ? `of ${count(total)} events` : `${count(matching)} of ${count(total)} events`;
+    counter.textContent = isAll ? plural(total, "event")
+      : matching === null ? `of ${plural(total, "event")}` : `${count(matching)} of ${plural(total, "event")}`;
     if (total === 0 && !empty.hasChildNodes()) empty.append(welcome());
     else if (total > 0) empty.replaceChildren();
     list.hidden = total === 0;

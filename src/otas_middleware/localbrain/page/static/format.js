@@ -7,6 +7,9 @@ const two = (number) => String(number).padStart(2, "0");
 
 export const count = (number) => whole.format(number);
 
+/** A number of things: "1 event", "2 events". */
+export const plural = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
+
 /** Milliseconds, or what stands for a latency that is no number. */
 export function latency(ms) {
   if (typeof ms !== "number") return `${ms ?? "–"}`;

@@ -1,9 +1,10 @@
-// Who sends to this Brain, and what it refused.
+// Who sends to this Brain, what it refused, and what came for Agnost.
 
 import { ask, order } from "./api.js";
 import { h, say, table } from "./dom.js";
-import { count, moment, share, short } from "./format.js";
+import { count, latency, moment, plural, share, short } from "./format.js";
 import { throttled } from "./live.js";
+import { to } from "./route.js";
 
 const LIVE_PAUSE = 1000;
 const QUIET_SECONDS = 300;
@@ -32,9 +33,29 @@ function refusalRow(refusal) {
     h("td", { class: "number" }, count(refusal.count)));
 }
 
+/** An event that Agnost would show. Sessions whose ids are UUIDs have the same id here. */
+function agnostRow(record) {
+  return h("tr", {},
+    h("td", { class: "dim" }, moment(record.arrived_at)),
+    h("td", { class: "path", title: record.name }, record.name),
+    h("td", { class: record.success ? "" : "error" }, record.success ? "success" : "failure"),
+    h("td", { class: "number" }, latency(record.latency)),
+    h("td", {}, h("a", { class: "id", href: to(`session/${encodeURIComponent(record.session)}`) }, short(record.session))),
+    h("td", { class: "error", title: record.problem }, record.problem));
+}
+
+function agnostPart(records) {
+  if (!records.events && !records.sessions) return [];
+  const columns = ["Arrived", "Call", "Outcome", { name: "Latency", number: true }, "Session", "Problem"];
+  return [
+    h("h3", {}, `Agnost: ${plural(records.events, "event")} of ${plural(records.sessions, "session")}`),
+    records.latest.length ? table("Agnost's latest events", columns, records.latest.map(agnostRow)) : ""];
+}
+
 export function sendersView() {
   const known = h("div");
   const refused = h("div");
+  const agnost = h("div");
   const clear = h("button", {
     type: "button", class: "danger",
     onclick: async () => {
@@ -49,17 +70,18 @@ export function sendersView() {
   }, "Delete all events");
   const element = h("section", { "aria-labelledby": "title" },
     h("div", { class: "toolbar" }, h("h2", { id: "title" }, "Senders"), clear),
-    h("div", { class: "scroller" }, known, h("h3", {}, "Refused since this Brain was started"), refused));
+    h("div", { class: "scroller" }, known, h("h3", {}, "Refused since this Brain was started"), refused, agnost));
 
   const refresh = throttled(async () => {
     try {
-      const data = await ask("senders");
+      const [data, records] = await Promise.all([ask("senders"), ask("agnost")]);
       const number = (name) => ({ name, number: true });
       known.replaceChildren(data.senders.length ? table("Senders, latest first", ["State", "Kind", "Application or agent",
         "Framework", "Package", number("Events"), number("Error rate"), "First", "Latest"], data.senders.map(senderRow))
         : h("p", { class: "note" }, "Nobody has sent anything yet."));
       refused.replaceChildren(data.refused.length ? table("Refused requests by reason", ["Latest", "Status", "Reason",
         "Endpoint", "Sender", number("Times")], data.refused.map(refusalRow)) : h("p", { class: "note" }, "Nothing."));
+      agnost.replaceChildren(...agnostPart(records));
     } catch {
       say("The Brain does not answer.");
     }

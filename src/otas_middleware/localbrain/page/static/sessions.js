@@ -2,7 +2,7 @@
 
 import { ask, Refused } from "./api.js";
 import { h, say, table } from "./dom.js";
-import { count, latency, moment, short, status } from "./format.js";
+import { count, latency, moment, plural, short, status } from "./format.js";
 import { throttled } from "./live.js";
 import { change, to } from "./route.js";
 import { marked } from "./text.js";
@@ -41,7 +41,9 @@ export function sessionsView() {
     older.hidden = rest === null;
     const columns = ["Session", "Agent", "Began", "Latest", { name: "Events", number: true },
       { name: "Errors", number: true }, "What the agent says of it"];
-    place.replaceChildren(rows.length ? table("Sessions, latest activity first", columns, rows)
+    const drawn = table("Sessions, latest activity first", columns, rows);
+    drawn.classList.add("sessions");
+    place.replaceChildren(rows.length ? drawn
       : h("p", { class: "note" }, "No session yet."), older);
   }
 
@@ -68,7 +70,7 @@ export function sessionsView() {
 
 /** How deep each event is nested, by the ids that senders give to events and to their parents. */
 function depths(events) {
-  const byId = new Map(events.map((event) => [event.own_id, event]));
+  const byId = new Map(events.filter((event) => event.own_id).map((event) => [event.own_id, event]));
   return events.map((event) => {
     let depth = 0;
     for (let at = byId.get(event.parent_id); at && at !== event && depth < 6; at = byId.get(at.parent_id)) depth += 1;
@@ -110,8 +112,8 @@ export function sessionView(id) {
     head.replaceChildren(
       h("h2", { id: "title" }, "Session ", h("span", { class: "id" }, id)),
       h("p", { class: "about" },
-        `${agentOf(session)} · ${count(session.events)} events · ${count(session.errors)} errors · began `,
-        moment(session.began ?? session.created_at), " ",
+        h("span", {}, `${agentOf(session)} · ${plural(session.events, "event")} · ${plural(session.errors, "error")} · began `,
+          moment(session.began ?? session.created_at)),
         h("a", { href: to("events", { session: id }) }, "as a list")),
       session.meta && session.meta !== "{}" ? h("code", { class: "meta" }, marked(session.meta)) : "");
     const columns = [{ name: "Began", number: true }, "Request", "Status", "Timeline", { name: "Latency", number: true }];
