@@ -14,6 +14,7 @@ from docs.documents import ROOT
 from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
 from otas_middleware.asgi import OtasMiddleware
+from otas_middleware.localbrain.faults import Mode
 from otas_middleware.testing import record_events
 
 if TYPE_CHECKING:
@@ -92,3 +93,9 @@ def test_the_reasons_for_not_recording_are_those_in_the_code() -> None:
     skipped = set(re.findall(r'_skip\("(\w+)"\)', code))
     reasons = {name for pair in refused for name in pair if name} | skipped
     assert listed("troubleshooting.md", "## Recorded or not") == reasons
+
+
+def test_the_local_brains_ways_to_misbehave_are_those_that_it_has() -> None:
+    text = (ROOT / "docs" / "local-brain.md").read_text(encoding="utf-8")
+    sentence = text.split("The modes are ", 1)[1].split(".", 1)[0]
+    assert set(re.findall(r"`([a-z-]+)`", sentence)) == set(Mode)
