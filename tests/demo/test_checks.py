@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from otas_middleware._demo.agent import Exchange, play
-from otas_middleware._demo.checks import Event, differences, request_id
+from otas_middleware._demo.agnost_checks import AgnostRecord, agnost_differences
+from otas_middleware._demo.checks import Event, differences, is_agents_own, request_id
+from otas_middleware._demo.elsewhere import Elsewhere, nobody
+from otas_middleware._demo.errand_checks import errand_differences
+from otas_middleware._demo.errands import ERRANDS, run_errands
 from otas_middleware._demo.scenario import steps
 from otas_middleware._demo.sentinels import Secrets
 from otas_middleware._demo.signals import Interruptions
 from otas_middleware._demo.stage import stage_set
+from otas_middleware._session import TOKEN_HEADER
+from otas_middleware.agent import AgentSession
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass
@@ -20,9 +30,23 @@ class Played:
     exchanges: list[Exchange]
     events: list[Event]
     secrets: Secrets
+    own: list[Event]
+    """What the agent logged itself."""
+    received: list[Mapping[str, str]]
+    """The headers that arrived outside of the domain."""
+    agnost: AgnostRecord
 
     def differences(self) -> list[str]:
         return differences(self.exchanges, self.events, self.secrets)
+
+    def errand_differences(self) -> list[str]:
+        return errand_differences(self.own, self.received, self.secrets)
+
+    def agnost_differences(self) -> list[str]:
+        return agnost_differences(self.agnost, [*self.events, *self.own], self.secrets)
+
+    def errand(self, path: str) -> Event:
+        return next(event for event in self.own if event["path"] == path)
 
     def exchange(self, method: str, path: str) -> Exchange:
         return next(e for e in self.exchanges if (e.step.method, e.step.path, e.step.by_agent) == (method, path, True))
@@ -36,11 +60,17 @@ class Played:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Played:
     secrets = Secrets()
     with stage_set(Interruptions(), tmp_path_factory.mktemp("demo"), secrets) as stage:
-        session = stage.brain.create_session({})
-        secrets |= {"session token": session.token, **stage.brain.keys}
-        exchanges = list(play(steps(secrets), stage.addresses, session.token, secrets))
-        by_agent = sum(exchange.step.by_agent for exchange in exchanges)
-        return Played(exchanges, stage.brain.settled_events(session, by_agent, timeout=20), secrets)
+        settings = stage.brain.settings_for_agent(list(stage.addresses.values()), stage.spool)
+        with Elsewhere() as elsewhere, AgentSession(settings=settings) as session:
+            token = session.headers_for(stage.addresses["orders"])[TOKEN_HEADER]
+            secrets |= {"session token": token, **stage.brain.keys}
+            exchanges = list(play(steps(secrets), stage.addresses, session, secrets))
+            assert run_errands(session, elsewhere.url, nobody(), secrets) == "Refund the tea, keep the cup."
+            expected = sum(exchange.step.by_agent for exchange in exchanges) + len(ERRANDS)
+            events = stage.brain.settled_events(str(session.session_id), expected, timeout=20)
+            own = [event for event in events if is_agents_own(event)]
+            others = [event for event in events if not is_agents_own(event)]
+            return Played(exchanges, others, secrets, own, elsewhere.received, stage.brain.agnost())
 
 
 @pytest.fixture
@@ -50,6 +80,8 @@ def played(original: Played) -> Played:
 
 def test_all_is_well_when_nothing_is_wrong(played: Played) -> None:
     assert played.differences() == []
+    assert played.errand_differences() == []
+    assert played.agnost_differences() == []
 
 
 def test_the_scenario_has_all_that_the_demo_promises(played: Played) -> None:
@@ -138,3 +170,71 @@ def test_a_secret_anywhere_is_a_difference_that_does_not_show_it(played: Played,
     [difference] = played.differences()
     assert difference.endswith(f"{field} holds a secret ({name})")
     assert played.secrets[name] not in difference
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value", "difference"),
+    [
+        ("/rates", "status_code", 0, "status_code is 0 instead of 200"),
+        ("/notify", "error", "", "error is '' instead of 'ConnectError'"),
+        ("/tools/refund", "error", "ValueError", "error is 'ValueError' instead of ''"),
+        ("/v1/chat/completions", "custom_properties", None, "model is None instead of 'demo-model-1'"),
+        ("/v1/chat/completions", "custom_properties", {}, "tokens is None instead of 27"),
+    ],
+)
+def test_a_wrong_field_of_an_errand_is_a_difference(
+    played: Played, path: str, field: str, value: object, difference: str
+) -> None:
+    played.errand(path)[field] = value
+    assert any(found.endswith(f"{path}: {difference}") for found in played.errand_differences())
+
+
+def test_an_errand_without_its_tool_is_a_difference(played: Played) -> None:
+    played.errand("/rates")["metadata"]["parent_id"] = played.errand("/tools/refund")["metadata"]["event_id"]
+    [difference] = played.errand_differences()
+    assert "/rates: parent_id is " in difference
+
+
+def test_an_errand_that_was_logged_never_twice_or_for_nothing_is_a_difference(played: Played) -> None:
+    notify, rates = played.errand("/notify"), played.errand("/rates")
+    notify["path"] = "/elsewhere"
+    played.own.append(rates)
+    assert [difference for difference in played.errand_differences() if "logged" in difference] == [
+        "elsewhere: GET /rates was logged 2 times instead of once",
+        "nobody: POST /notify was logged 0 times instead of once",
+        "POST /elsewhere was logged 1 times, but not done",
+    ]
+
+
+def test_a_secret_in_an_errand_is_a_difference(played: Played) -> None:
+    played.errand("/rates")["response_body"] = played.secrets["key of a model"]
+    assert played.errand_differences() == ["elsewhere: GET /rates: response_body holds a secret (key of a model)"]
+
+
+def test_a_token_that_left_the_domain_is_a_difference_that_does_not_show_it(played: Played) -> None:
+    played.received.append({TOKEN_HEADER.lower(): played.secrets["session token"]})
+    played.received.append({"x-key": played.secrets["OTAS_AGENT_KEY"]})
+    assert played.errand_differences() == [
+        f"a request outside of the domain carried {TOKEN_HEADER}",
+        "a request outside of the domain carried the session token or a key",
+        "a request outside of the domain carried the session token or a key",
+    ]
+
+
+def test_what_agnost_lacks_or_has_too_much_of_is_a_difference(played: Played) -> None:
+    played.agnost["events"].pop()
+    played.agnost["sessions"] *= 2
+    assert played.agnost_differences() == [
+        "Agnost was told of 2 sessions instead of one",
+        "Agnost has 50 events, not exactly the 51 that Brain has",
+    ]
+
+
+def test_what_agnost_would_refuse_or_must_not_have_is_a_difference(played: Played) -> None:
+    first, second = played.agnost["events"][:2]
+    first["forms"] = ["first"]
+    second["body"]["result"] = played.secrets["card number"]
+    assert played.agnost_differences() == [
+        f"Agnost's event {first['body']['primitive_name']} is not of a known session in both forms",
+        f"Agnost's event {second['body']['primitive_name']} holds a secret (card number)",
+    ]

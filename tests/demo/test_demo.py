@@ -102,6 +102,10 @@ def end(demo: Demo) -> None:
     demo.process.communicate()
 
 
+def table(demo: Demo) -> list[str]:
+    return demo.output[demo.output.index("Where ") :].split("\n\n")[0].split("\n")
+
+
 def files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if "__pycache__" not in path.parts}
 
@@ -112,12 +116,37 @@ def test_it_ends_well_whatever_is_configured_for_other_purposes(finished: Demo) 
 
 
 def test_it_shows_the_requests_of_all_three_applications_in_a_table(finished: Demo) -> None:
-    heading, *rows = finished.output[finished.output.index("Application ") :].split("\n\n")[0].split("\n")
-    assert heading.split() == ["Application", "Method", "Path", "Status", "Latency", "Request", "Response", "Error"]
-    assert len(rows) >= 40
-    assert {re.split(r"  +", row)[0] for row in rows} == {"orders", "knowledge base", "help desk"}
-    assert re.search(r"^orders +POST +/orders +201 +\d+\.\d ms +\d+ B +\d+ B$", "\n".join(rows), re.MULTILINE)
-    assert re.search(r"/articles/reset/reading-time +500 .*  ZeroDivisionError: ", "\n".join(rows))
+    heading, *rows = table(finished)
+    assert re.split(r"  +", heading) == [
+        *("Where", "Told by", "Method", "Path", "Status", "Latency", "Request", "Response", "Agnost", "Error or model")
+    ]
+    told_by_backends = [row for row in rows if "  backend  " in row]
+    assert len(told_by_backends) >= 40
+    assert {re.split(r"  +", row)[0] for row in told_by_backends} == {"orders", "knowledge base", "help desk"}
+    assert re.search(
+        r"^orders +backend +POST +/orders +201 +\d+\.\d ms +\d+ B +\d+ B +yes$", "\n".join(rows), re.MULTILINE
+    )
+    assert re.search(r"/articles/reset/readi.* 500 .*  ZeroDivision", "\n".join(rows))
+
+
+def test_it_shows_what_the_agent_did_elsewhere_each_below_its_tool(finished: Demo) -> None:
+    rows = [row for row in table(finished) if "  agent  " in row]
+    assert [re.split(r"  +", row)[:4] for row in rows] == [
+        ["a tool", "agent", "TOOL", "/tools/refund"],
+        ["a model", "agent", "POST", "/v1/chat/completions"],
+        ["a tool", "agent", "TOOL", "/tools/exchange_rate"],
+        ["elsewhere", "agent", "GET", "/rates"],
+        ["nobody", "agent", "POST", "/notify"],
+    ]
+    assert "yes     27 tokens, " in rows[1]
+    assert re.search(r" none .*  ConnectError", rows[-1])
+
+
+def test_it_shows_what_agnost_holds(finished: Demo) -> None:
+    assert (
+        "Agnost, the second destination, holds 51 events of 1 session, with 2 checkpoints (placed)." in finished.output
+    )
+    assert "  no  " not in "\n".join(table(finished))
 
 
 def test_its_lines_are_readable_in_a_file(finished: Demo) -> None:

@@ -21,12 +21,15 @@ from otas_middleware._demo.processes import Children
 from otas_middleware._demo.signals import Interruptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+ORDERS_LINE = ["app.add_middleware(OtasMiddleware)"]
+CHECKPOINT = ["import otas_middleware as otas", 'otas.checkpoint("placed", items=len(order.items))']
+"""One example also names a moment within a request, which needs no middleware of its own."""
 
 
 @pytest.mark.parametrize(
     ("application", "lines"),
     [
-        (ORDERS, ["from otas_middleware.asgi import OtasMiddleware", "app.add_middleware(OtasMiddleware)"]),
+        (ORDERS, [*CHECKPOINT[:1], "from otas_middleware.asgi import OtasMiddleware", *ORDERS_LINE, *CHECKPOINT[1:]]),
         (KNOWLEDGE_BASE, ["from otas_middleware.flask import Otas", "Otas(app)"]),
         (HELP_DESK, ['"otas_middleware.django.OtasMiddleware",']),
     ],

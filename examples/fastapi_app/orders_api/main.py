@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
+import otas_middleware as otas
 from otas_middleware.asgi import OtasMiddleware
 
 from .models import NewOrder, Order, PlacedOrder, ShippingQuote, Status
@@ -52,6 +53,7 @@ async def place_order(
     new: NewOrder, store: StoreDependency, background: BackgroundTasks, response: Response
 ) -> PlacedOrder:
     order = store.place(new)
+    otas.checkpoint("placed", items=len(order.items))
     background.add_task(fulfil, store, order.id)
     response.headers["Location"] = f"/orders/{order.id}"
     # A copy: the background task changes the order while this answer is on its way.

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otas_middleware._http import httpx
-from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from otas_middleware._demo.sentinels import Secrets
     from otas_middleware._demo.steps import Step
+    from otas_middleware.agent import AgentSession
 
 REQUEST_ID = "x-request-id"
 """Each request carries an id in this header, by which its event is known again."""
@@ -35,13 +35,15 @@ class Exchange:
     response_bytes: int
 
 
-def play(steps: Sequence[Step], addresses: Mapping[str, str], token: str, secrets: Secrets) -> Iterator[Exchange]:
+def play(
+    steps: Sequence[Step], addresses: Mapping[str, str], session: AgentSession, secrets: Secrets
+) -> Iterator[Exchange]:
     """Take the steps one after the other; cookies are kept for each application and each of the two callers.
 
     Args:
         steps: What to send.
         addresses: Application's name → its URL.
-        token: The agent's session token.
+        session: The agent's session, whose domain the applications are.
         secrets: What the steps refer to; what the answers hold of secrets is added.
 
     Raises:
@@ -52,13 +54,8 @@ def play(steps: Sequence[Step], addresses: Mapping[str, str], token: str, secret
         for number, step in enumerate(steps, start=1):
             caller = (step.application.name, step.by_agent)
             if caller not in clients:
-                headers = {TOKEN_HEADER: token} if step.by_agent else {}
-                client = httpx.Client(
-                    base_url=addresses[step.application.name],
-                    headers=headers,
-                    timeout=TIMEOUT_SECONDS,
-                    trust_env=False,
-                )
+                make = session.client if step.by_agent else httpx.Client
+                client = make(base_url=addresses[step.application.name], timeout=TIMEOUT_SECONDS, trust_env=False)
                 clients[caller] = stack.enter_context(client)
             yield _take(step, f"demo-{number:02}", clients[caller], secrets)
 

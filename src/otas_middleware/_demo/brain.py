@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
-from base64 import urlsafe_b64decode
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from pydantic import SecretStr
 
 from otas_middleware._demo.applications import READY_SECONDS, clean_environ
 from otas_middleware._http import httpx
+from otas_middleware._settings import OtasSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from otas_middleware._demo.agnost_checks import AgnostRecord
     from otas_middleware._demo.checks import Event
     from otas_middleware._demo.processes import Children
 
@@ -24,20 +26,6 @@ POLL_SECONDS = 0.05
 _SETTING = re.compile(r"^(?:# )?export (OTAS_\w+)=(\S+)$", re.MULTILINE)
 _HEADER = re.compile(r"^# (X-OTAS-[\w-]+): (\S+)$", re.MULTILINE)
 _LAST_HEADER = re.compile(r"^# X-OTAS-PROJECT-ID: \S+\n", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Session:
-    """An agent's session."""
-
-    token: str = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """The session's id, which the token's payload tells."""
-        payload = self.token.split(".")[1]
-        claims: dict[str, str] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return claims["agent_session_id"]
 
 
 class Brain:
@@ -84,47 +72,57 @@ class Brain:
 
     @property
     def for_backends(self) -> dict[str, str]:
-        """The part of the environment that a backend needs."""
-        return {name: self.environ[name] for name in ("OTAS_BRAIN_URL", "OTAS_SDK_KEY")}
+        """The part of the environment that a backend needs: Brain's, and Agnost's beside it."""
+        names = ("OTAS_BRAIN_URL", "OTAS_SDK_KEY", "OTAS_AGNOST_ORG_ID", "OTAS_AGNOST_URL")
+        return {name: self.environ[name] for name in names}
 
-    def create_session(self, meta: Mapping[str, object]) -> Session:
-        """Create a session, as an agent does at its start."""
-        response = self._http.post(
-            "/api/agent/v1/session/create/",
-            headers={"X-OTAS-AGENT-KEY": self.environ["OTAS_AGENT_KEY"]},
-            json={"meta": dict(meta)},
+    def settings_for_agent(self, domain: Sequence[str], spool: Path) -> OtasSettings:
+        """Return the settings of an agent; complete, so that the environment of the demo changes nothing."""
+        return OtasSettings(
+            agent_key=SecretStr(self.environ["OTAS_AGENT_KEY"]),
+            brain_url=self.url,
+            uasam_url=self.environ["OTAS_UASAM_URL"],
+            project_domain=tuple(domain),
+            agnost_org_id=UUID(self.environ["OTAS_AGNOST_ORG_ID"]),
+            agnost_url=self.environ["OTAS_AGNOST_URL"],
+            spool_dir=spool,
         )
-        response.raise_for_status()
-        return Session(response.json()["response"]["jwt_token"])
 
-    def events(self, session: Session) -> list[Event]:
+    def events(self, session_id: str) -> list[Event]:
         """Return the events of a session in the order of their arrival; of more than 200, the first 200."""
         response = self._http.get(
             "/api/v1/agent/session/events/",
-            params={"session_id": session.id},
+            params={"session_id": session_id},
             headers=self._headers,
         )
         response.raise_for_status()
         events: list[Event] = response.json()["events"]
         return events
 
-    def stored(self) -> int:
-        """Return how many events there are, of whatever session."""
-        response = self._http.get("/_local/state")
+    def agnost(self) -> AgnostRecord:
+        """Return what arrived at Agnost's endpoints."""
+        response = self._http.get("/_local/agnost")
         response.raise_for_status()
-        count: int = response.json()["stored"]["event"]
-        return count
+        record: AgnostRecord = response.json()
+        return record
 
-    def settled_events(self, session: Session, count: int, timeout: float) -> list[Event]:
-        """Wait until `count` events have arrived and no further one comes, or the time is up; return what is there.
+    def settled_events(self, session_id: str, count: int, timeout: float) -> list[Event]:
+        """Wait until `count` events have arrived, at Agnost too, and no further one comes, or the time is up.
 
         Args:
-            session: Whose events.
-            count: How many are expected.
+            session_id: Whose events to return.
+            count: How many are expected, of all sessions.
             timeout: The longest wait for them, in seconds.
         """
         deadline = time.monotonic() + timeout
-        while self.stored() < count and time.monotonic() < deadline:
+        while self._stored() < count and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         time.sleep(SETTLE_SECONDS)  # one event too many would come now
-        return self.events(session)
+        return self.events(session_id)
+
+    def _stored(self) -> int:
+        """Return how many events there are at both destinations."""
+        response = self._http.get("/_local/state")
+        response.raise_for_status()
+        stored: dict[str, int] = response.json()["stored"]
+        return min(stored["event"], stored["agnost_event"])

@@ -28,6 +28,11 @@ def request_id(event: Event) -> str | None:
     return next((value for name, value in headers.items() if name.lower() == REQUEST_ID), None)
 
 
+def is_agents_own(event: Event) -> bool:
+    """Say whether an event was logged by the agent, of something outside of its domain, and not by a backend."""
+    return event["method"] == "TOOL" or "origin" in event["metadata"]
+
+
 def differences(exchanges: Sequence[Exchange], events: Sequence[Event], secrets: Secrets) -> list[str]:
     """Return a sentence for everything that is not as it should be; nothing when all is well."""
     return list(_differences(exchanges, events, secrets))
@@ -69,6 +74,11 @@ def _problems(exchange: Exchange, event: Event, secrets: Secrets) -> Iterator[st
     if not event["latency_ms"] > 0:
         yield f"latency_ms is {event['latency_ms']!r}"
     yield from _error_problems(step, event["error"] or "")
+    yield from secret_problems(event, secrets)
+
+
+def secret_problems(event: Event, secrets: Secrets) -> Iterator[str]:
+    """Name the fields of an event in which a secret stands."""
     for field, value in event.items():
         for name in secrets.found_in(json.dumps(value, ensure_ascii=False)):
             # The value itself is not shown: where this goes wrong, it may go wrong with real ones.

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from otas_middleware._demo.checks import request_id
+from otas_middleware._demo.checks import is_agents_own, request_id
+from otas_middleware._demo.errands import ERRANDS
 from otas_middleware._demo.table import Cell, Column, render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from otas_middleware._demo.agent import Exchange
     from otas_middleware._demo.checks import Event
     from otas_middleware._demo.console import Console
 
 COLUMNS = (
-    Column("Application"),
+    Column("Where"),
+    Column("Told by"),
     Column("Method"),
-    Column("Path", least=20),
+    Column("Path", least=22),
     Column("Status", right=True),
     Column("Latency", right=True),
     Column("Request", right=True),
     Column("Response", right=True),
-    Column("Error", least=12),
+    Column("Agnost"),
+    Column("Error or model", least=17),
 )
 GREEN, YELLOW, RED = "\033[32m", "\033[33m", "\033[31m"
 MASK = "[REDACTED]"
@@ -30,11 +33,36 @@ TEXTS = ("request_headers", "query_params", "request_body", "post_data", "respon
 CONTEXT = 36
 
 
-def event_table(exchanges: Sequence[Exchange], events: Sequence[Event], console: Console) -> str:
-    """Return the stored events as a table, in the order in which they arrived."""
-    names = {exchange.request_id: exchange.step.application.name for exchange in exchanges}
-    rows = [_row(names.get(request_id(event) or "", "?"), event) for event in events]
+def event_table(
+    exchanges: Sequence[Exchange], events: Sequence[Event], at_agnost: Collection[str], console: Console
+) -> str:
+    """Return the stored events as a table: first what backends recorded, as it arrived; then what the agent logged.
+
+    Args:
+        exchanges: What was sent to backends.
+        events: What Brain holds.
+        at_agnost: The ids of the events that Agnost holds.
+        console: Where the table is shown.
+    """
+    applications = {exchange.request_id: exchange.step.application.name for exchange in exchanges}
+    rows: list[tuple[Cell, ...]] = []
+    for event in events:
+        if not is_agents_own(event):
+            where = applications.get(request_id(event) or "", "?")
+            rows.append(_row(where, "backend", event["path"], event, at_agnost))
+    errands = {(errand.method, errand.path): errand.name for errand in ERRANDS}
+    for depth, event in _in_order([event for event in events if is_agents_own(event)]):
+        where = errands.get((event["method"], event["path"]), "?")
+        rows.append(_row(where, "agent", "  " * depth + event["path"], event, at_agnost))
     return render(COLUMNS, rows, width=console.width, colour=console.colour)
+
+
+def _in_order(events: Sequence[Event], parent: str | None = None, depth: int = 0) -> Iterator[tuple[int, Event]]:
+    """Yield events by the time at which they began, each tool's run before what was done within it."""
+    for event in sorted(events, key=lambda event: str(event["metadata"]["captured_at"])):
+        if event["metadata"].get("parent_id") == parent:
+            yield depth, event
+            yield from _in_order(events, event["metadata"]["event_id"], depth + 1)
 
 
 def masked_places(events: Sequence[Event]) -> Iterator[str]:
@@ -54,16 +82,27 @@ def size(count: int) -> str:
     return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB"
 
 
-def _row(name: str, event: Event) -> tuple[Cell, ...]:
+def _row(where: str, teller: str, path: str, event: Event, at_agnost: Collection[str]) -> tuple[Cell, ...]:
     status = event["status_code"]
-    colour = RED if status >= 500 else YELLOW if status >= 400 else GREEN
+    colour = RED if status >= 500 or not status else YELLOW if status >= 400 else GREEN
     return (
-        Cell(name),
+        Cell(where),
+        Cell(teller),
         Cell(event["method"]),
-        Cell(event["path"]),
-        Cell(str(status), colour),
+        Cell(path),
+        Cell(str(status or "none"), colour),
         Cell(f"{event['latency_ms']:.1f} ms"),
         Cell(size(event["request_size_bytes"])),
         Cell(size(event["response_size_bytes"])),
-        Cell(event["error"] or "", colour),
+        Cell("yes" if event["metadata"]["event_id"] in at_agnost else "no"),
+        Cell(event["error"], colour) if event["error"] else Cell(_model(event)),
     )
+
+
+def _model(event: Event) -> str:
+    """Name the language model that answered, and how many tokens it used, where one did."""
+    properties: dict[str, Any] = event["custom_properties"] or {}
+    if "model" not in properties:
+        return ""
+    usage: dict[str, Any] = properties.get("usage") or {}
+    return f"{usage.get('total', '?')} tokens, {properties['model']}"

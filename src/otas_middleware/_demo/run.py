@@ -9,8 +9,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from otas_middleware._demo.agent import UnansweredError, play
-from otas_middleware._demo.checks import differences
+from otas_middleware._demo.agnost_checks import agnost_differences, checkpoints, event_ids
+from otas_middleware._demo.checks import differences, is_agents_own
 from otas_middleware._demo.console import Console
+from otas_middleware._demo.elsewhere import Elsewhere, nobody
+from otas_middleware._demo.errand_checks import errand_differences
+from otas_middleware._demo.errands import ERRANDS, run_errands
 from otas_middleware._demo.processes import ProcessError
 from otas_middleware._demo.report import event_table, masked_places
 from otas_middleware._demo.scenario import steps
@@ -19,11 +23,13 @@ from otas_middleware._demo.signals import Interrupted, Interruptions
 from otas_middleware._demo.stage import stage_set
 from otas_middleware._http import httpx
 from otas_middleware._session import TOKEN_HEADER
+from otas_middleware.agent import AgentSession, SessionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otas_middleware._demo.agent import Exchange
+    from otas_middleware._demo.agnost_checks import AgnostRecord
     from otas_middleware._demo.checks import Event
     from otas_middleware._demo.stage import Stage
 
@@ -51,7 +57,7 @@ def _run(console: Console, interruptions: Interruptions, *, keep: bool) -> int:
     try:
         with TemporaryDirectory(prefix="otas-demo-") as folder:
             return _play(console, interruptions, Path(folder), keep=keep)
-    except (ProcessError, UnansweredError, FileNotFoundError, httpx.HTTPError) as error:
+    except (ProcessError, UnansweredError, SessionError, FileNotFoundError, httpx.HTTPError) as error:
         console.say(f"\nThe demo cannot go on: {error}")
         return 1
 
@@ -60,28 +66,46 @@ def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep:
     began = time.monotonic()
     secrets = Secrets()
     console.say("Starting a local Brain and the three example applications:\n")
-    with stage_set(interruptions, folder, secrets) as stage:
+    with stage_set(interruptions, folder, secrets) as stage, Elsewhere() as elsewhere:
         console.say("\n".join(stage.lines()))
-        session = stage.brain.create_session({"task": "demo"})
-        secrets |= {"session token": session.token, **stage.brain.keys}
-        exchanges = list(play(steps(secrets), stage.addresses, session.token, secrets))
-        by_agent = sum(exchange.step.by_agent for exchange in exchanges)
-        others = len(exchanges) - by_agent
-        console.say(f"\nSent {by_agent} requests as an agent, and {others} without a session token.")
-        events = stage.brain.settled_events(session, by_agent, DELIVERY_SECONDS)
-        problems = differences(exchanges, events, secrets)
-        _tell(console, exchanges, events)
-        _judge(console, problems, secrets, time.monotonic() - began)
-        if problems:
-            console.say("".join(f"\n  {line}" for line in stage.warnings()))
-        if keep:
-            _keep(console, stage, session.token)
+        settings = stage.brain.settings_for_agent(list(stage.addresses.values()), stage.spool)
+        with AgentSession(settings=settings, meta={"task": "demo"}) as session:
+            token = session.headers_for(stage.addresses["orders"])[TOKEN_HEADER]
+            secrets |= {"session token": token, **stage.brain.keys}
+            exchanges = list(play(steps(secrets), stage.addresses, session, secrets))
+            run_errands(session, elsewhere.url, nobody(), secrets)
+            by_agent = sum(exchange.step.by_agent for exchange in exchanges)
+            _tell_what_was_done(console, by_agent, len(exchanges) - by_agent)
+            events = stage.brain.settled_events(str(session.session_id), by_agent + len(ERRANDS), DELIVERY_SECONDS)
+            record = stage.brain.agnost()
+            problems = [
+                *differences(exchanges, [event for event in events if not is_agents_own(event)], secrets),
+                *errand_differences([event for event in events if is_agents_own(event)], elsewhere.received, secrets),
+                *agnost_differences(record, events, secrets),
+            ]
+            _tell(console, exchanges, events, record)
+            _judge(console, problems, secrets, time.monotonic() - began)
+            if problems:
+                console.say("".join(f"\n  {line}" for line in stage.warnings()))
+            if keep:
+                _keep(console, stage, token)
     return 1 if problems else 0
 
 
-def _tell(console: Console, exchanges: Sequence[Exchange], events: Sequence[Event]) -> None:
+def _tell_what_was_done(console: Console, by_agent: int, others: int) -> None:
+    console.say(
+        f"\nSent {by_agent} requests as an agent within its project's domain, and {others} without a session token.\n"
+        f"Outside of it the agent ran {len(ERRANDS)} errands: tools, a language model, a service that nobody runs."
+    )
+
+
+def _tell(console: Console, exchanges: Sequence[Exchange], events: Sequence[Event], record: AgnostRecord) -> None:
     console.say(f"Brain holds {len(events)} events of the session:\n")
-    console.say(event_table(exchanges, events, console))
+    console.say(event_table(exchanges, events, event_ids(record), console))
+    console.say(
+        f"\nAgnost, the second destination, holds {len(record['events'])} events of {len(record['sessions'])} session, "
+        f"with {len(checkpoints(record))} checkpoints ({', '.join(sorted(set(checkpoints(record))))})."
+    )
     console.say("\nWhat became of the secrets in them, one place of each kind:\n")
     console.say("\n".join(masked_places(events)))
 
@@ -92,8 +116,9 @@ def _judge(console: Console, problems: Sequence[str], secrets: Secrets, seconds:
         console.say("\n".join(f"  {problem}" for problem in problems))
     else:
         console.say(
-            "\nAs it should be: each request of the agent is there exactly once, with its status and sizes;\n"
-            f"no other request is; and no event holds any of the {len(secrets)} secrets. It took {seconds:.1f} s."
+            "\nAs it should be: each request of the agent is there exactly once, with its status and sizes, at both\n"
+            "destinations; no other request is; the token stayed within the domain; and no event holds any of the\n"
+            f"{len(secrets)} secrets. It took {seconds:.1f} s."
         )
 
 

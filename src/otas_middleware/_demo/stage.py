@@ -29,6 +29,8 @@ class Stage:
     """Application's name → its server."""
     addresses: Mapping[str, str]
     """Application's name → its URL."""
+    spool: Path
+    """Where events wait that cannot be sent, and where all processes remember which sessions Agnost knows."""
 
     def lines(self) -> list[str]:
         """Say what runs where."""
@@ -69,5 +71,7 @@ def stage_set(interruptions: Interruptions, folder: Path, secrets: Mapping[str, 
             for preparation in preparations:
                 if preparation is not None:
                     preparation.finished(SET_UP_SECONDS)
-            running = {each.name: launcher.serve(each, brain.for_backends) for each in APPLICATIONS}
-            yield Stage(brain, running, {name: address(server) for name, server in running.items()})
+            spool = folder / "spool"
+            environ = {**brain.for_backends, "OTAS_SPOOL_DIR": str(spool)}
+            running = {each.name: launcher.serve(each, environ) for each in APPLICATIONS}
+            yield Stage(brain, running, {name: address(server) for name, server in running.items()}, spool)
