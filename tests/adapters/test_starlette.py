@@ -207,7 +207,8 @@ def test_a_stream_ends_when_its_client_goes_away(spec_version: str, settings: Ot
         try:
             await asyncio.wait_for(app(scope, receive, send), PATIENCE)
         except Exception as error:
-            assert "ClientDisconnect" in repr(error)  # noqa: PT017  # alone, or in a group (Starlette 0.40)
+            # By itself, or what `send` raised in a group (Starlette 0.40).
+            assert any(name in repr(error) for name in ("ClientDisconnect", "OSError"))  # noqa: PT017
         return len(sent)
 
     asyncio.run(call(recorded(one(view)(), settings)))
