@@ -33,7 +33,7 @@ WITH_TEST_FILES = [
     if any("pytest" in block.words for block in blocks(document.read_text(encoding="utf-8"), "python"))
 ]
 COMMANDS = [
-    pytest.param(block, id=f"{name_of(document)}:{block.line}")
+    pytest.param(block, blocks(document.read_text(encoding="utf-8"), "python"), id=f"{name_of(document)}:{block.line}")
     for document in DOCUMENTS
     for block in blocks(document.read_text(encoding="utf-8"), "console")
     if "run" in block.words
@@ -146,10 +146,15 @@ def test_the_test_files_pass(document: Path, environ: dict[str, str], tmp_path: 
     )
 
 
-@pytest.mark.parametrize("block", COMMANDS)
-def test_the_commands_do_what_is_shown(block: Block, environ: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("block", "files"), COMMANDS)
+def test_the_commands_do_what_is_shown(
+    block: Block, files: list[Block], environ: dict[str, str], tmp_path: Path
+) -> None:
     with_prompts = re.search(r"^\$ ", block.code, re.MULTILINE) is not None
     lines = block.code.splitlines()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        write_files(files)
     script = [line.removeprefix("$ ") for line in lines if not with_prompts or line.startswith("$ ")]
     result = subprocess.run(
         ["bash", "-eu", "-c", "\n".join(script)],

@@ -15,10 +15,11 @@ from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
 from otas_middleware.asgi import OtasMiddleware
 from otas_middleware.localbrain.faults import Mode
-from otas_middleware.testing import record_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from otas_middleware.testing import RecordedEvents
 
 AGENTS_OWN = {"origin", "parent_id"}
 
@@ -36,7 +37,7 @@ def chunks() -> Iterator[bytes]:
     raise RuntimeError("mid-stream")
 
 
-def test_the_metadata_keys_are_those_that_events_have() -> None:
+def test_the_metadata_keys_are_those_that_events_have(otas_events: RecordedEvents) -> None:
     app = FastAPI()
 
     def stream(rest: str) -> StreamingResponse:
@@ -46,13 +47,10 @@ def test_the_metadata_keys_are_those_that_events_have() -> None:
     app.add_api_route("/stream/{rest:path}", stream, methods=["POST"])
     app.add_middleware(OtasMiddleware, max_body_bytes=10)
     trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
-    with record_events() as events, TestClient(app, raise_server_exceptions=False) as client:
-        client.post(f"/stream/{'x' * 3000}", content=b"{}" * 10, headers={**trace, **events.headers})
-        seen = set(events.one().metadata)
-    with record_events() as events:
-        leave_early(events.token)
-        seen |= set(events.one().metadata)
-    assert seen == listed("events.md", "## Metadata") - AGENTS_OWN
+    with TestClient(app, raise_server_exceptions=False) as client:
+        client.post(f"/stream/{'x' * 3000}", content=b"{}" * 10, headers={**trace, **otas_events.headers})
+    leave_early(otas_events.token)
+    assert {key for event in otas_events for key in event.metadata} == listed("events.md", "## Metadata") - AGENTS_OWN
 
 
 def start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from otas_middleware._cli import app
+from otas_middleware._doctor import wire
 from otas_middleware.localbrain import LocalBrain
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def doctor(local: LocalBrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """A doctor whose environment is that of a good set-up; a test spoils one thing in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(wire, "_PROBE_SECONDS", 0.3)  # on loopback whoever answers does so at once
     yield Doctor(tmp_path, {"OTAS_SDK_KEY": local.sdk_key, "OTAS_BRAIN_URL": local.url, "OTAS_UASAM_URL": local.url})
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):

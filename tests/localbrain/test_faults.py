@@ -293,7 +293,7 @@ def test_faults_may_be_changed_while_requests_pour_in(brain: LocalBrain, client:
     stop = threading.Event()
 
     def change() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.0005):  # without a pause this thread would hold the interpreter most of the time
             with brain.faults.inject(Mode.CAPTURE_FAILED, rate=0.5):
                 brain.faults.slow_ms = 1
             brain.faults.clear()
