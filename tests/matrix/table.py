@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from statistics import median, quantiles
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -70,8 +71,10 @@ def write_table(folder: Path, page: Path) -> None:
     parts = [HEAD]
     for interface, title in (("asgi", "ASGI"), ("wsgi", "WSGI")):
         parts.append(f"## {title}\n\n" + "\n".join(grid(found, interface)))
+    parts.append("## The first byte of a stream\n\n" + first_byte(found))
     parts.append("## Further checks\n\n" + "\n".join(further(found)))
     parts.append("## Versions\n\n" + "\n".join(versions(found)))
+    parts.append("## The contract suite\n\n" + "\n".join(suites(folder)))
     page.parent.mkdir(exist_ok=True)
     page.write_text("\n\n".join(part.strip() for part in parts) + "\n")
 
@@ -106,6 +109,24 @@ def cell(checks: dict[str, bool] | None) -> str:
     return "all" if not missing else "all but " + ", ".join(missing)
 
 
+def first_byte(found: Iterable[Result]) -> str:
+    """Return a paragraph on how early the first bytes came, with and without the middleware."""
+    times: dict[str, list[float]] = {"wrapped": [], "bare": []}
+    for result in found:
+        pair = [result.properties.get(f"first byte, {kind}, ms") for kind in times]
+        if None not in pair and not result.failed:
+            for values, value in zip(times.values(), pair, strict=True):
+                values.append(float(value or 0))
+    if not times["bare"]:
+        return "Not measured in this run."
+    later = [wrapped - bare for wrapped, bare in zip(times["wrapped"], times["bare"], strict=True)]
+    return (
+        f"From request to first byte, the median of each combination's calls, then the median over {len(later)} "
+        f"combinations: {median(times['wrapped']):.2f} ms with the middleware, {median(times['bare']):.2f} ms without; "
+        f"the differences have the quartiles {', '.join(f'{value:+.2f}' for value in quantiles(later, n=4))} ms."
+    )
+
+
 def further(found: Iterable[Result]) -> Iterator[str]:
     """Yield the lines of the table of the checks that are not in the grid, with what they measured."""
     yield "| check | of what | result | measured |"
@@ -123,6 +144,19 @@ def further(found: Iterable[Result]) -> Iterator[str]:
             shown = ", ".join(f"{name}: {value}" for name, value in figures.items())
             lines.add(f"| {check} | {subject} | {'failed' if result.failed else 'passed'} | {shown} |")
     yield from sorted(lines)
+
+
+def suites(folder: Path) -> Iterator[str]:
+    """Yield the lines of a table: how the contract suite ended in each environment."""
+    yield "Every framework with every scenario, in process and over uvicorn and gunicorn, and the adapters' own tests:"
+    yield ""
+    yield "| environment | passed | failed | skipped |"
+    yield "|---|---|---|---|"
+    for file in sorted(folder.glob("*-0.xml")):
+        cases = [{child.tag for child in case} for case in ET.parse(file).iter("testcase")]
+        failed = sum(bool(kinds & {"failure", "error"}) for kinds in cases)
+        skipped = sum("skipped" in kinds for kinds in cases)
+        yield f"| {file.stem.removesuffix('-0')} | {len(cases) - failed - skipped} | {failed} | {skipped} |"
 
 
 def versions(found: Iterable[Result]) -> Iterator[str]:
