@@ -51,6 +51,14 @@ def test_a_newcomer_is_told_what_to_do_and_sees_the_first_event(browser: Browser
         assert page.get_by_role("heading", name="Nothing has arrived yet").count() == 0
 
 
+def test_a_session_token_can_be_made_at_any_time(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain, "sessions") as sight:
+        sight.page.get_by_role("button", name="Make a session token").click()
+        client.token = sight.page.get_by_label("Command").inner_text().partition("TOKEN: ")[2].partition("'")[0]
+        assert client.log().status == 201
+        sight.page.get_by_role("link", name=client.session_id[:8]).wait_for()
+
+
 def test_events_show_up_as_they_arrive_newest_first(browser: Browser, client: Client) -> None:
     client.log(path="/before")
     with looking_at(browser, client.brain) as sight:

@@ -6,6 +6,7 @@ import { count, latency, moment, plural, short, status } from "./format.js";
 import { throttled } from "./live.js";
 import { change, to } from "./route.js";
 import { marked } from "./text.js";
+import { tokenMaker } from "./welcome.js";
 
 const LIVE_PAUSE = 500;
 
@@ -23,8 +24,9 @@ export function sessionsView() {
   let shown = 0;
   const place = h("div", { class: "scroller" });
   const older = h("button", { type: "button", hidden: true, onclick: () => attempt(more) }, "Load older sessions");
+  const { make, command } = tokenMaker();
   const element = h("section", { "aria-labelledby": "title" },
-    h("div", { class: "toolbar" }, h("h2", { id: "title" }, "Sessions")), place);
+    h("div", { class: "toolbar" }, h("h2", { id: "title" }, "Sessions"), make, command), place);
   let rows = [];
   let rest = null;
 

@@ -1,11 +1,12 @@
-// What a newcomer sees while there is no event yet.
+// How to play an agent: a session token to try things with, and what a newcomer sees while there is no event yet.
 
 import { order } from "./api.js";
 import { h, say } from "./dom.js";
 import { copy } from "./copy.js";
 
-export function welcome() {
-  const command = h("pre", { tabindex: "0", "aria-label": "Command", hidden: true });
+/** A button that creates a session, and the command that appears then. */
+export function tokenMaker() {
+  const command = h("pre", { tabindex: "0", role: "region", "aria-label": "Command", hidden: true });
   const make = h("button", {
     type: "button",
     onclick: async () => {
@@ -19,6 +20,11 @@ export function welcome() {
       }
     },
   }, "Make a session token");
+  return { make, command };
+}
+
+export function welcome() {
+  const { make, command } = tokenMaker();
   return h("div", { class: "welcome" },
     h("h3", {}, "Nothing has arrived yet"),
     h("ol", {},
