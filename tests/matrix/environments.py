@@ -36,12 +36,15 @@ class Environment:
 _OLD_DJANGO = ("django==4.2.*", "djangorestframework==3.15.*")
 _OLD_FLASK = ("flask==2.3.*", "werkzeug==2.3.8")
 _OLD_STARLETTE = ("starlette==0.40.*", "fastapi==0.115.2", "python-multipart==0.0.12")
+_UWSGI_WITHOUT_THREADS = "pyuwsgi==2.0.26"  # the last one in which threads must be asked for
 _NOT_BESIDE_OLD = ("litestar", "multipart", "quart")
 """Litestar needs the package `multipart`, which hides the module that Starlette 0.40 means (python-multipart's); Quart
 needs a newer Flask."""
 
 ENVIRONMENTS = (
-    Environment("3.11-oldest", "3.11", (*_OLD_DJANGO, *_OLD_FLASK, *_OLD_STARLETTE), _NOT_BESIDE_OLD),
+    Environment(
+        "3.11-oldest", "3.11", (*_OLD_DJANGO, *_OLD_FLASK, *_OLD_STARLETTE, _UWSGI_WITHOUT_THREADS), _NOT_BESIDE_OLD
+    ),
     Environment("3.11-newest", "3.11"),
     Environment("3.12-django-5.2", "3.12", ("django==5.2.*",)),
     Environment("3.12-newest", "3.12", servers=True),

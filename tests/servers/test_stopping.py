@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
 
 from otas_middleware.localbrain import LocalBrain
-from servers.catalogue import SERVERS, Combination, combinations
+from servers.catalogue import SERVERS, UWSGI_WITHOUT_THREADS, Combination, combination, combinations
 from servers.process import running
 from servers.wire import Call
 from support.agent import Agent
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from servers.process import Running
 
 REQUESTS = 4
+WORKERS = 2
+WITHOUT_THREADS_BY_DEFAULT = {"2.0.23", "2.0.23.post0", "2.0.26"}
 
 # waitress has no handler for SIGTERM: Python runs nothing at its end.
 ENDED_BY_THE_SIGNAL = "waitress"
@@ -42,6 +45,26 @@ def test_what_waits_is_delivered_before_the_server_ends(served: Combination, tmp
             make_requests(server, agent)
             time.sleep(0.2)  # uWSGI runs nothing at the end of a worker that has not quite finished a request
             server.stop(signal.Signals[served.server.by_signal])
+
+        assert len(brain.events(agent.session_id)) == REQUESTS
+
+
+@pytest.mark.slow
+@pytest.mark.check("stop")
+def test_a_uwsgi_without_threads_says_so_once_per_worker_and_delivers_at_its_end(tmp_path: Path) -> None:
+    served = Combination(UWSGI_WITHOUT_THREADS, combination("uWSGI, prefork", "Flask").application)
+    skip_if_missing(served)
+    if version("pyuwsgi") not in WITHOUT_THREADS_BY_DEFAULT:
+        pytest.skip("this uWSGI always has threads")
+    with LocalBrain() as brain:
+        agent = Agent(brain)
+        with running(served.server, served.application, tmp_path, environ(brain)) as server:
+            make_requests(server, agent)
+            time.sleep(0.2)
+            assert brain.events(agent.session_id) == []
+            server.stop(signal.SIGINT)
+            warnings = server.log().count("uWSGI runs without threads; start it with --enable-threads")
+            assert 1 <= warnings <= WORKERS
 
         assert len(brain.events(agent.session_id)) == REQUESTS
 
