@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { change, go, to } from "./route.js";
 
 const NAMES = ["q", "everywhere", "method", "status", "source", "slower", "session", "path"];
-const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TOOL"];
 const STATUSES = [["error", "errors"], ["2xx"], ["3xx"], ["4xx"], ["5xx"]];
 const SOURCES = [["backend", "backends"], ["agent", "agents"]];
 const TYPING_PAUSE = 150;
