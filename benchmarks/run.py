@@ -12,6 +12,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import building
+import footprint
+import sending
 from applications import APPLICATIONS, PATH_PREFIX, json_document
 from driver import UPLOAD_PIECE, Call, Runner, interleave, summary
 from report import comparison, table
@@ -118,6 +121,7 @@ def show(results: dict[str, Any]) -> None:
         )
 
 
+PARTS = "applications,sending,building,footprint"
 COMPUTED = ("ordinary over floor", "recorded, path", "recorded, total")
 
 
@@ -125,24 +129,41 @@ def _with_quartiles(figures: dict[str, float]) -> str:
     return f"{figures['median']:.2f} ({figures['q1']:.2f}…{figures['q3']:.2f})"
 
 
+def _applications(url: str, options: argparse.Namespace) -> dict[str, Any]:
+    settings = OtasSettings(sdk_key="otas_bench_key", brain_url=url, transport=options.transport)  # type: ignore[arg-type]
+    results: dict[str, Any] = {}
+    for name in options.only.split(","):
+        results[name] = measure(name, settings, options.rounds, only_small=options.small)
+        print(f"measured {name}", file=sys.stderr)
+    return results
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="applications, separated by commas", default=",".join(APPLICATIONS))
+    parser.add_argument("--parts", help="of " + PARTS, default=PARTS)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--small", action="store_true", help="1/2 KB requests only")
     parser.add_argument("--transport", default="auto", help="httpx, fast or auto")
     parser.add_argument("--json", type=Path, default=RESULTS / "latest.json")
     parser.add_argument("--compare", type=Path, help="an earlier run's JSON")
     options = parser.parse_args()
-    results: dict[str, Any] = {}
+    parts = options.parts.split(",")
+    whole: dict[str, Any] = {"python": platform.python_version(), "transport": options.transport}
     with sink() as url:
-        settings = OtasSettings(sdk_key="otas_bench_key", brain_url=url, transport=options.transport)  # type: ignore[arg-type]
-        for name in options.only.split(","):
-            results[name] = measure(name, settings, options.rounds, only_small=options.small)
-            print(f"measured {name}", file=sys.stderr)
-    show(results)
-    whole = {"python": platform.python_version(), "transport": options.transport, "applications": results}
+        if "applications" in parts:
+            whole["applications"] = results = _applications(url, options)
+            show(results)
+        if "sending" in parts:
+            whole["sending"] = sending.measure(url, max(3, options.rounds // 8))
+            sending.show(whole["sending"])
+    if "building" in parts:
+        whole["building"] = building.measure(options.rounds)
+        building.show(whole["building"])
+    if "footprint" in parts:
+        whole["footprint"] = footprint.measure(max(3, options.rounds // 4))
+        footprint.show(whole["footprint"])
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(whole, indent=1), encoding="utf-8")
     if options.compare:

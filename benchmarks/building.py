@@ -1,0 +1,163 @@
+"""What the worker does to a recorded request before it is sent: rendering, redaction, and the event as JSON.
+
+Every kind of body is measured as the response's, in several sizes, without anything secret in it and with one secret.
+`rendering` and `redaction` are those of the body alone; `whole` is everything from the finished capture to the bytes
+that are sent, headers and metadata included. The request of each has a JSON body of 100 bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from report import table
+
+from otas_middleware import OtasSettings
+from otas_middleware._assemble import _mask_body
+from otas_middleware._build import build
+from otas_middleware._capture import Capture
+from otas_middleware._redact import Masker, redactor_for
+from otas_middleware._render import render_body
+from otas_middleware._session import AgentSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIZES = {"1 KB": 1024, "50 KB": 51_200}
+SECRET = "correct-horse-battery"  # what redaction is to find
+REQUEST_HEADERS = [
+    (b"host", b"api.example.com"),
+    (b"user-agent", b"agent/1.0"),
+    (b"accept", b"*/*"),
+    (b"content-type", b"application/json"),
+    (b"authorization", b"Bearer 0123456789abcdef0123456789abcdef"),
+    (b"x-request-id", b"0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11"),
+]
+TOKEN = "header.payload.signature"  # nobody's
+SESSION = AgentSession("agent-1", "session-1", False, "0123456789abcdef", None, None, TOKEN)  # noqa: FBT003  # its fields
+REQUEST = json.dumps({"order": 42, "items": ["tea", "cup"], "note": "x" * 40}).encode()
+
+
+class Kind(NamedTuple):
+    """One kind of body."""
+
+    name: str
+    content_type: str
+    content_coding: str
+    data: bytes
+
+
+def kinds(size: int, *, secret: bool) -> list[Kind]:
+    """Return a body of every kind, of about so many bytes as it goes over the wire decoded."""
+    rows = size // 80 + 1
+    members: list[dict[str, Any]] = [
+        {"id": n, "name": f"item {n}", "price": n * 1.5, "tags": "new"} for n in range(rows)
+    ]
+    if secret:
+        members[rows // 2]["password"] = SECRET
+    document = json.dumps(members[: max(1, size // 75)]).encode()
+    lines = b"\n".join(json.dumps(member).encode() for member in members)
+    form = "&".join(f"field{n}={'x' * 60}" for n in range(rows)) + (f"&password={SECRET}" if secret else "")
+    prose = ("The quick brown fox jumps over the lazy dog, and nobody minds. " * (size // 63 + 1))[:size]
+    text = prose + (f" Authorization: Bearer {SECRET}" if secret else "")
+    xml = "".join(f"<item id='{n}'><name>item {n}</name><price>{n}</price></item>" for n in range(size // 60 + 1))
+    xml += f"<password>{SECRET}</password>" if secret else ""
+    parts = "".join(_part(f"field{n}", "x" * 60) for n in range(size // 160 + 1)) + (
+        _part("password", SECRET) if secret else ""
+    )
+    events = "".join(f"data: {json.dumps(member)}\n\n" for member in members)
+    return [
+        Kind("JSON", "application/json", "", document),
+        Kind("JSON, gzip", "application/json", "gzip", gzip.compress(document)),
+        Kind("JSON lines", "application/x-ndjson", "", lines),
+        Kind("form", "application/x-www-form-urlencoded", "", form.encode()),
+        Kind("multipart", "multipart/form-data; boundary=b", "", f"{parts}--b--\r\n".encode()),
+        Kind("text", "text/plain; charset=utf-8", "", text.encode()),
+        Kind("XML", "application/xml", "", f"<items>{xml}</items>".encode()),
+        Kind("event stream", "text/event-stream", "", events.encode()),
+        Kind("binary", "image/png", "", bytes(range(256)) * (size // 256)),
+    ]
+
+
+def _part(name: str, value: str) -> str:
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    """Measure every kind.
+
+    Returns:
+        Size → kind → figures in microseconds of CPU, with and without a secret.
+    """
+    settings = OtasSettings()
+    found: dict[str, Any] = {}
+    for label, size in SIZES.items():
+        found[label] = {}
+        for plain, secret in zip(kinds(size, secret=False), kinds(size, secret=True), strict=True):
+            found[label][plain.name] = {
+                **_figures(plain, settings, rounds, ""),
+                **_figures(secret, settings, rounds, ", a secret"),
+            }
+    return found
+
+
+def _figures(kind: Kind, settings: OtasSettings, rounds: int, suffix: str) -> dict[str, Any]:
+    masker = Masker(redactor_for(settings), TOKEN)
+
+    def rendered() -> Any:
+        return render_body(kind.data, len(kind.data), kind.content_type, kind.content_coding, 65_536)
+
+    body = rendered()
+
+    def whole() -> None:
+        parcel = build(_capture(kind), settings)
+        assert parcel is not None
+        parcel.event.to_json()
+
+    nothing = _microseconds(lambda: _capture(kind), rounds)
+    return {
+        f"rendering{suffix}": _microseconds(rendered, rounds),
+        f"redaction{suffix}": _microseconds(lambda: _mask_body(body, masker), rounds),
+        f"whole{suffix}": round(_microseconds(whole, rounds) - nothing, 1),
+    }
+
+
+def _capture(kind: Kind) -> Capture:
+    capture = Capture(lambda _: None, SESSION, limit=65_536, with_traceback=False)
+    capture.method, capture.path, capture.framework = "POST", "/orders/42", "starlette"
+    capture.request_headers = REQUEST_HEADERS
+    capture.request.add(REQUEST)
+    headers = [(b"content-type", kind.content_type.encode())]
+    if kind.content_coding:
+        headers.append((b"content-encoding", kind.content_coding.encode()))
+    capture.started(200, headers)
+    capture.sent(kind.data)
+    capture.ended()
+    capture.finish()
+    return capture
+
+
+def _microseconds(work: Callable[[], object], rounds: int) -> float:
+    """Return the median CPU time of one call, over rounds of as many calls as take some milliseconds."""
+    work()
+    began = time.thread_time()
+    work()
+    calls = max(1, min(200, int(0.004 / max(time.thread_time() - began, 1e-6))))
+    times: list[float] = []
+    for _ in range(rounds):
+        began = time.thread_time()
+        for _ in range(calls):
+            work()
+        times.append((time.thread_time() - began) / calls)
+    return round(median(times) * 1e6, 1)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print a table for each size."""
+    for size, by_kind in found.items():
+        columns = list(next(iter(by_kind.values())))
+        rows = [[name, *(f"{figures[column]:.1f}" for column in columns)] for name, figures in by_kind.items()]
+        print(table(f"Making an event, response body of {size}: CPU µs in the worker", ["body", *columns], rows))
