@@ -45,6 +45,8 @@ def compare(
     asked = Request(method, path, headers=(agent.header,))
     bare = call_wsgi(make(nothing), asked.environ(**environ))
     wrapped = call_wsgi(make(install), asked.environ(**environ))
+    if wrapped != bare:
+        bare = call_wsgi(make(nothing), asked.environ(**environ))  # a second had begun, and `Date` was another
     assert wrapped == bare
     return bare
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from otas_middleware.localbrain import LocalBrain
-from servers.catalogue import Combination, combination, combinations, installed
+from servers.catalogue import Combination, combination, combinations
+from servers.noting import noted_for_the_table
 from servers.pair import Pair, pair_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+__all__ = ["noted_for_the_table"]
 
 # What every run of the tests looks at; the rest is slow.
 ALWAYS = {
@@ -77,22 +79,3 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield servers
             servers.wait_for_events()
         servers.check_that_each_request_is_one_event()
-
-
-@pytest.fixture(autouse=True)
-def _noted_for_the_table(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
-    mark = request.node.get_closest_marker("check")
-    spec = getattr(request.node, "callspec", None)
-    if mark is None or spec is None or "pair" not in spec.params:
-        return
-    each: Combination = spec.params["pair"]
-    record_property("check", mark.args[0])
-    record_property("server", each.server.name)
-    record_property("framework", each.application.framework)
-    record_property("python", f"{sys.version_info.major}.{sys.version_info.minor}")
-    for role, distributions in {
-        "server": each.server.distributions,
-        "framework": (each.application.distribution,) if each.application.distribution else (),
-    }.items():
-        for name in distributions:
-            record_property(f"{role} version", f"{name} {installed(name)}")
