@@ -257,3 +257,10 @@ def test_no_more_parts_are_listed_than_ten_thousand() -> None:
     parts = parts_of(data, limit=1_048_576)
     assert len(parts) == 10_000
     assert parts[-1]["truncated"] is True
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
+def test_wide_characters_without_a_mark_are_little_endian(charset: str) -> None:
+    data = "grüße".encode(f"{charset}-le")
+    body = render_body(data, len(data), f"text/plain; charset={charset}", "", 100)
+    assert body.text == "grüße"

@@ -63,4 +63,6 @@ def _codec(charset: str) -> str:
         name = codecs.lookup(charset.strip()).name.replace("_", "-")
     except (LookupError, ValueError):
         return "utf-8"
+    if name in {"utf-16", "utf-32"}:
+        return f"{name}-le"  # without a mark (WHATWG Encoding, 4.2); Python's own codec refuses such bytes
     return name if _CHARSETS.fullmatch(name) else "utf-8"

@@ -1,0 +1,129 @@
+"""A flood of odd requests: the local Brain stores the event of every one.
+
+Hypothesis searches (`test_fit.py`); this counts. Each request is put together by chance from pieces that have lost
+events before: NUL, lone surrogates, numbers out of range, broken codings, cut structures. `make fuzz` makes a million
+of them, a plain run some thousands; a seed gives the same requests again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import os
+import random
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from events.exchange import exchange
+from otas_middleware._build import build
+from otas_middleware._event import MAX_EVENT_BYTES
+from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._settings import OtasSettings
+from otas_middleware.localbrain import LocalBrain
+
+if TYPE_CHECKING:
+    from otas_middleware._capture import Capture
+
+SETTINGS = OtasSettings()
+SEEDS = range(4)
+EVENTS = 250_000 if os.environ.get("OTAS_FUZZ_EXAMPLES") else 500
+"""For each seed."""
+PER_BRAIN = 10_000
+"""Events after which a new Brain begins, because it keeps all of them."""
+
+TEXTS = [
+    *("", "a", "\x00", "\ud800", "\udfff\ud800", "😀", "\u202e", "\r\n", "\x1b[2J", "é" * 50, "%00", "NaN", "null"),
+    *("password", "token=a", "Bearer x.y.z", "otas_a_b", '{"password": "', "]]>", "<a b='", "--b", "a" * 3000),
+]
+NUMBERS: list[Any] = [0, -1, 2**31, 2**63, 2**64, 10**400, 1e308, 5e-324, float("nan"), float("inf"), float("-inf")]
+OCTETS = [
+    *(b"", b"\x00", b"\xff\xfe", b"\xed\xa0\x80", b"\xf0\x9f\x98", b'{"a":', b"[[[[", b"]]", b'"\\ud800"', b"1e999"),
+    *(b"a=b&c=%ff", b"data: ", b"\n\n", b"--b\r\n", b'Content-Disposition: form-data; name="', b"<x y=", b"{}" * 40),
+    *(gzip.compress(b"{}"), gzip.compress(b"\x00" * 5000)[:-9], b"\x1f\x8b", b"a" * 2000),
+]
+TYPES = [
+    *(None, "", "application/json", "application/x-ndjson", "text/html; charset=utf-7", "text/plain; charset=\x00"),
+    *("multipart/form-data; boundary=b", "application/x-www-form-urlencoded", "text/event-stream", "text/csv"),
+    *("application/xml", "image/png", "x" * 400, "text/plain; charset=utf-16"),
+]
+CODINGS = [None, None, "gzip", "br", "zstd", "deflate", "gzip, gzip", "x\x00"]
+METHODS = ["GET", "POST", "", "M" * 99, "\x00", "PÖST"]
+NAMES = ["x-a", "Cookie", "authorization", "x-api-key", "\x00", "a" * 70, "content-length"]
+
+
+class Chance(random.Random):
+    """Puts requests together."""
+
+    def text(self) -> str:
+        return "".join(self.choices(TEXTS, k=self.randrange(4)))
+
+    def octets(self) -> bytes:
+        return b"".join(self.choices(OCTETS, k=self.randrange(6)))
+
+    def value(self, depth: int = 3) -> Any:
+        kind = self.randrange(6 if depth else 3)
+        if kind < 2:
+            return self.text()
+        if kind == 2:
+            return self.choice(NUMBERS)
+        if kind == 3:
+            return [self.value(depth - 1) for _ in range(self.randrange(3))]
+        if kind == 4:
+            return {self.text(): self.value(depth - 1) for _ in range(self.randrange(3))}
+        return self.choice([None, True, b"\xff", object(), {1, 2}, (self.text(),)])
+
+    def document(self) -> bytes:
+        text = json.dumps(self.value(), default=str, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return text[: self.randrange(len(text) + 1)] if self.random() < 0.3 else text
+
+    def body(self) -> bytes:
+        return self.document() if self.random() < 0.4 else self.octets()
+
+    def headers(self) -> list[tuple[str, str]]:
+        texts = (self.text().encode("utf-8", "replace").decode("latin-1") for _ in range(self.randrange(3)))
+        return [(self.choice(NAMES), text) for text in texts]
+
+    def request(self) -> Capture:
+        return exchange(
+            method=self.choice(METHODS),
+            path="/" + self.text() * self.choice([1, 1, 1, 40]),
+            query=self.choice([self.text(), self.octets()]),
+            route=self.choice([None, "/{a}", self.text()]),
+            status=self.choice([200, 204, 404, 500, 0, -1, 10**12]),
+            request_headers=self.headers(),
+            request_body=self.body(),
+            request_type=self.choice(TYPES),
+            request_coding=self.choice(CODINGS),
+            response_headers=self.headers(),
+            response_body=self.body(),
+            response_type=self.choice(TYPES),
+            response_coding=self.choice(CODINGS),
+            limit=self.choice([0, 10, 100, 65_536]),
+            error=self.choice([None, None, ValueError(self.text()), KeyError(self.text())]),
+            properties={self.text(): self.value()} if self.random() < 0.3 else None,
+        )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_brain_stores_every_event_of_a_flood(seed: int) -> None:
+    chance = Chance(seed)
+    left = EVENTS
+    while left:
+        count = min(left, PER_BRAIN)
+        left -= count
+        with ExitStack() as stack:
+            brain = stack.enter_context(LocalBrain())
+            port = int(brain.url.rpartition(":")[2])
+            connection = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)))
+            headers = {"X-OTAS-SDK-KEY": brain.sdk_key, TOKEN_HEADER: brain.create_session()}
+            for _ in range(count):
+                parcel = build(chance.request(), SETTINGS)
+                assert parcel is not None
+                event = parcel.event.to_json()
+                assert len(event) <= MAX_EVENT_BYTES
+                connection.request("POST", "/api/v1/backend/log/sdk/", event, headers)
+                answer = connection.getresponse()
+                assert json.loads(answer.read())["status_description"] == "event_captured", event[:2000]
