@@ -90,7 +90,7 @@ class Chance(random.Random):
         return exchange(
             method=self.choice(METHODS),
             path="/" + self.text() * self.choice([1, 1, 1, 40]),
-            query=self.choice([self.text(), self.octets()]),
+            query=self.text() if self.random() < 0.5 else self.octets(),
             route=self.choice([None, "/{a}", self.text()]),
             status=self.choice([200, 204, 404, 500, 0, -1, 10**12]),
             request_headers=self.headers(),
