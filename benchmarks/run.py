@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import building
 import footprint
+import hostile
 import sending
 from applications import APPLICATIONS, PATH_PREFIX, json_document
 from driver import UPLOAD_PIECE, Call, Runner, interleave, summary
@@ -121,7 +122,7 @@ def show(results: dict[str, Any]) -> None:
         )
 
 
-PARTS = "applications,sending,building,footprint"
+PARTS = "applications,sending,building,hostile,footprint"
 COMPUTED = ("ordinary over floor", "recorded, path", "recorded, total")
 
 
@@ -161,6 +162,9 @@ def main() -> None:
     if "building" in parts:
         whole["building"] = building.measure(options.rounds)
         building.show(whole["building"])
+    if "hostile" in parts:
+        whole["hostile"] = hostile.measure(3)
+        hostile.show(whole["hostile"])
     if "footprint" in parts:
         whole["footprint"] = footprint.measure(max(3, options.rounds // 4))
         footprint.show(whole["footprint"])

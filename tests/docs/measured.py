@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from docs.documents import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -20,7 +21,7 @@ def bench(old: str) -> str:
     if not path.exists():
         return old
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    found: dict[str, dict[str, Any]] = run["applications"]
+    found: dict[str, dict[str, Any]] = run.get("applications", {})
     lines = [f"Python {run['python']}, transport `{run['transport']}`; medians, quartiles in brackets.", ""]
     for size in dict.fromkeys(size for figures in found.values() for size in figures):
         lines += [f"**{size}**", "", f"| application | {' | '.join(_COLUMNS)} |", "|---|" + "---:|" * len(_COLUMNS)]
@@ -28,7 +29,26 @@ def bench(old: str) -> str:
             if size in figures:
                 lines.append(f"| {name} | {' | '.join(_figure(figures[size].get(column)) for column in _COLUMNS)} |")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_further(run)])
+
+
+def _further(run: dict[str, Any]) -> Iterator[str]:
+    """Yield the tables of the other parts of a run."""
+    for size, kinds in run.get("building", {}).items():
+        yield from _table(f"Making an event, response body of {size}: CPU µs in the worker", "body", kinds)
+    yield from _table("Sending events that are made already, 1 KB and 2 KB", "how", run.get("sending", {}))
+    yield from _table("Hostile input, in the worker", "what", run.get("hostile", {}))
+    footprint: dict[str, float] = run.get("footprint", {})
+    yield from _table("Memory and imports", "what", {name: {"figure": value} for name, value in footprint.items()})
+
+
+def _table(title: str, heading: str, rows: dict[str, dict[str, Any]]) -> Iterator[str]:
+    columns = list(dict.fromkeys(column for figures in rows.values() for column in figures))
+    if rows:
+        yield from (f"**{title}**", "", f"| {heading} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns))
+        for name, figures in rows.items():
+            yield f"| {name} | {' | '.join(str(figures.get(column, '')) for column in columns)} |"
+        yield ""
 
 
 def _figure(found: dict[str, float] | None) -> str:
