@@ -7,7 +7,7 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix fuzz chaos broker-test page-test page-pictures newcomer lint format docs bench brain clean
+.PHONY: help demo test matrix fuzz chaos broker-test page-test page-pictures newcomer lint format docs bench bench-quick brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ format: $(VENV)/.ready ## Bring the code into shape
 
 bench: $(VENV)/.ready ## Measure what recording costs (ARGS="--only asgi --compare FILE")
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-quick: $(VENV)/.ready ## Check in half a minute that the request path has not become dearer
+	@$(BIN)/python benchmarks/guard.py $(ARGS)
 
 docs: $(VENV)/.ready ## Write the generated parts of the documentation (ARGS=--measured for figures too)
 	@PYTHONPATH=tests $(BIN)/python -m docs.generate $(ARGS)
