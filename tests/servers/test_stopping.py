@@ -50,6 +50,7 @@ def test_what_waits_is_delivered_before_the_server_ends(served: Combination, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.small  # the environment with the oldest versions has one
 @pytest.mark.check("stop")
 def test_a_uwsgi_without_threads_says_so_once_per_worker_and_delivers_at_its_end(tmp_path: Path) -> None:
     served = Combination(UWSGI_WITHOUT_THREADS, combination("uWSGI, prefork", "Flask").application)
