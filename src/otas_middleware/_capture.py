@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from itertools import chain
 from time import perf_counter, time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -107,6 +108,7 @@ class Capture:
         "_first_byte",
         "_submit",
         "_t0",
+        "_weight",
         "_with_traceback",
         "aborted",
         "captured_at",
@@ -148,6 +150,7 @@ class Capture:
         self._first_byte: float | None = None
         self._submit = submit
         self._with_traceback = with_traceback
+        self._weight = 0
         self.captured_at = time() if now is None else now
         self.session = session
         self.request = BoundedBody(limit)
@@ -328,8 +331,13 @@ class Capture:
     @property
     def weight(self) -> int:
         """An estimate of the bytes held, for the queue's bound."""
-        headers = sum(len(name) + len(value) for name, value in self.request_headers)
-        return _BASE_WEIGHT + headers + len(self.request) + len(self.response)
+        weight = self._weight
+        if not weight:
+            headers = sum(map(len, chain.from_iterable(self.request_headers)))
+            weight = _BASE_WEIGHT + headers + len(self.request) + len(self.response)
+            if self.finished:
+                self._weight = weight
+        return weight
 
     def __repr__(self) -> str:
         return f"<Capture {self.method} {self.status_code} of session {self.session.session_id}>"

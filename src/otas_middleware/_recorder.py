@@ -66,6 +66,7 @@ class Recorder:
         self.settings = settings
         self.gate = TokenGate(_verifier(settings))
         self.selection = Selection(settings)
+        self._takes_all = self.selection.takes_all
         self._key_set = _key_set(settings)
         self.new_capture: Callable[..., Capture] = Capture
         self.pipeline = (deliver or make_delivery)(self)
@@ -99,7 +100,9 @@ class Recorder:
             return None  # else each event whose delivery is logged would bring forth the next
         now = time.time()
         session = self.gate.admit(token, now)
-        if session is None or not self.selection.wants(method, path, query_string, headers, session, framework):
+        if session is None:
+            return None
+        if not (self._takes_all or self.selection.wants(method, path, query_string, headers, session, framework)):
             return None
         capture = self.new_capture(self._submit, session, limit=self._limit, with_traceback=self._traceback, now=now)
         capture.durable = self._durable
@@ -111,9 +114,11 @@ class Recorder:
         return capture
 
     def _submit(self, capture: Capture) -> None:
-        failed = capture.exception is not None or capture.status_code >= 400
-        if self.selection.keeps(capture.session.session_id, capture.weight, failed=failed):
-            self.pipeline.put(capture)
+        if not self._takes_all:
+            failed = capture.exception is not None or capture.status_code >= 400
+            if not self.selection.keeps(capture.session.session_id, capture.weight, failed=failed):
+                return
+        self.pipeline.put(capture)
 
     def build(self, capture: Capture, settings: OtasSettings) -> Parcel | None:
         """Make the parcel of a finished capture, in the worker; None when it is not to be sent after all."""

@@ -65,6 +65,14 @@ class Selection:
         self._methods = frozenset(method.upper() for method in settings.ignore_methods)
         self._should_record = settings.should_record
         self._sample_below = int(settings.session_sample_rate * 2**32)
+        self.takes_all = (
+            not (settings.ignore_paths or settings.ignore_methods)
+            and settings.should_record is None
+            and settings.session_sample_rate >= 1
+            and settings.session_max_events_per_second is None
+            and settings.session_max_bytes_per_second is None
+        )
+        """Nothing is ever left out, so that nobody need ask."""
         self._events = _Budgets(settings.session_max_events_per_second)
         self._bytes = _Budgets(settings.session_max_bytes_per_second)
 
