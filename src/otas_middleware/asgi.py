@@ -281,6 +281,8 @@ def _route(scope: Scope) -> str | None:
         return path if isinstance(path, str) and not hasattr(route, "routes") else None
     # Older Starlette names the endpoint only; the template then follows from the path and its parameters.
     endpoint = scope.get("endpoint")
+    if endpoint is None:
+        return None
     return "" if isroutine(endpoint) or isclass(endpoint) or isinstance(endpoint, partial) else None
 
 
