@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from chaos.report import COLUMNS as CHAOS_COLUMNS
 from docs.documents import ROOT
 
 if TYPE_CHECKING:
@@ -56,11 +57,12 @@ def _figure(found: dict[str, float] | None) -> str:
 
 
 def chaos(old: str, path: Path = RESULTS / "chaos.json") -> str:
-    """Return the table of the last run of the chaos suite, or the old text if there is none."""
+    """Return the tables of the last run of the chaos suite, or the old text if there is none."""
     if not path.exists():
         return old
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [f"| {' | '.join(columns)} |", "|---|" + "---:|" * (len(columns) - 1)]
-    lines += [f"| {' | '.join(str(row.get(name, '')) for name in columns)} |" for row in rows]
-    return "\n".join(lines) + "\n"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    runs = {run["fault"]: {title: run[name] for name, title in CHAOS_COLUMNS.items()} for run in found["runs"]}
+    limits = {name: {"figure": value} for name, value in found["limits"].items()}
+    for figures in runs.values():
+        del figures["fault"]
+    return "\n".join([*_table("Faults", "fault", runs), *_table("Limits", "what", limits)])
