@@ -33,7 +33,7 @@ fuzz: $(VENV)/.ready ## Run the property tests with tens of thousands of example
 chaos: $(VENV)/.ready ## Break Brain, workers, disks and networks under load, and account for every event
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/chaos $(ARGS)
 
-broker-test: $(VENV)/.ready ## Test delivery through Celery over RabbitMQ too (Debian: apt-get install redis-server rabbitmq-server)
+broker-test: $(VENV)/.ready ## Test Celery over RabbitMQ too, and over Redis at length (Debian: apt-get install redis-server rabbitmq-server)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/delivery/test_celery.py $(ARGS)
 
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)

@@ -27,6 +27,8 @@ pytest.importorskip("celery")
 LONG = 60.0
 """Seconds that a worker may take to start and to do its work on a busy machine."""
 
+OTHER_MODES = (Mode.CAPTURE_FAILED, Mode.RESET, Mode.BUSY)
+
 
 @pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.slow)], scope="session")
 def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
@@ -99,7 +101,9 @@ def test_while_brain_is_away_the_broker_keeps_the_events(farm: Farm) -> None:
     assert sorted(stored(farm)) == sorted(expected)
 
 
-@pytest.mark.parametrize("mode", [Mode.OUTAGE, Mode.CAPTURE_FAILED, Mode.RESET, Mode.BUSY])
+@pytest.mark.parametrize(
+    "mode", [Mode.OUTAGE, *(pytest.param(mode, marks=pytest.mark.slow) for mode in OTHER_MODES)], ids=str
+)
 def test_each_misbehaviour_is_survived(farm: Farm, mode: Mode) -> None:
     farm.brain.faults.inject(mode, times=4)
     expected = sent(farm, 6)
