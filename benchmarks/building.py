@@ -51,35 +51,42 @@ class Kind(NamedTuple):
 
 
 def kinds(size: int, *, secret: bool) -> list[Kind]:
-    """Return a body of every kind, of about so many bytes as it goes over the wire decoded."""
-    rows = size // 80 + 1
-    members: list[dict[str, Any]] = [
-        {"id": n, "name": f"item {n}", "price": n * 1.5, "tags": "new"} for n in range(rows)
-    ]
-    if secret:
-        members[rows // 2]["password"] = SECRET
-    document = json.dumps(members[: max(1, size // 75)]).encode()
-    lines = b"\n".join(json.dumps(member).encode() for member in members)
-    form = "&".join(f"field{n}={'x' * 60}" for n in range(rows)) + (f"&password={SECRET}" if secret else "")
-    prose = ("The quick brown fox jumps over the lazy dog, and nobody minds. " * (size // 63 + 1))[:size]
-    text = prose + (f" Authorization: Bearer {SECRET}" if secret else "")
-    xml = "".join(f"<item id='{n}'><name>item {n}</name><price>{n}</price></item>" for n in range(size // 60 + 1))
-    xml += f"<password>{SECRET}</password>" if secret else ""
-    parts = "".join(_part(f"field{n}", "x" * 60) for n in range(size // 160 + 1)) + (
-        _part("password", SECRET) if secret else ""
-    )
-    events = "".join(f"data: {json.dumps(member)}\n\n" for member in members)
+    """Return a body of every kind, of at least so many bytes before any content coding, and few more."""
+    hidden = f'"password": "{SECRET}"'
+    member = '{{"id": {n}, "name": "item {n}", "price": {n}.5, "tags": "new"}}'
+    members = _filled(size, member, ", ", f"{{{hidden}}}" if secret else "")
+    document = f"[{members}]".encode()
+    lines = _filled(size, member, "\n", f"{{{hidden}}}" if secret else "")
+    form = _filled(size, "field{n}=" + "x" * 60, "&", f"password={SECRET}" if secret else "")
+    prose = "The quick brown fox jumps over the lazy dog, and nobody minds."
+    text = _filled(size, prose, " ", f"Authorization: Bearer {SECRET}" if secret else "")
+    item = "<item id='{n}'><name>item {n}</name><price>{n}</price></item>"
+    xml = _filled(size, item, "", f"<password>{SECRET}</password>" if secret else "")
+    parts = _filled(size, _part("field{n}", "x" * 60), "", _part("password", SECRET) if secret else "")
+    events = _filled(size, f"data: {member}\n\n", "", f"data: {{{hidden}}}\n\n" if secret else "")
     return [
         Kind("JSON", "application/json", "", document),
         Kind("JSON, gzip", "application/json", "gzip", gzip.compress(document)),
-        Kind("JSON lines", "application/x-ndjson", "", lines),
+        Kind("JSON lines", "application/x-ndjson", "", lines.encode()),
         Kind("form", "application/x-www-form-urlencoded", "", form.encode()),
         Kind("multipart", "multipart/form-data; boundary=b", "", f"{parts}--b--\r\n".encode()),
         Kind("text", "text/plain; charset=utf-8", "", text.encode()),
         Kind("XML", "application/xml", "", f"<items>{xml}</items>".encode()),
         Kind("event stream", "text/event-stream", "", events.encode()),
-        Kind("binary", "image/png", "", bytes(range(256)) * (size // 256)),
+        *([] if secret else [Kind("binary", "image/png", "", bytes(range(256)) * (size // 256))]),
     ]
+
+
+def _filled(size: int, piece: str, between: str, special: str) -> str:
+    """Return numbered pieces of so many characters together, the special one in their midst."""
+    pieces: list[str] = []
+    length = 0
+    while length < size:
+        pieces.append(piece.format(n=len(pieces)))
+        length += len(pieces[-1]) + len(between)
+    if special:
+        pieces.insert(len(pieces) // 2, special)
+    return between.join(pieces)
 
 
 def _part(name: str, value: str) -> str:
@@ -95,12 +102,9 @@ def measure(rounds: int) -> dict[str, Any]:
     settings = OtasSettings()
     found: dict[str, Any] = {}
     for label, size in SIZES.items():
-        found[label] = {}
-        for plain, secret in zip(kinds(size, secret=False), kinds(size, secret=True), strict=True):
-            found[label][plain.name] = {
-                **_figures(plain, settings, rounds, ""),
-                **_figures(secret, settings, rounds, ", a secret"),
-            }
+        found[label] = {kind.name: _figures(kind, settings, rounds, "") for kind in kinds(size, secret=False)}
+        for kind in kinds(size, secret=True):
+            found[label][kind.name] |= _figures(kind, settings, rounds, ", a secret")
     return found
 
 
@@ -159,5 +163,8 @@ def show(found: dict[str, Any]) -> None:
     """Print a table for each size."""
     for size, by_kind in found.items():
         columns = list(next(iter(by_kind.values())))
-        rows = [[name, *(f"{figures[column]:.1f}" for column in columns)] for name, figures in by_kind.items()]
+        rows = [
+            [name, *(f"{figures[column]:.1f}" if column in figures else "" for column in columns)]
+            for name, figures in by_kind.items()
+        ]
         print(table(f"Making an event, response body of {size}: CPU µs in the worker", ["body", *columns], rows))

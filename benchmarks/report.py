@@ -46,6 +46,6 @@ def comparison(results: dict[str, Any], base: Path) -> str:
     rows = [
         [name.removesuffix(".median"), f"{before[name]:.2f}", f"{value:.2f}", f"{value / before[name]:.2f}"]
         for name, value in flat(results).items()
-        if name.endswith(".median") and before.get(name)
+        if before.get(name) and not name.endswith((".q1", ".q3"))
     ]
     return table(f"Against {base.name}", ["figure (µs)", "before", "now", "ratio"], rows)
