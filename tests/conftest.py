@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 for _name in [name for name in os.environ if name.startswith("OTAS_") and name != "OTAS_FUZZ_EXAMPLES"]:
     del os.environ[_name]  # the developer's own settings are not part of any test
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the tests in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
 
 _guard.reraise = True  # what production swallows fails a test
 

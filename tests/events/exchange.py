@@ -79,8 +79,10 @@ def exchange(
     if status:
         capture.started(status, _headers(response_headers, response_type, response_coding))
         capture.sent(response_body)
-    if error is None:
+    if error is None and status:
         capture.ended()
+    elif error is None:
+        capture.disconnected = True  # the client went before there was an answer
     else:
         capture.exception = describe_exception(error, with_traceback=with_traceback)
     capture.finish()

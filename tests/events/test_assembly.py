@@ -104,9 +104,7 @@ def test_an_exception_names_the_error_and_makes_the_status() -> None:
 
 
 def test_a_client_that_left_before_the_answer_is_status_499() -> None:
-    capture = exchange(status=0)
-    capture.aborted = True
-    event = event_of(capture)
+    event = event_of(exchange(status=0))
     assert (event.status_code, event.error) == (499, "499 Client Closed Request")
     assert event.metadata["aborted"] is True
 
