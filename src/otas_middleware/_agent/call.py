@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import getpid
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ class Call(Capture):
         with_traceback: Whether exceptions bring their tracebacks.
     """
 
-    __slots__ = ("_limit", "outgoing", "parent_id", "tail")
+    __slots__ = ("_limit", "outgoing", "parent_id", "pid", "tail")
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class Call(Capture):
         self._limit = limit
         self.outgoing = outgoing
         self.parent_id = parent_id
+        self.pid = getpid()
+        """The process whose call it is; a forked child has a copy, and is not to hand it in."""
         self.tail = bytearray()
         self.framework = outgoing.library
         self.method = outgoing.method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from os import getpid
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware import _guard
@@ -133,7 +134,7 @@ class Core:
             self._put(Note(event, event_id, self.keeper.at_hand() or NO_SESSION, parent_id, captured_at))
 
     def _submit(self, capture: Capture) -> None:
-        if isinstance(capture, Call):
+        if isinstance(capture, Call) and capture.pid == getpid():
             self._put(capture)
 
     def _put(self, item: Item) -> None:

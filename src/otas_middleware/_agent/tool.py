@@ -6,6 +6,7 @@ import functools
 import inspect
 import time
 from contextvars import ContextVar
+from os import getpid
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
@@ -55,10 +56,11 @@ class ToolRun:
         self._captured_at = time.time()
         self._t0 = time.perf_counter()
         self._finished = False
+        self._pid = getpid()
 
     def finish(self, error: BaseException | None) -> None:
-        """Hand the event in, once."""
-        if self._finished:
+        """Hand the event in, once, and in the process in which it began: a forked child has a copy of the run."""
+        if self._finished or self._pid != getpid():
             return
         self._finished = True
         latency = time.perf_counter() - self._t0
