@@ -63,10 +63,10 @@ format: $(VENV)/.ready ## Bring the code into shape
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.ready ## Measure what recording costs (ARGS="--only asgi --compare FILE")
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 bench-quick: $(VENV)/.ready ## Check in half a minute that the request path has not become dearer
-	@$(BIN)/python benchmarks/guard.py $(ARGS)
+	@$(BIN)/python -m benchmarks.guard $(ARGS)
 
 docs: $(VENV)/.ready ## Write the generated parts of the documentation (ARGS=--measured for figures too)
 	@PYTHONPATH=tests $(BIN)/python -m docs.generate $(ARGS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 Variant = Literal["bare", "pass", "look-up", "otas"]
 CHUNK = b"data: " + b"x" * 90 + b"\n\n"
@@ -140,7 +140,7 @@ def starlette(variant: Variant, document: bytes, settings: Any) -> Application:
             pass
         return Response(document, media_type="application/json")
 
-    async def chunks() -> Any:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(CHUNKS):
             yield CHUNK
 
@@ -167,7 +167,7 @@ def fastapi(variant: Variant, document: bytes, settings: Any) -> Application:
             pass
         return Response(document, media_type="application/json")
 
-    async def chunks() -> Any:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(CHUNKS):
             yield CHUNK
 
@@ -257,7 +257,7 @@ def _django_urls(document: bytes) -> types.ModuleType:
     def stream(_: Any) -> Any:
         return StreamingHttpResponse(iter([CHUNK] * CHUNKS), content_type="text/event-stream")
 
-    async def chunks() -> Any:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(CHUNKS):
             yield CHUNK
 
@@ -279,7 +279,7 @@ def _django_urls(document: bytes) -> types.ModuleType:
 def _django_pass(get_response: Any) -> Any:
     from asgiref.sync import iscoroutinefunction
 
-    if iscoroutinefunction(get_response):
+    if iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]  # the mark that Django sets
 
         async def handle_async(request: Any) -> Any:
             return await get_response(request)
@@ -295,7 +295,7 @@ def _django_pass(get_response: Any) -> Any:
 def _django_look_up(get_response: Any) -> Any:
     from asgiref.sync import iscoroutinefunction
 
-    if iscoroutinefunction(get_response):
+    if iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]  # the mark that Django sets
 
         async def handle_async(request: Any) -> Any:
             if TOKEN_META in request.META:

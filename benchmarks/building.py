@@ -13,8 +13,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from report import table
-
+from benchmarks.report import table
 from otas_middleware import OtasSettings
 from otas_middleware._assemble import _mask_body
 from otas_middleware._build import build

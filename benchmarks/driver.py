@@ -15,9 +15,9 @@ from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from applications import Application
+    from benchmarks.applications import Application
 
 UPLOAD_PIECE = b"u" * 65536
 
@@ -114,7 +114,7 @@ def wsgi_call(app: Any, call: Call) -> Callable[[], None]:
     return run
 
 
-def asgi_call(app: Any, call: Call) -> Callable[[], Any]:
+def asgi_call(app: Any, call: Call) -> Callable[[], Awaitable[None]]:
     headers = call.headers()
     last = {"type": "http.request", "body": call.body, "more_body": False}
     more = {"type": "http.request", "body": call.body, "more_body": True}
@@ -160,19 +160,21 @@ class Runner:
     application: Application
     call: Call
     batch: int
-    path: list[float] = field(default_factory=list)
-    total: list[float] = field(default_factory=list)
+    path: list[float] = field(default_factory=list[float])
+    total: list[float] = field(default_factory=list[float])
 
     def __post_init__(self) -> None:
-        make = asgi_call if self.application.protocol == "asgi" else wsgi_call
-        self._run = make(self.application.app, self.call)
+        app = self.application.app
+        asynchronous = self.application.protocol == "asgi"
+        self._run_async = asgi_call(app, self.call) if asynchronous else None
+        self._run = None if asynchronous else wsgi_call(app, self.call)
 
     def run(self, loop: asyncio.AbstractEventLoop, flush: Callable[[], object], *, keep: bool = True) -> None:
         """Run one batch and, if asked, keep what it cost."""
         process, workers = time.process_time_ns(), worker_cpu_ns()
-        if self.application.protocol == "asgi":
-            loop.run_until_complete(self._batch())
-        else:
+        if self._run_async is not None:
+            loop.run_until_complete(self._batch(self._run_async))
+        elif self._run is not None:
             run = self._run
             for _ in range(self.batch):
                 run()
@@ -183,8 +185,7 @@ class Runner:
             self.path.append(path / self.batch / 1000)
             self.total.append(total / self.batch / 1000)
 
-    async def _batch(self) -> None:
-        run = self._run
+    async def _batch(self, run: Callable[[], Awaitable[None]]) -> None:
         for _ in range(self.batch):
             await run()
 

@@ -8,8 +8,7 @@ import tracemalloc
 from statistics import median
 from typing import Any
 
-from report import table
-
+from benchmarks.report import table
 from otas_middleware._capture import Capture
 from otas_middleware._session import AgentSession
 

@@ -1,6 +1,6 @@
 """The short form that CI runs: has the request path become dearer, against the floor measured in the same run?
 
-    python benchmarks/guard.py [--write]
+    python -m benchmarks.guard [--write]
 
 Compares the ratios of the request path to the header look-up with those in `baseline.json`. A ratio may be larger by
 `MARGIN`: CI's machines differ, and are shared. One that is too large is measured once more before it counts.
@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from report import table
-from run import measure
-from sink import sink
-
+from benchmarks.report import table
+from benchmarks.run import measure
+from benchmarks.sink import sink
 from otas_middleware import OtasSettings
 
 BASELINE = Path(__file__).parent / "baseline.json"

@@ -8,9 +8,9 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from report import table
+from benchmarks.report import table
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # those cases
 
 MEGABYTE = 1_048_576
 

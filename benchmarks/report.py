@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def flat(results: dict[str, Any], prefix: str = "") -> dict[str, float]:
     for name, value in results.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict):
-            found.update(flat(value, f"{key}."))
+            found.update(flat(cast("dict[str, Any]", value), f"{key}."))
         elif isinstance(value, int | float):
             found[key] = float(value)
     return found

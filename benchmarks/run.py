@@ -10,18 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import building
-import footprint
-import hostile
-import sending
-from applications import APPLICATIONS, PATH_PREFIX, json_document
-from driver import UPLOAD_PIECE, Call, Runner, interleave, summary
-from report import comparison, table
-from sink import sink
-
 import otas_middleware
+from benchmarks import building, footprint, hostile, sending
+from benchmarks.applications import APPLICATIONS, PATH_PREFIX, json_document
+from benchmarks.driver import UPLOAD_PIECE, Call, Runner, interleave, summary
+from benchmarks.report import comparison, table
+from benchmarks.sink import sink
 from otas_middleware import OtasSettings
 
 RESULTS = Path(__file__).parent / "results"

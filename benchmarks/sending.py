@@ -9,8 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from report import table
-
+from benchmarks.report import table
 from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
 from otas_middleware._event import BackendEvent, Parcel

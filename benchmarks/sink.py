@@ -9,10 +9,10 @@ import asyncio
 import multiprocessing
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from multiprocessing.connection import Connection
 
 ANSWER_BODY = b'{"status":1,"status_description":"event_captured","response":{}}'
@@ -24,7 +24,7 @@ ANSWER = b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Len
 
 class _Sink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._buffer = bytearray()
 
     def data_received(self, data: bytes) -> None:
@@ -58,7 +58,7 @@ def _serve(channel: Connection) -> None:
 
 
 @contextmanager
-def sink() -> Iterator[str]:
+def sink() -> Generator[str]:
     """Run the sink in another process and yield its base URL."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
