@@ -41,6 +41,9 @@ INSIDE = [
     ("https://example.com/api/*", "https://example.com/api"),
     ("https://example.com/api/*", "https://example.com/api?x=1"),
     ("https://example.com/*", "https://example.com/"),
+    ("https://example.com/api/*", "https://example.com/api/50%25"),
+    ("https://example.com/api/*", "https://example.com/api/a.b/..c/caf%C3%A9"),
+    ("https://fa\u00df.example", "https://fa\u00df.example/"),
 ]
 
 OUTSIDE = [
@@ -78,6 +81,16 @@ OUTSIDE = [
     ("https://example.com/api/*", "https://example.com/api/x%5c..%5cadmin"),
     ("https://example.com/api/*", "https://example.com/api//admin"),
     ("https://example.com/api/*", "https://example.com/x?/api/"),
+    ("https://example.com/api/*", "https://example.com/api/..;/admin"),
+    ("https://example.com/api/*", "https://example.com/api/..%3B/admin"),
+    ("https://example.com/api/*", "https://example.com/api/%252e%252e/admin"),
+    ("https://example.com/api/*", "https://example.com/api/%25252E%25252E/admin"),
+    ("https://example.com/api/*", "https://example.com/api/%c0%ae%c0%ae/admin"),
+    ("https://example.com/api/*", "https://example.com/api/.%00./admin"),
+    ("https://example.com/api/*", "https://example.com/API/orders"),
+    ("https://api.example.com", "https://api.example.com:0/"),
+    ("https://fass.example", "https://fa\u00df.example/"),
+    ("https://fa\u00df.example", "https://fass.example/"),
 ]
 
 
@@ -103,6 +116,7 @@ def test_it_does_not_cover(pattern: str, url: str) -> None:
         ("https://*.com", "covers too much"),
         ("https://*.0.0.1", "covers too much"),
         ("https://a.*.com", "write scheme, host"),
+        ("https://example.com:0", "port 0"),
         ("https://user:hunter2@example.com", "user name"),
         ("https://example.com?a=1", "query"),
         ("https://example.com/v2", "/v2/*"),
@@ -138,10 +152,21 @@ def test_several_patterns_can_stand_in_one_variable() -> None:
         "https://api.example.com\n/",
         "https://api.example.com:99999/",
         "https://[::1/",
+        "https://user@evil.com@api.example.com/",
+        "https://fa\u00df.example/",  # fass.example, or xn--fa-hia.example
+        "https://a\u200db.example/",
+        "https://bu\u0308cher.example/",  # not in its composed form
     ],
 )
 def test_a_url_that_parsers_may_differ_about_is_nowhere(url: str) -> None:
     assert locate(url) is None
+
+
+@pytest.mark.parametrize("url", ["https://b\u00fccher.example/", "https://B\u00dcCHER.example./"])
+def test_an_international_name_that_all_parsers_read_alike_is_a_place(url: str) -> None:
+    location = locate(url)
+    assert location is not None
+    assert location.host == b"xn--bcher-kva.example"
 
 
 hosts = st.binary(max_size=40) | st.sampled_from([b"API.example.com", b"api.example.com.", b"api.example.com.."])

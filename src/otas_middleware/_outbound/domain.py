@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SAME_AS = {"ws": "http", "wss": "https"}
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
-_UNCLEAR = re.compile(r"(?i)%2e|%2f|%5c|\\|//|/\.\.?(?:/|$)")
+_UNCLEAR = re.compile(r"(?i)%(?:25)*(?:00|2e|2f|3b|5c|c0|c1)|\\|//|/\.\.?(?:[/;]|$)")
+"""What servers may take for another path: dots and slashes, encoded once or twice or longer than UTF-8 allows."""
 _MAX_REMEMBERED = 1024
 
 
@@ -85,7 +86,7 @@ class Domain:
         name = normal_host(host)
         if name is None or scheme not in _DEFAULT_PORTS:
             return ()
-        port = port or _DEFAULT_PORTS[scheme]
+        port = _DEFAULT_PORTS[scheme] if port is None else port
         return tuple(
             pattern.prefix
             for pattern in self._patterns
@@ -118,6 +119,8 @@ def parse(text: str) -> Pattern:
         raise ValueError(_ADVICE)
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("it holds a user name, a query or a fragment; only scheme, host, port and path belong here")
+    if port == 0:
+        raise ValueError("nothing can listen on port 0; write the port that is connected to, or none for the usual one")
     return Pattern(scheme, _parse_host(parts.hostname), port or _DEFAULT_PORTS[scheme], _parse_path(parts.path))
 
 
@@ -172,6 +175,16 @@ def normal_host(host: str) -> str | None:
     return host if _NAME.fullmatch(host) else None
 
 
+def _is_one_host(written: str, host: str) -> bool:
+    """Say whether both generations of IDNA lead to the same host: `faß.example` is `fass.example` to the older."""
+    if written.isascii():
+        return True
+    try:
+        return written.encode("idna").decode("ascii").lower().removesuffix(".") == host
+    except UnicodeError:
+        return False
+
+
 class Location(NamedTuple):
     """Where a URL points, in the form that `Domain.covers` takes."""
 
@@ -192,7 +205,7 @@ def locate(url: str) -> Location | None:
     except ValueError:
         return None
     host = normal_host(parts.hostname or "")
-    if host is None:
+    if host is None or parts.netloc.count("@") > 1 or not _is_one_host(parts.hostname or "", host):
         return None
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Location(parts.scheme, host.encode("ascii"), port, target.encode("utf-8"))
