@@ -82,9 +82,8 @@ def session() -> AgentSession:
     agent = AgentSession(
         INSIDE, agent_key="agent_abcdefghijk_0123", brain_url="http://127.0.0.1:1", uasam_url="http://127.0.0.1:1"
     )
-    state = agent._core.keeper._of_this_process()
     token = "e30." + "x" * 180 + ".s"
-    state.session = Session(
+    made = Session(
         agent_id="agent",
         session_id="session",
         verified=False,
@@ -93,8 +92,7 @@ def session() -> AgentSession:
         expires_at=None,
         token=token,
     )
-    state.tokens = (token,)
-    state.renew_at = state.ends_at = float("inf")
+    agent._core.keeper._of_this_process().take(made)
     return agent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
@@ -32,6 +33,9 @@ class Uasam:
         self.life = life
         self.away = False
         """Whether connections are dropped."""
+        self.answers = threading.Event()
+        """Cleared while it hangs."""
+        self.answers.set()
         self.delay = 0.0
         """Seconds before an answer."""
         self.clock = 0.0
@@ -56,6 +60,7 @@ class Uasam:
 
     def _create(self, request: Received) -> Iterator[bytes]:
         time.sleep(self.delay)
+        assert self.answers.wait(10)
         if self.away:
             raise DropError
         now = time.time() + self.clock

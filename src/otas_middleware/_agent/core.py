@@ -95,7 +95,7 @@ class Core:
 
     def token(self) -> str | None:
         """Return the token, creating a session if there is none; None when there is none to be had. May block."""
-        session = self.keeper.attempt()
+        session = self.keeper.for_call()
         return None if session is None else session.token
 
     def secrets(self, place: Place) -> tuple[bytes, ...]:
@@ -154,6 +154,7 @@ class Core:
 
     def logged(self, parcel: Parcel, event_id: str) -> None:
         """Take note that Brain stored an event under an id of its own."""
+        self.keeper.accepted()
         try:
             self._logged(parcel, event_id)
         except Exception:  # it is the user's function

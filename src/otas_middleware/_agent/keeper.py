@@ -1,21 +1,21 @@
 """The agent's session: created at first use, one per process, renewed before it ends, never reused after a fork.
 
 Who holds a token need not wait: a session that is about to end is renewed in the background while the old one still
-serves. While UASAM is away, nobody waits for it twice: after a failure the next try comes after a growing pause.
+serves. While UASAM is away or hangs, nobody waits for it twice: calls go out, and it is asked again after growing
+pauses, behind them.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from os import getpid
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from otas_middleware import _guard
+from otas_middleware._agent.kept import Kept
 from otas_middleware._agent.uasam import SessionError
 from otas_middleware._delivery import _threads
-from otas_middleware._delivery._pacing import full_jitter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,15 +24,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otas_middleware")
 
-EARLY_SHARE = 0.1
-EARLY_SECONDS = 3600.0
-"""A session is renewed when a tenth of its life is left, or an hour if that is less."""
-
 PATIENCE = 15.0
 """Seconds that UASAM gets to create a session; it checks keys slowly on purpose, one after the other."""
 
-_FLOOR = 1.0
-"""Seconds; the shortest pause after a failure."""
+CALL_PATIENCE = 5.0
+"""Seconds that calls wait for the first session: as long as HTTP clients wait for a connection by default."""
+
+MOMENT = 0.25
+"""Seconds that a call waits for a session where getting one has failed before, or was too slow."""
 
 
 class Keeper:
@@ -54,27 +53,45 @@ class Keeper:
         self._create = create
         self._longest = longest_pause
         self._on_new = on_new
-        self._states: dict[int, _State] = {}
-        self._state = self._of_this_process()
+        self._processes: dict[int, Kept] = {}
+        self._kept = self._of_this_process()
 
     def at_hand(self) -> AgentSession | None:
         """Return the session if there is one that is valid; never blocks. Sees to its renewal in time."""
-        state = self._state
-        if state.pid != getpid():
-            state = self._of_this_process()
-        session = state.session
-        if session is None or (now := time()) < state.renew_at:
+        kept = self._kept
+        if kept.pid != getpid():
+            kept = self._of_this_process()
+        session = kept.session
+        if session is None or (now := time()) < kept.renew_at:
             return session
-        self._renew_in_background(state)
-        return session if now < state.ends_at else None
+        self._begin(kept)
+        return session if now < kept.ends_at else None
 
     def token_at_hand(self) -> str | None:
         """Return the session's token if there is a session; never blocks."""
-        state = self._state
-        session = state.session
-        if session is not None and time() < state.renew_at and state.pid == getpid():
+        kept = self._kept
+        session = kept.session
+        if session is not None and time() < kept.renew_at and kept.pid == getpid():
             return session.token
         return None if (session := self.at_hand()) is None else session.token
+
+    def for_call(self) -> AgentSession | None:
+        """Return the session for a call that is about to go out, or None rather than a long wait; never raises.
+
+        Calls wait for the first session as long as for a connection. Where that was too short, or there was none to be
+        had, later ones wait for a moment only, and only those of them that begin another try.
+        """
+        session = self.at_hand()
+        if session is not None:
+            return session
+        kept = self._of_this_process()
+        begun = self._begin(kept)
+        patience = CALL_PATIENCE if kept.waited_for else MOMENT
+        if not begun and not kept.under_way:
+            return None if kept.pause else self.attempt(patience)  # no thread can be started here
+        if (begun or kept.waited_for) and not kept.settled.wait(patience):
+            kept.waited_for = False
+        return self.at_hand()
 
     def require(self) -> AgentSession:
         """Return the session, creating one if there is none; blocks.
@@ -82,9 +99,9 @@ class Keeper:
         Raises:
             SessionError: There is none to be had now.
         """
-        state = self._of_this_process()
-        with state.lock:
-            return self.at_hand() or self._replace(state)
+        kept = self._of_this_process()
+        with kept.lock:
+            return self.at_hand() or self._replace(kept, PATIENCE)
 
     def attempt(self, patience: float = PATIENCE) -> AgentSession | None:
         """Return the session, creating one if there is none; None when that failed now or lately. Never raises.
@@ -95,40 +112,34 @@ class Keeper:
         session = self.at_hand()
         if session is not None:
             return session
-        state = self._of_this_process()
+        kept = self._of_this_process()
         deadline = monotonic() + patience
-        if not state.lock.acquire(timeout=patience):
+        if not kept.lock.acquire(timeout=patience):
             return None
         try:
             session = self.at_hand()
-            now = monotonic()
-            if session is None and state.not_before <= now < deadline:
-                session = self._replace(state, deadline - now)
-        except SessionError as error:
-            if state.failures == 1:
-                logger.warning(
-                    "otas: there is no session, so calls go out without a token and are not recorded until there is "
-                    "one. %s",
-                    error,
-                )
-        except Exception:  # not even a fault of our own may break the agent's call
-            _guard.swallow("agent.session")
+            left = deadline - monotonic()
+            if session is None and left > 0:
+                session = self._try(kept, left)
         finally:
-            state.lock.release()
+            kept.lock.release()
         return session
 
     def discard(self, token: str) -> None:
         """Give up a session whose token Brain refused; the next use creates another."""
-        state = self._of_this_process()
-        with state.lock:
-            if state.session is not None and state.session.token == token:
-                state.session = None
+        kept = self._of_this_process()
+        with kept.lock:
+            kept.give_up(token, self._longest)
+
+    def accepted(self) -> None:
+        """Take note that Brain takes the session's events."""
+        self._kept.refusals = 0
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """The last tokens, the latest at the end, those from before a fork included: what must not leak."""
-        state = self._state
-        return (state if state.pid == getpid() else self._of_this_process()).tokens
+        kept = self._kept
+        return (kept if kept.pid == getpid() else self._of_this_process()).tokens
 
     @property
     def last_failure(self) -> str:
@@ -138,77 +149,70 @@ class Keeper:
     @property
     def retry_in(self) -> float:
         """Seconds until the next try is allowed."""
-        return max(0.0, self._of_this_process().not_before - monotonic())
+        return self._of_this_process().pause
 
-    def _of_this_process(self) -> _State:
-        """Return this process's own state; a forked child starts with none of its parent's, not even its lock."""
+    def _of_this_process(self) -> Kept:
+        """Return this process's own; a forked child starts with nothing of its parent's, not even its lock."""
         pid = getpid()
-        state = self._states.get(pid)
-        if state is None:
-            inherited = self._state.tokens if self._states else ()
-            state = self._states.setdefault(pid, _State(pid, inherited))
-            self._state = state
-            for other in [other for other in self._states if other != pid]:
-                del self._states[other]  # process ids come round again
-        return state
+        kept = self._processes.get(pid)
+        if kept is None:
+            inherited = self._kept.tokens if self._processes else ()
+            kept = self._processes.setdefault(pid, Kept(pid, inherited))
+            self._kept = kept
+            for other in [other for other in self._processes if other != pid]:
+                del self._processes[other]  # process ids come round again
+        return kept
 
-    def _replace(self, state: _State, patience: float = PATIENCE) -> AgentSession:
-        """Create a session in place of the current one. Called under the state's lock."""
+    def _begin(self, kept: Kept) -> bool:
+        """Have a thread get a session; return whether one was started for it."""
+        if kept.under_way or kept.pause:
+            return False
+        kept.under_way = True
+        kept.settled.clear()
+        if _threads.start(lambda: self._get(kept), "otas-session"):
+            return True
+        kept.under_way = False
+        kept.settled.set()
+        return False
+
+    def _get(self, kept: Kept) -> None:
         try:
-            session = self._create(state.session, patience)
+            with kept.lock:
+                if kept.is_due():
+                    self._try(kept, PATIENCE)
+        finally:
+            kept.under_way = False
+            kept.settled.set()
+
+    def _try(self, kept: Kept, patience: float) -> AgentSession | None:
+        """Create a session unless it is too early for another try; log what is worth it. Called under the lock."""
+        if kept.pause:
+            return None
+        try:
+            return self._replace(kept, patience)
         except SessionError as error:
-            state.failures += 1
-            state.last_failure = error.reason
-            state.not_before = monotonic() + max(_FLOOR, full_jitter(state.failures, self._longest))
+            if kept.still_serves():
+                logger.warning(
+                    "otas: the session could not be renewed; the present one is used while it lasts. %s", error
+                )
+            elif not kept.missed:
+                kept.missed = True
+                logger.warning(
+                    "otas: there is no session, so calls go out without a token and are not recorded until there is "
+                    "one. %s",
+                    error,
+                )
+        except Exception:  # not even a fault of our own may break the agent's call
+            _guard.swallow("agent.session")
+        return None
+
+    def _replace(self, kept: Kept, patience: float) -> AgentSession:
+        """Create a session in place of the current one. Called under the lock."""
+        try:
+            session = self._create(kept.session, patience)
+        except SessionError as error:
+            kept.note_failure(error.reason, self._longest)
             raise
-        state.failures = 0
-        state.last_failure = ""
-        state.tokens = (*state.tokens[-3:], session.token)
-        state.renew_at, state.ends_at = _times(session)
-        state.session = session
+        kept.take(session)
         self._on_new(session)
         return session
-
-    def _renew_in_background(self, state: _State) -> None:
-        if state.renewing or monotonic() < state.not_before:
-            return
-        state.renewing = True
-        if not _threads.start(lambda: self._renew(state), "otas-session"):
-            state.renewing = False
-
-    def _renew(self, state: _State) -> None:
-        try:
-            with state.lock:
-                if state.session is None or time() >= state.renew_at:
-                    self._replace(state)
-        except SessionError as error:
-            logger.warning("otas: the session could not be renewed; the present one is used while it lasts. %s", error)
-        except Exception:
-            _guard.swallow("agent.renew")
-        finally:
-            state.renewing = False
-
-
-class _State:
-    """What belongs to one process."""
-
-    def __init__(self, pid: int, tokens: tuple[str, ...]) -> None:
-        self.pid = pid
-        self.lock = threading.RLock()
-        self.session: AgentSession | None = None
-        self.tokens = tokens
-        self.renew_at = 0.0
-        self.ends_at = 0.0
-        self.renewing = False
-        self.failures = 0
-        self.last_failure = ""
-        self.not_before = 0.0
-
-
-def _times(session: AgentSession) -> tuple[float, float]:
-    """Return when a session is to be renewed and when it ends, in Unix seconds."""
-    ends_at = session.expires_at
-    if ends_at is None:
-        return float("inf"), float("inf")
-    life = ends_at - (session.issued_at if session.issued_at is not None else time())
-    return ends_at - min(EARLY_SECONDS, life * EARLY_SHARE), ends_at

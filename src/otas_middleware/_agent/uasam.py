@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._delivery import Request, Response, TransportError
+from otas_middleware._delivery import Request, Response, TransportError, _process
 from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._session import AgentSession, fingerprint, read_claims
 from otas_middleware._version import __version__
@@ -60,8 +60,8 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
     Raises:
         SessionError: There is none.
     """
-    from otas_middleware._delivery._httpx import HttpxTransport  # noqa: PLC0415  # heavy, and needed once a session
-
+    with _process.no_fork:
+        from otas_middleware._delivery._httpx import HttpxTransport  # noqa: PLC0415  # heavy, and needed once a session
     if settings.agent_key is None:
         raise MissingAgentKeyError
     key = settings.agent_key.get_secret_value()

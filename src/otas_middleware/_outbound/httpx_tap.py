@@ -235,7 +235,7 @@ class _AsyncTransport(_Wrapper):
             if token is None and gate.may_wait:
                 from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
-                token = await to_thread.run_sync(gate.token)
+                token = await to_thread.run_sync(gate.token, abandon_on_cancel=True)
             return await self.inner.handle_async_request(self._inside(request, host, target, token))
         if place is Place.OURS:
             return await self.inner.handle_async_request(request)
