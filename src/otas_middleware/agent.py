@@ -150,11 +150,14 @@ class AgentSession:
         self._end()
 
     async def aclose(self) -> None:
-        """As `close`, for asynchronous code; closes asynchronous clients too."""
-        for client in list(self._clients):
-            if hasattr(client, "aclose"):
-                await client.aclose()
-        await _in_thread(self.close)
+        """As `close`, for asynchronous code; closes asynchronous clients too. Being cancelled does not cut it short."""
+        from anyio import CancelScope  # noqa: PLC0415  # comes with httpx; asyncio and trio
+
+        with CancelScope(shield=True):
+            for client in list(self._clients):
+                if hasattr(client, "aclose"):
+                    await client.aclose()
+            await _in_thread(self.close)
 
     def _end(self) -> None:
         if not self._core.closed:
@@ -373,4 +376,4 @@ def _teller(session: AgentSession) -> Callable[[Parcel, str], None]:
 async def _in_thread(function: Callable[[], None]) -> None:
     from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
-    await to_thread.run_sync(function)
+    await to_thread.run_sync(function, abandon_on_cancel=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 from abc import ABC, abstractmethod
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx2
 import requests
 
@@ -122,17 +122,18 @@ class Httpx(Caller):
 
 
 class AsyncHttpx(Caller):
-    """The asynchronous client of httpx2, or of httpx."""
+    """The asynchronous client of httpx2, or of httpx, on asyncio or on trio."""
 
-    def __init__(self, library: Any) -> None:
-        self.name = f"{library.__name__} async"
+    def __init__(self, library: Any, loop: str = "asyncio") -> None:
+        self.name = f"{library.__name__} {loop}"
         self._library = library
+        self._loop = loop
 
     def _call(self, instrument: Instrument, method: str, url: str, how: How, options: dict[str, Any]) -> Result:
         content = options.get("content")
         if content is not None and not isinstance(content, bytes):
             options = {**options, "content": _asynchronously(content)}
-        return asyncio.run(self._make(instrument, method, url, how, options))
+        return anyio.run(self._make, instrument, method, url, how, options, backend=self._loop)
 
     async def _make(self, instrument: Instrument, method: str, url: str, how: How, options: dict[str, Any]) -> Result:
         made = self._library.AsyncClient(timeout=how.timeout, follow_redirects=how.follow, trust_env=False, verify=TLS)
@@ -180,7 +181,7 @@ class Requests(Caller):
 
 
 def _callers() -> list[Caller]:
-    callers: list[Caller] = [Httpx(httpx2), AsyncHttpx(httpx2), Requests()]
+    callers: list[Caller] = [Httpx(httpx2), AsyncHttpx(httpx2), AsyncHttpx(httpx2, "trio"), Requests()]
     try:
         older = import_module("httpx")
     except ImportError:
