@@ -126,6 +126,11 @@ def test_xml_and_yaml_and_python_have_no_secret(document: Any, data: st.DataObje
         assert not leaks(REDACTOR.text(text[:cut])), text[:cut]
 
 
+def test_a_stray_quote_that_makes_a_name_of_several_lines_hides_no_secret() -> None:
+    member = f"[':\n    pass_word: {SECRET}\n    pass_word_value: null\n"
+    assert not leaks(REDACTOR.text(f"x:\n  {member}yy:\n  {member}"))
+
+
 @some
 @given(documents, st.sampled_from(["request", "response"]), st.integers(1, 200))
 def test_no_secret_is_in_the_bytes_that_are_posted(document: Any, side: str, limit: int) -> None:

@@ -78,7 +78,8 @@ def _findings(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> lis
         limit = _end(_ENDING, text, end)  # names end within the window, and what follows them may not
         for match in _CANDIDATE.finditer(text, begin, limit):
             start = match.start()
-            if start >= done and _names_a_secret(text, start, match, rules):
+            # A name within what is masked matters only when its value lies beyond.
+            if (start >= done or match.end() >= done) and _names_a_secret(text, start, match, rules):
                 span = _Value(text, match).span()
                 if span is not None:
                     found.append(span)
