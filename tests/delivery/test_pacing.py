@@ -108,7 +108,7 @@ class TestTheLimiter:
             at_once = limiter.limit
             latency = base * max(1.0, at_once / capacity)
             now += latency / at_once
-            limiter.succeeded(latency, now, backlog=True)
+            limiter.succeeded(latency, now, waiting=1000)
         return now
 
     def test_it_grows_to_the_most_while_the_latency_holds(self) -> None:
@@ -119,8 +119,27 @@ class TestTheLimiter:
     def test_it_does_not_grow_without_a_backlog(self) -> None:
         limiter = Limiter(8)
         for now in range(100):
-            limiter.succeeded(0.2, float(now), backlog=False)
+            limiter.succeeded(0.2, float(now), waiting=0)
         assert limiter.limit == 1
+
+    def test_it_does_not_grow_for_a_backlog_that_will_soon_be_gone(self) -> None:
+        limiter = Limiter(8)
+        for number in range(1000):
+            limiter.succeeded(0.0002, number * 0.0002, waiting=2000)
+        assert limiter.limit == 1
+        for number in range(1000):
+            limiter.succeeded(0.002, 1.0 + number * 0.002, waiting=2000)
+        assert limiter.limit == 8
+
+    def test_it_puts_no_more_connections_to_work_than_the_backlog_needs(self) -> None:
+        limiter = Limiter(8)
+        now = self.run(limiter, 10.0, base=0.2, capacity=100)
+        assert not limiter.wants_another(waiting=2, busy=1)
+        assert limiter.wants_another(waiting=3, busy=1)
+        assert not limiter.wants_another(waiting=3, busy=2)
+        assert not limiter.wants_another(waiting=10_000, busy=8)
+        limiter.succeeded(0.001, now, waiting=100)
+        assert not limiter.wants_another(waiting=100, busy=1)
 
     def test_it_stays_near_what_a_service_on_two_cores_can_do(self) -> None:
         limiter = Limiter(8)

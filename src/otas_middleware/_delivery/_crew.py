@@ -41,6 +41,7 @@ class Crew:
         self._waiting = 0
         self._linger = False
         self._hurried = 0
+        self._goals: list[int] = []
         self._dismissed = False
         self._deadline: float | None = None
         self.on_start: Callable[[], object] = lambda: None
@@ -58,7 +59,7 @@ class Crew:
 
     def notice_settled(self) -> None:
         """Tell those who wait for an outcome. Called under the lock."""
-        if self._hurried:
+        if self._goals and (self._lane.queue.taken >= min(self._goals) or not self._lane.breaker.closed):
             self._settled.notify_all()
         if self._waiting and (self._lane.queue.ready or self._lane.queue.delayed):
             self._work.notify_all()
@@ -84,11 +85,19 @@ class Crew:
             if threadless and not self._start():
                 self._drain(deadline, while_well=while_well)
             with lane.lock:
-                while not (lane.queue.taken >= target and lane.queue.oldest_number() > target):
-                    left = deadline - time.monotonic()
-                    if left <= 0 or (while_well and not lane.breaker.closed):
-                        return False
-                    self._settled.wait(left)
+                self._goals.append(target)
+                try:
+                    return self._wait_for(target, deadline, while_well=while_well)
+                finally:
+                    self._goals.remove(target)
+
+    def _wait_for(self, target: int, deadline: float, *, while_well: bool) -> bool:
+        queue = self._lane.queue
+        while not (queue.taken >= target and queue.oldest_number() > target):
+            left = deadline - time.monotonic()
+            if left <= 0 or (while_well and not self._lane.breaker.closed):
+                return False
+            self._settled.wait(left)
         return True
 
     def last_chance(self, deadline: float, *, while_well: bool = False) -> bool:
@@ -192,15 +201,15 @@ class Crew:
 
     def _reinforce(self) -> bool:
         """Before going off to send: see that somebody looks after what is left; return True to start a thread."""
-        spare = self._waiting or self._threads < self._lane.limiter.limit
-        if not self._lane.queue.ready:
-            self.sleeping = bool(spare)
-            return False
-        if self._waiting:
+        lane = self._lane
+        ready = lane.queue.ready
+        if not ready:
+            self.sleeping = bool(self._waiting) or self._threads < lane.limiter.limit
+        elif lane.limiter.wants_another(ready, self._threads - self._waiting):
+            if not self._waiting:
+                self._threads += 1
+                return True
             self._work.notify()
-        elif spare:
-            self._threads += 1
-            return True
         return False
 
     def _rest(self, pause: float | None) -> None:

@@ -1,7 +1,8 @@
 """How many requests may be under way: additive increase, multiplicative decrease.
 
-Brain spends CPU on each event, so beyond a few connections more of them only make each one slower. The limit grows
-while a backlog stands and the latency holds, and shrinks when the latency rises or the destination fails.
+Brain spends CPU on each event, so beyond a few connections more of them only make each one slower. So do the threads
+that hold them here: they wait for the interpreter's lock. The limit grows while a backlog stands that would take long
+and the latency holds, and shrinks when the latency rises or the destination fails.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ _SLOWS = 2.5
 
 _NOISE = 0.005
 """Seconds that no ratio is drawn from: scheduling alone makes a reply of 1 ms take 4."""
+
+_SOON = 0.5
+"""Seconds within which a backlog may be gone without another connection."""
 
 _FAR_TOO_SLOW = 5.0
 """From this multiple on the limit is halved."""
@@ -35,6 +39,7 @@ class Limiter:
         self._most = float(most)
         self._window = 1.0
         self._base = float("inf")
+        self._latest = 0.0
         self._reduced_at = float("-inf")
 
     @property
@@ -42,15 +47,20 @@ class Limiter:
         """How many requests may be under way."""
         return int(self._window)
 
-    def succeeded(self, latency: float, now: float, *, backlog: bool) -> None:
+    def wants_another(self, waiting: int, busy: int) -> bool:
+        """Say whether so many events, waiting behind so many requests under way, need one more at a time."""
+        return busy < self.limit and waiting * self._latest > _SOON * busy
+
+    def succeeded(self, latency: float, now: float, waiting: int) -> None:
         """Learn from an answer.
 
         Args:
             latency: Seconds from sending to the answer.
             now: `time.monotonic`.
-            backlog: Whether more events were waiting; without them nothing is learnt about room for more.
+            waiting: How many more events could be sent now; without them nothing is learnt about room for more.
         """
         base = self._base
+        self._latest = latency
         if latency < base:
             base = self._base = latency
         elif self._window < 2.0:
@@ -58,7 +68,7 @@ class Limiter:
             self._base += (latency - base) * _LEARN
         if latency > base * _SLOWS + _NOISE:
             self._shrink(now, latency, 0.5 if latency > base * _FAR_TOO_SLOW else 0.8)
-        elif backlog and latency <= base * _HOLDS + _NOISE:
+        elif waiting * latency > _SOON * self._window and latency <= base * _HOLDS + _NOISE:
             # One more per round trip of the whole window.
             self._window = min(self._most, self._window + 1.0 / self._window)
 

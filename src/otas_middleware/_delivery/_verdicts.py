@@ -63,7 +63,7 @@ def _delivered(lane: Lane, entry: Entry, latency: float, now: float) -> Change:
     ledger = lane.ledger
     ledger.delivered += 1
     ledger.spooled -= entry.row is not None
-    lane.limiter.succeeded(latency, now, backlog=lane.queue.ready > 0)
+    lane.limiter.succeeded(latency, now, lane.queue.ready)
     return Change(ended=True, closed=lane.breaker.succeeded())
 
 
