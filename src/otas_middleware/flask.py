@@ -9,7 +9,8 @@ Otas(app)                               # or: otas = Otas(); otas.init_app(app)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+import sys
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._errors import MissingExtraError
 
@@ -25,12 +26,11 @@ from otas_middleware._context import current
 from otas_middleware._guard import swallow
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware._streams import tap_environ, tap_response
-from otas_middleware.wsgi import begin
+from otas_middleware.wsgi import Exchange, begin, full_path, hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from wsgiref.types import WSGIEnvironment
+    from collections.abc import Iterable, Mapping
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from flask import Flask, Response
 
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Otas"]
 
-_STATE = "otas_middleware.flask"
-"""Key in `environ` of this adapter's `_State`."""
+_ENDS_EARLY = "otas_middleware.flask"
+"""Key in `environ`: closing the response can bring nothing new, and test clients close late or never."""
 
 
 class Otas:
-    """Records the requests of AI agents to a Flask application, through its before, after and teardown hooks.
+    """Records the requests of AI agents to a Flask application, around all of its hooks.
 
     Settings come from keywords, from `OTAS_*` in the application's configuration, and from the environment.
 
@@ -80,151 +80,117 @@ class Otas:
         recorder = open_recorder(self._options, FrameworkSettings(values, "OTAS_{}"), self._settings)
         app.extensions["otas"] = self
         if recorder is not None:
-            _Hooks(recorder).mount(app)
+            _mount(app, recorder)
 
 
-class _State(NamedTuple):
-    """What the hooks of one application keep of one request."""
+def _mount(app: Flask, recorder: Recorder) -> None:
+    """Stand around the application and listen to what Flask does with responses and exceptions.
 
-    hooks: _Hooks
-    capture: Capture | None
-    previous: Capture | None
-    """What was current before, to be so again afterwards."""
+    Flask's own hooks would cost every request some microseconds: it looks them up and calls each through a wrapper.
+    """
+    app.wsgi_app = _Around(app.wsgi_app, recorder)  # type: ignore[method-assign]
+    preprocess_request = app.preprocess_request
+    process_response = app.process_response
+    handle_user_exception = app.handle_user_exception
 
+    def noting_preprocess_request(*args: Any, **named: Any) -> Any:
+        if current.get() is not None:
+            _note_route()
+        return preprocess_request(*args, **named)
 
-class _Hooks:
-    """The hooks of one application. Per-request state is in `environ`, never here."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-
-    def mount(self, app: Flask) -> None:
-        # Before hooks run in the order of their lists, after and teardown hooks in reverse: ours are the outermost.
-        app.before_request_funcs.setdefault(None, []).insert(0, self.before)
-        app.after_request_funcs.setdefault(None, []).insert(0, self.after)
-        app.teardown_request_funcs.setdefault(None, []).insert(0, self.teardown)
-        got_request_exception.connect(self.unhandled, app)  # lives as long as the lists above
-        self._hear_handled_exceptions(app)
-
-    def before(self) -> None:
-        environ = request.environ
-        if TOKEN_ENVIRON_KEY in environ:
-            self._begin(environ)
-        elif (other := current.get()) is not None:  # its response is still being read in this thread
-            environ[_STATE] = _State(self, None, other)
-            current.set(None)
-
-    def _begin(self, environ: WSGIEnvironment) -> None:
-        previous = current.get()
-        capture = begin(self._recorder, environ, "flask")
-        if MARKER in environ and capture is None:
-            return  # recorded by another adapter
-        environ[_STATE] = _State(self, capture, previous)
-        if capture is None:
-            return
-        rule = request.url_rule
-        if rule is not None:
-            capture.route = rule.rule
-            capture.path_params = request.view_args
-        tap_environ(environ, capture)
-        current.set(capture)
-
-    def _catch_up(self, environ: WSGIEnvironment) -> None:
-        """Begin where something failed even before the first hook."""
-        if _STATE not in environ and MARKER not in environ and TOKEN_ENVIRON_KEY in environ:
-            self._begin(environ)
-
-    def after(self, response: Response) -> Response:
-        environ = request.environ
-        if TOKEN_ENVIRON_KEY in environ:
-            try:
-                self._catch_up(environ)
-                state: _State | None = environ.get(_STATE)
-                if state is not None and state.hooks is self and state.capture is not None:
-                    _watch(response, state.capture)
-            except Exception:
-                swallow("flask.after")
+    def noting_process_response(*args: Any, **named: Any) -> Response:
+        response = process_response(*args, **named)
+        if current.get() is not None:
+            _note_response(response)
         return response
 
-    def teardown(self, error: BaseException | None) -> None:
-        state: _State | None = request.environ.get(_STATE)
-        if state is None or state.hooks is not self:
-            return
-        capture = state.capture
-        if capture is not None and not capture.status_code:
-            # No response passed the after hook: the exception goes on to the server.
-            if error is not None:
-                capture.failed(error)
-            _finish(state)
-        elif current.get() is capture:
-            current.set(state.previous)
-
-    def unhandled(self, _sender: Flask, exception: BaseException, **_: Any) -> None:
-        self._note(exception)
-
-    def _hear_handled_exceptions(self, app: Flask) -> None:
+    def noting_handle_user_exception(*args: Any, **named: Any) -> Any:
         """Learn of exceptions that an error handler turns into a response; Flask sends no signal for them."""
-        handle = app.handle_user_exception
+        answer = handle_user_exception(*args, **named)
+        if current.get() is not None:
+            _note_error(sys.exc_info()[1])
+        return answer
 
-        def handle_user_exception(error: Exception) -> Any:
-            response = handle(error)
-            self._note(error)
-            return response
-
-        app.handle_user_exception = handle_user_exception  # type: ignore[method-assign,assignment]
-
-    def _note(self, error: BaseException) -> None:
-        try:
-            environ = request.environ
-            self._catch_up(environ)
-            state: _State | None = environ.get(_STATE)
-            if state is not None and state.capture is not None:
-                state.capture.failed(error)
-        except Exception:
-            swallow("flask.exception")
+    app.preprocess_request = noting_preprocess_request  # type: ignore[method-assign]
+    app.process_response = noting_process_response  # type: ignore[method-assign]
+    app.handle_user_exception = noting_handle_user_exception  # type: ignore[method-assign]
+    got_request_exception.connect(_unhandled, app)
 
 
-def _watch(response: Response, capture: Capture) -> None:
-    """See the response as the server gets it: the status, headers and iterable that werkzeug finally makes of it."""
-    capture.status_code = response.status_code
-    if response.status_code < 500:
-        capture.exception = None  # handled, and answered as the client's error
-    if not isinstance(response.get_wsgi_response, _Watched):
-        response.get_wsgi_response = _Watched(response)  # type: ignore[method-assign]
+class _Around:
+    """An application's `wsgi_app`."""
+
+    def __init__(self, app: WSGIApplication, recorder: Recorder) -> None:
+        self._app = app
+        self._recorder = recorder
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if TOKEN_ENVIRON_KEY in environ:
+            capture = begin(self._recorder, environ, "flask")
+            if capture is not None:
+                return _FlaskExchange(capture, environ, start_response).run(self._app)
+        elif current.get() is not None:
+            with hidden():
+                return self._app(environ, start_response)
+        return self._app(environ, start_response)
 
 
-class _Watched:
-    """A response's `get_wsgi_response`. It holds no request, because views may return one response many times."""
+class _FlaskExchange(Exchange):
+    """As for any WSGI application, with what Flask's own objects tell."""
 
-    __slots__ = ("_response",)
+    __slots__ = ()
 
-    def __init__(self, response: Response) -> None:
-        self._response = response
+    def note_start(self, status: str, headers: Any, exc_info: Any = None) -> None:
+        capture = self.capture
+        code, _, reason = status.partition(" ")
+        if int(code) < 500:
+            capture.exception = None  # handled, and answered as the client's error
+        # Werkzeug writes its reasons in capitals; the standard's own are readable.
+        super().note_start(code if reason.isupper() else status, headers, exc_info)
 
-    def __call__(self, environ: WSGIEnvironment) -> tuple[Any, str, list[tuple[str, str]]]:
-        response = self._response
-        result: Any
-        result, status, headers = type(response).get_wsgi_response(response, environ)
-        state: _State | None = environ.get(_STATE)
-        capture = None if state is None else state.capture
-        if state is not None and capture is not None and not capture.finished:
+    def ends_early(self) -> bool:
+        return _ENDS_EARLY in self.environ
+
+    def finish(self) -> None:
+        capture = self.capture
+        if not capture.finished:
             try:
-                code, _, reason = status.partition(" ")
-                # Werkzeug writes its reasons in capitals; the standard's own are readable.
-                capture.started(int(code), list(headers), None if reason.isupper() else reason)
-                # Closing this can bring nothing new, and test clients close late or never.
-                early = response.is_sequence and not vars(response).get("_on_close")
-                result = tap_response(result, environ, capture, lambda: _finish(state), done_at_end=early)
+                capture.path = full_path(self.environ)  # middlewares such as `ProxyFix` correct it in place
             except Exception:
-                swallow("flask.response")
-        return result, status, headers
+                swallow("flask.finish")
+        super().finish()
 
 
-def _finish(state: _State) -> None:
+def _note_route() -> None:
     try:
-        if state.capture is not None:
-            state.capture.finish()
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by werkzeug
+        rule, capture = asked.url_rule, asked.environ.get(MARKER)
+        if rule is not None and capture is not None:
+            capture.route = rule.rule
+            capture.path_params = asked.view_args
     except Exception:
-        swallow("flask.finish")
-    if current.get() is state.capture:
-        current.set(state.previous)
+        swallow("flask.route")
+
+
+def _note_response(response: Response) -> None:
+    try:
+        environ = request.environ
+        if response.is_sequence and not vars(response).get("_on_close"):
+            environ[_ENDS_EARLY] = True
+        else:
+            environ.pop(_ENDS_EARLY, None)
+    except Exception:
+        swallow("flask.response")
+
+
+def _unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
+    _note_error(exception)
+
+
+def _note_error(error: BaseException | None) -> None:
+    try:
+        capture: Capture | None = request.environ.get(MARKER)
+        if capture is not None and error is not None:
+            capture.failed(error)
+    except Exception:
+        swallow("flask.exception")

@@ -53,7 +53,7 @@ class OtasMiddleware:
             if TOKEN_ENVIRON_KEY in environ:
                 capture = begin(self._recorder, environ, self._framework)
                 if capture is not None:
-                    return _record(self.app, environ, start_response, capture)
+                    return Exchange(capture, environ, start_response).run(self.app)
             elif current.get() is not None:
                 with hidden():
                     return self.app(environ, start_response)
@@ -147,58 +147,85 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
 _UNPREFIXED = (("CONTENT_TYPE", "CONTENT-TYPE"), ("CONTENT_LENGTH", "CONTENT-LENGTH"))
 
 
-def _record(
-    app: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse, capture: Capture
-) -> Iterable[bytes]:
-    previous = current.get()
+class Exchange:
+    """One recorded request's pass through the application; holds its state.
 
-    def finish() -> None:
+    Args:
+        capture: The request's capture.
+        environ: The request's environ.
+        start_response: The server's.
+    """
+
+    __slots__ = ("_previous", "_start_response", "_write", "capture", "environ")
+
+    def __init__(self, capture: Capture, environ: WSGIEnvironment, start_response: StartResponse) -> None:
+        self.capture = capture
+        self.environ = environ
+        self._start_response = start_response
+        self._previous = current.get()
+
+    def run(self, app: WSGIApplication) -> Iterable[bytes]:
+        """Call the application, with the capture current and all channels tapped."""
+        capture = self.capture
+        tap_environ(self.environ, capture)
+        current.set(capture)
+        try:
+            result = app(self.environ, self.start_response)
+        except BaseException as error:
+            capture.failed(error)
+            self.finish()
+            raise
+        current.set(self._previous)
+        try:
+            # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
+            tapped = tap_response(result, self.environ, capture, self.finish, done_at_end=self.ends_early())
+            return cast("Iterable[bytes]", tapped)
+        except Exception:
+            swallow("wsgi.response")
+            return result
+
+    def start_response(self, *args: Any, **named: Any) -> Callable[[bytes], object]:
+        # With what it was called: servers and test clients may accept two arguments only, or one by its name.
+        self._write = self._start_response(*args, **named)  # raises when it is too late for another response
+        try:
+            self.note_start(*args, **named)
+        except Exception:
+            swallow("wsgi.start_response")
+        return self.write
+
+    def note_start(self, status: str, headers: Any, exc_info: Any = None) -> None:
+        """Note what the application gave to `start_response`."""
+        if exc_info and exc_info[1] is not None:
+            self.capture.failed(exc_info[1])
+        code, _, reason = status.partition(" ")
+        # A copy, because applications and servers go on changing theirs; what is no list may be readable only once.
+        copy = cast("Headers", headers[:]) if isinstance(headers, list) else ()
+        self.capture.started(int(code), copy, reason)
+
+    def write(self, data: bytes) -> object:
+        """Do what the server's `write` does, and note it."""
+        capture = self.capture
+        if not capture.durable:
+            result = self._write(data)
+            _note_sent(capture, data)
+            return result
+        _note_sent(capture, data)
+        capture.secure()
+        return self._write(data)
+
+    def ends_early(self) -> bool:
+        """Say whether closing the response can bring nothing new."""
+        return False
+
+    def finish(self) -> None:
+        """Hand the capture on, once; it is current no more."""
+        capture = self.capture
         try:
             capture.finish()
         except Exception:
             swallow("wsgi.finish")
         if current.get() is capture:
-            current.set(previous)
-
-    tap_environ(environ, capture)
-    current.set(capture)
-    try:
-        result = app(environ, _recording_start(start_response, capture))
-    except BaseException as error:
-        capture.failed(error)
-        finish()
-        raise
-    current.set(previous)
-    try:
-        # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
-        return cast("Iterable[bytes]", tap_response(result, environ, capture, finish))
-    except Exception:
-        swallow("wsgi.response")
-        return result
-
-
-def _recording_start(start_response: StartResponse, capture: Capture) -> StartResponse:
-    def start(*args: Any, **named: Any) -> Callable[[bytes], object]:
-        # With what it was called: servers and test clients may accept two arguments only, or one by its name.
-        write = start_response(*args, **named)  # raises when it is too late for another response
-        try:
-            _note_start(capture, *args, **named)
-        except Exception:
-            swallow("wsgi.start_response")
-
-        def recording_write(data: bytes) -> object:
-            result = write(data)
-            _note_sent(capture, data)
-            return result
-
-        def securing_write(data: bytes) -> object:
-            _note_sent(capture, data)
-            capture.secure()
-            return write(data)
-
-        return securing_write if capture.durable else recording_write
-
-    return start
+            current.set(self._previous)
 
 
 def _note_sent(capture: Capture, data: bytes) -> None:
@@ -206,11 +233,3 @@ def _note_sent(capture: Capture, data: bytes) -> None:
         capture.sent(data)
     except Exception:
         swallow("wsgi.write")
-
-
-def _note_start(capture: Capture, status: str, headers: Any, exc_info: Any = None) -> None:
-    if exc_info and exc_info[1] is not None:
-        capture.failed(exc_info[1])
-    code, _, reason = status.partition(" ")
-    # A copy, because applications and servers go on changing theirs; what is no list may be readable only once.
-    capture.started(int(code), cast("Headers", headers[:]) if isinstance(headers, list) else (), reason)
