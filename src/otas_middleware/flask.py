@@ -163,11 +163,11 @@ class _FlaskExchange(Exchange):
 
 def _note_route() -> None:
     try:
-        asked = request._get_current_object()  # type: ignore[attr-defined]  # noqa: SLF001  # documented by werkzeug
-        rule, capture = asked.url_rule, asked.environ.get(MARKER)
+        capture: Capture | None = request.environ.get(MARKER)
+        rule = request.url_rule
         if rule is not None and capture is not None:
             capture.route = rule.rule
-            capture.path_params = asked.view_args
+            capture.path_params = request.view_args
     except Exception:
         swallow("flask.route")
 
