@@ -80,7 +80,10 @@ def asynchronously(client: httpx2.AsyncClient, url: str, calls: int) -> float:
 def session() -> AgentSession:
     """Return a session that need not be asked for."""
     agent = AgentSession(
-        INSIDE, agent_key="agent_abcdefghijk_0123", brain_url="http://127.0.0.1:1", uasam_url="http://127.0.0.1:1"
+        INSIDE,
+        agent_key="agent_abcdefghijk_" + "0" * 43,
+        brain_url="http://127.0.0.1:1",
+        uasam_url="http://127.0.0.1:1",
     )
     token = "e30." + "x" * 180 + ".s"
     made = Session(

@@ -24,7 +24,7 @@ from uuid import uuid4
 from otas_middleware._agent.core import Core
 from otas_middleware._agent.tool import Tool, ToolRun, enclosing
 from otas_middleware._agent.uasam import MissingAgentKeyError, SessionError
-from otas_middleware._outbound.gate import SecretInUrlError
+from otas_middleware._outbound.secrets import SecretInUrlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 from otas_middleware import _context
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.domain import Domain, locate
-from otas_middleware._outbound.gate import Place, clean, has_token, is_clean
+from otas_middleware._outbound.gate import Place
+from otas_middleware._outbound.httpx_requests import is_clean, whereabouts
+from otas_middleware._outbound.secrets import NOTHING, Secrets, clean, has_token
 from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -68,10 +70,10 @@ def httpx_hook(request: httpx.Request) -> None:
     httpx calls it for each redirect too, where it takes the token out again if need be. It changes the request, so
     that `response.request` shows the token; `instrument` does not.
     """
-    url, raw = request.url, request.headers.raw
-    host, target = url.raw_host, url.raw_path
-    place = _gate.place(url.scheme, host, url.port, target)
-    if place is Place.OUTSIDE and not is_clean(raw, target, _gate.secrets(place)):
+    raw = request.headers.raw
+    scheme, host, port, target = whereabouts(request)
+    place = _gate.place(scheme, host, port, target)
+    if place is Place.OUTSIDE and not is_clean(request.headers, target, _gate.secrets(place)):
         request.headers = type(request.headers)(clean(_gate, place, raw, target, host, None))
     elif place is Place.INSIDE and not has_token(raw):
         request.headers[TOKEN_HEADER] = _gate.token() or ""
@@ -193,10 +195,10 @@ class _Gate:
 
     token = token_at_hand
 
-    def secrets(self, place: Place) -> tuple[bytes, ...]:
+    def secrets(self, place: Place) -> Secrets:
         """Return the current token, for a place that does not get it."""
         token = self.token()
-        return () if token is None or place is Place.INSIDE else (token.encode("latin-1"),)
+        return NOTHING if token is None or place is Place.INSIDE else Secrets((token,))
 
     def begin(self, outgoing: Outgoing) -> Capture | None:
         """Record nothing: that is the agent's side."""

@@ -18,6 +18,7 @@ from otas_middleware._agent.waiting import WaitingRoom
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.domain import Domain
 from otas_middleware._outbound.gate import Place
+from otas_middleware._outbound.secrets import Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,10 +69,9 @@ class Core:
         self._waiting = WaitingRoom(self.keeper, self.outbox.put, settings.queue_max_events)
         self.outbox.rooms.add(self._waiting)
         self._records = settings.agent_key is not None
-        self._keys = tuple(
-            key.get_secret_value().encode() for key in (settings.agent_key, settings.sdk_key) if key is not None
-        )
-        self._secrets: tuple[tuple[str, ...], tuple[bytes, ...]] = ((), self._keys)
+        self._keys = tuple(key.get_secret_value() for key in (settings.agent_key, settings.sdk_key) if key is not None)
+        self._secrets_inside = Secrets(self._keys)
+        self._secrets_outside: tuple[tuple[str, ...], Secrets] = ((), self._secrets_inside)
 
     # ---- the gate (`_outbound.gate.Gate`)
 
@@ -98,15 +98,15 @@ class Core:
         session = self.keeper.for_call()
         return None if session is None else session.token
 
-    def secrets(self, place: Place) -> tuple[bytes, ...]:
+    def secrets(self, place: Place) -> Secrets:
         """Return what must not be in the head of a request: keys, and outside the domain the tokens too."""
         if place is Place.INSIDE:
-            return self._keys
+            return self._secrets_inside
         tokens = self.keeper.tokens
-        known, secrets = self._secrets
+        known, secrets = self._secrets_outside
         if tokens is not known:
-            secrets = (*(token.encode() for token in tokens), *self._keys)
-            self._secrets = (tokens, secrets)
+            secrets = Secrets((*tokens, *self._keys))
+            self._secrets_outside = (tokens, secrets)
         return secrets
 
     def begin(self, outgoing: Outgoing) -> Capture | None:

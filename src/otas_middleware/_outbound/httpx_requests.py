@@ -4,18 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from otas_middleware._outbound.secrets import OUR_NAMES
+from otas_middleware._outbound.secrets import is_clean as secrets_are_clean
 from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     import httpx2 as httpx
 
+    from otas_middleware._outbound.secrets import Secrets
+
 _TOKEN_ENTRY = (TOKEN_HEADER.encode(), TOKEN_HEADER.lower().encode())
 
 
-def entries(headers: Any) -> list[tuple[bytes, ...]]:
-    """Return the names and values of headers, in whatever arrangement; not to be changed."""
-    found: list[tuple[bytes, ...]] = headers._list if _is_plain(headers) else headers.raw  # noqa: SLF001
-    return found  # `raw` would be made anew
+def whereabouts(request: httpx.Request) -> tuple[str, bytes, int | None, bytes]:
+    """Return where a request goes (see `Domain.covers`), as the network layer will have it.
+
+    An extension may put another target into the request line. One that names a host of its own may lead anywhere, by
+    way of a proxy: such a request gets a scheme that is inside no domain.
+    """
+    url = request.url
+    if "target" not in request.extensions:
+        return url.scheme, url.raw_host, url.port, url.raw_path
+    given: object = request.extensions["target"]
+    target = given if isinstance(given, bytes) else str(given).encode("ascii", "replace")
+    return url.scheme if target.startswith((b"/", b"*")) else "", url.raw_host, url.port, target
+
+
+def is_clean(headers: Any, target: bytes, secrets: Secrets) -> bool:
+    """Say whether nothing of OTAS is anywhere in a request's head (as `secrets.is_clean`, and faster)."""
+    if not _is_plain(headers):
+        return secrets_are_clean(headers.raw, target, secrets)
+    shortest = secrets.shortest
+    for raw, name, value in headers._list:  # noqa: SLF001  # `raw` would be made anew; see `_is_plain`
+        if name in OUR_NAMES:
+            return False
+        if (len(value) >= shortest or len(raw) >= shortest) and (secrets.are_in(value) or secrets.are_in(raw)):
+            return False
+    return not secrets.are_in(target)
 
 
 def with_token(request: httpx.Request, token: str) -> httpx.Request:

@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from otas_middleware._guard import swallow
-from otas_middleware._outbound.gate import Outgoing, Place, clean, has_token, is_clean
-from otas_middleware._outbound.httpx_requests import copied, entries, with_headers, with_token
+from otas_middleware._outbound.gate import Outgoing, Place
+from otas_middleware._outbound.httpx_requests import copied, is_clean, whereabouts, with_headers, with_token
 from otas_middleware._outbound.httpx_streams import (
     AsyncRequestStream,
     AsyncResponseStream,
@@ -22,9 +22,10 @@ from otas_middleware._outbound.httpx_streams import (
     ResponseStream,
     failed,
 )
+from otas_middleware._outbound.secrets import clean, has_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
     import httpx2 as httpx
@@ -134,7 +135,7 @@ class _Wrapper:
             SecretInUrlError: The URL holds a key.
         """
         gate = self.gate
-        if is_clean(entries(request.headers), target, gate.secrets(Place.INSIDE)):
+        if is_clean(request.headers, target, gate.secrets(Place.INSIDE)):
             return request if token is None else with_token(request, token)
         raw = request.headers.raw
         if not gate.exclusive and has_token(raw):
@@ -150,7 +151,7 @@ class _Wrapper:
             SecretInUrlError: The URL holds a secret.
         """
         raw = request.headers.raw
-        if not is_clean(raw, target, self.gate.secrets(Place.OUTSIDE)):
+        if not is_clean(request.headers, target, self.gate.secrets(Place.OUTSIDE)):
             raw = clean(self.gate, Place.OUTSIDE, raw, target, host, None)
             request = with_headers(request, raw, None)
         call = self.gate.begin(Outgoing(self._library, request.method, scheme, host.decode("ascii"), port, target, raw))
@@ -186,8 +187,8 @@ class _Transport(_Wrapper):
         return kit.request_stream, kit.response_stream
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        gate, url = self.gate, request.url
-        scheme, host, port, target = url.scheme, url.raw_host, url.port, url.raw_path
+        gate = self.gate
+        scheme, host, port, target = whereabouts(request)
         place = gate.place(scheme, host, port, target)
         if place is Place.INSIDE:
             token = gate.token_at_hand() or gate.token()
@@ -226,20 +227,27 @@ class _AsyncTransport(_Wrapper):
     def _streams(self, kit: _Kit) -> tuple[Callable[[Any, Capture], Any], Callable[[Any, Capture], Any]]:
         return kit.async_request_stream, kit.async_response_stream
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        gate, url = self.gate, request.url
-        scheme, host, port, target = url.scheme, url.raw_host, url.port, url.raw_path
+    def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
+        """Send a request; not `async` itself, so that a call inside costs no coroutine more than without us."""
+        gate = self.gate
+        scheme, host, port, target = whereabouts(request)
         place = gate.place(scheme, host, port, target)
         if place is Place.INSIDE:
             token = gate.token_at_hand()
             if token is None and gate.may_wait:
-                from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
-
-                token = await to_thread.run_sync(gate.token, abandon_on_cancel=True)
-            return await self.inner.handle_async_request(self._inside(request, host, target, token))
+                return self._when_there_is_a_token(request, host, target)
+            return self.inner.handle_async_request(self._inside(request, host, target, token))
         if place is Place.OURS:
-            return await self.inner.handle_async_request(request)
-        request, call = self._outside(request, scheme, host, port, target)
+            return self.inner.handle_async_request(request)
+        return self._recorded(*self._outside(request, scheme, host, port, target))
+
+    async def _when_there_is_a_token(self, request: httpx.Request, host: bytes, target: bytes) -> httpx.Response:
+        from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
+
+        token = await to_thread.run_sync(self.gate.token, abandon_on_cancel=True)
+        return await self.inner.handle_async_request(self._inside(request, host, target, token))
+
+    async def _recorded(self, request: httpx.Request, call: Capture | None) -> httpx.Response:
         if call is None:
             return await self.inner.handle_async_request(request)
         try:
