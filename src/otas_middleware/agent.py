@@ -217,7 +217,7 @@ class AgentSession:
         return self._own(httpx.AsyncClient(**options))
 
     def requests_session(self) -> requests.Session:
-        """Return a new `requests.Session`; closed with this session. Adapters mounted later are not covered."""
+        """Return a new `requests.Session`; closed with this session."""
         from requests import Session  # noqa: PLC0415  # optional
 
         return self._own(Session())

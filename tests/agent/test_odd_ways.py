@@ -95,6 +95,17 @@ def test_a_response_that_is_dropped_unread_is_freed_at_once_and_still_an_event(
     assert record.one()["metadata"]["aborted"] is True
 
 
+def test_a_session_of_requests_that_is_dropped_is_freed_at_once(session: AgentSession) -> None:
+    gc.disable()
+    try:
+        requester = session.instrument(requests.Session())
+        dropped = weakref.ref(requester)
+        del requester
+        assert dropped() is None, "the tap keeps the session alive"
+    finally:
+        gc.enable()
+
+
 class Sealed:
     """A body that nothing can be set on."""
 

@@ -6,6 +6,8 @@ changed: where a header has to go in or out, a copy is sent, and the response na
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from requests.adapters import BaseAdapter
@@ -28,9 +30,26 @@ if TYPE_CHECKING:
 
 
 def wrap_session(session: Session, gate: Gate) -> None:
-    """Put the tap into a session, around each adapter that is mounted in it; once per gate."""
+    """Put the tap into a session, around each adapter that is mounted in it, now or later; once per gate."""
     for prefix, adapter in session.adapters.items():
         session.adapters[prefix] = wrap_adapter(adapter, gate)
+    session.__dict__["mount"] = partial(_mount, weakref.ref(session), session.__dict__.get("mount"), gate)
+
+
+def _mount(
+    session: weakref.ref[Session],
+    earlier: Callable[[str, BaseAdapter], None] | None,
+    gate: Gate,
+    prefix: str,
+    adapter: BaseAdapter,
+) -> None:
+    """Stand in for a session's `mount`; refers to it weakly, so that it is freed when it is dropped, as without us."""
+    alive = session()
+    tapped = wrap_adapter(adapter, gate)
+    if earlier is not None:
+        earlier(prefix, tapped)
+    elif alive is not None:
+        type(alive).mount(alive, prefix, tapped)
 
 
 def wrap_adapter(inner: BaseAdapter, gate: Gate) -> BaseAdapter:
