@@ -33,22 +33,6 @@ class Application:
     protocol: Literal["asgi", "wsgi"]
 
 
-def json_document(size: int) -> bytes:
-    """Return a JSON document of about `size` bytes that looks like an API's."""
-    import json
-
-    items: list[dict[str, object]] = []
-    text = b""
-    while len(text) < size:
-        number = len(items)
-        items.extend(
-            {"id": number + i, "name": f"Item {number + i}", "price": 12.5 + i, "tags": ["new", "blue"], "note": None}
-            for i in range(max(1, (size - len(text)) // 90))
-        )
-        text = json.dumps({"items": items, "count": len(items)}).encode()
-    return text
-
-
 # --- ASGI wrappers ---------------------------------------------------------------------------------------------
 
 

@@ -11,8 +11,9 @@ import io
 import threading
 import time
 from dataclasses import dataclass, field
-from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.rounds import turns
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,6 +56,11 @@ class Call:
         if self.token is not None:
             found.append((b"x-otas-agent-session-token", self.token.encode()))
         return found
+
+    def as_bytes(self) -> bytes:
+        """Return the whole request, as a client sends it."""
+        lines = [f"{self.method} {self.path} HTTP/1.1".encode(), *(b": ".join(pair) for pair in self.headers())]
+        return b"\r\n".join([*lines, b"", self.body * self.repeat])
 
 
 class _Upload(io.RawIOBase):
@@ -203,16 +209,8 @@ def interleave(runners: list[Runner], rounds: int, flush: Callable[[], object]) 
     """Run all runners in turn, round by round; the first two rounds only warm up."""
     loop = asyncio.new_event_loop()
     try:
-        for number in range(rounds + 2):
-            shift = number % len(runners)
-            for runner in runners[shift:] + runners[:shift]:
-                runner.run(loop, flush, keep=number >= 2)
+        for runner, counts in turns(runners, rounds):
+            runner.run(loop, flush, keep=counts)
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Return the quartiles of some figures."""
-    low, _, high = quantiles(values, n=4)
-    return {"q1": round(low, 3), "median": round(median(values), 3), "q3": round(high, 3)}

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.overhead import measure
 from benchmarks.report import table
-from benchmarks.run import measure
 from benchmarks.sink import sink
 from otas_middleware import OtasSettings
 

@@ -28,6 +28,11 @@ def table(title: str, head: list[str], rows: list[list[str]]) -> str:
     return "\n".join([f"\n{title}\n", line(head), rule, *(line(row) for row in rows)])
 
 
+def with_quartiles(figures: dict[str, float]) -> str:
+    """Return a median, and the quartiles about it."""
+    return f"{figures['median']:.2f} ({figures['q1']:.2f}…{figures['q3']:.2f})"
+
+
 def flat(results: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """Return nested results as one mapping of dotted names to figures."""
     found: dict[str, float] = {}
@@ -48,4 +53,4 @@ def comparison(results: dict[str, Any], base: Path) -> str:
         for name, value in flat(results).items()
         if before.get(name) and not name.endswith((".q1", ".q3"))
     ]
-    return table(f"Against {base.name}", ["figure (µs)", "before", "now", "ratio"], rows)
+    return table(f"Against {base.name}", ["figure", "before", "now", "ratio"], rows)

@@ -64,6 +64,7 @@ def sink() -> Generator[str]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
+    theirs.close()
     try:
         yield f"http://127.0.0.1:{ours.recv()}"
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from chaos.report import COLUMNS as CHAOS_COLUMNS
 from docs.documents import ROOT
@@ -40,6 +40,8 @@ def bench(old: str) -> str:
 
 def _further(run: dict[str, Any]) -> Iterator[str]:
     """Yield the tables of the other parts of a run."""
+    for server, variants in run.get("servers", {}).items():
+        yield from _table(f"{server}: one worker at full load", "variant", variants)
     for size, kinds in run.get("building", {}).items():
         yield from _table(f"Making an event, response body of {size}: CPU µs in the worker", "body", kinds)
     yield from _table("Sending events that are made already, 1 KB and 2 KB", "how", run.get("sending", {}))
@@ -53,12 +55,20 @@ def _table(title: str, heading: str, rows: dict[str, dict[str, Any]]) -> Iterato
     if rows:
         yield from (f"**{title}**", "", f"| {heading} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns))
         for name, figures in rows.items():
-            yield f"| {name} | {' | '.join(str(figures.get(column, '')) for column in columns)} |"
+            yield f"| {name} | {' | '.join(_cell(figures.get(column, '')) for column in columns)} |"
         yield ""
 
 
+def _cell(value: Any) -> str:
+    return _figure(cast("dict[str, float]", value)) if isinstance(value, dict) else str(value)
+
+
 def _figure(found: dict[str, float] | None) -> str:
-    return "" if found is None else f"{found['median']:.1f} ({found['q1']:.1f} … {found['q3']:.1f})"
+    if found is None:
+        return ""
+    digits = 2 if abs(found["median"]) < 10 else 1
+    low, middle, high = (f"{found[name]:.{digits}f}" for name in ("q1", "median", "q3"))
+    return f"{middle} ({low} … {high})"
 
 
 def chaos(old: str, path: Path = RESULTS / "chaos.json") -> str:
