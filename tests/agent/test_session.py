@@ -8,13 +8,14 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 import otas_middleware as otas
-from agent.host import Host, as_json, closed_port, replies
+from agent.host import Host, as_json, closed_port, replies, streams
 from agent.record import Record
 from agent.uasam import PATH, Uasam
 from otas_middleware import ConfigurationError
@@ -199,14 +200,15 @@ def test_the_kill_switch_lets_everything_through_as_it_is(inside: Host, outside:
 def test_while_uasam_is_away_calls_go_out_plain_and_the_log_says_so_once(
     brain: LocalBrain, inside: Host, outside: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = AgentSession(inside.url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=closed_port())
+    away = closed_port()
+    session = AgentSession(inside.url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=away)
     with caplog.at_level(logging.WARNING, "otas_middleware"), session.client() as http:
         for _ in range(3):
             assert http.get(inside.url).status_code == 200
             assert http.get(outside.url).status_code == 200
     assert all(request.header(TOKEN_HEADER) == [] for request in inside.requests)
-    assert len(caplog.records) == 1
-    assert "OTAS_UASAM_URL" in caplog.text
+    (line,) = (line for line in caplog.messages if away in line)  # a session of another test may have its own
+    assert "OTAS_UASAM_URL" in line
     assert not session.flush(0.1)
     assert session.stats()["queued"] >= 3
     session._core._waiting.give_up()  # so that the end of the test run does not wait for them
@@ -374,6 +376,59 @@ def test_a_script_that_ends_at_once_has_logged_its_calls(brain: LocalBrain, outs
     before = len(brain.events())
     subprocess.run([sys.executable, "-c", EXIT, outside.url], env=environment, timeout=60, check=True)
     assert [event["path"] for event in brain.events()[before:]].count("/at-the-end") == 1
+
+
+UNFINISHED = """
+import sys, threading, time
+from otas_middleware.agent import AgentSession
+
+session = AgentSession()
+session.open()
+http = session.client()
+unread = http.send(http.build_request("GET", sys.argv[1] + "/unread"), stream=True)
+half_read = http.send(http.build_request("GET", sys.argv[1] + "/half-read"), stream=True)
+pieces = half_read.iter_raw()
+next(pieces)
+waiting = threading.Thread(target=http.get, args=(sys.argv[1] + "/unanswered",), daemon=True)
+waiting.start()
+time.sleep(0.3)
+"""
+
+
+def test_a_script_that_ends_in_the_middle_of_its_calls_has_logged_them_as_far_as_they_came(
+    brain: LocalBrain, outside: Host
+) -> None:
+    ended = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"data: one\n\n"
+        ended.wait(10)
+
+    def never(_: object) -> Iterator[bytes]:
+        ended.wait(10)
+        yield b""
+
+    outside.on("/unread", streams(pieces()))
+    outside.on("/half-read", streams(pieces()))
+    outside.on("/unanswered", never)
+    environment = {
+        **os.environ,
+        "OTAS_AGENT_KEY": brain.agent_key,
+        "OTAS_BRAIN_URL": brain.url,
+        "OTAS_UASAM_URL": brain.url,
+    }
+    before = len(brain.events())
+    subprocess.run([sys.executable, "-c", UNFINISHED, outside.url], env=environment, timeout=60, check=True)
+    ended.set()
+    found = {
+        event["path"]: (event["status_code"], event["response_body"], event["metadata"]["aborted"])
+        for event in brain.events()[before:]
+    }
+    assert found == {
+        "/unread": (200, "", True),
+        "/half-read": (200, "data: one\n\n", True),
+        "/unanswered": (0, "", True),
+    }
 
 
 def test_importing_the_agents_side_brings_no_http_client_and_starts_nothing() -> None:

@@ -69,6 +69,12 @@ class Call(Capture):
             if len(tail) > 4 * TAIL_BYTES:
                 del tail[:-TAIL_BYTES]
 
+    def cut_off(self) -> None:
+        """Finish it as far as it has come: the process ends."""
+        if not self.status_code:
+            self.aborted = True
+        self.finish()
+
     @property
     def weight(self) -> int:
         """An estimate of the bytes held, for the queue's bound."""

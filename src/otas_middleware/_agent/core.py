@@ -114,7 +114,7 @@ class Core:
         if not self._records:
             return None
         try:
-            return Call(
+            call = Call(
                 self._submit,
                 self.keeper.at_hand() or NO_SESSION,
                 outgoing,
@@ -125,6 +125,8 @@ class Core:
         except Exception:
             _guard.swallow("agent.begin")
             return None
+        self.outbox.under_way.add(call)
+        return call
 
     # ---- what is recorded
 
@@ -134,8 +136,10 @@ class Core:
             self._put(Note(event, event_id, self.keeper.at_hand() or NO_SESSION, parent_id, captured_at))
 
     def _submit(self, capture: Capture) -> None:
-        if isinstance(capture, Call) and capture.pid == getpid():
-            self._put(capture)
+        if isinstance(capture, Call):
+            self.outbox.under_way.discard(capture)
+            if capture.pid == getpid():
+                self._put(capture)
 
     def _put(self, item: Item) -> None:
         try:

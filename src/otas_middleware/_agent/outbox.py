@@ -18,6 +18,7 @@ from otas_middleware._recorder import other_sources
 from otas_middleware._session import AgentSession
 
 if TYPE_CHECKING:
+    from otas_middleware._agent.call import Call
     from otas_middleware._agent.waiting import WaitingRoom
     from otas_middleware._delivery import Outcome
     from otas_middleware._event import Parcel
@@ -68,6 +69,8 @@ class Outbox:
     def __init__(self, settings: OtasSettings) -> None:
         self.settings = settings
         self.rooms: weakref.WeakSet[WaitingRoom] = weakref.WeakSet()
+        self.under_way: set[Call] = set()
+        """Calls whose answers have not come to an end."""
         self._owners: weakref.WeakValueDictionary[str, Owner] = weakref.WeakValueDictionary()
         self._pipeline = Pipeline(settings, _build, self._refused, self._delivered)
 
@@ -121,7 +124,7 @@ def _build(item: Item, settings: OtasSettings) -> Parcel | None:
 
 
 class _LastCall:
-    """At the end of the process, before the pipelines end: one more try to get the sessions that calls wait for."""
+    """At the end of the process, before the pipelines end: takes in what is unfinished or waits for a session."""
 
     def before_fork(self) -> None:
         """Nothing is open."""
@@ -140,6 +143,8 @@ class _LastCall:
     def end(self, deadline: float) -> None:
         """Send on what waits; what cannot be is counted and logged."""
         for outbox in outboxes():
+            for call in list(outbox.under_way):
+                call.cut_off()
             for room in list(outbox.rooms):
                 if not room.settle(deadline):
                     logger.warning("otas: %d calls were not recorded, for want of a session.", room.give_up())

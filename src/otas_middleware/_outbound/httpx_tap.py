@@ -177,6 +177,7 @@ class _Wrapper:
                 response.stream = self._response_stream(response.stream, call)
         except Exception:
             swallow("outbound.httpx")
+            call.finish()
         return response
 
 
@@ -239,7 +240,7 @@ class _AsyncTransport(_Wrapper):
             return self.inner.handle_async_request(self._inside(request, host, target, token))
         if place is Place.OURS:
             return self.inner.handle_async_request(request)
-        return self._recorded(*self._outside(request, scheme, host, port, target))
+        return self._recorded(request, scheme, host, port, target)
 
     async def _when_there_is_a_token(self, request: httpx.Request, host: bytes, target: bytes) -> httpx.Response:
         from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
@@ -247,7 +248,10 @@ class _AsyncTransport(_Wrapper):
         token = await to_thread.run_sync(self.gate.token, abandon_on_cancel=True)
         return await self.inner.handle_async_request(self._inside(request, host, target, token))
 
-    async def _recorded(self, request: httpx.Request, call: Capture | None) -> httpx.Response:
+    async def _recorded(
+        self, request: httpx.Request, scheme: str, host: bytes, port: int | None, target: bytes
+    ) -> httpx.Response:
+        request, call = self._outside(request, scheme, host, port, target)
         if call is None:
             return await self.inner.handle_async_request(request)
         try:

@@ -58,9 +58,9 @@ class _RawTap:
         self._kind: Any = type(raw)
         self._earlier: dict[str, Any] = {name: own for name, own in raw.__dict__.items() if name in TAPPED}
         """What stands in the response itself: another tap, which refers to it as weakly."""
-        self._call = call
         self._depth = 0  # these methods call each other
         self._decoded = False
+        self._call = call
 
     def read(self, *args: Any, **options: Any) -> bytes:
         return self._reading("read", args, options)
@@ -80,6 +80,10 @@ class _RawTap:
         finally:
             if not self._depth:
                 self._call.finish()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_call"):  # else it was never put in
+            self._call.finish()  # of a response that nobody closed
 
     def _inner(self, name: str) -> Callable[..., Any]:
         if name in self._earlier:

@@ -135,6 +135,7 @@ class TapAdapter(BaseAdapter):
             tap_raw(response.raw, call)
         except Exception:
             swallow("outbound.requests")
+            call.finish()
         return response
 
     def _send(
