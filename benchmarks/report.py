@@ -34,10 +34,12 @@ def with_quartiles(figures: dict[str, float]) -> str:
 
 
 def flat(results: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return nested results as one mapping of dotted names to figures."""
+    """Return nested results as one mapping of dotted names to figures; of quartiles, the median stands for all."""
     found: dict[str, float] = {}
     for name, value in results.items():
-        key = f"{prefix}{name}"
+        if name in {"q1", "q3"}:
+            continue
+        key = prefix.removesuffix(".") if name == "median" else f"{prefix}{name}"
         if isinstance(value, dict):
             found.update(flat(cast("dict[str, Any]", value), f"{key}."))
         elif isinstance(value, int | float):
@@ -49,8 +51,8 @@ def comparison(results: dict[str, Any], base: Path) -> str:
     """Return a table of each median that both runs have, with the ratio."""
     before = flat(json.loads(base.read_text(encoding="utf-8")))
     rows = [
-        [name.removesuffix(".median"), f"{before[name]:.2f}", f"{value:.2f}", f"{value / before[name]:.2f}"]
+        [name, f"{before[name]:.2f}", f"{value:.2f}", f"{value / before[name]:.2f}"]
         for name, value in flat(results).items()
-        if before.get(name) and not name.endswith((".q1", ".q3"))
+        if before.get(name)
     ]
     return table(f"Against {base.name}", ["figure", "before", "now", "ratio"], rows)

@@ -1,4 +1,4 @@
-"""One server process with one worker, started for a benchmark and stopped by its own number."""
+"""One server process with one worker, and the way to ask it for its figures."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.processes import START_SECONDS, check, free_port, running, wait_until_it_listens
 from benchmarks.served import APPLICATION, DOOR, VARIANT, Account
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Generator, Mapping, Sequence
 
     from benchmarks.applications import Variant
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 30.0
-STOP_SECONDS = 10.0
 SERVED = "benchmarks.served:application"
 COMMANDS: dict[str, Sequence[str]] = {
     "uvicorn": ("uvicorn", "--factory", SERVED, "--port", "{port}", "--log-level", "warning"),
@@ -62,25 +61,16 @@ def serving(kind: str, application: str, variant: Variant, environ: Mapping[str,
         environ: Settings of the middleware.
 
     Raises:
-        RuntimeError: It does not start.
+        StartError: It does not start.
     """
-    port = _free_port()
+    port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as doorway:
         given = {APPLICATION: application, VARIANT: variant, DOOR: str(doorway.getsockname()[1]), **environ}
         usual = {name: value for name, value in os.environ.items() if not name.startswith("OTAS_")}
         command = [sys.executable, "-m", *(part.format(port=port) for part in COMMANDS[kind])]
-        process = subprocess.Popen(command, cwd=ROOT, env=usual | given)
-        try:
-            with _door(doorway, process) as door:
-                _wait_for(port, process)
-                yield Server(port, door)
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        with running(command, ROOT, usual | given) as process, _door(doorway, process) as door:
+            wait_until_it_listens(port, process)
+            yield Server(port, door)
 
 
 def _door(doorway: socket.socket, process: subprocess.Popen[bytes]) -> socket.socket:
@@ -91,30 +81,7 @@ def _door(doorway: socket.socket, process: subprocess.Popen[bytes]) -> socket.so
         try:
             door, _ = doorway.accept()
         except TimeoutError:
-            _check(process, deadline)
+            check(process, deadline)
         else:
             door.settimeout(None)
             return door
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-        except OSError:
-            _check(process, deadline)
-            time.sleep(0.05)
-        else:
-            return
-
-
-def _check(process: subprocess.Popen[bytes], deadline: float) -> None:
-    if process.poll() is not None or time.monotonic() > deadline:
-        raise RuntimeError("the server did not start; what it said is above")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
