@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from agent.callers import BODIES, BOUNDARY, How, bare
-from agent.host import closed_port, redirects, replies, streams
+from agent.host import breaks_off, closed_port, drops, redirects, replies, response, streams
 from agent.record import Record
 from otas_middleware._session import TOKEN_HEADER, read_claims
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from agent.callers import Caller
-    from agent.host import Host
+    from agent.host import Answer, Host, Received
     from otas_middleware.localbrain import LocalBrain
 
 
@@ -93,6 +99,42 @@ def test_a_refused_connection_looks_as_it_does_without_us(caller: Caller, brain:
         ours, without = (caller.call(instrument, "GET", away) for instrument in (session.instrument, bare))
         assert ours.error == without.error != ""
         assert Record(session, brain).events() == []
+
+
+@pytest.mark.parametrize("problem", ["dropped", "broken off", "too slow", "stalls"])
+def test_a_failure_inside_reaches_the_agent_as_without_us(
+    caller: Caller, session: AgentSession, inside: Host, record: Record, problem: str
+) -> None:
+    over = threading.Event()
+
+    def hangs(_: Received) -> Iterator[bytes]:
+        over.wait(5)
+        yield b""
+
+    def stalls(request: Received) -> Iterable[bytes]:
+        def pieces() -> Iterator[bytes]:
+            yield b"data: one\n\n"
+            over.wait(5)
+
+        return streams(pieces())(request)
+
+    answers: dict[str, Answer] = {"dropped": drops, "broken off": breaks_off, "too slow": hangs, "stalls": stalls}
+    url = inside.on("/x", answers[problem])
+    how = How(timeout=0.2 if problem in {"too slow", "stalls"} else 10.0)
+    ours, without = (caller.call(instrument, "GET", url, how) for instrument in (session.instrument, bare))
+    over.set()
+    assert ours.error == without.error != ""
+    assert [len(request.header(TOKEN_HEADER)) for request in inside.requests] == [1, 0]
+    assert record.events() == []
+
+
+def test_each_try_of_a_retrying_transport_carries_the_token(session: AgentSession, inside: Host) -> None:
+    answers = [response(b"busy", "503 Service Unavailable"), response(b"done")]
+    inside.on("/flaky", lambda _: [answers.pop(0)])
+    with requests.Session() as client:
+        client.mount("http://", HTTPAdapter(max_retries=Retry(1, status_forcelist=[503], backoff_factor=0)))
+        assert session.instrument(client).get(inside.url + "/flaky").text == "done"
+    assert [len(request.header(TOKEN_HEADER)) for request in inside.requests] == [1, 1]
 
 
 def test_headers_for_says_what_any_other_library_should_send(

@@ -16,7 +16,7 @@ from otas_middleware._session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from agent.callers import Caller
     from agent.host import Host, Received
@@ -63,6 +63,15 @@ def test_the_event_says_what_was_asked_and_answered(
     assert event["metadata"]["origin"] == outside.url
     assert event["metadata"]["framework"] == caller.name.split()[0]
     assert 0 < event["metadata"]["ttfb_ms"] <= event["latency_ms"]
+
+
+def test_an_event_is_sent_right_after_its_call(
+    caller: Caller, session: AgentSession, outside: Host, brain: LocalBrain
+) -> None:
+    caller.call(session.instrument, "GET", outside.url + "/now")
+    assert session.session_id is not None
+    (event,) = brain.wait_for_events(1, session_id=session.session_id, timeout=5.0)  # nobody flushes
+    assert event["path"] == "/now"
 
 
 def test_credentials_of_other_services_do_not_reach_brain(
@@ -233,7 +242,7 @@ def test_calls_to_otas_itself_are_not_recorded(
     assert record.events() == []
 
 
-@pytest.mark.parametrize("problem", ["refused", "dropped", "broken off", "too slow"])
+@pytest.mark.parametrize("problem", ["refused", "dropped", "broken off", "too slow", "stalls"])
 def test_a_failure_reaches_the_agent_as_without_us_and_is_an_event(
     caller: Caller, session: AgentSession, outside: Host, record: Record, problem: str
 ) -> None:
@@ -243,13 +252,21 @@ def test_a_failure_reaches_the_agent_as_without_us_and_is_an_event(
         late.wait(5)
         yield response(b"late")
 
+    def stalls(request: Received) -> Iterable[bytes]:
+        def pieces() -> Iterator[bytes]:
+            yield b"data: one\n\n"
+            late.wait(5)
+
+        return streams(pieces())(request)
+
     urls = {
         "refused": closed_port() + "/x",
         "dropped": outside.on("/dropped", drops),
         "broken off": outside.on("/broken", breaks_off),
         "too slow": outside.on("/slow", hangs),
+        "stalls": outside.on("/stalls", stalls),
     }
-    how = How(timeout=0.2 if problem == "too slow" else 10.0)
+    how = How(timeout=0.2 if problem in {"too slow", "stalls"} else 10.0)
     ours, without = (caller.call(instrument, "GET", urls[problem], how) for instrument in (session.instrument, bare))
     late.set()
     assert ours.error == without.error != ""
@@ -258,6 +275,8 @@ def test_a_failure_reaches_the_agent_as_without_us_and_is_an_event(
         # urllib3 does not hand on what it has of a piece that breaks off.
         kept = "" if caller.name == "requests" else "0123456789"
         assert (event["status_code"], event["response_body"]) == (200, kept)
+    elif problem == "stalls":
+        assert (event["status_code"], event["response_body"]) == (200, "data: one\n\n")
     else:
         assert (event["status_code"], event["response_body"]) == (0, "")
     assert event["error"] != ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -32,6 +32,44 @@ if TYPE_CHECKING:
     from agent.host import Host, Received
     from agent.record import Record
     from otas_middleware import OtasSettings
+
+
+def test_checkpoints_and_parents_reach_both_destinations_with_one_session(outside: Host) -> None:
+    async def order(_: Request) -> JSONResponse:
+        otas.checkpoint("looked_up", rows=1)
+        return JSONResponse({"id": 42})
+
+    with LocalBrain() as brain:
+        agnost: dict[str, Any] = {"agnost_org_id": brain.agnost_org_id, "agnost_url": brain.url}
+        app = OtasMiddleware(
+            Starlette(routes=[Route("/orders/{order_id}", order)]),
+            sdk_key=brain.sdk_key,
+            brain_url=brain.url,
+            **agnost,
+        )
+        with Uvicorn(app) as backend:
+            url = f"http://127.0.0.1:{backend.port}"
+            with (
+                AgentSession(
+                    url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url, **agnost
+                ) as session,
+                session.client(verify=TLS) as http,
+                session.tool("refund"),
+            ):
+                http.get(f"{url}/orders/42")
+                http.get(outside.url + "/v1/mail")
+            assert otas.flush(PATIENCE)
+        stored = {event["metadata"]["event_id"]: event["metadata"] for event in brain.events()}
+        sent = {event["event_id"]: event["body"] for event in brain.agnost_events()}
+        assert len(stored) == 3
+        assert sent.keys() == stored.keys()
+        checkpoints = [body["checkpoints"] for body in sent.values() if body.get("checkpoints")]
+        assert [[each["name"] for each in one] for one in checkpoints] == [["looked_up"]]
+        assert checkpoints[0][0]["metadata"] == {"rows": "1"}
+        for event_id, metadata in stored.items():
+            assert sent[event_id].get("parent_id") == metadata.get("parent_id")
+        assert sum("parent_id" in metadata for metadata in stored.values()) == 1
+        assert {event["body"]["session_id"] for event in brain.agnost_sessions()} == {session.session_id}
 
 
 def test_both_halves_of_a_session_meet_in_brain(settings: OtasSettings, brain: LocalBrain, outside: Host) -> None:
@@ -127,6 +165,20 @@ def test_retries_below_an_adapter_are_one_event(session: AgentSession, outside: 
         assert session.instrument(client).get(outside.url + "/flaky").text == "done"
     assert len(outside.requests) == 2
     assert (record.one()["status_code"], record.one()["response_body"]) == (200, "done")
+
+
+@pytest.mark.parametrize("mode", ["busy", "capture-failed", "reset", "outage"])
+def test_what_brain_fails_on_is_sent_again_and_stored_once(outside: Host, mode: str) -> None:
+    with (
+        LocalBrain() as brain,
+        AgentSession(agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url, max_retry_delay=0.2) as agent,
+    ):
+        brain.faults.inject(mode, times=1)
+        with agent.client(verify=TLS) as http:
+            http.get(outside.url + "/once")
+        assert agent.flush(PATIENCE)
+        assert [event["path"] for event in brain.events()] == ["/once"]
+        assert agent.stats()["delivered"] == 1
 
 
 def test_what_brain_cannot_take_now_waits_in_the_spool(outside: Host, tmp_path: Path) -> None:
