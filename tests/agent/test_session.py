@@ -12,7 +12,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
+import requests
 
 import otas_middleware as otas
 from agent.host import Host, as_json, closed_port, replies, streams
@@ -54,6 +56,27 @@ def test_entering_creates_the_session_with_its_meta(brain: LocalBrain, uasam: Ua
         assert entered.session_id
         assert entered.agent_id == brain.agent_id
         assert uasam.metas == [{"task": "refund 42"}]
+
+
+def test_key_urls_and_domain_can_come_from_the_environment(
+    brain: LocalBrain, inside: Host, outside: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTAS_AGENT_KEY", brain.agent_key)
+    monkeypatch.setenv("OTAS_BRAIN_URL", brain.url)
+    monkeypatch.setenv("OTAS_UASAM_URL", brain.url)
+    monkeypatch.setenv("OTAS_PROJECT_DOMAIN", inside.url)
+    with AgentSession() as session, session.client() as http:
+        http.get(inside.url)
+        http.get(outside.url + "/x")
+        assert inside.one().header(TOKEN_HEADER)
+        assert Record(session, brain).one()["path"] == "/x"
+
+
+def test_its_clients_are_the_libraries_own(brain: LocalBrain) -> None:
+    session = AgentSession(agent_key=brain.agent_key, uasam_url=brain.url)
+    clients = session.client(), session.async_client(), session.requests_session()
+    assert [type(client) for client in clients] == [httpx2.Client, httpx2.AsyncClient, requests.Session]
+    asyncio.run(session.aclose())
 
 
 def test_entering_asynchronously_does_not_block_the_loop(brain: LocalBrain, uasam: Uasam) -> None:
