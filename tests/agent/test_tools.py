@@ -243,16 +243,36 @@ def test_on_logged_gets_brains_own_id_of_each_event(session: AgentSession, outsi
     assert {event.session_id for event in logged} == {session.session_id}
 
 
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit, GeneratorExit])
 def test_a_failing_on_logged_costs_no_event(
-    session: AgentSession, record: Record, caplog: pytest.LogCaptureFixture
+    session: AgentSession, record: Record, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
     def fails(_: LoggedEvent) -> None:
-        raise RuntimeError("on purpose")
+        raise error("on purpose")
 
     session.on_logged = fails
-    session.log("GET", "/x", status_code=200, latency_ms=1)
-    assert record.one()["path"] == "/x"
+    for path in ("/x", "/y"):
+        session.log("GET", path, status_code=200, latency_ms=1)
+    assert {event["path"] for event in record.events()} == {"/x", "/y"}
     assert "on_logged raised" in caplog.text
+
+
+def test_what_on_logged_does_is_not_logged_or_it_would_never_end(
+    session: AgentSession, outside: Host, record: Record
+) -> None:
+    with session.client() as http:
+
+        def reports(event: LoggedEvent) -> None:
+            http.post(outside.url + "/reports", json={"id": event.event_id})
+            session.log("SEND", "smtp://mail.example.com/", status_code=250, latency_ms=1)
+            with session.tool("report"):
+                pass
+
+        session.on_logged = reports
+        http.get(outside.url + "/asked")
+        assert session.flush(10)
+        assert record.one()["path"] == "/asked"
+    assert outside.paths() == ["/asked", "/reports"]
 
 
 def test_before_send_has_the_last_word_on_tools_and_calls(brain: LocalBrain, outside: Host) -> None:

@@ -15,6 +15,7 @@ from otas_middleware._agent.outbox import NO_SESSION, outbox_for
 from otas_middleware._agent.tool import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
 from otas_middleware._agent.waiting import WaitingRoom
+from otas_middleware._context import delivering
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.domain import Domain
 from otas_middleware._outbound.gate import Place
@@ -111,7 +112,7 @@ class Core:
 
     def begin(self, outgoing: Outgoing) -> Capture | None:
         """Start the record of a request outside."""
-        if not self._records:
+        if not self._records or delivering.get():
             return None
         try:
             call = Call(
@@ -132,7 +133,7 @@ class Core:
 
     def note(self, event: BackendEvent, event_id: str, parent_id: str | None, captured_at: float) -> None:
         """Queue a described event."""
-        if self._records and not self.closed:
+        if self._records and not self.closed and not delivering.get():
             self._put(Note(event, event_id, self.keeper.at_hand() or NO_SESSION, parent_id, captured_at))
 
     def _submit(self, capture: Capture) -> None:
@@ -161,7 +162,9 @@ class Core:
         self.keeper.accepted()
         try:
             self._logged(parcel, event_id)
-        except Exception:  # it is the user's function
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # it is the user's function, and the thread is ours
             logger.exception("otas: on_logged raised; the event was stored all the same.")
 
     # ---- the session's beginning
