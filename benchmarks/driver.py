@@ -1,7 +1,8 @@
 """Runs requests through an application in batches and reads the clocks.
 
 The CPU of the process is split into that of the sender's threads (`otas…`) and the rest, which is the request path.
-A batch is shorter than the sender's pause before it begins, so the two hardly overlap.
+A batch is shorter than the sender's pause before it begins, so the two hardly overlap: the fast transport has threads
+of its own, which cannot be told apart, and all of them want Python's lock.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.applications import Application
 
 UPLOAD_PIECE = b"u" * 65536
+BATCH_MICROSECONDS = 5000
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ class Runner:
         self._run_async = asgi_call(app, self.call) if asynchronous else None
         self._run = None if asynchronous else wsgi_call(app, self.call)
 
-    def run(self, loop: asyncio.AbstractEventLoop, flush: Callable[[], object], *, keep: bool = True) -> None:
+    def run(self, loop: asyncio.AbstractEventLoop, flush: Callable[[], object], *, keep: bool) -> None:
         """Run one batch and, if asked, keep what it cost."""
         process, workers = time.process_time_ns(), worker_cpu_ns()
         if self._run_async is not None:
@@ -203,6 +205,13 @@ def worker_cpu_ns() -> int:
         if thread.name.startswith("otas") and thread.ident is not None:
             total += time.clock_gettime_ns(time.pthread_getcpuclockid(thread.ident))
     return total
+
+
+def batch_size(application: Application, call: Call) -> int:
+    """Return how many requests make a batch that is shorter than the sender's pause before it begins."""
+    probe = Runner("probe", application, call, 3)
+    interleave([probe], 5, lambda: None)
+    return max(1, min(100, int(BATCH_MICROSECONDS / min(probe.path))))
 
 
 def interleave(runners: list[Runner], rounds: int, flush: Callable[[], object]) -> None:

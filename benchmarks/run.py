@@ -15,7 +15,6 @@ from benchmarks import building, footprint, hostile, overhead, sending, servers
 from benchmarks.applications import APPLICATIONS
 from benchmarks.report import comparison
 from benchmarks.sink import sink
-from otas_middleware import OtasSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,7 +30,7 @@ class Options:
     parts: list[str] = field(default_factory=lambda: [*PARTS])
     rounds: int = 40
     small: bool = False
-    transport: str = "auto"
+    transports: list[str] = field(default_factory=lambda: [*overhead.TRANSPORTS])
     json: Path = RESULTS / "latest.json"
     compare: Path | None = None
 
@@ -45,7 +44,7 @@ class Part:
 
 
 def _applications(url: str, options: Options) -> dict[str, Any]:
-    settings = OtasSettings(sdk_key="otas_bench_key", brain_url=url, transport=options.transport)  # type: ignore[arg-type]
+    settings = overhead.settings_for(url, options.transports)
     results: dict[str, Any] = {}
     for name in options.only:
         results[name] = overhead.measure(name, settings, options.rounds, only_small=options.small)
@@ -66,7 +65,7 @@ PARTS: dict[str, Part] = {
 def main() -> None:
     """Parse the command line and run."""
     options = _options()
-    whole: dict[str, Any] = {"python": platform.python_version(), "transport": options.transport}
+    whole: dict[str, Any] = {"python": platform.python_version(), "rounds": options.rounds}
     options.json.parent.mkdir(parents=True, exist_ok=True)
     with sink() as url:
         for name in options.parts:
@@ -85,7 +84,7 @@ def _options() -> Options:
     parser.add_argument("--parts", type=_names(PARTS), help="of " + ",".join(PARTS))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--small", action="store_true", help="1/2 KB requests only")
-    parser.add_argument("--transport", help="httpx, fast or auto")
+    parser.add_argument("--transports", type=_names(overhead.TRANSPORTS), help="of " + ",".join(overhead.TRANSPORTS))
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--compare", type=Path, help="an earlier run's JSON")
     return parser.parse_args(namespace=Options())

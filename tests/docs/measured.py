@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESULTS = ROOT / "benchmarks" / "results"
-_COLUMNS = ("bare", "ordinary over floor", "recorded, path", "recorded, total")
+_COLUMNS = ("bare", "ordinary over floor", "recorded, path", "recorded, total, fast", "recorded, total, httpx")
 
 
 def bench(old: str) -> str:
@@ -24,7 +24,7 @@ def bench(old: str) -> str:
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     found: dict[str, dict[str, Any]] = run.get("applications", {})
     lines = [
-        f"By `make bench`, Python {run['python']}, transport `{run['transport']}`, on a shared virtual machine.",
+        f"By `make bench`, Python {run['python']}, on a shared virtual machine.",
         "Medians, quartiles in brackets. The aims: 0.5 µs over the floor (Django 1), a path of 15 µs (Django ASGI 25),",
         "a total of 200 µs by httpx and of 100 µs by `fast`. What is above them here is not reached yet.",
         "",
