@@ -104,7 +104,7 @@ class Recorder:
             return None
         if not (self._takes_all or self.selection.wants(method, path, query_string, headers, session, framework)):
             return None
-        capture = self.new_capture(self._submit, session, limit=self._limit, with_traceback=self._traceback, now=now)
+        capture = self.new_capture(self._submit, session, self._limit, self._traceback, now)
         capture.durable = self._durable
         capture.framework = framework
         capture.method = method

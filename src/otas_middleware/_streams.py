@@ -41,7 +41,8 @@ class InputTap:
 
     def read(self, *args: Any, **kwargs: Any) -> bytes:
         data: bytes = self._stream.read(*args, **kwargs)
-        self._note(data)
+        if data:
+            self._note(data)
         return data
 
     def readline(self, *args: Any, **kwargs: Any) -> bytes:
@@ -122,18 +123,16 @@ class OutputTap:
     Args:
         iterable: The application's response.
         capture: Gets the chunks, the end, and the exceptions.
-        on_close: Called last, once, however the response ended.
-        done_at_end: Call `on_close` at the last chunk already, because closing can bring nothing new; test clients
-            may close late or never.
+        on_close: Called last, once, however the response ended; at the last chunk already when closing can bring
+            nothing new (`Capture.ends_early`).
     """
 
     __slots__ = ("_capture", "_chunks", "_iterable", "_on_close")
 
-    def __init__(
-        self, iterable: Iterable[bytes], capture: Capture, on_close: Callable[[], None], *, done_at_end: bool
-    ) -> None:
+    def __init__(self, iterable: Iterable[bytes], capture: Capture, on_close: Callable[[], None]) -> None:
         self._iterable: Iterable[bytes] | None = iterable
-        chunks = pull(iterable, capture, at_end=on_close if done_at_end else None)
+        early = capture.ends_early or not hasattr(iterable, "close")
+        chunks = pull(iterable, capture, at_end=on_close if early else None)
         self._chunks: Iterator[bytes] = secured(chunks, iterable, capture) if capture.durable else chunks
         self._capture = capture
         self._on_close = on_close
@@ -197,8 +196,7 @@ def pull(
                 elif chunk:
                     keep(chunk)
             else:
-                _sent(capture, chunk, as_bytes)
-                flowing = body.size > 0
+                flowing = _sent(capture, chunk, as_bytes)
             yield chunk
             if get_current() is not capture:
                 current.set(capture)  # the server did something else meanwhile, or goes on in another thread
@@ -233,15 +231,17 @@ def secured(chunks: Iterator[Any], iterable: object, capture: Capture) -> Iterat
     capture.secure(last=True)
 
 
-def _sent(capture: Capture, chunk: Any, as_bytes: Callable[[Any], bytes] | None) -> None:
+def _sent(capture: Capture, chunk: Any, as_bytes: Callable[[Any], bytes] | None) -> bool:
+    """Note a chunk; return whether the first byte has gone out, and what follows needs to be counted only."""
     try:
         capture.sent(chunk if as_bytes is None or chunk.__class__ is bytes else as_bytes(chunk))
     except Exception:
         swallow("body")
+    return bool(capture.response.parts)
 
 
 class SizedOutputTap(OutputTap):
-    """As `OutputTap`, for responses of known length: servers ask for `len()` to set `Content-Length`."""
+    """As `OutputTap`, for responses of known length: servers set `Content-Length` by it when there is one chunk."""
 
     __slots__ = ()
 
@@ -250,25 +250,11 @@ class SizedOutputTap(OutputTap):
         return length
 
 
-def tap_output(
-    iterable: Iterable[bytes],
-    capture: Capture,
-    on_close: Callable[[], None],
-    *,
-    done_at_end: bool = False,
-) -> OutputTap:
-    """Return a tap that offers `len()` exactly when the iterable does (see `OutputTap` for the arguments)."""
-    kind = SizedOutputTap if hasattr(iterable, "__len__") else OutputTap
-    return kind(iterable, capture, on_close, done_at_end=done_at_end or not hasattr(iterable, "close"))
-
-
 def tap_response(
     result: Iterable[bytes] | bytes | None,
     environ: WSGIEnvironment,
     capture: Capture,
     on_close: Callable[[], None],
-    *,
-    done_at_end: bool = False,
 ) -> Iterable[bytes] | bytes | None:
     """Return what the server is to get for an application's response: a tap, or the very same object.
 
@@ -281,7 +267,8 @@ def tap_response(
     elif is_file_wrapper(result, environ):
         capture.opaque = True  # and nothing more of it is seen: its bytes go from file to socket
     elif result is not None:
-        return tap_output(result, capture, on_close, done_at_end=done_at_end)
+        kind = SizedOutputTap if hasattr(result, "__len__") else OutputTap  # servers ask for `len()`
+        return kind(result, capture, on_close)
 
     if capture.durable:
         capture.secure(last=True)

@@ -32,16 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from flask import Flask, Response
+    from flask import Flask, Request, Response
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture import Capture, Headers
     from otas_middleware._recorder import Recorder
     from otas_middleware._settings import OtasSettings
 
 __all__ = ["Otas"]
-
-_ENDS_EARLY = "otas_middleware.flask"
-"""Key in `environ`: closing the response can bring nothing new, and test clients close late or never."""
 
 
 class Otas:
@@ -94,14 +91,16 @@ def _mount(app: Flask, recorder: Recorder) -> None:
     handle_user_exception = app.handle_user_exception
 
     def noting_preprocess_request(*args: Any, **named: Any) -> Any:
-        if current.get() is not None:
-            _note_route()
+        capture = current.get()
+        if capture is not None:
+            _note_route(capture)
         return preprocess_request(*args, **named)
 
     def noting_process_response(*args: Any, **named: Any) -> Response:
         response = process_response(*args, **named)
-        if current.get() is not None:
-            _note_response(response)
+        capture = current.get()
+        if capture is not None:
+            _note_response(capture, response)
         return response
 
     def noting_handle_user_exception(*args: Any, **named: Any) -> Any:
@@ -140,16 +139,11 @@ class _FlaskExchange(Exchange):
 
     __slots__ = ()
 
-    def note_start(self, status: str, headers: Any, exc_info: Any = None) -> None:
-        capture = self.capture
-        code, _, reason = status.partition(" ")
-        if int(code) < 500:
-            capture.exception = None  # handled, and answered as the client's error
+    def started(self, status_code: int, headers: Headers, reason: str) -> None:
+        if status_code < 500:
+            self.capture.exception = None  # handled, and answered as the client's error
         # Werkzeug writes its reasons in capitals; the standard's own are readable.
-        super().note_start(code if reason.isupper() else status, headers, exc_info)
-
-    def ends_early(self) -> bool:
-        return _ENDS_EARLY in self.environ
+        self.capture.started(status_code, headers, None if reason.isupper() else reason)
 
     def finish(self) -> None:
         capture = self.capture
@@ -161,24 +155,20 @@ class _FlaskExchange(Exchange):
         super().finish()
 
 
-def _note_route() -> None:
+def _note_route(capture: Capture) -> None:
     try:
-        capture: Capture | None = request.environ.get(MARKER)
-        rule = request.url_rule
-        if rule is not None and capture is not None:
-            capture.route = rule.rule
-            capture.path_params = request.view_args
+        # Once, since the proxy costs as much at each access.
+        asked: Request = cast("Any", request)._get_current_object()  # noqa: SLF001  # documented by Werkzeug
+        if asked.url_rule is not None and asked.environ.get(MARKER) is capture:
+            capture.route = asked.url_rule.rule
+            capture.path_params = asked.view_args
     except Exception:
         swallow("flask.route")
 
 
-def _note_response(response: Response) -> None:
+def _note_response(capture: Capture, response: Response) -> None:
     try:
-        environ = request.environ
-        if response.is_sequence and not vars(response).get("_on_close"):
-            environ[_ENDS_EARLY] = True
-        else:
-            environ.pop(_ENDS_EARLY, None)
+        capture.ends_early = response.is_sequence and not vars(response).get("_on_close")
     except Exception:
         swallow("flask.response")
 

@@ -85,7 +85,8 @@ def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: st
         method = environ.get("REQUEST_METHOD", "")
         if path is None:
             path = full_path(environ)
-        if MARKER in environ or _is_recorded_outside(token, method, path):
+        outer = current.get()
+        if MARKER in environ or (outer is not None and _is_the_same(outer, token, method, path)):
             return None
         headers = request_headers(environ)
         capture = recorder.begin(token, framework, method, path, environ.get("QUERY_STRING", ""), headers)
@@ -98,14 +99,9 @@ def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: st
     return capture
 
 
-def _is_recorded_outside(token: str, method: str, path: str) -> bool:
+def _is_the_same(outer: Capture, token: str, method: str, path: str) -> bool:
     """Say whether this very request is being recorded by an ASGI adapter around a WSGI-in-ASGI bridge."""
-    outer = current.get()
-    return (
-        outer is not None
-        and not outer.finished
-        and (outer.method, outer.path, outer.session.token) == (method, path, token)
-    )
+    return not outer.finished and (outer.method, outer.path, outer.session.token) == (method, path, token)
 
 
 def full_path(environ: WSGIEnvironment) -> str:
@@ -119,24 +115,23 @@ def full_path(environ: WSGIEnvironment) -> str:
         return raw
 
 
-class _HeaderNames(dict[str, str]):
-    """Keys of environs to the headers that they hold, such as `HTTP_USER_AGENT` to `USER-AGENT`; `""` for no header."""
-
-    def __missing__(self, key: str) -> str:
-        if len(self) > _MAX_NAMES:
-            self.clear()  # clients invent names
-        name = self[key] = key[5:].replace("_", "-") if key.startswith("HTTP_") else ""
-        return name
-
-
-_MAX_NAMES = 4096
-_header_names = _HeaderNames()
+_MAX_PLANS = 256
+_MAX_KEYS = 128
+_plans: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+"""Keys of whole environs to the keys and names of their headers, such as `HTTP_USER_AGENT` and `USER-AGENT`."""
 
 
 def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     """Return the request's headers, their names made from those in the environ, such as `USER-AGENT`."""
-    names = _header_names
-    headers = [(name, value) for key, value in environ.items() if (name := names[key])]
+    keys = tuple(environ)
+    plan = _plans.get(keys)
+    if plan is None:
+        plan = [(key, key[5:].replace("_", "-")) for key in keys if key.startswith("HTTP_")]
+        if len(keys) <= _MAX_KEYS:
+            if len(_plans) >= _MAX_PLANS:
+                _plans.clear()  # clients invent names
+            _plans[keys] = plan
+    headers = [(name, environ[key]) for key, name in plan]
     for key, name in _UNPREFIXED:
         value = environ.get(key)
         if value:
@@ -178,8 +173,7 @@ class Exchange:
         current.set(self._previous)
         try:
             # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
-            tapped = tap_response(result, self.environ, capture, self.finish, done_at_end=self.ends_early())
-            return cast("Iterable[bytes]", tapped)
+            return cast("Iterable[bytes]", tap_response(result, self.environ, capture, self.finish))
         except Exception:
             swallow("wsgi.response")
             return result
@@ -199,8 +193,11 @@ class Exchange:
             self.capture.failed(exc_info[1])
         code, _, reason = status.partition(" ")
         # A copy, because applications and servers go on changing theirs; what is no list may be readable only once.
-        copy = cast("Headers", headers[:]) if isinstance(headers, list) else ()
-        self.capture.started(int(code), copy, reason)
+        self.started(int(code), cast("Headers", headers[:]) if isinstance(headers, list) else (), reason)
+
+    def started(self, status_code: int, headers: Headers, reason: str) -> None:
+        """Note the response's status and headers."""
+        self.capture.started(status_code, headers, reason)
 
     def write(self, data: bytes) -> object:
         """Do what the server's `write` does, and note it."""
@@ -212,10 +209,6 @@ class Exchange:
         _note_sent(capture, data)
         capture.secure()
         return self._write(data)
-
-    def ends_early(self) -> bool:
-        """Say whether closing the response can bring nothing new."""
-        return False
 
     def finish(self) -> None:
         """Hand the capture on, once; it is current no more."""

@@ -28,7 +28,7 @@ PLACES: dict[str, tuple[Any, str]] = {
     "body": (_capture.BoundedBody, "add"),
     "cut": (_capture.BoundedBody, "cut"),
     "exception": (_capture, "describe_exception"),
-    "end": (_capture.BoundedBody, "pack"),
+    "end": (_capture.Capture, "finish"),
     "queue": (_recorder.Recorder, "_submit"),
 }
 
