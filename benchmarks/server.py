@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SERVED = "benchmarks.served:application"
 COMMANDS: dict[str, Sequence[str]] = {
-    "uvicorn": ("uvicorn", "--factory", SERVED, "--port", "{port}", "--log-level", "warning"),
+    "uvicorn": ("uvicorn", "--factory", SERVED, "--port", "{port}", "--log-level", "warning", "--no-access-log"),
     "gunicorn": (
         *("gunicorn", f"{SERVED}()", "--bind", "127.0.0.1:{port}", "--log-level", "warning"),
         *("--worker-class", "gthread", "--threads", "4", "--keep-alive", "60"),

@@ -12,7 +12,7 @@ import contextlib
 import sys
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.driver import Call
 from benchmarks.load import Job, Load, generator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from benchmarks.served import Account
-    from benchmarks.server import Server
 
 SERVERS = {
     "uvicorn, Starlette": ("uvicorn", "starlette"),
@@ -39,6 +38,16 @@ CONNECTIONS = 16
 SECONDS = 1.5
 BUSY = 0.9
 """A generator that is busier than this is no longer sure to be faster than the server."""
+
+
+class Host(Protocol):
+    """A server that is up (`server.py`)."""
+
+    port: int
+
+    def account(self) -> Account:
+        """Return its worker's figures when all that it recorded has been delivered."""
+        ...
 
 
 @dataclass
@@ -56,7 +65,7 @@ class Variant:
     """
 
     name: str
-    server: Server
+    server: Host
     request: bytes
     loads: list[Load] = field(default_factory=list[Load])
     cpu: list[float] = field(default_factory=list[float])
@@ -97,7 +106,7 @@ def measure(url: str, rounds: int) -> dict[str, Any]:
                 for variant, counts in turns(variants, rounds, warm_up=1):
                     variant.run(load, keep=counts)
             _check_generator(name, variants)
-            found[name] = {variant.name: _figures(variant, variants[0].cpu) for variant in variants}
+            found[name] = {variant.name: figures(variant, variants[0].cpu) for variant in variants}
             print(f"measured {name}", file=sys.stderr)
     return found
 
@@ -121,7 +130,8 @@ def _variants(kind: str, application: str, url: str) -> Generator[list[Variant]]
         yield found
 
 
-def _figures(variant: Variant, bare: list[float]) -> dict[str, Any]:
+def figures(variant: Variant, bare: list[float]) -> dict[str, Any]:
+    """Return the quartiles of what a variant's turns gave, and of its CPU over bare's in the same round."""
     return {
         "requests per second": summary([load.requests / load.seconds for load in variant.loads]),
         "p50 ms": summary([load.p50_ms for load in variant.loads]),

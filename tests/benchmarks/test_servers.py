@@ -1,0 +1,51 @@
+"""What is said of a server under load."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.load import Job, Load
+from benchmarks.served import Account
+from benchmarks.servers import Variant, figures
+
+
+class Host:
+    """A server whose worker gives these accounts, one after the other."""
+
+    port = 80
+
+    def __init__(self, *accounts: Account) -> None:
+        self._accounts = list(accounts)
+
+    def account(self) -> Account:
+        return self._accounts.pop(0)
+
+
+def _load(job: Job) -> Load:
+    return Load(requests=1000, seconds=0.5, p50_ms=1.0, p99_ms=2.0, busy=0.1)
+
+
+def test_the_cpu_is_what_the_worker_used_until_all_was_delivered() -> None:
+    variant = Variant("recorded", Host(Account(5.0, 70, 70, 0), Account(5.2, 1060, 1050, 10)), b"")
+    variant.run(_load, keep=True)
+    assert variant.cpu == [pytest.approx(200)]  # µs for each of 1,000 requests
+    assert (variant.delivered, variant.dropped) == (980, 10)
+
+
+def test_a_turn_that_does_not_count_leaves_nothing() -> None:
+    variant = Variant("recorded", Host(Account(5.0), Account(5.2, 1000, 1000)), b"")
+    variant.run(_load, keep=False)
+    assert (variant.loads, variant.cpu, variant.delivered) == ([], [], 0)
+
+
+def test_events_that_do_not_arrive_end_the_benchmark() -> None:
+    variant = Variant("recorded", Host(Account(5.0), Account(5.2, 1000, 1, complete=False)), b"")
+    with pytest.raises(SystemExit, match="recorded"):
+        variant.run(_load, keep=True)
+
+
+def test_a_variant_is_compared_with_bare_turn_by_turn() -> None:
+    variant = Variant("recorded", Host(), b"", [_load(Job(80, b"", 1, 0.5))] * 3, [300.0, 30.0, 3.0])
+    found = figures(variant, bare=[100.0, 10.0, 1.0])
+    assert found["CPU over bare"] == {"q1": 3.0, "median": 3.0, "q3": 3.0}
+    assert found["requests per second"]["median"] == 2000
