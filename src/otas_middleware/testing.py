@@ -1,4 +1,4 @@
-"""For tests of applications that are recorded: events in memory, without a thread and without a network.
+"""For tests of applications that are recorded, and of agents: events in memory, without a thread and a network.
 
 With pytest there is the fixture `otas_events`, which needs no set-up. It works with the test clients of Django, Flask
 and Starlette, and with any other way to call a WSGI or ASGI application in the test's own process:
@@ -11,6 +11,8 @@ def test_a_refund_is_recorded_without_the_card_number(client, otas_events):
     assert event.metadata["route"] == "/orders/{order_id}/refund"
     otas_events.assert_no_trace_of("4111 1111 1111 1111")
 ```
+
+What an `AgentSession` logs is recorded too, without a key and without UASAM: `otas_events.one(source="agent")`.
 
 Elsewhere (`unittest`, Django's `TestCase`), `with record_events() as events:` does the same.
 """

@@ -8,10 +8,12 @@ from os import getpid
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware import _guard
+from otas_middleware._agent import issuing
 from otas_middleware._agent.call import Call
 from otas_middleware._agent.keeper import Keeper
 from otas_middleware._agent.note import Note
-from otas_middleware._agent.outbox import NO_SESSION, outbox_for
+from otas_middleware._agent.outbox import NO_SESSION
+from otas_middleware._agent.outboxes import outbox_for
 from otas_middleware._agent.tool import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
 from otas_middleware._agent.waiting import WaitingRoom
@@ -24,6 +26,7 @@ from otas_middleware._outbound.secrets import Secrets
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otas_middleware._agent.issuing import Issue
     from otas_middleware._agent.outbox import Item
     from otas_middleware._capture import Capture
     from otas_middleware._event import BackendEvent, Parcel
@@ -69,10 +72,12 @@ class Core:
         self.outbox = outbox_for(settings)
         self._waiting = WaitingRoom(self.keeper, self.outbox.put, settings.queue_max_events)
         self.outbox.rooms.add(self._waiting)
+        self._issue: Issue = create_session
         self._records = settings.agent_key is not None
         self._keys = tuple(key.get_secret_value() for key in (settings.agent_key, settings.sdk_key) if key is not None)
         self._secrets_inside = Secrets(self._keys)
         self._secrets_outside: tuple[tuple[str, ...], Secrets] = ((), self._secrets_inside)
+        issuing.register(self)
 
     # ---- the gate (`_outbound.gate.Gate`)
 
@@ -175,17 +180,30 @@ class Core:
         Raises:
             MissingAgentKeyError: There is no agent key.
         """
-        if self.settings.agent_key is None:
+        if not self._records:
             raise MissingAgentKeyError
 
     def _create(self, previous: AgentSession | None, patience: float) -> AgentSession:
         meta = self.meta
         if previous is not None:
             meta = {"previous_session_id": previous.session_id, **(meta or {})}
-        return create_session(self.settings, meta, min(patience, self.settings.request_timeout))
+        return self._issue(self.settings, meta, min(patience, self.settings.request_timeout))
 
     def _introduce(self, session: AgentSession) -> None:
         self.outbox.introduce(session, self)
+
+    def begin_anew(self, issue: Issue) -> Callable[[], None]:
+        """Have a session of this issuer's from now on, with or without a key; return what undoes it."""
+        kept, issued, records = self.keeper.lay_aside(), self._issue, self._records
+        if self.settings.enabled:
+            self._issue, self._records = issue, True
+            self.keeper.attempt()  # at once, so that nothing has to wait for it
+
+        def undo() -> None:
+            self._issue, self._records = issued, records
+            self.keeper.take_up(kept)
+
+        return undo
 
 
 def _own_urls(settings: OtasSettings) -> list[str]:

@@ -135,6 +135,17 @@ class Keeper:
         """Take note that Brain takes the session's events."""
         self._kept.refusals = 0
 
+    def lay_aside(self) -> Kept:
+        """Begin anew, without a session; return what there was, for `take_up`."""
+        kept = self._of_this_process()
+        self.take_up(Kept(kept.pid, kept.tokens))
+        return kept
+
+    def take_up(self, kept: Kept) -> None:
+        """Go on with what was laid aside."""
+        self._processes = {kept.pid: kept}
+        self._kept = kept
+
     @property
     def tokens(self) -> tuple[str, ...]:
         """The last tokens, the latest at the end, those from before a fork included: what must not leak."""

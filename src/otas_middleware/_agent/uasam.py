@@ -90,7 +90,7 @@ def _read(response: Response, base: str, key: str) -> AgentSession:
     answer = _json(response.body)
     token = _dict(answer.get("response")).get("jwt_token")
     if response.status == 200 and isinstance(token, str) and _TOKEN.fullmatch(token):
-        session = _session(token)
+        session = session_of(token)
         if session is not None:
             return session
     description = answer.get("status_description")
@@ -127,7 +127,8 @@ def has_unusable_shape(key: str) -> bool:
     return len(parts) == 3 and parts[0] == "agent" and len(parts[1]) < _PREFIX_CHARACTERS <= len(parts[2])
 
 
-def _session(token: str) -> AgentSession | None:
+def session_of(token: str) -> AgentSession | None:
+    """Return the session that a token is for, as far as its claims say; None where they say nothing of one."""
     claims = read_claims(token) or {}
     agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
     if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):

@@ -49,6 +49,8 @@ class Expected(TypedDict, total=False):
     framework: object
     session_id: object
     agent_id: object
+    source: object
+    """`backend`: a middleware recorded it; `agent`: an `AgentSession` logged it."""
 
 
 def check_names(expected: Mapping[str, object]) -> None:
@@ -90,7 +92,7 @@ def shorten(value: object) -> str:
 
 
 def _actual(parcel: Parcel, name: str) -> object:
-    if name in {"session_id", "agent_id"}:
+    if name in {"session_id", "agent_id", "source"}:
         return getattr(parcel, name)
     if name in {"route", "framework"}:
         return parcel.event.metadata.get(name, _MISSING)

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from otas_middleware import _recorder
+from otas_middleware._agent import issuing
 from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -64,3 +65,8 @@ class Baseline:
             yield f"no request carried the header {TOKEN_HEADER}: pass headers=otas_events.headers"
         elif not _recorder.off_because:
             yield "no middleware of otas_middleware was made in this process: is the application the right one?"
+        if issuing.holders():
+            yield (
+                "no call to a host outside of project_domain went through a client of the AgentSession "
+                "(session.client(), session.instrument(...)); calls inside are recorded by the backend that they reach"
+            )

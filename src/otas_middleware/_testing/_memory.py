@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture import Capture
-from otas_middleware._event import Parcel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from otas_middleware._delivery import Weighted
+    from otas_middleware._event import Parcel
     from otas_middleware._recorder import Recorder
 
 
@@ -24,9 +27,10 @@ class Memory:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._begun: list[Capture] = []
-        self._finished: list[tuple[Recorder, Capture] | Parcel] = []
+        self._watched: list[Collection[Capture]] = []
+        self._finished: list[Callable[[], Parcel | None]] = []
         self._parcels: list[Parcel] = []
-        self._building = threading.Lock()
+        self._building = threading.RLock()  # an agent's `on_logged` may look
         self.taken = 0
         """How many captures and events came in."""
         self.withheld = 0
@@ -39,10 +43,18 @@ class Memory:
             self._begun.append(capture)
         return capture
 
-    def take(self, item: tuple[Recorder, Capture] | Parcel) -> None:
-        """Keep a finished capture or event."""
+    def watch(self, under_way: Collection[Capture]) -> None:
+        """Look there too for what has begun and is not over: a collection that changes by itself."""
+        self._watched.append(under_way)
+
+    def take(self, make: Callable[[], Parcel | None]) -> None:
+        """Keep something finished.
+
+        Args:
+            make: Makes its event, when a test looks.
+        """
         with self._changed:
-            self._finished.append(item)
+            self._finished.append(make)
             self.taken += 1
             self._changed.notify_all()
 
@@ -52,8 +64,7 @@ class Memory:
             self._finish_abandoned()
         with self._building:
             while self._finished:
-                item = self._finished.pop(0)
-                parcel = item if isinstance(item, Parcel) else item[0].build(item[1], item[0].settings)
+                parcel = self._finished.pop(0)()
                 if parcel is None:
                     self.withheld += 1
                 else:
@@ -61,16 +72,17 @@ class Memory:
             return list(self._parcels)
 
     def unfinished(self) -> int:
-        """Return how many requests have begun and are not over."""
+        """Return how many requests, and calls of agents, have begun and are not over."""
+        return len(self._unfinished())
+
+    def _unfinished(self) -> list[Capture]:
         with self._changed:
             self._begun = [capture for capture in self._begun if not capture.finished]
-            return len(self._begun)
+            return [*self._begun, *(capture for captures in self._watched for capture in list(captures))]
 
     def _finish_abandoned(self) -> None:
         """Do what a server would have done: test clients leave responses unclosed, and unread if nobody looks."""
-        with self._changed:
-            begun = list(self._begun)
-        for capture in begun:
+        for capture in self._unfinished():
             if _whole(capture):
                 capture.ended()
                 capture.finish()
@@ -103,12 +115,12 @@ class MemoryDelivery:
     def put(self, item: Weighted, /) -> None:
         """Take a finished capture."""
         self._taken += 1
-        self._memory.take((self._recorder, cast("Capture", item)))
+        self._memory.take(partial(self._recorder.build, cast("Capture", item), self._recorder.settings))
 
     def put_parcel(self, parcel: Parcel, /) -> None:
         """Take a finished event."""
         self._taken += 1
-        self._memory.take(parcel)
+        self._memory.take(lambda: parcel)
 
     def flush(self, _timeout: float, /) -> bool:
         """Say that nothing is waiting."""

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from otas_middleware import _guard, _recorder
 from otas_middleware._errors import OtasError
+from otas_middleware._testing._agents import agents_recorded
 from otas_middleware._testing._expected import check_names, describe, differences
 from otas_middleware._testing._explain import Baseline
 from otas_middleware._testing._memory import Memory, MemoryDelivery
@@ -28,11 +29,11 @@ class SwallowedFailureError(OtasError, AssertionError):
 
 
 class RecordedEvents(Sequence["BackendEvent"]):
-    """The events that were recorded, in the order in which their requests ended.
+    """The events that were recorded, in the order in which their requests, or the calls of agents, ended.
 
     Attributes:
-        session_id: The session of `token` and `headers`.
-        agent_id: The agent of `token` and `headers`.
+        session_id: The session of `token` and `headers`, and of every `AgentSession`.
+        agent_id: The agent of `token` and `headers`, and of every `AgentSession`.
         strict: Fail the test at its end if recording failed somewhere (a bug of ours, or a `should_record` or
             `before_send` of yours that raises). Set it to False to see what production would do.
     """
@@ -51,10 +52,18 @@ class RecordedEvents(Sequence["BackendEvent"]):
     def token(self) -> str:
         """The token of a session of this recording's own, signed with the `session_secret` where one is configured."""
         if not self._token:
-            self._token = make_token(
-                session_id=self.session_id, agent_id=self.agent_id, secret=self._baseline.session_secret()
-            )
+            self._token = self.new_token()
         return self._token
+
+    def new_token(self) -> str:
+        """Make another token of that session."""
+        return make_token(
+            session_id=self.session_id,
+            agent_id=self.agent_id,
+            expires_in=None,  # a test may turn the clock
+            secret=self._baseline.session_secret(),
+            claims={"jti": str(uuid4())},
+        )
 
     @property
     def headers(self) -> dict[str, str]:
@@ -174,10 +183,11 @@ class RecordedEvents(Sequence["BackendEvent"]):
 
 @contextmanager
 def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
-    """Record into memory what the middlewares of this process record, while the block runs.
+    """Record into memory what the middlewares and agents of this process record, while the block runs.
 
     No thread is started and nothing is sent. Applications may have been made before, with an SDK key, or are made
     within the block, where none is needed; the pytest plugin spares even applications that were imported before.
+    An `AgentSession` needs neither a key nor UASAM, whenever it was made: its session is the recording's own.
 
     Args:
         strict: See `RecordedEvents`.
@@ -190,7 +200,10 @@ def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
     keyless, _recorder.keyless = _recorder.keyless, True
     witness, _guard.witness = _guard.witness, events.note_failure
     try:
-        with _recorder.delivering_by(lambda recorder: MemoryDelivery(recorder, memory)):
+        with (
+            _recorder.delivering_by(lambda recorder: MemoryDelivery(recorder, memory)),
+            agents_recorded(memory, events.new_token),
+        ):
             yield events
             if events.strict:
                 memory.parcels()  # what no assertion has looked at must be fit to be sent as well
@@ -206,7 +219,8 @@ def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
 
 def _summary(event: BackendEvent) -> str:
     error = f" ({event.error})" if event.error and not event.error.startswith(str(event.status_code)) else ""
-    return f"{event.method} {event.path} {event.status_code}{error}"
+    origin = event.metadata.get("origin", "")  # of an agent's call
+    return f"{event.method} {origin}{event.path} {event.status_code}{error}"
 
 
 def _wanted(expected: Expected) -> str:
