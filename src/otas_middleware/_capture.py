@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from itertools import chain
 from time import perf_counter, time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -85,8 +84,10 @@ class BoundedBody:
         """Return the kept bytes."""
         return b"".join(self.parts)
 
-    def __len__(self) -> int:
-        return min(self.size, self._limit)
+    @property
+    def held(self) -> int:
+        """How many bytes are kept."""
+        return self._limit - self.left if self.left > 0 else self._limit
 
 
 def _octets(chunk: Chunk) -> bytes:
@@ -335,8 +336,9 @@ class Capture:
         """An estimate of the bytes held, for the queue's bound."""
         weight = self._weight
         if not weight:
-            headers = sum(map(len, chain.from_iterable(self.request_headers)))
-            weight = _BASE_WEIGHT + headers + len(self.request) + len(self.response)
+            weight = _BASE_WEIGHT + self.request.held + self.response.held
+            for name, value in self.request_headers:
+                weight += len(name) + len(value)
             if self.finished:
                 self._weight = weight
         return weight

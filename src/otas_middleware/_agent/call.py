@@ -78,7 +78,7 @@ class Call(Capture):
     @property
     def weight(self) -> int:
         """An estimate of the bytes held, for the queue's bound."""
-        return _BASE_WEIGHT + len(self.request) + len(self.response) + len(self.tail)
+        return _BASE_WEIGHT + self.request.held + self.response.held + len(self.tail)
 
     def parcel(self, settings: OtasSettings) -> Parcel | None:
         """Make the event of this call, in the worker."""
