@@ -2,17 +2,20 @@
 
     python -m benchmarks.guard [--write]
 
-Compares the ratios of the request path to the header look-up with those in `baseline.json`. Of each variant the
-cheapest of many short batches counts: other work on the machine only ever adds to one. A ratio may be `MARGIN` times
-the baseline's, since machines and versions of Python differ a little in it; one that is larger is measured once more
-before it counts.
+Compares the ratios of the request path to the header look-up with those in `baseline.json`. A ratio is the median of
+those of many short rounds, each between neighbours in time, so that other work on the machine falls on both. It may
+be `MARGIN` times the baseline's, since machines and versions of Python differ a little in it. One that is larger is
+measured once more before it counts, in a new process: where things happen to lie in memory can make one slower.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.driver import interleave
@@ -32,6 +35,7 @@ APPLICATIONS = ("asgi", "starlette", "wsgi", "flask", "django-wsgi", "django-asg
 FLOOR = "look-up"
 GUARDED = ("ordinary", "recorded")
 ROUNDS = 40
+BASELINE_RUNS = 5
 MARGIN = 1.25
 """How many times as large as the baseline's a ratio may be."""
 
@@ -40,18 +44,27 @@ def measure(names: Sequence[str]) -> dict[str, float]:
     """Return the ratios of these applications: CPU per request over that of the look-up, by application and variant."""
     found: dict[str, float] = {}
     with sink() as url:
-        settings = dict([next(iter(settings_for(url).items()))])
         for name in names:
-            turning = runners(name, next(exchanges(name)), settings, (FLOOR, *GUARDED))
-            interleave(turning, ROUNDS, delivered)
-            found.update({f"{name}, {variant}": value for variant, value in ratios(turning).items()})
+            with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                figures = process.submit(_measure, name, url).result()
+            found.update({f"{name}, {variant}": value for variant, value in figures.items()})
     return found
 
 
+def _measure(name: str, url: str) -> dict[str, float]:
+    transport, settings = next(iter(settings_for(url).items()))
+    turning = runners(name, next(exchanges(name)), {transport: settings}, (FLOOR, *GUARDED))
+    interleave(turning, ROUNDS, delivered)
+    return ratios(turning)
+
+
 def ratios(turning: Sequence[Runner]) -> dict[str, float]:
-    """Return the least that each variant cost, over the least that the look-up did; the look-up is the first."""
-    floor = min(turning[0].path)
-    return {variant: round(min(runner.path) / floor, 3) for variant, runner in zip(GUARDED, turning[1:], strict=True)}
+    """Return what each variant cost over what the look-up did, the first of them: the median of the rounds' ratios."""
+    floor, *guarded = (runner.path for runner in turning)
+    return {
+        variant: round(median(ours / least for ours, least in zip(path, floor, strict=True)), 3)
+        for variant, path in zip(GUARDED, guarded, strict=True)
+    }
 
 
 def worse(now: Mapping[str, float], baseline: Mapping[str, float]) -> list[str]:
@@ -94,7 +107,9 @@ def _row(name: str, before: float, now: float, found: Collection[str]) -> list[s
 def main(arguments: Sequence[str], path: Path = BASELINE, measure: Measure = measure) -> int:
     """Write the baseline, or compare with it; return the exit status."""
     if "--write" in arguments:
-        path.write_text(json.dumps(measure(APPLICATIONS), indent=1) + "\n", encoding="utf-8")
+        runs = [measure(APPLICATIONS) for _ in range(BASELINE_RUNS)]
+        written = {name: median(run[name] for run in runs) for name in runs[0]}
+        path.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
         return 0
     said, well = check(json.loads(path.read_text(encoding="utf-8")), measure)
     print(said)

@@ -69,9 +69,19 @@ def test_a_second_measurement_makes_nothing_worse() -> None:
     assert well
 
 
-def test_the_ratio_is_that_of_the_least_batches() -> None:
-    turning = [_runner("look-up", [4.0, 90.0, 5.0]), _runner("ordinary", [9.0, 6.0]), _runner("recorded, fast", [20.0])]
+def test_a_ratio_is_between_neighbours_so_that_a_slow_minute_changes_nothing() -> None:
+    floor = [4.0, 40.0, 5.0]
+    turning = [
+        _runner("look-up", floor),
+        _runner("ordinary", [1.5 * path for path in floor]),
+        _runner("recorded, fast", [5 * path for path in floor]),
+    ]
     assert ratios(turning) == {"ordinary": 1.5, "recorded": 5.0}
+
+
+def test_a_disturbed_round_changes_no_ratio() -> None:
+    turning = [_runner("look-up", [4.0] * 3), _runner("ordinary", [4.0, 90.0, 4.0]), _runner("recorded", [20.0] * 3)]
+    assert ratios(turning) == {"ordinary": 1.0, "recorded": 5.0}
 
 
 @pytest.mark.parametrize(("recorded", "status"), [(6.0, 0), (60.0, 1)])
@@ -82,6 +92,12 @@ def test_the_exit_status_is_the_verdict(
     path.write_text(json.dumps(BEFORE))
     assert main([], path, Machine({"asgi, recorded": recorded})) == status
     assert f"{recorded:.2f}" in capsys.readouterr().out
+
+
+def test_a_baseline_is_the_median_of_several_runs(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    main(["--write"], path, Machine({"asgi, recorded": 90.0}, {"asgi, recorded": 1.0}, {}))
+    assert json.loads(path.read_text()) == BEFORE
 
 
 def test_a_baseline_that_was_written_passes(tmp_path: Path) -> None:
