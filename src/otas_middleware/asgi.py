@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, overload
 from otas_middleware._context import current
 from otas_middleware._frameworks import framework_of
 from otas_middleware._guard import swallow
-from otas_middleware._recorder import MARKER, flush, open_recorder
+from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware._session import TOKEN_HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class OtasMiddleware:
                             return
                         break
             elif kind == "lifespan":
-                send = _flush_at_shutdown(recorder, send)
+                send = _end_at_shutdown(send)
         await self.app(scope, receive, send)
 
 
@@ -286,14 +286,17 @@ def _route(scope: Scope) -> str | None:
     return "" if isroutine(endpoint) or isclass(endpoint) or isinstance(endpoint, partial) else None
 
 
-def _flush_at_shutdown(recorder: Recorder, send: Send) -> Send:
-    async def send_after_flush(message: Message) -> None:
+def _end_at_shutdown(send: Send) -> Send:
+    async def send_after_the_end(message: Message) -> None:
         if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
             try:
+                from otas_middleware._delivery import _process  # noqa: PLC0415  # heavy, for those who record
+
+                # Not a flush only: uvicorn then raises its signal again, and Python ends without `atexit`.
                 # Blocks the loop on purpose: no request is served any more, and no event loop may be assumed.
-                flush(recorder.settings.shutdown_timeout)
+                _process.end()
             except Exception:
                 swallow("asgi.lifespan")
         await send(message)
 
-    return send_after_flush
+    return send_after_the_end

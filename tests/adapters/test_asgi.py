@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import otas_middleware as otas
 from otas_middleware.asgi import OtasMiddleware
+from otas_middleware.localbrain import Mode
 from support.agent import PATIENCE
 from support.asgi_gateway import call_asgi
 from support.asgi_lint import AsgiLint
@@ -16,9 +19,11 @@ from support.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from pathlib import Path
 
     from otas_middleware import OtasSettings
     from otas_middleware._types import ASGIApp, Message, Receive, Scope, Send
+    from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
 
     Wrap = Callable[[ASGIApp], ASGIApp]
@@ -395,6 +400,26 @@ def test_the_lifespan_passes_and_its_end_delivers_what_is_waiting(settings: Otas
     assert passed[1] is receive
     assert lifespan.outgoing == [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
     assert otas.stats()["queued"] == 0
+
+
+def test_at_the_end_of_the_lifespan_what_cannot_be_delivered_is_spooled_since_servers_may_end_by_their_signal(
+    settings: OtasSettings, agent: Agent, brain: LocalBrain, tmp_path: Path
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            await send(START)
+            await send(chunk(b"hello"))
+
+    wrapped = OtasMiddleware(app, settings=settings, spool_dir=tmp_path / "spool", shutdown_timeout=0.5)
+    server = ServerSide()
+    with brain.faults.inject(Mode.HANG):
+        drive(wrapped(Request(headers=(agent.header,)).scope(), server.receive, server.send))
+        drive(wrapped({"type": "lifespan"}, server.receive, server.send))
+    assert server.outgoing[-1] == {"type": "lifespan.shutdown.complete"}
+    with closing(sqlite3.connect(next((tmp_path / "spool").glob("*.sqlite3")))) as spool:
+        assert spool.execute("SELECT count(*) FROM event").fetchone() == (1,)
 
 
 @pytest.mark.parametrize(

@@ -161,19 +161,32 @@ class Network:
             writer.transport.abort()
 
 
-class Server:
-    """gunicorn with two workers of four threads each, running the application."""
+GUNICORN = "gunicorn chaos.app:application --workers 2 --threads 4 --graceful-timeout 5 --keep-alive 5"
+UVICORN = "uvicorn chaos.app:asgi --workers 2 --no-access-log --timeout-graceful-shutdown 5"
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+
+class Server:
+    """An application server with two workers.
+
+    Args:
+        folder: For its log.
+        environment: Variables of its processes, beside the path.
+        kind: `gunicorn`, with four threads a worker, or `uvicorn`.
+    """
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], kind: str = "gunicorn") -> None:
         self.port = free_port()
+        self._kind = kind
         self._log = folder / "server.log"
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, largest_file: int | None = None) -> None:
         """Start it; no process of it may then write a file beyond `largest_file` bytes."""
-        command = [sys.executable, "-m", "gunicorn", "chaos.app:application", "--bind", f"127.0.0.1:{self.port}"]
-        command += ["--workers", "2", "--threads", "4", "--graceful-timeout", "5", "--keep-alive", "5"]
+        if self._kind == "gunicorn":
+            command = [sys.executable, "-m", *GUNICORN.split(), "--bind", f"127.0.0.1:{self.port}"]
+        else:
+            command = [sys.executable, "-m", *UVICORN.split(), "--port", str(self.port)]
 
         def limit() -> None:
             if largest_file is not None:
@@ -194,7 +207,8 @@ class Server:
     def workers(self) -> list[int]:
         assert self._process is not None
         path = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        children = [int(pid) for pid in path.read_text().split()]
+        return [pid for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def stop(self, number: int = signal.SIGTERM) -> float:
         """Stop it; return the seconds that took."""

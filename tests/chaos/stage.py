@@ -64,10 +64,11 @@ class Stage:
     Args:
         folder: For databases, the spool and logs.
         rate: Calls per second.
+        server: `gunicorn` or `uvicorn`.
         environment: Settings of the middleware beyond the usual.
     """
 
-    def __init__(self, folder: Path, rate: float, **environment: str) -> None:
+    def __init__(self, folder: Path, rate: float, server: str = "gunicorn", **environment: str) -> None:
         self.folder = folder
         self.rate = rate
         self.brain = Brain(folder)
@@ -83,6 +84,7 @@ class Stage:
                 "OTAS_MAX_RETRY_DELAY": "2",
                 **environment,
             },
+            server,
         )
         self._by_worker: dict[int, dict[str, Any]] = {}
         self._memory: dict[int, list[int]] = {}

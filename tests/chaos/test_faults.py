@@ -25,6 +25,8 @@ SECONDS = float(os.environ.get("CHAOS_SECONDS", "15"))
 RATE = float(os.environ.get("CHAOS_RATE", "60"))
 SHUTDOWN_SECONDS = 2.0
 
+SERVERS = ("gunicorn", "uvicorn")
+
 NOISE_FACTOR = 3.0
 NOISE_MS = 40.0
 """What the p99 of a busy machine varies by from one quarter of a minute to the next."""
@@ -37,8 +39,8 @@ GROWTH_MB = 40.0
 def stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
     stages: list[Stage] = []
 
-    def make(**environment: str) -> Stage:
-        made = Stage(tmp_path, RATE, **environment)
+    def make(server: str = "gunicorn", **environment: str) -> Stage:
+        made = Stage(tmp_path, RATE, server, **environment)
         stages.append(made)
         return made
 
@@ -57,6 +59,10 @@ def check(figures: Figures, *, lost: int = 0, killed: bool = False) -> None:
     assert figures.exit_seconds <= SHUTDOWN_SECONDS + 0.5 + 1.0, figures  # gunicorn itself takes up to a second
     if not killed:
         assert figures.duplicates <= figures.possible_duplicates, figures
+
+
+def named(fault: str, server: str) -> str:
+    return fault if server == "gunicorn" else f"{fault}, {server}"
 
 
 MISBEHAVIOURS: dict[str, dict[str, Any]] = {
@@ -83,10 +89,11 @@ def test_brain_misbehaves(stage: Callable[..., Stage], fault: str) -> None:
 
 
 @pytest.mark.slow
-def test_brain_is_stopped_and_started_again(stage: Callable[..., Stage]) -> None:
-    here = stage()
+@pytest.mark.parametrize("server", SERVERS)
+def test_brain_is_stopped_and_started_again(stage: Callable[..., Stage], server: str) -> None:
+    here = stage(server)
     here.server.start()
-    check(here.run("Brain stopped and started", SECONDS, here.brain.stop, here.brain.start))
+    check(here.run(named("Brain stopped and started", server), SECONDS, here.brain.stop, here.brain.start))
 
 
 @pytest.mark.slow
@@ -125,9 +132,10 @@ def test_the_disk_is_full_under_the_spool_while_brain_is_away(stage: Callable[..
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("away", [False, True])
-def test_a_worker_is_terminated(stage: Callable[..., Stage], away: bool) -> None:
-    here = stage()
+def test_a_worker_is_terminated(stage: Callable[..., Stage], away: bool, server: str) -> None:
+    here = stage(server)
     here.server.start()
 
     def terminate() -> None:
@@ -137,7 +145,7 @@ def test_a_worker_is_terminated(stage: Callable[..., Stage], away: bool) -> None
         os.kill(here.server.workers()[0], signal.SIGTERM)
 
     name = "SIGTERM of a worker" + (" while Brain is away" if away else "")
-    check(here.run(name, SECONDS, terminate, here.brain.start if away else lambda: None), killed=True)
+    check(here.run(named(name, server), SECONDS, terminate, here.brain.start if away else lambda: None), killed=True)
 
 
 @pytest.mark.slow
@@ -152,8 +160,9 @@ def test_a_worker_is_killed(stage: Callable[..., Stage]) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_is_killed_with_durability(stage: Callable[..., Stage]) -> None:
-    here = stage(OTAS_DURABILITY="spool")
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_worker_is_killed_with_durability(stage: Callable[..., Stage], server: str) -> None:
+    here = stage(server, OTAS_DURABILITY="spool")
     here.server.start()
     here.brain.misbehave(slow_ms=500)
 
@@ -161,16 +170,19 @@ def test_a_worker_is_killed_with_durability(stage: Callable[..., Stage]) -> None
         time.sleep(SECONDS / 3)
         os.kill(here.server.workers()[0], signal.SIGKILL)
 
-    check(here.run("SIGKILL of a worker, durability=spool", SECONDS, kill, here.brain.behave), killed=True)
+    check(
+        here.run(named("SIGKILL of a worker, durability=spool", server), SECONDS, kill, here.brain.behave), killed=True
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("durability", ["memory", "spool"])
+@pytest.mark.parametrize("server", SERVERS)
 def test_the_whole_server_ends_and_starts_again(
-    stage: Callable[..., Stage], number: signal.Signals, durability: str
+    stage: Callable[..., Stage], number: signal.Signals, durability: str, server: str
 ) -> None:
-    here = stage(OTAS_DURABILITY=durability)
+    here = stage(server, OTAS_DURABILITY=durability)
     here.server.start()
     took: list[float] = []
 
@@ -180,7 +192,8 @@ def test_the_whole_server_ends_and_starts_again(
         took.append(here.server.stop(number))
         here.server.start()
 
-    figures = here.run(f"{number.name} of the server, durability={durability}", SECONDS, restart, here.brain.behave)
+    name = named(f"{number.name} of the server, durability={durability}", server)
+    figures = here.run(name, SECONDS, restart, here.brain.behave)
     figures.p99_during = figures.p99_before  # calls fail while there is no server
     check(figures, lost=int(RATE * 3) if (number, durability) == (signal.SIGKILL, "memory") else 0, killed=True)
     assert took[0] <= SHUTDOWN_SECONDS + 0.5 + 1.0

@@ -18,11 +18,14 @@ from otas_middleware._delivery import Pipeline, Request, Response, TransportErro
 from otas_middleware._delivery._reporter import INTERVAL
 from otas_middleware.localbrain import LocalBrain, Mode
 from support import delivery as kit
-from support.delivery import Item, balance, build, eventually, pipeline, settings
+from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
+    import socket
+
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
+    from support.delivery import Received
 
 JSON = {"content-type": "application/json"}
 
@@ -174,6 +177,50 @@ def test_the_account_balances_while_threads_put_brain_fails_and_somebody_looks(t
             assert stats["delivered"] == 1200
         stored = [event["metadata"]["event_id"] for event in brain.events()]
         assert len(stored) - len(set(stored)) <= stats["possible_duplicates"]
+
+
+def test_a_probe_that_an_end_interrupted_does_not_hold_up_what_comes_later() -> None:
+    well = threading.Event()
+    asked: list[None] = []
+
+    def script(connection: socket.socket, _request: Received) -> bool | None:
+        asked.append(None)
+        if well.is_set():
+            connection.sendall(created())
+        elif len(asked) == 1:
+            return False
+        return None
+
+    with RawServer(script) as server, pipeline(server.url) as sender:
+        sender.put(Item())
+        eventually(lambda: len(asked) == 2)  # the probe, which nobody answers
+        sender.close(0.05)
+        assert sender.stats()["dropped"] == {"exit": 1}
+        well.set()
+        sender.put(Item())
+        assert sender.flush(kit.PATIENCE)
+        assert sender.stats()["delivered"] == 1
+
+
+def test_what_an_end_took_over_while_it_was_being_built_is_not_sent_as_well() -> None:
+    building, go_on = threading.Event(), threading.Event()
+
+    def slowly(item: Any, given_settings: OtasSettings) -> Parcel | None:
+        building.set()
+        go_on.wait(kit.PATIENCE)
+        return build(item, given_settings)
+
+    with LocalBrain() as brain:
+        sender = Pipeline(settings(brain.url, sdk_key=brain.sdk_key), slowly)
+        sender.put(Item(token=brain.create_session()))
+        assert building.wait(kit.PATIENCE)
+        sender.close(0.05)
+        assert sender.stats()["dropped"] == {"exit": 1}
+        go_on.set()
+        sender.put(Item(token=brain.create_session(), path="/next"))
+        assert sender.flush(kit.PATIENCE)
+        assert [event["path"] for event in brain.events()] == ["/next"]
+        sender.close()
 
 
 def test_losses_are_told_to_the_callback_and_to_the_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:

@@ -26,6 +26,8 @@ from support.delivery import Item, balance, build, eventually, pipeline, setting
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from otas_middleware._event import Parcel
+    from otas_middleware._settings import OtasSettings
     from otas_middleware.localbrain import StoredEvent
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2VjcmV0"
@@ -339,6 +341,27 @@ class TestTheLane:
                 assert second.stats()["spooled"] == -120
                 assert balance(second.stats()) == 0
             assert sorted(ids(brain.events())) == sorted(item.event_id for item in (*items, last))
+
+    def test_at_the_end_what_is_written_is_not_sent_as_well(self, folder: Path) -> None:
+        def slowly(item: Any, given_settings: OtasSettings) -> Parcel | None:
+            time.sleep(0.003)  # writing takes longer than an answer, so that threads come back meanwhile
+            return build(item, given_settings)
+
+        with LocalBrain(slow_ms=50) as brain:
+            token = brain.create_session()
+            sender = Pipeline(
+                settings(brain.url, sdk_key=brain.sdk_key, spool_dir=folder, max_connections=2, shutdown_timeout=1.0),
+                slowly,
+            )
+            for _ in range(60):
+                sender.put(Item(token=token))
+            sender.close()
+            written = rows(folder)
+            assert (written, sender.stats()["dropped"]) == (sender.stats()["spooled"], {})
+            time.sleep(0.3)  # a thread that was left over would go on sending
+            assert rows(folder) == written
+            stored = ids(brain.events())
+            assert len(stored) <= sender.stats()["delivered"] + 2  # those whose answers nobody waited for
 
     def test_a_full_queue_goes_to_disk_instead_of_being_lost(self, folder: Path) -> None:
         with LocalBrain(slow_ms=1000) as brain:

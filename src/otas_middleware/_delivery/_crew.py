@@ -106,7 +106,7 @@ class Crew:
         return self.flush(self.target(), deadline, while_well=while_well)
 
     def dismiss(self) -> None:
-        """Let the threads end. The next event starts a new one."""
+        """Let the threads end, each after what it is sending now. The next event starts a new one."""
         with self._lane.lock:
             self._dismissed = self.sleeping = True
             self._deadline = None
@@ -181,15 +181,18 @@ class Crew:
         since = time.monotonic()
         while True:
             with lane.lock:
+                if self._dismissed:
+                    self._threads -= 1
+                    return None
                 now = time.monotonic()
-                recall = 0 if self._dismissed else lane.recall_now(now)
+                recall = lane.recall_now(now)
                 if not recall:
                     entry, pause = lane.take(now)
                     if entry is not None:
                         start = self._reinforce()
                         break
                     surplus = self._threads > lane.limiter.limit
-                    if surplus or self._dismissed or (self._threads > 1 and now - since > IDLE):
+                    if surplus or (self._threads > 1 and now - since > IDLE):
                         self._threads -= 1
                         return None
                     self._rest(pause)

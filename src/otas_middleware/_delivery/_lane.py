@@ -168,6 +168,8 @@ class Lane:
             self.drop(entry, "bad_token")
             return
         with self.lock:
+            if not self.queue.flies(entry):
+                return  # the end of the process has taken it over
             self.ledger.retries += entry.attempts > 0
             self.ledger.possible_duplicates += entry.possibly_stored
             entry.attempts += 1
@@ -295,24 +297,29 @@ class Lane:
         """Deliver or write to disk until the deadline (`time.monotonic` seconds), then count what remains as lost."""
         if self.depot is None:
             self.crew.last_chance(deadline)
+            self.crew.dismiss()
         else:
             self._end_on_disk(self.depot, deadline)
         with self.lock:
-            for entry in [*self.queue.take_over(), *self.queue.grab(self.queue.count, 0)]:
+            for entry in [*self._take_over(), *self.queue.grab(self.queue.count, 0)]:
                 if entry.row is not None:
                     self.queue.leave(entry)
                 else:
                     self.lose(entry, "exit")
-        self.crew.dismiss()
         if self.ledger.dropped:
             self.reporter.losses(self.ledger.dropped)
+
+    def _take_over(self) -> list[Entry]:
+        self.breaker.unsent()  # a probe among them would tell nobody any more
+        return self.queue.take_over()
 
     def _end_on_disk(self, depot: Depot, deadline: float) -> None:
         # Writing takes half a millisecond for each event, building included.
         reserve = min(0.7 * (deadline - time.monotonic()), 0.2 + self.queue.count * 0.0005)
         self.crew.last_chance(deadline - reserve, while_well=True)
+        self.crew.dismiss()  # else its threads would bring back what is now written
         with self.lock:
-            batch = self.queue.take_over()
+            batch = self._take_over()
         while time.monotonic() < deadline:
             with self.lock:
                 batch = batch or self.queue.grab(_EXIT_BATCH, 0)
