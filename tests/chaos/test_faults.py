@@ -49,7 +49,7 @@ def stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
         made.__exit__()
 
 
-def check(figures: Figures, *, lost: int = 0, killed: bool = False) -> None:
+def check(figures: Figures, *, lost: int = 0) -> None:
     """Write the figures down, and hold them against the measures."""
     report.add(figures)
     assert figures.lost <= lost, figures
@@ -57,8 +57,7 @@ def check(figures: Figures, *, lost: int = 0, killed: bool = False) -> None:
     assert figures.p99_during <= figures.p99_before * NOISE_FACTOR + NOISE_MS, figures
     assert figures.memory_growth_mb <= GROWTH_MB, figures
     assert figures.exit_seconds <= SHUTDOWN_SECONDS + 0.5 + 1.0, figures  # gunicorn itself takes up to a second
-    if not killed:
-        assert figures.duplicates <= figures.possible_duplicates, figures
+    assert figures.duplicates <= figures.possible_duplicates, figures
 
 
 def named(fault: str, server: str) -> str:
@@ -106,7 +105,7 @@ def test_brain_is_killed_in_mid_answer(stage: Callable[..., Stage]) -> None:
         time.sleep(1.0)
         here.brain.stop(signal.SIGKILL)
 
-    check(here.run("Brain killed in mid-answer", SECONDS, kill, here.brain.start), killed=True)
+    check(here.run("Brain killed in mid-answer", SECONDS, kill, here.brain.start))
 
 
 @pytest.mark.slow
@@ -145,7 +144,7 @@ def test_a_worker_is_terminated(stage: Callable[..., Stage], away: bool, server:
         os.kill(here.server.workers()[0], signal.SIGTERM)
 
     name = "SIGTERM of a worker" + (" while Brain is away" if away else "")
-    check(here.run(named(name, server), SECONDS, terminate, here.brain.start if away else lambda: None), killed=True)
+    check(here.run(named(name, server), SECONDS, terminate, here.brain.start if away else lambda: None))
 
 
 @pytest.mark.slow
@@ -156,7 +155,7 @@ def test_a_worker_is_killed(stage: Callable[..., Stage]) -> None:
     figures = here.run(
         "SIGKILL of a worker", SECONDS, lambda: os.kill(here.server.workers()[0], signal.SIGKILL), lambda: None
     )
-    check(figures, lost=int(RATE), killed=True)
+    check(figures, lost=int(RATE))
 
 
 @pytest.mark.slow
@@ -170,9 +169,7 @@ def test_a_worker_is_killed_with_durability(stage: Callable[..., Stage], server:
         time.sleep(SECONDS / 3)
         os.kill(here.server.workers()[0], signal.SIGKILL)
 
-    check(
-        here.run(named("SIGKILL of a worker, durability=spool", server), SECONDS, kill, here.brain.behave), killed=True
-    )
+    check(here.run(named("SIGKILL of a worker, durability=spool", server), SECONDS, kill, here.brain.behave))
 
 
 @pytest.mark.slow
@@ -195,7 +192,7 @@ def test_the_whole_server_ends_and_starts_again(
     name = named(f"{number.name} of the server, durability={durability}", server)
     figures = here.run(name, SECONDS, restart, here.brain.behave)
     figures.p99_during = figures.p99_before  # calls fail while there is no server
-    check(figures, lost=int(RATE * 3) if (number, durability) == (signal.SIGKILL, "memory") else 0, killed=True)
+    check(figures, lost=int(RATE * 3) if (number, durability) == (signal.SIGKILL, "memory") else 0)
     assert took[0] <= SHUTDOWN_SECONDS + 0.5 + 1.0
 
 
@@ -216,7 +213,7 @@ def test_the_server_ends_in_time_with_nowhere_to_send(stage: Callable[..., Stage
     )
     figures.p99_during = figures.p99_before
     figures.exit_seconds = round(took[0], 2)
-    check(figures, killed=True)
+    check(figures)
 
 
 def test_brain_away_a_worker_recycled_and_answers_lost_in_short(stage: Callable[..., Stage]) -> None:

@@ -166,7 +166,8 @@ class TestLeases:
         assert other.claim(1) == []
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + LEASE + 1)
-        assert len(other.claim(1)) == 1
+        ((_, found),) = other.claim(1)
+        assert found.possibly_stored
 
     def test_a_process_that_can_be_seen_to_be_dead_is_not_waited_for(self, spool: Spool, folder: Path) -> None:
         path = str(folder / "otas-brain.sqlite3")
@@ -178,7 +179,8 @@ Spool(Path({path!r}), 10_000_000, None).write([Record(b"{{}}", "t", "s", "a", "b
 os.kill(os.getpid(), signal.SIGKILL)
 """
         subprocess.run([sys.executable, "-c", code], check=False)
-        assert len(spool.claim(1)) == 1
+        ((_, found),) = spool.claim(1)
+        assert found.possibly_stored  # it may have been sent in the last moment
 
     def test_a_process_that_lives_keeps_its_lease(self, spool: Spool, folder: Path) -> None:
         spool.write([record(1)], leased=True)

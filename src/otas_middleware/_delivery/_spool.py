@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._delivery import _spool_file
@@ -110,15 +110,17 @@ class Spool:
         now = time.time()
 
         def lease(connection: sqlite3.Connection) -> list[tuple[int, Record]]:
-            _free_leases_of_the_dead(connection, now)
+            _end_leases_of_the_dead(connection, now)
             # A lease that reaches beyond any that could have been given is a clock that was set back.
             found = connection.execute(
-                f"SELECT id, {_COLUMNS} FROM event WHERE lease_until <= ? OR lease_until > ? ORDER BY id LIMIT ?",  # noqa: S608
+                f"SELECT id, lease_owner, {_COLUMNS} FROM event WHERE lease_until <= ? OR lease_until > ? ORDER BY id LIMIT ?",  # noqa: S608
                 (now, now + _UNREADABLE_LEASE + LEASE, limit),
             ).fetchall()
             claimed: list[tuple[int, Record]] = []
-            for row, *columns in found:
+            for row, holder, *columns in found:
                 record = self._decode(columns)
+                if holder and record is not None:  # it died with this event in hand, and may have sent it
+                    record = replace(record, possibly_stored=True)
                 owner, until = (self._owner, now + LEASE) if record is not None else ("", now + _UNREADABLE_LEASE)
                 connection.execute(
                     "UPDATE event SET lease_owner = ?, lease_until = ? WHERE id = ?", (owner, until, row)
@@ -256,11 +258,11 @@ class Spool:
         return self._connection
 
 
-def _free_leases_of_the_dead(connection: sqlite3.Connection, now: float) -> None:
+def _end_leases_of_the_dead(connection: sqlite3.Connection, now: float) -> None:
     statement = "SELECT DISTINCT lease_owner FROM event WHERE lease_until > ? AND lease_owner <> ''"
     for (owner,) in connection.execute(statement, (now,)).fetchall():
         if is_gone(owner):
-            connection.execute("UPDATE event SET lease_owner = '', lease_until = 0 WHERE lease_owner = ?", (owner,))
+            connection.execute("UPDATE event SET lease_until = 0 WHERE lease_owner = ?", (owner,))
 
 
 def _explain(error: sqlite3.DatabaseError) -> str:
