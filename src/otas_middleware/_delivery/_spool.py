@@ -113,7 +113,8 @@ class Spool:
             _end_leases_of_the_dead(connection, now)
             # A lease that reaches beyond any that could have been given is a clock that was set back.
             found = connection.execute(
-                f"SELECT id, lease_owner, {_COLUMNS} FROM event WHERE lease_until <= ? OR lease_until > ? ORDER BY id LIMIT ?",  # noqa: S608
+                f"SELECT id, lease_owner, {_COLUMNS} FROM event "  # noqa: S608
+                "WHERE lease_until <= ? OR lease_until > ? ORDER BY id LIMIT ?",
                 (now, now + _UNREADABLE_LEASE + LEASE, limit),
             ).fetchall()
             claimed: list[tuple[int, Record]] = []
