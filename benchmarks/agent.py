@@ -1,25 +1,22 @@
-"""What the agent's side adds to a call: CPU time over plain httpx, inside the domain and outside it.
-
-    python benchmarks/agent.py [--rounds N] [--calls N] [--json FILE]
+"""Part "agent": what the agent's side adds to a call over plain httpx, inside the domain and outside it.
 
 The calls go to a transport in this process that answers at once, so that nothing but the client's own work is in the
-figures. Plain and instrumented clients take turns in short rounds. `added` is the median of the rounds' differences;
-`undisturbed` compares the fastest twentieth of the rounds of each, which other work on the machine has slowed least.
-CPU time is the calling thread's; events go to a Brain that is not there, so that delivery does not compete.
+figures. Plain and instrumented clients take turns in short rounds. CPU time is the calling thread's; events go to a
+Brain that is not there, so that delivery does not compete.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import statistics
+import logging
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from benchmarks.report import table, with_quartiles
+from benchmarks.rounds import summary
 from otas_middleware._session import AgentSession as Session
 from otas_middleware.agent import AgentSession
 
@@ -28,6 +25,8 @@ if TYPE_CHECKING:
 
 INSIDE = "https://api.example.com"
 OUTSIDE = "https://api.openai.example"
+CALLS = 20
+WARM_UP = 50
 BODY = {"model": "m-1", "messages": [{"role": "user", "content": "x" * 900}]}
 ANSWER = json.dumps(
     {"model": "m-1", "choices": ["y" * 1900], "usage": {"input_tokens": 9, "output_tokens": 9}}
@@ -99,54 +98,35 @@ def session() -> AgentSession:
     return agent
 
 
-def measure(rounds: int, calls: int) -> list[dict[str, Any]]:
+def measure(rounds: int) -> dict[str, Any]:
+    """Measure calls of both kinds of client to both kinds of place.
+
+    Returns:
+        Call → CPU microseconds of a plain call, and what is added to it, with quartiles.
+    """
+    logging.getLogger("otas_middleware").setLevel(logging.CRITICAL)  # that Brain is away is no news
     agent = session()
-    plain, plain_async = httpx2.Client(transport=Network()), httpx2.AsyncClient(transport=Network())
-    ours = agent.instrument(httpx2.Client(transport=Network()))
-    ours_async = agent.instrument(httpx2.AsyncClient(transport=Network()))
-    rows: list[dict[str, Any]] = []
-    kinds: list[tuple[str, Callable[..., float], Any, Any]] = [
-        ("sync", synchronously, plain, ours),
-        ("async", asynchronously, plain_async, ours_async),
+    clients: list[tuple[str, Callable[..., float], Any, Any]] = [
+        ("sync", synchronously, httpx2.Client(transport=Network()), httpx2.Client(transport=Network())),
+        ("async", asynchronously, httpx2.AsyncClient(transport=Network()), httpx2.AsyncClient(transport=Network())),
     ]
-    for kind, run, without, instrumented in kinds:
-        for place, url, target in (("inside", INSIDE + "/orders", 15.0), ("outside", OUTSIDE + "/v1/chat", 60.0)):
-            run(without, url, 50)
-            run(instrumented, url, 50)
-            figures = [(run(without, url, calls), run(instrumented, url, calls)) for _ in range(rounds)]
-            added = [(with_us - bare) * 1e6 for bare, with_us in figures]
-            quartiles = statistics.quantiles(added, n=4)
-            least = [statistics.quantiles(column, n=20)[0] for column in zip(*figures, strict=True)]
-            rows.append(
-                {
-                    "call": f"{place}, {kind}",
-                    "plain_us": statistics.median(bare for bare, _ in figures) * 1e6,
-                    "added_us": quartiles[1],
-                    "quartiles_us": [quartiles[0], quartiles[2]],
-                    "least_us": (least[1] - least[0]) * 1e6,
-                    "target_us": target,
-                }
-            )
-    return rows
+    found: dict[str, Any] = {}
+    for kind, run, plain, ours in clients:
+        agent.instrument(ours)
+        for place, url in (("inside", INSIDE + "/orders"), ("outside", OUTSIDE + "/v1/chat")):
+            run(plain, url, WARM_UP)
+            run(ours, url, WARM_UP)
+            figures = [(run(plain, url, CALLS), run(ours, url, CALLS)) for _ in range(rounds)]
+            found[f"{place} the domain, {kind}"] = {
+                "plain": summary([bare * 1e6 for bare, _ in figures]),
+                "added": summary([(with_us - bare) * 1e6 for bare, with_us in figures]),
+            }
+    return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=400)
-    parser.add_argument("--calls", type=int, default=20)
-    parser.add_argument("--json", help="write the figures there")
-    options = parser.parse_args()
-    rows = measure(options.rounds, options.calls)
-    print(f"{'call':<16}{'plain httpx2':>14}{'added':>10}{'quartiles':>18}{'undisturbed':>13}{'target':>8}   (CPU µs)")
-    for row in rows:
-        low, high = row["quartiles_us"]
-        print(
-            f"{row['call']:<16}{row['plain_us']:>14.1f}{row['added_us']:>10.1f}{f'{low:.1f} - {high:.1f}':>18}"
-            f"{row['least_us']:>13.1f}{'≤ ' + str(int(row['target_us'])):>8}"
-        )
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=2), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def show(found: dict[str, Any]) -> None:
+    """Print the table."""
+    rows = [
+        [call, *(with_quartiles(figures[column]) for column in ("plain", "added"))] for call, figures in found.items()
+    ]
+    print(table("A call of an agent by httpx2: CPU µs", ["call", "plain", "added"], rows))

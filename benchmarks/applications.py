@@ -87,6 +87,9 @@ class WsgiLookUp:
         return self.app(environ, start_response)
 
 
+WSGI_WRAPPERS: dict[Variant, Callable[[Any], Any]] = {"pass": WsgiPass, "look-up": WsgiLookUp}
+
+
 # --- Applications ----------------------------------------------------------------------------------------------
 
 
@@ -180,8 +183,7 @@ def wsgi(variant: Variant, document: bytes, settings: Any) -> Application:
         from otas_middleware.wsgi import OtasMiddleware
 
         return Application(OtasMiddleware(app, settings=settings), "wsgi")
-    wrappers: dict[str, Callable[[Any], Any]] = {"pass": WsgiPass, "look-up": WsgiLookUp}
-    return Application(wrappers.get(variant, lambda inner: inner)(app), "wsgi")
+    return Application(WSGI_WRAPPERS[variant](app) if variant in WSGI_WRAPPERS else app, "wsgi")
 
 
 def _drain(environ: Any) -> None:
@@ -216,10 +218,8 @@ def flask(variant: Variant, document: bytes, settings: Any) -> Application:
         from otas_middleware.flask import Otas
 
         Otas(app, settings=settings)
-    elif variant == "pass":
-        app.before_request(lambda: None)
-    elif variant == "look-up":
-        app.before_request(lambda: request.environ.get(TOKEN_META) and None)
+    elif variant in WSGI_WRAPPERS:
+        app.wsgi_app = WSGI_WRAPPERS[variant](app.wsgi_app)  # type: ignore[method-assign]
     return Application(app, "wsgi")
 
 

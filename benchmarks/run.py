@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import building, footprint, hostile, overhead, sending, servers
+from benchmarks import agent, building, footprint, hostile, overhead, sending, servers
 from benchmarks.applications import APPLICATIONS
 from benchmarks.report import comparison
 from benchmarks.sink import sink
@@ -56,6 +56,7 @@ PARTS: dict[str, Part] = {
     "applications": Part(_applications, overhead.show),
     "servers": Part(lambda url, options: servers.measure(url, max(3, options.rounds // 6)), servers.show),
     "sending": Part(lambda url, options: sending.measure(url, max(3, options.rounds // 8)), sending.show),
+    "agent": Part(lambda _, options: agent.measure(options.rounds * 10), agent.show),
     "building": Part(lambda _, options: building.measure(options.rounds), building.show),
     "hostile": Part(lambda _url, _options: hostile.measure(3), hostile.show),
     "footprint": Part(lambda _, options: footprint.measure(max(3, options.rounds // 4)), footprint.show),

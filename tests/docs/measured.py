@@ -42,6 +42,7 @@ def _further(run: dict[str, Any]) -> Iterator[str]:
     """Yield the tables of the other parts of a run."""
     for server, variants in run.get("servers", {}).items():
         yield from _table(f"{server}: one worker at full load", "variant", variants)
+    yield from _table("A call of an agent by httpx2, CPU µs", "call", run.get("agent", {}))
     for size, kinds in run.get("building", {}).items():
         yield from _table(f"Making an event, response body of {size}: CPU µs in the worker", "body", kinds)
     yield from _table("Sending events that are made already, 1 KB and 2 KB", "how", run.get("sending", {}))
