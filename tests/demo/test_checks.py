@@ -178,7 +178,7 @@ def test_a_secret_anywhere_is_a_difference_that_does_not_show_it(played: Played,
         ("/rates", "status_code", 0, "status_code is 0 instead of 200"),
         ("/notify", "error", "", "error is '' instead of 'ConnectError'"),
         ("/tools/refund", "error", "ValueError", "error is 'ValueError' instead of ''"),
-        ("/v1/chat/completions", "custom_properties", None, "model is None instead of 'demo-model-1'"),
+        ("/v1/chat/completions", "custom_properties", None, "model is None instead of 'demo-1'"),
         ("/v1/chat/completions", "custom_properties", {}, "tokens is None instead of 27"),
     ],
 )

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-MODEL = "demo-model-1"
+MODEL = "demo-1"
 WORDS = ("Refund ", "the ", "tea, ", "keep ", "the ", "cup.")
 USAGE = {"prompt_tokens": 21, "completion_tokens": len(WORDS), "total_tokens": 21 + len(WORDS)}
 

@@ -105,4 +105,4 @@ def _model(event: Event) -> str:
     if "model" not in properties:
         return ""
     usage: dict[str, Any] = properties.get("usage") or {}
-    return f"{usage.get('total', '?')} tokens, {properties['model']}"
+    return f"{properties['model']}, {usage.get('total', '?')} tokens"
