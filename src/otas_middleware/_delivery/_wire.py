@@ -8,6 +8,7 @@ chunks, and bodies that end with the connection.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from otas_middleware._delivery._protocols import MAX_REPLY_BYTES, Response
 
@@ -95,18 +96,13 @@ class ResponseReader:
                     raise WireError("not an HTTP/1.1 response")
                 return False
             head = bytes(self._buffer[: end.start()]) + b"\n"
-            first = _STATUS_LINE.match(head)
-            if first is None:
-                raise WireError("not an HTTP/1.1 response")
             del self._buffer[: end.end()]
-            status = int(first[2])
-            if status == 101:
-                raise WireError("an upgrade that nobody asked for")
+            status, minor, headers = _parse_head(head)
             if status >= 200:
                 break
         self._status = status
-        self._headers = _parse_headers(head[first.end() :])
-        self._frame(minor=first[1])
+        self._headers = headers
+        self._frame(minor)
         return True
 
     def _frame(self, minor: bytes) -> None:
@@ -192,6 +188,18 @@ class ResponseReader:
             return False
         self.reusable = self.reusable and rest == b"\r\n"
         return True
+
+
+@lru_cache(maxsize=4)  # answers to one event after the other differ by their date, if by anything
+def _parse_head(head: bytes) -> tuple[int, bytes, dict[str, str]]:
+    """Return the status, the version's second digit, and the headers, which nobody may change."""
+    first = _STATUS_LINE.match(head)
+    if first is None:
+        raise WireError("not an HTTP/1.1 response")
+    status = int(first[2])
+    if status == 101:
+        raise WireError("an upgrade that nobody asked for")
+    return status, first[1], _parse_headers(head[first.end() :]) if status >= 200 else {}
 
 
 def _parse_headers(block: bytes) -> dict[str, str]:
