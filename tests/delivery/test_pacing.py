@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otas_middleware._delivery._breaker import Breaker
 from otas_middleware._delivery._limiter import Limiter
 from otas_middleware._delivery._pacing import LONGEST_RETRY_AFTER, full_jitter, retry_after
-from support.delivery import Item, RawServer, answer, created, eventually, pipeline
+from support.delivery import PATIENCE, Item, RawServer, answer, created, eventually, pipeline
 
 if TYPE_CHECKING:
     import socket
@@ -128,15 +128,16 @@ class TestTheLimiter:
             limiter.succeeded(0.0002, number * 0.0002, waiting=2000)
         assert limiter.limit == 1
         for number in range(1000):
-            limiter.succeeded(0.002, 1.0 + number * 0.002, waiting=2000)
+            limiter.succeeded(0.002, 1.0 + number * 0.002, waiting=5000)
         assert limiter.limit == 8
 
     def test_it_puts_no_more_connections_to_work_than_the_backlog_needs(self) -> None:
         limiter = Limiter(8)
         now = self.run(limiter, 10.0, base=0.2, capacity=100)
-        assert not limiter.wants_another(waiting=2, busy=1)
-        assert limiter.wants_another(waiting=3, busy=1)
-        assert not limiter.wants_another(waiting=3, busy=2)
+        assert not limiter.wants_another(waiting=4, busy=1)
+        assert limiter.wants_another(waiting=6, busy=1)
+        assert not limiter.wants_another(waiting=6, busy=2)
+        assert limiter.wants_another(waiting=1, busy=2, soon=0.0)
         assert not limiter.wants_another(waiting=10_000, busy=8)
         limiter.succeeded(0.001, now, waiting=100)
         assert not limiter.wants_another(waiting=100, busy=1)
@@ -170,6 +171,58 @@ class TestTheLimiter:
         for now in range(100):
             limiter.failed(float(now), 0.1)
         assert limiter.limit == 1
+
+
+def test_a_backlog_that_one_connection_drains_in_no_time_wakes_no_other() -> None:
+    seconds = [0.05]
+    busy: list[int] = []
+    lock = threading.Lock()
+
+    def by_turns(connection: socket.socket, _request: Received) -> None:
+        with lock:
+            busy.append((busy[-1] if busy else 0) + 1)
+        time.sleep(seconds[0])
+        with lock:
+            busy.append(busy[-1] - 1)
+        connection.sendall(created())
+
+    with RawServer(by_turns) as server, pipeline(server.url, max_connections=2) as sender:
+        for _ in range(60):
+            sender.put(Item())
+        eventually(lambda: sender.stats()["connections"] == 2)
+        assert sender.flush(PATIENCE)
+        assert max(busy) > 1
+        seconds[0] = 0.001
+        sender.put(Item())
+        assert sender.flush(PATIENCE)  # now it is known how quick it is
+        busy.clear()
+        for _ in range(100):
+            sender.put(Item())
+        assert sender.flush(PATIENCE)
+        assert max(busy) == 1
+
+
+def test_an_event_does_not_wait_for_a_connection_that_hangs() -> None:
+    hang = threading.Event()
+
+    def sometimes(connection: socket.socket, request: Received) -> None:
+        if hang.is_set() and b"/hangs" in request.body:
+            return
+        time.sleep(0.05)
+        connection.sendall(created())
+
+    with RawServer(sometimes) as server, pipeline(server.url, max_connections=2) as sender:
+        for _ in range(60):
+            sender.put(Item())
+        eventually(lambda: sender.stats()["connections"] == 2)
+        assert sender.flush(PATIENCE)
+        hang.set()
+        sender.put(Item(path="/hangs"))
+        eventually(lambda: sender.stats()["in_flight"] == 1)
+        began = time.monotonic()
+        sender.put(Item())
+        eventually(lambda: sender.stats()["delivered"] == 61)
+        assert time.monotonic() - began < 5.0  # and not for the ten seconds of `request_timeout`
 
 
 def test_connections_grow_with_a_backlog_and_fall_when_brain_refuses() -> None:

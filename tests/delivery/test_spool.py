@@ -410,7 +410,7 @@ class TestTheLane:
     def test_when_disk_and_brain_are_both_away_the_queue_still_bounds_memory(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with LocalBrain() as brain:
-            brain.faults.down()
+            brain.faults.inject(Mode.RESET)
             with pipeline(brain.url, sdk_key=brain.sdk_key, spool_dir=tmp_path / "file", queue_max_events=20) as sender:
                 for _ in range(100):
                     sender.put(Item())

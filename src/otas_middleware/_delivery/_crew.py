@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware import _guard
 from otas_middleware._delivery import _process, _threads
+from otas_middleware._delivery._limiter import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -61,8 +62,6 @@ class Crew:
         """Tell those who wait for an outcome. Called under the lock."""
         if self._goals and (self._lane.queue.taken >= min(self._goals) or not self._lane.breaker.closed):
             self._settled.notify_all()
-        if self._waiting and (self._lane.queue.ready or self._lane.queue.delayed):
-            self._work.notify_all()
 
     def target(self) -> int:
         """Return the number of the youngest event, for `flush`."""
@@ -179,6 +178,7 @@ class Crew:
         """Wait for the next entry; None ends the thread."""
         lane = self._lane
         since = time.monotonic()
+        stalled = False
         while True:
             with lane.lock:
                 if self._dismissed:
@@ -187,28 +187,41 @@ class Crew:
                 now = time.monotonic()
                 recall = lane.recall_now(now)
                 if not recall:
-                    entry, pause = lane.take(now)
-                    if entry is not None:
-                        start = self._reinforce()
-                        break
-                    surplus = self._threads > lane.limiter.limit
-                    if surplus or (self._threads > 1 and now - since > IDLE):
+                    pause = None
+                    if self._wanted(self._busy() - 1, stalled=stalled):
+                        entry, pause = lane.take(now)
+                        if entry is not None:
+                            start = self._reinforce()
+                            break
+                    if self._threads > 1 and now - since > IDLE:
                         self._threads -= 1
                         return None
+                    ready = lane.queue.ready
                     self._rest(pause)
+                    stalled = ready > 0 and lane.queue.ready >= ready
             if recall and lane.depot is not None:
                 lane.depot.recall(recall)
         if start:
             self._start()
         return entry
 
+    def _busy(self) -> int:
+        return self._threads - self._waiting
+
+    def _wanted(self, others: int, *, stalled: bool = False) -> bool:
+        """Say whether one more thread should send what is ready, beside so many others."""
+        if not others:
+            return True
+        ready = self._lane.queue.ready
+        soon = 0.0 if stalled or self._deadline is not None else SOON
+        return self._lane.limiter.wants_another(ready, others, soon=soon)
+
     def _reinforce(self) -> bool:
         """Before going off to send: see that somebody looks after what is left; return True to start a thread."""
-        lane = self._lane
-        ready = lane.queue.ready
-        if not ready:
-            self.sleeping = bool(self._waiting) or self._threads < lane.limiter.limit
-        elif lane.limiter.wants_another(ready, self._threads - self._waiting):
+        busy = self._busy()
+        if not self._lane.queue.ready:
+            self.sleeping = self._lane.limiter.wants_another(1, busy)
+        elif self._wanted(busy):
             if not self._waiting:
                 self._threads += 1
                 return True
@@ -221,10 +234,11 @@ class Crew:
         Args:
             pause: Seconds until there may be work; None when only a new event makes any.
         """
+        others = self._busy() - 1
         if self._lane.breaker.closed:
-            self.sleeping = True
-        alone = self._threads == 1
-        longest = float("inf") if alone else IDLE
+            self.sleeping = not others or self._lane.limiter.wants_another(1, others)
+        # Beside others, look now and then whether they get on; alone, wait for as long as need be.
+        longest = SOON if others else IDLE if self._threads > 1 else float("inf")
         seconds = min(longest, longest if pause is None else pause)
         self._wait(None if seconds == float("inf") else seconds)
         if self._linger:

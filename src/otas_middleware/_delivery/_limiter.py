@@ -16,7 +16,7 @@ _SLOWS = 2.5
 _NOISE = 0.005
 """Seconds that no ratio is drawn from: scheduling alone makes a reply of 1 ms take 4."""
 
-_SOON = 0.5
+SOON = 1.0
 """Seconds within which a backlog may be gone without another connection."""
 
 _FAR_TOO_SLOW = 5.0
@@ -47,9 +47,15 @@ class Limiter:
         """How many requests may be under way."""
         return int(self._window)
 
-    def wants_another(self, waiting: int, busy: int) -> bool:
-        """Say whether so many events, waiting behind so many requests under way, need one more at a time."""
-        return busy < self.limit and waiting * self._latest > _SOON * busy
+    def wants_another(self, waiting: int, busy: int, *, soon: float = SOON) -> bool:
+        """Say whether so many events, waiting behind so many requests under way, need one more at a time.
+
+        Args:
+            waiting: How many could be sent now.
+            busy: How many requests are under way.
+            soon: Seconds within which all should be on their way.
+        """
+        return busy < self.limit and waiting * self._latest > soon * busy
 
     def succeeded(self, latency: float, now: float, waiting: int) -> None:
         """Learn from an answer.
@@ -68,7 +74,7 @@ class Limiter:
             self._base += (latency - base) * _LEARN
         if latency > base * _SLOWS + _NOISE:
             self._shrink(now, latency, 0.5 if latency > base * _FAR_TOO_SLOW else 0.8)
-        elif waiting * latency > _SOON * self._window and latency <= base * _HOLDS + _NOISE:
+        elif waiting * latency > SOON * self._window and latency <= base * _HOLDS + _NOISE:
             # One more per round trip of the whole window.
             self._window = min(self._most, self._window + 1.0 / self._window)
 
