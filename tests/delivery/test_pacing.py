@@ -211,17 +211,17 @@ def test_an_event_does_not_wait_for_a_connection_that_hangs() -> None:
         time.sleep(0.05)
         connection.sendall(created())
 
-    with RawServer(sometimes) as server, pipeline(server.url, max_connections=2) as sender:
-        for _ in range(60):
+    with RawServer(sometimes) as server, pipeline(server.url, max_connections=4) as sender:
+        for _ in range(200):
             sender.put(Item())
-        eventually(lambda: sender.stats()["connections"] == 2)
+        eventually(lambda: sender.stats()["connections"] == 4)
         assert sender.flush(PATIENCE)
         hang.set()
         sender.put(Item(path="/hangs"))
         eventually(lambda: sender.stats()["in_flight"] == 1)
         began = time.monotonic()
         sender.put(Item())
-        eventually(lambda: sender.stats()["delivered"] == 61)
+        eventually(lambda: sender.stats()["delivered"] == 201)
         assert time.monotonic() - began < 5.0  # and not for the ten seconds of `request_timeout`
 
 
