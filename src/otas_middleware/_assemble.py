@@ -37,9 +37,20 @@ class Plan(NamedTuple):
     without_response_body: PathSet
 
 
-@lru_cache(maxsize=32)
+_latest: tuple[OtasSettings, Plan] | None = None
+
+
 def plan_for(settings: OtasSettings) -> Plan:
     """Return the plan of these settings, made at the first call."""
+    global _latest  # noqa: PLW0603  # most processes have one; the cache would hash all its fields for each event
+    latest = _latest
+    if latest is None or latest[0] is not settings:
+        latest = _latest = settings, _plan(settings)
+    return latest[1]
+
+
+@lru_cache(maxsize=32)
+def _plan(settings: OtasSettings) -> Plan:
     everything = ("*",)
     return Plan(
         project_id=str(settings.project_id) if settings.project_id is not None else NIL_PROJECT,

@@ -7,7 +7,8 @@ name, so that an event is built once, at the end.
 from __future__ import annotations
 
 import math
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
@@ -24,6 +25,9 @@ from otas_middleware._event import (
 )
 from otas_middleware._storable import storable
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CUT = " [CUT]"
 _OTHER_TEXTS = ("query_params", "error", "request_headers", "response_headers")
 _OBJECT_BYTES = 262_144
@@ -35,6 +39,8 @@ _REST_CHARACTERS = 32_768
 _PROJECT_CHARACTERS = 64
 _MAX_MILLISECONDS = 1e12
 _ATTEMPTS = 12
+
+_texts_of: Callable[[dict[str, Any]], tuple[str, ...]] = itemgetter(*TEXT_FIELDS)
 
 
 def coerce(fields: dict[str, Any]) -> None:
@@ -51,11 +57,13 @@ def coerce(fields: dict[str, Any]) -> None:
 
 def coerce_numbers(fields: dict[str, Any]) -> None:
     """Bring the numbers of an event into their range, in place."""
-    for name in ("request_size_bytes", "response_size_bytes"):
-        if fields[name] is not None:
-            fields[name] = _integer(fields[name])
-    fields["status_code"] = _integer(fields["status_code"])
-    fields["latency_ms"] = _milliseconds(fields["latency_ms"])
+    for name in ("request_size_bytes", "response_size_bytes", "status_code"):
+        value = fields[name]
+        if type(value) is not int or not 0 <= value <= MAX_INTEGER:
+            fields[name] = None if value is None and name != "status_code" else _integer(value)
+    value = fields["latency_ms"]
+    if type(value) is not float or not 0.0 <= value <= _MAX_MILLISECONDS:
+        fields["latency_ms"] = _milliseconds(value)
 
 
 def fit(fields: dict[str, Any]) -> BackendEvent:
@@ -64,19 +72,17 @@ def fit(fields: dict[str, Any]) -> BackendEvent:
     Args:
         fields: Coerced and redacted; the objects in it are plain JSON.
     """
-    characters = 0
-    for name in TEXT_FIELDS:
-        text = fields[name]
-        if not text.isascii() or "\x00" in text:
-            fields[name] = text = storable(text)
-        characters += len(text)
+    texts = "".join(_texts_of(fields))
+    characters = len(texts)
+    if not texts.isascii() or "\x00" in texts:  # rare enough to look for the one in a second pass
+        fields.update((name, storable(fields[name])) for name in TEXT_FIELDS)
     fields["project_id"] = fields["project_id"][:_PROJECT_CHARACTERS] or NIL_PROJECT
     fields["method"] = fields["method"][:MAX_METHOD_CHARACTERS]
     for name in ("request_content_type", "response_content_type"):
         fields[name] = fields[name][:MAX_CONTENT_TYPE_CHARACTERS]
     if len(fields["path"]) * _MAX_UTF8 > MAX_PATH_BYTES:
         _fit_path(fields)
-    objects = sum(len(to_json(fields[name])) for name in DICT_FIELDS)
+    objects = len(to_json(fields["custom_properties"])) + len(to_json(fields["metadata"]))
     event = BackendEvent(**fields)
     if characters * _MAX_ESCAPE + objects + _MARGIN > MAX_EVENT_BYTES:
         _fit_size(event)

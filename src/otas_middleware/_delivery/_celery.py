@@ -14,6 +14,8 @@ from otas_middleware._delivery._queue import Entry
 from otas_middleware._delivery._seal import UnsealError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otas_middleware._delivery._seal import Seal
     from otas_middleware._event import Parcel
     from otas_middleware._settings import OtasSettings
@@ -108,6 +110,9 @@ class CeleryAttempt:
             published = self._publish(message, str(event_id), timeout)
             return Outcome(Verdict.DELIVERED, "published", resent=True) if published else self._away(sent=True)
         return Outcome(Verdict.DELIVERED, "published") if published else self._away(sent=False)
+
+    def use_waits(self, look_ahead: Callable[[], Entry | None]) -> None:
+        """Do nothing: kombu keeps its waits to itself."""
 
     def close(self) -> None:
         """Close the connection."""

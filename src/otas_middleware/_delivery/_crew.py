@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otas_middleware import _guard
@@ -137,20 +138,60 @@ class Crew:
         return False
 
     def _run(self) -> None:
+        lane = self._lane
         attempt = None
+        ahead: list[Entry] = []
         try:
             with _process.no_fork:  # it imports the HTTP client
                 attempt = self._attempt()
-            while (entry := self._next()) is not None:
-                self._lane.process(entry, attempt, self._patience())
+            attempt.use_waits(partial(self._look_ahead, ahead))
+            while (entry := self._seen(ahead) or self._next()) is not None:
+                lane.process(entry, attempt, self._patience())
         except Exception:  # swallow logs it; the next event starts a new thread
-            with self._lane.lock:
+            with lane.lock:
                 self._threads -= 1
                 self.sleeping = True
+                for entry in ahead:
+                    lane.queue.give_back(entry)
             _guard.swallow("delivery.thread")
         finally:
             if attempt is not None:
                 attempt.close()
+
+    def _look_ahead(self, ahead: list[Entry]) -> Entry | None:
+        """Take and build the next event while an answer is on its way, so that the thread need not sleep until then.
+
+        Only where answers are quick: an event that has been taken waits for this thread.
+        """
+        lane = self._lane
+        with lane.lock:
+            if ahead or self._dismissed or self._deadline is not None or not lane.queue.ready:
+                return None
+            if not (lane.limiter.quick and lane.breaker.closed):
+                return None
+            entry, _ = lane.take(time.monotonic())
+            if entry is None:
+                return None
+            start = self._reinforce()
+        if start:
+            self._start()
+        if not lane.make(entry):
+            return None
+        ahead.append(entry)
+        return entry
+
+    def _seen(self, ahead: list[Entry]) -> Entry | None:
+        """Return the entry that was made ready meanwhile, unless things have changed: then it goes back."""
+        if not ahead:
+            return None
+        entry = ahead.pop()
+        lane = self._lane
+        with lane.lock:
+            if lane.breaker.closed and not self._dismissed:
+                return entry
+            if lane.queue.flies(entry):
+                lane.queue.give_back(entry)
+        return None
 
     def _drain(self, deadline: float, *, while_well: bool) -> None:
         """Deliver in the calling thread, where no other can be had."""

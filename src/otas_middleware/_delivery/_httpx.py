@@ -24,6 +24,8 @@ from otas_middleware._delivery._protocols import Request, Response, TransportErr
 from otas_middleware._delivery._wire import ResponseReader, WireError, request_head
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpcore2 as httpcore
     from httpcore2 import NetworkStream
 else:
@@ -60,6 +62,8 @@ class HttpxTransport:
 
     def __init__(self, connect_timeout: float) -> None:
         "".encode("idna")  # the codec is imported now, not in the middle of a fork (see `_process.no_fork`)
+        self.while_waiting: Callable[[], object] = _nothing
+        """Called between each request and its answer, with this connection unused; must not raise."""
         self._connect_timeout = connect_timeout
         self._backend = httpcore.SyncBackend()
         self._stream: NetworkStream | None = None
@@ -143,6 +147,7 @@ class HttpxTransport:
                 self._limit(connection, deadline)
                 connection.sendall(data)
                 sent = True
+                self.while_waiting()
             except TimeoutError:
                 raise
             except OSError:
@@ -184,6 +189,10 @@ class HttpxTransport:
     def _fail(self, cause: str, *, sent: bool) -> NoReturn:
         self.close()
         raise TransportError(cause, sent=sent) from None
+
+
+def _nothing() -> None:
+    """Take the place of work that nobody has given."""
 
 
 def trusted_context() -> ssl.SSLContext:

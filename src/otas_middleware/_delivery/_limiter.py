@@ -19,6 +19,9 @@ _NOISE = 0.005
 SOON = 1.0
 """Seconds within which a backlog may be gone without another connection."""
 
+_QUICK = 0.05
+"""Seconds."""
+
 _FAR_TOO_SLOW = 5.0
 """From this multiple on the limit is halved."""
 
@@ -46,6 +49,11 @@ class Limiter:
     def limit(self) -> int:
         """How many requests may be under way."""
         return int(self._window)
+
+    @property
+    def quick(self) -> bool:
+        """Whether the last answer came so quickly that an event may as well wait for the next."""
+        return 0.0 < self._latest < _QUICK
 
     def wants_another(self, waiting: int, busy: int, *, soon: float = SOON) -> bool:
         """Say whether so many events, waiting behind so many requests under way, need one more at a time.

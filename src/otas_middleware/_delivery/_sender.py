@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from otas_middleware._delivery import _process
 from otas_middleware._delivery._protocols import Outcome, TransportError, Verdict
@@ -25,6 +26,10 @@ class Attempt(Protocol):
         """Try to deliver a built entry within `timeout` seconds."""
         ...
 
+    def use_waits(self, look_ahead: Callable[[], Entry | None]) -> None:
+        """Have the next entry looked for, and made ready, while an answer is on its way; if that is possible."""
+        ...
+
     def close(self) -> None:
         """Let go of connections."""
         ...
@@ -44,17 +49,30 @@ class HttpAttempt:
         self._prologue: Prologue | None = getattr(destination, "prologue", None)
 
     def __call__(self, entry: Entry, timeout: float) -> Outcome:
-        parcel, request = entry.parcel, entry.request
+        parcel = entry.parcel
         if parcel is None:  # pragma: no cover  # the lane builds first
             return Outcome(Verdict.REJECTED, "not_built")
         if self._prologue is not None:
             outcome = self._prologue(parcel, lambda opening: self._send(opening, timeout))
             if outcome is not None:
                 return outcome
-        if request is None:
-            with _process.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
-                request = entry.request = self._destination.request(parcel)
-        return self._send(request, timeout)
+        return self._send(entry.request or self._prepare(entry, parcel), timeout)
+
+    def _prepare(self, entry: Entry, parcel: Parcel) -> Request:
+        with _process.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
+            request = entry.request = self._destination.request(parcel)
+        return request
+
+    def use_waits(self, look_ahead: Callable[[], Entry | None]) -> None:
+        def work() -> None:
+            entry = look_ahead()
+            if entry is not None and entry.parcel is not None:
+                with contextlib.suppress(Exception):  # it comes again, and is told, at the entry's turn
+                    self._prepare(entry, entry.parcel)
+
+        transport: Any = self._transport
+        if hasattr(transport, "while_waiting"):
+            transport.while_waiting = work
 
     def _send(self, request: Request, timeout: float) -> Outcome:
         try:
