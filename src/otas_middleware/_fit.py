@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_json
 
@@ -40,7 +40,7 @@ _PROJECT_CHARACTERS = 64
 _MAX_MILLISECONDS = 1e12
 _ATTEMPTS = 12
 
-_texts_of: Callable[[dict[str, Any]], tuple[str, ...]] = itemgetter(*TEXT_FIELDS)
+_texts_of = cast("Callable[[dict[str, Any]], tuple[str, ...]]", itemgetter(*TEXT_FIELDS))
 
 
 def coerce(fields: dict[str, Any]) -> None:
