@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from benchmarks import driver
 from benchmarks.applications import Application
 from benchmarks.driver import Call, Runner, batch_size, interleave
 from benchmarks.overhead import figures
@@ -17,11 +19,35 @@ if TYPE_CHECKING:
 CALL = Call("POST", "/items/7", b"{}", "token")
 
 
+class Clock:
+    """The CPU time of the process, as the driver reads it."""
+
+    def __init__(self) -> None:
+        self.nanoseconds = 0
+
+    def spend(self, seconds: float) -> None:
+        self.nanoseconds += round(seconds * 1e9)
+
+    def process_time_ns(self) -> int:
+        return self.nanoseconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(driver, "time", found)
+    monkeypatch.setattr(driver, "worker_cpu_ns", lambda: 0)
+    return found
+
+
 class Wsgi:
     """Notes each request, and takes so many seconds of CPU for it."""
 
-    def __init__(self, seconds: float = 0.0, notes: list[str] | None = None, name: str = "") -> None:
+    def __init__(
+        self, clock: Clock | None = None, seconds: float = 0.0, notes: list[str] | None = None, name: str = ""
+    ) -> None:
         self.environs: list[WSGIEnvironment] = []
+        self._clock = clock
         self._seconds = seconds
         self._notes = [] if notes is None else notes
         self._name = name
@@ -29,9 +55,8 @@ class Wsgi:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self.environs.append(environ)
         self._notes.append(self._name)
-        until = time.thread_time() + self._seconds
-        while time.thread_time() < until:
-            pass
+        if self._clock is not None:
+            self._clock.spend(self._seconds)
         start_response("200 OK", [])
         return [b"{}"]
 
@@ -45,21 +70,16 @@ def test_runners_take_turns_batch_by_batch() -> None:
     assert [len(runner.path) for runner in made] == [2, 2]
 
 
-def test_the_figure_is_the_cpu_of_one_request() -> None:
-    runner = Runner("slow", Application(Wsgi(0.002), "wsgi"), CALL, 5)
+def test_the_figure_is_the_cpu_of_one_request(clock: Clock) -> None:
+    runner = Runner("slow", Application(Wsgi(clock, 0.002), "wsgi"), CALL, 5)
     interleave([runner], 3, lambda: None)
-    assert 2000 <= min(runner.path) < 4000  # µs
+    assert runner.path == [2000.0] * 3  # µs
 
 
-def test_what_is_done_until_all_is_delivered_belongs_to_the_total_only() -> None:
-    def flush() -> None:
-        until = time.thread_time() + 0.01
-        while time.thread_time() < until:
-            pass
-
-    runner = Runner("recorded", Application(Wsgi(), "wsgi"), CALL, 5)
-    interleave([runner], 3, flush)
-    assert all(total - path >= 2000 for path, total in zip(runner.path, runner.total, strict=True))
+def test_what_is_done_until_all_is_delivered_belongs_to_the_total_only(clock: Clock) -> None:
+    runner = Runner("recorded", Application(Wsgi(clock, 0.001), "wsgi"), CALL, 5)
+    interleave([runner], 3, lambda: clock.spend(0.01))
+    assert (runner.path, runner.total) == ([1000.0] * 3, [3000.0] * 3)
 
 
 def test_a_request_has_the_token_and_its_body() -> None:
@@ -71,10 +91,9 @@ def test_a_request_has_the_token_and_its_body() -> None:
     assert environ["wsgi.input"].read() == b"{}"
 
 
-def test_a_slow_application_is_asked_less_often() -> None:
-    assert batch_size(Application(Wsgi(), "wsgi"), CALL) == 100
-    assert 1 < batch_size(Application(Wsgi(0.001), "wsgi"), CALL) <= 5
-    assert batch_size(Application(Wsgi(0.006), "wsgi"), CALL) == 1
+@pytest.mark.parametrize(("seconds", "batch"), [(0.00001, 100), (0.001, 5), (0.006, 1)])
+def test_a_slow_application_is_asked_less_often(clock: Clock, seconds: float, batch: int) -> None:
+    assert batch_size(Application(Wsgi(clock, seconds), "wsgi"), CALL) == batch
 
 
 def test_what_is_added_is_the_difference_round_by_round() -> None:

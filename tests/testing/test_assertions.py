@@ -192,10 +192,10 @@ def reason(events: RecordedEvents) -> str:
 
 def test_no_token_is_a_reason(otas_events: RecordedEvents) -> None:
     on_wsgi()("/orders/1", ORDER, {})
-    assert reason(otas_events) == (
-        "No event was recorded:\n"
-        "  no request carried the header X-OTAS-AGENT-SESSION-TOKEN: pass headers=otas_events.headers"
-    )
+    assert reason(otas_events).split("\n")[:2] == [  # below: what agents of other tests in this process did not do
+        "No event was recorded:",
+        "  no request carried the header X-OTAS-AGENT-SESSION-TOKEN: pass headers=otas_events.headers",
+    ]
 
 
 def test_a_refused_token_is_a_reason(otas_events: RecordedEvents) -> None:
