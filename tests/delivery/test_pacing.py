@@ -118,6 +118,11 @@ class TestTheBreaker:
             breaker.sent()
 
 
+def idle() -> float:
+    """The CPU seconds of a process that does nothing."""
+    return 0.0
+
+
 class TestTheLimiter:
     def run(self, limiter: Limiter, seconds: float, base: float, capacity: float, now: float = 0.0) -> float:
         """Play a service whose latency rises beyond `capacity` requests at a time; return the clock."""
@@ -130,18 +135,18 @@ class TestTheLimiter:
         return now
 
     def test_it_grows_to_the_most_while_the_latency_holds(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         self.run(limiter, 10.0, base=0.2, capacity=100)
         assert limiter.limit == 8
 
     def test_it_does_not_grow_without_a_backlog(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         for now in range(100):
             limiter.succeeded(0.2, float(now), waiting=0)
         assert limiter.limit == 1
 
     def test_it_does_not_grow_for_a_backlog_that_will_soon_be_gone(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         for number in range(1000):
             limiter.succeeded(0.0002, number * 0.0002, waiting=2000)
         assert limiter.limit == 1
@@ -150,7 +155,7 @@ class TestTheLimiter:
         assert limiter.limit == 8
 
     def test_it_puts_no_more_connections_to_work_than_the_backlog_needs(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         now = self.run(limiter, 10.0, base=0.2, capacity=100)
         assert not limiter.wants_another(waiting=4, busy=1)
         assert limiter.wants_another(waiting=6, busy=1)
@@ -160,8 +165,32 @@ class TestTheLimiter:
         limiter.succeeded(0.001, now, waiting=100)
         assert not limiter.wants_another(waiting=100, busy=1)
 
+    def test_in_a_busy_process_quick_answers_get_one_connection(self) -> None:
+        cpu = [0.0]
+        limiter = Limiter(8, lambda: cpu[0])
+        for number in range(10_000):
+            cpu[0] += 0.003
+            limiter.succeeded(0.003, number * 0.003, waiting=10_000)
+        assert limiter.limit == 1
+        assert not limiter.wants_another(waiting=10_000, busy=1)
+        for number in range(10_000):  # the host rests
+            limiter.succeeded(0.003, 30.0 + number * 0.003, waiting=10_000)
+        assert limiter.limit == 8
+        for number in range(400):  # and is busy again
+            cpu[0] += 0.003
+            limiter.succeeded(0.003, 60.0 + number * 0.003, waiting=10_000)
+        assert limiter.limit == 1
+
+    def test_in_a_busy_process_slow_answers_get_as_many_as_ever(self) -> None:
+        cpu = [0.0]
+        limiter = Limiter(8, lambda: cpu[0])
+        for number in range(200):
+            cpu[0] += 0.15
+            limiter.succeeded(0.15, number * 0.15, waiting=1000)
+        assert limiter.limit == 8
+
     def test_it_stays_near_what_a_service_on_two_cores_can_do(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         now = self.run(limiter, 30.0, base=0.15, capacity=2)
         seen: list[int] = []
         for _ in range(200):
@@ -170,7 +199,7 @@ class TestTheLimiter:
         assert 2 <= sum(seen) / len(seen) <= 6
 
     def test_a_failure_halves_it_once_for_all_that_were_under_way(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         now = self.run(limiter, 20.0, base=0.1, capacity=100)
         for _ in range(8):
             limiter.failed(now, 0.1)
@@ -179,13 +208,13 @@ class TestTheLimiter:
         assert limiter.limit == 2
 
     def test_a_service_that_became_slow_for_good_is_measured_anew(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         now = self.run(limiter, 20.0, base=0.05, capacity=100)
         self.run(limiter, 600.0, base=1.0, capacity=100, now=now)
         assert limiter.limit >= 6
 
     def test_it_never_stops_altogether(self) -> None:
-        limiter = Limiter(8)
+        limiter = Limiter(8, idle)
         for now in range(100):
             limiter.failed(float(now), 0.1)
         assert limiter.limit == 1

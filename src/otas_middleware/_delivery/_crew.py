@@ -167,7 +167,7 @@ class Crew:
         with lane.lock:
             if ahead or self._dismissed or self._deadline is not None or not lane.queue.ready:
                 return None
-            if not (lane.limiter.quick and lane.breaker.closed):
+            if not (lane.limiter.quick and lane.breaker.closed and self._wanted(self._busy() - 1)):
                 return None
             entry, _ = lane.take(time.monotonic())
             if entry is None:

@@ -2,10 +2,17 @@
 
 Brain spends CPU on each event, so beyond a few connections more of them only make each one slower. So do the threads
 that hold them here: they wait for the interpreter's lock. The limit grows while a backlog stands that would take long
-and the latency holds, and shrinks when the latency rises or the destination fails.
+and the latency holds, and shrinks when the latency rises or the destination fails. In a process that is busy already,
+quick answers get one connection: what takes the time there is the lock, and more threads would only fight for it.
 """
 
 from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _HOLDS = 1.5
 """Up to this multiple of the base latency there is room for more."""
@@ -18,6 +25,15 @@ _NOISE = 0.005
 
 SOON = 1.0
 """Seconds within which a backlog may be gone without another connection."""
+
+_PERHAPS_OURS = 0.02
+"""Seconds; an answer that took longer was not only waiting for the interpreter's lock (5 ms at a time)."""
+
+_BUSY = 0.7
+"""From this share of one processor on, a process has no time for more threads."""
+
+_GLANCE = 0.2
+"""Seconds between two looks at that share."""
 
 _QUICK = 0.05
 """Seconds."""
@@ -36,10 +52,15 @@ class Limiter:
 
     Args:
         most: The largest limit.
+        cpu: Tells the CPU seconds that this process has used.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, cpu: Callable[[], float] = time.process_time) -> None:
         self._most = float(most)
+        self._cpu = cpu
+        self._looked_at = float("-inf")
+        self._used = 0.0
+        self._crowded = False
         self._window = 1.0
         self._base = float("inf")
         self._latest = 0.0
@@ -48,7 +69,7 @@ class Limiter:
     @property
     def limit(self) -> int:
         """How many requests may be under way."""
-        return int(self._window)
+        return 1 if self._crowded else int(self._window)
 
     @property
     def quick(self) -> bool:
@@ -75,6 +96,8 @@ class Limiter:
         """
         base = self._base
         self._latest = latency
+        if now - self._looked_at >= _GLANCE:
+            self._glance(now)
         if latency < base:
             base = self._base = latency
         elif self._window < 2.0:
@@ -82,9 +105,17 @@ class Limiter:
             self._base += (latency - base) * _LEARN
         if latency > base * _SLOWS + _NOISE:
             self._shrink(now, latency, 0.5 if latency > base * _FAR_TOO_SLOW else 0.8)
+        elif self._crowded:
+            return
         elif waiting * latency > SOON * self._window and latency <= base * _HOLDS + _NOISE:
             # One more per round trip of the whole window.
             self._window = min(self._most, self._window + 1.0 / self._window)
+
+    def _glance(self, now: float) -> None:
+        used = self._cpu()
+        share = (used - self._used) / (now - self._looked_at)
+        self._crowded = share > _BUSY and self._latest < _PERHAPS_OURS
+        self._looked_at, self._used = now, used
 
     def failed(self, now: float, latency: float) -> None:
         """Halve the limit, at most once per round trip, since one fault fails all that are under way."""
