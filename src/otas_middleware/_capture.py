@@ -39,17 +39,18 @@ class BoundedBody:
     """Keeps the first `limit` bytes of a body and counts all of them.
 
     The chunks are kept as they are, because joining them is the worker's time. For each chunk of a long stream the
-    taps do what `add` does themselves: `left -= len(chunk)`, then `parts.append(chunk)` or `cut(chunk)`.
+    taps do what `add` does themselves: `left -= len(chunk)`, then `parts.append(chunk)`, or `cut(chunk)` while `whole`.
 
     Args:
         limit: How many bytes to keep.
     """
 
-    __slots__ = ("_limit", "_whole", "left", "parts")
+    __slots__ = ("_limit", "left", "parts", "whole")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._whole = True
+        self.whole = True
+        """Nothing has been cut off yet."""
         self.left = limit
         """The limit less all bytes that passed; negative when they were more."""
         self.parts: list[bytes] = []
@@ -67,8 +68,8 @@ class BoundedBody:
 
     def cut(self, chunk: bytes) -> None:
         """Keep the beginning of the chunk with which `left` became negative; nothing of those after it."""
-        if self._whole:
-            self._whole = False
+        if self.whole:
+            self.whole = False
             self.parts.append(chunk[: self.left])
 
     def pack(self) -> None:

@@ -191,10 +191,11 @@ def pull(
         for chunk in iterable:
             if flowing and chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
-                if left < 0:
+                if left >= 0:
+                    if chunk:
+                        keep(chunk)
+                elif body.whole:
                     body.cut(chunk)
-                elif chunk:
-                    keep(chunk)
             else:
                 flowing = _sent(capture, chunk, as_bytes)
             yield chunk

@@ -212,10 +212,11 @@ def _sender(recording: _Recording, send: Send) -> Send:
             chunk: Any = message.get("body")
             if chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
-                if left < 0:
+                if left >= 0:
+                    if chunk:
+                        keep(chunk)
+                elif body.whole:
                     body.cut(chunk)
-                elif chunk:
-                    keep(chunk)
                 return send(message)
         return recording.send_noting(message)
 

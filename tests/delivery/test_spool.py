@@ -21,7 +21,7 @@ from otas_middleware._delivery._spool import LEASE, Held, Record, Spool
 from otas_middleware._delivery._spool_file import SpoolError
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware.localbrain import LocalBrain, Mode
-from support.delivery import Item, balance, build, eventually, pipeline, settings
+from support.delivery import Item, RawServer, balance, build, eventually, pipeline, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -343,6 +343,15 @@ class TestTheLane:
                 assert second.stats()["spooled"] == -120
                 assert balance(second.stats()) == 0
             assert sorted(ids(brain.events())) == sorted(item.event_id for item in (*items, last))
+
+    def test_at_the_end_there_is_time_for_the_disk_when_others_have_used_it_up(self, folder: Path) -> None:
+        with RawServer(lambda _connection, _request: None) as hole:
+            sender = Pipeline(settings(hole.url, spool_dir=folder), build)
+            for _ in range(20):
+                sender.put(Item())
+            sender.close(0.0)
+            assert (sender.stats()["spooled"], sender.stats()["dropped"]) == (20, {})
+            assert rows(folder) == 20
 
     def test_at_the_end_what_is_written_is_not_sent_as_well(self, folder: Path) -> None:
         def slowly(item: Any, given_settings: OtasSettings) -> Parcel | None:

@@ -40,6 +40,9 @@ BATCH = 100
 PATIENCE = 1.0
 """Seconds that a destination may be away before what waits for it goes to disk."""
 
+_DISK_SECONDS = 0.2
+"""Seconds for writing to disk at the end of the process, even when there is no time left."""
+
 _EXIT_BATCH = 50
 """Events that the end of the process writes to disk between two looks at the clock."""
 
@@ -320,6 +323,7 @@ class Lane:
         self.crew.dismiss()  # else its threads would bring back what is now written
         with self.lock:
             batch = self._take_over()
+        deadline = max(deadline, time.monotonic() + _DISK_SECONDS)  # others may have used up the time before us
         while time.monotonic() < deadline:
             with self.lock:
                 batch = batch or self.queue.grab(_EXIT_BATCH, 0)
