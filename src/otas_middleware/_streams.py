@@ -191,10 +191,9 @@ def pull(
         for chunk in iterable:
             if flowing and chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
-                if left >= 0:
-                    if chunk:
-                        keep(chunk)
-                elif body.whole:
+                if left >= 0 and chunk:
+                    keep(chunk)
+                elif left < 0 and body.whole:
                     body.cut(chunk)
             else:
                 flowing = _sent(capture, chunk, as_bytes)

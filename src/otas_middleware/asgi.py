@@ -212,10 +212,9 @@ def _sender(recording: _Recording, send: Send) -> Send:
             chunk: Any = message.get("body")
             if chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
-                if left >= 0:
-                    if chunk:
-                        keep(chunk)
-                elif body.whole:
+                if left >= 0 and chunk:
+                    keep(chunk)
+                elif left < 0 and body.whole:
                     body.cut(chunk)
                 return send(message)
         return recording.send_noting(message)
