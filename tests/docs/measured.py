@@ -26,7 +26,7 @@ def bench(old: str) -> str:
     lines = [
         f"By `make bench`, Python {run['python']}, on a shared virtual machine.",
         "Medians, quartiles in brackets. The aims: 0.5 µs over the floor (Django 1), a path of 15 µs (Django ASGI 25),",
-        "a total of 200 µs by httpx and of 100 µs by `fast`. What is above them here is not reached yet.",
+        "a total of 200 µs by httpx and of 100 µs by `fast`. Where they are missed, and why, is said under the tables.",
         "",
     ]
     for size in dict.fromkeys(size for figures in found.values() for size in figures):
