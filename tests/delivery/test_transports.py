@@ -202,6 +202,17 @@ def test_a_kept_alive_connection_that_ends_without_an_answer_is_tried_once_more_
         assert len(server.requests) == 3
 
 
+def test_other_work_between_request_and_answer_does_not_count_against_the_server() -> None:
+    def script(connection: socket.socket, _request: Received) -> None:
+        connection.sendall(created())
+
+    with RawServer(script) as server:
+        transport = HttpxTransport(1.0)
+        transport.while_waiting = lambda: time.sleep(0.5)
+        assert transport(post(server.url), 0.2).status == 201
+        transport.close()
+
+
 def test_a_new_connection_that_ends_without_an_answer_is_a_failure(transport: Transport) -> None:
     with RawServer(lambda _connection, _request: False) as server:
         assert fail(transport, server.url).cause == "connection closed"

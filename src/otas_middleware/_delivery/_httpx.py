@@ -147,7 +147,7 @@ class HttpxTransport:
                 self._limit(connection, deadline)
                 connection.sendall(data)
                 sent = True
-                self.while_waiting()
+                deadline += self._lend()
             except TimeoutError:
                 raise
             except OSError:
@@ -172,6 +172,12 @@ class HttpxTransport:
         else:
             self.close()
         return reader.response
+
+    def _lend(self) -> float:
+        """Let other work be done; return the seconds that it took, which are not the server's."""
+        began = time.monotonic()
+        self.while_waiting()
+        return time.monotonic() - began
 
     def _limit(self, connection: socket.socket, deadline: float) -> None:
         """Let the next call of the socket take no longer than until the deadline, or a ninth more.
