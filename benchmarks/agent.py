@@ -21,7 +21,7 @@ from otas_middleware._session import AgentSession as Session
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 INSIDE = "https://api.example.com"
 OUTSIDE = "https://api.openai.example"
@@ -37,11 +37,11 @@ HEADERS = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(A
 class Body(httpx2.SyncByteStream, httpx2.AsyncByteStream):
     """An answer in four pieces."""
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[bytes]:
         for start in range(0, len(ANSWER), 500):
             yield ANSWER[start : start + 500]
 
-    async def __aiter__(self) -> Any:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         for start in range(0, len(ANSWER), 500):
             yield ANSWER[start : start + 500]
 

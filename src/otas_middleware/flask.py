@@ -25,12 +25,10 @@ from otas_middleware._configure import FrameworkSettings
 from otas_middleware._context import current
 from otas_middleware._guard import swallow
 from otas_middleware._recorder import MARKER, open_recorder
-from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware.wsgi import Exchange, begin, full_path, hidden
+from otas_middleware.wsgi import Exchange, Wrapper, full_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from collections.abc import Mapping
 
     from flask import Flask, Request, Response
 
@@ -85,7 +83,7 @@ def _mount(app: Flask, recorder: Recorder) -> None:
 
     Flask's own hooks would cost every request some microseconds: it looks them up and calls each through a wrapper.
     """
-    app.wsgi_app = _Around(app.wsgi_app, recorder)  # type: ignore[method-assign]
+    app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)  # type: ignore[method-assign]
     preprocess_request = app.preprocess_request
     process_response = app.process_response
     handle_user_exception = app.handle_user_exception
@@ -114,24 +112,6 @@ def _mount(app: Flask, recorder: Recorder) -> None:
     app.process_response = noting_process_response  # type: ignore[method-assign]
     app.handle_user_exception = noting_handle_user_exception  # type: ignore[method-assign]
     got_request_exception.connect(_unhandled, app)
-
-
-class _Around:
-    """An application's `wsgi_app`."""
-
-    def __init__(self, app: WSGIApplication, recorder: Recorder) -> None:
-        self._app = app
-        self._recorder = recorder
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if TOKEN_ENVIRON_KEY in environ:
-            capture = begin(self._recorder, environ, "flask")
-            if capture is not None:
-                return _FlaskExchange(capture, environ, start_response).run(self._app)
-        elif current.get() is not None:
-            with hidden():
-                return self._app(environ, start_response)
-        return self._app(environ, start_response)
 
 
 class _FlaskExchange(Exchange):

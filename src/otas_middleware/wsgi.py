@@ -30,7 +30,38 @@ if TYPE_CHECKING:
 __all__ = ["OtasMiddleware"]
 
 
-class OtasMiddleware:
+class Wrapper:
+    """A WSGI application whose requests are recorded.
+
+    Args:
+        app: The application.
+        recorder: Records; None leaves all requests as they are.
+        framework: The adapter's name for what it wraps.
+        exchange: What takes a recorded request through the application.
+    """
+
+    def __init__(
+        self, app: WSGIApplication, recorder: Recorder | None, framework: str, exchange: type[Exchange]
+    ) -> None:
+        self.app = app
+        self._recorder = recorder
+        self._framework = framework
+        self._exchange = exchange
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Hand the request on; record it when it carries a session token."""
+        if self._recorder is not None:
+            if TOKEN_ENVIRON_KEY in environ:
+                capture = begin(self._recorder, environ, self._framework)
+                if capture is not None:
+                    return self._exchange(capture, environ, start_response).run(self.app)
+            elif current.get() is not None:
+                with hidden():
+                    return self.app(environ, start_response)
+        return self.app(environ, start_response)
+
+
+class OtasMiddleware(Wrapper):
     """Records the requests of AI agents to a WSGI application.
 
     Args:
@@ -43,21 +74,7 @@ class OtasMiddleware:
     """
 
     def __init__(self, app: WSGIApplication, /, *, settings: OtasSettings | None = None, **options: Any) -> None:
-        self.app = app
-        self._recorder = open_recorder(options, settings=settings)
-        self._framework = framework_of(app, "wsgi")
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Hand the request on; record it when it carries a session token."""
-        if self._recorder is not None:
-            if TOKEN_ENVIRON_KEY in environ:
-                capture = begin(self._recorder, environ, self._framework)
-                if capture is not None:
-                    return Exchange(capture, environ, start_response).run(self.app)
-            elif current.get() is not None:
-                with hidden():
-                    return self.app(environ, start_response)
-        return self.app(environ, start_response)
+        super().__init__(app, open_recorder(options, settings=settings), framework_of(app, "wsgi"), Exchange)
 
 
 @contextmanager

@@ -151,8 +151,7 @@ class Crew:
             with lane.lock:
                 self._threads -= 1
                 self.sleeping = True
-                for entry in ahead:
-                    lane.queue.give_back(entry)
+                self._return(ahead)
             _guard.swallow("delivery.thread")
         finally:
             if attempt is not None:
@@ -184,14 +183,18 @@ class Crew:
         """Return the entry that was made ready meanwhile, unless things have changed: then it goes back."""
         if not ahead:
             return None
-        entry = ahead.pop()
-        lane = self._lane
-        with lane.lock:
-            if lane.breaker.closed and not self._dismissed:
-                return entry
-            if lane.queue.flies(entry):
-                lane.queue.give_back(entry)
+        with self._lane.lock:
+            if self._lane.breaker.closed and not self._dismissed:
+                return ahead.pop()
+            self._return(ahead)
         return None
+
+    def _return(self, ahead: list[Entry]) -> None:
+        queue = self._lane.queue
+        while ahead:
+            entry = ahead.pop()
+            if queue.flies(entry):  # else the end of the process has taken it over
+                queue.give_back(entry)
 
     def _drain(self, deadline: float, *, while_well: bool) -> None:
         """Deliver in the calling thread, where no other can be had."""

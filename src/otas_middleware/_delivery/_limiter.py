@@ -36,7 +36,7 @@ _GLANCE = 0.2
 """Seconds between two looks at that share."""
 
 _QUICK = 0.05
-"""Seconds."""
+"""Seconds; for an answer that comes within them, the next event may wait."""
 
 _FAR_TOO_SLOW = 5.0
 """From this multiple on the limit is halved."""

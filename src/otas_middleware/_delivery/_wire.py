@@ -68,7 +68,7 @@ class ResponseReader:
     @property
     def response(self) -> Response:
         """The response, once `feed` has returned True."""
-        return Response(self._status, self._headers, bytes(self._body))
+        return Response(self._status, dict(self._headers), bytes(self._body))
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes; return True when the response is complete.
@@ -192,7 +192,7 @@ class ResponseReader:
 
 @lru_cache(maxsize=4)  # answers to one event after the other differ by their date, if by anything
 def _parse_head(head: bytes) -> tuple[int, bytes, dict[str, str]]:
-    """Return the status, the version's second digit, and the headers, which nobody may change."""
+    """Return the status, the version's second digit, and the headers, which the next answer may share."""
     first = _STATUS_LINE.match(head)
     if first is None:
         raise WireError("not an HTTP/1.1 response")
