@@ -136,7 +136,7 @@ def _figures(kind: Kind, request: bytes, rounds: int, suffix: str) -> dict[str, 
     nothing = _microseconds(lambda: _capture(kind, request), rounds)
     return {
         f"rendering{suffix}": _microseconds(rendered, rounds),
-        f"redaction{suffix}": _microseconds(lambda: _mask_body(body, masker), rounds),
+        f"redaction{suffix}": _microseconds(lambda: _mask_body(body, masker, masker), rounds),
         f"whole{suffix}": round(_microseconds(whole, rounds) - nothing, 1),
     }
 

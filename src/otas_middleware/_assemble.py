@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from otas_middleware._capture import Capture
     from otas_middleware._event import BackendEvent
     from otas_middleware._redact import Redactor
+    from otas_middleware._redact._masker import Untouched
     from otas_middleware._render import Body, HeaderMap
     from otas_middleware._settings import OtasSettings
 
 # A multipart form of 10,000 parts: each an object of a name, a value or two, perhaps a mark.
 _PARTS_NODES = 60_000
 _PARTS_CHARACTERS = 2_097_152
+
+# Characters of both bodies up to which they are looked at with the rest: one call instead of three, and no great loss
+# if something is found and they have to be looked at again.
+_SHORT = 8_192
 
 
 class Plan(NamedTuple):
@@ -94,15 +99,24 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
     failure, message = failure_of(capture, status)
     short = [path, query, route, message, *kinds]
     for values in (*shown_request.values(), *shown_response.values()):
-        short += (values,) if isinstance(values, str) else values
-    mask = UNTOUCHED if masker.finds_nothing(short) else masker
+        if isinstance(values, str):
+            short.append(values)
+        else:
+            short += values
+    mask: Masker | Untouched = masker
+    mask_bodies: Masker | Untouched = masker
+    all_short = len(request.text) + len(response.text) <= _SHORT
+    if all_short and masker.finds_nothing((*short, request.text, response.text)):
+        mask = mask_bodies = UNTOUCHED
+    elif masker.finds_nothing(short):
+        mask = UNTOUCHED
 
     metadata["route"] = mask.text(route) if route else None
     foreign = foreign_metadata(capture)
     if foreign:
         metadata.update(masker.members(foreign))
     message = mask.text(message)
-    request_text = _mask_body(request, masker)
+    request_text = _mask_body(request, masker, mask_bodies)
     fields: dict[str, Any] = {
         "project_id": plan.project_id,
         "path": mask.path(path),
@@ -114,7 +128,7 @@ def assemble(capture: Capture, plan: Plan) -> BackendEvent:
         "request_headers": to_json(mask.value(shown_request)).decode() if shown_request else "",
         "response_headers": to_json(mask.value(shown_response)).decode() if shown_response else "",
         "request_body": "" if request.parts is not None else request_text,
-        "response_body": _mask_body(response, masker),
+        "response_body": _mask_body(response, masker, mask_bodies),
         "query_params": mask.pairs(query),
         "post_data": request_text if request.kind == "form" or request.parts is not None else "",
         "request_content_type": mask.text(kinds[0]),
@@ -133,12 +147,13 @@ def _render(data: bytes, size: int, headers: HeaderMap, limit: int) -> Body:
     return render_body(data, size, content_type, content_encoding, limit)
 
 
-def _mask_body(body: Body, masker: Masker) -> str:
+def _mask_body(body: Body, masker: Masker, mask: Masker | Untouched) -> str:
+    """Return the text of a body, masked: by `mask` what was looked at, by `masker` what was not, a form's parts."""
     if body.parts is not None:
         return to_json(masker.value(body.parts, max_nodes=_PARTS_NODES, max_characters=_PARTS_CHARACTERS)).decode()
     if body.kind == "form":
-        return masker.pairs(body.text)
-    return masker.table(body.text) if body.kind == "table" else masker.text(body.text)
+        return mask.pairs(body.text)
+    return mask.table(body.text) if body.kind == "table" else mask.text(body.text)
 
 
 def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: dict[str, Any]) -> None:

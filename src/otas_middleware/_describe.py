@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from os import urandom
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,17 @@ def new_event_id() -> str:
     digits = urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def timestamp(seconds: float) -> str:
+    """Return a Unix time in ISO 8601, with milliseconds."""
+    thousandths = int(seconds * 1000)
+    return f"{_second(thousandths // 1000)}.{thousandths % 1000:03d}+00:00"
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def status_of(capture: Capture) -> int:
@@ -51,7 +63,7 @@ def own_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, Any]
     """Return the metadata that is made here and holds nothing that a client or an application wrote."""
     metadata: dict[str, Any] = {
         "event_id": new_event_id(),
-        "captured_at": datetime.fromtimestamp(capture.captured_at, UTC).isoformat(timespec="milliseconds"),
+        "captured_at": timestamp(capture.captured_at),
         "framework": capture.framework,
         "sdk": SDK,
         "session": {"fingerprint": capture.session.fingerprint, "verified": capture.session.verified},

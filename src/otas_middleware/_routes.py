@@ -49,7 +49,7 @@ def template(path: str, route: str | None, path_params: Mapping[str, object] | N
     prefix = _before(path, tail, params)
     if prefix is None:
         return tail
-    names_in_tail = _NAME.findall(tail)
+    names_in_tail = _split(tail)[1::2]
     for name, value in params.items():
         if name not in names_in_tail:
             prefix = _replace_segment(prefix, str(value), "{" + name + "}")
@@ -58,7 +58,9 @@ def template(path: str, route: str | None, path_params: Mapping[str, object] | N
 
 def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
     """Return what stands before the part of the path that the innermost template matched, or None."""
-    filled = _NAME.sub(lambda name: str(params.get(name[1], name[0])), tail)
+    parts = [*_split(tail)]
+    parts[1::2] = [str(params.get(name, "{" + name + "}")) for name in parts[1::2]]
+    filled = "".join(parts)
     if path.endswith(filled):
         return path.removesuffix(filled)
     for pattern in _end_patterns(tail):  # the value was converted, such as 042 to 42
@@ -66,6 +68,12 @@ def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
         if match is not None:
             return path[: match.start()]
     return None
+
+
+@lru_cache(maxsize=2048)
+def _split(tail: str) -> tuple[str, ...]:
+    """Return the texts of a template and, between them, the names of its parameters."""
+    return tuple(_NAME.split(tail))
 
 
 @lru_cache(maxsize=2048)

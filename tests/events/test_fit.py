@@ -76,7 +76,9 @@ def test_brain_stores_an_event_whatever_its_fields_are(store: Callable[[bytes], 
     event = BackendEvent(path="/", method="GET", status_code=200, latency_ms=1.0)
     for name, value in values.items():
         setattr(event, name, value)
-    store(finish_event(event, SETTINGS).to_json())
+    finished = finish_event(event, SETTINGS)
+    assert BackendEvent.model_validate(finished.__dict__) == finished  # it is made without validation
+    store(finished.to_json())
 
 
 @settings(max_examples=EXAMPLES or 100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -123,6 +125,7 @@ def test_brain_stores_whatever_was_exchanged(
     capture.request_headers = [*headers, (b"content-type", kind.encode())]
     parcel = build(capture, SETTINGS)
     assert parcel is not None
+    assert BackendEvent.model_validate(parcel.event.__dict__) == parcel.event
     store(parcel.event.to_json())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,13 +43,14 @@ class Note:
     def parcel(self, settings: OtasSettings) -> Parcel | None:
         """Make the event, in the worker; None when `before_send` withheld it."""
         from otas_middleware._build import ask_before_send, finish_event  # noqa: PLC0415  # heavy, in the worker only
+        from otas_middleware._describe import timestamp  # noqa: PLC0415  # as above
         from otas_middleware._event import Parcel  # noqa: PLC0415  # as above
 
         session = self.session
         metadata: dict[str, Any] = {
             **self._event.metadata,
             "event_id": self._event_id,
-            "captured_at": datetime.fromtimestamp(self._captured_at, UTC).isoformat(timespec="milliseconds"),
+            "captured_at": timestamp(self._captured_at),
             "framework": "agent",
             "session": {"fingerprint": session.fingerprint, "verified": session.verified},
         }

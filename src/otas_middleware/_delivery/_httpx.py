@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from otas_middleware._delivery._protocols import Request, Response, TransportError
-from otas_middleware._delivery._wire import ResponseReader, WireError, request_head
+from otas_middleware._delivery._wire import ResponseReader, WireError, read_whole, request_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +140,7 @@ class HttpxTransport:
         return self._context
 
     def _exchange(self, connection: socket.socket, data: bytes, deadline: float, *, kept_alive: bool) -> Response:
-        sent = False
-        reader = ResponseReader()
+        sent = started = False
         try:
             try:
                 self._limit(connection, deadline)
@@ -152,26 +151,35 @@ class HttpxTransport:
                 raise
             except OSError:
                 pass  # a server may answer, and close, before it has read everything
-            while True:
-                self._limit(connection, deadline)
-                if reader.feed(connection.recv(_READ_BYTES)):
-                    break
+            self._limit(connection, deadline)
+            first = connection.recv(_READ_BYTES)
+            started = first != b""
+            response, reusable = read_whole(first) or self._read_on(connection, first, deadline)
         except TimeoutError:
             self._fail("timeout", sent=sent)
         except (OSError, WireError) as error:
-            if kept_alive and not reader.started:
+            if kept_alive and not started:
                 self.close()
                 raise _ClosedBeforeError(sent=sent) from None
-            garbage = isinstance(error, WireError) and reader.started
+            garbage = isinstance(error, WireError) and started
             self._fail("bad answer" if garbage else "connection closed", sent=sent)
         except BaseException:
             self.close()
             raise
-        if reader.reusable:
+        if reusable:
             self._used = time.monotonic()
         else:
             self.close()
-        return reader.response
+        return response
+
+    def _read_on(self, connection: socket.socket, first: bytes, deadline: float) -> tuple[Response, bool]:
+        """Return a response of which these are the first bytes, as `read_whole` does."""
+        reader = ResponseReader()
+        reader.feed(first)
+        while True:
+            self._limit(connection, deadline)
+            if reader.feed(connection.recv(_READ_BYTES)):
+                return reader.response, reader.reusable
 
     def _lend(self) -> float:
         """Let other work be done; return the seconds that it took, which are not the server's."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from types import MappingProxyType
 
 from otas_middleware._delivery._protocols import MAX_REPLY_BYTES, Response
 
@@ -35,12 +36,16 @@ def request_head(target: str, host: str, headers: tuple[tuple[str, str], ...], l
     Raises:
         ValueError: A header holds a line break or a character outside ASCII.
     """
-    lines = [f"POST {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}"]
-    lines += [f"{name}: {value}" for name, value in headers]
+    return b"%bContent-Length: %d\r\n\r\n" % (_head(target, host, headers), length)
+
+
+@lru_cache(maxsize=16)  # the events of one session differ by their length only
+def _head(target: str, host: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+    lines = [f"POST {target} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers), ""]
     text = "\r\n".join(lines)
     if text.count("\n") != len(headers) + 2 or text.count("\r") != len(headers) + 2:
         raise ValueError("a header holds a line break")
-    return (text + "\r\n\r\n").encode("ascii")
+    return text.encode("ascii")
 
 
 class ResponseReader:
@@ -68,7 +73,7 @@ class ResponseReader:
     @property
     def response(self) -> Response:
         """The response, once `feed` has returned True."""
-        return Response(self._status, dict(self._headers), bytes(self._body))
+        return Response(self._status, MappingProxyType(self._headers), bytes(self._body))
 
     def feed(self, data: bytes) -> bool:
         """Take the next bytes; return True when the response is complete.
@@ -191,8 +196,24 @@ class ResponseReader:
 
 
 @lru_cache(maxsize=4)  # answers to one event after the other differ by their date, if by anything
+def read_whole(data: bytes) -> tuple[Response, bool] | None:
+    """Return the response that came in one piece, and whether the connection can carry another request.
+
+    Args:
+        data: All that has arrived.
+
+    Returns:
+        None when more must be read.
+
+    Raises:
+        WireError: This is not a response.
+    """
+    reader = ResponseReader()
+    return (reader.response, reader.reusable) if reader.feed(data) else None
+
+
 def _parse_head(head: bytes) -> tuple[int, bytes, dict[str, str]]:
-    """Return the status, the version's second digit, and the headers, which the next answer may share."""
+    """Return the status, the version's second digit, and the headers."""
     first = _STATUS_LINE.match(head)
     if first is None:
         raise WireError("not an HTTP/1.1 response")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery import Pipeline, TransportError, Verdict
 from otas_middleware._delivery._transports import transport_factory
+from otas_middleware._describe import timestamp
 from otas_middleware._destinations.brain import BrainDestination
 from otas_middleware._doctor.report import Check
 from otas_middleware._errors import OtasError
@@ -85,7 +85,7 @@ def _deliver(settings: OtasSettings, session: AgentSession) -> tuple[Outcome, st
         latency_ms=0.0,
         custom_properties={"otas_doctor": True},
         metadata={
-            "captured_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "captured_at": timestamp(time.time()),
             "framework": "doctor",
             "session": {"fingerprint": session.fingerprint, "verified": session.verified},
         },

@@ -136,7 +136,7 @@ class Untouched:
         """Return the text."""
         return text
 
-    pairs = path = text
+    pairs = path = table = text
 
     def value(self, value: Any) -> Any:
         """Return the value, which must be plain JSON."""

@@ -124,6 +124,8 @@ class NameRules:
         self._extra = _whole_names(extra)
         self._keep = _whole_names(keep)
         self._known: dict[str, bool] = {}
+        self.harmless: set[str] = set()
+        """Names that were asked for and are not sensitive; not all of them."""
         self.probes = _probes(extra)
 
     def sensitive(self, name: str) -> bool:
@@ -135,6 +137,8 @@ class NameRules:
             known = self._decide(decoded(name))
             if len(self._known) < _MAX_KNOWN:
                 self._known[name] = known
+                if not known:
+                    self.harmless.add(name)
         return known
 
     def _decide(self, name: str) -> bool:

@@ -125,8 +125,11 @@ class Redactor:
 
     def by_name(self, headers: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
         """Return headers with the values of the sensitive ones masked; the other values are not looked at."""
-        sensitive = self.rules.sensitive
-        return {name: MASK if sensitive(name) else value for name, value in headers.items()}
+        shown = dict(headers)
+        for name in headers.keys() - self.rules.harmless:
+            if self.rules.sensitive(name):
+                shown[name] = MASK
+        return shown
 
     def value(self, value: Any) -> Any:
         """Return the plain JSON form of any Python value, with its secrets masked."""

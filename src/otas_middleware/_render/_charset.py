@@ -18,6 +18,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BEGINNINGS = frozenset(mark[:1] for mark, _ in _MARKS)
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 
 
@@ -29,7 +30,7 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
         charset: As declared, or empty for UTF-8. A byte order mark has the last word.
         cut: More followed, so that an incomplete character at the end is left out.
     """
-    encoding = _marked(data) or _codec(charset)
+    encoding = (_marked(data) if data[:1] in _BEGINNINGS else None) or _codec(charset)
     if encoding == "utf-8":
         try:
             return data.decode()
@@ -40,7 +41,7 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
 
 def sniff_text(data: bytes, *, cut: bool) -> str | None:
     """Return bytes of an undeclared type as text when they are text, else None."""
-    encoding = _marked(data) or "utf-8"
+    encoding = (_marked(data) if data[:1] in _BEGINNINGS else None) or "utf-8"
     try:
         text = codecs.getincrementaldecoder(encoding)("strict").decode(data, final=not cut)
     except UnicodeDecodeError:
@@ -49,11 +50,7 @@ def sniff_text(data: bytes, *, cut: bool) -> str | None:
 
 
 def _marked(data: bytes) -> str | None:
-    if data[:1] in {b"\xef", b"\xfe", b"\xff", b"\x00"}:
-        for mark, encoding in _MARKS:
-            if data.startswith(mark):
-                return encoding
-    return None
+    return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
 
 
 @lru_cache(maxsize=128)

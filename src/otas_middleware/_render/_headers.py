@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from otas_middleware._capture import Headers
+
 HeaderMap = dict[str, "str | list[str]"]
 
 
-def header_map(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> HeaderMap:
+def header_map(pairs: Headers) -> HeaderMap:
     """Return headers with lower-case names, and a list of values where a name came more than once."""
+    simple = {_name(name): value.decode("latin-1") if isinstance(value, bytes) else value for name, value in pairs}
+    if len(simple) == len(pairs) and "".join(simple.values()).isascii():
+        return cast("HeaderMap", simple)
+    return _merged(pairs)
+
+
+def _merged(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> HeaderMap:
     result: HeaderMap = {}
     for raw_name, raw_value in pairs:
         name = _name(raw_name)
