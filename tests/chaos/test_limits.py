@@ -6,17 +6,11 @@ import subprocess
 import sys
 import textwrap
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
 from chaos import report
-from support.delivery import Item, RawServer, created, eventually, pipeline
-
-if TYPE_CHECKING:
-    import socket
-
-    from support.delivery import Received
+from support.delivery import Item, RawServer, pipeline, rate_reached
 
 SINK = """
 import socket, threading
@@ -72,19 +66,9 @@ def test_one_process_sends_three_thousand_events_a_second_to_a_fast_brain(transp
 
 @pytest.mark.slow
 def test_at_two_hundred_milliseconds_a_reply_all_connections_are_busy() -> None:
-    def slow(connection: socket.socket, _request: Received) -> None:
-        time.sleep(0.2)
-        connection.sendall(created())
-
-    with RawServer(slow) as server, pipeline(server.url, max_connections=8) as sender:
-        for _ in range(2000):
-            sender.put(Item())
-        eventually(lambda: sender.stats()["connections"] == 8)
-        before, begun = sender.stats()["delivered"], time.monotonic()
-        time.sleep(20.0)
-        rate = (sender.stats()["delivered"] - before) / (time.monotonic() - begun)
-        report.note("events/s over 8 connections at 200 ms a reply (of 40)", round(rate, 1))
-        assert rate >= 0.95 * 8 / 0.2
+    rate = rate_reached(connections=8, latency=0.2, events=2000, seconds=20.0)
+    report.note("events/s over 8 connections at 200 ms a reply (of 40)", round(rate, 1))
+    assert rate >= 0.95 * 8 / 0.2
 
 
 @pytest.mark.slow

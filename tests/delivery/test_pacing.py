@@ -27,6 +27,7 @@ from support.delivery import (
     created,
     eventually,
     pipeline,
+    rate_reached,
     settings,
 )
 
@@ -123,6 +124,20 @@ def idle() -> float:
     return 0.0
 
 
+class Process:
+    """A process with a long backlog; the rest of it uses a whole processor, or nothing."""
+
+    def __init__(self) -> None:
+        self._now = self._cpu = 0.0
+        self.limiter = Limiter(8, lambda: self._cpu)
+
+    def gets_answers(self, count: int, latency: float, *, busy: bool) -> None:
+        for _ in range(count):
+            self._now += latency
+            self._cpu += latency if busy else 0.0
+            self.limiter.succeeded(latency, self._now, waiting=10_000)
+
+
 class TestTheLimiter:
     def run(self, limiter: Limiter, seconds: float, base: float, capacity: float, now: float = 0.0) -> float:
         """Play a service whose latency rises beyond `capacity` requests at a time; return the clock."""
@@ -166,28 +181,19 @@ class TestTheLimiter:
         assert not limiter.wants_another(waiting=100, busy=1)
 
     def test_in_a_busy_process_quick_answers_get_one_connection(self) -> None:
-        cpu = [0.0]
-        limiter = Limiter(8, lambda: cpu[0])
-        for number in range(10_000):
-            cpu[0] += 0.003
-            limiter.succeeded(0.003, number * 0.003, waiting=10_000)
-        assert limiter.limit == 1
-        assert not limiter.wants_another(waiting=10_000, busy=1)
-        for number in range(10_000):  # the host rests
-            limiter.succeeded(0.003, 30.0 + number * 0.003, waiting=10_000)
-        assert limiter.limit == 8
-        for number in range(400):  # and is busy again
-            cpu[0] += 0.003
-            limiter.succeeded(0.003, 60.0 + number * 0.003, waiting=10_000)
-        assert limiter.limit == 1
+        process = Process()
+        process.gets_answers(10_000, 0.003, busy=True)
+        assert process.limiter.limit == 1
+        assert not process.limiter.wants_another(waiting=10_000, busy=1)
+        process.gets_answers(10_000, 0.003, busy=False)
+        assert process.limiter.limit == 8
+        process.gets_answers(400, 0.003, busy=True)
+        assert process.limiter.limit == 1
 
     def test_in_a_busy_process_slow_answers_get_as_many_as_ever(self) -> None:
-        cpu = [0.0]
-        limiter = Limiter(8, lambda: cpu[0])
-        for number in range(200):
-            cpu[0] += 0.15
-            limiter.succeeded(0.15, number * 0.15, waiting=1000)
-        assert limiter.limit == 8
+        process = Process()
+        process.gets_answers(200, 0.15, busy=True)
+        assert process.limiter.limit == 8
 
     def test_it_stays_near_what_a_service_on_two_cores_can_do(self) -> None:
         limiter = Limiter(8, idle)
@@ -340,7 +346,10 @@ def test_an_event_does_not_wait_for_a_connection_that_hangs() -> None:
         time.sleep(0.05)
         connection.sendall(created())
 
-    with RawServer(sometimes) as server, pipeline(server.url, max_connections=4) as sender:
+    with (
+        RawServer(sometimes) as server,
+        pipeline(server.url, max_connections=4, request_timeout=2 * PATIENCE) as sender,
+    ):
         for _ in range(200):
             sender.put(Item())
         eventually(lambda: sender.stats()["connections"] == 4)
@@ -348,10 +357,8 @@ def test_an_event_does_not_wait_for_a_connection_that_hangs() -> None:
         hang.set()
         sender.put(Item(path="/hangs"))
         eventually(lambda: sender.stats()["in_flight"] == 1)
-        began = time.monotonic()
         sender.put(Item())
         eventually(lambda: sender.stats()["delivered"] == 201)
-        assert time.monotonic() - began < 5.0  # and not for the ten seconds of `request_timeout`
 
 
 def test_connections_grow_with_a_backlog_and_fall_when_brain_refuses() -> None:
@@ -381,15 +388,4 @@ def test_connections_grow_with_a_backlog_and_fall_when_brain_refuses() -> None:
 
 
 def test_at_two_hundred_milliseconds_a_reply_the_connections_are_kept_busy() -> None:
-    def slow(connection: socket.socket, _request: Received) -> None:
-        time.sleep(0.2)
-        connection.sendall(created())
-
-    with RawServer(slow) as server, pipeline(server.url, max_connections=8) as sender:
-        for _ in range(400):
-            sender.put(Item())
-        eventually(lambda: sender.stats()["connections"] == 8)
-        before, begun = sender.stats()["delivered"], time.monotonic()
-        time.sleep(4.0)
-        rate = (sender.stats()["delivered"] - before) / (time.monotonic() - begun)
-        assert rate >= 0.9 * 8 / 0.2
+    assert rate_reached(connections=8, latency=0.2, events=400, seconds=4.0) >= 0.9 * 8 / 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from otas_middleware._settings import OtasSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
 SDK_KEY = "otas_abcd_secretsecret"
 PATIENCE = 30.0
@@ -129,12 +131,22 @@ class RawServer:
 
     Args:
         script: Called with the socket and the request; it answers, or does not. Returning False closes the connection.
+        certificate: A file with a certificate and its key; with it the server speaks TLS.
     """
 
-    def __init__(self, script: Callable[[socket.socket, Received], bool | None]) -> None:
+    def __init__(
+        self, script: Callable[[socket.socket, Received], bool | None], *, certificate: Path | None = None
+    ) -> None:
         self._script = script
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake is part of a connection's first read, in the connection's own thread.
+            self._listener = context.wrap_socket(self._listener, server_side=True, do_handshake_on_connect=False)
+            scheme = "https"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests: list[Received] = []
         self.connections = 0
         self._open: list[socket.socket] = []
@@ -183,6 +195,30 @@ def _read(connection: socket.socket, number: int) -> Received | None:
             return None
         request.segments.append(segment)
     return request
+
+
+def rate_reached(*, connections: int, latency: float, events: int, seconds: float) -> float:
+    """Return the events per second that so many connections deliver to a server that takes its time for each.
+
+    Args:
+        connections: How many there may be; the measurement begins when the pipeline has come to that many.
+        latency: Seconds that the server takes for an answer.
+        events: How many wait at the beginning.
+        seconds: For how long to measure.
+    """
+
+    def slow(connection: socket.socket, _request: Received) -> None:
+        time.sleep(latency)
+        connection.sendall(created())
+
+    with RawServer(slow) as server, pipeline(server.url, max_connections=connections) as sender:
+        for _ in range(events):
+            sender.put(Item())
+        eventually(lambda: sender.stats()["connections"] == connections)
+        before, begun = sender.stats()["delivered"], time.monotonic()
+        time.sleep(seconds)
+        delivered: int = sender.stats()["delivered"] - before
+        return delivered / (time.monotonic() - begun)
 
 
 def reset(connection: socket.socket) -> None:
