@@ -107,6 +107,10 @@ def test_what_is_no_charset_is_read_as_utf8(charset: str) -> None:
     assert body_of("größe \\u0041".encode(), f"text/plain; charset={charset}") == "größe \\u0041"
 
 
+def test_utf_16_that_begins_with_a_null_is_not_taken_for_utf_32() -> None:
+    assert body_of("\x00ab".encode("utf-16"), "text/plain; charset=utf-16") == "\u2400ab"
+
+
 def test_bytes_that_the_charset_cannot_read_are_replaced_visibly() -> None:
     assert body_of(b"a\xffb\x00c", "text/plain") == "a\ufffdb\u2400c"
 

@@ -30,7 +30,10 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
         charset: As declared, or empty for UTF-8. A byte order mark has the last word.
         cut: More followed, so that an incomplete character at the end is left out.
     """
-    encoding = (_marked(data) if data[:1] in _BEGINNINGS else None) or _codec(charset)
+    declared = _codec(charset)
+    encoding = (_marked(data) if data[:1] in _BEGINNINGS else None) or declared
+    if encoding == "utf-32" and declared.startswith("utf-16"):
+        encoding = "utf-16"  # the mark of UTF-16 and a U+0000
     if encoding == "utf-8":
         try:
             return data.decode()
