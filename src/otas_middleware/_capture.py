@@ -58,13 +58,12 @@ class BoundedBody:
 
     def add(self, chunk: Chunk) -> None:
         """Count a chunk and keep what there is room for."""
-        octets = chunk if type(chunk) is bytes else _octets(chunk)
-        if octets:
-            self.left -= len(octets)
-            if self.left >= 0:
-                self.parts.append(octets)
-            else:
-                self.cut(octets)
+        octets = chunk if chunk.__class__ is bytes else _octets(chunk)
+        left = self.left = self.left - len(octets)
+        if left < 0:
+            self.cut(octets)
+        elif octets:
+            self.parts.append(octets)
 
     def cut(self, chunk: bytes) -> None:
         """Keep the beginning of the chunk with which `left` became negative; nothing of those after it."""
@@ -254,9 +253,10 @@ class Capture:
         if self.finished:
             return
         self.finished = True
-        for body in (self.request, self.response):
-            if len(body.parts) > _MANY_PARTS:
-                body.pack()
+        if len(self.request.parts) > _MANY_PARTS:
+            self.request.pack()
+        if len(self.response.parts) > _MANY_PARTS:
+            self.response.pack()
         if self._end is None:
             self._end = perf_counter()
         if not (self.complete and self.status_code):
@@ -335,14 +335,13 @@ class Capture:
     @property
     def weight(self) -> int:
         """An estimate of the bytes held, for the queue's bound."""
-        weight = self._weight
-        if not weight:
+        if not self._weight:
             weight = _BASE_WEIGHT + self.request.held + self.response.held
-            for name, value in self.request_headers:
-                weight += len(name) + len(value)
-            if self.finished:
-                self._weight = weight
-        return weight
+            weight += sum([len(name) + len(value) for name, value in self.request_headers])
+            if not self.finished:
+                return weight
+            self._weight = weight
+        return self._weight
 
     def __repr__(self) -> str:
         return f"<Capture {self.method} {self.status_code} of session {self.session.session_id}>"

@@ -42,7 +42,10 @@ class InputTap:
     def read(self, *args: Any, **kwargs: Any) -> bytes:
         data: bytes = self._stream.read(*args, **kwargs)
         if data:
-            self._note(data)
+            try:
+                self._note_bytes(data)
+            except Exception:
+                swallow("wsgi.input")
         return data
 
     def readline(self, *args: Any, **kwargs: Any) -> bytes:
@@ -156,7 +159,8 @@ class OutputTap:
             self._capture.failed(error)
             raise
         finally:
-            self._on_close()
+            if not self._capture.finished:
+                self._on_close()
 
     def __del__(self) -> None:
         # A server that never closes breaks PEP 3333; the application's iterable is left to it, the event is not lost.

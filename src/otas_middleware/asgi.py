@@ -208,13 +208,17 @@ def _sender(recording: _Recording, send: Send) -> Send:
     keep = body.parts.append
 
     def send_counting(message: Message) -> Awaitable[None]:
-        if recording.flowing and message.get("more_body"):
-            chunk: Any = message.get("body")
-            if chunk.__class__ is bytes:
+        if recording.flowing:
+            try:
+                more, chunk = message["more_body"], message["body"]
+            except KeyError:
+                more = chunk = None
+            if more and chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
-                if left >= 0 and chunk:
-                    keep(chunk)
-                elif left < 0 and body.whole:
+                if left >= 0:
+                    if chunk:
+                        keep(chunk)
+                elif body.whole:
                     body.cut(chunk)
                 return send(message)
         return recording.send_noting(message)

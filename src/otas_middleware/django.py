@@ -133,12 +133,11 @@ class OtasMiddleware:
         scope: Mapping[str, Any] = getattr(request, "scope", {})
         if MARKER in scope:
             return None
-        capture = begin(self._recorder, request.META, "django", request.path)
+        headers = list(scope["headers"]) if "headers" in scope else None
+        capture = begin(self._recorder, request.META, "django", request.path, headers)
         if capture is None:
             return None
         try:
-            if "headers" in scope:
-                capture.request_headers = list(scope["headers"])
             stream = getattr(request, "_stream", None)
             if stream is not None:
                 # The only place that every reader passes: read(), body, POST, FILES, upload handlers, REST parsers.

@@ -10,6 +10,7 @@ application = OtasMiddleware(application)
 from __future__ import annotations
 
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._context import current
@@ -88,7 +89,13 @@ def hidden() -> Generator[None]:
         current.set(other)
 
 
-def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: str | None = None) -> Capture | None:
+def begin(
+    recorder: Recorder,
+    environ: WSGIEnvironment,
+    framework: str,
+    path: str | None = None,
+    headers: Headers | None = None,
+) -> Capture | None:
     """Start the capture of a request from its environ, or return None when it is not to be recorded.
 
     Args:
@@ -96,6 +103,7 @@ def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: st
         environ: The request's environ; it gets the marker.
         framework: The adapter's name for the framework.
         path: The full path, where the framework knows it better than the environ.
+        headers: The request's headers, where they are known from elsewhere.
     """
     try:
         token = environ[TOKEN_ENVIRON_KEY]
@@ -105,7 +113,8 @@ def begin(recorder: Recorder, environ: WSGIEnvironment, framework: str, path: st
         outer = current.get()
         if MARKER in environ or (outer is not None and _is_the_same(outer, token, method, path)):
             return None
-        headers = request_headers(environ)
+        if headers is None:
+            headers = request_headers(environ)
         capture = recorder.begin(token, framework, method, path, environ.get("QUERY_STRING", ""), headers)
         if capture is None:
             return None
@@ -134,8 +143,10 @@ def full_path(environ: WSGIEnvironment) -> str:
 
 _MAX_PLANS = 256
 _MAX_KEYS = 128
-_plans: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-"""Keys of whole environs to the keys and names of their headers, such as `HTTP_USER_AGENT` and `USER-AGENT`."""
+_UNPREFIXED = {"CONTENT_TYPE": "CONTENT-TYPE", "CONTENT_LENGTH": "CONTENT-LENGTH"}
+
+_plans: dict[tuple[str, ...], tuple[tuple[str, ...], Callable[[WSGIEnvironment], tuple[str, ...]]]] = {}
+"""Keys of whole environs to the names of their headers, such as `USER-AGENT`, and what gets those headers' values."""
 
 
 def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
@@ -143,20 +154,28 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     keys = tuple(environ)
     plan = _plans.get(keys)
     if plan is None:
-        plan = [(key, key[5:].replace("_", "-")) for key in keys if key.startswith("HTTP_")]
-        if len(keys) <= _MAX_KEYS:
-            if len(_plans) >= _MAX_PLANS:
-                _plans.clear()  # clients invent names
-            _plans[keys] = plan
-    headers = [(name, environ[key]) for key, name in plan]
-    for key, name in _UNPREFIXED:
-        value = environ.get(key)
-        if value:
-            headers.append((name, value))
-    return headers
+        plan = _plan(keys)
+    names, values_of = plan
+    values = values_of(environ)
+    headers = list(zip(names, values, strict=True))
+    return headers if all(values) else [(name, value) for name, value in headers if value or name not in _OPTIONAL]
 
 
-_UNPREFIXED = (("CONTENT_TYPE", "CONTENT-TYPE"), ("CONTENT_LENGTH", "CONTENT-LENGTH"))
+_OPTIONAL = frozenset(_UNPREFIXED.values())
+"""Headers whose keys servers may leave in the environ when the request has none, with an empty value (PEP 3333)."""
+
+
+def _plan(keys: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[WSGIEnvironment], tuple[str, ...]]]:
+    given = {key: key[5:].replace("_", "-") for key in keys if key.startswith("HTTP_")}
+    given |= {key: name for key, name in _UNPREFIXED.items() if key in keys}
+    # With one key only, `itemgetter` would return no tuple.
+    values_of = itemgetter(*given) if len(given) > 1 else lambda environ: tuple(environ[key] for key in given)
+    plan = tuple(given.values()), cast("Callable[[WSGIEnvironment], tuple[str, ...]]", values_of)
+    if len(keys) <= _MAX_KEYS:
+        if len(_plans) >= _MAX_PLANS:
+            _plans.clear()  # clients invent names
+        _plans[keys] = plan
+    return plan
 
 
 class Exchange:
