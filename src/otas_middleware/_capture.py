@@ -58,7 +58,7 @@ class BoundedBody:
 
     def add(self, chunk: Chunk) -> None:
         """Count a chunk and keep what there is room for."""
-        octets = chunk if chunk.__class__ is bytes else _octets(chunk)
+        octets = chunk if type(chunk) is bytes else _octets(chunk)
         left = self.left = self.left - len(octets)
         if left < 0:
             self.cut(octets)

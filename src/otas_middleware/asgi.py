@@ -208,6 +208,7 @@ def _sender(recording: _Recording, send: Send) -> Send:
     keep = body.parts.append
 
     def send_counting(message: Message) -> Awaitable[None]:
+        chunk: Any
         if recording.flowing:
             try:
                 more, chunk = message["more_body"], message["body"]

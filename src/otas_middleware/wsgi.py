@@ -145,7 +145,10 @@ _MAX_PLANS = 256
 _MAX_KEYS = 128
 _UNPREFIXED = {"CONTENT_TYPE": "CONTENT-TYPE", "CONTENT_LENGTH": "CONTENT-LENGTH"}
 
-_plans: dict[tuple[str, ...], tuple[tuple[str, ...], Callable[[WSGIEnvironment], tuple[str, ...]]]] = {}
+if TYPE_CHECKING:
+    Plan = tuple[tuple[str, ...], Callable[[WSGIEnvironment], tuple[str, ...]]]
+
+_plans: dict[tuple[str, ...], Plan] = {}
 """Keys of whole environs to the names of their headers, such as `USER-AGENT`, and what gets those headers' values."""
 
 
@@ -165,12 +168,15 @@ _OPTIONAL = frozenset(_UNPREFIXED.values())
 """Headers whose keys servers may leave in the environ when the request has none, with an empty value (PEP 3333)."""
 
 
-def _plan(keys: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[WSGIEnvironment], tuple[str, ...]]]:
+def _plan(keys: tuple[str, ...]) -> Plan:
     given = {key: key[5:].replace("_", "-") for key in keys if key.startswith("HTTP_")}
     given |= {key: name for key, name in _UNPREFIXED.items() if key in keys}
+
+    def one_by_one(environ: WSGIEnvironment) -> tuple[str, ...]:
+        return tuple(environ[key] for key in given)
+
     # With one key only, `itemgetter` would return no tuple.
-    values_of = itemgetter(*given) if len(given) > 1 else lambda environ: tuple(environ[key] for key in given)
-    plan = tuple(given.values()), cast("Callable[[WSGIEnvironment], tuple[str, ...]]", values_of)
+    plan: Plan = tuple(given.values()), itemgetter(*given) if len(given) > 1 else one_by_one
     if len(keys) <= _MAX_KEYS:
         if len(_plans) >= _MAX_PLANS:
             _plans.clear()  # clients invent names
