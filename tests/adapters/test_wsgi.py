@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
@@ -397,6 +398,26 @@ def test_an_environ_may_lack_a_key(missing: str, wrap: Wrap, agent: Agent) -> No
     del environ[missing]
     assert call_wsgi(wrap(answering([b"hello"])), environ).body == b"hello"
     assert agent.event()["path"] == ("/" if missing == "PATH_INFO" else "/odd")
+
+
+@pytest.mark.parametrize(
+    ("keys", "headers"),
+    [
+        ({}, {}),
+        ({"HTTP_X_ONE": "1"}, {"x-one": "1"}),
+        ({"CONTENT_TYPE": "", "CONTENT_LENGTH": "", "HTTP_X_EMPTY": ""}, {"x-empty": ""}),
+        ({"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "0"}, {"content-type": "text/plain", "content-length": "0"}),
+    ],
+)
+def test_the_headers_are_those_in_the_environ_and_none_that_it_only_mentions(
+    keys: dict[str, str], headers: dict[str, str], wrap: Wrap, agent: Agent
+) -> None:
+    environ = environ_of(agent)
+    for key in [key for key in environ if key.startswith(("HTTP_", "CONTENT_")) and "SESSION_TOKEN" not in key]:
+        del environ[key]
+    call_wsgi(wrap(answering([b"hello"])), {**environ, **keys})
+    seen = json.loads(agent.event()["request_headers"] or "")
+    assert seen == {"x-otas-agent-session-token": "[REDACTED]", **headers}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from otas_middleware._delivery._fast import FastTransport
 from otas_middleware._delivery._httpx import HttpxTransport
 from otas_middleware._delivery._protocols import MAX_REPLY_BYTES
 from otas_middleware._delivery._transports import transport_factory
-from otas_middleware._delivery._wire import ResponseReader, WireError, request_head
+from otas_middleware._delivery._wire import ResponseReader, WireError, read_whole, request_head
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from support.certificates import self_signed
 from support.delivery import RawServer, answer, created, reset, settings
@@ -506,6 +506,18 @@ def test_garbage_behind_a_good_head_is_a_response_or_an_error(data: bytes, sizes
 def test_what_no_server_may_answer_is_an_error(data: bytes) -> None:
     with pytest.raises(WireError):
         read_all(data, [])
+
+
+def test_the_same_answer_again_is_read_once_and_nobody_can_change_it_for_the_next() -> None:
+    data = answer("201 Created", b"{}")
+    first = read_whole(data)
+    assert first is not None
+    assert read_whole(data) is first
+    response, reusable = first
+    assert (response.status, response.headers["content-length"], response.body, reusable) == (201, "2", b"{}", True)
+    with pytest.raises(TypeError):
+        response.headers["content-length"] = "3"  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
+    assert read_whole(data[:-1]) is None
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\rb", "ü"])
