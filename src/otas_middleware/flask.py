@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 from otas_middleware._errors import MissingExtraError
 
 try:
-    from flask import got_request_exception, request
+    from flask import got_request_exception, has_request_context, request
+    from werkzeug.exceptions import HTTPException
+    from werkzeug.routing import RoutingException
+    from werkzeug.wrappers import Response
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "flask":
         raise
@@ -28,9 +31,9 @@ from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware.wsgi import Exchange, Wrapper, full_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from flask import Flask, Request, Response
+    from flask import Flask, Request
 
     from otas_middleware._capture import Capture, Headers
     from otas_middleware._recorder import Recorder
@@ -79,27 +82,18 @@ class Otas:
 
 
 def _mount(app: Flask, recorder: Recorder) -> None:
-    """Stand around the application and listen to what Flask does with responses and exceptions.
+    """Stand around the application and listen to what Flask does with exceptions.
 
-    Flask's own hooks would cost every request some microseconds: it looks them up and calls each through a wrapper.
+    What else there is to know, Flask's own objects tell when the response starts: hooks would cost every request some
+    microseconds, also those that nobody records.
     """
-    app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)  # type: ignore[method-assign]
-    preprocess_request = app.preprocess_request
-    process_response = app.process_response
+
+    class Mounted(_FlaskExchange):
+        __slots__ = ()
+        flask = app
+
+    app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", Mounted)  # type: ignore[method-assign]
     handle_user_exception = app.handle_user_exception
-
-    def noting_preprocess_request(*args: Any, **named: Any) -> Any:
-        capture = current.get()
-        if capture is not None:
-            _note_route(capture)
-        return preprocess_request(*args, **named)
-
-    def noting_process_response(*args: Any, **named: Any) -> Response:
-        response = process_response(*args, **named)
-        capture = current.get()
-        if capture is not None:
-            _note_response(capture, response)
-        return response
 
     def noting_handle_user_exception(*args: Any, **named: Any) -> Any:
         """Learn of exceptions that an error handler turns into a response; Flask sends no signal for them."""
@@ -108,31 +102,61 @@ def _mount(app: Flask, recorder: Recorder) -> None:
             _note_error(sys.exc_info()[1])
         return answer
 
-    app.preprocess_request = noting_preprocess_request  # type: ignore[method-assign]
-    app.process_response = noting_process_response  # type: ignore[method-assign]
     app.handle_user_exception = noting_handle_user_exception  # type: ignore[method-assign]
     got_request_exception.connect(_unhandled, app)
 
 
 class _FlaskExchange(Exchange):
-    """As for any WSGI application, with what Flask's own objects tell."""
+    """As for any WSGI application, with what Flask's own objects tell.
+
+    Attributes:
+        flask: The application.
+    """
 
     __slots__ = ()
+    flask: Flask
 
     def started(self, status_code: int, headers: Headers, reason: str) -> None:
+        if has_request_context():
+            _note_route(self.capture)
+        else:  # a middleware between Flask and us held the response back
+            self._find_route()
         if status_code < 500:
             self.capture.exception = None  # handled, and answered as the client's error
         # Werkzeug writes its reasons in capitals; the standard's own are readable.
         self.capture.started(status_code, headers, None if reason.isupper() else reason)
+
+    def tap(self, result: Iterable[bytes]) -> Iterable[bytes] | bytes | None:
+        self.capture.ends_early = _is_closed_in_vain(result)
+        return super().tap(result)
 
     def finish(self) -> None:
         capture = self.capture
         if not capture.finished:
             try:
                 capture.path = full_path(self.environ)  # middlewares such as `ProxyFix` correct it in place
+                if not capture.status_code:  # cut off, or failed so that the server is to answer
+                    self._find_route()
             except Exception:
                 swallow("flask.finish")
         super().finish()
+
+    def _find_route(self) -> None:
+        """Match the path again if it was Flask that had the request, and has forgotten it."""
+        if self.environ.get("werkzeug.request", self) is not None:
+            return
+        try:
+            rule, values = self.flask.url_map.bind_to_environ(self.environ).match(return_rule=True)
+        except (HTTPException, RoutingException):
+            return
+        self.capture.route, self.capture.path_params = rule.rule, values
+
+
+def _is_closed_in_vain(result: Any) -> bool:
+    """Say whether closing a response can bring nothing new: its body is there, and nothing waits for its end."""
+    callbacks = getattr(result, "_callbacks", None)  # of Werkzeug's `ClosingIterator`; the last is the response's own
+    response = getattr(callbacks[-1], "__self__", None) if callbacks else None
+    return isinstance(response, Response) and response.is_sequence and not vars(response).get("_on_close")
 
 
 def _note_route(capture: Capture) -> None:
@@ -144,13 +168,6 @@ def _note_route(capture: Capture) -> None:
             capture.path_params = asked.view_args
     except Exception:
         swallow("flask.route")
-
-
-def _note_response(capture: Capture, response: Response) -> None:
-    try:
-        capture.ends_early = response.is_sequence and not vars(response).get("_on_close")
-    except Exception:
-        swallow("flask.response")
 
 
 def _unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:

@@ -215,10 +215,14 @@ class Exchange:
         current.set(self._previous)
         try:
             # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
-            return cast("Iterable[bytes]", tap_response(result, self.environ, capture, self.finish))
+            return cast("Iterable[bytes]", self.tap(result))
         except Exception:
             swallow("wsgi.response")
             return result
+
+    def tap(self, result: Iterable[bytes]) -> Iterable[bytes] | bytes | None:
+        """Return what the server is to get for the application's response."""
+        return tap_response(result, self.environ, self.capture, self.finish)
 
     def start_response(self, *args: Any, **named: Any) -> Callable[[bytes], object]:
         # With what it was called: servers and test clients may accept two arguments only, or one by its name.

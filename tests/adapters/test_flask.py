@@ -22,6 +22,7 @@ from support.wsgi_gateway import WsgiExchange, call_wsgi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
     from support.agent import Agent
 
@@ -226,6 +227,50 @@ def test_an_unhandled_exception_goes_where_it_goes_without_us(
     assert (event["status_code"], event["error"]) == (500, "LookupError: no 7")
     assert event["metadata"]["route"] == "/{number}"
     assert event["response_size_bytes"] == len(answer.body)
+
+
+def test_a_request_that_is_cut_off_keeps_its_route(otas_app: Install, agent: Agent) -> None:
+    app = new_app()
+
+    @app.get("/<int:number>")
+    def time_out(number: int) -> str:
+        raise SystemExit(number)  # as gunicorn's worker does
+
+    otas_app(app)
+    answer = call_wsgi(app, Request("GET", "/7", headers=(agent.header,)).environ())
+    assert answer.raised == (SystemExit, "7")
+    event = agent.event()
+    assert (event["metadata"]["route"], event["metadata"]["aborted"]) == ("/{number}", True)
+
+
+@pytest.mark.parametrize(("path", "route"), [("/7", "/{number}"), ("/tea", None), ("/other/7", None)])
+def test_the_route_is_known_also_when_a_middleware_holds_the_response_back(
+    path: str, route: str | None, otas_app: Install, agent: Agent
+) -> None:
+    app = new_app()
+    app.get("/<int:number>")(str)
+    inner = DispatcherMiddleware(app.wsgi_app, {"/other": no_flask})
+
+    def holding_back(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        started: list[Any] = []
+
+        def hold(*args: Any) -> Callable[[bytes], object]:
+            started.append(args)
+            return bytearray().extend
+
+        body = b"".join(inner(environ, hold))
+        start_response(*started[-1])
+        return [body]
+
+    app.wsgi_app = holding_back  # type: ignore[method-assign]
+    otas_app(app)
+    call_wsgi(app, Request("GET", path, headers=(agent.header,)).environ())
+    assert agent.event()["metadata"]["route"] == route
+
+
+def no_flask(_: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"no tea"]
 
 
 def test_hooks_run_in_the_order_in_which_they_run_without_us(otas_app: Install, agent: Agent) -> None:
