@@ -7,92 +7,24 @@ object from `finish` on and reads it only.
 from __future__ import annotations
 
 import sys
-import traceback
 from time import perf_counter, time
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING
 
+from otas_middleware._bounded import BoundedBody
+from otas_middleware._exception import describe_exception, innermost
 from otas_middleware._guard import swallow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from otas_middleware._bounded import Chunk
+    from otas_middleware._exception import CapturedException
     from otas_middleware._session import AgentSession
 
     Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
-    Chunk = bytes | bytearray | memoryview | str  # frameworks let applications stream all of these
 
-_MAX_MESSAGE_CHARS = 8192
-_MAX_TRACEBACK_FRAMES = 50
 _BASE_WEIGHT = 2048
 _MANY_PARTS = 64
-
-
-class CapturedException(NamedTuple):
-    """An exception as text, so that no frame and no local variable is kept alive."""
-
-    type: str
-    message: str
-    traceback: str | None
-
-
-class BoundedBody:
-    """Keeps the first `limit` bytes of a body and counts all of them.
-
-    The chunks are kept as they are, because joining them is the worker's time. For each chunk of a long stream the
-    taps do what `add` does themselves: `left -= len(chunk)`, then `parts.append(chunk)`, or `cut(chunk)` while `whole`.
-
-    Args:
-        limit: How many bytes to keep.
-    """
-
-    __slots__ = ("_limit", "left", "parts", "whole")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.whole = True
-        """Nothing has been cut off yet."""
-        self.left = limit
-        """The limit less all bytes that passed; negative when they were more."""
-        self.parts: list[bytes] = []
-        """What is kept. Always this very list."""
-
-    def add(self, chunk: Chunk) -> None:
-        """Count a chunk and keep what there is room for."""
-        octets = chunk if type(chunk) is bytes else _octets(chunk)
-        left = self.left = self.left - len(octets)
-        if left < 0:
-            self.cut(octets)
-        elif octets:
-            self.parts.append(octets)
-
-    def cut(self, chunk: bytes) -> None:
-        """Keep the beginning of the chunk with which `left` became negative; nothing of those after it."""
-        if self.whole:
-            self.whole = False
-            self.parts.append(chunk[: self.left])
-
-    def pack(self) -> None:
-        """Join the parts; many small ones cost more than their bytes."""
-        self.parts[:] = [self.kept()]
-
-    @property
-    def size(self) -> int:
-        """All bytes that passed."""
-        return self._limit - self.left
-
-    def kept(self) -> bytes:
-        """Return the kept bytes."""
-        return b"".join(self.parts)
-
-    @property
-    def held(self) -> int:
-        """How many bytes are kept."""
-        return self._limit - self.left if self.left > 0 else self._limit
-
-
-def _octets(chunk: Chunk) -> bytes:
-    # By way of a view: `bytes(5)` would be five bytes.
-    return chunk.encode("utf-8", "surrogateescape") if isinstance(chunk, str) else bytes(memoryview(chunk))
 
 
 class Capture:
@@ -217,7 +149,7 @@ class Capture:
         if not isinstance(error, Exception):
             self.aborted = True
             return
-        inner = _innermost(error)
+        inner = innermost(error)
         if self.disconnected and (isinstance(inner, OSError) or type(inner).__name__ == "ClientDisconnect"):
             return
         try:
@@ -345,26 +277,3 @@ class Capture:
 
     def __repr__(self) -> str:
         return f"<Capture {self.method} {self.status_code} of session {self.session.session_id}>"
-
-
-def describe_exception(error: BaseException, *, with_traceback: bool) -> CapturedException:
-    """Turn an exception into text: its type's name, message (at most 8,192 characters) and, if asked, traceback."""
-    error = _innermost(error)
-    try:
-        message = str(error)[:_MAX_MESSAGE_CHARS]
-    except Exception:  # its __str__ is foreign code
-        message = "(its message cannot be read)"
-    text = None
-    if with_traceback:
-        text = "".join(traceback.format_exception(error, limit=-_MAX_TRACEBACK_FRAMES))
-    return CapturedException(type(error).__qualname__, message, text)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """Take off the groups that task groups put around the one exception that went through them."""
-    while isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        if len(inner) != 1:
-            return cast("BaseException", error)
-        error = inner[0]
-    return error

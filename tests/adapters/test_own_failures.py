@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware import _capture, _guard, _recorder
+from otas_middleware import _bounded, _capture, _guard, _recorder
 from support.asgi_gateway import call_asgi
 from support.harnesses import Harness, harnesses
 from support.scenarios import SCENARIOS
@@ -25,8 +25,8 @@ PLACES: dict[str, tuple[Any, str]] = {
     "beginning": (_recorder.Recorder, "begin"),
     "start of the response": (_capture.Capture, "started"),
     "chunk": (_capture.Capture, "sent"),
-    "body": (_capture.BoundedBody, "add"),
-    "cut": (_capture.BoundedBody, "cut"),
+    "body": (_bounded.BoundedBody, "add"),
+    "cut": (_bounded.BoundedBody, "cut"),
     "exception": (_capture, "describe_exception"),
     "end": (_capture.Capture, "finish"),
     "queue": (_recorder.Recorder, "_submit"),

@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._build import build
-from otas_middleware._capture import Capture, describe_exception
+from otas_middleware._capture import Capture
+from otas_middleware._exception import describe_exception
 from otas_middleware._session import AgentSession, fingerprint
 from otas_middleware._settings import OtasSettings
 

@@ -11,7 +11,7 @@ from otas_middleware._capture import Capture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture import Chunk
+    from otas_middleware._bounded import Chunk
     from otas_middleware._event import Parcel
     from otas_middleware._outbound.gate import Outgoing
     from otas_middleware._session import AgentSession

@@ -70,8 +70,8 @@ class ToolRun:
             _guard.swallow("agent.tool")
 
     def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
-        from otas_middleware._capture import describe_exception  # noqa: PLC0415  # as below
         from otas_middleware._event import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
+        from otas_middleware._exception import describe_exception  # noqa: PLC0415  # as below
 
         path = f"/tools/{self.name}"
         metadata: dict[str, Any] = {"route": path}

@@ -1,0 +1,40 @@
+"""An exception as text, so that no frame and no local variable is kept alive."""
+
+from __future__ import annotations
+
+import traceback
+from typing import NamedTuple, cast
+
+_MAX_MESSAGE_CHARS = 8192
+_MAX_TRACEBACK_FRAMES = 50
+
+
+class CapturedException(NamedTuple):
+    """What is kept of an exception; the traceback only where it was asked for."""
+
+    type: str
+    message: str
+    traceback: str | None
+
+
+def describe_exception(error: BaseException, *, with_traceback: bool) -> CapturedException:
+    """Turn an exception into text: its type's name, message (at most 8,192 characters) and, if asked, traceback."""
+    error = innermost(error)
+    try:
+        message = str(error)[:_MAX_MESSAGE_CHARS]
+    except Exception:  # its __str__ is foreign code
+        message = "(its message cannot be read)"
+    text = None
+    if with_traceback:
+        text = "".join(traceback.format_exception(error, limit=-_MAX_TRACEBACK_FRAMES))
+    return CapturedException(type(error).__qualname__, message, text)
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Take off the groups that task groups put around the one exception that went through them."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        if len(inner) != 1:
+            return cast("BaseException", error)
+        error = inner[0]
+    return error
