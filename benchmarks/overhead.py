@@ -13,7 +13,7 @@ import otas_middleware
 from benchmarks.applications import APPLICATIONS, PATH_PREFIX
 from benchmarks.driver import UPLOAD_PIECE, Call, Runner, batch_size, interleave
 from benchmarks.report import table, with_quartiles
-from benchmarks.rounds import summary
+from benchmarks.rounds import quietest, summary
 from benchmarks.samples import json_document, session_token
 from otas_middleware import OtasSettings
 
@@ -127,13 +127,18 @@ def measure(name: str, settings: Mapping[str, OtasSettings], rounds: int, *, onl
 
 
 def figures(by_name: Mapping[str, Runner], transports: Sequence[str]) -> dict[str, Any]:
-    """Return the quartiles of each variant, and of what ours adds, round by round."""
-    bare, path = by_name["bare"], by_name[f"recorded, {transports[0]}"].path
+    """Return the quartiles of each variant, and of what ours adds, round by round.
+
+    Of all rounds those count in which the bare application was the least disturbed.
+    """
+    rounds = quietest(by_name["bare"].path)
+    path = {name: [runner.path[number] for number in rounds] for name, runner in by_name.items()}
+    total = {name: [runner.total[number] for number in rounds] for name, runner in by_name.items()}
     return {
-        **{runner.name: summary(runner.path) for runner in by_name.values()},
-        "ordinary over floor": _added(by_name["ordinary"].path, by_name["look-up"].path),
-        "recorded, path": _added(path, bare.path),
-        **{f"recorded, total, {name}": _added(by_name[f"recorded, {name}"].total, bare.total) for name in transports},
+        **{name: summary(values) for name, values in path.items()},
+        "ordinary over floor": _added(path["ordinary"], path["look-up"]),
+        "recorded, path": _added(path[f"recorded, {transports[0]}"], path["bare"]),
+        **{f"recorded, total, {name}": _added(total[f"recorded, {name}"], total["bare"]) for name in transports},
     }
 
 

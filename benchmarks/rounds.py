@@ -28,6 +28,16 @@ def turns(things: Sequence[T], rounds: int, warm_up: int = 2) -> Iterator[tuple[
             yield thing, number >= warm_up
 
 
+def quietest(values: Sequence[float]) -> list[int]:
+    """Return which half of the rounds was the fastest, in their order: in the others, the machine did something else.
+
+    Args:
+        values: What the same work took, round by round.
+    """
+    fastest = sorted(range(len(values)), key=values.__getitem__)[: math.ceil(len(values) / 2)]
+    return sorted(fastest)
+
+
 def summary(values: Sequence[float]) -> dict[str, float]:
     """Return the quartiles of some figures, the median among them."""
     if len(values) == 1:

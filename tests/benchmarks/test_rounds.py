@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.rounds import percentile, summary, turns
+from benchmarks.rounds import percentile, quietest, summary, turns
 
 
 def test_each_round_has_everything_once_and_begins_with_another_thing() -> None:
@@ -32,3 +32,9 @@ def test_a_single_figure_is_its_own_summary() -> None:
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50), (0.99, 99), (0.991, 100), (1.0, 100), (0.001, 1)])
 def test_a_percentile_is_one_of_the_values(share: float, value: float) -> None:
     assert percentile(range(1, 101), share) == value
+
+
+def test_the_quietest_rounds_are_the_faster_half() -> None:
+    assert quietest([3.0, 1.0, 9.0, 2.0]) == [1, 3]
+    assert quietest([3.0, 1.0, 2.0]) == [1, 2]
+    assert quietest([5.0]) == [0]
