@@ -14,8 +14,6 @@ from pydantic_core import from_json, to_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_HINTS = ('"delta"', '"choices"', '"completion"')
-
 
 class Piece(NamedTuple):
     """One piece of what a model streams.
@@ -49,6 +47,9 @@ class EventStream:
         self.events = 0
         self.channels: dict[tuple[object, ...], list[str]] = {}
         self._texts: list[tuple[object, ...]] = []
+        if not _hinted(body):
+            self.events = sum(block.startswith("data:") or "\ndata:" in block for block in _blocks(body))
+            return
         for _, data in _events(body):
             self.events += 1
             for piece in _pieces(_parse(data)):
@@ -85,15 +86,29 @@ class EventStream:
 
 def _events(body: str) -> Iterator[tuple[str, str]]:
     """Yield each complete event that has data: as it stands, and its data."""
-    blocks = body.replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
-    for block in blocks[:-1]:  # the last one is empty, or cut off
+    for block in _blocks(body):
+        if block.startswith("data: ") and "\n" not in block:
+            yield block, block[6:]
+            continue
         lines = [line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
         if lines:
             yield block, "\n".join(lines)
 
 
+def _blocks(body: str) -> list[str]:
+    """Return the complete events: what follows the last blank line is nothing, or cut off."""
+    if "\r" in body:
+        body = body.replace("\r\n", "\n").replace("\r", "\n")
+    return body.split("\n\n")[:-1]
+
+
+def _hinted(text: str) -> bool:
+    """Say whether a model's pieces may be in it."""
+    return '"delta"' in text or '"choices"' in text or '"completion"' in text
+
+
 def _parse(data: str) -> dict[str, Any]:
-    if not any(hint in data for hint in _HINTS):
+    if not _hinted(data):
         return {}
     try:
         return _object(from_json(data))
@@ -103,32 +118,39 @@ def _parse(data: str) -> dict[str, Any]:
 
 def _pieces(chunk: dict[str, Any]) -> list[Piece]:
     """Return what a chunk adds, and where in the chunk it stands."""
+    return [piece for piece in _places(chunk) if isinstance(piece.holder.get(piece.key), str)]
+
+
+def _places(chunk: dict[str, Any]) -> Iterator[Piece]:
+    """Yield where a chunk may hold a piece."""
     kind = chunk.get("type")
-    found: list[Piece] = []
     if "choices" in chunk:  # Chat Completions, Completions
         for choice in _objects(chunk["choices"]):
-            index = choice.get("index")
-            delta = _object(choice.get("delta"))
-            found.append(Piece(("text", index), is_text=True, holder=choice, key="text"))
-            found += (Piece((key, index), key == "content", delta, key) for key in delta if key != "role")
-            found += (
-                Piece(
-                    ("arguments", index, call.get("index")),
-                    is_text=False,
-                    holder=_object(call.get("function")),
-                    key="arguments",
-                )
-                for call in _objects(delta.get("tool_calls"))
-            )
+            yield from _places_in_choice(choice)
     elif kind == "content_block_delta":  # Messages
         delta = _object(chunk.get("delta"))
-        found += (Piece((key, chunk.get("index")), key == "text", delta, key) for key in delta if key != "type")
+        for key in delta:
+            if key != "type":
+                yield Piece((key, chunk.get("index")), key == "text", delta, key)
     elif isinstance(kind, str) and kind.endswith(".delta"):  # Responses
-        channel = (kind, chunk.get("output_index"), chunk.get("content_index"))
-        found.append(Piece(channel, kind == "response.output_text.delta", chunk, "delta"))
+        channel = kind, chunk.get("output_index"), chunk.get("content_index")
+        yield Piece(channel, kind == "response.output_text.delta", chunk, "delta")
     elif kind == "completion":  # Text Completions
-        found.append(Piece((kind,), is_text=True, holder=chunk, key="completion"))
-    return [piece for piece in found if isinstance(piece.holder.get(piece.key), str)]
+        yield Piece((kind,), True, chunk, "completion")  # noqa: FBT003  # its fields, in their order
+
+
+def _places_in_choice(choice: dict[str, Any]) -> Iterator[Piece]:
+    index = choice.get("index")
+    delta = _object(choice.get("delta"))
+    if "text" in choice:
+        yield Piece(("text", index), True, choice, "text")  # noqa: FBT003  # as above
+    for key in delta:
+        if key != "role":
+            yield Piece((key, index), key == "content", delta, key)
+    if "tool_calls" in delta:
+        for call in _objects(delta["tool_calls"]):
+            channel = "arguments", index, call.get("index")
+            yield Piece(channel, False, _object(call.get("function")), "arguments")  # noqa: FBT003  # as above
 
 
 def _object(value: object) -> dict[str, Any]:
