@@ -17,8 +17,7 @@ from otas_middleware._render import EMPTY, EventStream, all_values, first_value,
 if TYPE_CHECKING:
     from otas_middleware._capture import Capture
     from otas_middleware._event import BackendEvent
-    from otas_middleware._redact import Redactor
-    from otas_middleware._redact._masker import Untouched
+    from otas_middleware._redact import Redactor, Untouched
     from otas_middleware._render import Body, HeaderMap
     from otas_middleware._settings import OtasSettings
 

@@ -185,10 +185,9 @@ class Capture:
         if self.finished:
             return
         self.finished = True
-        if len(self.request.parts) > _MANY_PARTS:
-            self.request.pack()
-        if len(self.response.parts) > _MANY_PARTS:
-            self.response.pack()
+        for body in (self.request, self.response):
+            if len(body.parts) > _MANY_PARTS:
+                body.pack()
         if self._end is None:
             self._end = perf_counter()
         if not (self.complete and self.status_code):

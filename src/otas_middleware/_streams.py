@@ -42,10 +42,7 @@ class InputTap:
     def read(self, *args: Any, **kwargs: Any) -> bytes:
         data: bytes = self._stream.read(*args, **kwargs)
         if data:
-            try:
-                self._note_bytes(data)
-            except Exception:
-                swallow("wsgi.input")
+            self._note(data)
         return data
 
     def readline(self, *args: Any, **kwargs: Any) -> bytes:

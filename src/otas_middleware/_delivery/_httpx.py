@@ -36,6 +36,9 @@ else:
 
 _READ_BYTES = 65_536
 
+_TAKEN = b"HTTP/1.1 201"
+"""How an answer begins that says nothing new; any other may echo secrets, and is not kept until the next."""
+
 _FRESH = 0.05
 """Seconds after its last answer in which a connection is not asked whether the server has closed it."""
 
@@ -154,7 +157,8 @@ class HttpxTransport:
             self._limit(connection, deadline)
             first = connection.recv(_READ_BYTES)
             started = first != b""
-            response, reusable = read_whole(first) or self._read_on(connection, first, deadline)
+            known = read_whole(first) if first.startswith(_TAKEN) else None
+            response, reusable = known or self._read_on(connection, first, deadline)
         except TimeoutError:
             self._fail("timeout", sent=sent)
         except (OSError, WireError) as error:
@@ -173,13 +177,13 @@ class HttpxTransport:
         return response
 
     def _read_on(self, connection: socket.socket, first: bytes, deadline: float) -> tuple[Response, bool]:
-        """Return a response of which these are the first bytes, as `read_whole` does."""
+        """Return the response of which these are the first bytes, as `read_whole` does."""
         reader = ResponseReader()
-        reader.feed(first)
-        while True:
+        complete = reader.feed(first)
+        while not complete:
             self._limit(connection, deadline)
-            if reader.feed(connection.recv(_READ_BYTES)):
-                return reader.response, reader.reusable
+            complete = reader.feed(connection.recv(_READ_BYTES))
+        return reader.response, reader.reusable
 
     def _lend(self) -> float:
         """Let other work be done; return the seconds that it took, which are not the server's."""

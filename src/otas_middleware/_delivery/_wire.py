@@ -199,6 +199,8 @@ class ResponseReader:
 def read_whole(data: bytes) -> tuple[Response, bool] | None:
     """Return the response that came in one piece, and whether the connection can carry another request.
 
+    The last few are remembered: no bytes that may hold a secret belong here.
+
     Args:
         data: All that has arrived.
 

@@ -5,7 +5,7 @@ probe of the whole text (`_probe`) tells whether there is anything to look for; 
 """
 
 from otas_middleware._redact._mask import MASK, UNREADABLE
-from otas_middleware._redact._masker import UNTOUCHED, Masker
+from otas_middleware._redact._masker import UNTOUCHED, Masker, Untouched
 from otas_middleware._redact._redactor import Redactor, redactor_for
 
-__all__ = ["MASK", "UNREADABLE", "UNTOUCHED", "Masker", "Redactor", "redactor_for"]
+__all__ = ["MASK", "UNREADABLE", "UNTOUCHED", "Masker", "Redactor", "Untouched", "redactor_for"]
