@@ -10,7 +10,6 @@ application = OtasMiddleware(application)
 from __future__ import annotations
 
 from contextlib import contextmanager
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._context import current
@@ -144,12 +143,10 @@ def full_path(environ: WSGIEnvironment) -> str:
 _MAX_PLANS = 256
 _MAX_KEYS = 128
 _UNPREFIXED = {"CONTENT_TYPE": "CONTENT-TYPE", "CONTENT_LENGTH": "CONTENT-LENGTH"}
+"""Headers whose keys servers may leave in the environ when the request has none, with an empty value (PEP 3333)."""
 
-if TYPE_CHECKING:
-    Plan = tuple[tuple[str, ...], Callable[[WSGIEnvironment], tuple[str, ...]]]
-
-_plans: dict[tuple[str, ...], Plan] = {}
-"""Keys of whole environs to the names of their headers, such as `USER-AGENT`, and what gets those headers' values."""
+_plans: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+"""Keys of whole environs to the keys and names of their headers, such as `HTTP_USER_AGENT` and `USER-AGENT`."""
 
 
 def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
@@ -157,31 +154,13 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     keys = tuple(environ)
     plan = _plans.get(keys)
     if plan is None:
-        plan = _plan(keys)
-    names, values_of = plan
-    values = values_of(environ)
-    headers = list(zip(names, values, strict=True))
-    return headers if all(values) else [(name, value) for name, value in headers if value or name not in _OPTIONAL]
-
-
-_OPTIONAL = frozenset(_UNPREFIXED.values())
-"""Headers whose keys servers may leave in the environ when the request has none, with an empty value (PEP 3333)."""
-
-
-def _plan(keys: tuple[str, ...]) -> Plan:
-    given = {key: key[5:].replace("_", "-") for key in keys if key.startswith("HTTP_")}
-    given |= {key: name for key, name in _UNPREFIXED.items() if key in keys}
-
-    def one_by_one(environ: WSGIEnvironment) -> tuple[str, ...]:
-        return tuple(environ[key] for key in given)
-
-    # With one key only, `itemgetter` would return no tuple.
-    plan: Plan = tuple(given.values()), itemgetter(*given) if len(given) > 1 else one_by_one
-    if len(keys) <= _MAX_KEYS:
-        if len(_plans) >= _MAX_PLANS:
-            _plans.clear()  # clients invent names
-        _plans[keys] = plan
-    return plan
+        plan = [(key, key[5:].replace("_", "-")) for key in keys if key.startswith("HTTP_")]
+        plan += [(key, name) for key, name in _UNPREFIXED.items() if key in environ]
+        if len(keys) <= _MAX_KEYS:
+            if len(_plans) >= _MAX_PLANS:
+                _plans.clear()  # clients invent names
+            _plans[keys] = plan
+    return [(name, value) for key, name in plan if (value := environ[key]) or key not in _UNPREFIXED]
 
 
 class Exchange:
