@@ -19,6 +19,7 @@ try:
     from werkzeug.exceptions import HTTPException
     from werkzeug.routing import RoutingException
     from werkzeug.wrappers import Response
+    from werkzeug.wsgi import ClosingIterator
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "flask":
         raise
@@ -154,7 +155,9 @@ class _FlaskExchange(Exchange):
 
 def _is_closed_in_vain(result: Any) -> bool:
     """Say whether closing a response can bring nothing new: its body is there, and nothing waits for its end."""
-    callbacks = getattr(result, "_callbacks", None)  # of Werkzeug's `ClosingIterator`; the last is the response's own
+    if not isinstance(result, ClosingIterator):
+        return False
+    callbacks: Any = vars(result).get("_callbacks")  # the last is the response's own
     response = getattr(callbacks[-1], "__self__", None) if callbacks else None
     return isinstance(response, Response) and response.is_sequence and not vars(response).get("_on_close")
 
