@@ -123,23 +123,23 @@ class NameRules:
         extra = tuple(dict.fromkeys(sensitive))
         self._extra = _whole_names(extra)
         self._keep = _whole_names(keep)
-        self._known: dict[str, bool] = {}
+        self._hidden: set[str] = set()
         self.harmless: set[str] = set()
         """Names that were asked for and are not sensitive; not all of them."""
         self.probes = _probes(extra)
 
     def sensitive(self, name: str) -> bool:
         """Tell whether what stands under this name is masked."""
-        known = self._known.get(name)
-        if known is None:
-            if len(name) > _MAX_NAME_CHARACTERS:  # hardly a name; what makes it sensitive is near one of its ends
-                return self._decide(decoded(name[:_MAX_NAME_CHARACTERS] + " " + name[-_MAX_NAME_CHARACTERS:]))
-            known = self._decide(decoded(name))
-            if len(self._known) < _MAX_KNOWN:
-                self._known[name] = known
-                if not known:
-                    self.harmless.add(name)
-        return known
+        if name in self.harmless:
+            return False
+        if name in self._hidden:
+            return True
+        if len(name) > _MAX_NAME_CHARACTERS:  # hardly a name; what makes it sensitive is near one of its ends
+            return self._decide(decoded(name[:_MAX_NAME_CHARACTERS] + " " + name[-_MAX_NAME_CHARACTERS:]))
+        sensitive = self._decide(decoded(name))
+        if len(self.harmless) + len(self._hidden) < _MAX_KNOWN:
+            (self._hidden if sensitive else self.harmless).add(name)
+        return sensitive
 
     def _decide(self, name: str) -> bool:
         if self._keep.fullmatch(name) or _EXCEPTION.fullmatch(name):
