@@ -17,7 +17,7 @@ import httpx2
 
 from benchmarks.report import table, with_quartiles
 from benchmarks.rounds import summary
-from otas_middleware._session import AgentSession as Session
+from otas_middleware._capture.session import AgentSession as Session
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.report import table
 from otas_middleware import OtasSettings
-from otas_middleware._assemble import _mask_body
-from otas_middleware._build import build
-from otas_middleware._capture import Capture
-from otas_middleware._redact import Masker, redactor_for
-from otas_middleware._render import render_body
-from otas_middleware._session import AgentSession
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.session import AgentSession
+from otas_middleware._event.assemble import _mask_body
+from otas_middleware._event.build import build
+from otas_middleware._event.redact import Masker, redactor_for
+from otas_middleware._event.render import render_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable

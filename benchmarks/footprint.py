@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 from benchmarks.report import table
-from otas_middleware._capture import Capture
-from otas_middleware._session import AgentSession
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.session import AgentSession
 
 REQUESTS = 2000
 TOKEN = "header.payload.signature"

@@ -20,8 +20,8 @@ from benchmarks.report import table, with_quartiles
 from benchmarks.rounds import summary, turns
 from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery._spool import Record, Spool
-from otas_middleware._event import BackendEvent, Parcel
+from otas_middleware._delivery.disk_queue.store import Record, Spool
+from otas_middleware._event.model import BackendEvent, Parcel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
-from otas_middleware import OtasSettings, _guard
-from otas_middleware._context import current
+from otas_middleware import OtasSettings, _internal_errors
+from otas_middleware._capture.context import current
 from otas_middleware.localbrain import LocalBrain
 
 pytest.register_assert_rewrite("support")  # the checks in there explain themselves as those of test files do
@@ -27,7 +27,7 @@ for _name in [name for name in os.environ if name.startswith("OTAS_") and name !
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the tests in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
 
-_guard.reraise = True  # what production swallows fails a test
+_internal_errors.reraise = True  # what production swallows fails a test
 
 
 @pytest.fixture(autouse=True)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._context import annotate, checkpoint, current_session
+from otas_middleware._capture.context import annotate, checkpoint, current_session
+from otas_middleware._capture.selection import RequestInfo
+from otas_middleware._capture.session import AgentSession
 from otas_middleware._errors import ConfigurationError, MissingExtraError, OtasError
 from otas_middleware._recorder import flush, stats
-from otas_middleware._select import RequestInfo
-from otas_middleware._session import AgentSession
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
-    from otas_middleware._event import BackendEvent
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import BackendEvent
 
 __all__ = [
     "AgentSession",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # pydantic models cost an import that requests do not need; they are fetched when somebody names them.
-_LAZY = {"BackendEvent": "otas_middleware._event", "OtasSettings": "otas_middleware._settings"}
+_LAZY = {"BackendEvent": "otas_middleware._event.model", "OtasSettings": "otas_middleware._config.settings"}
 
 
 def __getattr__(name: str) -> Any:

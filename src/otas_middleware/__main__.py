@@ -11,7 +11,7 @@ def main() -> None:
     """Run the command line; what is wrong with the set-up is one line on standard error and exit status 1."""
     try:
         try:
-            from otas_middleware._cli import app  # noqa: PLC0415  # needs the extra
+            from otas_middleware._cli.app import app  # noqa: PLC0415  # needs the extra
         except ModuleNotFoundError as error:
             if error.name != "typer":
                 raise

@@ -8,21 +8,21 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from otas_middleware import _guard
-from otas_middleware._capture import Capture
-from otas_middleware._context import delivering
-from otas_middleware._select import Selection
-from otas_middleware._session import TokenGate
+from otas_middleware import _internal_errors
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.context import delivering
+from otas_middleware._capture.selection import Selection
+from otas_middleware._capture.session import TokenGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from otas_middleware._capture import Headers
-    from otas_middleware._configure import FrameworkSettings
+    from otas_middleware._capture.capture import Headers
+    from otas_middleware._capture.verify import ByKeySet, Verifier
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._config.sources import FrameworkSettings
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event import Parcel
-    from otas_middleware._settings import OtasSettings
-    from otas_middleware._verify import ByKeySet, Verifier
+    from otas_middleware._event.model import Parcel
 
 logger = logging.getLogger("otas_middleware")
 
@@ -122,7 +122,7 @@ class Recorder:
 
     def build(self, capture: Capture, settings: OtasSettings) -> Parcel | None:
         """Make the parcel of a finished capture, in the worker; None when it is not to be sent after all."""
-        from otas_middleware._build import build  # noqa: PLC0415  # heavy, and first needed in the worker
+        from otas_middleware._event.build import build  # noqa: PLC0415  # heavy, and first needed in the worker
 
         if self.selection.matches_pattern(capture.path):
             return None
@@ -131,7 +131,7 @@ class Recorder:
         return build(capture, settings)
 
     def _confirm(self, capture: Capture, key_set: ByKeySet) -> bool:
-        from otas_middleware._verify import KeysUnavailableError  # noqa: PLC0415  # as above
+        from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # as above
 
         if capture.session.verified:
             return True
@@ -150,7 +150,7 @@ class Recorder:
 def _verifier(settings: OtasSettings) -> Verifier | None:
     if settings.session_secret is None:
         return None
-    from otas_middleware._verify import by_secret  # noqa: PLC0415  # an extra
+    from otas_middleware._capture.verify import by_secret  # noqa: PLC0415  # an extra
 
     return by_secret(settings.session_secret.get_secret_value())
 
@@ -158,7 +158,7 @@ def _verifier(settings: OtasSettings) -> Verifier | None:
 def _key_set(settings: OtasSettings) -> ByKeySet | None:
     if settings.session_jwks_url is None:
         return None
-    from otas_middleware._verify import ByKeySet  # noqa: PLC0415  # an extra
+    from otas_middleware._capture.verify import ByKeySet  # noqa: PLC0415  # an extra
 
     return ByKeySet(settings.session_jwks_url)
 
@@ -225,7 +225,7 @@ def open_recorder(
     Raises:
         ConfigurationError: A name is unknown or a value cannot be used.
     """
-    from otas_middleware._configure import NO_FRAMEWORK, load_settings  # noqa: PLC0415  # pydantic only when needed
+    from otas_middleware._config.sources import NO_FRAMEWORK, load_settings  # noqa: PLC0415  # pydantic only when needed
 
     if settings is None:
         settings = load_settings(keywords, framework or NO_FRAMEWORK)
@@ -286,7 +286,7 @@ def stats() -> dict[str, Any]:
         token was not admitted, by reason), `skipped` (requests that the settings leave out, by reason) and
         `internal_errors` (failures of our own that were swallowed, by place).
     """
-    total: dict[str, Any] = {"refused": {}, "skipped": {}, "internal_errors": dict(_guard.counts)}
+    total: dict[str, Any] = {"refused": {}, "skipped": {}, "internal_errors": dict(_internal_errors.counts)}
     for recorder in recorders():
         _add(total, recorder.pipeline.stats())
         _add(total["refused"], recorder.gate.refused)

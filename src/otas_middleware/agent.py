@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import httpx2 as httpx
     import requests
 
-    from otas_middleware._event import BackendEvent, Parcel
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import BackendEvent, Parcel
 
 __all__ = [
     "AgentSession",
@@ -202,7 +202,7 @@ class AgentSession:
         Args:
             **options: As `httpx.Client` takes them, proxies and transports included.
         """
-        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
 
         return self._own(httpx.Client(**options))
 
@@ -212,7 +212,7 @@ class AgentSession:
         Args:
             **options: As `httpx.AsyncClient` takes them.
         """
-        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
 
         return self._own(httpx.AsyncClient(**options))
 
@@ -247,14 +247,14 @@ class AgentSession:
         Args:
             inner: The transport that sends; `httpx.HTTPTransport()` when left out.
         """
-        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
         from otas_middleware._outbound.httpx_tap import wrap_transport  # noqa: PLC0415  # heavy
 
         return wrap_transport(httpx.HTTPTransport() if inner is None else inner, self._core)
 
     def async_transport(self, inner: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncBaseTransport:
         """Return an asynchronous httpx transport (see `transport`)."""
-        from otas_middleware._http import httpx  # noqa: PLC0415  # heavy
+        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
         from otas_middleware._outbound.httpx_tap import wrap_async_transport  # noqa: PLC0415  # heavy
 
         return wrap_async_transport(httpx.AsyncHTTPTransport() if inner is None else inner, self._core)
@@ -354,7 +354,7 @@ class AgentSession:
 
 
 def _settings(settings: OtasSettings | None, keywords: dict[str, Any]) -> OtasSettings:
-    from otas_middleware._configure import load_settings  # noqa: PLC0415  # pydantic, when there is a session
+    from otas_middleware._config.sources import load_settings  # noqa: PLC0415  # pydantic, when there is a session
 
     if settings is None:
         return load_settings(keywords)

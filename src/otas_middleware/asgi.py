@@ -18,20 +18,20 @@ from inspect import isclass, isroutine
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, overload
 
-from otas_middleware._context import current
-from otas_middleware._frameworks import framework_of
-from otas_middleware._guard import swallow
+from otas_middleware._capture.context import current
+from otas_middleware._capture.frameworks import framework_of
+from otas_middleware._capture.session import TOKEN_HEADER_BYTES
+from otas_middleware._internal_errors import swallow
 from otas_middleware._recorder import MARKER, open_recorder
-from otas_middleware._session import TOKEN_HEADER_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
     from types import CodeType
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
+    from otas_middleware._capture.capture import Capture
+    from otas_middleware._config.settings import OtasSettings
     from otas_middleware._recorder import Recorder
-    from otas_middleware._settings import OtasSettings
-    from otas_middleware._types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["OtasMiddleware"]
 
@@ -295,11 +295,11 @@ def _end_at_shutdown(send: Send) -> Send:
     async def send_after_the_end(message: Message) -> None:
         if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
             try:
-                from otas_middleware._delivery import _process  # noqa: PLC0415  # heavy, for those who record
+                from otas_middleware._delivery import process  # noqa: PLC0415  # heavy, for those who record
 
                 # Not a flush only: uvicorn then raises its signal again, and Python ends without `atexit`.
                 # Blocks the loop on purpose: no request is served any more, and no event loop may be assumed.
-                _process.end()
+                process.end()
             except Exception:
                 swallow("asgi.lifespan")
         await send(message)

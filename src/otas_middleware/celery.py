@@ -27,23 +27,23 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._delivery import _process
-from otas_middleware._delivery._assembly import make_seal
-from otas_middleware._delivery._breaker import Breaker
-from otas_middleware._delivery._celery import TASK, MessageError, decode
-from otas_middleware._delivery._pacing import full_jitter
-from otas_middleware._delivery._protocols import Outcome, Verdict
-from otas_middleware._delivery._sender import HttpAttempt
-from otas_middleware._delivery._tokens import is_young
-from otas_middleware._delivery._transports import transport_factory
-from otas_middleware._delivery._verdicts import YOUNG_TOKEN_DELAY
-from otas_middleware._destinations import sites
+from otas_middleware._delivery import process
+from otas_middleware._delivery.attempt import HttpAttempt
+from otas_middleware._delivery.backoff import full_jitter
+from otas_middleware._delivery.circuit_breaker import Breaker
+from otas_middleware._delivery.destinations import sites
+from otas_middleware._delivery.factory import make_seal
+from otas_middleware._delivery.protocols import Outcome, Verdict
+from otas_middleware._delivery.rejected_tokens import is_young
+from otas_middleware._delivery.transports import transport_factory
+from otas_middleware._delivery.transports.celery import TASK, MessageError, decode
+from otas_middleware._delivery.verdicts import YOUNG_TOKEN_DELAY
 from otas_middleware._errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from otas_middleware._delivery._queue import Entry
-    from otas_middleware._delivery._sender import Attempt
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.attempt import Attempt
+    from otas_middleware._delivery.queue import Entry
 
 try:
     celery = cast("Any", importlib.import_module("celery"))
@@ -111,7 +111,7 @@ class Courier:
     def _attempt(self, destination: str) -> Attempt:
         attempts: dict[str, Attempt] = self._local.__dict__.setdefault("attempts", {})
         if destination not in attempts:
-            with _process.no_fork:
+            with process.no_fork:
                 attempts[destination] = HttpAttempt(self._destinations[destination], self._transport())
         return attempts[destination]
 
@@ -142,7 +142,7 @@ def courier() -> Courier:
     global _courier  # noqa: PLW0603  # one per process
     with _courier_lock:
         if _courier is None:
-            from otas_middleware._configure import load_settings  # noqa: PLC0415  # pydantic only when needed
+            from otas_middleware._config.sources import load_settings  # noqa: PLC0415  # pydantic only when needed
 
             _courier = Courier(load_settings({}))
         return _courier
@@ -231,7 +231,7 @@ def _limit_rate(**_: object) -> None:
 
 def _end(**_: object) -> None:
     """Deliver what the tasks of this pool process have captured; billiard leaves without `atexit`."""
-    _process.end()
+    process.end()
 
 
 signals.celeryd_after_setup.connect(_limit_rate)

@@ -56,10 +56,10 @@ from otas_middleware._delivery import (
     TransportError,
     Verdict,
 )
-from otas_middleware._delivery._by_status import by_status
+from otas_middleware._delivery.by_status import by_status
 
 if TYPE_CHECKING:
-    from otas_middleware._event import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Parcel
 
 __all__ = [
     "DELIVERED",
@@ -78,7 +78,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in {"BackendEvent", "Parcel"}:  # pydantic, only for those who ask for it
-        from otas_middleware import _event  # noqa: PLC0415
+        from otas_middleware._event import model as _event  # noqa: PLC0415
 
         return getattr(_event, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,12 +26,12 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("otas_middleware.django", "django") from error
 
-from otas_middleware._configure import FrameworkSettings
-from otas_middleware._context import current
-from otas_middleware._guard import swallow
+from otas_middleware._capture.context import current
+from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
+from otas_middleware._capture.wsgi_streams import InputTap, pull, secured
+from otas_middleware._config.sources import FrameworkSettings
+from otas_middleware._internal_errors import swallow
 from otas_middleware._recorder import MARKER, open_recorder
-from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware._streams import InputTap, pull, secured
 from otas_middleware.wsgi import begin, hidden
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
 
 __all__ = ["OtasMiddleware"]
 

@@ -25,9 +25,9 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("otas_middleware.flask", "flask") from error
 
-from otas_middleware._configure import FrameworkSettings
-from otas_middleware._context import current
-from otas_middleware._guard import swallow
+from otas_middleware._capture.context import current
+from otas_middleware._config.sources import FrameworkSettings
+from otas_middleware._internal_errors import swallow
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware.wsgi import Exchange, Wrapper, full_path
 
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     from flask import Flask, Request
 
-    from otas_middleware._capture import Capture, Headers
+    from otas_middleware._capture.capture import Capture, Headers
+    from otas_middleware._config.settings import OtasSettings
     from otas_middleware._recorder import Recorder
-    from otas_middleware._settings import OtasSettings
 
 __all__ = ["Otas"]
 

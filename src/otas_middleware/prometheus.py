@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from otas_middleware._delivery import Pipeline, _process
+from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery import process as _process
 from otas_middleware._errors import MissingExtraError
 
 try:

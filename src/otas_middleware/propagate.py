@@ -22,20 +22,20 @@ import logging
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
-from otas_middleware import _context
+from otas_middleware._capture import context as _context
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.domain import Domain, locate
 from otas_middleware._outbound.gate import Place
 from otas_middleware._outbound.httpx_requests import is_clean, whereabouts
 from otas_middleware._outbound.secrets import NOTHING, Secrets, clean, has_token
-from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import httpx2 as httpx
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
     from otas_middleware._outbound.gate import Outgoing
 
 __all__ = ["async_httpx_hook", "carry", "connect_celery", "headers_for", "httpx_hook", "instrument"]
@@ -226,7 +226,7 @@ def _domain_of_process() -> Domain:
 
 @functools.lru_cache(maxsize=1)
 def _domain_of_environment() -> Domain:
-    from otas_middleware._configure import load_settings  # noqa: PLC0415  # pydantic, where no middleware runs
+    from otas_middleware._config.sources import load_settings  # noqa: PLC0415  # pydantic, where no middleware runs
 
     try:
         return Domain(load_settings({}).propagate_to)

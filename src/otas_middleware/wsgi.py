@@ -12,20 +12,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._context import current
-from otas_middleware._frameworks import framework_of
-from otas_middleware._guard import swallow
+from otas_middleware._capture.context import current
+from otas_middleware._capture.frameworks import framework_of
+from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
+from otas_middleware._capture.wsgi_streams import tap_environ, tap_response
+from otas_middleware._internal_errors import swallow
 from otas_middleware._recorder import MARKER, open_recorder
-from otas_middleware._session import TOKEN_ENVIRON_KEY
-from otas_middleware._streams import tap_environ, tap_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from otas_middleware._capture import Capture, Headers
+    from otas_middleware._capture.capture import Capture, Headers
+    from otas_middleware._config.settings import OtasSettings
     from otas_middleware._recorder import Recorder
-    from otas_middleware._settings import OtasSettings
 
 __all__ = ["OtasMiddleware"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware import OtasSettings
-    from otas_middleware._types import ASGIApp, Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
     from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
 

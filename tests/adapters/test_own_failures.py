@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware import _bounded, _capture, _guard, _recorder
+from otas_middleware import _internal_errors, _recorder
+from otas_middleware._capture import body as _bounded
+from otas_middleware._capture import capture as _capture
 from support.asgi_gateway import call_asgi
 from support.harnesses import Harness, harnesses
 from support.scenarios import SCENARIOS
@@ -41,9 +43,9 @@ def sink() -> Sink:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Swallow failures as production does, and return their counts."""
-    monkeypatch.setattr(_guard, "reraise", False)
-    monkeypatch.setattr(_guard, "counts", type(_guard.counts)())
-    return _guard.counts
+    monkeypatch.setattr(_internal_errors, "reraise", False)
+    monkeypatch.setattr(_internal_errors, "counts", type(_internal_errors.counts)())
+    return _internal_errors.counts
 
 
 def call(harness: Harness, app: Any, request: Request) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otas_middleware._routes import normalise, template
+from otas_middleware._event.routes import normalise, template
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import requests
 from hypothesis import strategies as st
 from requests.adapters import BaseAdapter
 
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

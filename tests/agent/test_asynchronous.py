@@ -14,7 +14,7 @@ from agent.callers import TLS
 from agent.host import response, streams
 from agent.record import Record
 from agent.uasam import Uasam
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:

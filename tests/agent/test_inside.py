@@ -13,7 +13,7 @@ from urllib3.util import Retry
 from agent.callers import BODIES, BOUNDARY, How, bare
 from agent.host import breaks_off, closed_port, drops, redirects, replies, response, streams
 from agent.record import Record
-from otas_middleware._session import TOKEN_HEADER, read_claims
+from otas_middleware._capture.session import TOKEN_HEADER, read_claims
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.journeys import INSIDE, LIBRARIES, Journey, Sent, headers, places, statuses
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession, SecretInUrlError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from requests.adapters import BaseAdapter
 
 from agent.callers import TLS
 from agent.host import replies, streams
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from agent.callers import BODIES, BOUNDARY, How, bare
 from agent.host import as_json, breaks_off, closed_port, drops, redirects, replies, response, streams
 from agent.record import Record
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:

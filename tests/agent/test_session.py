@@ -21,7 +21,7 @@ from agent.host import Host, as_json, closed_port, replies, streams
 from agent.record import Record
 from agent.uasam import PATH, Uasam
 from otas_middleware import ConfigurationError
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession, MissingAgentKeyError, SessionError
 from support.agent import PATIENCE
 

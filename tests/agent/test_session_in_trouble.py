@@ -14,8 +14,8 @@ from agent.host import as_json, redirects
 from agent.record import Record
 from agent.uasam import PATH, Uasam
 from otas_middleware._agent import keeper
-from otas_middleware._delivery import _threads
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._delivery import threads as _threads
 from otas_middleware.agent import AgentSession, SessionError
 from support.agent import PATIENCE
 

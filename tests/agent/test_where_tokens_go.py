@@ -13,7 +13,7 @@ from hypercorn.config import Config
 
 from agent.callers import TLS, Caller, How
 from agent.host import redirects, replies
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession
 from support.agent import PATIENCE
 from support.loopback import listen
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from agent.host import Host
     from agent.record import Record
-    from otas_middleware._types import Receive, Scope, Send
+    from otas_middleware._capture.asgi_types import Receive, Scope, Send
     from otas_middleware.localbrain import LocalBrain
 
 STATUSES = ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"]

@@ -16,7 +16,7 @@ from urllib3.util import Retry
 import otas_middleware as otas
 from agent.callers import TLS
 from agent.host import closed_port, response
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession, LoggedEvent
 from otas_middleware.asgi import OtasMiddleware
 from otas_middleware.localbrain import LocalBrain

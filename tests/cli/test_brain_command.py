@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cli.process import RunningBrain, run
-from otas_middleware._configure import load_settings
+from otas_middleware._config.sources import load_settings
 
 
 def test_it_says_first_where_its_page_is() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otas_middleware import AgentSession, OtasSettings, RequestInfo
-from otas_middleware import _select as select_module
-from otas_middleware._select import Selection
+from otas_middleware._capture import selection as select_module
+from otas_middleware._capture.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

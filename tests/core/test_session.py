@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm
 
-from otas_middleware._session import TokenGate, fingerprint, read_claims
-from otas_middleware._verify import ByKeySet, KeysUnavailableError, by_secret
+from otas_middleware._capture.session import TokenGate, fingerprint, read_claims
+from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError, by_secret
 
 SECRET = "a-signing-secret-of-more-than-32-bytes"
 NOW = 1_700_000_000.0

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from otas_middleware import ConfigurationError, OtasSettings
-from otas_middleware._configure import FrameworkSettings, env_name, gather, load_settings
+from otas_middleware._config.sources import FrameworkSettings, env_name, gather, load_settings
 from otas_middleware._recorder import open_recorder
 
 KEY = "otas_abc_s3cr3tvalue"

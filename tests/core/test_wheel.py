@@ -51,7 +51,7 @@ def test_the_wheel_holds_the_package_its_types_and_the_examples(wheel: Path) -> 
     assert "otas_middleware/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     for example in ("fastapi_app", "flask_app", "django_app"):
-        assert f"otas_middleware/_demo/examples/{example}/README.md" in names
+        assert f"otas_middleware/_cli/demo/examples/{example}/README.md" in names
 
 
 def test_the_wheel_holds_nothing_that_is_not_the_packages(wheel: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import Pipeline, Request, Response, TransportError
-from otas_middleware._delivery._reporter import INTERVAL
+from otas_middleware._delivery.log import INTERVAL
 from otas_middleware.localbrain import LocalBrain, Mode
 from support import delivery as kit
 from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
@@ -23,8 +23,8 @@ from support.delivery import Item, RawServer, balance, build, created, eventuall
 if TYPE_CHECKING:
     import socket
 
-    from otas_middleware._event import Parcel
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import Parcel
     from support.delivery import Received
 
 JSON = {"content-type": "application/json"}
@@ -85,8 +85,8 @@ def test_the_account_balances_after_every_step(
     monkeypatch: pytest.MonkeyPatch, spooled: bool, actions: list[str], answers: list[str]
 ) -> None:
     monkeypatch.setattr(kit, "Script", Script, raising=False)
-    monkeypatch.setattr("otas_middleware._guard.reraise", False)
-    monkeypatch.setattr("otas_middleware._delivery._lane.PATIENCE", 0.0)
+    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
+    monkeypatch.setattr("otas_middleware._delivery.exporter.PATIENCE", 0.0)
     monkeypatch.setattr(Script, "answers", answers)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         values: dict[str, Any] = {
@@ -247,7 +247,7 @@ def test_losses_are_told_to_the_callback_and_to_the_log_once_a_minute(caplog: py
 
 
 def test_a_callback_that_fails_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otas_middleware._guard.reraise", False)
+    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
 
     def fail(_summary: object, _reason: str) -> None:
         raise RuntimeError("the user's own fault")

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import Pipeline
-from otas_middleware._destinations.agnost_form import event_body, session_body, session_uuid
-from otas_middleware._event import BackendEvent, Parcel
+from otas_middleware._delivery.destinations.agnost_form import event_body, session_body, session_uuid
+from otas_middleware._event.model import BackendEvent, Parcel
 from otas_middleware.localbrain import LocalBrain, Mode
 from otas_middleware.localbrain.agnost_forms import EVENT_FORMS, SESSION, problems
 from support.delivery import Item, RawServer, answer, balance, build, eventually, pipeline, settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
     from support.delivery import Received
 
 
@@ -156,7 +156,7 @@ def test_both_destinations_get_every_event_and_count_for_themselves() -> None:
 
 def test_an_event_is_built_once_for_all_destinations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each build makes a new `event_id`, and asks the user's `before_send` again."""
-    monkeypatch.setattr("otas_middleware._guard.reraise", False)
+    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
 
     def build_anew(item: Any, _settings: OtasSettings) -> Parcel | None:
         built.append(item.path)

@@ -112,7 +112,7 @@ def test_two_destinations_of_one_name_are_an_error_at_start(shop: Path) -> None:
 def test_a_destination_that_fails_is_no_worse_than_one_that_is_away(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("otas_middleware._guard.reraise", False)
+    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
     shop.write_text(example(1).replace("return by_status(response)", "raise ValueError('oh')"))
     with RawServer(lambda connection, _: connection.sendall(answer("200 OK"))) as server, LocalBrain() as brain:
         shop.write_text(shop.read_text().replace("https://archive.example.com", server.url))
@@ -147,8 +147,8 @@ def test_a_status_alone_has_a_meaning(status: int, verdict: Verdict) -> None:
 
 
 def test_the_protocols_are_what_our_own_destinations_are() -> None:
-    from otas_middleware._destinations.agnost import AgnostDestination
-    from otas_middleware._destinations.brain import BrainDestination
+    from otas_middleware._delivery.destinations.agnost import AgnostDestination
+    from otas_middleware._delivery.destinations.brain import BrainDestination
 
     ours: list[Destination] = [BrainDestination("http://x", "key"), AgnostDestination("http://x", "org")]
     assert [destination.name for destination in ours] == ["brain", "agnost"]

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from otas_middleware._delivery._protocols import Response
-from otas_middleware._destinations.brain import NIL_PROJECT
-from otas_middleware._destinations.uasam import KeyState, key_state
+from otas_middleware._delivery.destinations.brain import NIL_PROJECT
+from otas_middleware._delivery.destinations.uasam import KeyState, key_state
+from otas_middleware._delivery.protocols import Response
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import Item, RawServer, answer, created, eventually, pipeline
 

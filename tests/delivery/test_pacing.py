@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery._breaker import Breaker
-from otas_middleware._delivery._limiter import Limiter
-from otas_middleware._delivery._pacing import LONGEST_RETRY_AFTER, full_jitter, retry_after
+from otas_middleware._delivery.backoff import LONGEST_RETRY_AFTER, full_jitter, retry_after
+from otas_middleware._delivery.circuit_breaker import Breaker
+from otas_middleware._delivery.limiter import Limiter
 from support.delivery import (
     PATIENCE,
     Item,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from otas_middleware._event import Parcel
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import Parcel
     from support.delivery import Received
 
 

@@ -15,10 +15,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery._owner import is_gone
-from otas_middleware._delivery._seal import Seal
-from otas_middleware._delivery._spool import LEASE, Held, Record, Spool
-from otas_middleware._delivery._spool_file import SpoolError
+from otas_middleware._delivery.disk_queue.file import SpoolError
+from otas_middleware._delivery.disk_queue.lease import is_gone
+from otas_middleware._delivery.disk_queue.store import LEASE, Held, Record, Spool
+from otas_middleware._delivery.token_cipher import Seal
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import Item, RawServer, balance, build, eventually, pipeline, settings
@@ -26,8 +26,8 @@ from support.delivery import Item, RawServer, balance, build, eventually, pipeli
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otas_middleware._event import Parcel
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import Parcel
     from otas_middleware.localbrain import StoredEvent
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2VjcmV0"
@@ -174,7 +174,7 @@ class TestLeases:
         code = f"""
 import os, signal
 from pathlib import Path
-from otas_middleware._delivery._spool import Record, Spool
+from otas_middleware._delivery.disk_queue.store import Record, Spool
 Spool(Path({path!r}), 10_000_000, None).write([Record(b"{{}}", "t", "s", "a", "backend")], leased=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import Request, Response, TransportError
-from otas_middleware._delivery._fast import FastTransport
-from otas_middleware._delivery._httpx import HttpxTransport
-from otas_middleware._delivery._protocols import MAX_REPLY_BYTES
-from otas_middleware._delivery._transports import transport_factory
-from otas_middleware._delivery._wire import ResponseReader, WireError, read_whole, request_head
+from otas_middleware._delivery.protocols import MAX_REPLY_BYTES
+from otas_middleware._delivery.transports import transport_factory
+from otas_middleware._delivery.transports.direct import HttpxTransport
+from otas_middleware._delivery.transports.fast import FastTransport
+from otas_middleware._delivery.transports.http1 import ResponseReader, WireError, read_whole, request_head
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from support.certificates import self_signed
 from support.delivery import RawServer, answer, created, reset, settings
@@ -317,7 +317,7 @@ class TestChoice:
         assert isinstance(transport_factory(settings("http://x.invalid", transport="httpx"))(), HttpxTransport)
 
     def test_without_it_httpx_carries(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("otas_middleware._delivery._transports._fast_is_installed", lambda: False)
+        monkeypatch.setattr("otas_middleware._delivery.transports._fast_is_installed", lambda: False)
         assert isinstance(transport_factory(settings("http://x.invalid", transport="auto"))(), HttpxTransport)
         with pytest.raises(MissingExtraError, match=r"otas-middleware\[fast\]"):
             transport_factory(settings("http://x.invalid", transport="fast"))
@@ -348,7 +348,7 @@ class TestChoice:
         code = f"""
 import os, sys, threading
 from otas_middleware._delivery import Request
-from otas_middleware._delivery._transports import transport_factory
+from otas_middleware._delivery.transports import transport_factory
 from support.delivery import RawServer, created, settings
 
 make = transport_factory(settings("http://x.invalid", transport="fast"))
@@ -388,7 +388,7 @@ if {forked}:
         code = """
 import sys
 sys.modules["httpcore2"] = None
-from otas_middleware._delivery import _httpx
+from otas_middleware._delivery.transports import direct as _httpx
 assert _httpx.httpcore.__name__ == "httpcore", _httpx.httpcore
 from support.delivery import RawServer, created
 from otas_middleware._delivery import Request

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._demo.agent import Exchange, play
-from otas_middleware._demo.agnost_checks import AgnostRecord, agnost_differences
-from otas_middleware._demo.checks import Event, differences, is_agents_own, request_id
-from otas_middleware._demo.elsewhere import Elsewhere, nobody
-from otas_middleware._demo.errand_checks import errand_differences
-from otas_middleware._demo.errands import ERRANDS, run_errands
-from otas_middleware._demo.scenario import steps
-from otas_middleware._demo.sentinels import Secrets
-from otas_middleware._demo.signals import Interruptions
-from otas_middleware._demo.stage import stage_set
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._cli.demo.agent import Exchange, play
+from otas_middleware._cli.demo.agnost_checks import AgnostRecord, agnost_differences
+from otas_middleware._cli.demo.checks import Event, differences, is_agents_own, request_id
+from otas_middleware._cli.demo.elsewhere import Elsewhere, nobody
+from otas_middleware._cli.demo.errand_checks import errand_differences
+from otas_middleware._cli.demo.errands import ERRANDS, run_errands
+from otas_middleware._cli.demo.scenario import steps
+from otas_middleware._cli.demo.sentinels import Secrets
+from otas_middleware._cli.demo.signals import Interruptions
+from otas_middleware._cli.demo.stage import stage_set
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:

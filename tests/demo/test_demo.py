@@ -219,7 +219,8 @@ def test_a_difference_is_shown_and_gives_a_non_zero_exit_status(tmp_path: Path) 
     program = """
 import sys
 from dataclasses import replace
-from otas_middleware._demo import main, run
+from otas_middleware._cli.demo import run
+from otas_middleware._demo import main
 real = run.steps
 run.steps = lambda secrets: [replace(s, status=202) if s.target == "/export.csv" else s for s in real(secrets)]
 sys.exit(main())
@@ -238,7 +239,9 @@ def test_a_server_that_does_not_start_is_named_with_its_last_words(tmp_path: Pat
     program = """
 import sys
 from dataclasses import replace
-from otas_middleware._demo import applications, main, stage
+from otas_middleware._cli.demo import applications
+from otas_middleware._cli.demo import stage
+from otas_middleware._demo import main
 broken = replace(applications.HELP_DESK, serve=("-m", "uvicorn", "help_desk.nothing:application", "--port", "0"))
 stage.APPLICATIONS = (applications.ORDERS, applications.KNOWLEDGE_BASE, broken)
 sys.exit(main())
@@ -256,7 +259,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path: Pa
     program = """
 import sys
 sys.modules["gunicorn"] = sys.modules["flask"] = None
-from otas_middleware._demo import main
+from otas_middleware._cli.demo import main
 sys.exit(main())
 """
     demo = Demo(("-c", program), tmp_path)

@@ -10,10 +10,11 @@ from pydantic import SecretStr
 
 from docs.example import as_document, example_event, same
 from otas_middleware import BackendEvent, OtasSettings
-from otas_middleware._configure import env_name
+from otas_middleware._config.sources import env_name
 from otas_middleware._delivery import Verdict
-from otas_middleware._destinations import agnost_form, brain
-from otas_middleware._redact import _names, _shapes
+from otas_middleware._delivery.destinations import agnost_form, brain
+from otas_middleware._event.redact import names as _names
+from otas_middleware._event.redact import shapes as _shapes
 
 TOPICS = {
     "What is on, and where Brain is": "enabled sdk_key project_id brain_url uasam_url",

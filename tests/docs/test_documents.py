@@ -14,7 +14,7 @@ from docs.documents import DOCUMENTS, README, ROOT, Block, anchors, blocks, link
 from docs.generate import MEASURED, SECTIONS, regenerated
 from docs.sections import TOPICS
 from otas_middleware import OtasSettings
-from otas_middleware._configure import env_name
+from otas_middleware._config.sources import env_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from otas_middleware._cli import app
-from otas_middleware._doctor import wire
+from otas_middleware._cli.app import app
+from otas_middleware._cli.doctor import wire
 from otas_middleware.localbrain import LocalBrain
 
 if TYPE_CHECKING:

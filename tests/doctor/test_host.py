@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._delivery._spool import Record, Spool
-from otas_middleware._doctor.spool import check_spool
-from otas_middleware._settings import OtasSettings
+from otas_middleware._cli.doctor.spool import check_spool
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._delivery.disk_queue.store import Record, Spool
 
 if TYPE_CHECKING:
     from doctor.conftest import Doctor
-    from otas_middleware._doctor.report import Check
+    from otas_middleware._cli.doctor.report import Check
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 

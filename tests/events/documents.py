@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from hypothesis import strategies as st
 
-from otas_middleware._redact._names import DEFAULT_NAMES, NameRules
+from otas_middleware._event.redact.names import DEFAULT_NAMES, NameRules
 
 Values = st.SearchStrategy[Any]
 

@@ -6,16 +6,16 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._build import build
-from otas_middleware._capture import Capture
-from otas_middleware._exception import describe_exception
-from otas_middleware._session import AgentSession, fingerprint
-from otas_middleware._settings import OtasSettings
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.exception import describe_exception
+from otas_middleware._capture.session import AgentSession, fingerprint
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event.build import build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from otas_middleware._event import BackendEvent
+    from otas_middleware._event.model import BackendEvent
 
 DEFAULTS = OtasSettings()
 

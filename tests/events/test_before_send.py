@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from events.exchange import SESSION, TOKEN, exchange
-from otas_middleware import _guard
-from otas_middleware._build import build
-from otas_middleware._settings import OtasSettings
+from otas_middleware import _internal_errors
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event.build import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture import Capture
-    from otas_middleware._event import BackendEvent, Parcel
+    from otas_middleware._capture.capture import Capture
+    from otas_middleware._event.model import BackendEvent, Parcel
 
 
 def sent(before_send: Callable[[BackendEvent], object], **arguments: Any) -> Parcel | None:
@@ -82,10 +82,10 @@ def returns_nonsense(_: BackendEvent) -> object:
 def test_when_it_fails_the_event_is_withheld_and_that_is_counted(
     broken: Callable[[BackendEvent], object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_guard, "reraise", False)
-    before = _guard.counts["before_send"]
+    monkeypatch.setattr(_internal_errors, "reraise", False)
+    before = _internal_errors.counts["before_send"]
     assert sent(broken) is None
-    assert _guard.counts["before_send"] == before + 1
+    assert _internal_errors.counts["before_send"] == before + 1
     assert "hunter2" not in caplog.text
 
 
@@ -97,16 +97,16 @@ def test_it_can_be_named_by_its_import_path() -> None:
 
 def test_a_field_that_cannot_be_looked_through_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure of redaction costs the field, never the mask, and is counted."""
-    from otas_middleware._redact import redactor_for  # patched here only
+    from otas_middleware._event.redact import redactor_for  # patched here only
 
     settings = OtasSettings(sensitive_fields=("of this test only",))
 
     def broken(_: object, __: object = 0) -> str:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr(_guard, "reraise", False)
+    monkeypatch.setattr(_internal_errors, "reraise", False)
     monkeypatch.setattr(redactor_for(settings), "_suspicious", broken)
-    before = _guard.counts["redact"]
+    before = _internal_errors.counts["redact"]
     capture: Capture = exchange(
         path="/a", request_body=b"pin=1", request_type="text/plain", query=b"pin=1", properties={"a": "pin=1"}
     )
@@ -118,4 +118,4 @@ def test_a_field_that_cannot_be_looked_through_is_dropped(monkeypatch: pytest.Mo
     assert "pin=1" not in posted
     assert "hunter2" not in posted
     assert "[REDACTED: could not be looked through]" in posted
-    assert _guard.counts["redact"] > before
+    assert _internal_errors.counts["redact"] > before

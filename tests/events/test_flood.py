@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from events.exchange import exchange
-from otas_middleware._build import build
-from otas_middleware._event import MAX_EVENT_BYTES
-from otas_middleware._session import TOKEN_HEADER
-from otas_middleware._settings import OtasSettings
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event.build import build
+from otas_middleware._event.model import MAX_EVENT_BYTES
 from otas_middleware.localbrain import LocalBrain
 
 if TYPE_CHECKING:
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
 
 SETTINGS = OtasSettings()
 SEEDS = range(4)

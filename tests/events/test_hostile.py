@@ -15,13 +15,13 @@ import pytest
 
 from events.codings import CODINGS
 from events.exchange import DEFAULTS, event_of, exchange
-from otas_middleware._redact import redactor_for
-from otas_middleware._settings import OtasSettings
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event.redact import redactor_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
 
 MEGABYTE = 1_048_576
 LARGEST = OtasSettings(max_body_bytes=MEGABYTE)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.exchange import event_of, exchange
-from otas_middleware._redact import redactor_for
-from otas_middleware._redact._names import DEFAULT_NAMES, NameRules, names_table
-from otas_middleware._redact._probe import probe
-from otas_middleware._settings import OtasSettings
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event.redact import redactor_for
+from otas_middleware._event.redact.names import DEFAULT_NAMES, NameRules, names_table
+from otas_middleware._event.redact.probe import probe
 
 RULES = NameRules()
 

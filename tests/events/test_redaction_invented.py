@@ -23,7 +23,7 @@ from events.documents import (
     to_yaml,
 )
 from events.exchange import DEFAULTS, exchange, posted
-from otas_middleware._redact import MASK, redactor_for
+from otas_middleware._event.redact import MASK, redactor_for
 
 REDACTOR = redactor_for(DEFAULTS)
 EXAMPLES = int(os.environ.get("OTAS_FUZZ_EXAMPLES", "0"))

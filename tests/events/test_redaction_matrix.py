@@ -11,7 +11,7 @@ import pytest
 
 from events.codings import CODINGS
 from events.exchange import TOKEN, exchange, posted
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from otas_middleware.localbrain import LocalBrain

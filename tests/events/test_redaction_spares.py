@@ -7,7 +7,7 @@ import json
 import pytest
 
 from events.exchange import DEFAULTS
-from otas_middleware._redact import redactor_for
+from otas_middleware._event.redact import redactor_for
 
 REDACTOR = redactor_for(DEFAULTS)
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from events.codings import CODINGS, raw_deflate
 from events.exchange import event_of, exchange
-from otas_middleware._settings import OtasSettings
+from otas_middleware._config.settings import OtasSettings
 
 if TYPE_CHECKING:
-    from otas_middleware._event import BackendEvent
+    from otas_middleware._event.model import BackendEvent
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 FORM = "application/x-www-form-urlencoded"

@@ -16,8 +16,8 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from events.exchange import DEFAULTS, event_of, exchange
-from otas_middleware._redact import redactor_for
-from otas_middleware._redact._values import CYCLE, MAX_DEPTH, MAX_NODES, TOO_DEEP, TOO_MUCH
+from otas_middleware._event.redact import redactor_for
+from otas_middleware._event.redact.values import CYCLE, MAX_DEPTH, MAX_NODES, TOO_DEEP, TOO_MUCH
 
 REDACTOR = redactor_for(DEFAULTS)
 

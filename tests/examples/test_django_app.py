@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from otas_middleware._demo.applications import HELP_DESK, KNOWLEDGE_BASE, Launcher, address
-from otas_middleware._demo.processes import Children
-from otas_middleware._demo.signals import Interruptions
+from otas_middleware._cli.demo.applications import HELP_DESK, KNOWLEDGE_BASE, Launcher, address
+from otas_middleware._cli.demo.processes import Children
+from otas_middleware._cli.demo.signals import Interruptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

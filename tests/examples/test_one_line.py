@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from otas_middleware._demo.applications import (
+from otas_middleware._cli.demo.applications import (
     APPLICATIONS,
     HELP_DESK,
     KNOWLEDGE_BASE,
@@ -17,8 +17,8 @@ from otas_middleware._demo.applications import (
     Launcher,
     address,
 )
-from otas_middleware._demo.processes import Children
-from otas_middleware._demo.signals import Interruptions
+from otas_middleware._cli.demo.processes import Children
+from otas_middleware._cli.demo.signals import Interruptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ORDERS_LINE = ["app.add_middleware(OtasMiddleware)"]

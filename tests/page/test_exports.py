@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware._preview import har
+from otas_middleware._cli.preview import har
 from page.seeds import seed
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._preview import curl, raw, shell
-from otas_middleware._preview.exchange import Exchange, UnreadableError
+from otas_middleware._cli.preview import curl, raw, shell
+from otas_middleware._cli.preview.exchange import Exchange, UnreadableError
 from support.delivery import RawServer, Received, answer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from agent.callers import TLS
 from otas_middleware import propagate
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from propagate.backend import ask_synchronously
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.journeys import INSIDE, LIBRARIES, Journey, Sent, places, statuses
 from otas_middleware import OtasSettings, propagate
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from propagate.backend import ask_synchronously
 from support.agent import Agent
 

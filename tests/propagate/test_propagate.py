@@ -17,7 +17,7 @@ import pytest
 from agent.callers import BODIES, BOUNDARY, TLS, How, bare
 from agent.host import redirects
 from otas_middleware import propagate
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from propagate.backend import ask, ask_asynchronously, ask_synchronously
 from support.agent import Agent
 

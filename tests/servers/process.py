@@ -23,7 +23,7 @@ STOP_SECONDS = 10.0
 TESTS = Path(__file__).parents[1]
 
 # Has the kernel end a server whose test run was killed.
-_LAUNCH = Path(str(files("otas_middleware._demo"))) / "launch.py"
+_LAUNCH = Path(str(files("otas_middleware._cli.demo"))) / "launch.py"
 _FOREIGN = (
     "OTAS_",
     "DJANGO_",

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import otas_middleware as otas
-from otas_middleware._session import TOKEN_HEADER, read_claims
+from otas_middleware._capture.session import TOKEN_HEADER, read_claims
 
 if TYPE_CHECKING:
     from otas_middleware.localbrain import LocalBrain, StoredEvent

@@ -11,9 +11,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from otas_middleware._config.settings import OtasSettings
 from otas_middleware._delivery import Pipeline
-from otas_middleware._event import BackendEvent, Parcel
-from otas_middleware._settings import OtasSettings
+from otas_middleware._event.model import BackendEvent, Parcel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from otas_middleware import __version__
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from otas_middleware.localbrain import StoredEvent

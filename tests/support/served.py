@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from otas_middleware import OtasSettings
-    from otas_middleware._types import ASGIApp, Receive, Scope, Send
+    from otas_middleware._capture.asgi_types import ASGIApp, Receive, Scope, Send
 
 HEADER = "X-Test-Application"
 """Its value is a harness's name, a blank, and `bare` or `wrapped`."""
@@ -55,6 +55,6 @@ def wsgi(settings: OtasSettings) -> WSGIApplication:
 
 def wsgi_from_environment() -> WSGIApplication:
     """Return `wsgi` with the settings of the environment: the entry point of a server process."""
-    from otas_middleware._configure import load_settings
+    from otas_middleware._config.sources import load_settings
 
     return wsgi(load_settings({}))

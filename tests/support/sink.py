@@ -11,13 +11,13 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from otas_middleware import OtasSettings
-from otas_middleware._capture import Capture
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._recorder import Recorder, _recorders
-from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event import Parcel
+    from otas_middleware._event.model import Parcel
 
 
 def _part(value: object) -> str:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from agent.callers import TLS
-from otas_middleware._session import TOKEN_HEADER
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession, LoggedEvent
 from otas_middleware.asgi import OtasMiddleware
 from otas_middleware.testing import RecordedEvents, record_events

@@ -9,9 +9,9 @@ from unittest.mock import ANY
 
 import pytest
 
-from otas_middleware import _guard
-from otas_middleware._event import BackendEvent, Parcel
-from otas_middleware._testing._memory import Memory
+from otas_middleware import _internal_errors
+from otas_middleware._event.model import BackendEvent, Parcel
+from otas_middleware._testing.memory import Memory
 from otas_middleware.testing import (
     Expected,
     RecordedEvents,
@@ -255,7 +255,7 @@ def test_a_response_that_is_still_open_is_a_reason(otas_events: RecordedEvents) 
 @pytest.fixture
 def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures of recording are swallowed, as they are outside of this suite."""
-    monkeypatch.setattr(_guard, "reraise", False)
+    monkeypatch.setattr(_internal_errors, "reraise", False)
 
 
 def refuse(request: RequestInfo) -> bool:

@@ -7,7 +7,7 @@ import time
 import jwt
 import pytest
 
-from otas_middleware._session import TOKEN_HEADER, TokenGate
+from otas_middleware._capture.session import TOKEN_HEADER, TokenGate
 from otas_middleware.testing import make_token, session_headers
 
 SECRET = "a secret of at least thirty-two bytes"

@@ -6,16 +6,16 @@ from os import getpid
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from otas_middleware._capture import Capture
+from otas_middleware._capture.capture import Capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._bounded import Chunk
-    from otas_middleware._event import Parcel
+    from otas_middleware._capture.body import Chunk
+    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import Parcel
     from otas_middleware._outbound.gate import Outgoing
-    from otas_middleware._session import AgentSession
-    from otas_middleware._settings import OtasSettings
 
 TAIL_BYTES = 16_384
 _BASE_WEIGHT = 4096

@@ -1,4 +1,4 @@
-"""From a finished call to its event: what `_build` makes of any capture, and what only the agent's side knows."""
+"""From a finished call to its event: what `_event.build` makes of any capture, and what only the agent's side knows."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from otas_middleware._agent.llm import describe, ended_well
-from otas_middleware._build import build
-from otas_middleware._fit import fit
-from otas_middleware._render import all_values, header_map
-from otas_middleware._render._coding import undo_codings
+from otas_middleware._event.build import build
+from otas_middleware._event.limits import fit
+from otas_middleware._event.render import all_values, header_map
+from otas_middleware._event.render.coding import undo_codings
 
 if TYPE_CHECKING:
     from otas_middleware._agent.call import Call
-    from otas_middleware._event import Parcel
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import Parcel
 
 _MAX_DECODED = 1_048_576
 _DEFAULT_PORTS = {"http": 80, "https": 443}

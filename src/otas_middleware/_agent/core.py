@@ -7,7 +7,7 @@ import logging
 from os import getpid
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware import _guard
+from otas_middleware import _internal_errors
 from otas_middleware._agent import issuing
 from otas_middleware._agent.call import Call
 from otas_middleware._agent.keeper import Keeper
@@ -17,7 +17,7 @@ from otas_middleware._agent.outboxes import outbox_for
 from otas_middleware._agent.tool import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
 from otas_middleware._agent.waiting import WaitingRoom
-from otas_middleware._context import delivering
+from otas_middleware._capture.context import delivering
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.domain import Domain
 from otas_middleware._outbound.gate import Place
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from otas_middleware._agent.issuing import Issue
     from otas_middleware._agent.outbox import Item
-    from otas_middleware._capture import Capture
-    from otas_middleware._event import BackendEvent, Parcel
+    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import BackendEvent, Parcel
     from otas_middleware._outbound.gate import Outgoing
-    from otas_middleware._session import AgentSession
-    from otas_middleware._settings import OtasSettings
 
 logger = logging.getLogger("otas_middleware")
 
@@ -129,7 +129,7 @@ class Core:
                 with_traceback=self.settings.capture_traceback,
             )
         except Exception:
-            _guard.swallow("agent.begin")
+            _internal_errors.swallow("agent.begin")
             return None
         self.outbox.under_way.add(call)
         return call
@@ -154,7 +154,7 @@ class Core:
             else:
                 self.outbox.put(item)
         except Exception:
-            _guard.swallow("agent.put")
+            _internal_errors.swallow("agent.put")
 
     # ---- what the outbox tells (`_agent.outbox.Owner`)
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from otas_middleware._event import BackendEvent
+from otas_middleware._event.model import BackendEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

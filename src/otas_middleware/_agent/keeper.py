@@ -12,15 +12,15 @@ from os import getpid
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from otas_middleware import _guard
+from otas_middleware import _internal_errors
 from otas_middleware._agent.kept import Kept
 from otas_middleware._agent.uasam import SessionError
-from otas_middleware._delivery import _threads
+from otas_middleware._delivery import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._session import AgentSession
+    from otas_middleware._capture.session import AgentSession
 
 logger = logging.getLogger("otas_middleware")
 
@@ -180,7 +180,7 @@ class Keeper:
             return False
         kept.under_way = True
         kept.settled.clear()
-        if _threads.start(lambda: self._get(kept), "otas-session"):
+        if threads.start(lambda: self._get(kept), "otas-session"):
             return True
         kept.under_way = False
         kept.settled.set()
@@ -214,7 +214,7 @@ class Keeper:
                     error,
                 )
         except Exception:  # not even a fault of our own may break the agent's call
-            _guard.swallow("agent.session")
+            _internal_errors.swallow("agent.session")
         return None
 
     def _replace(self, kept: Kept, patience: float) -> AgentSession:

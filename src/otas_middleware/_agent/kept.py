@@ -6,10 +6,10 @@ import threading
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from otas_middleware._delivery._pacing import full_jitter
+from otas_middleware._delivery.backoff import full_jitter
 
 if TYPE_CHECKING:
-    from otas_middleware._session import AgentSession
+    from otas_middleware._capture.session import AgentSession
 
 EARLY_SHARE = 0.1
 EARLY_SECONDS = 3600.0

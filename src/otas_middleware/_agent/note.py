@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from otas_middleware._event import BackendEvent, Parcel
-    from otas_middleware._session import AgentSession
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import BackendEvent, Parcel
 
 _BASE_WEIGHT = 4096
 
@@ -42,9 +42,9 @@ class Note:
 
     def parcel(self, settings: OtasSettings) -> Parcel | None:
         """Make the event, in the worker; None when `before_send` withheld it."""
-        from otas_middleware._build import ask_before_send, finish_event  # noqa: PLC0415  # heavy, in the worker only
-        from otas_middleware._describe import timestamp  # noqa: PLC0415  # as above
-        from otas_middleware._event import Parcel  # noqa: PLC0415  # as above
+        from otas_middleware._event.build import ask_before_send, finish_event  # noqa: PLC0415  # heavy, in the worker only
+        from otas_middleware._event.metadata import timestamp  # noqa: PLC0415  # as above
+        from otas_middleware._event.model import Parcel  # noqa: PLC0415  # as above
 
         session = self.session
         metadata: dict[str, Any] = {

@@ -10,18 +10,18 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from otas_middleware._capture.session import AgentSession
 from otas_middleware._delivery import Pipeline
 from otas_middleware._recorder import Source
-from otas_middleware._session import AgentSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._agent.call import Call
     from otas_middleware._agent.waiting import WaitingRoom
+    from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
-    from otas_middleware._event import Parcel
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._event.model import Parcel
 
 NO_SESSION = AgentSession(
     agent_id="", session_id="", verified=False, fingerprint="", issued_at=None, expires_at=None, token=""

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from otas_middleware._agent.outbox import Outbox, in_background
-from otas_middleware._delivery import _process
+from otas_middleware._delivery import process as _process
 from otas_middleware._recorder import other_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from otas_middleware._agent.outbox import Delivery
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
 
 logger = logging.getLogger("otas_middleware")
 

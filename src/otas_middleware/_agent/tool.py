@@ -10,14 +10,14 @@ from os import getpid
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
-from otas_middleware import _guard
+from otas_middleware import _internal_errors
 from otas_middleware._agent.plain import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
     from types import TracebackType
 
-    from otas_middleware._event import BackendEvent
+    from otas_middleware._event.model import BackendEvent
 
     Submit = Callable[[BackendEvent, str, str | None, float], None]
     """Takes an event, its id, its parent's id, and when it began in Unix seconds."""
@@ -67,11 +67,11 @@ class ToolRun:
         try:
             self.tool.submit(self._event(error, latency), self.event_id, self._parent_id, self._captured_at)
         except Exception:
-            _guard.swallow("agent.tool")
+            _internal_errors.swallow("agent.tool")
 
     def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
-        from otas_middleware._event import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
-        from otas_middleware._exception import describe_exception  # noqa: PLC0415  # as below
+        from otas_middleware._capture.exception import describe_exception  # noqa: PLC0415  # as below
+        from otas_middleware._event.model import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
 
         path = f"/tools/{self.name}"
         metadata: dict[str, Any] = {"route": path}

@@ -7,15 +7,15 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._delivery import Request, Response, TransportError, _process
+from otas_middleware._capture.session import AgentSession, fingerprint, read_claims
+from otas_middleware._delivery import Request, Response, TransportError, process
 from otas_middleware._errors import ConfigurationError, OtasError
-from otas_middleware._session import AgentSession, fingerprint, read_claims
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otas_middleware._settings import OtasSettings
+    from otas_middleware._config.settings import OtasSettings
 
 DEFAULT_URL = "http://localhost:8000"
 """Where UASAM is when the settings do not say (its documentation's own default)."""
@@ -60,8 +60,8 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
     Raises:
         SessionError: There is none.
     """
-    with _process.no_fork:
-        from otas_middleware._delivery._httpx import HttpxTransport  # noqa: PLC0415  # heavy, and needed once a session
+    with process.no_fork:
+        from otas_middleware._delivery.transports.direct import HttpxTransport  # noqa: PLC0415  # heavy, and needed once a session
     if settings.agent_key is None:
         raise MissingAgentKeyError
     key = settings.agent_key.get_secret_value()

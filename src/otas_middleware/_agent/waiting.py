@@ -8,8 +8,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from otas_middleware import _guard
-from otas_middleware._delivery import _threads
+from otas_middleware import _internal_errors
+from otas_middleware._delivery import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class WaitingRoom:
                 state.items.popleft()
                 state.lost += 1
             start, state.running = not state.running, True
-        if start and not _threads.start(lambda: self._run(state), "otas-session"):
+        if start and not threads.start(lambda: self._run(state), "otas-session"):
             state.running = False  # `settle` is what remains
 
     def settle(self, deadline: float) -> bool:
@@ -92,7 +92,7 @@ class WaitingRoom:
                 time.sleep(max(0.05, self._keeper.retry_in))
         except Exception:
             state.running = False
-            _guard.swallow("agent.waiting")
+            _internal_errors.swallow("agent.waiting")
 
     def _empty(self, state: _State, patience: float | None = None) -> None:
         session = self._keeper.attempt() if patience is None else self._keeper.attempt(patience)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from otas_middleware._delivery._pipeline import Pipeline
-from otas_middleware._delivery._protocols import (
+from otas_middleware._delivery.pipeline import Pipeline
+from otas_middleware._delivery.protocols import (
     DELIVERED,
     Destination,
     Outcome,

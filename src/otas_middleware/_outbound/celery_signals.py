@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import MissingExtraError
-from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
     from otas_middleware._outbound.secrets import Secrets
 
     RawHeaders = list[tuple[bytes, bytes]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._outbound.secrets import OUR_NAMES
 from otas_middleware._outbound.secrets import is_clean as secrets_are_clean
-from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     import httpx2 as httpx

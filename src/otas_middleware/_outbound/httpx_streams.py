@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._guard import swallow
+from otas_middleware._internal_errors import swallow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
 
 
 def failed(call: Capture, error: BaseException) -> None:

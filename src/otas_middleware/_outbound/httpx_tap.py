@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from otas_middleware._guard import swallow
+from otas_middleware._internal_errors import swallow
 from otas_middleware._outbound.gate import Outgoing, Place
 from otas_middleware._outbound.httpx_requests import copied, is_clean, whereabouts, with_headers, with_token
 from otas_middleware._outbound.httpx_streams import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import httpx2 as httpx
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
     from otas_middleware._outbound.gate import Gate
 
 LIBRARIES = ("httpx2", "httpx")

@@ -6,12 +6,12 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._guard import swallow
+from otas_middleware._internal_errors import swallow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otas_middleware._capture import Capture
+    from otas_middleware._capture.capture import Capture
 
 
 TAPPED = ("read", "read1", "read_chunked", "stream", "close")

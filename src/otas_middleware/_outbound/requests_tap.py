@@ -14,12 +14,12 @@ from requests.adapters import BaseAdapter
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from otas_middleware._guard import swallow
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._internal_errors import swallow
 from otas_middleware._outbound.domain import Location, locate, normal_host
 from otas_middleware._outbound.gate import Outgoing, Place
 from otas_middleware._outbound.raw_tap import failed, tap_raw
 from otas_middleware._outbound.secrets import clean, has_token, is_clean
-from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

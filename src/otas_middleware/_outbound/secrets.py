@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import OtasError
 from otas_middleware._outbound.gate import Place
-from otas_middleware._session import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

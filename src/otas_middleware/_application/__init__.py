@@ -1,6 +1,0 @@
-"""A user's application as a tool sees it: loaded as its server loads it, with our middleware found in it."""
-
-from otas_middleware._application._load import ApplicationError
-from otas_middleware._application._subject import Kind, Source, Subject, read
-
-__all__ = ["ApplicationError", "Kind", "Source", "Subject", "read"]

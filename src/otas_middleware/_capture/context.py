@@ -1,0 +1,61 @@
+"""The capture of the request that is being handled, for user code: annotate, checkpoint, current session."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from otas_middleware._internal_errors import swallow
+
+if TYPE_CHECKING:
+    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture.session import AgentSession
+
+current: ContextVar[Capture | None] = ContextVar("otas_middleware.capture", default=None)
+
+delivering: ContextVar[bool] = ContextVar("otas_middleware.delivering", default=False)
+"""True in the threads that deliver: what a log handler asks of the application there is not recorded again."""
+
+
+def _live() -> Capture | None:
+    capture = current.get()
+    return None if capture is None or capture.finished else capture
+
+
+def annotate(**properties: object) -> None:
+    """Add properties to this request's event, as its `custom_properties`.
+
+    Args:
+        **properties: Names and values; any JSON, other values are stored as text. Redaction applies to them.
+
+    Outside a recorded request this does nothing.
+    """
+    capture = _live()
+    if capture is not None:
+        try:
+            capture.annotate(properties)
+        except Exception:
+            swallow("annotate")
+
+
+def checkpoint(name: str, /, **attributes: object) -> None:
+    """Mark a moment of this request, as an entry of the event's `metadata.checkpoints`.
+
+    Args:
+        name: What happened, such as `cache_lookup`.
+        **attributes: Anything worth knowing about it.
+
+    The entry holds the milliseconds since the request began. Outside a recorded request this does nothing.
+    """
+    capture = _live()
+    if capture is not None:
+        try:
+            capture.checkpoint(name, attributes)
+        except Exception:
+            swallow("checkpoint")
+
+
+def current_session() -> AgentSession | None:
+    """Return the agent session that the current request belongs to, or None when nothing is recorded."""
+    capture = _live()
+    return None if capture is None else capture.session

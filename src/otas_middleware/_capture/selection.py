@@ -1,0 +1,149 @@
+"""Which admitted requests are recorded: paths, methods, the user's own word, sampling and limits by session."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from fnmatch import translate
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otas_middleware._capture.capture import Headers
+    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._config.settings import OtasSettings
+
+_BURST_SECONDS = 10.0
+_MAX_BUDGETS = 4096
+
+
+class RequestInfo(NamedTuple):
+    """What `should_record` gets to decide by.
+
+    Attributes:
+        method: Such as `GET`.
+        path: The full path, decoded.
+        query_string: As the server gave it.
+        headers: Name and value pairs as the server gave them: bytes under ASGI; under WSGI text, the names in the
+            form `USER_AGENT`.
+        session: Who is calling.
+        framework: Such as `flask`.
+    """
+
+    method: str
+    path: str
+    query_string: str | bytes
+    headers: Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
+    session: AgentSession
+    framework: str
+
+
+class Selection:
+    """Decides on the request path what is recorded, and counts what is not by reason.
+
+    Args:
+        settings: `ignore_paths`, `ignore_methods`, `should_record`, the sample rate and the limits per session.
+    """
+
+    def __init__(self, settings: OtasSettings) -> None:
+        self.skipped: Counter[str] = Counter()
+        exact: list[str] = []
+        prefixes: list[str] = []
+        patterns: list[str] = []
+        for path in settings.ignore_paths:
+            stem = path.removesuffix("*")
+            if not set(stem) & set("*?["):
+                (prefixes if stem.endswith("/") or stem != path else exact).append(stem)
+            else:
+                patterns.append(translate(path))
+        self._exact = frozenset(exact)
+        self._prefixes = tuple(prefixes)
+        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._methods = frozenset(method.upper() for method in settings.ignore_methods)
+        self._should_record = settings.should_record
+        self._sample_below = int(settings.session_sample_rate * 2**32)
+        self.takes_all = (
+            not (settings.ignore_paths or settings.ignore_methods)
+            and settings.should_record is None
+            and settings.session_sample_rate >= 1
+            and settings.session_max_events_per_second is None
+            and settings.session_max_bytes_per_second is None
+        )
+        """Nothing is ever left out, so that nobody need ask."""
+        self._events = _Budgets(settings.session_max_events_per_second)
+        self._bytes = _Budgets(settings.session_max_bytes_per_second)
+
+    def wants(
+        self,
+        method: str,
+        path: str,
+        query_string: str | bytes,
+        headers: Headers,
+        session: AgentSession,
+        framework: str,
+    ) -> bool:
+        """Say whether a request is to be captured; called before anything is copied (see `RequestInfo`)."""
+        if path in self._exact or path.startswith(self._prefixes) or method in self._methods:
+            return self._skip("ignored")
+        if self._should_record is not None and not self._should_record(
+            RequestInfo(method, path, query_string, headers, session, framework)
+        ):
+            return self._skip("should_record")
+        if not self._events.spend(session.session_id, 1.0):
+            return self._skip("session_events_limit")
+        return True
+
+    def keeps(self, session_id: str, weight: int, *, failed: bool) -> bool:
+        """Say whether a finished capture is to be sent; called before it is queued.
+
+        Args:
+            session_id: The session, which sampling keeps or drops whole.
+            weight: The capture's size in bytes.
+            failed: Whether the event is an error; sampling always keeps those.
+        """
+        if not failed and not self._sampled(session_id):
+            return self._skip("sampled_out")
+        if not self._bytes.spend(session_id, float(weight)):
+            return self._skip("session_bytes_limit")
+        return True
+
+    def matches_pattern(self, path: str) -> bool:
+        """Say whether a pattern of `ignore_paths` matches; the worker asks, since regular expressions cost."""
+        for pattern in self._patterns:
+            if pattern.match(path):
+                self._skip("ignored")
+                return True
+        return False
+
+    def _sampled(self, session_id: str) -> bool:
+        return zlib.crc32(session_id.encode("utf-8", "surrogatepass")) < self._sample_below
+
+    def _skip(self, reason: str) -> bool:
+        self.skipped[reason] += 1
+        return False
+
+
+class _Budgets:
+    """A token bucket for each session, refilled at a rate, at most ten seconds' worth; at most 4,096 sessions."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._left: dict[str, tuple[float, float]] = {}
+
+    def spend(self, session_id: str, amount: float) -> bool:
+        rate = self._rate
+        if rate is None:
+            return True
+        now = monotonic()
+        full = max(rate * _BURST_SECONDS, 1.0)
+        left, then = self._left.get(session_id, (full, now))
+        left = min(full, left + (now - then) * rate)
+        # An amount above the whole bucket may pass when the bucket is full, or it never could.
+        enough = left >= min(amount, full)
+        if session_id not in self._left and len(self._left) >= _MAX_BUDGETS:
+            self._left.pop(next(iter(self._left)), None)
+        self._left[session_id] = (left - amount if enough else left, now)
+        return enough

@@ -1,0 +1,108 @@
+"""What the demo shows of the stored events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._cli.demo.checks import is_agents_own, request_id
+from otas_middleware._cli.demo.errands import ERRANDS
+from otas_middleware._cli.demo.table import Cell, Column, render
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from otas_middleware._cli.demo.agent import Exchange
+    from otas_middleware._cli.demo.checks import Event
+    from otas_middleware._cli.demo.console import Console
+
+COLUMNS = (
+    Column("Where"),
+    Column("Told by"),
+    Column("Method"),
+    Column("Path", least=22),
+    Column("Status", right=True),
+    Column("Latency", right=True),
+    Column("Request", right=True),
+    Column("Response", right=True),
+    Column("Agnost"),
+    Column("Error or model", least=17),
+)
+GREEN, YELLOW, RED = "\033[32m", "\033[33m", "\033[31m"
+MASK = "[REDACTED]"
+TEXTS = ("request_headers", "query_params", "request_body", "post_data", "response_headers", "response_body")
+CONTEXT = 36
+
+
+def event_table(
+    exchanges: Sequence[Exchange], events: Sequence[Event], at_agnost: Collection[str], console: Console
+) -> str:
+    """Return the stored events as a table: first what backends recorded, as it arrived; then what the agent logged.
+
+    Args:
+        exchanges: What was sent to backends.
+        events: What Brain holds.
+        at_agnost: The ids of the events that Agnost holds.
+        console: Where the table is shown.
+    """
+    applications = {exchange.request_id: exchange.step.application.name for exchange in exchanges}
+    rows: list[tuple[Cell, ...]] = []
+    for event in events:
+        if not is_agents_own(event):
+            where = applications.get(request_id(event) or "", "?")
+            rows.append(_row(where, "backend", event["path"], event, at_agnost))
+    errands = {(errand.method, errand.path): errand.name for errand in ERRANDS}
+    for depth, event in _in_order([event for event in events if is_agents_own(event)]):
+        where = errands.get((event["method"], event["path"]), "?")
+        rows.append(_row(where, "agent", "  " * depth + event["path"], event, at_agnost))
+    return render(COLUMNS, rows, width=console.width, colour=console.colour)
+
+
+def _in_order(events: Sequence[Event], parent: str | None = None, depth: int = 0) -> Iterator[tuple[int, Event]]:
+    """Yield events by the time at which they began, each tool's run before what was done within it."""
+    for event in sorted(events, key=lambda event: str(event["metadata"]["captured_at"])):
+        if event["metadata"].get("parent_id") == parent:
+            yield depth, event
+            yield from _in_order(events, event["metadata"]["event_id"], depth + 1)
+
+
+def masked_places(events: Sequence[Event]) -> Iterator[str]:
+    """Show, for each kind of text, the place of the first secret that was taken out of one."""
+    for name in TEXTS:
+        for event in events:
+            before, mask, after = (event[name] or "").partition(MASK)
+            if mask:
+                start = "…" if len(before) > CONTEXT else ""
+                end = "…" if len(after) > CONTEXT else ""
+                yield f"  {name:<17} {start}{before[-CONTEXT:]}{mask}{after[:CONTEXT]}{end}"
+                break
+
+
+def size(count: int) -> str:
+    """`312` → `312 B`, `52300` → `52.3 kB`."""
+    return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB"
+
+
+def _row(where: str, teller: str, path: str, event: Event, at_agnost: Collection[str]) -> tuple[Cell, ...]:
+    status = event["status_code"]
+    colour = RED if status >= 500 or not status else YELLOW if status >= 400 else GREEN
+    return (
+        Cell(where),
+        Cell(teller),
+        Cell(event["method"]),
+        Cell(path),
+        Cell(str(status or "none"), colour),
+        Cell(f"{event['latency_ms']:.1f} ms"),
+        Cell(size(event["request_size_bytes"])),
+        Cell(size(event["response_size_bytes"])),
+        Cell("yes" if event["metadata"]["event_id"] in at_agnost else "no"),
+        Cell(event["error"], colour) if event["error"] else Cell(_model(event)),
+    )
+
+
+def _model(event: Event) -> str:
+    """Name the language model that answered, and how many tokens it used, where one did."""
+    properties: dict[str, Any] = event["custom_properties"] or {}
+    if "model" not in properties:
+        return ""
+    usage: dict[str, Any] = properties.get("usage") or {}
+    return f"{properties['model']}, {usage.get('total', '?')} tokens"

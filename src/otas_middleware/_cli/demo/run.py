@@ -1,0 +1,138 @@
+"""The demo's story: start everything, play the agent, compare what it did with what Brain holds."""
+
+from __future__ import annotations
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._cli.demo.agent import UnansweredError, play
+from otas_middleware._cli.demo.agnost_checks import agnost_differences, checkpoints, event_ids
+from otas_middleware._cli.demo.checks import differences, is_agents_own
+from otas_middleware._cli.demo.console import Console
+from otas_middleware._cli.demo.elsewhere import Elsewhere, nobody
+from otas_middleware._cli.demo.errand_checks import errand_differences
+from otas_middleware._cli.demo.errands import ERRANDS, run_errands
+from otas_middleware._cli.demo.processes import ProcessError
+from otas_middleware._cli.demo.report import event_table, masked_places
+from otas_middleware._cli.demo.scenario import steps
+from otas_middleware._cli.demo.sentinels import Secrets
+from otas_middleware._cli.demo.signals import Interrupted, Interruptions
+from otas_middleware._cli.demo.stage import stage_set
+from otas_middleware._compat import httpx
+from otas_middleware.agent import AgentSession, SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otas_middleware._cli.demo.agent import Exchange
+    from otas_middleware._cli.demo.agnost_checks import AgnostRecord
+    from otas_middleware._cli.demo.checks import Event
+    from otas_middleware._cli.demo.stage import Stage
+
+PACKAGES = ("django", "fastapi", "flask", "gunicorn", "starlette", "uvicorn")
+DELIVERY_SECONDS = 20.0
+WATCH_SECONDS = 0.5
+
+
+def run(*, keep: bool) -> int:
+    """Run the demo; `otas_middleware._cli.demo.main` tells the rest."""
+    console = Console()
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        console.say(f"The demo needs packages that are not installed; run: pip install {' '.join(missing)}")
+        return 1
+    with Interruptions() as interruptions:
+        try:
+            return _run(console, interruptions, keep=keep)
+        except Interrupted as interruption:
+            console.say(f"\nEnded by {interruption}; nothing is left running.")
+            return interruption.exit_status
+
+
+def _run(console: Console, interruptions: Interruptions, *, keep: bool) -> int:
+    try:
+        with TemporaryDirectory(prefix="otas-demo-") as folder:
+            return _play(console, interruptions, Path(folder), keep=keep)
+    except (ProcessError, UnansweredError, SessionError, FileNotFoundError, httpx.HTTPError) as error:
+        console.say(f"\nThe demo cannot go on: {error}")
+        return 1
+
+
+def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep: bool) -> int:
+    began = time.monotonic()
+    secrets = Secrets()
+    console.say("Starting a local Brain and the three example applications:\n")
+    with stage_set(interruptions, folder, secrets) as stage, Elsewhere() as elsewhere:
+        console.say("\n".join(stage.lines()))
+        settings = stage.brain.settings_for_agent(list(stage.addresses.values()), stage.spool)
+        with AgentSession(settings=settings, meta={"task": "demo"}) as session:
+            token = session.headers_for(stage.addresses["orders"])[TOKEN_HEADER]
+            secrets |= {"session token": token, **stage.brain.keys}
+            exchanges = list(play(steps(secrets), stage.addresses, session, secrets))
+            run_errands(session, elsewhere.url, nobody(), secrets)
+            by_agent = sum(exchange.step.by_agent for exchange in exchanges)
+            _tell_what_was_done(console, by_agent, len(exchanges) - by_agent)
+            events = stage.brain.settled_events(str(session.session_id), by_agent + len(ERRANDS), DELIVERY_SECONDS)
+            record = stage.brain.agnost()
+            problems = [
+                *differences(exchanges, [event for event in events if not is_agents_own(event)], secrets),
+                *errand_differences([event for event in events if is_agents_own(event)], elsewhere.received, secrets),
+                *agnost_differences(record, events, secrets),
+            ]
+            _tell(console, exchanges, events, record)
+            _judge(console, problems, secrets, time.monotonic() - began)
+            if problems:
+                console.say("".join(f"\n  {line}" for line in stage.warnings()))
+            if keep:
+                _keep(console, stage, token)
+    return 1 if problems else 0
+
+
+def _tell_what_was_done(console: Console, by_agent: int, others: int) -> None:
+    console.say(
+        f"\nSent {by_agent} requests as an agent within its project's domain, and {others} without a session token.\n"
+        f"Outside of it the agent ran {len(ERRANDS)} errands: tools, a language model, a service that nobody runs."
+    )
+
+
+def _tell(console: Console, exchanges: Sequence[Exchange], events: Sequence[Event], record: AgnostRecord) -> None:
+    console.say(f"Brain holds {len(events)} events of the session:\n")
+    console.say(event_table(exchanges, events, event_ids(record), console))
+    console.say(
+        f"\nAgnost, the second destination, holds {len(record['events'])} events of {len(record['sessions'])} session, "
+        f"with {len(checkpoints(record))} checkpoints ({', '.join(sorted(set(checkpoints(record))))})."
+    )
+    console.say("\nWhat became of the secrets in them, one place of each kind:\n")
+    console.say("\n".join(masked_places(events)))
+
+
+def _judge(console: Console, problems: Sequence[str], secrets: Secrets, seconds: float) -> None:
+    if problems:
+        console.say(f"\nNot as it should be ({len(problems)} differences, {seconds:.1f} s):\n")
+        console.say("\n".join(f"  {problem}" for problem in problems))
+    else:
+        console.say(
+            "\nAs it should be: each request of the agent is there exactly once, with its status and sizes, at both\n"
+            "destinations; no other request is; the token stayed within the domain; and no event holds any of the\n"
+            f"{len(secrets)} secrets. It took {seconds:.1f} s."
+        )
+
+
+def _keep(console: Console, stage: Stage, token: str) -> None:
+    """Leave everything running until a signal comes, which here is the good end."""
+    settings = "\n".join(f"  export {name}={value}" for name, value in stage.brain.environ.items())
+    console.say("\nEverything goes on running until Ctrl-C:\n")
+    console.say("\n".join(stage.lines()))
+    console.say(f"\nFor other programs that shall report to this Brain or act as its agent:\n\n{settings}")
+    console.say(f"\nA request as the agent:\n\n  curl -H '{TOKEN_HEADER}: {token}' {stage.addresses['orders']}/orders")
+    try:
+        while all(server.status() is None for server in stage.servers.values()):
+            time.sleep(WATCH_SECONDS)
+    except Interrupted:
+        console.say("\nStopping everything.")
+    else:
+        console.say("\nOne of the servers has ended; stopping the others.")

@@ -1,0 +1,56 @@
+"""The options of `otas-middleware doctor`."""
+
+# Typer reads these annotations while it runs, so they are not postponed.
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from otas_middleware._cli.application import options as application
+
+TOKEN_VARIABLE = "X_OTAS_AGENT_SESSION_TOKEN"  # noqa: S105  # a variable's name
+
+
+def doctor(
+    *,
+    django: application.Django = None,
+    flask: application.Flask = None,
+    asgi: application.Asgi = None,
+    wsgi: application.Wsgi = None,
+    send: Annotated[
+        bool, typer.Option("--send", help="Deliver one test event, with a session token that is asked for.")
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar=TOKEN_VARIABLE,
+            metavar="TOKEN",
+            help="The session token for --send. Never shown; safer in the variable than here.",
+        ),
+    ] = None,
+    uasam_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where UASAM is, if the settings do not say.")
+    ] = None,
+    uwsgi: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The ini file with which uWSGI runs the application.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=300, help="For each answer.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check the set-up, from the settings to Brain, and say what is wrong and how to put it right.
+
+    Without an application the settings come from the environment alone. Nothing is stored in Brain, except by --send.
+    The exit status is 0 only when all is well.
+    """
+    from otas_middleware._cli.doctor.run import Order, run  # noqa: PLC0415  # each command imports what it needs
+
+    if send and token is None:
+        token = typer.prompt("Session token", hide_input=True, err=True).strip()
+    order = Order(
+        source=application.source(django, flask, asgi, wsgi),
+        uasam_url=application.url("--uasam-url", uasam_url),
+        uwsgi=uwsgi,
+        token=token if send else None,
+        timeout=timeout,
+    )
+    raise typer.Exit(run(order, machine=as_json))

@@ -1,0 +1,113 @@
+"""The order of the checks, and their output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otas_middleware._cli.application import read
+from otas_middleware._cli.doctor.clock import check_clock
+from otas_middleware._cli.doctor.delivery import check_send, check_transport
+from otas_middleware._cli.doctor.key import check_key, key_problem, spelled
+from otas_middleware._cli.doctor.network import check_brain, check_uasam
+from otas_middleware._cli.doctor.report import Check, as_json, as_text, conclusion, healthy
+from otas_middleware._cli.doctor.services import ask_brain, ask_uasam
+from otas_middleware._cli.doctor.set_up import check_set_up
+from otas_middleware._cli.doctor.spool import check_spool
+from otas_middleware._cli.doctor.threads import check_threads
+from otas_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from otas_middleware._cli.application import Source, Subject
+    from otas_middleware._config.settings import OtasSettings
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for.
+
+    Attributes:
+        source: Where the configuration is read from.
+        uasam_url: UASAM's address, where the settings do not hold it.
+        uwsgi: uWSGI's configuration.
+        token: A session token, to send one test event with; None sends nothing.
+        timeout: Seconds for each answer.
+    """
+
+    source: Source
+    uasam_url: str | None = None
+    uwsgi: Path | None = None
+    token: str | None = None
+    timeout: float = 10.0
+
+
+def examine(order: Order) -> Iterator[Check]:
+    """Run all checks, in the order in which one depends on another."""
+    subject = read(order.source)
+    yield from check_set_up(subject)
+    settings = subject.settings
+    if settings is None or not settings.enabled:
+        for name in ("brain", "uasam", "sdk_key", "clock", "transport", "spool"):
+            yield Check(name, "skipped", "not looked at while the settings are not right")
+        yield check_threads(order.uwsgi)
+        return
+    yield from _services(order, subject, settings)
+
+
+def _services(order: Order, subject: Subject, settings: OtasSettings) -> Iterator[Check]:
+    problem = key_problem(subject)
+    key = None if problem is not None or settings.sdk_key is None else settings.sdk_key.get_secret_value()
+    connect_timeout = min(settings.connect_timeout, order.timeout)
+    uasam_url = order.uasam_url or settings.uasam_url
+    brain = ask_brain(settings.brain_url, key, order.timeout, connect_timeout)
+    uasam = None if uasam_url is None else ask_uasam(uasam_url, key, order.timeout, connect_timeout)
+    of_brain = check_brain(brain, uasam, spelled(subject, "brain_url"))
+    of_uasam = check_uasam(uasam, brain, spelled(subject, "uasam_url"))
+    of_key = check_key(problem, brain, uasam, spelled(subject, "sdk_key"))
+    yield from (of_brain, of_uasam, of_key, check_clock(brain, uasam), check_transport(settings), check_spool(settings))
+    yield check_threads(order.uwsgi)
+    if order.token is None:
+        yield Check("send", "skipped", "nothing was sent; --send delivers one test event")
+    elif of_brain.status == "failed" or of_key.status == "failed":
+        at_fault = "brain" if of_brain.status == "failed" else "sdk key"
+        yield Check("send", "failed", f"no test event was sent, because of: {at_fault}", "see above")
+    else:
+        yield check_send(settings, order.token, brain.clock)
+
+
+def run(order: Order, *, machine: bool) -> int:
+    """Run all checks and print them.
+
+    Args:
+        order: What to check.
+        machine: Print one JSON document instead of lines.
+
+    Returns:
+        The exit status: 0 when all is well, 1 otherwise.
+    """
+    checks: list[Check] = []
+    if machine:
+        checks += examine(order)
+        sys.stdout.write(as_json(checks, __version__) + "\n")
+        return 0 if healthy(checks) else 1
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    ascii_only = not _writes("✓✗→…")
+    for check in examine(order):
+        checks.append(check)
+        sys.stdout.write(as_text(check, colour=colour, ascii_only=ascii_only) + "\n")
+        sys.stdout.flush()
+    sys.stdout.write("\n" + conclusion(checks) + "\n")
+    return 0 if healthy(checks) else 1
+
+
+def _writes(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

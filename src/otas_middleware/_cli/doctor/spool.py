@@ -1,0 +1,112 @@
+"""The check of the spool's directory. It changes nothing there: what it made could belong to the wrong user."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from typing import TYPE_CHECKING
+
+from otas_middleware._cli.doctor.report import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from otas_middleware._config.settings import OtasSettings
+
+
+def check_spool(settings: OtasSettings) -> Check:
+    """Check that the spool's directory is there or can be made, is ours alone, and takes files; changes nothing."""
+    directory = settings.spool_dir
+    if directory is None:
+        return Check(
+            "spool", "skipped", "not configured: what waits in memory is lost with the process (OTAS_SPOOL_DIR)"
+        )
+    who = _user()
+    try:
+        problem = _directory_problem(directory) if directory.exists() else _parent_problem(directory)
+    except OSError as error:
+        problem = f"it cannot be looked at ({error.strerror})"
+    if problem is not None:
+        return Check(
+            "spool",
+            "failed",
+            f"{directory} is not writable for {who}: {problem}",
+            f"run this as the application's user; then: mkdir -p {directory} && chown {who} {directory} && "
+            f"chmod 700 {directory}, or point OTAS_SPOOL_DIR elsewhere",
+        )
+    details = list(_spool_remarks(directory, settings))
+    events, unusable = _backlog(directory) if directory.exists() else (0, [])
+    data = {"directory": str(directory), "events": events}
+    text = f"{directory} is writable for {who}; {events:,} events wait in it"
+    if unusable:
+        fix = "keep them if their events matter, and delete them otherwise; a new file takes their place by itself"
+        return Check("spool", "caution", f"{text}; not usable: {', '.join(unusable)}", fix, tuple(details), data)
+    return Check("spool", "ok", text, details=tuple(details), data=data)
+
+
+def _directory_problem(directory: Path) -> str | None:
+    found = directory.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is not a directory"
+    if hasattr(os, "geteuid"):
+        if found.st_uid != os.geteuid():
+            return f"it belongs to another user (uid {found.st_uid})"
+        others = [entry.name for entry in directory.iterdir() if not entry.name.startswith("otas-")]
+        if stat.S_IMODE(found.st_mode) & 0o077 and others:
+            return f"it is open to other users (mode {stat.S_IMODE(found.st_mode):o}) and holds other files"
+    try:
+        with tempfile.NamedTemporaryFile(dir=directory, prefix="otas-doctor-"):
+            return None
+    except OSError as error:
+        return f"no file can be made in it ({error.strerror})"
+
+
+def _parent_problem(directory: Path) -> str | None:
+    """Say why a directory that is not there yet could not be made."""
+    parent = next(each for each in directory.absolute().parents if each.exists())
+    if not parent.is_dir():
+        return f"it cannot be made, since {parent} is not a directory"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"it does not exist and cannot be made in {parent}"
+    return None
+
+
+def _spool_remarks(directory: Path, settings: OtasSettings) -> Iterator[str]:
+    if not directory.exists():
+        yield "it does not exist yet; it is made when the first event goes there"
+    existing = directory if directory.exists() else next(each for each in directory.absolute().parents if each.exists())
+    free = shutil.disk_usage(existing).free
+    if free < settings.spool_max_bytes:
+        limit = settings.spool_max_bytes
+        yield f"only {free // 1_048_576:,} MiB are free, and the spool may grow to {limit // 1_048_576:,} MiB"
+    if settings.spool_key is None:
+        yield "session tokens lie in it as they are; OTAS_SPOOL_KEY encrypts them"
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        yield "this runs as root, who may write anywhere; run it as the application's user"
+
+
+def _backlog(directory: Path) -> tuple[int, list[str]]:
+    """Count the events in the spool's files, reading only; return them and the names of files that cannot be used."""
+    events = 0
+    unusable = [path.name for path in directory.glob("otas-*.sqlite3.*") if not path.name.endswith(("-wal", "-shm"))]
+    for path in directory.glob("otas-*.sqlite3"):
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1.0)) as connection:
+                events += connection.execute("SELECT count(*) FROM event").fetchone()[0]
+        except sqlite3.Error:
+            unusable.append(path.name)
+    return events, sorted(unusable)
+
+
+def _user() -> str:
+    try:
+        import pwd  # noqa: PLC0415  # not on Windows
+
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except (ImportError, KeyError):
+        return os.environ.get("USERNAME", "this user")

@@ -1,0 +1,122 @@
+"""Reading HTTP as it stands on the wire: a request, and perhaps its response behind it.
+
+Line ends may be those of a text file, and the lines may be marked as `curl -v` marks them (`>`, `<`, `*`).
+"""
+
+from __future__ import annotations
+
+import re
+
+from otas_middleware._cli.preview.exchange import Exchange, Pairs, Reply, UnreadableError, target_of, value_of
+
+_REQUEST = re.compile(rb"([A-Za-z]+) (\S+)(?: HTTP/[0-9.]+)?\r?\n")
+_STATUS = re.compile(rb"HTTP/[0-9.]+ ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_NEXT_STATUS = re.compile(rb"(?:^|\n)(?=HTTP/[0-9.]+ [1-9][0-9]{2})")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]+)[^\r\n]*\r?\n")
+_MARKED = re.compile(rb"^(?:[<>] ?|\* |[{}] \[)", re.MULTILINE)
+
+
+def looks_like(data: bytes) -> bool:
+    """Say whether this begins like an HTTP message."""
+    first = data.lstrip().partition(b"\n")[0] + b"\n"
+    return bool(re.match(rb"(?:[><*] ?)?[A-Za-z]+ \S+ HTTP/[0-9.]+\s*\n", first)) or data.lstrip().startswith(b"* ")
+
+
+def read(data: bytes) -> Exchange:
+    """Return the request and, if one follows, the response.
+
+    Raises:
+        UnreadableError: This is not an HTTP request.
+    """
+    data = _unmarked(data.lstrip())
+    start = _REQUEST.match(data)
+    if start is None:
+        raise UnreadableError(
+            "this does not begin with an HTTP request; its first line should be like: POST /orders/42 HTTP/1.1"
+        )
+    method, target = start[1].decode("ascii"), start[2].decode("latin-1")
+    headers, rest = _head(data, start.end())
+    body, rest = _body(headers, rest)
+    rest = rest.lstrip()
+    return Exchange(
+        method.upper(),
+        target if target.startswith("/") else target_of(target),
+        headers,
+        body,
+        read_reply(rest) if rest else None,
+    )
+
+
+def read_reply(data: bytes) -> Reply:
+    """Return a response; interim ones (1xx) before it are skipped.
+
+    Raises:
+        UnreadableError: This is not an HTTP response.
+    """
+    data = _unmarked(data.lstrip())
+    while True:
+        start = _STATUS.match(data)
+        if start is None:
+            raise UnreadableError(
+                "what should be the response does not begin with a status line, such as: HTTP/1.1 200 OK"
+            )
+        headers, rest = _head(data, start.end())
+        if start[1] < b"200":
+            data = rest.lstrip()
+            continue
+        body, _ = _body(headers, rest)
+        return Reply(int(start[1]), (start[2] or b"").decode("latin-1").strip(), headers, body)
+
+
+def _head(data: bytes, start: int) -> tuple[Pairs, bytes]:
+    if data[start : start + 1] in {b"\n", b""} or data[start : start + 2] == b"\r\n":  # no header at all
+        return (), data[start:].removeprefix(b"\r").removeprefix(b"\n")
+    end = _HEAD_END.search(data, start)
+    head = data[start:] if end is None else data[start : end.start()]
+    pairs: list[tuple[str, str]] = []
+    for line in head.decode("latin-1").splitlines():
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise UnreadableError(f"the line {line[:60]!r} is not a header; a blank line belongs before the body")
+        pairs.append((name.strip(), value.strip()))
+    return tuple(pairs), b"" if end is None else data[end.end() :]
+
+
+def _body(headers: Pairs, data: bytes) -> tuple[bytes, bytes]:
+    """Split what follows a head into its body and what follows that."""
+    if "chunked" in (value_of(headers, "Transfer-Encoding") or "").lower() and _CHUNK.match(data):
+        return _dechunked(data)
+    length = value_of(headers, "Content-Length")
+    if length is not None and length.isdigit() and len(data) >= int(length):
+        return data[: int(length)], data[int(length) :]
+    following = _NEXT_STATUS.search(data)
+    if following is not None:
+        return data[: following.start()].rstrip(b"\r\n"), data[following.end() :]
+    # An editor ends a file with a line break that was not in the message.
+    return data.removesuffix(b"\n").removesuffix(b"\r"), b""
+
+
+def _dechunked(data: bytes) -> tuple[bytes, bytes]:
+    body = bytearray()
+    while (line := _CHUNK.match(data)) is not None:
+        size = int(line[1], 16)
+        data = data[line.end() :]
+        if size == 0:
+            return bytes(body), data
+        body += data[:size]
+        data = data[size:].removeprefix(b"\r").removeprefix(b"\n")
+    raise UnreadableError("a chunked body ends before its last chunk (a line that is 0)")
+
+
+def _unmarked(data: bytes) -> bytes:
+    """Take the marks of `curl -v` out, and with them its remarks."""
+    if not _MARKED.match(data):
+        return data
+    lines: list[bytes] = []
+    for line in data.splitlines(keepends=True):
+        if line[:1] in {b">", b"<"}:
+            lines.append(line[1:].removeprefix(b" "))
+        elif not _MARKED.match(line):
+            lines.append(line)
+    return b"".join(lines)

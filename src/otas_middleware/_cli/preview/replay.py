@@ -1,0 +1,172 @@
+"""From an exchange to its event, by the very steps that a request takes: gate, selection, capture, build."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware import _internal_errors
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._cli.preview.exchange import Reply
+from otas_middleware._recorder import Recorder
+from otas_middleware._testing.tokens import make_token
+
+if TYPE_CHECKING:
+    from otas_middleware._cli.preview.exchange import Exchange
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery import Weighted
+    from otas_middleware._event.model import BackendEvent, Parcel
+
+_SKIPPED = {
+    "ignored": "the settings leave this path or method out (ignore_paths, ignore_methods)",
+    "should_record": "should_record said no",
+    "sampled_out": "its session is not among those that are sampled (session_sample_rate)",
+    "session_events_limit": "the session is over its limit of events",
+    "session_bytes_limit": "the session is over its limit of bytes",
+}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would become of an exchange.
+
+    Attributes:
+        exchange: The exchange.
+        event: The event that would be sent; None when none would.
+        withheld: Why none would be sent; empty otherwise.
+        remarks: In what the event differs from the one of the request itself, and why.
+    """
+
+    exchange: Exchange
+    event: BackendEvent | None
+    withheld: str
+    remarks: tuple[str, ...]
+
+
+def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: str | None = None) -> Preview:
+    """Record an exchange in memory.
+
+    Args:
+        exchange: The request and its response.
+        settings: The application's.
+        framework: What the event names as its framework.
+        route: The template that a framework would match the path with, in the framework's own form.
+    """
+    remarks = list(exchange.remarks)
+    if not settings.enabled:
+        return Preview(exchange, None, "recording is switched off (OTAS_ENABLED, or enabled in the settings)", ())
+    if settings.sdk_key is None:
+        remarks.append("no SDK key is set: as it is, the middleware is off. Set OTAS_SDK_KEY.")
+    if settings.session_jwks_url is not None:
+        settings = settings.replace(session_jwks_url=None)
+        remarks.append("the token's signature is not checked against the keys at session_jwks_url here.")
+    kept = _Kept()
+    recorder = Recorder(settings, lambda _: kept)
+    recorder.new_capture = partial(_Replayed, exchange)
+    token, headers = _token(exchange, recorder, remarks)
+
+    def note_failure(where: str, error: BaseException) -> None:
+        remarks.append(f"{where} failed with {type(error).__name__}: {error}")
+
+    witness, _internal_errors.witness = _internal_errors.witness, note_failure
+    try:
+        parcel = _record(recorder, exchange, token, headers, framework, route, kept)
+    finally:
+        _internal_errors.witness = witness
+    if parcel is None:
+        skipped = next((reason for reason, count in recorder.selection.skipped.items() if count), "")
+        withheld = _SKIPPED.get(skipped, skipped) or "before_send withheld it"
+        return Preview(exchange, None, withheld, tuple(remarks))
+    if exchange.reply is None:
+        remarks.append("no response was given: shown is the one of an empty 200. Give it with --response FILE.")
+    if exchange.seconds is None:
+        remarks.append("times are measured while a request runs; latency_ms is shown as 0.")
+    if route is None:
+        remarks.append("a framework adds metadata.route; give the template with --route to see it.")
+    return Preview(exchange, parcel.event, "", tuple(remarks))
+
+
+class _Replayed(Capture):
+    """A capture whose times are those of the exchange."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._exchange = exchange
+        if exchange.began is not None:
+            self.captured_at = exchange.began
+
+    @property
+    def latency(self) -> float:
+        return self._exchange.seconds or 0.0
+
+    @property
+    def ttfb(self) -> float | None:
+        return self._exchange.first_byte
+
+
+class _Kept:
+    """A delivery that keeps the one capture."""
+
+    def __init__(self) -> None:
+        self.item: Any = None
+
+    def put(self, item: Weighted, /) -> None:
+        self.item = item
+
+    def put_parcel(self, parcel: Parcel, /) -> None:
+        """Nothing puts any here."""
+
+    def flush(self, _timeout: float, /) -> bool:
+        return True
+
+    def stats(self) -> dict[str, Any]:
+        return {}
+
+
+def _token(exchange: Exchange, recorder: Recorder, remarks: list[str]) -> tuple[str, list[tuple[str, str]]]:
+    """Return a token that is admitted, and the request's headers with it."""
+    token = exchange.header(TOKEN_HEADER)
+    settings = recorder.settings
+    secret = settings.session_secret.get_secret_value() if settings.session_secret is not None else None
+    stand_in = make_token(secret=secret)
+    if token is None:
+        remarks.append(
+            f"the request carries no {TOKEN_HEADER}: as it is, nothing is recorded. Shown is the event of an agent's."
+        )
+    elif recorder.gate.admit(token, time.time()) is None:
+        reason = next(iter(recorder.gate.refused))
+        remarks.append(
+            f"the session token is refused ({reason}): as it is, nothing is recorded. Shown is the event of another."
+        )
+    else:
+        return token, list(exchange.headers)
+    others = [(name, value) for name, value in exchange.headers if name.lower() != TOKEN_HEADER.lower()]
+    return stand_in, [*others, (TOKEN_HEADER, stand_in)]
+
+
+def _record(
+    recorder: Recorder,
+    exchange: Exchange,
+    token: str,
+    headers: list[tuple[str, str]],
+    framework: str,
+    route: str | None,
+    kept: _Kept,
+) -> Parcel | None:
+    capture = recorder.begin(token, framework, exchange.method, exchange.path, exchange.query, headers)
+    if capture is None:
+        return None
+    capture.route = route
+    capture.request.add(exchange.body)
+    reply = exchange.reply or Reply(200)
+    capture.started(reply.status, list(reply.headers), reply.reason or None)
+    if reply.body:
+        capture.sent(reply.body)
+    capture.ended()
+    capture.finish()
+    return None if kept.item is None else recorder.build(kept.item, recorder.settings)

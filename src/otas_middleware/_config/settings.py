@@ -1,0 +1,312 @@
+"""The settings model: every setting with its type, default, bounds and description.
+
+Where the values come from (keywords, framework configuration, environment) is `_config.sources`'s business.
+The settings table of the README is generated from this model.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+
+from otas_middleware._config.types import BaseUrl, Callback, Names, Origins, Patterns, Positive
+from otas_middleware._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENV_PREFIX = "OTAS_"
+
+
+class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allowed=True):
+    """Everything that can be set, with its default.
+
+    Instances are immutable and hashable. Build one with keywords and pass it as `settings=`, or let the adapter
+    collect the values (`load_settings`). Times are seconds, sizes are bytes unless a name says otherwise.
+    """
+
+    enabled: bool = Field(
+        default=True, description="`0` switches everything off: the application runs as if without the middleware."
+    )
+    sdk_key: SecretStr | None = Field(
+        default=None,
+        description="The project's backend SDK key, `otas_<prefix>_<secret>`. Without it the middleware is off.",
+    )
+    project_id: UUID | None = Field(
+        default=None,
+        description="The project's id. May be left out: Brain stores the project of the SDK key; it is learnt in the "
+        "background when `uasam_url` is set.",
+    )
+    brain_url: BaseUrl = Field(default="http://localhost:8002", description="Where Brain is.")
+    uasam_url: BaseUrl | None = Field(
+        default=None,
+        description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key "
+        "from an outage.",
+    )
+    agent_key: SecretStr | None = Field(
+        default=None,
+        description="An agent's key, `agent_<prefix>_<secret>`. Only the agent's side needs it.",
+    )
+    project_domain: Origins = Field(
+        default=(),
+        description="Where an agent's calls carry its session token: origins such as `https://api.example.com`, "
+        "`https://*.example.com` for sub-domains, `https://example.com/api/*` for a part. No other host gets it.",
+    )
+    propagate_to: Origins = Field(
+        default=(),
+        description="Where a backend's own calls carry the session token of the request that it is handling, written "
+        "as `project_domain`. No other host gets it.",
+    )
+    max_body_bytes: int = Field(
+        default=65536,
+        ge=0,
+        le=1_048_576,
+        description="How much of each request body and of each response body is recorded, in bytes. "
+        "All bytes are counted.",
+    )
+    capture_traceback: bool = Field(
+        default=False, description="Record the traceback of an exception beside its type and message."
+    )
+    session_secret: SecretStr | None = Field(
+        default=None,
+        description="The secret that session tokens are signed with (HS256); signatures are then verified "
+        "(extra `verify`).",
+    )
+    session_jwks_url: BaseUrl | None = Field(
+        default=None,
+        description="Where the public keys of session tokens are; signatures are then verified in the background "
+        "(extra `verify`).",
+    )
+    ignore_paths: Names = Field(
+        default=(),
+        description="Paths not to record: exact (`/health`), a prefix that ends in a slash (`/static/`), "
+        "or a pattern (`/*/internal`).",
+    )
+    ignore_methods: Names = Field(default=(), description="Methods not to record, such as `OPTIONS`.")
+    should_record: Callback | None = Field(
+        default=None,
+        description="A function that gets the request (`otas_middleware.RequestInfo`) and says whether to record it.",
+    )
+    session_sample_rate: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="The share of sessions to record. A session is kept or dropped whole; errors are always kept.",
+    )
+    session_max_events_per_second: Positive | None = Field(
+        default=None,
+        description="How many events a session may bring per second, with bursts of ten seconds' worth; "
+        "what is over is counted, not stored.",
+    )
+    session_max_bytes_per_second: Positive | None = Field(
+        default=None, description="How many bytes of events a session may bring per second, likewise."
+    )
+    sensitive_headers: Names = Field(
+        default=(),
+        description="Header names to redact, in addition to the defaults; whole names, `*` stands for anything.",
+    )
+    sensitive_fields: Names = Field(
+        default=(),
+        description="Names of fields (JSON, forms, query, XML) to redact, in addition to the defaults, likewise.",
+    )
+    redact_keep: Names = Field(
+        default=(),
+        description="Names that are not redacted although a default says so, such as `token_type`, `session_*`.",
+    )
+    redact_patterns: Patterns = Field(
+        default=(),
+        description="Regular expressions; what they match in any text is redacted, in addition to the shapes that are "
+        "known. They run over untrusted text: keep them free of nested repetitions.",
+    )
+    redact_path_patterns: Patterns = Field(
+        default=(),
+        description="Regular expressions for secrets in paths, such as `/reset/([^/]+)`; their groups are redacted, or "
+        "the whole match when there are none.",
+    )
+    redact_emails: bool = Field(default=False, description="Redact e-mail addresses.")
+    redact_phones: bool = Field(default=False, description="Redact telephone numbers.")
+    redact_ips: bool = Field(default=False, description="Redact IP addresses.")
+    capture_headers: bool = Field(default=True, description="Record the headers of requests and responses.")
+    capture_request_body: bool = Field(default=True, description="Record request bodies. Their size always is.")
+    capture_response_body: bool = Field(default=True, description="Record response bodies. Their size always is.")
+    skip_header_paths: Names = Field(
+        default=(), description="Paths of which no headers are recorded; written as in `ignore_paths`."
+    )
+    skip_request_body_paths: Names = Field(default=(), description="Paths of which no request body is recorded.")
+    skip_response_body_paths: Names = Field(default=(), description="Paths of which no response body is recorded.")
+    before_send: Callback | None = Field(
+        default=None,
+        description="A function that gets each redacted event (`BackendEvent`) before it is sent and returns it, "
+        "changed or not, or None to withhold it. What it returns is redacted again; when it raises, the event is "
+        "withheld.",
+    )
+    queue_max_events: int = Field(default=10_000, ge=1, description="How many events may wait in memory.")
+    queue_max_bytes: int = Field(
+        default=67_108_864, ge=65_536, description="How many bytes the waiting events may hold."
+    )
+    max_connections: int = Field(
+        default=8,
+        ge=1,
+        le=64,
+        description="How many requests to one destination may be under way; fewer while it is slow.",
+    )
+    request_timeout: Positive = Field(
+        default=30.0,
+        description="How long one delivery may take, in seconds. Brain needs up to 3 s; below 10 s events are lost.",
+    )
+    connect_timeout: Positive = Field(default=5.0, description="How long connecting may take, in seconds.")
+    max_retries: int = Field(
+        default=5,
+        ge=0,
+        description="How often an event that a destination fails on is tried again, once others have passed it. "
+        "While the destination itself is away, events are kept without limit of tries.",
+    )
+    max_retry_delay: Positive = Field(
+        default=30.0, description="The longest pause between two tries while a destination is away, in seconds."
+    )
+    agnost_org_id: UUID | None = Field(
+        default=None,
+        description="Your organisation at Agnost. When it is set, the same events go there too, or only there without "
+        "an SDK key.",
+    )
+    agnost_url: BaseUrl = Field(default="https://api.agnost.ai", description="Where Agnost is.")
+    destinations: Names = Field(
+        default=(),
+        description="Destinations of your own, beside Brain, each as `package.module:name`: a `Destination`, or a "
+        "function that takes the settings and makes one.",
+    )
+    celery_app: str | None = Field(
+        default=None,
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="With `transport=celery`: your Celery application, as `package.module:name`.",
+    )
+    celery_queue: str = Field(
+        default="otas",
+        min_length=1,
+        description="With `transport=celery`: the queue that events go to; what cannot be delivered goes to the queue "
+        "of this name with `.dead` behind it.",
+    )
+    celery_rate_limit: str | None = Field(
+        default=None,
+        description="With `transport=celery`: the most events that one worker delivers, in Celery's notation: `12/s`.",
+    )
+    spool_dir: Path | None = Field(
+        default=None,
+        description="A directory of its own for events that memory should not hold: while a destination is away, when "
+        "the queue is full, and at the end of the process. Shared by the processes of one host and user.",
+    )
+    spool_max_bytes: int = Field(
+        default=268_435_456, ge=1_048_576, description="How large the spool may grow, in bytes, for each destination."
+    )
+    spool_key: SecretStr | None = Field(
+        default=None,
+        description="A Fernet key that encrypts the session tokens in the spool (extra `encryption`). Several keys "
+        "separated by commas: the first encrypts, all decrypt.",
+    )
+    durability: Literal["memory", "spool"] = Field(
+        default="memory",
+        description="`spool` writes each event to disk before the response's last byte is handed on, so that nothing a "
+        "client saw completed is lost even by `kill -9`.",
+    )
+    on_loss: Callback | None = Field(
+        default=None,
+        description="`(summary, reason)`: called in the background when events were lost, with their `count`, the "
+        "`total` for this reason and the `destination`.",
+    )
+    stats_interval: float = Field(
+        default=0.0, ge=0, description="Every so many seconds one line with the counters is logged; 0 is never."
+    )
+    transport: str = Field(
+        default="auto",
+        pattern=r"^(auto|httpx|fast|celery|[\w.]+:[\w.]+)$",
+        description="Who carries the events: `httpx`, `fast` (extra `fast`), `celery` (extra `celery`), your own as "
+        "`package.module:name`, or `auto`: `fast` where it is installed, else `httpx`.",
+    )
+    shutdown_timeout: float = Field(
+        default=2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
+    )
+
+    @field_validator("sdk_key", "agent_key", "session_secret", "spool_key", mode="before")
+    @classmethod
+    def _strip_secret(cls, value: object) -> object:
+        # Keys often come out of files with a line break at their end; an empty key is a missing key.
+        return (value.strip() or None) if isinstance(value, str) else value
+
+    @field_validator("sdk_key", "agent_key")
+    @classmethod
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _HEADER_SAFE.fullmatch(value.get_secret_value()):
+            raise ValueError("it holds characters that an HTTP header cannot carry; copy the key again")
+        return value
+
+    if not TYPE_CHECKING:  # type checkers and editors see the constructor that pydantic derives from the fields
+
+        def __init__(self, *, _spellings: Mapping[str, str] = MappingProxyType({}), **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                # `from None`: pydantic's error holds the input values, a key among them.
+                raise _configuration_error(error, _spellings) from None
+
+    @classmethod
+    def spelled(cls, values: Mapping[str, object], spellings: Mapping[str, str]) -> Self:
+        """Build settings whose errors name each field as the user spelled it.
+
+        Args:
+            values: Field names to values.
+            spellings: Field names to spellings, such as `OTAS_MAX_BODY_BYTES`.
+
+        Raises:
+            ConfigurationError: A value cannot be used.
+        """
+        build: Any = cls
+        settings: Self = build(**values, _spellings=spellings)
+        return settings
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated.
+
+        Raises:
+            ConfigurationError: A name is unknown or a value cannot be used.
+        """
+        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+
+
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -> ConfigurationError:
+    """Turn pydantic's error into one line per setting, without any secret's value.
+
+    Args:
+        error: What the validation raised.
+        spellings: Field name → how the user spelled it; other fields are named as keywords.
+
+    Returns:
+        The error to raise, with the setting, the problem and the fix in its text.
+    """
+    lines: list[str] = []
+    for problem in error.errors(include_url=False, include_context=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        spelling = spellings.get(name, f"{name}=")
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{spelling} is not a setting; correct or remove it (the README lists all settings).")
+            continue
+        message = problem["msg"].removeprefix("Value error, ")
+        field = OtasSettings.model_fields.get(name)
+        secret = field is None or "Secret" in str(field.annotation) or "url" in name or "@" in str(problem["input"])
+        shown = "" if secret else f" (it is {str(problem['input'])[:80]!r})"
+        fix = f" What belongs there: {field.description}" if field is not None and field.description else ""
+        lines.append(f"{spelling} cannot be used: {message}{shown}.{fix}")
+    return ConfigurationError("otas_middleware: " + "\n".join(dict.fromkeys(lines)))

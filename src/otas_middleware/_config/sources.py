@@ -1,0 +1,134 @@
+"""Where settings come from: keywords, the framework's configuration and the environment, in this order of strength.
+
+A field `max_body_bytes` is spelled `max_body_bytes=` as a keyword, `OTAS["MAX_BODY_BYTES"]` in Django,
+`OTAS_MAX_BODY_BYTES` in Flask's configuration and in the environment. The spellings are derived from the fields.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ENV_PREFIX = "OTAS_"
+
+
+class Origin(NamedTuple):
+    """A value that was given for a field, and how the user spelled that field."""
+
+    value: object
+    spelling: str
+
+
+class FrameworkSettings(NamedTuple):
+    """The part of a framework's configuration that is ours, and the way a name is spelled there."""
+
+    values: Mapping[str, object]
+    """Field names in upper case, without a prefix, to values."""
+    spelling: str
+    """A format with one `{}` for the upper-case name, such as `OTAS[{!r}]` or `OTAS_{}`."""
+
+
+NO_FRAMEWORK = FrameworkSettings({}, "{}")
+
+# Kubernetes puts such variables beside a service whose name begins with `otas-`; they are not settings.
+_SERVICE_LINK = re.compile(r"OTAS_.*(?:_SERVICE_HOST|_SERVICE_PORT(?:_.*)?|_PORT|_PORT_\d+_(?:TCP|UDP)(?:_.*)?)")
+
+
+def gather(
+    keywords: Mapping[str, object],
+    framework: FrameworkSettings = NO_FRAMEWORK,
+    environ: Mapping[str, str] | None = None,
+) -> dict[str, Origin]:
+    """Collect what was set, the strongest source winning: keyword, framework, environment.
+
+    Args:
+        keywords: Field names to values.
+        framework: The framework's own configuration.
+        environ: The environment; `os.environ` when left out. An empty variable counts as not set.
+
+    Returns:
+        Field name → value and spelling, for the fields that were set.
+
+    Raises:
+        ConfigurationError: A name is not a setting.
+    """
+    environ = os.environ if environ is None else environ
+    fields = OtasSettings.model_fields
+    found: dict[str, Origin] = {}
+    for name, text in environ.items():
+        if not name.startswith(ENV_PREFIX) or not text or _SERVICE_LINK.fullmatch(name):
+            continue
+        field = name[len(ENV_PREFIX) :].lower()
+        if field not in fields or name != env_name(field):
+            raise _unknown(name, (env_name(known) for known in fields), "the environment")
+        found[field] = Origin(text, name)
+    for name, value in framework.values.items():
+        spelling = framework.spelling.format(name)
+        if name.lower() not in fields or name != name.upper():
+            known = (framework.spelling.format(known.upper()) for known in fields)
+            raise _unknown(spelling, known, "the framework's configuration")
+        found[name.lower()] = Origin(value, spelling)
+    for name, value in keywords.items():
+        if name not in fields:
+            raise _unknown(f"{name}=", (f"{known}=" for known in fields), "the arguments")
+        found[name] = Origin(value, f"{name}=")
+    return found
+
+
+def env_name(field: str) -> str:
+    """Return the environment variable of a field: `max_body_bytes` → `OTAS_MAX_BODY_BYTES`."""
+    return ENV_PREFIX + field.upper()
+
+
+def load_settings(
+    keywords: Mapping[str, object],
+    framework: FrameworkSettings = NO_FRAMEWORK,
+    environ: Mapping[str, str] | None = None,
+) -> OtasSettings:
+    """Build the settings from all sources (see `gather` for the arguments).
+
+    When `enabled` comes out false, nothing else is looked at: the kill switch works even while another value is bad.
+
+    Raises:
+        ConfigurationError: A name is unknown or a value cannot be used; the message names the setting and the fix.
+    """
+    enabled = _enabled(keywords, framework, os.environ if environ is None else environ)
+    if not enabled:
+        return OtasSettings.model_construct(enabled=False)
+    found = gather(keywords, framework, environ)
+    values = {name: origin.value for name, origin in found.items()}
+    return OtasSettings.spelled(values, {name: origin.spelling for name, origin in found.items()})
+
+
+def _enabled(keywords: Mapping[str, object], framework: FrameworkSettings, environ: Mapping[str, str]) -> bool:
+    sources = (keywords.get("enabled"), framework.values.get("ENABLED"), environ.get("OTAS_ENABLED") or None)
+    for value in sources:
+        if value is not None:
+            try:
+                return _BOOL.validate_python(value)
+            except ValidationError:
+                return True  # the full validation names the bad value
+    return True
+
+
+_BOOL: TypeAdapter[bool] = TypeAdapter(bool)
+
+
+def _unknown(spelling: str, known: Iterable[str], place: str) -> ConfigurationError:
+    import difflib  # noqa: PLC0415  # needed only on the way to an error
+
+    close = difflib.get_close_matches(spelling, list(known), n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return ConfigurationError(
+        f"{spelling} in {place} is not a setting of otas_middleware; {hint}"
+        "Correct or remove it; the README lists all settings."
+    )

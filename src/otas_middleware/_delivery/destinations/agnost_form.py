@@ -1,0 +1,158 @@
+"""An event in Agnost's terms. One body satisfies both published forms of `capture-event`.
+
+| Agnost | here |
+|---|---|
+| `session_id` | the token's session |
+| `primitive_type`, `primitive_name` | `tool`, method and route template: `POST /orders/{order_id}` |
+| `args` | query and request body, as one JSON text |
+| `result` | response body, as a JSON text |
+| `success` | no `error` |
+| `latency` | `latency_ms`, rounded |
+| `timestamp` | `metadata.captured_at` |
+| `checkpoints` | `metadata.checkpoints` |
+| `event_id`, `parent_id` | ours |
+| `metadata` | what else is known, as texts |
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
+
+from otas_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from otas_middleware._event.model import BackendEvent, Parcel
+
+_OWN_FIELDS = frozenset({"event_id", "parent_id", "captured_at", "checkpoints", "route"})
+_LARGEST = 2**53
+"""Beyond this, JSON numbers lose precision in most readers."""
+
+
+def session_uuid(session_id: str) -> str:
+    """Return the session's id as the UUID that the second form demands; the same for the same session everywhere."""
+    return _uuid(session_id) or str(uuid5(NAMESPACE_URL, f"otas:session:{session_id}"))
+
+
+def session_body(parcel: Parcel) -> dict[str, object]:
+    """Return the body of `capture-session` for the session that a parcel's event belongs to."""
+    body: dict[str, object] = {
+        "session_id": session_uuid(parcel.session_id),
+        "user_data": {"user_id": parcel.agent_id},
+        "client_config": f"otas-middleware/{__version__}",
+        "connection_type": "http",
+        "ip": "",
+        "tools": [],
+        "metadata": {"source": parcel.source, "agent_id": parcel.agent_id},
+    }
+    moment = _milliseconds(parcel.event)
+    if moment is not None:
+        body["timestamp"] = moment
+    return body
+
+
+def event_body(parcel: Parcel) -> dict[str, object]:
+    """Return the body of `capture-event`."""
+    event = parcel.event
+    about = event.metadata
+    body: dict[str, object] = {
+        "event_id": _uuid(about.get("event_id")) or str(uuid4()),
+        "session_id": session_uuid(parcel.session_id),
+        "primitive_type": "tool",
+        "primitive_name": f"{event.method} {about.get('route') or event.path}",
+        "success": not event.error,
+        "latency": min(_LARGEST, max(0, round(event.latency_ms))),
+        "args": _args(event),
+        "result": _as_json(event.response_body),
+        "checkpoints": _checkpoints(about.get("checkpoints")),
+        "metadata": _metadata(parcel),
+    }
+    moment = _milliseconds(event)
+    if moment is not None:
+        body["timestamp"] = moment
+    parent = _uuid(about.get("parent_id"))
+    if parent is not None:
+        body["parent_id"] = parent
+    return body
+
+
+def _args(event: BackendEvent) -> str:
+    parts: list[str] = []
+    if event.query_params:
+        parts.append(f'"query": {json.dumps(event.query_params, ensure_ascii=False)}')
+    body = event.request_body or event.post_data
+    if body:
+        parts.append(f'"body": {_as_json(body)}')
+    return "{" + ", ".join(parts) + "}"
+
+
+def _as_json(text: str) -> str:
+    """Return a text that is JSON as it is, and any other as a JSON string."""
+    if not text:
+        return "null"
+    if text[0] in '{["-0123456789tfn':
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return text
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _checkpoints(found: object) -> list[dict[str, object]]:
+    if not isinstance(found, list):
+        return []
+    points: list[dict[str, object]] = []
+    for item in cast("list[object]", found):
+        if not isinstance(item, dict):
+            continue
+        point = cast("dict[str, object]", item)
+        moment, attributes = point.get("ms"), point.get("attributes")
+        points.append(
+            {
+                "name": str(point.get("name", "")),
+                "timestamp": round(moment) if isinstance(moment, int | float) else 0,
+                "metadata": _texts(cast("dict[str, object]", attributes)) if isinstance(attributes, dict) else {},
+            }
+        )
+    return points
+
+
+def _metadata(parcel: Parcel) -> dict[str, str]:
+    event = parcel.event
+    known: dict[str, object] = {
+        **event.custom_properties,
+        **{name: value for name, value in event.metadata.items() if name not in _OWN_FIELDS},
+        "path": event.path,
+        "status_code": event.status_code,
+        "agent_id": parcel.agent_id,
+        "source": parcel.source,
+    }
+    if event.error:
+        known["error"] = event.error
+    return _texts(known)
+
+
+def _texts(values: dict[str, object]) -> dict[str, str]:
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        for name, value in values.items()
+    }
+
+
+def _milliseconds(event: BackendEvent) -> int | None:
+    """Return the time of capture as Unix milliseconds, or None when the event does not say it."""
+    try:
+        return round(datetime.fromisoformat(str(event.metadata["captured_at"])).timestamp() * 1000)
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def _uuid(value: object) -> str | None:
+    try:
+        return str(UUID(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,109 @@
+"""Which sessions have been announced, remembered beyond one process: a small table in the spool's directory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from otas_middleware._delivery.disk_queue.file import SpoolError, open_private, prepare_directory, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+logger = logging.getLogger("otas_middleware")
+
+CLAIM_SECONDS = 30.0
+"""For so long a process may take to announce a session; then another one may."""
+
+KEPT_SECONDS = 40 * 86_400.0
+"""A session token lives 30 days; older sessions are forgotten."""
+
+_POLL = 0.05
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS announced (session TEXT PRIMARY KEY, at REAL NOT NULL, confirmed INTEGER NOT NULL)
+    WITHOUT ROWID
+"""
+
+
+class SessionBook:
+    """The announced sessions of one account.
+
+    The file is opened for each use, which is once per session: nothing is carried over a fork. When it cannot be used,
+    each process announces for itself.
+
+    Args:
+        directory: The spool's directory.
+        account: What tells this account from others.
+    """
+
+    def __init__(self, directory: Path, account: str) -> None:
+        mark = hashlib.sha256(account.encode()).hexdigest()[:12]
+        self._path = directory / f"otas-agnost-sessions-{mark}.sqlite3"
+        self._warned = False
+
+    def claim(self, session: str) -> bool:
+        """Say whether the caller is to announce the session; waits while another process does.
+
+        Args:
+            session: The session's UUID.
+        """
+        deadline = time.monotonic() + CLAIM_SECONDS
+        while True:
+            with self._using() as book:
+                if book is None:
+                    return True
+                found = book.execute("SELECT at, confirmed FROM announced WHERE session = ?", (session,)).fetchone()
+                if found is not None and found[1]:
+                    return False
+                now = time.time()
+                if found is None or not now - CLAIM_SECONDS < found[0] <= now + 1:
+                    book.execute("INSERT OR REPLACE INTO announced VALUES (?, ?, 0)", (session, now))
+                    return True
+            if time.monotonic() >= deadline:
+                return True
+            time.sleep(_POLL)
+
+    def confirm(self, session: str) -> None:
+        """Note that the session has been announced."""
+        with self._using() as book:
+            if book is not None:
+                book.execute("INSERT OR REPLACE INTO announced VALUES (?, ?, 1)", (session, time.time()))
+                book.execute("DELETE FROM announced WHERE at < ?", (time.time() - KEPT_SECONDS,))
+
+    def release(self, session: str) -> None:
+        """Note that the announcement failed."""
+        with self._using() as book:
+            if book is not None:
+                book.execute("DELETE FROM announced WHERE session = ? AND NOT confirmed", (session,))
+
+    @contextlib.contextmanager
+    def _using(self) -> Generator[sqlite3.Connection | None]:
+        """Open the table in a transaction; None when it cannot be used."""
+        connection = None
+        try:
+            prepare_directory(self._path.parent)
+            connection = open_private(self._path)
+            connection.execute(_SCHEMA)
+        except (SpoolError, OSError, sqlite3.Error) as error:
+            if not self._warned:
+                self._warned = True
+                logger.warning(
+                    "otas: %s cannot be used (%s); sessions may be announced to Agnost more than once.",
+                    self._path,
+                    type(error).__name__,
+                )
+            if connection is not None:
+                connection.close()
+            yield None
+            return
+        try:
+            with transaction(connection):
+                yield connection
+        finally:
+            connection.close()

@@ -1,0 +1,143 @@
+"""Brain's two log endpoints: one POST per event, and what each answer means.
+
+The table in `_BY_DESCRIPTION` and `_BY_STATUS` is the contract's: an answer rejects the event, asks for patience, or
+refuses us. Brain says `invalid_sdk_key` also while its neighbour UASAM is down, so that never ends anything for good.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Literal, cast
+
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._delivery.backoff import retry_after
+from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict
+from otas_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from otas_middleware._event.model import Parcel
+
+NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
+"""What an event says that does not know its project (`_event.model.NIL_PROJECT`, which would import pydantic here)."""
+
+_ENDPOINTS = {
+    "backend": ("brain", "/api/v1/backend/log/sdk/", "X-OTAS-SDK-KEY"),
+    "agent": ("brain-agent", "/api/v1/backend/log/agent/", "X-OTAS-AGENT-KEY"),
+}
+
+_OUR_BUG = "This is a fault of otas_middleware; please report it with the reason."
+_KEY = "Check that the key is the project's current one and that UASAM is up: Brain gives this answer in both cases."
+_ADDRESS = "Check OTAS_BRAIN_URL: what answers there does not know Brain's log endpoint."
+
+_BY_DESCRIPTION = {
+    "missing_sdk_key": (Verdict.REFUSED, "A proxy on the way may remove the key's header."),
+    "invalid_sdk_key": (Verdict.REFUSED, _KEY),
+    "missing_agent_key": (Verdict.REFUSED, "A proxy on the way may remove the key's header."),
+    "invalid_or_expired_agent_key": (Verdict.REFUSED, _KEY),
+    "missing_agent_session_token": (Verdict.REJECTED, "A proxy on the way may remove the token's header."),
+    "invalid_or_expired_token": (Verdict.BAD_TOKEN, ""),
+    "session_agent_mismatch": (Verdict.BAD_TOKEN, "The session was made by another agent than the key's."),
+    "missing_required_fields": (Verdict.REJECTED, _OUR_BUG),
+    "invalid_json": (Verdict.REJECTED, _OUR_BUG),
+    "event_capture_failed": (Verdict.SUSPECT, "Brain could not save it; its log says why."),
+}
+
+_BY_STATUS = {
+    401: (Verdict.REFUSED, _KEY),
+    404: (Verdict.REFUSED, _ADDRESS),
+    405: (Verdict.REFUSED, _ADDRESS),
+    407: (Verdict.REFUSED, "A proxy asks for authentication."),
+    408: (Verdict.UNWELL, ""),
+    410: (Verdict.REFUSED, _ADDRESS),
+    413: (Verdict.REJECTED, "A proxy before Brain limits the size of requests; allow 2.5 MiB."),
+    425: (Verdict.UNWELL, ""),
+    429: (Verdict.UNWELL, ""),
+    431: (Verdict.REJECTED, "The session token is larger than Brain's server takes."),
+    502: (Verdict.UNWELL, "Brain is down behind its proxy."),
+    503: (Verdict.UNWELL, ""),
+    504: (Verdict.UNWELL, "Brain is too slow for the proxy before it."),
+}
+
+
+class BrainDestination:
+    """One of Brain's log endpoints.
+
+    Args:
+        url: Brain's base URL, without a trailing slash.
+        key: The SDK key or, for `agent`, the agent key.
+        source: Which endpoint.
+    """
+
+    def __init__(self, url: str, key: str, source: Literal["backend", "agent"] = "backend") -> None:
+        self.name, path, key_header = _ENDPOINTS[source]
+        self.source = source
+        self.project_id: str | None = None
+        """The key's project, once it has been learnt; for events that do not know theirs."""
+        self._status_suffices = source == "backend"  # the agent's endpoint says the event's id
+        self._url = url + path
+        self._headers = (
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json"),
+            ("User-Agent", f"otas-middleware/{__version__}"),
+            (key_header, key),
+        )
+
+    def request(self, parcel: Parcel) -> Request:
+        """Return the POST of one event, as plain UTF-8 JSON."""
+        event = parcel.event
+        if self.project_id is not None and event.project_id == NIL_PROJECT:
+            event = event.model_copy(update={"project_id": self.project_id})
+        headers = (*self._headers, (TOKEN_HEADER, parcel.token))
+        return Request(self._url, headers, event.to_json(), status_suffices=self._status_suffices)
+
+    def learn_project(self, project: UUID) -> None:
+        """Take note of the key's project."""
+        self.project_id = str(project)
+
+    def outcome(self, response: Response) -> Outcome:
+        """Judge an answer, by `status_description` where there is one, else by status. The body is not kept."""
+        status = response.status
+        if status == 201:
+            return _delivered(response)
+        wait = retry_after(response.headers.get("retry-after"))
+        description = _description(response)
+        if description == "event_captured" and 200 <= status < 300:
+            return DELIVERED
+        known = _BY_DESCRIPTION.get(description)
+        if known is not None:
+            return Outcome(known[0], description, known[1], wait)
+        reason = f"http_{status}"
+        known = _BY_STATUS.get(status)
+        if known is not None:
+            return Outcome(known[0], reason, known[1], wait)
+        if 200 <= status < 400:
+            return Outcome(Verdict.REFUSED, reason, _ADDRESS, wait)
+        return Outcome(Verdict.SUSPECT, reason, "", wait)
+
+
+def _delivered(response: Response) -> Outcome:
+    """Return the success, with the event's id where the answer holds it: the agent's endpoint says it."""
+    if b'"event_id"' not in response.body:
+        return DELIVERED
+    stored = _fields(response).get("response")
+    event_id = cast("dict[str, object]", stored).get("event_id") if isinstance(stored, dict) else None
+    return Outcome(Verdict.DELIVERED, "delivered", stored_as=event_id) if isinstance(event_id, str) else DELIVERED
+
+
+def _description(response: Response) -> str:
+    """Return the answer's `status_description`, or nothing for pages and garbage."""
+    description = _fields(response).get("status_description")
+    return description if isinstance(description, str) else ""
+
+
+def _fields(response: Response) -> dict[str, object]:
+    """Return the answer's JSON object; an empty one for pages and garbage."""
+    if not response.headers.get("content-type", "").startswith("application/json"):
+        return {}
+    try:
+        answer: object = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, object]", answer) if isinstance(answer, dict) else {}

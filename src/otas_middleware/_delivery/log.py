@@ -1,0 +1,129 @@
+"""Who is told what: log lines about a lane, each kind at most once a minute, and the user's `on_loss`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware import _internal_errors
+from otas_middleware._delivery.protocols import Verdict
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Mapping
+
+    from otas_middleware._delivery.protocols import Outcome
+    from otas_middleware._delivery.verdicts import Change
+
+logger = logging.getLogger("otas_middleware")
+
+INTERVAL = 60.0
+"""Seconds between two lines of one kind."""
+
+_INTENDED = frozenset({"filtered"})
+"""What the user's own `before_send` left out is counted, but it is no loss."""
+
+_ADVICE = {
+    "queue_full": "events came faster than they could be sent; set OTAS_SPOOL_DIR, or raise OTAS_QUEUE_MAX_EVENTS",
+    "exit": "the process ended first; set OTAS_SPOOL_DIR, or raise OTAS_SHUTDOWN_TIMEOUT",
+    "spool_full": "the spool was full; raise OTAS_SPOOL_MAX_BYTES",
+    "bad_token": "their session tokens were refused: expired, malformed, or of another OTAS installation",
+    "retries_exhausted": "the destination failed on them again and again while it took others",
+    "build_failed": "a fault of otas_middleware; the log names the place",
+}
+
+
+class Reporter:
+    """Speaks for one lane. Called from its worker threads, never under its lock, never on the request path.
+
+    Args:
+        name: The destination's name.
+        on_loss: The user's callback, called with a summary and the reason of each loss.
+    """
+
+    def __init__(self, name: str, on_loss: Callable[[Mapping[str, Any], str], object] | None) -> None:
+        self._name = name
+        self._on_loss = on_loss
+        self._last: dict[str, float] = {}
+        self._told: dict[str, int] = {}
+        self._logged: dict[str, int] = {}
+
+    def say(self, kind: str, level: int, message: str, *values: object) -> bool:
+        """Write a line unless one of this kind was written within the last minute; return whether it was."""
+        now = time.monotonic()
+        if now - self._last.get(kind, float("-inf")) < INTERVAL:
+            return False
+        self._last[kind] = now
+        logger.log(level, message, *values)
+        return True
+
+    def outcome(self, outcome: Outcome, change: Change, waiting: int) -> None:
+        """Tell what an outcome means, if it changes anything."""
+        if change.opened:
+            self.say(
+                f"away {outcome.reason}",
+                logging.WARNING,
+                "otas: %s takes no events now (%s); %d wait and are sent when it does. %s",
+                self._name,
+                outcome.reason,
+                waiting,
+                outcome.advice,
+            )
+        elif change.closed:
+            self.say("back", logging.INFO, "otas: %s takes events again; %d wait.", self._name, waiting)
+        if outcome.verdict is Verdict.REJECTED:
+            self.say(
+                f"rejected {outcome.reason}",
+                logging.WARNING,
+                "otas: %s rejected an event (%s); it was dropped and counted. %s",
+                self._name,
+                outcome.reason,
+                outcome.advice,
+            )
+
+    def losses(self, dropped: Counter[str]) -> None:
+        """Tell `on_loss` of all that was lost since the last call, and the log once a minute.
+
+        Args:
+            dropped: All losses of the lane so far, by reason.
+        """
+        news = _since(dropped, self._told)
+        if news and self._on_loss is not None:
+            self._told = dict(dropped)
+            for reason, count in news.items():
+                try:
+                    self._on_loss({"count": count, "destination": self._name, "total": dropped[reason]}, reason)
+                except Exception:  # the user's code; swallow logs it
+                    _internal_errors.swallow("delivery.on_loss")
+        news = _since(dropped, self._logged)
+        if not news:
+            return
+        details = "; ".join(
+            f"{count} {reason}" + (f" ({_ADVICE[reason]})" if reason in _ADVICE else "")
+            for reason, count in sorted(news.items())
+        )
+        if self.say("lost", logging.WARNING, "otas: events for %s were lost: %s.", self._name, details):
+            self._logged = dict(dropped)
+
+    def summary(self, stats: Mapping[str, Any]) -> None:
+        """Write the counters in one line."""
+        dropped: Mapping[str, int] = stats["dropped"]
+        logger.info(
+            "otas: %s: captured %d, delivered %d, spooled %d, dropped %d, queued %d, retries %d, connections %d, %s",
+            self._name,
+            stats["captured"],
+            stats["delivered"],
+            stats["spooled"],
+            sum(dropped.values()),
+            stats["queued"],
+            stats["retries"],
+            stats["connections"],
+            stats["state"],
+        )
+
+
+def _since(now: Counter[str], before: Mapping[str, int]) -> dict[str, int]:
+    """Return what was lost since, by reason."""
+    grown = ((reason, count - before.get(reason, 0)) for reason, count in list(now.items()))
+    return {reason: count for reason, count in grown if count > 0 and reason not in _INTENDED}

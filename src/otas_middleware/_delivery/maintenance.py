@@ -1,0 +1,78 @@
+"""One thread beside the senders: it writes to disk and reports while they wait for an answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from otas_middleware import _internal_errors
+from otas_middleware._delivery import threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from otas_middleware._delivery.exporter import Lane
+
+
+class Summary:
+    """A chore: one line with a lane's counters in the log, each `interval` seconds."""
+
+    def __init__(self, lane: Lane, interval: float) -> None:
+        self._lane = lane
+        self._interval = interval
+        self._next = time.monotonic() + interval
+
+    def __call__(self, now: float) -> float:
+        if now >= self._next:
+            self._next = now + self._interval
+            self._lane.reporter.summary(self._lane.stats())
+        return self._next - now
+
+
+class Keeper:
+    """Runs chores, each of which says in how many seconds it wants to run again.
+
+    Args:
+        chores: Called with `time.monotonic`; each returns seconds.
+    """
+
+    def __init__(self, chores: Sequence[Callable[[float], float]]) -> None:
+        self._chores = chores
+        self._lock = threading.Lock()
+        self._wake: threading.Event | None = None
+        """The running thread's own; another one's, or None, tells it to end."""
+
+    def start(self) -> None:
+        """Start the thread, unless it runs or there is nothing to do."""
+        with self._lock:
+            if self._wake is not None or not self._chores:
+                return
+            wake = self._wake = threading.Event()
+        if not threads.start(lambda: self._run(wake), "otas-keeper"):
+            self._wake = None
+
+    def wake(self) -> None:
+        """Run the chores now."""
+        wake = self._wake
+        if wake is not None:
+            wake.set()
+
+    def stop(self) -> None:
+        """Let the thread end; `start` starts another."""
+        with self._lock:
+            wake, self._wake = self._wake, None
+        if wake is not None:
+            wake.set()
+
+    def _run(self, wake: threading.Event) -> None:
+        while self._wake is wake:
+            wake.clear()
+            pause = 60.0
+            for chore in self._chores:
+                try:
+                    pause = min(pause, chore(time.monotonic()))
+                except Exception:  # swallow logs it
+                    _internal_errors.swallow("delivery.keeper")
+            if self._wake is wake:
+                wake.wait(pause)

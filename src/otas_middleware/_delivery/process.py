@@ -1,0 +1,135 @@
+"""The life of a process: its end, and its forks.
+
+At the end, what is queued is sent within `shutdown_timeout`, by `atexit`: it runs on `sys.exit`, on the end of the main
+script, and whenever a server turns a signal into one of these. No signal handler is touched. `multiprocessing` skips
+`atexit` in its children, so its own finalizers are used there.
+
+After a fork, the child must not touch what the parent's threads were using: locks may be held by threads that do not
+exist any more, connections and queued events are the parent's. `os.register_at_fork` renews everything in the child; a
+comparison of process ids covers uWSGI, which forks without telling Python.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from otas_middleware import _internal_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Mortal(Protocol):
+    """What ends with the process and begins anew in a fork: a pipeline."""
+
+    def before_fork(self) -> None:
+        """Put down what must not be carried into a child: open database files."""
+        ...
+
+    def after_fork(self) -> None:
+        """Go on in the parent."""
+        ...
+
+    def renew(self) -> object:
+        """Start anew in a forked child."""
+        ...
+
+    def deadline(self) -> float:
+        """Return until when it may take to end, in `time.monotonic` seconds."""
+        ...
+
+    def end(self, deadline: float) -> None:
+        """Deliver or spool what is queued; what remains at the deadline is counted as lost."""
+        ...
+
+
+no_fork = threading.RLock()
+"""Held by a thread of ours while it may import something.
+
+A fork in the middle of an import leaves the child with half a module and with that module's lock held for ever. A fork
+waits for this lock, unless what is imported forks itself: under gevent, a subprocess that a module starts does so.
+"""
+
+LONGEST_WAIT = 10.0
+"""Seconds that a fork waits at most for what must not be under way meanwhile."""
+
+_gated = False
+_living: dict[int, Mortal] = {}
+_hooked = False
+_finalizers_of = 0
+
+
+def register(mortal: Mortal) -> None:
+    """Look after this one from now on."""
+    global _hooked  # noqa: PLW0603  # the hooks are the process's
+    _living[id(mortal)] = mortal
+    if not _hooked:
+        _hooked = True
+        atexit.register(end)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_renew)
+
+
+def living() -> list[Mortal]:
+    """Return all that was registered."""
+    return list(_living.values())
+
+
+def end() -> None:
+    """End all pipelines of this process, in the thread that calls, within the longest of their times."""
+    mortals = list(_living.values())
+    deadlines = [mortal.deadline() for mortal in mortals]
+    for mortal, deadline in zip(mortals, deadlines, strict=True):
+        try:
+            mortal.end(max(deadline, time.monotonic()))
+        except Exception:  # the process ends anyway; swallow logs it
+            _internal_errors.swallow("delivery.exit")
+
+
+def hook_pool_worker() -> None:
+    """In a child of `multiprocessing` or billiard (Celery), end the pipelines by their finalizers.
+
+    Such children leave by `os._exit`, past `atexit`. Called when a pipeline starts to work, since the child's own
+    start clears finalizers that were registered before.
+    """
+    global _finalizers_of  # noqa: PLW0603  # once per process
+    if _finalizers_of == os.getpid():
+        return
+    _finalizers_of = os.getpid()
+    for package in ("multiprocessing", "billiard"):
+        process, util = sys.modules.get(f"{package}.process"), sys.modules.get(f"{package}.util")
+        if process is None or util is None or not _is_child(process):
+            continue
+        util.Finalize(None, end, exitpriority=1)
+
+
+def _is_child(process: object) -> bool:
+    current: Callable[[], object] | None = getattr(process, "current_process", None)
+    # The main process of either package is of a class of its own, without a parent.
+    return current is not None and getattr(current(), "_parent_pid", None) is not None
+
+
+def _before_fork() -> None:
+    global _gated  # noqa: PLW0603  # between the hooks of one fork, which no other thread runs meanwhile
+    _gated = no_fork.acquire(timeout=LONGEST_WAIT)
+    for mortal in list(_living.values()):
+        mortal.before_fork()
+
+
+def _after_fork() -> None:
+    for mortal in list(_living.values()):
+        mortal.after_fork()
+    if _gated:
+        no_fork.release()
+
+
+def _renew() -> None:
+    global no_fork  # noqa: PLW0603  # the parent's may be held by a thread that is not here
+    no_fork = threading.RLock()
+    for mortal in list(_living.values()):
+        mortal.renew()

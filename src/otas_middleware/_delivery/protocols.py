@@ -1,0 +1,164 @@
+"""The two extension points of delivery, and the plain records that pass between them.
+
+A `Destination` turns a parcel into an HTTP request and says what an answer means. A `Transport` carries one request
+out and one response back. Either can be replaced by the user's own; a transport may be a plain function.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from otas_middleware._errors import OtasError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otas_middleware._event.model import Parcel
+
+MAX_REPLY_BYTES = 65_536
+"""How much of an answer is read; real answers have some hundred bytes, error pages are never kept."""
+
+
+class Weighted(Protocol):
+    """What the queue holds before it is built: anything that knows its size in memory."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes that the item holds on to, estimated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP POST, ready to be sent.
+
+    Attributes:
+        url: Absolute URL without query; there are no redirects to follow.
+        headers: Names and values in ASCII; `Host` and `Content-Length` are the transport's. They hold secrets.
+        body: The whole body, uncompressed: Brain understands neither chunks nor encodings.
+        status_suffices: Of a `201 Created` the body is not wanted, and a transport may leave it unread.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    status_suffices: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to one request.
+
+    Attributes:
+        status: HTTP status code.
+        headers: Lower-case names; of a repeated header the last value.
+        body: At most `MAX_REPLY_BYTES`. It may echo secrets (debug pages do), so it is never logged or stored.
+        resent: The request went out twice, because a kept-alive connection turned out to be closed.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    resent: bool = False
+
+
+class TransportError(OtasError):
+    """No answer came.
+
+    Args:
+        cause: One or two plain words for counters and the log, such as `connection refused`; never a payload.
+        sent: Whether the whole request may have reached the other side. The event may then be stored although
+            nobody said so, and sending it again may duplicate it.
+        resent: The request went out twice, because a kept-alive connection turned out to be closed.
+    """
+
+    def __init__(self, cause: str, *, sent: bool, resent: bool = False) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.sent = sent
+        self.resent = resent
+
+
+class Transport(Protocol):
+    """Carries one request out and one response back.
+
+    Each sending thread makes its own transport and calls it from that thread only, one request at a time. If it has a
+    `close()`, that is called when the thread ends.
+    """
+
+    def __call__(self, request: Request, timeout: float, /) -> Response:
+        """Send the request and wait for the answer.
+
+        Args:
+            request: What to send, with a `Content-Length` and without chunks; redirects are not followed.
+            timeout: Seconds for the whole exchange.
+
+        Raises:
+            TransportError: No complete answer came in time.
+        """
+        ...
+
+
+class Verdict(Enum):
+    """What an answer means for the event and for the destination."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    """This event will never be accepted: drop and count it."""
+    BAD_TOKEN = "bad_token"  # noqa: S105  # a verdict, not a secret
+    """No event of this session will be accepted for a while."""
+    SUSPECT = "suspect"
+    """The event or the destination is at fault. Tried again; dropped when others pass and this one does not."""
+    UNWELL = "unwell"
+    """The destination is overloaded or away: keep everything and come back later."""
+    REFUSED = "refused"
+    """The destination refuses us, whatever the event (a key, a wrong address): keep everything, tell the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A verdict with its reason.
+
+    Attributes:
+        verdict: What to do.
+        reason: A short stable word for counters and logs, such as `invalid_sdk_key` or `http_503`.
+        advice: What the operator should do about it, for the log; empty where nothing can be done here.
+        retry_after: Seconds that the destination asked us to wait, or None.
+        ambiguous: The event may have been stored although nobody said so.
+        resent: Within this one attempt it was sent twice, and may have been stored twice.
+        stored_as: The id that the destination gave a delivered event, where it says one.
+    """
+
+    verdict: Verdict
+    reason: str
+    advice: str = ""
+    retry_after: float | None = None
+    ambiguous: bool = False
+    resent: bool = False
+    stored_as: str = ""
+
+
+DELIVERED = Outcome(Verdict.DELIVERED, "delivered")
+
+
+class Destination(Protocol):
+    """A service that takes events, one HTTP request each.
+
+    If it has a method `prologue(parcel, send)`, that is called before each attempt and may send requests of its own
+    first; it returns None to go on, or the outcome to settle the event with.
+    """
+
+    @property
+    def name(self) -> str:
+        """A short name for counters, logs and spool files: letters, digits and `-`."""
+        ...
+
+    def request(self, parcel: Parcel) -> Request:
+        """Return the request that delivers the parcel; called in the worker, at most once per parcel and process."""
+        ...
+
+    def outcome(self, response: Response) -> Outcome:
+        """Say what an answer means. It must not raise, and it must not keep the response."""
+        ...

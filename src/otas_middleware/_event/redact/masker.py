@@ -1,0 +1,146 @@
+"""A redactor at work on one event: its session token is hidden too, and no failure lets a field through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from otas_middleware._event.redact.mask import MASK, UNREADABLE
+from otas_middleware._event.redact.values import MAX_CHARACTERS, MAX_NODES, Walk
+from otas_middleware._internal_errors import swallow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otas_middleware._event.redact.redactor import Redactor
+
+_SHORTEST_PIECE = 16
+_SESSION_KEYS = ("fingerprint", "verified")
+
+
+class Masker:
+    """Masks the fields of one event.
+
+    Each method returns its argument with the secrets masked, or `UNREADABLE` in place of what could not be looked
+    through; such a failure is counted (`otas_middleware.stats()`, `internal_errors`).
+
+    Args:
+        redactor: Knows what is sensitive.
+        token: The raw session token, which an application may have echoed; empty when there is none.
+    """
+
+    __slots__ = ("_head", "_redactor", "_token")
+
+    def __init__(self, redactor: Redactor, token: str) -> None:
+        self._redactor = redactor
+        self._token = token
+        self._head = token[:_SHORTEST_PIECE]
+
+    def finds_nothing(self, texts: Iterable[str]) -> bool:
+        """Tell quickly that there is nothing to mask in any of the texts; False says nothing."""
+        try:
+            joined = "\n".join(texts)
+            return self._redactor.finds_nothing(joined) and not (self._head and self._head in joined)
+        except Exception:  # fail closed, whatever it was
+            swallow("redact")
+            return False
+
+    def text(self, text: str) -> str:
+        """Mask a text of any format."""
+        try:
+            return self._redactor.text(self._hide(text)) if text else text
+        except Exception:  # fail closed, whatever it was
+            swallow("redact")
+            return UNREADABLE
+
+    def pairs(self, text: str) -> str:
+        """Mask a query string or urlencoded form."""
+        try:
+            return self._redactor.pairs(self._hide(text)) if text else text
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
+
+    def table(self, text: str) -> str:
+        """Mask a table of comma- or tab-separated values."""
+        try:
+            return self._redactor.table(self._hide(text)) if text else text
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
+
+    def path(self, text: str) -> str:
+        """Mask a path."""
+        try:
+            return self._redactor.path(self._hide(text))
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
+
+    def value(self, value: Any, max_nodes: int = MAX_NODES, max_characters: int = MAX_CHARACTERS) -> Any:
+        """Mask a Python value of any kind, and make it plain JSON."""
+        try:
+            walk = Walk(self._redactor.rules, self._leaf, max_nodes=max_nodes, max_characters=max_characters)
+            return walk.value(value)
+        except Exception:  # as above
+            swallow("redact")
+            return UNREADABLE
+
+    def members(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Mask an object, and make it plain JSON; an object again also when it could not be looked through."""
+        masked = self.value(value)
+        return cast("dict[str, Any]", masked) if isinstance(masked, dict) else {"value": masked}
+
+    def fields(self, fields: dict[str, Any]) -> None:
+        """Mask all fields of an event, in place; for events that hold text already."""
+        form = "urlencoded" in fields["request_content_type"]
+        fields["path"] = self.path(fields["path"])
+        fields["query_params"] = self.pairs(fields["query_params"])
+        fields["post_data"] = self.pairs(fields["post_data"])
+        fields["request_body"] = self.pairs(fields["request_body"]) if form else self.text(fields["request_body"])
+        for name in (
+            "method",
+            "request_headers",
+            "response_headers",
+            "response_body",
+            "request_content_type",
+            "response_content_type",
+            "error",
+            "project_id",
+        ):
+            fields[name] = self.text(fields[name])
+        metadata: dict[str, Any] = fields["metadata"]
+        session: dict[str, Any] = metadata.get("session", {})
+        for name in ("custom_properties", "metadata"):
+            fields[name] = self.members(fields[name])
+        if type(session) is dict and tuple(session) == _SESSION_KEYS:  # ours: only its name looks sensitive
+            fields["metadata"]["session"] = {key: self.value(session[key]) for key in _SESSION_KEYS}
+
+    def _leaf(self, text: str) -> str:
+        return self._redactor.text(self._hide(text))
+
+    def _hide(self, text: str) -> str:
+        """Mask the session token, also when a body was cut off within it."""
+        if not self._head or self._head not in text:
+            return text
+        text = text.replace(self._token, MASK)
+        start = text.rfind(self._head, max(0, len(text) - len(self._token)))
+        if start >= 0 and self._token.startswith(text[start:]):
+            text = text[:start] + MASK
+        return text
+
+
+class Untouched:
+    """Stands in for a masker where it is known that there is nothing to mask."""
+
+    def text(self, text: str) -> str:
+        """Return the text."""
+        return text
+
+    pairs = path = table = text
+
+    def value(self, value: Any) -> Any:
+        """Return the value, which must be plain JSON."""
+        return value
+
+
+UNTOUCHED = Untouched()

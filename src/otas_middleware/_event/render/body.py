@@ -1,0 +1,82 @@
+"""A kept body becomes text: content codings undone, read by its charset, shown by its type."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, NamedTuple
+
+from otas_middleware._event.render.charset import decode_text, sniff_text
+from otas_middleware._event.render.coding import undo_codings
+from otas_middleware._event.render.content_type import ContentType, parse_content_type
+from otas_middleware._event.render.multipart import read_parts
+
+_DISPLAYED = 100
+
+
+class Body(NamedTuple):
+    """A body as text.
+
+    Attributes:
+        text: What it says, or a note about what it is.
+        kind: What the text is: an urlencoded `form`, an event stream (`events`), a `table`, or any other text.
+        parts: Of a multipart form; the text is then empty.
+        truncated: How much of it was recorded, when not all of it was: `kept` and `size` are bytes as they passed;
+            `decoded` is the number of bytes that the text shows of a body with a content coding.
+    """
+
+    text: str = ""
+    kind: Literal["text", "form", "events", "table"] = "text"
+    parts: list[dict[str, Any]] | None = None
+    truncated: dict[str, int] | None = None
+
+
+EMPTY = Body()
+
+
+def render_body(data: bytes, size: int, content_type: str, content_encoding: str, limit: int) -> Body:
+    """Return a body as text.
+
+    Args:
+        data: What was kept of it.
+        size: How many bytes it had.
+        content_type: The header's value.
+        content_encoding: The header's value.
+        limit: The largest number of bytes to show of a body with a content coding.
+    """
+    if not data:
+        return EMPTY if not size else Body(truncated={"kept": 0, "size": size})
+    declared = parse_content_type(content_type)
+    truncated = {"kept": len(data), "size": size} if len(data) < size else None
+    content = data
+    if content_encoding:
+        decoded = undo_codings(data, content_encoding, limit)
+        if not decoded.undone:
+            note = _note(f"{content_encoding[:_DISPLAYED]}-coded {declared.media[:_DISPLAYED]}".rstrip(), data, size)
+            return Body(note, truncated=truncated)
+        content = decoded.data
+        if decoded.cut or truncated:
+            truncated = {"kept": len(data), "size": size, "decoded": len(content)}
+    return _show(content, declared, truncated, data, size)
+
+
+def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | None, data: bytes, size: int) -> Body:
+    cut = truncated is not None
+    kind = declared.kind
+    if kind == "multipart":
+        parts = read_parts(content, declared.boundary, cut=cut)
+        if parts is not None:
+            return Body(parts=parts, truncated=truncated)
+    elif kind == "unknown":
+        text = sniff_text(content, cut=cut)
+        if text is not None:
+            return Body(text, truncated=truncated)
+    elif kind != "binary":
+        text = decode_text(content, declared.charset, cut=cut)
+        return Body(text, kind, truncated=truncated)
+    return Body(_note(f"binary: {declared.media[:_DISPLAYED] or 'unknown type'}", data, size), truncated=truncated)
+
+
+def _note(what: str, data: bytes, size: int) -> str:
+    """Describe a body that is not shown; sizes are bytes, the hash is that of the bytes as they passed."""
+    part = "" if len(data) == size else f" of the first {len(data)}"
+    return f"[{what}, {size} bytes, sha256{part} {hashlib.sha256(data).hexdigest()}]"

@@ -1,0 +1,63 @@
+"""Headers as one object, whatever the server gave."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otas_middleware._capture.capture import Headers
+
+HeaderMap = dict[str, "str | list[str]"]
+
+
+def header_map(pairs: Headers) -> HeaderMap:
+    """Return headers with lower-case names, and a list of values where a name came more than once."""
+    simple = {_name(name): value.decode("latin-1") if isinstance(value, bytes) else value for name, value in pairs}
+    if len(simple) == len(pairs) and "".join(simple.values()).isascii():
+        return cast("HeaderMap", simple)
+    return _merged(pairs)
+
+
+def _merged(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> HeaderMap:
+    result: HeaderMap = {}
+    for raw_name, raw_value in pairs:
+        name = _name(raw_name)
+        value = raw_value.decode("latin-1") if isinstance(raw_value, bytes) else raw_value
+        if not value.isascii():
+            value = _reread(value)
+        known = result.get(name)
+        if known is None:
+            result[name] = value
+        elif isinstance(known, list):
+            known.append(value)
+        else:
+            result[name] = [known, value]
+    return result
+
+
+def first_value(headers: HeaderMap, name: str) -> str:
+    """Return a header's first value, or the empty string."""
+    value = headers.get(name, "")
+    return value if isinstance(value, str) else value[0]
+
+
+def all_values(headers: HeaderMap, name: str) -> str:
+    """Return all of a header's values as one list, as RFC 9110, section 5.3, joins them."""
+    value = headers.get(name, "")
+    return value if isinstance(value, str) else ", ".join(value)
+
+
+@lru_cache(maxsize=1024)
+def _name(raw: bytes | str) -> str:
+    return (raw.decode("latin-1") if isinstance(raw, bytes) else raw).lower()
+
+
+def _reread(value: str) -> str:
+    """Return a value that was read as Latin-1 (RFC 9110 and PEP 3333 demand it) as the UTF-8 that it mostly is."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value

@@ -1,0 +1,73 @@
+"""The agent's side of a recording: sessions without UASAM, and what they log in memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from otas_middleware._agent import issuing, outboxes
+from otas_middleware._agent.uasam import session_of
+from otas_middleware._capture.context import delivering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from otas_middleware._agent.outbox import Item, Outbox
+    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._event.model import Parcel
+    from otas_middleware._testing.memory import Memory
+
+
+@contextmanager
+def agents_recorded(memory: Memory, token: Callable[[], str]) -> Generator[None]:
+    """Have the agent sessions of this process record into a memory while the block runs.
+
+    Args:
+        memory: Where what they log goes.
+        token: Makes a token for each of them.
+    """
+
+    def issue(*_: object) -> AgentSession:
+        session = session_of(token())
+        if session is None:
+            raise ValueError("a session token needs an agent's and a session's id")
+        return session
+
+    with outboxes.delivering_by(lambda outbox: MemoryOutlet(outbox, memory)), issuing.issued_by(issue):
+        yield
+
+
+class MemoryOutlet:
+    """One outbox's way into a memory."""
+
+    def __init__(self, outbox: Outbox, memory: Memory) -> None:
+        self._outbox = outbox
+        self._memory = memory
+        self._taken = 0
+        memory.watch(outbox.under_way)
+
+    def put(self, item: Item, _source: object = "agent", /) -> None:
+        """Take what the agent did."""
+        self._taken += 1
+        self._memory.take(partial(self._make, item))
+
+    def flush(self, _timeout: float, /) -> bool:
+        """Make the events, so that `on_logged` is told of them."""
+        self._memory.parcels()
+        return True
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters as the pipeline does, everything being delivered at once."""
+        return {"captured": self._taken, "delivered": self._taken, "queued": 0, "dropped": {}}
+
+    def _make(self, item: Item) -> Parcel | None:
+        parcel = item.parcel(self._outbox.settings)
+        if parcel is not None:
+            reset = delivering.set(True)  # as in the threads that deliver
+            try:
+                self._outbox.delivered(parcel, str(uuid4()))
+            finally:
+                delivering.reset(reset)
+        return parcel

@@ -1,0 +1,141 @@
+"""Delivery into memory: what recorders get instead of the background pipeline while a test looks on."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from otas_middleware._capture.capture import Capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from otas_middleware._delivery import Weighted
+    from otas_middleware._event.model import Parcel
+    from otas_middleware._recorder import Recorder
+
+
+class Memory:
+    """What all recorders of the process have recorded since it was made.
+
+    A capture is built into its event when a test looks, in the test's own thread: the request path does what it does
+    in production, and an exception of the build step arrives where it can be read.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._begun: list[Capture] = []
+        self._watched: list[Collection[Capture]] = []
+        self._finished: list[Callable[[], Parcel | None]] = []
+        self._parcels: list[Parcel] = []
+        self._building = threading.RLock()  # an agent's `on_logged` may look
+        self.taken = 0
+        """How many captures and events came in."""
+        self.withheld = 0
+        """How many captures the build step left out: by a pattern of `ignore_paths`, or as `before_send` said."""
+
+    def begin(self, *arguments: Any, **options: Any) -> Capture:
+        """Make a capture (see `Capture`) and remember it until it is finished."""
+        capture = Capture(*arguments, **options)
+        with self._changed:
+            self._begun.append(capture)
+        return capture
+
+    def watch(self, under_way: Collection[Capture]) -> None:
+        """Look there too for what has begun and is not over: a collection that changes by itself."""
+        self._watched.append(under_way)
+
+    def take(self, make: Callable[[], Parcel | None]) -> None:
+        """Keep something finished.
+
+        Args:
+            make: Makes its event, when a test looks.
+        """
+        with self._changed:
+            self._finished.append(make)
+            self.taken += 1
+            self._changed.notify_all()
+
+    def parcels(self) -> list[Parcel]:
+        """Return the events of everything that has finished, in the order in which it did."""
+        if self.unfinished():
+            self._finish_abandoned()
+        with self._building:
+            while self._finished:
+                parcel = self._finished.pop(0)()
+                if parcel is None:
+                    self.withheld += 1
+                else:
+                    self._parcels.append(parcel)
+            return list(self._parcels)
+
+    def unfinished(self) -> int:
+        """Return how many requests, and calls of agents, have begun and are not over."""
+        return len(self._unfinished())
+
+    def _unfinished(self) -> list[Capture]:
+        with self._changed:
+            self._begun = [capture for capture in self._begun if not capture.finished]
+            return [*self._begun, *(capture for captures in self._watched for capture in list(captures))]
+
+    def _finish_abandoned(self) -> None:
+        """Do what a server would have done: test clients leave responses unclosed, and unread if nobody looks."""
+        for capture in self._unfinished():
+            if _whole(capture):
+                capture.ended()
+                capture.finish()
+        if self.unfinished():
+            gc.collect()  # a response that was thrown away may wait for this to be closed
+
+    def wait(self, count: int, timeout: float) -> bool:
+        """Wait until so many captures have finished; return whether they have."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.taken >= count, timeout)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._building, self._changed:
+            self._begun.clear()
+            self._finished.clear()
+            self._parcels.clear()
+            self.taken = self.withheld = 0
+
+
+class MemoryDelivery:
+    """One recorder's way into a memory."""
+
+    def __init__(self, recorder: Recorder, memory: Memory) -> None:
+        self._recorder = recorder
+        self._memory = memory
+        self._taken = 0
+        recorder.new_capture = memory.begin
+
+    def put(self, item: Weighted, /) -> None:
+        """Take a finished capture."""
+        self._taken += 1
+        self._memory.take(partial(self._recorder.build, cast("Capture", item), self._recorder.settings))
+
+    def put_parcel(self, parcel: Parcel, /) -> None:
+        """Take a finished event."""
+        self._taken += 1
+        self._memory.take(lambda: parcel)
+
+    def flush(self, _timeout: float, /) -> bool:
+        """Say that nothing is waiting."""
+        return True
+
+    def stats(self) -> dict[str, Any]:
+        """Return counters as the pipeline does, everything being delivered at once."""
+        return {"captured": self._taken, "delivered": self._taken, "queued": 0, "dropped": {}}
+
+
+def _whole(capture: Capture) -> bool:
+    """Say whether as much of the response was taken as its headers announce."""
+    sizes = [
+        int(value)
+        for name, value in capture.response_headers
+        if value.isdigit() and name.lower() in {"content-length", b"content-length"}
+    ]
+    return sizes == [capture.response.size]
