@@ -220,7 +220,7 @@ def test_a_difference_is_shown_and_gives_a_non_zero_exit_status(tmp_path: Path) 
 import sys
 from dataclasses import replace
 from otas_middleware._cli.demo import run
-from otas_middleware._demo import main
+from otas_middleware._cli.demo import main
 real = run.steps
 run.steps = lambda secrets: [replace(s, status=202) if s.target == "/export.csv" else s for s in real(secrets)]
 sys.exit(main())
@@ -241,7 +241,7 @@ import sys
 from dataclasses import replace
 from otas_middleware._cli.demo import applications
 from otas_middleware._cli.demo import stage
-from otas_middleware._demo import main
+from otas_middleware._cli.demo import main
 broken = replace(applications.HELP_DESK, serve=("-m", "uvicorn", "help_desk.nothing:application", "--port", "0"))
 stage.APPLICATIONS = (applications.ORDERS, applications.KNOWLEDGE_BASE, broken)
 sys.exit(main())
