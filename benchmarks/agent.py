@@ -17,7 +17,7 @@ import httpx2
 
 from benchmarks.report import table, with_quartiles
 from benchmarks.rounds import summary
-from otas_middleware._capture.session import AgentSession as Session
+from otas_middleware._capture.session import SessionInfo
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def session() -> AgentSession:
         uasam_url="http://127.0.0.1:1",
     )
     token = "e30." + "x" * 180 + ".s"
-    made = Session(
+    made = SessionInfo(
         agent_id="agent",
         session_id="session",
         verified=False,

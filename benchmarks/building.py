@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmarks.report import table
 from otas_middleware import OtasSettings
 from otas_middleware._capture.capture import Capture
-from otas_middleware._capture.session import AgentSession
+from otas_middleware._capture.session import SessionInfo
 from otas_middleware._event.assemble import _mask_body
 from otas_middleware._event.build import build
 from otas_middleware._event.redact import Masker, redactor_for
@@ -42,7 +42,7 @@ REQUEST_HEADERS = [
     (b"x-request-id", b"0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11"),
 ]
 TOKEN = "header.payload.signature"  # nobody's
-SESSION = AgentSession("agent-1", "session-1", False, "0123456789abcdef", None, None, TOKEN)  # noqa: FBT003  # its fields
+SESSION = SessionInfo("agent-1", "session-1", False, "0123456789abcdef", None, None, TOKEN)  # noqa: FBT003  # its fields
 REQUEST = json.dumps({"order": 42, "items": ["tea", "cup"], "note": "x" * 40}).encode()
 
 
@@ -129,9 +129,9 @@ def _figures(kind: Kind, request: bytes, rounds: int, suffix: str) -> dict[str, 
     body = rendered()
 
     def whole() -> None:
-        parcel = build(_capture(kind, request), settings)
-        assert parcel is not None
-        parcel.event.to_json()
+        envelope = build(_capture(kind, request), settings)
+        assert envelope is not None
+        envelope.event.to_json()
 
     nothing = _microseconds(lambda: _capture(kind, request), rounds)
     return {

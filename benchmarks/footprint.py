@@ -10,11 +10,11 @@ from typing import Any
 
 from benchmarks.report import table
 from otas_middleware._capture.capture import Capture
-from otas_middleware._capture.session import AgentSession
+from otas_middleware._capture.session import SessionInfo
 
 REQUESTS = 2000
 TOKEN = "header.payload.signature"
-SESSION = AgentSession("agent-1", "session-1", False, "0123456789abcdef", None, None, TOKEN)  # noqa: FBT003
+SESSION = SessionInfo("agent-1", "session-1", False, "0123456789abcdef", None, None, TOKEN)  # noqa: FBT003
 HEADERS = 10
 IMPORT = """
 import time

@@ -21,7 +21,7 @@ from benchmarks.rounds import summary, turns
 from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.disk_queue.store import Record, Spool
-from otas_middleware._event.model import BackendEvent, Parcel
+from otas_middleware._event.model import BackendEvent, Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -35,7 +35,7 @@ TRANSPORTS = {"httpx": "httpx2", "fast": "pyreqwest"}
 TOKEN = "header.payload.signature"
 
 
-def parcel() -> Parcel:
+def envelope() -> Envelope:
     """Return an event with a request body of 1 KB and a response body of 2 KB."""
     event = BackendEvent(
         path="/items/7",
@@ -48,7 +48,7 @@ def parcel() -> Parcel:
         response_body="y" * 2048,
         metadata={"event_id": "0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11", "route": "/items/{item_id}"},
     )
-    return Parcel(event, TOKEN, "session-1", "agent-1")
+    return Envelope(event, TOKEN, "session-1", "agent-1")
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Way:
 class Item:
     """What the request path would hand over, built already."""
 
-    parcel: Parcel
+    envelope: Envelope
     weight: int = 4096
 
 
@@ -137,12 +137,12 @@ def _installed(name: str, found: object, needed: str) -> bool:
 @contextlib.contextmanager
 def _sending(name: str, url: str, **settings: Any) -> Generator[Way]:
     """Give finished events to a pipeline, as fast as it takes them."""
-    ready = parcel()
+    ready = envelope()
     with _pipeline(url, queue_max_events=2 * EVENTS, **settings) as sender:
 
         def batch() -> None:
             for _ in range(EVENTS):
-                sender.put_parcel(ready)
+                sender.put_envelope(ready)
             _delivered(sender)
 
         yield Way(name, EVENTS, batch)
@@ -151,7 +151,7 @@ def _sending(name: str, url: str, **settings: Any) -> Generator[Way]:
 @contextlib.contextmanager
 def _durable(url: str, folder: Path) -> Generator[Way]:
     """Have each event written to the spool before the request goes on, and sent."""
-    item = Item(parcel())
+    item = Item(envelope())
     with _pipeline(url, durability="spool", spool_dir=folder) as sender:
 
         def batch() -> None:
@@ -168,7 +168,7 @@ def _durable(url: str, folder: Path) -> Generator[Way]:
 @contextlib.contextmanager
 def _appending(name: str, path: Path, at_once: int) -> Generator[Way]:
     """Write events to a spool, so many in one transaction."""
-    ready = parcel()
+    ready = envelope()
     record = Record(ready.event.to_json(), ready.token, ready.session_id, ready.agent_id, ready.source)
     spool = Spool(path, 268_435_456, None)
     rows: list[int] = []
@@ -202,8 +202,8 @@ def _delivered(sender: Pipeline) -> None:
         raise SystemExit(f"the sink did not take all events: {sender.stats()['dropped']}")
 
 
-def _as_it_is(item: Item, _settings: OtasSettings) -> Parcel:
-    return item.parcel
+def _as_it_is(item: Item, _settings: OtasSettings) -> Envelope:
+    return item.envelope
 
 
 def show(found: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ for _name in [name for name in os.environ if name.startswith("OTAS_") and name !
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the tests in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
 
-_internal_errors.reraise = True  # what production swallows fails a test
+_internal_errors.reraise = True  # what production reports fails a test
 
 
 @pytest.fixture(autouse=True)

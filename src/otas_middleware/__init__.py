@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import annotate, checkpoint, current_session
 from otas_middleware._capture.selection import RequestInfo
-from otas_middleware._capture.session import AgentSession
+from otas_middleware._capture.session import SessionInfo
 from otas_middleware._errors import ConfigurationError, MissingExtraError, OtasError
 from otas_middleware._recorder import flush, stats
 from otas_middleware._version import __version__
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from otas_middleware._event.model import BackendEvent
 
 __all__ = [
-    "AgentSession",
     "BackendEvent",
     "ConfigurationError",
     "MissingExtraError",
     "OtasError",
     "OtasSettings",
     "RequestInfo",
+    "SessionInfo",
     "__version__",
     "annotate",
     "checkpoint",
@@ -40,6 +40,11 @@ _LAZY = {"BackendEvent": "otas_middleware._event.model", "OtasSettings": "otas_m
 
 
 def __getattr__(name: str) -> Any:
+    if name == "AgentSession":
+        from warnings import warn  # noqa: PLC0415  # only for those who use the old name
+
+        warn("otas_middleware.AgentSession is now otas_middleware.SessionInfo", DeprecationWarning, stacklevel=2)
+        return SessionInfo
     module = _LAZY.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

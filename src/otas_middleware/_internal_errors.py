@@ -1,8 +1,9 @@
 """The one place where failures of our own are swallowed, so that no request ever sees them.
 
 A request must not break because recording it did. Code on the request path and in the worker therefore ends in
-`except Exception: swallow("where")`. Each failure is counted; each cause is logged once, as the exception's type and
-place, never with its message or values, which may hold what a client sent. Tests set `reraise` and see everything.
+`except Exception: report_internal_error("where")`. Each failure is counted; each cause is logged once, as the
+exception's type and place, never with its message or values, which may hold what a client sent. Tests set `reraise`
+and see everything.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otas_middleware")
 
 reraise = False
-"""When true, `swallow` raises the current exception again (tests)."""
+"""When true, `report_internal_error` raises the current exception again (tests)."""
 
-witness: Callable[[str, BaseException], None] | None = None
+on_internal_error: Callable[[str, BaseException], None] | None = None
 """Gets the place and the exception of each failure that is swallowed (the test kit)."""
 
 counts: Counter[str] = Counter()
@@ -32,7 +33,7 @@ _seen: set[tuple[str, str, int]] = set()
 _lock = threading.Lock()
 
 
-def swallow(where: str) -> None:
+def report_internal_error(where: str) -> None:
     """Account for the exception that is being handled; call it inside `except Exception`.
 
     Args:
@@ -44,8 +45,8 @@ def swallow(where: str) -> None:
     if reraise:
         raise  # noqa: PLE0704  # called inside an except block, as the docstring demands
     kind, error, traceback = sys.exc_info()
-    if witness is not None and error is not None:
-        witness(where, error)
+    if on_internal_error is not None and error is not None:
+        on_internal_error(where, error)
     name = kind.__name__ if kind is not None else "unknown"
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._config.sources import FrameworkSettings
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 logger = logging.getLogger("otas_middleware")
 
@@ -49,7 +49,7 @@ class Delivery(Source, Protocol):
         """Take a finished capture. Never blocks, never raises: this is the end of the request path."""
         ...
 
-    def put_parcel(self, parcel: Parcel, /) -> None:
+    def put_envelope(self, envelope: Envelope, /) -> None:
         """Take a finished event (the agent's side, user code)."""
         ...
 
@@ -120,8 +120,8 @@ class Recorder:
                 return
         self.pipeline.put(capture)
 
-    def build(self, capture: Capture, settings: OtasSettings) -> Parcel | None:
-        """Make the parcel of a finished capture, in the worker; None when it is not to be sent after all."""
+    def build(self, capture: Capture, settings: OtasSettings) -> Envelope | None:
+        """Make the envelope of a finished capture, in the worker; None when it is not to be sent after all."""
         from otas_middleware._event.build import build  # noqa: PLC0415  # heavy, and first needed in the worker
 
         if self.selection.matches_pattern(capture.path):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import requests
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 __all__ = [
     "AgentSession",
@@ -361,14 +361,14 @@ def _settings(settings: OtasSettings | None, keywords: dict[str, Any]) -> OtasSe
     return settings.replace(**keywords) if keywords else settings
 
 
-def _teller(session: AgentSession) -> Callable[[Parcel, str], None]:
+def _teller(session: AgentSession) -> Callable[[Envelope, str], None]:
     """Return what tells a session's `on_logged`, without keeping the session alive."""
     reference = weakref.ref(session)
 
-    def tell(parcel: Parcel, event_id: str) -> None:
+    def tell(envelope: Envelope, event_id: str) -> None:
         alive = reference()
         if alive is not None and alive.on_logged is not None:
-            alive.on_logged(LoggedEvent(event_id, parcel.session_id, parcel.event))
+            alive.on_logged(LoggedEvent(event_id, envelope.session_id, envelope.event))
 
     return tell
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, overload
 from otas_middleware._capture.context import current
 from otas_middleware._capture.frameworks import framework_of
 from otas_middleware._capture.session import TOKEN_HEADER_BYTES
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import MARKER, open_recorder
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class _Recording:
                 self.capture.disconnected = True
                 self.flowing = False
         except Exception:
-            swallow("asgi.receive")
+            report_internal_error("asgi.receive")
         return message
 
     async def send_noting(self, message: Message) -> None:
@@ -141,7 +141,7 @@ class _Recording:
             if self.capture.durable:
                 self._secure(chunk)
         except Exception:
-            swallow("asgi.send")
+            report_internal_error("asgi.send")
         try:
             await self._send(message)
         except OSError:
@@ -157,7 +157,7 @@ class _Recording:
                     capture.ended()
                 self._finish()
         except Exception:
-            swallow("asgi.sent")
+            report_internal_error("asgi.sent")
 
     def _secure(self, chunk: bytes | None) -> None:
         """Finish before the message goes out that lets the client see the response complete."""
@@ -177,7 +177,7 @@ class _Recording:
                 capture.disconnected = capture.disconnected or (self.flowing and _came_from(self._send, error))
                 capture.failed(error)
         except Exception:
-            swallow("asgi.failed")
+            report_internal_error("asgi.failed")
 
     def _start(self, message: Message) -> Message:
         headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
@@ -199,7 +199,7 @@ class _Recording:
             capture.path_params = scope.get("path_params")
             capture.finish()
         except Exception:
-            swallow("asgi.finish")
+            report_internal_error("asgi.finish")
 
 
 def _sender(recording: _Recording, send: Send) -> Send:
@@ -261,7 +261,7 @@ def _begin(
         scope[MARKER] = capture
         return _Recording(capture, scope, receive, send)
     except Exception:
-        swallow("asgi.begin")
+        report_internal_error("asgi.begin")
         return None
 
 
@@ -301,7 +301,7 @@ def _end_at_shutdown(send: Send) -> Send:
                 # Blocks the loop on purpose: no request is served any more, and no event loop may be assumed.
                 process.end()
             except Exception:
-                swallow("asgi.lifespan")
+                report_internal_error("asgi.lifespan")
         await send(message)
 
     return send_after_the_end

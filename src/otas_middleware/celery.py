@@ -32,7 +32,7 @@ from otas_middleware._delivery.attempt import HttpAttempt
 from otas_middleware._delivery.backoff import full_jitter
 from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.destinations import sites
-from otas_middleware._delivery.factory import make_seal
+from otas_middleware._delivery.factory import make_cipher
 from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._delivery.rejected_tokens import is_young
 from otas_middleware._delivery.transports import transport_factory
@@ -43,7 +43,7 @@ from otas_middleware._errors import MissingExtraError
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.attempt import Attempt
-    from otas_middleware._delivery.queue import Entry
+    from otas_middleware._delivery.queue import QueueItem
 
 try:
     celery = cast("Any", importlib.import_module("celery"))
@@ -58,7 +58,7 @@ HOLD = 10.0
 """Seconds that a worker waits with a message for a destination that is away, before it lets others have it."""
 
 
-class Courier:
+class TaskDeliverer:
     """Delivers in one process of a worker: destinations, connections, and what it has learnt of how they are.
 
     Args:
@@ -67,7 +67,7 @@ class Courier:
 
     def __init__(self, settings: OtasSettings) -> None:
         self.settings = settings
-        self.seal = make_seal(settings)
+        self.cipher = make_cipher(settings)
         self._transport = transport_factory(settings)
         self._destinations = {site.destination.name: site.destination for site in sites(settings)}
         self._breakers: dict[str, Breaker] = {}
@@ -75,7 +75,7 @@ class Courier:
         self._local = threading.local()
         self._lock = threading.Lock()
 
-    def deliver(self, destination: str, entry: Entry) -> Outcome:
+    def deliver(self, destination: str, entry: QueueItem) -> Outcome:
         """Deliver, or wait for up to `HOLD` seconds until that can be tried.
 
         Raises:
@@ -96,12 +96,12 @@ class Courier:
             if wait > 0.0:
                 if now + wait >= until:
                     time.sleep(max(0.0, min(HOLD, until - now)))
-                    return Outcome(Verdict.UNWELL, breaker.reason or "away")
+                    return Outcome(Verdict.UNAVAILABLE, breaker.reason or "away")
                 time.sleep(min(wait, 0.1 if wait == float("inf") else wait))
                 continue
             outcome = attempt(entry, self.settings.request_timeout)
             self._learn(destination, breaker, outcome)
-            if outcome.verdict not in {Verdict.UNWELL, Verdict.REFUSED}:
+            if outcome.verdict not in {Verdict.UNAVAILABLE, Verdict.MISCONFIGURED}:
                 return outcome
 
     def delivered_since(self, destination: str, moment: float | None) -> bool:
@@ -119,9 +119,9 @@ class Courier:
         now = time.monotonic()
         opened = closed = False
         with self._lock:
-            if outcome.verdict in {Verdict.UNWELL, Verdict.REFUSED} or outcome.ambiguous:
+            if outcome.verdict in {Verdict.UNAVAILABLE, Verdict.MISCONFIGURED} or outcome.ambiguous:
                 opened = breaker.failed(outcome.reason, now, outcome.retry_after)
-            elif outcome.verdict is Verdict.SUSPECT:
+            elif outcome.verdict is Verdict.RETRYABLE:
                 opened = breaker.suspect(outcome.reason, now)
             else:
                 closed = breaker.succeeded()
@@ -133,18 +133,18 @@ class Courier:
             logger.info("otas: %s takes events again.", destination)
 
 
-_courier: Courier | None = None
+_courier: TaskDeliverer | None = None
 _courier_lock = threading.Lock()
 
 
-def courier() -> Courier:
+def courier() -> TaskDeliverer:
     """Return this process's courier, with the settings of the environment."""
     global _courier  # noqa: PLW0603  # one per process
     with _courier_lock:
         if _courier is None:
             from otas_middleware._config.sources import load_settings  # noqa: PLC0415  # pydantic only when needed
 
-            _courier = Courier(load_settings({}))
+            _courier = TaskDeliverer(load_settings({}))
         return _courier
 
 
@@ -152,14 +152,14 @@ def use(settings: OtasSettings | None) -> None:
     """Deliver with these settings instead of those of the environment (None: the environment's again)."""
     global _courier  # noqa: PLW0603  # one per process
     with _courier_lock:
-        _courier = None if settings is None else Courier(settings)
+        _courier = None if settings is None else TaskDeliverer(settings)
 
 
 def _deliver(task: Any, message: dict[str, Any]) -> None:
     """Deliver one event; see the module's text."""
     try:
         work = courier()
-        entry = decode(message, work.seal)
+        entry = decode(message, work.cipher)
         destination = str(message["destination"])
         outcome = work.deliver(destination, entry)
     except MessageError as error:
@@ -173,20 +173,20 @@ def _deliver(task: Any, message: dict[str, Any]) -> None:
         _bury(task, message, outcome.reason)
     elif outcome.verdict is Verdict.BAD_TOKEN:
         _bad_token(task, entry, message)
-    elif outcome.verdict is Verdict.SUSPECT:
+    elif outcome.verdict is Verdict.RETRYABLE:
         _suspect(task, work, message, outcome)
     else:
         _again(task, message, full_jitter(5, work.settings.max_retry_delay))
 
 
-def _bad_token(task: Any, entry: Entry, message: dict[str, Any]) -> None:
+def _bad_token(task: Any, entry: QueueItem, message: dict[str, Any]) -> None:
     """Drop the event: anybody can send bad tokens, so they must not fill a queue. A young one gets another try."""
-    if entry.parcel is not None and not message["failures"] and is_young(entry.parcel.token):
+    if entry.envelope is not None and not message["failures"] and is_young(entry.envelope.token):
         _again(task, {**message, "failures": 1}, YOUNG_TOKEN_DELAY)
     logger.info("otas: an event was dropped: its session token was refused.")
 
 
-def _suspect(task: Any, work: Courier, message: dict[str, Any], outcome: Outcome) -> None:
+def _suspect(task: Any, work: TaskDeliverer, message: dict[str, Any], outcome: Outcome) -> None:
     failures = int(message["failures"]) + 1
     failed_at = message["failed_at"]
     if failures > work.settings.max_retries and work.delivered_since(str(message["destination"]), failed_at):

@@ -23,13 +23,13 @@ A destination turns an event into a request and judges the answer. This one post
 
 ```python
 # shop/telemetry.py                                     OTAS_DESTINATIONS=shop.telemetry:archive
-from otas_middleware.delivery import Outcome, Parcel, Request, Response, by_status
+from otas_middleware.delivery import Outcome, Envelope, Request, Response, by_status
 
 class Archive:
     name = "archive"
 
-    def request(self, parcel: Parcel) -> Request:
-        return Request("https://archive.example.com/events", (), parcel.event.to_json())
+    def request(self, envelope: Envelope) -> Request:
+        return Request("https://archive.example.com/events", (), envelope.event.to_json())
 
     def outcome(self, response: Response) -> Outcome:
         return by_status(response)
@@ -37,9 +37,9 @@ class Archive:
 archive = Archive()
 ```
 
-A function that takes the settings and makes the destination may be named instead. A destination has a lane of its own:
-a queue, retries, a spool and counters, so that its outages hold up nobody else. Events come to it redacted. The session
-token, `parcel.token`, is Brain's business; do not send it anywhere else.
+A function that takes the settings and makes the destination may be named instead. A destination has an exporter of its
+own: a queue, retries, a spool and counters, so that its outages hold up nobody else. Events come to it redacted. The
+session token, `envelope.token`, is Brain's business; do not send it anywhere else.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ from otas_middleware._delivery import (
 from otas_middleware._delivery.by_status import by_status
 
 if TYPE_CHECKING:
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 __all__ = [
     "DELIVERED",
     "BackendEvent",
     "Destination",
+    "Envelope",
     "Outcome",
-    "Parcel",
     "Request",
     "Response",
     "Transport",
@@ -77,8 +77,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"BackendEvent", "Parcel"}:  # pydantic, only for those who ask for it
-        from otas_middleware._event import model as _event  # noqa: PLC0415
+    if name == "Parcel":
+        from warnings import warn  # noqa: PLC0415  # only for those who use the old name
 
-        return getattr(_event, name)
+        warn(
+            "otas_middleware.delivery.Parcel is now otas_middleware.delivery.Envelope", DeprecationWarning, stacklevel=2
+        )
+        name = "Envelope"
+    if name in {"BackendEvent", "Envelope"}:  # pydantic, only for those who ask for it
+        from otas_middleware._event import model  # noqa: PLC0415  # as the line above says
+
+        return getattr(model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,7 +30,7 @@ from otas_middleware._capture.context import current
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._capture.wsgi_streams import InputTap, pull, secured
 from otas_middleware._config.sources import FrameworkSettings
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware.wsgi import begin, hidden
 
@@ -143,7 +143,7 @@ class OtasMiddleware:
                 # The only place that every reader passes: read(), body, POST, FILES, upload handlers, REST parsers.
                 request._stream = InputTap(stream, capture.request.add)  # type: ignore[assignment]  # noqa: SLF001
         except Exception:
-            swallow("django.begin")
+            report_internal_error("django.begin")
         return capture
 
 
@@ -168,7 +168,7 @@ def _note(request: HttpRequest | None, error: BaseException) -> None:
         if capture is not None:
             capture.failed(error)
     except Exception:
-        swallow("django.exception")
+        report_internal_error("django.exception")
 
 
 def _on_unhandled(request: HttpRequest | None = None, **_: Any) -> None:
@@ -199,7 +199,7 @@ def _tap(request: HttpRequest, response: HttpResponseBase, capture: Capture) -> 
             capture.secure(last=closer.complete or capture.opaque)
         response._resource_closers.append(closer)  # type: ignore[attr-defined]  # noqa: SLF001  # as Django closes uploads
     except Exception:
-        swallow("django.response")
+        report_internal_error("django.response")
         _finish(capture)
 
 
@@ -290,7 +290,7 @@ def _sent(capture: Capture, chunk: Any, make_bytes: Callable[[Any], bytes]) -> N
         # What is not bytes yet becomes so by the response's charset; Django streams anything that has a `str`.
         capture.sent(chunk if chunk.__class__ is bytes else make_bytes(chunk))
     except Exception:
-        swallow("django.stream")
+        report_internal_error("django.stream")
 
 
 def _abandon(capture: Capture, error: BaseException) -> None:
@@ -302,4 +302,4 @@ def _finish(capture: Capture) -> None:
     try:
         capture.finish()
     except Exception:
-        swallow("django.finish")
+        report_internal_error("django.finish")

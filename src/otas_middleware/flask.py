@@ -27,7 +27,7 @@ except ModuleNotFoundError as error:
 
 from otas_middleware._capture.context import current
 from otas_middleware._config.sources import FrameworkSettings
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import MARKER, open_recorder
 from otas_middleware.wsgi import Exchange, Wrapper, full_path
 
@@ -139,7 +139,7 @@ class _FlaskExchange(Exchange):
                 if not capture.status_code:  # cut off, or failed so that the server is to answer
                     self._find_route()
             except Exception:
-                swallow("flask.finish")
+                report_internal_error("flask.finish")
         super().finish()
 
     def _find_route(self) -> None:
@@ -170,7 +170,7 @@ def _note_route(capture: Capture) -> None:
             capture.route = asked.url_rule.rule
             capture.path_params = asked.view_args
     except Exception:
-        swallow("flask.route")
+        report_internal_error("flask.route")
 
 
 def _unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
@@ -183,4 +183,4 @@ def _note_error(error: BaseException | None) -> None:
         if capture is not None and error is not None:
             capture.failed(error)
     except Exception:
-        swallow("flask.exception")
+        report_internal_error("flask.exception")

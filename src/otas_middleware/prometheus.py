@@ -77,10 +77,10 @@ class OtasCollector:
         sums: dict[str, Counter[str]] = {}
         by_reason: Counter[tuple[str, str, str]] = Counter()
         up: dict[str, int] = {}
-        for mortal in _process.living():
-            if not isinstance(mortal, Pipeline):
+        for pipeline in _process.registered():
+            if not isinstance(pipeline, Pipeline):
                 continue
-            for destination, stats in mortal.stats_by_destination().items():
+            for destination, stats in pipeline.stats_by_destination().items():
                 values = sums.setdefault(destination, Counter())
                 for name in (*_COUNTERS, *_GAUGES):
                     values[name] += stats[name]

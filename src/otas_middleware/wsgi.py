@@ -16,7 +16,7 @@ from otas_middleware._capture.context import current
 from otas_middleware._capture.frameworks import framework_of
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._capture.wsgi_streams import tap_environ, tap_response
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import MARKER, open_recorder
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def begin(
             return None
         environ[MARKER] = capture
     except Exception:
-        swallow(f"{framework}.begin")
+        report_internal_error(f"{framework}.begin")
         return None
     return capture
 
@@ -196,7 +196,7 @@ class Exchange:
             # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
             return cast("Iterable[bytes]", self.tap(result))
         except Exception:
-            swallow("wsgi.response")
+            report_internal_error("wsgi.response")
             return result
 
     def tap(self, result: Iterable[bytes]) -> Iterable[bytes] | bytes | None:
@@ -209,7 +209,7 @@ class Exchange:
         try:
             self.note_start(*args, **named)
         except Exception:
-            swallow("wsgi.start_response")
+            report_internal_error("wsgi.start_response")
         return self.write
 
     def note_start(self, status: str, headers: Any, exc_info: Any = None) -> None:
@@ -241,7 +241,7 @@ class Exchange:
         try:
             capture.finish()
         except Exception:
-            swallow("wsgi.finish")
+            report_internal_error("wsgi.finish")
         if current.get() is capture:
             current.set(self._previous)
 
@@ -250,4 +250,4 @@ def _note_sent(capture: Capture, data: bytes) -> None:
     try:
         capture.sent(data)
     except Exception:
-        swallow("wsgi.write")
+        report_internal_error("wsgi.write")

@@ -118,7 +118,7 @@ class Network:
         self._thread.start()
         self._ready.wait()
 
-    def swallow(self, *, everything: bool) -> None:
+    def report_internal_error(self, *, everything: bool) -> None:
         """Become a black hole, or end being one; what is in it stays in it."""
         self._hole = everything
         self._generation += 1

@@ -117,8 +117,8 @@ def test_the_network_is_a_black_hole(stage: Callable[..., Stage]) -> None:
         here.run(
             "network black hole",
             SECONDS,
-            lambda: here.network.swallow(everything=True),
-            lambda: here.network.swallow(everything=False),
+            lambda: here.network.report_internal_error(everything=True),
+            lambda: here.network.report_internal_error(everything=False),
         )
     )
 
@@ -205,13 +205,16 @@ def test_the_server_ends_in_time_with_nowhere_to_send(stage: Callable[..., Stage
     took: list[float] = []
 
     def restart() -> None:
-        here.network.swallow(everything=True)
+        here.network.report_internal_error(everything=True)
         time.sleep(SECONDS / 2)
         took.append(here.server.stop())
         here.server.start()
 
     figures = here.run(
-        "SIGTERM of the server before a black hole", SECONDS, restart, lambda: here.network.swallow(everything=False)
+        "SIGTERM of the server before a black hole",
+        SECONDS,
+        restart,
+        lambda: here.network.report_internal_error(everything=False),
     )
     figures.p99_during = figures.p99_before
     figures.exit_seconds = round(took[0], 2)

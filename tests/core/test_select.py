@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware import AgentSession, OtasSettings, RequestInfo
+from otas_middleware import OtasSettings, RequestInfo, SessionInfo
 from otas_middleware._capture import selection as select_module
 from otas_middleware._capture.selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SESSION = AgentSession("a", "s", verified=False, fingerprint="f", issued_at=None, expires_at=None, token="t")
+SESSION = SessionInfo("a", "s", verified=False, fingerprint="f", issued_at=None, expires_at=None, token="t")
 
 
-def wants(selection: Selection, path: str = "/", method: str = "GET", session: AgentSession = SESSION) -> bool:
+def wants(selection: Selection, path: str = "/", method: str = "GET", session: SessionInfo = SESSION) -> bool:
     return selection.wants(method, path, b"", [(b"host", b"x")], session, "asgi")
 
 
@@ -124,6 +124,6 @@ def test_a_session_over_its_byte_limit_is_counted(clock: Callable[[float], None]
 def test_many_sessions_leave_the_memory_bounded() -> None:
     selection = Selection(OtasSettings(session_max_events_per_second=1))
     for number in range(5000):
-        session: Any = AgentSession("a", str(number), False, "f", None, None, "t")
+        session: Any = SessionInfo("a", str(number), False, "f", None, None, "t")
         wants(selection, session=session)
     assert len(selection._events._left) == 4096

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import socket
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
     from support.delivery import Received
 
 JSON = {"content-type": "application/json"}
@@ -60,7 +60,7 @@ class Script:
         return answer
 
 
-def sometimes(item: Any, given_settings: OtasSettings) -> Parcel | None:
+def sometimes(item: Any, given_settings: OtasSettings) -> Envelope | None:
     """Build as always, except what is to be left out and what cannot be built."""
     if item.body == "filtered":
         return None
@@ -70,7 +70,7 @@ def sometimes(item: Any, given_settings: OtasSettings) -> Parcel | None:
 
 
 ACTIONS = st.lists(
-    st.sampled_from(["put", "put", "put", "filtered", "broken", "parcel", "burst", "flush", "wait", "close"]),
+    st.sampled_from(["put", "put", "put", "filtered", "broken", "envelope", "burst", "flush", "wait", "close"]),
     min_size=1,
     max_size=25,
 )
@@ -102,8 +102,8 @@ def test_the_account_balances_after_every_step(
             if action == "burst":
                 for _ in range(10):
                     sender.put(Item(token=token))
-            elif action == "parcel":
-                sender.put_parcel(Item(token=token).parcel())
+            elif action == "envelope":
+                sender.put_envelope(Item(token=token).envelope())
             elif action == "flush":
                 sender.flush(0.05)
             elif action == "wait":
@@ -122,7 +122,7 @@ def test_the_account_balances_after_every_step(
         assert stats["captured"] == sum(10 if action == "burst" else action in KINDS for action in actions)
 
 
-KINDS = {"put", "parcel", "filtered", "broken"}
+KINDS = {"put", "envelope", "filtered", "broken"}
 
 
 @pytest.mark.parametrize("spooled", [False, True])
@@ -205,7 +205,7 @@ def test_a_probe_that_an_end_interrupted_does_not_hold_up_what_comes_later() -> 
 def test_what_an_end_took_over_while_it_was_being_built_is_not_sent_as_well() -> None:
     building, go_on = threading.Event(), threading.Event()
 
-    def slowly(item: Any, given_settings: OtasSettings) -> Parcel | None:
+    def slowly(item: Any, given_settings: OtasSettings) -> Envelope | None:
         building.set()
         go_on.wait(kit.PATIENCE)
         return build(item, given_settings)

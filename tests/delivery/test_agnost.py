@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.destinations.agnost_form import event_body, session_body, session_uuid
-from otas_middleware._event.model import BackendEvent, Parcel
+from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware.localbrain import LocalBrain, Mode
 from otas_middleware.localbrain.agnost_forms import EVENT_FORMS, SESSION, problems
 from support.delivery import Item, RawServer, answer, balance, build, eventually, pipeline, settings
@@ -32,8 +32,8 @@ def event(**values: Any) -> BackendEvent:
     return BackendEvent(**{**fields, **values})
 
 
-def parcel(of: BackendEvent, session_id: str = "6b2c1d52-9f3e-4d5c-8a41-1c7d2b8e4f00") -> Parcel:
-    return Parcel(of, "the.raw.token", session_id, "agent-7")
+def envelope(of: BackendEvent, session_id: str = "6b2c1d52-9f3e-4d5c-8a41-1c7d2b8e4f00") -> Envelope:
+    return Envelope(of, "the.raw.token", session_id, "agent-7")
 
 
 JSON_VALUES = st.recursive(
@@ -70,14 +70,14 @@ def test_any_event_satisfies_both_published_forms(
         metadata=about,
         custom_properties=properties,
     )
-    body = json.loads(json.dumps(event_body(parcel(of, session_id))))
+    body = json.loads(json.dumps(event_body(envelope(of, session_id))))
     for rules in EVENT_FORMS.values():
         assert problems(body, rules) == []
     assert body["event_id"] == about["event_id"]
     json.loads(body["args"])
     json.loads(body["result"])
     assert "the.raw.token" not in json.dumps(body)
-    assert problems(json.loads(json.dumps(session_body(parcel(of, session_id)))), SESSION) == []
+    assert problems(json.loads(json.dumps(session_body(envelope(of, session_id)))), SESSION) == []
 
 
 def test_an_event_is_mapped_as_the_contract_says() -> None:
@@ -97,7 +97,7 @@ def test_an_event_is_mapped_as_the_contract_says() -> None:
             "checkpoints": [{"name": "cache", "ms": 3.6, "attributes": {"rows": 5}}],
         },
     )
-    body = event_body(parcel(of))
+    body = event_body(envelope(of))
     assert body["primitive_name"] == "POST /orders/{order_id}"
     assert (body["primitive_type"], body["success"], body["latency"]) == ("tool", False, 13)
     assert json.loads(str(body["args"])) == {"query": "dry=1", "body": {"qty": 2}}
@@ -158,12 +158,12 @@ def test_an_event_is_built_once_for_all_destinations(monkeypatch: pytest.MonkeyP
     """Each build makes a new `event_id`, and asks the user's `before_send` again."""
     monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
 
-    def build_anew(item: Any, _settings: OtasSettings) -> Parcel | None:
+    def build_anew(item: Any, _settings: OtasSettings) -> Envelope | None:
         built.append(item.path)
         if item.path == "/broken":
             raise ValueError(item.path)
         item.event_id = str(uuid4())
-        found: Parcel | None = None if item.path == "/filtered" else item.parcel()
+        found: Envelope | None = None if item.path == "/filtered" else item.envelope()
         return found
 
     built: list[str] = []

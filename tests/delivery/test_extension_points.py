@@ -128,21 +128,21 @@ def test_a_destination_that_fails_is_no_worse_than_one_that_is_away(
     [
         (200, Verdict.DELIVERED),
         (204, Verdict.DELIVERED),
-        (301, Verdict.REFUSED),
+        (301, Verdict.MISCONFIGURED),
         (400, Verdict.REJECTED),
-        (401, Verdict.REFUSED),
-        (404, Verdict.REFUSED),
+        (401, Verdict.MISCONFIGURED),
+        (404, Verdict.MISCONFIGURED),
         (413, Verdict.REJECTED),
-        (429, Verdict.UNWELL),
-        (500, Verdict.SUSPECT),
-        (503, Verdict.UNWELL),
-        (599, Verdict.SUSPECT),
+        (429, Verdict.UNAVAILABLE),
+        (500, Verdict.RETRYABLE),
+        (503, Verdict.UNAVAILABLE),
+        (599, Verdict.RETRYABLE),
     ],
 )
 def test_a_status_alone_has_a_meaning(status: int, verdict: Verdict) -> None:
     outcome = by_status(Response(status, {"retry-after": "3"}))
     assert outcome.verdict is verdict
-    if verdict in {Verdict.UNWELL, Verdict.SUSPECT, Verdict.REFUSED}:
+    if verdict in {Verdict.UNAVAILABLE, Verdict.RETRYABLE, Verdict.MISCONFIGURED}:
         assert outcome.retry_after == 3.0
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
     from support.delivery import Received
 
 
@@ -88,7 +88,7 @@ class TestTheBreaker:
             breaker = Breaker(100.0)
             breaker.failed("x", 0.0)
             for _ in range(5):
-                breaker.hurry()
+                breaker.flush_now()
                 breaker.sent()
                 breaker.failed("x", 0.0)
             waits.append(breaker.wait(0.0))
@@ -331,10 +331,10 @@ class Built(defaultdict[str, threading.Event]):
     def __init__(self) -> None:
         super().__init__(threading.Event)
 
-    def build(self, item: Any, given_settings: OtasSettings) -> Parcel | None:
-        parcel = build(item, given_settings)
+    def build(self, item: Any, given_settings: OtasSettings) -> Envelope | None:
+        envelope = build(item, given_settings)
         self[item.path].set()
-        return parcel
+        return envelope
 
 
 def test_an_event_does_not_wait_for_a_connection_that_hangs() -> None:

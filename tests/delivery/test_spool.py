@@ -18,7 +18,7 @@ from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.lease import is_gone
 from otas_middleware._delivery.disk_queue.store import LEASE, Held, Record, Spool
-from otas_middleware._delivery.token_cipher import Seal
+from otas_middleware._delivery.token_cipher import TokenCipher
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import Item, RawServer, balance, build, eventually, pipeline, settings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
     from otas_middleware.localbrain import StoredEvent
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2VjcmV0"
@@ -251,33 +251,33 @@ class TestBounds:
 class TestSecrets:
     def test_the_token_is_encrypted_when_a_key_is_set(self, folder: Path) -> None:
         key = Fernet.generate_key().decode()
-        spool = Spool(folder / "otas-brain.sqlite3", 10_000_000, Seal(key))
+        spool = Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key))
         spool.write([record(1)])
         spool.close()
         for path in folder.iterdir():
             assert TOKEN.encode() not in path.read_bytes()
             assert b"c2VjcmV0" not in path.read_bytes()
-        ((_, found),) = Spool(folder / "otas-brain.sqlite3", 10_000_000, Seal(key)).claim(1)
+        ((_, found),) = Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(1)
         assert found.token == TOKEN
 
     def test_a_new_key_in_front_still_reads_what_the_old_one_wrote(self, folder: Path) -> None:
         old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-        Spool(folder / "otas-brain.sqlite3", 10_000_000, Seal(old)).write([record(1)])
-        ((_, found),) = Spool(folder / "otas-brain.sqlite3", 10_000_000, Seal(f"{new}, {old}")).claim(1)
+        Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(old)).write([record(1)])
+        ((_, found),) = Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(f"{new}, {old}")).claim(1)
         assert found.token == TOKEN
 
-    @pytest.mark.parametrize("seal", [None, Seal(Fernet.generate_key().decode())])
+    @pytest.mark.parametrize("cipher", [None, TokenCipher(Fernet.generate_key().decode())])
     def test_without_the_right_key_an_event_stays_for_those_who_have_it(
-        self, folder: Path, seal: Seal | None, monkeypatch: pytest.MonkeyPatch
+        self, folder: Path, cipher: TokenCipher | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         key = Fernet.generate_key().decode()
-        Spool(folder / "otas-brain.sqlite3", 10_000_000, Seal(key)).write([record(1)])
-        stranger = Spool(folder / "otas-brain.sqlite3", 10_000_000, seal)
+        Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).write([record(1)])
+        stranger = Spool(folder / "otas-brain.sqlite3", 10_000_000, cipher)
         assert stranger.claim(10) == []
         assert stranger.unreadable == 1
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3601)
-        assert len(Spool(folder / "otas-brain.sqlite3", 10_000_000, Seal(key)).claim(10)) == 1
+        assert len(Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(10)) == 1
 
     def test_a_bad_key_is_refused_at_start_without_being_shown(self, folder: Path) -> None:
         with pytest.raises(ConfigurationError, match="OTAS_SPOOL_KEY") as caught:
@@ -287,7 +287,7 @@ class TestSecrets:
     def test_a_missing_extra_is_named_at_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("importlib.util.find_spec", _no_package)
         with pytest.raises(MissingExtraError, match=r"pip install 'otas-middleware\[encryption\]'"):
-            Seal(Fernet.generate_key().decode())
+            TokenCipher(Fernet.generate_key().decode())
 
     def test_a_record_does_not_show_its_token(self) -> None:
         assert TOKEN not in repr(record(1))
@@ -354,7 +354,7 @@ class TestTheLane:
             assert rows(folder) == 20
 
     def test_at_the_end_what_is_written_is_not_sent_as_well(self, folder: Path) -> None:
-        def slowly(item: Any, given_settings: OtasSettings) -> Parcel | None:
+        def slowly(item: Any, given_settings: OtasSettings) -> Envelope | None:
             time.sleep(0.003)  # writing takes longer than an answer, so that threads come back meanwhile
             return build(item, given_settings)
 

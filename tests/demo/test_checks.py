@@ -12,13 +12,13 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.demo.agent import Exchange, play
 from otas_middleware._cli.demo.agnost_checks import AgnostRecord, agnost_differences
 from otas_middleware._cli.demo.checks import Event, differences, is_agents_own, request_id
-from otas_middleware._cli.demo.elsewhere import Elsewhere, nobody
-from otas_middleware._cli.demo.errand_checks import errand_differences
-from otas_middleware._cli.demo.errands import ERRANDS, run_errands
+from otas_middleware._cli.demo.environment import environment_set_up
+from otas_middleware._cli.demo.mock_service import MockService, nobody
 from otas_middleware._cli.demo.scenario import steps
 from otas_middleware._cli.demo.sentinels import Secrets
 from otas_middleware._cli.demo.signals import Interruptions
-from otas_middleware._cli.demo.stage import stage_set
+from otas_middleware._cli.demo.task_checks import task_differences
+from otas_middleware._cli.demo.tasks import TASKS, run_tasks
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class Played:
     def differences(self) -> list[str]:
         return differences(self.exchanges, self.events, self.secrets)
 
-    def errand_differences(self) -> list[str]:
-        return errand_differences(self.own, self.received, self.secrets)
+    def task_differences(self) -> list[str]:
+        return task_differences(self.own, self.received, self.secrets)
 
     def agnost_differences(self) -> list[str]:
         return agnost_differences(self.agnost, [*self.events, *self.own], self.secrets)
 
-    def errand(self, path: str) -> Event:
+    def task(self, path: str) -> Event:
         return next(event for event in self.own if event["path"] == path)
 
     def exchange(self, method: str, path: str) -> Exchange:
@@ -59,18 +59,18 @@ class Played:
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Played:
     secrets = Secrets()
-    with stage_set(Interruptions(), tmp_path_factory.mktemp("demo"), secrets) as stage:
-        settings = stage.brain.settings_for_agent(list(stage.addresses.values()), stage.spool)
-        with Elsewhere() as elsewhere, AgentSession(settings=settings) as session:
-            token = session.headers_for(stage.addresses["orders"])[TOKEN_HEADER]
-            secrets |= {"session token": token, **stage.brain.keys}
-            exchanges = list(play(steps(secrets), stage.addresses, session, secrets))
-            assert run_errands(session, elsewhere.url, nobody(), secrets) == "Refund the tea, keep the cup."
-            expected = sum(exchange.step.by_agent for exchange in exchanges) + len(ERRANDS)
-            events = stage.brain.settled_events(str(session.session_id), expected, timeout=20)
+    with environment_set_up(Interruptions(), tmp_path_factory.mktemp("demo"), secrets) as environment:
+        settings = environment.brain.settings_for_agent(list(environment.addresses.values()), environment.spool)
+        with MockService() as mock_service, AgentSession(settings=settings) as session:
+            token = session.headers_for(environment.addresses["orders"])[TOKEN_HEADER]
+            secrets |= {"session token": token, **environment.brain.keys}
+            exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
+            assert run_tasks(session, mock_service.url, nobody(), secrets) == "Refund the tea, keep the cup."
+            expected = sum(exchange.step.by_agent for exchange in exchanges) + len(TASKS)
+            events = environment.brain.settled_events(str(session.session_id), expected, timeout=20)
             own = [event for event in events if is_agents_own(event)]
             others = [event for event in events if not is_agents_own(event)]
-            return Played(exchanges, others, secrets, own, elsewhere.received, stage.brain.agnost())
+            return Played(exchanges, others, secrets, own, mock_service.received, environment.brain.agnost())
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def played(original: Played) -> Played:
 
 def test_all_is_well_when_nothing_is_wrong(played: Played) -> None:
     assert played.differences() == []
-    assert played.errand_differences() == []
+    assert played.task_differences() == []
     assert played.agnost_differences() == []
 
 
@@ -182,39 +182,39 @@ def test_a_secret_anywhere_is_a_difference_that_does_not_show_it(played: Played,
         ("/v1/chat/completions", "custom_properties", {}, "tokens is None instead of 27"),
     ],
 )
-def test_a_wrong_field_of_an_errand_is_a_difference(
+def test_a_wrong_field_of_a_task_is_a_difference(
     played: Played, path: str, field: str, value: object, difference: str
 ) -> None:
-    played.errand(path)[field] = value
-    assert any(found.endswith(f"{path}: {difference}") for found in played.errand_differences())
+    played.task(path)[field] = value
+    assert any(found.endswith(f"{path}: {difference}") for found in played.task_differences())
 
 
-def test_an_errand_without_its_tool_is_a_difference(played: Played) -> None:
-    played.errand("/rates")["metadata"]["parent_id"] = played.errand("/tools/refund")["metadata"]["event_id"]
-    [difference] = played.errand_differences()
+def test_a_task_without_its_tool_is_a_difference(played: Played) -> None:
+    played.task("/rates")["metadata"]["parent_id"] = played.task("/tools/refund")["metadata"]["event_id"]
+    [difference] = played.task_differences()
     assert "/rates: parent_id is " in difference
 
 
-def test_an_errand_that_was_logged_never_twice_or_for_nothing_is_a_difference(played: Played) -> None:
-    notify, rates = played.errand("/notify"), played.errand("/rates")
-    notify["path"] = "/elsewhere"
+def test_a_task_that_was_logged_never_twice_or_for_nothing_is_a_difference(played: Played) -> None:
+    notify, rates = played.task("/notify"), played.task("/rates")
+    notify["path"] = "/mock_service"
     played.own.append(rates)
-    assert [difference for difference in played.errand_differences() if "logged" in difference] == [
-        "elsewhere: GET /rates was logged 2 times instead of once",
+    assert [difference for difference in played.task_differences() if "logged" in difference] == [
+        "mock_service: GET /rates was logged 2 times instead of once",
         "nobody: POST /notify was logged 0 times instead of once",
-        "POST /elsewhere was logged 1 times, but not done",
+        "POST /mock_service was logged 1 times, but not done",
     ]
 
 
-def test_a_secret_in_an_errand_is_a_difference(played: Played) -> None:
-    played.errand("/rates")["response_body"] = played.secrets["key of a model"]
-    assert played.errand_differences() == ["elsewhere: GET /rates: response_body holds a secret (key of a model)"]
+def test_a_secret_in_a_task_is_a_difference(played: Played) -> None:
+    played.task("/rates")["response_body"] = played.secrets["key of a model"]
+    assert played.task_differences() == ["mock_service: GET /rates: response_body holds a secret (key of a model)"]
 
 
 def test_a_token_that_left_the_domain_is_a_difference_that_does_not_show_it(played: Played) -> None:
     played.received.append({TOKEN_HEADER.lower(): played.secrets["session token"]})
     played.received.append({"x-key": played.secrets["OTAS_AGENT_KEY"]})
-    assert played.errand_differences() == [
+    assert played.task_differences() == [
         f"a request outside of the domain carried {TOKEN_HEADER}",
         "a request outside of the domain carried the session token or a key",
         "a request outside of the domain carried the session token or a key",

@@ -135,7 +135,7 @@ def test_it_shows_what_the_agent_did_elsewhere_each_below_its_tool(finished: Dem
         ["a tool", "agent", "TOOL", "/tools/refund"],
         ["a model", "agent", "POST", "/v1/chat/completions"],
         ["a tool", "agent", "TOOL", "/tools/exchange_rate"],
-        ["elsewhere", "agent", "GET", "/rates"],
+        ["mock_service", "agent", "GET", "/rates"],
         ["nobody", "agent", "POST", "/notify"],
     ]
     assert rows[1].endswith("yes     demo-1, 27 tokens")
@@ -240,10 +240,10 @@ def test_a_server_that_does_not_start_is_named_with_its_last_words(tmp_path: Pat
 import sys
 from dataclasses import replace
 from otas_middleware._cli.demo import applications
-from otas_middleware._cli.demo import stage
+from otas_middleware._cli.demo import environment
 from otas_middleware._cli.demo import main
 broken = replace(applications.HELP_DESK, serve=("-m", "uvicorn", "help_desk.nothing:application", "--port", "0"))
-stage.APPLICATIONS = (applications.ORDERS, applications.KNOWLEDGE_BASE, broken)
+environment.APPLICATIONS = (applications.ORDERS, applications.KNOWLEDGE_BASE, broken)
 sys.exit(main())
 """
     demo = Demo(("-c", program), tmp_path)

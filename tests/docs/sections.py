@@ -40,9 +40,9 @@ _VERDICTS = {
     Verdict.REJECTED: "dropped, counted",
     Verdict.BAD_TOKEN: "dropped, counted; requests with this token are not recorded for ten minutes. "
     "A token younger than a minute gets one more try after 3 s",
-    Verdict.SUSPECT: "tried again with growing pauses; dropped after `max_retries` if others have been delivered since",
-    Verdict.UNWELL: "kept; the breaker opens",
-    Verdict.REFUSED: "kept; the breaker opens; the log says what to do",
+    Verdict.RETRYABLE: "tried again with growing pauses; dropped after `max_retries` if others were delivered since",
+    Verdict.UNAVAILABLE: "kept; the breaker opens",
+    Verdict.MISCONFIGURED: "kept; the breaker opens; the log says what to do",
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.exception import describe_exception
-from otas_middleware._capture.session import AgentSession, fingerprint
+from otas_middleware._capture.session import SessionInfo, fingerprint
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build
 
@@ -33,7 +33,7 @@ TOKEN = ".".join(
         "c2lnbmF0dXJlLW9mLXRoZS1zZXNzaW9uLXRva2VuLTEy",
     )
 )
-SESSION = AgentSession(
+SESSION = SessionInfo(
     agent_id="agent-1",
     session_id="0f8c5f7e-1111-4222-8333-944445555666",
     verified=False,
@@ -64,7 +64,7 @@ def exchange(
     with_traceback: bool = False,
     properties: Mapping[str, object] | None = None,
     framework: str = "starlette",
-    session: AgentSession = SESSION,
+    session: SessionInfo = SESSION,
 ) -> Capture:
     """Return a finished capture; bodies pass in one piece, and `limit` bytes of each are kept."""
     capture = Capture(lambda _: None, session, limit=limit, with_traceback=with_traceback)
@@ -92,9 +92,9 @@ def exchange(
 
 def event_of(capture: Capture, settings: OtasSettings = DEFAULTS) -> BackendEvent:
     """Return the event that is made of a capture."""
-    parcel = build(capture, settings)
-    assert parcel is not None
-    return parcel.event
+    envelope = build(capture, settings)
+    assert envelope is not None
+    return envelope.event
 
 
 def posted(capture: Capture, settings: OtasSettings = DEFAULTS) -> bytes:

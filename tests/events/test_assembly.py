@@ -64,12 +64,12 @@ def test_event_ids_are_never_the_same() -> None:
 
 
 def test_the_parcel_carries_the_token_and_never_shows_it() -> None:
-    parcel = build(exchange(), OtasSettings())
-    assert parcel is not None
-    assert (parcel.token, parcel.session_id, parcel.agent_id) == (TOKEN, SESSION.session_id, SESSION.agent_id)
-    assert parcel.source == "backend"
-    assert TOKEN not in repr(parcel)
-    assert parcel.event.project_id == NIL_PROJECT
+    envelope = build(exchange(), OtasSettings())
+    assert envelope is not None
+    assert (envelope.token, envelope.session_id, envelope.agent_id) == (TOKEN, SESSION.session_id, SESSION.agent_id)
+    assert envelope.source == "backend"
+    assert TOKEN not in repr(envelope)
+    assert envelope.event.project_id == NIL_PROJECT
 
 
 @pytest.mark.parametrize(

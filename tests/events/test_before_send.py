@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 
-def sent(before_send: Callable[[BackendEvent], object], **arguments: Any) -> Parcel | None:
-    """Return the parcel of an exchange that went past a `before_send`."""
+def sent(before_send: Callable[[BackendEvent], object], **arguments: Any) -> Envelope | None:
+    """Return the envelope of an exchange that went past a `before_send`."""
     return build(exchange(**arguments), OtasSettings(before_send=before_send))
 
 
@@ -30,10 +30,10 @@ def test_it_gets_an_event_without_secrets() -> None:
         seen.append(event)
         return event
 
-    parcel = sent(look, request_body=b'{"pin": 1234}', request_type="application/json")
+    envelope = sent(look, request_body=b'{"pin": 1234}', request_type="application/json")
     assert seen[0].request_body == '{"pin": "[REDACTED]"}'
-    assert parcel is not None
-    assert parcel.event == seen[0]
+    assert envelope is not None
+    assert envelope.event == seen[0]
 
 
 def test_it_can_withhold_an_event() -> None:
@@ -45,10 +45,10 @@ def test_it_can_change_an_event_in_place_or_by_a_copy() -> None:
         event.custom_properties["team"] = "a"
         return event.model_copy(update={"path": "/renamed"})
 
-    parcel = sent(rename)
-    assert parcel is not None
-    assert (parcel.event.path, parcel.event.custom_properties) == ("/renamed", {"team": "a"})
-    assert (parcel.token, parcel.session_id) == (TOKEN, SESSION.session_id)
+    envelope = sent(rename)
+    assert envelope is not None
+    assert (envelope.event.path, envelope.event.custom_properties) == ("/renamed", {"team": "a"})
+    assert (envelope.token, envelope.session_id) == (TOKEN, SESSION.session_id)
 
 
 def test_what_it_adds_is_redacted_and_fitted() -> None:
@@ -59,15 +59,15 @@ def test_what_it_adds_is_redacted_and_fitted() -> None:
         event.custom_properties["secret"] = ["hunter2"]
         return event
 
-    parcel = sent(spoil)
-    assert parcel is not None
-    posted = parcel.event.to_json().decode()
+    envelope = sent(spoil)
+    assert envelope is not None
+    posted = envelope.event.to_json().decode()
     assert "hunter2" not in posted
     assert TOKEN not in posted
-    assert parcel.event.error == "password=[REDACTED] \u2400 [REDACTED]"
-    assert parcel.event.status_code == 0
-    assert parcel.event.metadata["session"] == "[REDACTED]"
-    assert parcel.event.metadata["event_id"]
+    assert envelope.event.error == "password=[REDACTED] \u2400 [REDACTED]"
+    assert envelope.event.status_code == 0
+    assert envelope.event.metadata["session"] == "[REDACTED]"
+    assert envelope.event.metadata["event_id"]
 
 
 def fails(_: BackendEvent) -> BackendEvent:
@@ -112,9 +112,9 @@ def test_a_field_that_cannot_be_looked_through_is_dropped(monkeypatch: pytest.Mo
     )
     with pytest.raises(RuntimeError):
         redactor_for(settings).text("x")
-    parcel = build(capture, settings)
-    assert parcel is not None
-    posted = parcel.event.to_json().decode()
+    envelope = build(capture, settings)
+    assert envelope is not None
+    posted = envelope.event.to_json().decode()
     assert "pin=1" not in posted
     assert "hunter2" not in posted
     assert "[REDACTED: could not be looked through]" in posted

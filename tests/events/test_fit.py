@@ -123,10 +123,10 @@ def test_brain_stores_whatever_was_exchanged(
     )
     capture.status_code = status
     capture.request_headers = [*headers, (b"content-type", kind.encode())]
-    parcel = build(capture, SETTINGS)
-    assert parcel is not None
-    assert BackendEvent.model_validate(parcel.event.__dict__) == parcel.event
-    store(parcel.event.to_json())
+    envelope = build(capture, SETTINGS)
+    assert envelope is not None
+    assert BackendEvent.model_validate(envelope.event.__dict__) == envelope.event
+    store(envelope.event.to_json())
 
 
 def made(**values: Any) -> BackendEvent:

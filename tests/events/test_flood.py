@@ -120,9 +120,9 @@ def test_brain_stores_every_event_of_a_flood(seed: int) -> None:
             connection = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)))
             headers = {"X-OTAS-SDK-KEY": brain.sdk_key, TOKEN_HEADER: brain.create_session()}
             for _ in range(count):
-                parcel = build(chance.request(), SETTINGS)
-                assert parcel is not None
-                event = parcel.event.to_json()
+                envelope = build(chance.request(), SETTINGS)
+                assert envelope is not None
+                event = envelope.event.to_json()
                 assert len(event) <= MAX_EVENT_BYTES
                 connection.request("POST", "/api/v1/backend/log/sdk/", event, headers)
                 answer = connection.getresponse()

@@ -31,7 +31,7 @@ _OUTSIDE = ("api.openai.com", "", "POST", "/v1/chat/completions", 200, 1800.0)
 _ERRORS = {402: "402 Payment Required", 404: "404 Not Found", 500: "OperationalError: database is locked"}
 _TASKS = ("refund order 42", "answer ticket 7", "summarise the returns of October", "find the manual for a drill")
 
-_WORDS = ("order", "refund", "drill", "returns", "ticket", "parcel", "receipt", "carrier")
+_WORDS = ("order", "refund", "drill", "returns", "ticket", "envelope", "receipt", "carrier")
 
 
 def seed(

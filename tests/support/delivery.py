@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._delivery import Pipeline
-from otas_middleware._event.model import BackendEvent, Parcel
+from otas_middleware._event.model import BackendEvent, Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -35,7 +35,7 @@ class Item:
     weight: int = 2048
     event_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
-    def parcel(self) -> Parcel:
+    def envelope(self) -> Envelope:
         """Build it."""
         event = BackendEvent(
             path=self.path,
@@ -45,13 +45,13 @@ class Item:
             response_body=self.body,
             metadata={"event_id": self.event_id, "captured_at": "2026-01-01T00:00:00.000Z"},
         )
-        return Parcel(event, self.token, self.session_id, "agent-1")
+        return Envelope(event, self.token, self.session_id, "agent-1")
 
 
-def build(item: Any, _settings: OtasSettings) -> Parcel | None:
-    """Turn an item into a parcel, as the worker does with a capture."""
+def build(item: Any, _settings: OtasSettings) -> Envelope | None:
+    """Turn an item into an envelope, as the worker does with a capture."""
     assert isinstance(item, Item)
-    return item.parcel()
+    return item.envelope()
 
 
 def settings(url: str, **values: Any) -> OtasSettings:

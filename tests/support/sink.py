@@ -17,7 +17,7 @@ from otas_middleware._recorder import Recorder, _recorders
 
 if TYPE_CHECKING:
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 
 def _part(value: object) -> str:
@@ -47,7 +47,7 @@ class Sink:
         assert len(self.captures) == 1, f"{len(self.captures)} captures instead of one"
         return self.captures.popleft()
 
-    def put_parcel(self, parcel: Parcel) -> None:
+    def put_envelope(self, envelope: Envelope) -> None:
         raise NotImplementedError("the request path hands over captures only")
 
     def flush(self, timeout: float) -> bool:

@@ -10,7 +10,7 @@ from unittest.mock import ANY
 import pytest
 
 from otas_middleware import _internal_errors
-from otas_middleware._event.model import BackendEvent, Parcel
+from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware._testing.memory import Memory
 from otas_middleware.testing import (
     Expected,
@@ -55,7 +55,7 @@ def recorded() -> RecordedEvents:
         BackendEvent(path="/refunds", method="GET", status_code=500, latency_ms=3.0, error="ValueError: no money"),
     ]
     for event in events:
-        memory.take(partial(Parcel, event, token="t.o.ken", session_id="session 1", agent_id="agent 1"))
+        memory.take(partial(Envelope, event, token="t.o.ken", session_id="session 1", agent_id="agent 1"))
     return RecordedEvents(memory)
 
 
@@ -170,7 +170,7 @@ def test_the_list_of_events_is_readable_in_a_plain_assert(recorded: RecordedEven
 def test_a_trace_of_a_secret_is_found_in_its_forms_and_not_repeated(body: str) -> None:
     memory = Memory()
     event = BackendEvent(path="/login", method="POST", status_code=200, latency_ms=1.0, request_body=body)
-    memory.take(partial(Parcel, event, "t.o.ken", "session", "agent"))
+    memory.take(partial(Envelope, event, "t.o.ken", "session", "agent"))
     with pytest.raises(AssertionError) as raised:
         RecordedEvents(memory).assert_no_trace_of("harmless", "s3cr&t hüsh/1")
     assert str(raised.value).splitlines()[1:] == ["  number 2 of the texts stands in request_body of: POST /login 200"]

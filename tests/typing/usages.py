@@ -19,7 +19,7 @@ from otas_middleware import BackendEvent, OtasSettings, RequestInfo, propagate
 from otas_middleware.agent import AgentSession as Session
 from otas_middleware.agent import LoggedEvent
 from otas_middleware.asgi import OtasMiddleware as AsgiMiddleware
-from otas_middleware.delivery import Outcome, Parcel, Request, Response, TransportError, by_status
+from otas_middleware.delivery import Envelope, Outcome, Request, Response, TransportError, by_status
 from otas_middleware.django import OtasMiddleware as DjangoMiddleware
 from otas_middleware.flask import Otas
 from otas_middleware.testing import RecordedEvents, make_token, record_events, session_headers
@@ -56,7 +56,7 @@ def settings() -> None:
 
 def paying_customers(request: RequestInfo) -> bool:
     assert_type(request.method, str)
-    assert_type(request.session, otas.AgentSession)
+    assert_type(request.session, otas.SessionInfo)
     return request.path.startswith("/orders/")
 
 
@@ -72,7 +72,7 @@ def in_a_handler() -> None:
     otas.checkpoint("cache_lookup", rows=5)
     otas.checkpoint(rows=5)  # type: ignore[call-arg]
     session = otas.current_session()
-    assert_type(session, otas.AgentSession | None)
+    assert_type(session, otas.SessionInfo | None)
     assert session.agent_id  # type: ignore[union-attr]
     if session is not None:
         assert_type(session.verified, bool)
@@ -162,8 +162,8 @@ def carrier(request: Request, timeout: float) -> Response:
 class Archive:
     name = "archive"
 
-    def request(self, parcel: Parcel) -> Request:
-        return Request("https://archive.example.com/events", (), parcel.event.to_json())
+    def request(self, envelope: Envelope) -> Request:
+        return Request("https://archive.example.com/events", (), envelope.event.to_json())
 
     def outcome(self, response: Response) -> Outcome:
         return by_status(response)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._capture.body import Chunk
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
     from otas_middleware._outbound.gate import Outgoing
 
 TAIL_BYTES = 16_384
@@ -40,7 +40,7 @@ class Call(Capture):
     def __init__(
         self,
         submit: Callable[[Capture], None],
-        session: AgentSession,
+        session: SessionInfo,
         outgoing: Outgoing,
         parent_id: str | None,
         *,
@@ -80,7 +80,7 @@ class Call(Capture):
         """An estimate of the bytes held, for the queue's bound."""
         return _BASE_WEIGHT + self.request.held + self.response.held + len(self.tail)
 
-    def parcel(self, settings: OtasSettings) -> Parcel | None:
+    def envelope(self, settings: OtasSettings) -> Envelope | None:
         """Make the event of this call, in the worker."""
         from otas_middleware._agent.call_event import call_parcel  # noqa: PLC0415  # heavy, in the worker only
 

@@ -15,14 +15,14 @@ from otas_middleware._event.render.coding import undo_codings
 if TYPE_CHECKING:
     from otas_middleware._agent.call import Call
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 _MAX_DECODED = 1_048_576
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def call_parcel(call: Call, settings: OtasSettings) -> Parcel | None:
-    """Return the parcel of a call; None when `before_send` withheld it.
+def call_parcel(call: Call, settings: OtasSettings) -> Envelope | None:
+    """Return the envelope of a call; None when `before_send` withheld it.
 
     The path is the path part of the URL. `custom_properties` hold the host, and the model and usage of a language
     model's answer; `metadata` the origin and, within a tool, `parent_id`. A call without an answer has the status 0.
@@ -38,10 +38,10 @@ def call_parcel(call: Call, settings: OtasSettings) -> Parcel | None:
     host = _host(outgoing.scheme, outgoing.host, outgoing.port)
     request = call.request_body().decode("utf-8", "replace")
     call.annotate({"host": host, **describe(request, answer, tail)})
-    parcel = build(call, settings)
-    if parcel is None:
+    envelope = build(call, settings)
+    if envelope is None:
         return None
-    fields = dict(parcel.event.__dict__)
+    fields = dict(envelope.event.__dict__)
     fields["metadata"] = metadata = {**fields["metadata"], "origin": f"{outgoing.scheme}://{host}"}
     if call.parent_id is not None:
         metadata["parent_id"] = call.parent_id
@@ -49,7 +49,7 @@ def call_parcel(call: Call, settings: OtasSettings) -> Parcel | None:
         fields["status_code"] = 0  # nobody answered
         if call.exception is None:
             fields["error"] = "Cancelled before the answer came"
-    return replace(parcel, event=fit(fields), source="agent")
+    return replace(envelope, event=fit(fields), source="agent")
 
 
 def _host(scheme: str, host: str, port: int | None) -> str:

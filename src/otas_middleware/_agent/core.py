@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from otas_middleware._agent.issuing import Issue
     from otas_middleware._agent.outbox import Item
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
     from otas_middleware._outbound.gate import Outgoing
 
 logger = logging.getLogger("otas_middleware")
@@ -58,7 +58,7 @@ class Core:
         self,
         settings: OtasSettings,
         meta: Mapping[str, Any] | None,
-        logged: Callable[[Parcel, str], None],
+        logged: Callable[[Envelope, str], None],
     ) -> None:
         self.settings = settings
         self.meta = _checked(meta)
@@ -129,7 +129,7 @@ class Core:
                 with_traceback=self.settings.capture_traceback,
             )
         except Exception:
-            _internal_errors.swallow("agent.begin")
+            _internal_errors.report_internal_error("agent.begin")
             return None
         self.outbox.under_way.add(call)
         return call
@@ -154,7 +154,7 @@ class Core:
             else:
                 self.outbox.put(item)
         except Exception:
-            _internal_errors.swallow("agent.put")
+            _internal_errors.report_internal_error("agent.put")
 
     # ---- what the outbox tells (`_agent.outbox.Owner`)
 
@@ -162,11 +162,11 @@ class Core:
         """Take note that Brain refused a token: the next use creates a session."""
         self.keeper.discard(token)
 
-    def logged(self, parcel: Parcel, event_id: str) -> None:
+    def logged(self, envelope: Envelope, event_id: str) -> None:
         """Take note that Brain stored an event under an id of its own."""
         self.keeper.accepted()
         try:
-            self._logged(parcel, event_id)
+            self._logged(envelope, event_id)
         except KeyboardInterrupt:
             raise
         except BaseException:  # it is the user's function, and the thread is ours
@@ -183,13 +183,13 @@ class Core:
         if not self._records:
             raise MissingAgentKeyError
 
-    def _create(self, previous: AgentSession | None, patience: float) -> AgentSession:
+    def _create(self, previous: SessionInfo | None, patience: float) -> SessionInfo:
         meta = self.meta
         if previous is not None:
             meta = {"previous_session_id": previous.session_id, **(meta or {})}
         return self._issue(self.settings, meta, min(patience, self.settings.request_timeout))
 
-    def _introduce(self, session: AgentSession) -> None:
+    def _introduce(self, session: SessionInfo) -> None:
         self.outbox.introduce(session, self)
 
     def begin_anew(self, issue: Issue) -> Callable[[], None]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
 
-    Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], AgentSession]
+    Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], SessionInfo]
     """Creates a session, given the settings, its meta and the seconds that it may take."""
 
 

@@ -20,7 +20,7 @@ from otas_middleware._delivery import threads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
 
 logger = logging.getLogger("otas_middleware")
 
@@ -46,9 +46,9 @@ class Keeper:
 
     def __init__(
         self,
-        create: Callable[[AgentSession | None, float], AgentSession],
+        create: Callable[[SessionInfo | None, float], SessionInfo],
         longest_pause: float,
-        on_new: Callable[[AgentSession], object],
+        on_new: Callable[[SessionInfo], object],
     ) -> None:
         self._create = create
         self._longest = longest_pause
@@ -56,7 +56,7 @@ class Keeper:
         self._processes: dict[int, Kept] = {}
         self._kept = self._of_this_process()
 
-    def at_hand(self) -> AgentSession | None:
+    def at_hand(self) -> SessionInfo | None:
         """Return the session if there is one that is valid; never blocks. Sees to its renewal in time."""
         kept = self._kept
         if kept.pid != getpid():
@@ -75,7 +75,7 @@ class Keeper:
             return session.token
         return None if (session := self.at_hand()) is None else session.token
 
-    def for_call(self) -> AgentSession | None:
+    def for_call(self) -> SessionInfo | None:
         """Return the session for a call that is about to go out, or None rather than a long wait; never raises.
 
         Calls wait for the first session as long as for a connection. Where that was too short, or there was none to be
@@ -93,7 +93,7 @@ class Keeper:
             kept.waited_for = False
         return self.at_hand()
 
-    def require(self) -> AgentSession:
+    def require(self) -> SessionInfo:
         """Return the session, creating one if there is none; blocks.
 
         Raises:
@@ -103,7 +103,7 @@ class Keeper:
         with kept.lock:
             return self.at_hand() or self._replace(kept, PATIENCE)
 
-    def attempt(self, patience: float = PATIENCE) -> AgentSession | None:
+    def attempt(self, patience: float = PATIENCE) -> SessionInfo | None:
         """Return the session, creating one if there is none; None when that failed now or lately. Never raises.
 
         Args:
@@ -195,7 +195,7 @@ class Keeper:
             kept.under_way = False
             kept.settled.set()
 
-    def _try(self, kept: Kept, patience: float) -> AgentSession | None:
+    def _try(self, kept: Kept, patience: float) -> SessionInfo | None:
         """Create a session unless it is too early for another try; log what is worth it. Called under the lock."""
         if kept.pause:
             return None
@@ -214,10 +214,10 @@ class Keeper:
                     error,
                 )
         except Exception:  # not even a fault of our own may break the agent's call
-            _internal_errors.swallow("agent.session")
+            _internal_errors.report_internal_error("agent.session")
         return None
 
-    def _replace(self, kept: Kept, patience: float) -> AgentSession:
+    def _replace(self, kept: Kept, patience: float) -> SessionInfo:
         """Create a session in place of the current one. Called under the lock."""
         try:
             session = self._create(kept.session, patience)

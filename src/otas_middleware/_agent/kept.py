@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._delivery.backoff import full_jitter
 
 if TYPE_CHECKING:
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
 
 EARLY_SHARE = 0.1
 EARLY_SECONDS = 3600.0
@@ -32,7 +32,7 @@ class Kept:
     def __init__(self, pid: int, tokens: tuple[str, ...]) -> None:
         self.pid = pid
         self.lock = threading.RLock()
-        self.session: AgentSession | None = None
+        self.session: SessionInfo | None = None
         self.tokens = tokens
         """The last ones, the latest at the end."""
         self.renew_at = 0.0
@@ -65,7 +65,7 @@ class Kept:
         """Say whether there is a session that has not ended."""
         return self.session is not None and time() < self.ends_at
 
-    def take(self, session: AgentSession) -> None:
+    def take(self, session: SessionInfo) -> None:
         """Use a session from now on."""
         self.failures = 0
         self.last_failure = ""
@@ -99,7 +99,7 @@ class Kept:
         self._not_before = monotonic() + max(_SHORTEST_PAUSE, full_jitter(times, longest))
 
 
-def _times(session: AgentSession) -> tuple[float, float]:
+def _times(session: SessionInfo) -> tuple[float, float]:
     """Return when a session is to be renewed and when it ends, in Unix seconds."""
     ends_at = session.expires_at
     if ends_at is None:

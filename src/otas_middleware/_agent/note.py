@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 _BASE_WEIGHT = 4096
 
@@ -29,7 +29,7 @@ class Note:
         self,
         event: BackendEvent,
         event_id: str,
-        session: AgentSession,
+        session: SessionInfo,
         parent_id: str | None,
         captured_at: float,
     ) -> None:
@@ -40,11 +40,11 @@ class Note:
         self.session = session
         self.weight = _BASE_WEIGHT + len(event.request_body) + len(event.response_body)
 
-    def parcel(self, settings: OtasSettings) -> Parcel | None:
+    def envelope(self, settings: OtasSettings) -> Envelope | None:
         """Make the event, in the worker; None when `before_send` withheld it."""
         from otas_middleware._event.build import ask_before_send, finish_event  # noqa: PLC0415  # heavy, in the worker only
         from otas_middleware._event.metadata import timestamp  # noqa: PLC0415  # as above
-        from otas_middleware._event.model import Parcel  # noqa: PLC0415  # as above
+        from otas_middleware._event.model import Envelope  # noqa: PLC0415  # as above
 
         session = self.session
         metadata: dict[str, Any] = {
@@ -62,6 +62,6 @@ class Note:
             if decided is None:
                 return None
             event = decided
-        return Parcel(
+        return Envelope(
             event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id, source="agent"
         )

@@ -10,7 +10,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from otas_middleware._capture.session import AgentSession
+from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import Pipeline
 from otas_middleware._recorder import Source
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from otas_middleware._agent.waiting import WaitingRoom
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
-NO_SESSION = AgentSession(
+NO_SESSION = SessionInfo(
     agent_id="", session_id="", verified=False, fingerprint="", issued_at=None, expires_at=None, token=""
 )
 """Stands for the session of what happened before there was one."""
@@ -32,14 +32,14 @@ NO_SESSION = AgentSession(
 class Item(Protocol):
     """Something that the agent did, waiting to become an event."""
 
-    session: AgentSession
+    session: SessionInfo
 
     @property
     def weight(self) -> int:
         """Bytes that it holds on to, estimated."""
         ...
 
-    def parcel(self, settings: OtasSettings) -> Parcel | None:
+    def envelope(self, settings: OtasSettings) -> Envelope | None:
         """Make the event, redacted and fitted; None when `before_send` withheld it."""
         ...
 
@@ -51,7 +51,7 @@ class Owner(Protocol):
         """Take note that Brain refused a token."""
         ...
 
-    def logged(self, parcel: Parcel, event_id: str) -> None:
+    def logged(self, envelope: Envelope, event_id: str) -> None:
         """Take note that Brain stored an event under an id of its own."""
         ...
 
@@ -84,7 +84,7 @@ class Outbox:
         """Queue an item. Never blocks."""
         self.delivery.put(item, "agent")
 
-    def introduce(self, session: AgentSession, owner: Owner) -> None:
+    def introduce(self, session: SessionInfo, owner: Owner) -> None:
         """Remember whose session it is, for as long as its owner lives."""
         self._owners[session.session_id] = owner
         self._owners[session.token] = owner
@@ -120,22 +120,22 @@ class Outbox:
         if owner is not None:
             owner.refused(token)
 
-    def delivered(self, parcel: Parcel, event_id: str) -> None:
+    def delivered(self, envelope: Envelope, event_id: str) -> None:
         """Take note that Brain stored an event under an id of its own."""
-        owner = self._owners.get(parcel.token) or self._owners.get(parcel.session_id)
+        owner = self._owners.get(envelope.token) or self._owners.get(envelope.session_id)
         if owner is not None:
-            owner.logged(parcel, event_id)
+            owner.logged(envelope, event_id)
 
 
 def in_background(outbox: Outbox) -> Delivery:
     """Deliver by the pipeline: what agents get."""
 
-    def delivered(parcel: Parcel, outcome: Outcome) -> None:
+    def delivered(envelope: Envelope, outcome: Outcome) -> None:
         if outcome.stored_as:
-            outbox.delivered(parcel, outcome.stored_as)
+            outbox.delivered(envelope, outcome.stored_as)
 
     return Pipeline(outbox.settings, _build, outbox.refused, delivered)
 
 
-def _build(item: Item, settings: OtasSettings) -> Parcel | None:
-    return item.parcel(settings)
+def _build(item: Item, settings: OtasSettings) -> Envelope | None:
+    return item.envelope(settings)

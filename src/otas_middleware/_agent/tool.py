@@ -67,7 +67,7 @@ class ToolRun:
         try:
             self.tool.submit(self._event(error, latency), self.event_id, self._parent_id, self._captured_at)
         except Exception:
-            _internal_errors.swallow("agent.tool")
+            _internal_errors.report_internal_error("agent.tool")
 
     def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
         from otas_middleware._capture.exception import describe_exception  # noqa: PLC0415  # as below

@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._capture.session import AgentSession, fingerprint, read_claims
+from otas_middleware._capture.session import SessionInfo, fingerprint, read_claims
 from otas_middleware._delivery import Request, Response, TransportError, process
 from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._version import __version__
@@ -49,7 +49,7 @@ class MissingAgentKeyError(SessionError, ConfigurationError):
         )
 
 
-def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeout: float) -> AgentSession:
+def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeout: float) -> SessionInfo:
     """Create a session; blocks until UASAM has answered.
 
     Args:
@@ -86,7 +86,7 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
     return _read(response, base, key)
 
 
-def _read(response: Response, base: str, key: str) -> AgentSession:
+def _read(response: Response, base: str, key: str) -> SessionInfo:
     answer = _json(response.body)
     token = _dict(answer.get("response")).get("jwt_token")
     if response.status == 200 and isinstance(token, str) and _TOKEN.fullmatch(token):
@@ -127,7 +127,7 @@ def has_unusable_shape(key: str) -> bool:
     return len(parts) == 3 and parts[0] == "agent" and len(parts[1]) < _PREFIX_CHARACTERS <= len(parts[2])
 
 
-def session_of(token: str) -> AgentSession | None:
+def session_of(token: str) -> SessionInfo | None:
     """Return the session that a token is for, as far as its claims say; None where they say nothing of one."""
     claims = read_claims(token) or {}
     agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
@@ -138,7 +138,7 @@ def session_of(token: str) -> AgentSession | None:
         # By the clock of this machine, which may differ from the one that issued it.
         now = time.time()
         issued_at, expires_at = now, now + expires_at - issued_at
-    return AgentSession(
+    return SessionInfo(
         agent_id=agent_id,
         session_id=session_id,
         verified=False,

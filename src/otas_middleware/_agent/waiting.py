@@ -92,7 +92,7 @@ class WaitingRoom:
                 time.sleep(max(0.05, self._keeper.retry_in))
         except Exception:
             state.running = False
-            _internal_errors.swallow("agent.waiting")
+            _internal_errors.report_internal_error("agent.waiting")
 
     def _empty(self, state: _State, patience: float | None = None) -> None:
         session = self._keeper.attempt() if patience is None else self._keeper.attempt(patience)

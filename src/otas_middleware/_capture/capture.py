@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import BoundedBody
 from otas_middleware._capture.exception import describe_exception, innermost
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from otas_middleware._capture.body import Chunk
     from otas_middleware._capture.exception import CapturedException
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
 
     Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
 
@@ -71,7 +71,7 @@ class Capture:
     def __init__(
         self,
         submit: Callable[[Capture], None],
-        session: AgentSession,
+        session: SessionInfo,
         limit: int,
         with_traceback: bool,  # noqa: FBT001  # calling a class by keywords costs a third of a microsecond
         now: float | None = None,
@@ -155,7 +155,7 @@ class Capture:
         try:
             self.exception = describe_exception(error, with_traceback=self._with_traceback)
         except Exception:  # called where the application's exception is on its way, and must go on
-            swallow("capture.failed")
+            report_internal_error("capture.failed")
 
     def ended(self) -> None:
         """Stop the clock: the response's last byte was handed on."""
@@ -178,7 +178,7 @@ class Capture:
                 self.ended()
                 self.finish()
         except Exception:
-            swallow("capture.secure")
+            report_internal_error("capture.secure")
 
     def finish(self) -> None:
         """Hand the capture to the queue, exactly once."""

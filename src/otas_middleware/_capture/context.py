@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
 
 current: ContextVar[Capture | None] = ContextVar("otas_middleware.capture", default=None)
 
@@ -35,7 +35,7 @@ def annotate(**properties: object) -> None:
         try:
             capture.annotate(properties)
         except Exception:
-            swallow("annotate")
+            report_internal_error("annotate")
 
 
 def checkpoint(name: str, /, **attributes: object) -> None:
@@ -52,10 +52,10 @@ def checkpoint(name: str, /, **attributes: object) -> None:
         try:
             capture.checkpoint(name, attributes)
         except Exception:
-            swallow("checkpoint")
+            report_internal_error("checkpoint")
 
 
-def current_session() -> AgentSession | None:
+def current_session() -> SessionInfo | None:
     """Return the agent session that the current request belongs to, or None when nothing is recorded."""
     capture = _live()
     return None if capture is None else capture.session

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otas_middleware._capture.capture import Headers
-    from otas_middleware._capture.session import AgentSession
+    from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
 
 _BURST_SECONDS = 10.0
@@ -37,7 +37,7 @@ class RequestInfo(NamedTuple):
     path: str
     query_string: str | bytes
     headers: Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
-    session: AgentSession
+    session: SessionInfo
     framework: str
 
 
@@ -82,7 +82,7 @@ class Selection:
         path: str,
         query_string: str | bytes,
         headers: Headers,
-        session: AgentSession,
+        session: SessionInfo,
         framework: str,
     ) -> bool:
         """Say whether a request is to be captured; called before anything is copied (see `RequestInfo`)."""

@@ -1,7 +1,7 @@
 """Who is calling: the agent session named by the request's token, and the gate that lets it make us work.
 
 The session token is an HS256 JWT (see the contract). Backends normally lack the signing secret, so what is read here
-is a claim, not a proof; `AgentSession.verified` says which.
+is a claim, not a proof; `SessionInfo.verified` says which.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_REJECTED = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class AgentSession:
+class SessionInfo:
     """The agent session that a request belongs to.
 
     Attributes:
@@ -63,11 +63,11 @@ class TokenGate:
 
     def __init__(self, verify: Callable[[str], Mapping[str, object] | None] | None = None) -> None:
         self._verify = verify
-        self._known: dict[str | bytes, AgentSession] = {}
+        self._known: dict[str | bytes, SessionInfo] = {}
         self._rejected: dict[str, float] = {}
         self.refused: Counter[str] = Counter()
 
-    def admit(self, token: str | bytes, now: float) -> AgentSession | None:
+    def admit(self, token: str | bytes, now: float) -> SessionInfo | None:
         """Return the session of a token that may be recorded, else None.
 
         Args:
@@ -97,7 +97,7 @@ class TokenGate:
         self._known.pop(token, None)
         self._known.pop(token.encode("latin-1", "replace"), None)
 
-    def confirm(self, session: AgentSession) -> AgentSession:
+    def confirm(self, session: SessionInfo) -> SessionInfo:
         """Remember that a token's signature was found to hold after it was admitted, and return the new session."""
         confirmed = replace(session, verified=True)
         for key in (session.token, session.token.encode("latin-1", "replace")):
@@ -105,7 +105,7 @@ class TokenGate:
                 self._known[key] = confirmed
         return confirmed
 
-    def _inspect(self, raw: str | bytes, now: float) -> AgentSession | None:
+    def _inspect(self, raw: str | bytes, now: float) -> SessionInfo | None:
         try:
             session = self._read(raw, now)
         except _RefusedError as refused:
@@ -116,7 +116,7 @@ class TokenGate:
         self._known[raw] = session
         return session
 
-    def _read(self, raw: str | bytes, now: float) -> AgentSession:
+    def _read(self, raw: str | bytes, now: float) -> SessionInfo:
         if len(raw) > MAX_TOKEN_BYTES:
             raise _RefusedError("too_long")
         token = raw.decode("latin-1") if isinstance(raw, bytes) else raw
@@ -136,7 +136,7 @@ class TokenGate:
         agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
         if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):
             raise _RefusedError("missing_claims")
-        return AgentSession(
+        return SessionInfo(
             agent_id=agent_id,
             session_id=session_id,
             verified=self._verify is not None,

@@ -9,7 +9,7 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import current
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,7 +37,7 @@ class InputTap:
             try:
                 self._note_bytes(data)
             except Exception:
-                swallow("wsgi.input")
+                report_internal_error("wsgi.input")
 
     def read(self, *args: Any, **kwargs: Any) -> bytes:
         data: bytes = self._stream.read(*args, **kwargs)
@@ -237,7 +237,7 @@ def _sent(capture: Capture, chunk: Any, as_bytes: Callable[[Any], bytes] | None)
     try:
         capture.sent(chunk if as_bytes is None or chunk.__class__ is bytes else as_bytes(chunk))
     except Exception:
-        swallow("body")
+        report_internal_error("body")
     return bool(capture.response.parts)
 
 

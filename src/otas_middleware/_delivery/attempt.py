@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._delivery.protocols import Destination, Request, Transport
-    from otas_middleware._delivery.queue import Entry
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._delivery.queue import QueueItem
+    from otas_middleware._event.model import Envelope
 
-    Prologue = Callable[[Parcel, Callable[[Request], Outcome]], Outcome | None]
+    Prologue = Callable[[Envelope, Callable[[Request], Outcome]], Outcome | None]
 
 
 class Attempt(Protocol):
-    """How a lane's thread delivers: by HTTP, or by handing over to a broker. One per thread."""
+    """How an exporter's thread delivers: by HTTP, or by handing over to a broker. One per thread."""
 
-    def __call__(self, entry: Entry, timeout: float) -> Outcome:
+    def __call__(self, entry: QueueItem, timeout: float) -> Outcome:
         """Try to deliver a built entry within `timeout` seconds."""
         ...
 
-    def use_waits(self, look_ahead: Callable[[], Entry | None]) -> None:
+    def use_waits(self, look_ahead: Callable[[], QueueItem | None]) -> None:
         """Have the next entry looked for, and made ready, while an answer is on its way; if that is possible."""
         ...
 
@@ -48,27 +48,27 @@ class HttpAttempt:
         self._transport = transport
         self._prologue: Prologue | None = getattr(destination, "prologue", None)
 
-    def __call__(self, entry: Entry, timeout: float) -> Outcome:
-        parcel = entry.parcel
-        if parcel is None:  # pragma: no cover  # the lane builds first
+    def __call__(self, entry: QueueItem, timeout: float) -> Outcome:
+        envelope = entry.envelope
+        if envelope is None:  # pragma: no cover  # the exporter builds first
             return Outcome(Verdict.REJECTED, "not_built")
         if self._prologue is not None:
-            outcome = self._prologue(parcel, lambda opening: self._send(opening, timeout))
+            outcome = self._prologue(envelope, lambda opening: self._send(opening, timeout))
             if outcome is not None:
                 return outcome
-        return self._send(entry.request or self._prepare(entry, parcel), timeout)
+        return self._send(entry.request or self._prepare(entry, envelope), timeout)
 
-    def _prepare(self, entry: Entry, parcel: Parcel) -> Request:
+    def _prepare(self, entry: QueueItem, envelope: Envelope) -> Request:
         with process.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
-            request = entry.request = self._destination.request(parcel)
+            request = entry.request = self._destination.request(envelope)
         return request
 
-    def use_waits(self, look_ahead: Callable[[], Entry | None]) -> None:
+    def use_waits(self, look_ahead: Callable[[], QueueItem | None]) -> None:
         def work() -> None:
             entry = look_ahead()
-            if entry is not None and entry.parcel is not None:
+            if entry is not None and entry.envelope is not None:
                 with contextlib.suppress(Exception):  # it comes again, and is told, at the entry's turn
-                    self._prepare(entry, entry.parcel)
+                    self._prepare(entry, entry.envelope)
 
         transport: Any = self._transport
         if hasattr(transport, "while_waiting"):
@@ -91,4 +91,6 @@ class HttpAttempt:
 def no_answer(error: TransportError) -> Outcome:
     """Say what a transport's failure means: before the request was out it is never the event's fault."""
     reason = error.cause.replace(" ", "_")
-    return Outcome(Verdict.SUSPECT if error.sent else Verdict.UNWELL, reason, ambiguous=error.sent, resent=error.resent)
+    return Outcome(
+        Verdict.RETRYABLE if error.sent else Verdict.UNAVAILABLE, reason, ambiguous=error.sent, resent=error.resent
+    )

@@ -30,5 +30,5 @@ def by_status(response: Response) -> Outcome:
     if status in _REJECTED:
         return Outcome(Verdict.REJECTED, reason)
     if status in _REFUSED or status < 400:
-        return Outcome(Verdict.REFUSED, reason, "Check the address and the credentials.", wait)
-    return Outcome(Verdict.UNWELL if status in _UNWELL else Verdict.SUSPECT, reason, "", wait)
+        return Outcome(Verdict.MISCONFIGURED, reason, "Check the address and the credentials.", wait)
+    return Outcome(Verdict.UNAVAILABLE if status in _UNWELL else Verdict.RETRYABLE, reason, "", wait)

@@ -14,7 +14,7 @@ _FLOOR = 0.05
 class Breaker:
     """Closed while the destination answers; open after failures; half open while one probe is on its way.
 
-    Not thread-safe: the lane calls it under its lock. Times are `time.monotonic` seconds.
+    Not thread-safe: the exporter calls it under its lock. Times are `time.monotonic` seconds.
 
     Args:
         longest: Upper bound of the pause between two probes, in seconds.
@@ -86,6 +86,6 @@ class Breaker:
         self._until = now + max(_FLOOR, full_jitter(self._failures, self._longest) if pause is None else pause)
         return opened
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Allow the next probe at once (someone waits in `flush`)."""
         self._until = 0.0

@@ -1,4 +1,4 @@
-"""Puts a pipeline together from the settings: destinations, transports, lanes, spools and the keeper."""
+"""Puts a pipeline together from the settings: destinations, transports, exporters, spools and maintenance."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._delivery.attempt import HttpAttempt
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.destinations.brain import BrainDestination
-from otas_middleware._delivery.exporter import Lane
+from otas_middleware._delivery.exporter import Exporter
 from otas_middleware._delivery.key_watch import KeyWatch
-from otas_middleware._delivery.maintenance import Keeper, Summary
+from otas_middleware._delivery.maintenance import Maintenance, Summary
 from otas_middleware._delivery.shared import Shared
 from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._errors import ConfigurationError, MissingExtraError
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.destinations import Site, Source
     from otas_middleware._delivery.protocols import Destination, Outcome
-    from otas_middleware._delivery.token_cipher import Seal
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._delivery.token_cipher import TokenCipher
+    from otas_middleware._event.model import Envelope
 
-    Build = Callable[[Any, OtasSettings], Parcel | None]
+    Build = Callable[[Any, OtasSettings], Envelope | None]
     """Makes a finished event of what the request path left; None leaves the request out."""
 
 
 class State:
     """What belongs to one process."""
 
-    __slots__ = ("agent", "backend", "keeper", "lanes", "pid")
+    __slots__ = ("agent", "backend", "exporters", "maintenance", "pid")
 
-    def __init__(self, lanes: Sequence[tuple[Lane, frozenset[Source]]], keeper: Keeper) -> None:
+    def __init__(self, exporters: Sequence[tuple[Exporter, frozenset[Source]]], maintenance: Maintenance) -> None:
         self.pid = os.getpid()
-        self.keeper = keeper
-        self.lanes = tuple(lane for lane, _ in lanes)
-        self.backend = tuple(lane for lane, sources in lanes if "backend" in sources)
-        self.agent = tuple(lane for lane, sources in lanes if "agent" in sources)
+        self.maintenance = maintenance
+        self.exporters = tuple(exporter for exporter, _ in exporters)
+        self.backend = tuple(exporter for exporter, sources in exporters if "backend" in sources)
+        self.agent = tuple(exporter for exporter, sources in exporters if "agent" in sources)
 
 
-class Assembly:
+class PipelineFactory:
     """Makes the states of one pipeline, one for each process. Checks the settings at once, and makes nothing else.
 
     Args:
@@ -63,14 +63,14 @@ class Assembly:
         settings: OtasSettings,
         build: Build,
         on_bad_token: Callable[[str], object],
-        on_delivered: Callable[[Parcel, Outcome], object],
+        on_delivered: Callable[[Envelope, Outcome], object],
     ) -> None:
         self._settings = settings
         self._build = build
         self._on_bad_token = on_bad_token
         self._on_delivered = on_delivered
         self._transport = transport_factory(settings)
-        self._seal = make_seal(settings)
+        self._cipher = make_cipher(settings)
         if settings.durability == "spool" and settings.spool_dir is None:
             raise ConfigurationError(
                 "otas_middleware: durability='spool' needs a directory; set OTAS_SPOOL_DIR to one of its own."
@@ -79,74 +79,76 @@ class Assembly:
             check_celery(settings)
 
     def state(self) -> State:
-        """Make the lanes of this process; nothing is started or opened."""
+        """Make the exporters of this process; nothing is started or opened."""
         settings = self._settings
         places = sites(settings)
-        lanes = [(self._lane(site), site.sources) for site in places]
-        chores: list[Callable[[float], float]] = []
-        for (lane, _), site in zip(lanes, places, strict=True):
+        exporters = [(self._exporter(site), site.sources) for site in places]
+        tasks: list[Callable[[float], float]] = []
+        for (exporter, _), site in zip(exporters, places, strict=True):
             if settings.spool_dir is not None or settings.on_loss is not None:
-                chores.append(lane.tend)
+                tasks.append(exporter.tend)
             if settings.stats_interval:
-                chores.append(Summary(lane, settings.stats_interval))
+                tasks.append(Summary(exporter, settings.stats_interval))
             if isinstance(site.destination, BrainDestination):
-                chores += self._watch_key(lane, site.destination)
-        keeper = Keeper(chores)
-        for lane, _ in lanes:
-            lane.wake_keeper = keeper.wake
-            lane.crew.on_start = keeper.start
-        return State(lanes, keeper)
+                tasks += self._watch_key(exporter, site.destination)
+        maintenance = Maintenance(tasks)
+        for exporter, _ in exporters:
+            exporter.wake_maintenance = maintenance.wake
+            exporter.workers.on_start = maintenance.start
+        return State(exporters, maintenance)
 
-    def _watch_key(self, lane: Lane, brain: BrainDestination) -> list[Callable[[float], float]]:
+    def _watch_key(self, exporter: Exporter, brain: BrainDestination) -> list[Callable[[float], float]]:
         settings = self._settings
         if settings.sdk_key is None or settings.uasam_url is None or brain.source != "backend":
             return []
         key = settings.sdk_key.get_secret_value()
-        watch = KeyWatch(settings.uasam_url, key, self._transport, lane.reporter, brain.learn_project)
-        lane.on_refused = watch.refused
+        watch = KeyWatch(settings.uasam_url, key, self._transport, exporter.log, brain.learn_project)
+        exporter.on_refused = watch.refused
         return [watch.learn] if settings.project_id is None else []
 
-    def _lane(self, site: Site) -> Lane:
+    def _exporter(self, site: Site) -> Exporter:
         settings, build = self._settings, self._build
         name = site.destination.name
-        lane = Lane(name, settings, lambda item: build_once(item, build, settings), self._attempt(site.destination))
-        lane.on_bad_token = self._on_bad_token
-        lane.on_delivered = self._on_delivered
+        exporter = Exporter(
+            name, settings, lambda item: build_once(item, build, settings), self._attempt(site.destination)
+        )
+        exporter.on_bad_token = self._on_bad_token
+        exporter.on_delivered = self._on_delivered
         if settings.spool_dir is not None:
             from otas_middleware._delivery.disk_queue.store import Spool  # noqa: PLC0415  # sqlite3, for those who spool
 
             mark = hashlib.sha256(site.account.encode()).hexdigest()[:12]
             path = settings.spool_dir / f"otas-{name}-{mark}.sqlite3"
-            lane.use_spool(Spool(path, settings.spool_max_bytes, self._seal), str(settings.spool_dir))
-        return lane
+            exporter.use_spool(Spool(path, settings.spool_max_bytes, self._cipher), str(settings.spool_dir))
+        return exporter
 
     def _attempt(self, destination: Destination) -> Callable[[], Attempt]:
-        settings, seal, make_transport = self._settings, self._seal, self._transport
+        settings, cipher, make_transport = self._settings, self._cipher, self._transport
         if settings.transport != "celery":
             return lambda: HttpAttempt(destination, make_transport())
 
         def publish() -> Attempt:
             from otas_middleware._delivery.transports.celery import CeleryAttempt  # noqa: PLC0415  # for those who use it
 
-            return CeleryAttempt(destination.name, settings, seal)
+            return CeleryAttempt(destination.name, settings, cipher)
 
         return publish
 
 
-def build_once(item: Any, build: Build, settings: OtasSettings) -> Parcel | None:
+def build_once(item: Any, build: Build, settings: OtasSettings) -> Envelope | None:
     """Make an event of an item, or take the one that was made of it for another destination."""
     if isinstance(item, Shared):
         return item.build(lambda inner: build(inner, settings))
     return build(item, settings)
 
 
-def make_seal(settings: OtasSettings) -> Seal | None:
+def make_cipher(settings: OtasSettings) -> TokenCipher | None:
     """Return what encrypts tokens that are written down or handed over, if a key is set."""
     if settings.spool_key is None:
         return None
-    from otas_middleware._delivery.token_cipher import Seal  # noqa: PLC0415  # for those who encrypt
+    from otas_middleware._delivery.token_cipher import TokenCipher  # noqa: PLC0415  # for those who encrypt
 
-    return Seal(settings.spool_key.get_secret_value())
+    return TokenCipher(settings.spool_key.get_secret_value())
 
 
 def check_celery(settings: OtasSettings) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from otas_middleware._delivery.log import Reporter
+    from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.protocols import Outcome, Transport
 
 TIMEOUT = 10.0
@@ -41,7 +41,7 @@ class KeyWatch:
         url: UASAM's base URL.
         key: The key.
         make_transport: Makes the transport for one question.
-        reporter: Who tells the operator.
+        log: Who tells the operator.
         on_project: Told of the key's project.
     """
 
@@ -50,12 +50,12 @@ class KeyWatch:
         url: str,
         key: str,
         make_transport: Callable[[], Transport],
-        reporter: Reporter,
+        log: DeliveryLog,
         on_project: Callable[[UUID], object],
     ) -> None:
         self._request = key_request(url, key)
         self._make_transport = make_transport
-        self._reporter = reporter
+        self._log = log
         self._on_project = on_project
         self._next = 0.0
 
@@ -65,7 +65,7 @@ class KeyWatch:
             self._say(self._ask()[0])
 
     def learn(self, now: float) -> float:
-        """Ask for the project until it is known (a chore of the keeper's)."""
+        """Ask for the project until it is known (a maintenance task)."""
         if now < self._next:
             return self._next - now
         state, project = self._ask()
@@ -77,7 +77,7 @@ class KeyWatch:
 
     def _say(self, state: KeyState) -> None:
         level = logging.ERROR if state is KeyState.BAD else logging.WARNING
-        self._reporter.say("key", level, "otas: OTAS_SDK_KEY is refused. %s.", _MEANINGS[state])
+        self._log.say("key", level, "otas: OTAS_SDK_KEY is refused. %s.", _MEANINGS[state])
 
     def _ask(self) -> tuple[KeyState, UUID | None]:
         with process.no_fork:

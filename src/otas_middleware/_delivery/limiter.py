@@ -48,7 +48,7 @@ _LEARN = 0.3
 class Limiter:
     """An AIMD window over the number of requests under way.
 
-    Not thread-safe: the lane calls it under its lock. Times are seconds.
+    Not thread-safe: the exporter calls it under its lock. Times are seconds.
 
     Args:
         most: The largest limit.

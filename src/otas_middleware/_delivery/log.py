@@ -1,4 +1,4 @@
-"""Who is told what: log lines about a lane, each kind at most once a minute, and the user's `on_loss`."""
+"""Who is told what: log lines about an exporter, each kind at most once a minute, and the user's `on_loss`."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _ADVICE = {
 }
 
 
-class Reporter:
-    """Speaks for one lane. Called from its worker threads, never under its lock, never on the request path.
+class DeliveryLog:
+    """Speaks for one exporter. Called from its worker threads, never under its lock, never on the request path.
 
     Args:
         name: The destination's name.
@@ -86,7 +86,7 @@ class Reporter:
         """Tell `on_loss` of all that was lost since the last call, and the log once a minute.
 
         Args:
-            dropped: All losses of the lane so far, by reason.
+            dropped: All losses of the exporter so far, by reason.
         """
         news = _since(dropped, self._told)
         if news and self._on_loss is not None:
@@ -94,8 +94,8 @@ class Reporter:
             for reason, count in news.items():
                 try:
                     self._on_loss({"count": count, "destination": self._name, "total": dropped[reason]}, reason)
-                except Exception:  # the user's code; swallow logs it
-                    _internal_errors.swallow("delivery.on_loss")
+                except Exception:  # the user's code; report_internal_error logs it
+                    _internal_errors.report_internal_error("delivery.on_loss")
         news = _since(dropped, self._logged)
         if not news:
             return

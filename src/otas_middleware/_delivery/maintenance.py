@@ -12,33 +12,33 @@ from otas_middleware._delivery import threads
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otas_middleware._delivery.exporter import Lane
+    from otas_middleware._delivery.exporter import Exporter
 
 
 class Summary:
-    """A chore: one line with a lane's counters in the log, each `interval` seconds."""
+    """A task: one line with an exporter's counters in the log, each `interval` seconds."""
 
-    def __init__(self, lane: Lane, interval: float) -> None:
-        self._lane = lane
+    def __init__(self, exporter: Exporter, interval: float) -> None:
+        self._exporter = exporter
         self._interval = interval
         self._next = time.monotonic() + interval
 
     def __call__(self, now: float) -> float:
         if now >= self._next:
             self._next = now + self._interval
-            self._lane.reporter.summary(self._lane.stats())
+            self._exporter.log.summary(self._exporter.stats())
         return self._next - now
 
 
-class Keeper:
-    """Runs chores, each of which says in how many seconds it wants to run again.
+class Maintenance:
+    """Runs tasks, each of which says in how many seconds it wants to run again.
 
     Args:
-        chores: Called with `time.monotonic`; each returns seconds.
+        tasks: Called with `time.monotonic`; each returns seconds.
     """
 
-    def __init__(self, chores: Sequence[Callable[[float], float]]) -> None:
-        self._chores = chores
+    def __init__(self, tasks: Sequence[Callable[[float], float]]) -> None:
+        self._tasks = tasks
         self._lock = threading.Lock()
         self._wake: threading.Event | None = None
         """The running thread's own; another one's, or None, tells it to end."""
@@ -46,14 +46,14 @@ class Keeper:
     def start(self) -> None:
         """Start the thread, unless it runs or there is nothing to do."""
         with self._lock:
-            if self._wake is not None or not self._chores:
+            if self._wake is not None or not self._tasks:
                 return
             wake = self._wake = threading.Event()
-        if not threads.start(lambda: self._run(wake), "otas-keeper"):
+        if not threads.start(lambda: self._run(wake), "otas-maintenance"):
             self._wake = None
 
     def wake(self) -> None:
-        """Run the chores now."""
+        """Run the tasks now."""
         wake = self._wake
         if wake is not None:
             wake.set()
@@ -69,10 +69,10 @@ class Keeper:
         while self._wake is wake:
             wake.clear()
             pause = 60.0
-            for chore in self._chores:
+            for task in self._tasks:
                 try:
-                    pause = min(pause, chore(time.monotonic()))
-                except Exception:  # swallow logs it
-                    _internal_errors.swallow("delivery.keeper")
+                    pause = min(pause, task(time.monotonic()))
+                except Exception:  # report_internal_error logs it
+                    _internal_errors.report_internal_error("delivery.maintenance")
             if self._wake is wake:
                 wake.wait(pause)

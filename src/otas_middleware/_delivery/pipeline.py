@@ -1,4 +1,4 @@
-"""The front of delivery: takes what was captured, hands it to every destination's lane, and answers for all of them."""
+"""The front of delivery: takes what was captured, hands it to every exporter, and answers for all of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
-from otas_middleware._delivery.factory import Assembly
-from otas_middleware._delivery.queue import Entry
+from otas_middleware._delivery.factory import PipelineFactory
+from otas_middleware._delivery.queue import QueueItem
 from otas_middleware._delivery.shared import Shared
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.factory import Build, State
     from otas_middleware._delivery.protocols import Outcome, Weighted
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
-_PARCEL_WEIGHT = 4096
+_ENVELOPE_WEIGHT = 4096
 
 
 class Pipeline:
@@ -44,13 +44,13 @@ class Pipeline:
         settings: OtasSettings,
         build: Build,
         on_bad_token: Callable[[str], object] = lambda _token: None,
-        on_delivered: Callable[[Parcel, Outcome], object] = lambda _parcel, _outcome: None,
+        on_delivered: Callable[[Envelope, Outcome], object] = lambda _parcel, _outcome: None,
     ) -> None:
         self.settings = settings
         self._build = build
         self._durable = settings.durability == "spool"
-        self._assembly = Assembly(settings, build, on_bad_token, on_delivered)
-        self._state = self._assembly.state()
+        self._factory = PipelineFactory(settings, build, on_bad_token, on_delivered)
+        self._state = self._factory.state()
         self._states = {self._state.pid: self._state}
         process.register(self)
 
@@ -69,36 +69,36 @@ class Pipeline:
         state = self._state
         if state.pid != os.getpid():
             state = self.renew()
-        lanes = state.agent if source == "agent" else state.backend
-        if len(lanes) > 1:
+        exporters = state.agent if source == "agent" else state.backend
+        if len(exporters) > 1:
             item = Shared(item)
-        for lane in lanes:
-            lane.offer(item)
+        for exporter in exporters:
+            exporter.offer(item)
 
     def _put_durably(self, item: Weighted, source: Literal["backend", "agent"]) -> None:
         """Build an event and write it to the spool before anything else (`durability="spool"`)."""
         state = self._current()
-        lanes = state.agent if source == "agent" else state.backend
+        exporters = state.agent if source == "agent" else state.backend
         try:
-            parcel = self._build(item, self.settings)
-        except Exception:  # swallow logs it
-            for lane in lanes:
-                lane.refuse("build_failed")
-            _internal_errors.swallow("delivery.build")
+            envelope = self._build(item, self.settings)
+        except Exception:  # report_internal_error logs it
+            for exporter in exporters:
+                exporter.refuse("build_failed")
+            _internal_errors.report_internal_error("delivery.build")
             return
-        for lane in lanes:
-            if parcel is None:
-                lane.refuse("filtered")
+        for exporter in exporters:
+            if envelope is None:
+                exporter.refuse("filtered")
             else:
-                lane.offer_durably(Entry(parcel=parcel, weight=item.weight), parcel)
+                exporter.offer_durably(QueueItem(envelope=envelope, weight=item.weight), envelope)
 
-    def put_parcel(self, parcel: Parcel) -> None:
+    def put_envelope(self, envelope: Envelope) -> None:
         """Queue a finished event (the agent's side, user code)."""
-        event = parcel.event
-        weight = _PARCEL_WEIGHT + len(event.request_body) + len(event.response_body)
+        event = envelope.event
+        weight = _ENVELOPE_WEIGHT + len(event.request_body) + len(event.response_body)
         state = self._current()
-        for lane in state.agent if parcel.source == "agent" else state.backend:
-            lane.offer(Entry(parcel=parcel, weight=weight))
+        for exporter in state.agent if envelope.source == "agent" else state.backend:
+            exporter.offer(QueueItem(envelope=envelope, weight=weight))
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything queued by now has been delivered, spooled or counted as lost.
@@ -111,24 +111,24 @@ class Pipeline:
         """
         deadline = time.monotonic() + timeout
         done = True
-        for lane in self._current().lanes:
-            done = lane.flush(deadline) and done
+        for exporter in self._current().exporters:
+            done = exporter.flush(deadline) and done
         return done
 
     def stats(self) -> dict[str, Any]:
-        """Return the counters of this process (see `Ledger`), the first destination's at the top level."""
-        lanes = self.stats_by_destination()
+        """Return the counters of this process (see `DeliveryStats`), the first destination's at the top level."""
+        exporters = self.stats_by_destination()
         counters: dict[str, Any] = {}
-        for first in lanes.values():
+        for first in exporters.values():
             counters.update(first)
             break
-        if len(lanes) > 1:
-            counters["destinations"] = lanes
+        if len(exporters) > 1:
+            counters["destinations"] = exporters
         return counters
 
     def stats_by_destination(self) -> dict[str, dict[str, Any]]:
         """Return each destination's counters, by its name."""
-        return {lane.name: lane.stats() for lane in self._current().lanes}
+        return {exporter.name: exporter.stats() for exporter in self._current().exporters}
 
     def close(self, timeout: float | None = None) -> None:
         """Deliver within `timeout` seconds (`shutdown_timeout` when left out), write the rest to the spool.
@@ -148,21 +148,21 @@ class Pipeline:
         """Deliver or spool until the deadline (`time.monotonic` seconds)."""
         state = self._state
         if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
-            for lane in state.lanes:
-                lane.end(deadline)
-            state.keeper.stop()
+            for exporter in state.exporters:
+                exporter.end(deadline)
+            state.maintenance.stop()
 
     def before_fork(self) -> None:
         """Close the spool's files, and keep them closed."""
-        for lane in self._state.lanes:
-            if lane.depot is not None:
-                lane.depot.before_fork()
+        for exporter in self._state.exporters:
+            if exporter.disk_queue is not None:
+                exporter.disk_queue.before_fork()
 
     def after_fork(self) -> None:
-        """Let the parent's lanes use their files again."""
-        for lane in self._state.lanes:
-            if lane.depot is not None:
-                lane.depot.after_fork()
+        """Let the parent's exporters use their files again."""
+        for exporter in self._state.exporters:
+            if exporter.disk_queue is not None:
+                exporter.disk_queue.after_fork()
 
     def renew(self) -> State:
         """Start anew in a forked child: empty queues, new locks, no thread, no connection.
@@ -172,10 +172,10 @@ class Pipeline:
         pid = os.getpid()
         state = self._states.get(pid)
         if state is None:
-            for lane in self._state.lanes:
-                lane.queue.fresh.clear()
+            for exporter in self._state.exporters:
+                exporter.queue.fresh.clear()
             # setdefault: where Python did not see the fork, two threads of the child may come here at once
-            state = self._states.setdefault(pid, self._assembly.state())
+            state = self._states.setdefault(pid, self._factory.state())
         self._state = state
         return state
 

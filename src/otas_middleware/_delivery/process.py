@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Mortal(Protocol):
+class ForkAware(Protocol):
     """What ends with the process and begins anew in a fork: a pipeline."""
 
     def before_fork(self) -> None:
@@ -59,15 +59,15 @@ LONGEST_WAIT = 10.0
 """Seconds that a fork waits at most for what must not be under way meanwhile."""
 
 _gated = False
-_living: dict[int, Mortal] = {}
+_registered: dict[int, ForkAware] = {}
 _hooked = False
 _finalizers_of = 0
 
 
-def register(mortal: Mortal) -> None:
+def register(pipeline: ForkAware) -> None:
     """Look after this one from now on."""
     global _hooked  # noqa: PLW0603  # the hooks are the process's
-    _living[id(mortal)] = mortal
+    _registered[id(pipeline)] = pipeline
     if not _hooked:
         _hooked = True
         atexit.register(end)
@@ -75,20 +75,20 @@ def register(mortal: Mortal) -> None:
             os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_renew)
 
 
-def living() -> list[Mortal]:
+def registered() -> list[ForkAware]:
     """Return all that was registered."""
-    return list(_living.values())
+    return list(_registered.values())
 
 
 def end() -> None:
     """End all pipelines of this process, in the thread that calls, within the longest of their times."""
-    mortals = list(_living.values())
-    deadlines = [mortal.deadline() for mortal in mortals]
-    for mortal, deadline in zip(mortals, deadlines, strict=True):
+    mortals = list(_registered.values())
+    deadlines = [pipeline.deadline() for pipeline in mortals]
+    for pipeline, deadline in zip(mortals, deadlines, strict=True):
         try:
-            mortal.end(max(deadline, time.monotonic()))
-        except Exception:  # the process ends anyway; swallow logs it
-            _internal_errors.swallow("delivery.exit")
+            pipeline.end(max(deadline, time.monotonic()))
+        except Exception:  # the process ends anyway; report_internal_error logs it
+            _internal_errors.report_internal_error("delivery.exit")
 
 
 def hook_pool_worker() -> None:
@@ -117,13 +117,13 @@ def _is_child(process: object) -> bool:
 def _before_fork() -> None:
     global _gated  # noqa: PLW0603  # between the hooks of one fork, which no other thread runs meanwhile
     _gated = no_fork.acquire(timeout=LONGEST_WAIT)
-    for mortal in list(_living.values()):
-        mortal.before_fork()
+    for pipeline in list(_registered.values()):
+        pipeline.before_fork()
 
 
 def _after_fork() -> None:
-    for mortal in list(_living.values()):
-        mortal.after_fork()
+    for pipeline in list(_registered.values()):
+        pipeline.after_fork()
     if _gated:
         no_fork.release()
 
@@ -131,5 +131,5 @@ def _after_fork() -> None:
 def _renew() -> None:
     global no_fork  # noqa: PLW0603  # the parent's may be held by a thread that is not here
     no_fork = threading.RLock()
-    for mortal in list(_living.values()):
-        mortal.renew()
+    for pipeline in list(_registered.values()):
+        pipeline.renew()

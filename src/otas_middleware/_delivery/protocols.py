@@ -1,6 +1,6 @@
 """The two extension points of delivery, and the plain records that pass between them.
 
-A `Destination` turns a parcel into an HTTP request and says what an answer means. A `Transport` carries one request
+A `Destination` turns an envelope into an HTTP request and says what an answer means. A `Transport` carries one request
 out and one response back. Either can be replaced by the user's own; a transport may be a plain function.
 """
 
@@ -15,7 +15,7 @@ from otas_middleware._errors import OtasError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 MAX_REPLY_BYTES = 65_536
 """How much of an answer is read; real answers have some hundred bytes, error pages are never kept."""
@@ -109,12 +109,19 @@ class Verdict(Enum):
     """This event will never be accepted: drop and count it."""
     BAD_TOKEN = "bad_token"  # noqa: S105  # a verdict, not a secret
     """No event of this session will be accepted for a while."""
-    SUSPECT = "suspect"
+    RETRYABLE = "retryable"
     """The event or the destination is at fault. Tried again; dropped when others pass and this one does not."""
-    UNWELL = "unwell"
+    UNAVAILABLE = "unavailable"
     """The destination is overloaded or away: keep everything and come back later."""
-    REFUSED = "refused"
+    MISCONFIGURED = "misconfigured"
     """The destination refuses us, whatever the event (a key, a wrong address): keep everything, tell the operator."""
+
+    SUSPECT = RETRYABLE  # an alias, as the two below
+    """The name of `RETRYABLE` before 0.2."""
+    UNWELL = UNAVAILABLE
+    """The name of `UNAVAILABLE` before 0.2."""
+    REFUSED = MISCONFIGURED
+    """The name of `MISCONFIGURED` before 0.2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,7 @@ DELIVERED = Outcome(Verdict.DELIVERED, "delivered")
 class Destination(Protocol):
     """A service that takes events, one HTTP request each.
 
-    If it has a method `prologue(parcel, send)`, that is called before each attempt and may send requests of its own
+    If it has a method `prologue(envelope, send)`, that is called before each attempt and may send requests of its own
     first; it returns None to go on, or the outcome to settle the event with.
     """
 
@@ -155,8 +162,8 @@ class Destination(Protocol):
         """A short name for counters, logs and spool files: letters, digits and `-`."""
         ...
 
-    def request(self, parcel: Parcel) -> Request:
-        """Return the request that delivers the parcel; called in the worker, at most once per parcel and process."""
+    def request(self, envelope: Envelope) -> Request:
+        """Return the request that delivers the envelope; called in the worker, at most once for each and process."""
         ...
 
     def outcome(self, response: Response) -> Outcome:

@@ -2,7 +2,7 @@
 
 Five places, one owner: `fresh` captures as the request path left them, `returned` entries that go first again,
 `delayed` entries that wait for their time, `recalled` entries read back from the spool, and entries in `flight`.
-Nothing here locks: the lane calls every method under its own lock, for a few list operations at a time.
+Nothing here locks: the exporter calls every method under its own lock, for a few list operations at a time.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otas_middleware._delivery.protocols import Request, Weighted
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 
-class Entry:
+class QueueItem:
     """One event on its way to one destination.
 
     Attributes:
         seq: Its place in the order of arrival, counted from 1; negative for what was read back from the spool.
         attempts: How often it was tried.
         item: What the request path left, until it is built.
-        parcel: The built event.
+        envelope: The built event.
         request: The request that delivers it, made at the first attempt and kept for the next.
         weight: Bytes it holds on to, estimated.
         failures: Failed attempts that may be its own fault.
-        delivered_before: How many events its lane had delivered when it failed first; more since then prove that the
-            destination is well and the event is not.
+        delivered_before: How many events its exporter had delivered when it failed first; more since then prove that
+            the destination is well and the event is not.
         possibly_stored: An attempt ended without an answer after everything was sent.
         row: Its row in the spool, when it is there too.
     """
@@ -38,9 +38,9 @@ class Entry:
     __slots__ = (
         "attempts",
         "delivered_before",
+        "envelope",
         "failures",
         "item",
-        "parcel",
         "possibly_stored",
         "request",
         "row",
@@ -51,7 +51,7 @@ class Entry:
     def __init__(
         self,
         item: Weighted | None = None,
-        parcel: Parcel | None = None,
+        envelope: Envelope | None = None,
         *,
         weight: int,
         seq: int = 0,
@@ -60,7 +60,7 @@ class Entry:
         self.seq = seq
         self.attempts = 0
         self.item = item
-        self.parcel = parcel
+        self.envelope = envelope
         self.request: Request | None = None
         self.weight = weight
         self.failures = 0
@@ -68,7 +68,7 @@ class Entry:
         self.possibly_stored = False
         self.row = row
 
-    def __lt__(self, other: Entry) -> bool:
+    def __lt__(self, other: QueueItem) -> bool:
         return self.seq < other.seq
 
 
@@ -89,11 +89,11 @@ class Queue:
     )
 
     def __init__(self) -> None:
-        self.fresh: deque[Weighted | Entry] = deque()
-        self.returned: deque[Entry] = deque()
-        self.delayed: list[tuple[float, Entry]] = []
-        self.recalled: deque[Entry] = deque()
-        self.flight: dict[int, Entry] = {}
+        self.fresh: deque[Weighted | QueueItem] = deque()
+        self.returned: deque[QueueItem] = deque()
+        self.delayed: list[tuple[float, QueueItem]] = []
+        self.recalled: deque[QueueItem] = deque()
+        self.flight: dict[int, QueueItem] = {}
         self.bytes = 0
         """Bytes of everything here, in flight included."""
         self.count = 0
@@ -109,22 +109,22 @@ class Queue:
         """How many could be sent now."""
         return len(self.fresh) + len(self.returned) + len(self.recalled)
 
-    def add(self, item: Weighted | Entry) -> None:
+    def add(self, item: Weighted | QueueItem) -> None:
         """Take in a new one, behind all others."""
         self.fresh.append(item)
         self.count += 1
         self.bytes += item.weight
-        if type(item) is Entry and item.row is not None:
+        if type(item) is QueueItem and item.row is not None:
             self.rows += 1
 
-    def recall(self, entry: Entry) -> None:
+    def recall(self, entry: QueueItem) -> None:
         """Take in one that was read back from the spool."""
         self.recalled.append(entry)
         self.count += 1
         self.bytes += entry.weight
         self.rows += 1
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float) -> QueueItem | None:
         """Move the next one into flight: what was sent before, then old and new in turn, then what waited long enough.
 
         Suspects come last, so that a poisonous event does not hold up the others.
@@ -141,33 +141,33 @@ class Queue:
             return self._fly(heapq.heappop(self.delayed)[1])
         return None
 
-    def _fly(self, entry: Entry) -> Entry:
+    def _fly(self, entry: QueueItem) -> QueueItem:
         self.flight[entry.seq] = entry
         return entry
 
-    def pop_fresh(self) -> Entry:
+    def pop_fresh(self) -> QueueItem:
         """Take the oldest of `fresh` out and give it its number."""
         item = self.fresh.popleft()
         self.taken += 1
-        if isinstance(item, Entry):
+        if isinstance(item, QueueItem):
             item.seq = self.taken
             return item
-        return Entry(item, weight=item.weight, seq=self.taken)
+        return QueueItem(item, weight=item.weight, seq=self.taken)
 
     def due(self, now: float) -> float | None:
         """Return the seconds until the next delayed entry may go, or None when there is none."""
         return max(0.0, self.delayed[0][0] - now) if self.delayed else None
 
-    def flies(self, entry: Entry) -> bool:
+    def flies(self, entry: QueueItem) -> bool:
         """Say whether this very entry is in flight; the end of the process replaces entries by copies."""
         return self.flight.get(entry.seq) is entry
 
-    def leave(self, entry: Entry) -> None:
+    def leave(self, entry: QueueItem) -> None:
         """Let an entry in flight go for good."""
         del self.flight[entry.seq]
         self.forget(entry)
 
-    def give_back(self, entry: Entry) -> None:
+    def give_back(self, entry: QueueItem) -> None:
         """Put an entry from flight in front of all others."""
         del self.flight[entry.seq]
         if self.returned and self.returned[0].seq < entry.seq:
@@ -175,26 +175,26 @@ class Queue:
         else:
             self.returned.appendleft(entry)
 
-    def delay(self, entry: Entry, due: float) -> None:
+    def delay(self, entry: QueueItem, due: float) -> None:
         """Put an entry from flight aside until a point in time."""
         del self.flight[entry.seq]
         heapq.heappush(self.delayed, (due, entry))
 
-    def reweigh(self, entry: Entry, weight: int) -> None:
+    def reweigh(self, entry: QueueItem, weight: int) -> None:
         """Correct an entry's weight when it has been built."""
         self.bytes += weight - entry.weight
         entry.weight = weight
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: QueueItem) -> None:
         """Take the sums of an entry that has left for good out of ours."""
         self.count -= 1
         self.bytes -= entry.weight
         if entry.row is not None:
             self.rows -= 1
 
-    def grab(self, limit: int, keep: int) -> list[Entry]:
+    def grab(self, limit: int, keep: int) -> list[QueueItem]:
         """Move the oldest into flight, at most `limit`, as long as more than `keep` would be left waiting."""
-        grabbed: list[Entry] = []
+        grabbed: list[QueueItem] = []
         while len(grabbed) < limit and self.count - len(self.flight) > keep:
             if self.returned:
                 entry = self.returned.popleft()
@@ -207,19 +207,19 @@ class Queue:
             grabbed.append(self._fly(entry))
         return grabbed
 
-    def take_over(self) -> list[Entry]:
+    def take_over(self) -> list[QueueItem]:
         """Replace what is in flight by copies that only the caller has; the outcome of the originals is ignored."""
-        copies: list[Entry] = []
+        copies: list[QueueItem] = []
         for original in self.flight.values():
-            item = original.item  # before the parcel: the worker sets that first
-            copy = Entry(item, original.parcel, weight=original.weight, seq=original.seq, row=original.row)
+            item = original.item  # before the envelope: the worker sets that first
+            copy = QueueItem(item, original.envelope, weight=original.weight, seq=original.seq, row=original.row)
             copy.failures = original.failures
             copy.possibly_stored = original.possibly_stored or original.attempts > 0
             copies.append(copy)
         self.flight.update((copy.seq, copy) for copy in copies)
         return copies
 
-    def pop_oldest(self) -> Entry | None:
+    def pop_oldest(self) -> QueueItem | None:
         """Take out one that nobody is sending: a suspect, else the oldest; None when there is none."""
         if self.delayed:
             entry = heapq.heappop(self.delayed)[1]
@@ -238,7 +238,7 @@ class Queue:
         """Return the number below which everything has left for good."""
         return min((entry.seq for entry in self._numbered() if entry.seq > 0), default=self.taken + 1)
 
-    def _numbered(self) -> Iterator[Entry]:
+    def _numbered(self) -> Iterator[QueueItem]:
         yield from self.returned
         yield from (entry for _, entry in self.delayed)
         yield from self.flight.values()

@@ -13,7 +13,7 @@ _MOST = 4096
 
 
 class BadTokens:
-    """A bounded memory of refused tokens, by fingerprint. Called under the lane's lock."""
+    """A bounded memory of refused tokens, by fingerprint. Called under the exporter's lock."""
 
     def __init__(self) -> None:
         self._until: OrderedDict[str, float] = OrderedDict()

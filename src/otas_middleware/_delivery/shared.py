@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._delivery.protocols import Weighted
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 
 class Shared:
@@ -25,12 +25,12 @@ class Shared:
         self._item: Weighted | None = item
         self._lock = threading.Lock()
         self._built = False
-        self._parcel: Parcel | None = None
+        self._parcel: Envelope | None = None
         self._error: Exception | None = None
         self.weight = item.weight
 
-    def build(self, build: Callable[[Weighted], Parcel | None]) -> Parcel | None:
-        """Return the parcel; the first one to ask builds it.
+    def build(self, build: Callable[[Weighted], Envelope | None]) -> Envelope | None:
+        """Return the envelope; the first one to ask builds it.
 
         Raises:
             Exception: What building raised, for each who asks.

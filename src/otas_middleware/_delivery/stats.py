@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 
-class Ledger:
-    """The counters of one lane.
+class DeliveryStats:
+    """The counters of one exporter.
 
-    Not thread-safe: they are changed under the lane's lock, in the same step as the queue.
+    Not thread-safe: they are changed under the exporter's lock, in the same step as the queue.
     """
 
     __slots__ = (

@@ -16,7 +16,7 @@ class UnsealError(Exception):
     """The text was sealed with another key, or it was changed."""
 
 
-class Seal:
+class TokenCipher:
     """Encrypts with the first key, decrypts with any.
 
     Args:
@@ -35,7 +35,7 @@ class Seal:
             raise MissingExtraError("OTAS_SPOOL_KEY", "encryption")
         self._fernet: MultiFernet | None = None
 
-    def seal(self, text: str) -> bytes:
+    def cipher(self, text: str) -> bytes:
         """Encrypt."""
         return self._open().encrypt(text.encode())
 

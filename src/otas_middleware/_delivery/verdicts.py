@@ -1,4 +1,4 @@
-"""What each verdict does to an event, to its queue, and to the pace of its lane."""
+"""What each verdict does to an event, to its queue, and to the pace of its exporter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from otas_middleware._delivery.protocols import Verdict
 from otas_middleware._delivery.rejected_tokens import is_young
 
 if TYPE_CHECKING:
-    from otas_middleware._delivery.exporter import Lane
+    from otas_middleware._delivery.exporter import Exporter
     from otas_middleware._delivery.protocols import Outcome
-    from otas_middleware._delivery.queue import Entry
+    from otas_middleware._delivery.queue import QueueItem
 
 YOUNG_TOKEN_DELAY = 3.0
 """Seconds before a token that Brain's clock may not have reached yet is tried once more."""
@@ -30,68 +30,68 @@ class Change(NamedTuple):
     """The event's session token has been refused for good."""
 
 
-def apply(lane: Lane, entry: Entry, outcome: Outcome, latency: float, now: float) -> Change:
-    """Settle an entry in flight. Called under the lane's lock.
+def apply(exporter: Exporter, entry: QueueItem, outcome: Outcome, latency: float, now: float) -> Change:
+    """Settle an entry in flight. Called under the exporter's lock.
 
     Args:
-        lane: The lane that sent it.
+        exporter: The exporter that sent it.
         entry: What was sent.
         outcome: What came of it.
         latency: Seconds that it took.
         now: `time.monotonic`.
     """
     verdict = outcome.verdict
-    lane.ledger.possible_duplicates += outcome.resent
+    exporter.counters.possible_duplicates += outcome.resent
     if verdict is Verdict.DELIVERED:
-        return _delivered(lane, entry, latency, now)
-    lane.ledger.failures[outcome.reason] += 1
+        return _delivered(exporter, entry, latency, now)
+    exporter.counters.failures[outcome.reason] += 1
     if verdict is Verdict.REJECTED:
-        lane.lose(entry, outcome.reason)
-        return Change(ended=True, closed=lane.breaker.succeeded())
+        exporter.lose(entry, outcome.reason)
+        return Change(ended=True, closed=exporter.breaker.succeeded())
     if verdict is Verdict.BAD_TOKEN:
-        return _bad_token(lane, entry, now)
-    lane.limiter.failed(now, latency)
-    if verdict is Verdict.SUSPECT:
-        return _suspect(lane, entry, outcome, now)
+        return _bad_token(exporter, entry, now)
+    exporter.limiter.failed(now, latency)
+    if verdict is Verdict.RETRYABLE:
+        return _suspect(exporter, entry, outcome, now)
     entry.possibly_stored = outcome.ambiguous or outcome.resent
-    lane.queue.give_back(entry)
-    return Change(ended=False, opened=lane.breaker.failed(outcome.reason, now, outcome.retry_after))
+    exporter.queue.give_back(entry)
+    return Change(ended=False, opened=exporter.breaker.failed(outcome.reason, now, outcome.retry_after))
 
 
-def _delivered(lane: Lane, entry: Entry, latency: float, now: float) -> Change:
-    lane.queue.leave(entry)
-    ledger = lane.ledger
-    ledger.delivered += 1
-    ledger.spooled -= entry.row is not None
-    lane.limiter.succeeded(latency, now, lane.queue.ready)
-    return Change(ended=True, closed=lane.breaker.succeeded())
+def _delivered(exporter: Exporter, entry: QueueItem, latency: float, now: float) -> Change:
+    exporter.queue.leave(entry)
+    counters = exporter.counters
+    counters.delivered += 1
+    counters.spooled -= entry.row is not None
+    exporter.limiter.succeeded(latency, now, exporter.queue.ready)
+    return Change(ended=True, closed=exporter.breaker.succeeded())
 
 
-def _bad_token(lane: Lane, entry: Entry, now: float) -> Change:
+def _bad_token(exporter: Exporter, entry: QueueItem, now: float) -> Change:
     """Give a token that is younger than a minute one more try; else drop the event and remember the token."""
-    closed = lane.breaker.succeeded()
-    token = entry.parcel.token if entry.parcel is not None else ""
+    closed = exporter.breaker.succeeded()
+    token = entry.envelope.token if entry.envelope is not None else ""
     if entry.attempts == 1 and is_young(token):
-        lane.queue.delay(entry, now + YOUNG_TOKEN_DELAY)
+        exporter.queue.delay(entry, now + YOUNG_TOKEN_DELAY)
         return Change(ended=False, closed=closed)
-    lane.lose(entry, "bad_token")
-    lane.bad_tokens.add(token)
+    exporter.lose(entry, "bad_token")
+    exporter.bad_tokens.add(token)
     return Change(ended=True, closed=closed, bad_token=True)
 
 
-def _suspect(lane: Lane, entry: Entry, outcome: Outcome, now: float) -> Change:
+def _suspect(exporter: Exporter, entry: QueueItem, outcome: Outcome, now: float) -> Change:
     """Try again later, unless others have passed since this one failed first: then it is the event's own fault."""
     entry.possibly_stored = outcome.ambiguous or outcome.resent
     entry.failures += 1
-    delivered = lane.ledger.delivered
+    delivered = exporter.counters.delivered
     if entry.delivered_before < 0:
         entry.delivered_before = delivered
-    ended = entry.failures > lane.max_retries and delivered > entry.delivered_before
+    ended = entry.failures > exporter.max_retries and delivered > entry.delivered_before
     if ended:
-        lane.lose(entry, "retries_exhausted")
+        exporter.lose(entry, "retries_exhausted")
     else:
         pause = outcome.retry_after
-        lane.queue.delay(entry, now + (full_jitter(entry.failures, lane.longest) if pause is None else pause))
+        exporter.queue.delay(entry, now + (full_jitter(entry.failures, exporter.longest) if pause is None else pause))
     if outcome.ambiguous:  # no answer at all says more about the destination than an answer of 500
-        return Change(ended, opened=lane.breaker.failed(outcome.reason, now, outcome.retry_after))
-    return Change(ended, opened=lane.breaker.suspect(outcome.reason, now))
+        return Change(ended, opened=exporter.breaker.failed(outcome.reason, now, outcome.retry_after))
+    return Change(ended, opened=exporter.breaker.suspect(outcome.reason, now))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from otas_middleware._event.assemble import assemble, plan_for
 from otas_middleware._event.limits import coerce, fit
 from otas_middleware._event.metadata import SDK, new_event_id
-from otas_middleware._event.model import BackendEvent, Parcel
+from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware._event.redact import Masker, redactor_for
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
 
 
-def build(capture: Capture, settings: OtasSettings) -> Parcel | None:
-    """Turn one request's copy into the parcel that is sent, or None when `before_send` withheld it."""
+def build(capture: Capture, settings: OtasSettings) -> Envelope | None:
+    """Turn one request's copy into the envelope that is sent, or None when `before_send` withheld it."""
     session = capture.session
     event = assemble(capture, plan_for(settings))
     if settings.before_send is not None:
@@ -31,7 +31,7 @@ def build(capture: Capture, settings: OtasSettings) -> Parcel | None:
         if decided is None:
             return None
         event = decided
-    return Parcel(event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id)
+    return Envelope(event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id)
 
 
 def finish_event(event: BackendEvent, settings: OtasSettings, token: str = "") -> BackendEvent:
@@ -63,6 +63,6 @@ def ask_before_send(
         if not isinstance(decided, BackendEvent):
             raise TypeError(f"before_send returned {type(decided).__name__}, not a BackendEvent or None")  # noqa: TRY301
     except Exception:
-        swallow("before_send")
+        report_internal_error("before_send")
         return None
     return finish_event(decided, settings, token)

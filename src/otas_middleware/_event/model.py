@@ -117,7 +117,7 @@ DICT_FIELDS = ("custom_properties", "metadata")
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Envelope:
     """A finished event (redacted and fitted) and what is needed to send it.
 
     Attributes:

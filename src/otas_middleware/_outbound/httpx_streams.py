@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -22,7 +22,7 @@ def failed(call: Capture, error: BaseException) -> None:
             call.failed(error)
             call.finish()
     except Exception:
-        swallow("outbound.httpx")
+        report_internal_error("outbound.httpx")
 
 
 class _Stream:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.gate import Outgoing, Place
 from otas_middleware._outbound.httpx_requests import copied, is_clean, whereabouts, with_headers, with_token
 from otas_middleware._outbound.httpx_streams import (
@@ -176,7 +176,7 @@ class _Wrapper:
             else:
                 response.stream = self._response_stream(response.stream, call)
         except Exception:
-            swallow("outbound.httpx")
+            report_internal_error("outbound.httpx")
             call.finish()
         return response
 

@@ -6,7 +6,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def failed(call: Capture, error: BaseException) -> None:
             call.failed(error)
             call.finish()
     except Exception:
-        swallow("outbound.requests")
+        report_internal_error("outbound.requests")
 
 
 class _RawTap:

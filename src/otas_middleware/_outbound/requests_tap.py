@@ -15,7 +15,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.domain import Location, locate, normal_host
 from otas_middleware._outbound.gate import Outgoing, Place
 from otas_middleware._outbound.raw_tap import failed, tap_raw
@@ -134,7 +134,7 @@ class TapAdapter(BaseAdapter):
             call.started(response.status_code, list(response.headers.items()), response.reason)
             tap_raw(response.raw, call)
         except Exception:
-            swallow("outbound.requests")
+            report_internal_error("outbound.requests")
             call.finish()
         return response
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from otas_middleware._agent.outbox import Item, Outbox
-    from otas_middleware._capture.session import AgentSession
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._capture.session import SessionInfo
+    from otas_middleware._event.model import Envelope
     from otas_middleware._testing.memory import Memory
 
 
@@ -29,7 +29,7 @@ def agents_recorded(memory: Memory, token: Callable[[], str]) -> Generator[None]
         token: Makes a token for each of them.
     """
 
-    def issue(*_: object) -> AgentSession:
+    def issue(*_: object) -> SessionInfo:
         session = session_of(token())
         if session is None:
             raise ValueError("a session token needs an agent's and a session's id")
@@ -55,19 +55,19 @@ class MemoryOutlet:
 
     def flush(self, _timeout: float, /) -> bool:
         """Make the events, so that `on_logged` is told of them."""
-        self._memory.parcels()
+        self._memory.envelopes()
         return True
 
     def stats(self) -> dict[str, Any]:
         """Return counters as the pipeline does, everything being delivered at once."""
         return {"captured": self._taken, "delivered": self._taken, "queued": 0, "dropped": {}}
 
-    def _make(self, item: Item) -> Parcel | None:
-        parcel = item.parcel(self._outbox.settings)
-        if parcel is not None:
+    def _make(self, item: Item) -> Envelope | None:
+        envelope = item.envelope(self._outbox.settings)
+        if envelope is not None:
             reset = delivering.set(True)  # as in the threads that deliver
             try:
-                self._outbox.delivered(parcel, str(uuid4()))
+                self._outbox.delivered(envelope, str(uuid4()))
             finally:
                 delivering.reset(reset)
-        return parcel
+        return envelope

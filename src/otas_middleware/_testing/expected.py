@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 if TYPE_CHECKING:
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 _MISSING = object()
 _SHOWN_CHARACTERS = 120
@@ -65,11 +65,11 @@ def check_names(expected: Mapping[str, object]) -> None:
         raise TypeError(f"an event has no {', '.join(unknown)}; it can be asked for: {known}")
 
 
-def differences(parcel: Parcel, expected: Mapping[str, object]) -> list[str]:
+def differences(envelope: Envelope, expected: Mapping[str, object]) -> list[str]:
     """Say, a line each, in what a recorded event is not what is expected."""
     found: list[str] = []
     for name, value in expected.items():
-        actual = _actual(parcel, name)
+        actual = _actual(envelope, name)
         if not _matches(actual, value):
             shown = "absent" if actual is _MISSING else shorten(actual)
             found.append(f"{name} is {shown}, not {describe(value)}")
@@ -91,12 +91,12 @@ def shorten(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text):,} characters)"
 
 
-def _actual(parcel: Parcel, name: str) -> object:
+def _actual(envelope: Envelope, name: str) -> object:
     if name in {"session_id", "agent_id", "source"}:
-        return getattr(parcel, name)
+        return getattr(envelope, name)
     if name in {"route", "framework"}:
-        return parcel.event.metadata.get(name, _MISSING)
-    return getattr(parcel.event, name)
+        return envelope.event.metadata.get(name, _MISSING)
+    return getattr(envelope.event, name)
 
 
 def _matches(actual: object, expected: object) -> bool:

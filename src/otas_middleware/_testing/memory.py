@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
     from otas_middleware._recorder import Recorder
 
 
@@ -28,8 +28,8 @@ class Memory:
         self._changed = threading.Condition()
         self._begun: list[Capture] = []
         self._watched: list[Collection[Capture]] = []
-        self._finished: list[Callable[[], Parcel | None]] = []
-        self._parcels: list[Parcel] = []
+        self._finished: list[Callable[[], Envelope | None]] = []
+        self._parcels: list[Envelope] = []
         self._building = threading.RLock()  # an agent's `on_logged` may look
         self.taken = 0
         """How many captures and events came in."""
@@ -47,7 +47,7 @@ class Memory:
         """Look there too for what has begun and is not over: a collection that changes by itself."""
         self._watched.append(under_way)
 
-    def take(self, make: Callable[[], Parcel | None]) -> None:
+    def take(self, make: Callable[[], Envelope | None]) -> None:
         """Keep something finished.
 
         Args:
@@ -58,17 +58,17 @@ class Memory:
             self.taken += 1
             self._changed.notify_all()
 
-    def parcels(self) -> list[Parcel]:
+    def envelopes(self) -> list[Envelope]:
         """Return the events of everything that has finished, in the order in which it did."""
         if self.unfinished():
             self._finish_abandoned()
         with self._building:
             while self._finished:
-                parcel = self._finished.pop(0)()
-                if parcel is None:
+                envelope = self._finished.pop(0)()
+                if envelope is None:
                     self.withheld += 1
                 else:
-                    self._parcels.append(parcel)
+                    self._parcels.append(envelope)
             return list(self._parcels)
 
     def unfinished(self) -> int:
@@ -117,10 +117,10 @@ class MemoryDelivery:
         self._taken += 1
         self._memory.take(partial(self._recorder.build, cast("Capture", item), self._recorder.settings))
 
-    def put_parcel(self, parcel: Parcel, /) -> None:
+    def put_envelope(self, envelope: Envelope, /) -> None:
         """Take a finished event."""
         self._taken += 1
-        self._memory.take(lambda: parcel)
+        self._memory.take(lambda: envelope)
 
     def flush(self, _timeout: float, /) -> bool:
         """Say that nothing is waiting."""

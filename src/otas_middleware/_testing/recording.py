@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Unpack
 
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
     from otas_middleware._testing.expected import Expected
 
 
@@ -80,7 +80,7 @@ class RecordedEvents(Sequence["BackendEvent"]):
         return self._events()[index]
 
     def __len__(self) -> int:
-        return len(self._memory.parcels())
+        return len(self._memory.envelopes())
 
     def __repr__(self) -> str:
         return f"<RecordedEvents {self.summaries}>"
@@ -109,7 +109,7 @@ class RecordedEvents(Sequence["BackendEvent"]):
     def matching(self, **expected: Unpack[Expected]) -> list[BackendEvent]:
         """Return the recorded events that are as expected (see `Expected`)."""
         check_names(expected)
-        return [parcel.event for parcel in self._memory.parcels() if not differences(parcel, expected)]
+        return [envelope.event for envelope in self._memory.envelopes() if not differences(envelope, expected)]
 
     def assert_none(self, **expected: Unpack[Expected]) -> None:
         """Check that no event as expected was recorded; without arguments, none at all.
@@ -169,13 +169,13 @@ class RecordedEvents(Sequence["BackendEvent"]):
         self._memory.clear()
 
     def _events(self) -> list[BackendEvent]:
-        return [parcel.event for parcel in self._memory.parcels()]
+        return [envelope.event for envelope in self._memory.envelopes()]
 
     def _none_found(self, expected: Expected, wanted: str) -> str:
-        parcels = self._memory.parcels()
-        if parcels:
-            lines = [f"No event was recorded{wanted}, but {_counted(len(parcels), 'other was', 'others were')}:"]
-            lines += [f"{_summary(parcel.event)}: {_reasons(parcel, expected)}" for parcel in parcels]
+        envelopes = self._memory.envelopes()
+        if envelopes:
+            lines = [f"No event was recorded{wanted}, but {_counted(len(envelopes), 'other was', 'others were')}:"]
+            lines += [f"{_summary(envelope.event)}: {_reasons(envelope, expected)}" for envelope in envelopes]
             return "\n  ".join(lines)
         reasons = self._baseline.reasons(self._memory.withheld, self._memory.unfinished(), self.failures)
         return "\n  ".join(["No event was recorded:", *reasons])
@@ -198,7 +198,7 @@ def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
     memory = Memory()
     events = RecordedEvents(memory, strict=strict)
     keyless, _recorder.keyless = _recorder.keyless, True
-    witness, _internal_errors.witness = _internal_errors.witness, events.note_failure
+    witness, _internal_errors.on_internal_error = _internal_errors.on_internal_error, events.note_failure
     try:
         with (
             _recorder.delivering_by(lambda recorder: MemoryDelivery(recorder, memory)),
@@ -206,9 +206,9 @@ def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
         ):
             yield events
             if events.strict:
-                memory.parcels()  # what no assertion has looked at must be fit to be sent as well
+                memory.envelopes()  # what no assertion has looked at must be fit to be sent as well
     finally:
-        _recorder.keyless, _internal_errors.witness = keyless, witness
+        _recorder.keyless, _internal_errors.on_internal_error = keyless, witness
     if events.strict and events.failures:
         where, error = events.failures[0]
         more = f" (and {len(events.failures) - 1} more)" if len(events.failures) > 1 else ""
@@ -228,8 +228,8 @@ def _wanted(expected: Expected) -> str:
     return f" with {text}" if text else ""
 
 
-def _reasons(parcel: Parcel, expected: Expected) -> str:
-    return "; ".join(differences(parcel, expected))
+def _reasons(envelope: Envelope, expected: Expected) -> str:
+    return "; ".join(differences(envelope, expected))
 
 
 def _counted(count: int, one: str, many: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._cli.demo.checks import is_agents_own, request_id
-from otas_middleware._cli.demo.errands import ERRANDS
 from otas_middleware._cli.demo.table import Cell, Column, render
+from otas_middleware._cli.demo.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -50,9 +50,9 @@ def event_table(
         if not is_agents_own(event):
             where = applications.get(request_id(event) or "", "?")
             rows.append(_row(where, "backend", event["path"], event, at_agnost))
-    errands = {(errand.method, errand.path): errand.name for errand in ERRANDS}
+    tasks = {(task.method, task.path): task.name for task in TASKS}
     for depth, event in _in_order([event for event in events if is_agents_own(event)]):
-        where = errands.get((event["method"], event["path"]), "?")
+        where = tasks.get((event["method"], event["path"]), "?")
         rows.append(_row(where, "agent", "  " * depth + event["path"], event, at_agnost))
     return render(COLUMNS, rows, width=console.width, colour=console.colour)
 

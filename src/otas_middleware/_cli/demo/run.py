@@ -13,15 +13,15 @@ from otas_middleware._cli.demo.agent import UnansweredError, play
 from otas_middleware._cli.demo.agnost_checks import agnost_differences, checkpoints, event_ids
 from otas_middleware._cli.demo.checks import differences, is_agents_own
 from otas_middleware._cli.demo.console import Console
-from otas_middleware._cli.demo.elsewhere import Elsewhere, nobody
-from otas_middleware._cli.demo.errand_checks import errand_differences
-from otas_middleware._cli.demo.errands import ERRANDS, run_errands
+from otas_middleware._cli.demo.environment import environment_set_up
+from otas_middleware._cli.demo.mock_service import MockService, nobody
 from otas_middleware._cli.demo.processes import ProcessError
 from otas_middleware._cli.demo.report import event_table, masked_places
 from otas_middleware._cli.demo.scenario import steps
 from otas_middleware._cli.demo.sentinels import Secrets
 from otas_middleware._cli.demo.signals import Interrupted, Interruptions
-from otas_middleware._cli.demo.stage import stage_set
+from otas_middleware._cli.demo.task_checks import task_differences
+from otas_middleware._cli.demo.tasks import TASKS, run_tasks
 from otas_middleware._compat import httpx
 from otas_middleware.agent import AgentSession, SessionError
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from otas_middleware._cli.demo.agent import Exchange
     from otas_middleware._cli.demo.agnost_checks import AgnostRecord
     from otas_middleware._cli.demo.checks import Event
-    from otas_middleware._cli.demo.stage import Stage
+    from otas_middleware._cli.demo.environment import Environment
 
 PACKAGES = ("django", "fastapi", "flask", "gunicorn", "starlette", "uvicorn")
 DELIVERY_SECONDS = 20.0
@@ -66,36 +66,36 @@ def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep:
     began = time.monotonic()
     secrets = Secrets()
     console.say("Starting a local Brain and the three example applications:\n")
-    with stage_set(interruptions, folder, secrets) as stage, Elsewhere() as elsewhere:
-        console.say("\n".join(stage.lines()))
-        settings = stage.brain.settings_for_agent(list(stage.addresses.values()), stage.spool)
+    with environment_set_up(interruptions, folder, secrets) as environment, MockService() as mock_service:
+        console.say("\n".join(environment.lines()))
+        settings = environment.brain.settings_for_agent(list(environment.addresses.values()), environment.spool)
         with AgentSession(settings=settings, meta={"task": "demo"}) as session:
-            token = session.headers_for(stage.addresses["orders"])[TOKEN_HEADER]
-            secrets |= {"session token": token, **stage.brain.keys}
-            exchanges = list(play(steps(secrets), stage.addresses, session, secrets))
-            run_errands(session, elsewhere.url, nobody(), secrets)
+            token = session.headers_for(environment.addresses["orders"])[TOKEN_HEADER]
+            secrets |= {"session token": token, **environment.brain.keys}
+            exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
+            run_tasks(session, mock_service.url, nobody(), secrets)
             by_agent = sum(exchange.step.by_agent for exchange in exchanges)
             _tell_what_was_done(console, by_agent, len(exchanges) - by_agent)
-            events = stage.brain.settled_events(str(session.session_id), by_agent + len(ERRANDS), DELIVERY_SECONDS)
-            record = stage.brain.agnost()
+            events = environment.brain.settled_events(str(session.session_id), by_agent + len(TASKS), DELIVERY_SECONDS)
+            record = environment.brain.agnost()
             problems = [
                 *differences(exchanges, [event for event in events if not is_agents_own(event)], secrets),
-                *errand_differences([event for event in events if is_agents_own(event)], elsewhere.received, secrets),
+                *task_differences([event for event in events if is_agents_own(event)], mock_service.received, secrets),
                 *agnost_differences(record, events, secrets),
             ]
             _tell(console, exchanges, events, record)
             _judge(console, problems, secrets, time.monotonic() - began)
             if problems:
-                console.say("".join(f"\n  {line}" for line in stage.warnings()))
+                console.say("".join(f"\n  {line}" for line in environment.warnings()))
             if keep:
-                _keep(console, stage, token)
+                _keep(console, environment, token)
     return 1 if problems else 0
 
 
 def _tell_what_was_done(console: Console, by_agent: int, others: int) -> None:
     console.say(
         f"\nSent {by_agent} requests as an agent within its project's domain, and {others} without a session token.\n"
-        f"Outside of it the agent ran {len(ERRANDS)} errands: tools, a language model, a service that nobody runs."
+        f"Outside of it the agent ran {len(TASKS)} tasks: tools, a language model, a service that nobody runs."
     )
 
 
@@ -122,15 +122,17 @@ def _judge(console: Console, problems: Sequence[str], secrets: Secrets, seconds:
         )
 
 
-def _keep(console: Console, stage: Stage, token: str) -> None:
+def _keep(console: Console, environment: Environment, token: str) -> None:
     """Leave everything running until a signal comes, which here is the good end."""
-    settings = "\n".join(f"  export {name}={value}" for name, value in stage.brain.environ.items())
+    settings = "\n".join(f"  export {name}={value}" for name, value in environment.brain.environ.items())
     console.say("\nEverything goes on running until Ctrl-C:\n")
-    console.say("\n".join(stage.lines()))
+    console.say("\n".join(environment.lines()))
     console.say(f"\nFor other programs that shall report to this Brain or act as its agent:\n\n{settings}")
-    console.say(f"\nA request as the agent:\n\n  curl -H '{TOKEN_HEADER}: {token}' {stage.addresses['orders']}/orders")
+    console.say(
+        f"\nA request as the agent:\n\n  curl -H '{TOKEN_HEADER}: {token}' {environment.addresses['orders']}/orders"
+    )
     try:
-        while all(server.status() is None for server in stage.servers.values()):
+        while all(server.status() is None for server in environment.servers.values()):
             time.sleep(WATCH_SECONDS)
     except Interrupted:
         console.say("\nStopping everything.")

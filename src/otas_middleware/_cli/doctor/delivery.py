@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from otas_middleware._capture.session import AgentSession, TokenGate
+from otas_middleware._capture.session import SessionInfo, TokenGate
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._delivery import Pipeline, TransportError, Verdict
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
-from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Parcel
+from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
@@ -72,7 +72,7 @@ def check_send(settings: OtasSettings, token: str, brain_ahead: tuple[float, flo
     return Check("send", "failed", f"Brain does not take the test event ({outcome.reason})", outcome.advice)
 
 
-def _deliver(settings: OtasSettings, session: AgentSession) -> tuple[Outcome, str]:
+def _deliver(settings: OtasSettings, session: SessionInfo) -> tuple[Outcome, str]:
     """Send the event and return what came of it, and its id."""
     from otas_middleware._event.build import finish_event  # noqa: PLC0415  # heavy
 
@@ -94,7 +94,7 @@ def _deliver(settings: OtasSettings, session: AgentSession) -> tuple[Outcome, st
     destination = BrainDestination(settings.brain_url, key)
     transport = transport_factory(settings)()
     try:
-        request = destination.request(Parcel(event, session.token, session.session_id, session.agent_id))
+        request = destination.request(Envelope(event, session.token, session.session_id, session.agent_id))
         outcome = destination.outcome(transport(request, settings.request_timeout))
     finally:
         close = getattr(transport, "close", None)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from otas_middleware._cli.preview.exchange import Exchange
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 _SKIPPED = {
     "ignored": "the settings leave this path or method out (ignore_paths, ignore_methods)",
@@ -71,12 +71,12 @@ def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: st
     def note_failure(where: str, error: BaseException) -> None:
         remarks.append(f"{where} failed with {type(error).__name__}: {error}")
 
-    witness, _internal_errors.witness = _internal_errors.witness, note_failure
+    witness, _internal_errors.on_internal_error = _internal_errors.on_internal_error, note_failure
     try:
-        parcel = _record(recorder, exchange, token, headers, framework, route, kept)
+        envelope = _record(recorder, exchange, token, headers, framework, route, kept)
     finally:
-        _internal_errors.witness = witness
-    if parcel is None:
+        _internal_errors.on_internal_error = witness
+    if envelope is None:
         skipped = next((reason for reason, count in recorder.selection.skipped.items() if count), "")
         withheld = _SKIPPED.get(skipped, skipped) or "before_send withheld it"
         return Preview(exchange, None, withheld, tuple(remarks))
@@ -86,7 +86,7 @@ def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: st
         remarks.append("times are measured while a request runs; latency_ms is shown as 0.")
     if route is None:
         remarks.append("a framework adds metadata.route; give the template with --route to see it.")
-    return Preview(exchange, parcel.event, "", tuple(remarks))
+    return Preview(exchange, envelope.event, "", tuple(remarks))
 
 
 class _Replayed(Capture):
@@ -118,7 +118,7 @@ class _Kept:
     def put(self, item: Weighted, /) -> None:
         self.item = item
 
-    def put_parcel(self, parcel: Parcel, /) -> None:
+    def put_envelope(self, envelope: Envelope, /) -> None:
         """Nothing puts any here."""
 
     def flush(self, _timeout: float, /) -> bool:
@@ -157,7 +157,7 @@ def _record(
     framework: str,
     route: str | None,
     kept: _Kept,
-) -> Parcel | None:
+) -> Envelope | None:
     capture = recorder.begin(token, framework, exchange.method, exchange.path, exchange.query, headers)
     if capture is None:
         return None

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from otas_middleware._delivery.destinations.announced_sessions import SessionBook
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._delivery.destinations.announced_sessions import AnnouncedSessions
+    from otas_middleware._event.model import Envelope
 
 _MOST_SESSIONS = 10_000
 
@@ -52,22 +52,22 @@ class AgnostDestination:
         )
         self._announced: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
-        self._book: SessionBook | None = None
+        self._book: AnnouncedSessions | None = None
         if directory is not None:
-            from otas_middleware._delivery.destinations.announced_sessions import SessionBook  # noqa: PLC0415  # sqlite3
+            from otas_middleware._delivery.destinations.announced_sessions import AnnouncedSessions  # noqa: PLC0415  # sqlite3
 
-            self._book = SessionBook(directory, f"{url} {organisation}")
+            self._book = AnnouncedSessions(directory, f"{url} {organisation}")
 
-    def prologue(self, parcel: Parcel, send: Callable[[Request], Outcome]) -> Outcome | None:
+    def prologue(self, envelope: Envelope, send: Callable[[Request], Outcome]) -> Outcome | None:
         """Announce the event's session, unless that has been done; return the outcome if it could not be."""
-        session = agnost_form.session_uuid(parcel.session_id)
+        session = agnost_form.session_uuid(envelope.session_id)
         if session in self._announced:
             return None
         with self._lock:  # threads that send further events of this session wait for the announcement
             if session in self._announced:
                 return None
             if self._book is None or self._book.claim(session):
-                outcome = send(self._request(self._session_url, agnost_form.session_body(parcel)))
+                outcome = send(self._request(self._session_url, agnost_form.session_body(envelope)))
                 if outcome.verdict is not Verdict.DELIVERED:
                     if self._book is not None:
                         self._book.release(session)
@@ -79,19 +79,19 @@ class AgnostDestination:
                 self._announced.popitem(last=False)
         return None
 
-    def request(self, parcel: Parcel) -> Request:
+    def request(self, envelope: Envelope) -> Request:
         """Return the POST of one event. The session token stays here: it is Brain's business."""
-        return self._request(self._event_url, agnost_form.event_body(parcel))
+        return self._request(self._event_url, agnost_form.event_body(envelope))
 
     def outcome(self, response: Response) -> Outcome:
         """Judge an answer: Agnost says an id for whatever it took."""
         if 200 <= response.status < 300:
             if b'"event_id"' in response.body or b'"session_id"' in response.body:
                 return DELIVERED
-            return Outcome(Verdict.REFUSED, f"http_{response.status}", _ADDRESS)
+            return Outcome(Verdict.MISCONFIGURED, f"http_{response.status}", _ADDRESS)
         outcome = by_status(response)
         if response.status == 401:
-            return Outcome(Verdict.REFUSED, "unknown_organisation", _ORGANISATION, outcome.retry_after)
+            return Outcome(Verdict.MISCONFIGURED, "unknown_organisation", _ORGANISATION, outcome.retry_after)
         return outcome
 
     def _request(self, url: str, body: dict[str, object]) -> Request:

@@ -24,7 +24,7 @@ from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
-    from otas_middleware._event.model import BackendEvent, Parcel
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 _OWN_FIELDS = frozenset({"event_id", "parent_id", "captured_at", "checkpoints", "route"})
 _LARGEST = 2**53
@@ -36,30 +36,30 @@ def session_uuid(session_id: str) -> str:
     return _uuid(session_id) or str(uuid5(NAMESPACE_URL, f"otas:session:{session_id}"))
 
 
-def session_body(parcel: Parcel) -> dict[str, object]:
-    """Return the body of `capture-session` for the session that a parcel's event belongs to."""
+def session_body(envelope: Envelope) -> dict[str, object]:
+    """Return the body of `capture-session` for the session that an envelope's event belongs to."""
     body: dict[str, object] = {
-        "session_id": session_uuid(parcel.session_id),
-        "user_data": {"user_id": parcel.agent_id},
+        "session_id": session_uuid(envelope.session_id),
+        "user_data": {"user_id": envelope.agent_id},
         "client_config": f"otas-middleware/{__version__}",
         "connection_type": "http",
         "ip": "",
         "tools": [],
-        "metadata": {"source": parcel.source, "agent_id": parcel.agent_id},
+        "metadata": {"source": envelope.source, "agent_id": envelope.agent_id},
     }
-    moment = _milliseconds(parcel.event)
+    moment = _milliseconds(envelope.event)
     if moment is not None:
         body["timestamp"] = moment
     return body
 
 
-def event_body(parcel: Parcel) -> dict[str, object]:
+def event_body(envelope: Envelope) -> dict[str, object]:
     """Return the body of `capture-event`."""
-    event = parcel.event
+    event = envelope.event
     about = event.metadata
     body: dict[str, object] = {
         "event_id": _uuid(about.get("event_id")) or str(uuid4()),
-        "session_id": session_uuid(parcel.session_id),
+        "session_id": session_uuid(envelope.session_id),
         "primitive_type": "tool",
         "primitive_name": f"{event.method} {about.get('route') or event.path}",
         "success": not event.error,
@@ -67,7 +67,7 @@ def event_body(parcel: Parcel) -> dict[str, object]:
         "args": _args(event),
         "result": _as_json(event.response_body),
         "checkpoints": _checkpoints(about.get("checkpoints")),
-        "metadata": _metadata(parcel),
+        "metadata": _metadata(envelope),
     }
     moment = _milliseconds(event)
     if moment is not None:
@@ -121,15 +121,15 @@ def _checkpoints(found: object) -> list[dict[str, object]]:
     return points
 
 
-def _metadata(parcel: Parcel) -> dict[str, str]:
-    event = parcel.event
+def _metadata(envelope: Envelope) -> dict[str, str]:
+    event = envelope.event
     known: dict[str, object] = {
         **event.custom_properties,
         **{name: value for name, value in event.metadata.items() if name not in _OWN_FIELDS},
         "path": event.path,
         "status_code": event.status_code,
-        "agent_id": parcel.agent_id,
-        "source": parcel.source,
+        "agent_id": envelope.agent_id,
+        "source": envelope.source,
     }
     if event.error:
         known["error"] = event.error

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS announced (session TEXT PRIMARY KEY, at REAL NOT NULL
 """
 
 
-class SessionBook:
+class AnnouncedSessions:
     """The announced sessions of one account.
 
     The file is opened for each use, which is once per session: nothing is carried over a fork. When it cannot be used,

@@ -17,7 +17,7 @@ from otas_middleware._version import __version__
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._event.model import Envelope
 
 NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
 """What an event says that does not know its project (`_event.model.NIL_PROJECT`, which would import pydantic here)."""
@@ -32,32 +32,32 @@ _KEY = "Check that the key is the project's current one and that UASAM is up: Br
 _ADDRESS = "Check OTAS_BRAIN_URL: what answers there does not know Brain's log endpoint."
 
 _BY_DESCRIPTION = {
-    "missing_sdk_key": (Verdict.REFUSED, "A proxy on the way may remove the key's header."),
-    "invalid_sdk_key": (Verdict.REFUSED, _KEY),
-    "missing_agent_key": (Verdict.REFUSED, "A proxy on the way may remove the key's header."),
-    "invalid_or_expired_agent_key": (Verdict.REFUSED, _KEY),
+    "missing_sdk_key": (Verdict.MISCONFIGURED, "A proxy on the way may remove the key's header."),
+    "invalid_sdk_key": (Verdict.MISCONFIGURED, _KEY),
+    "missing_agent_key": (Verdict.MISCONFIGURED, "A proxy on the way may remove the key's header."),
+    "invalid_or_expired_agent_key": (Verdict.MISCONFIGURED, _KEY),
     "missing_agent_session_token": (Verdict.REJECTED, "A proxy on the way may remove the token's header."),
     "invalid_or_expired_token": (Verdict.BAD_TOKEN, ""),
     "session_agent_mismatch": (Verdict.BAD_TOKEN, "The session was made by another agent than the key's."),
     "missing_required_fields": (Verdict.REJECTED, _OUR_BUG),
     "invalid_json": (Verdict.REJECTED, _OUR_BUG),
-    "event_capture_failed": (Verdict.SUSPECT, "Brain could not save it; its log says why."),
+    "event_capture_failed": (Verdict.RETRYABLE, "Brain could not save it; its log says why."),
 }
 
 _BY_STATUS = {
-    401: (Verdict.REFUSED, _KEY),
-    404: (Verdict.REFUSED, _ADDRESS),
-    405: (Verdict.REFUSED, _ADDRESS),
-    407: (Verdict.REFUSED, "A proxy asks for authentication."),
-    408: (Verdict.UNWELL, ""),
-    410: (Verdict.REFUSED, _ADDRESS),
+    401: (Verdict.MISCONFIGURED, _KEY),
+    404: (Verdict.MISCONFIGURED, _ADDRESS),
+    405: (Verdict.MISCONFIGURED, _ADDRESS),
+    407: (Verdict.MISCONFIGURED, "A proxy asks for authentication."),
+    408: (Verdict.UNAVAILABLE, ""),
+    410: (Verdict.MISCONFIGURED, _ADDRESS),
     413: (Verdict.REJECTED, "A proxy before Brain limits the size of requests; allow 2.5 MiB."),
-    425: (Verdict.UNWELL, ""),
-    429: (Verdict.UNWELL, ""),
+    425: (Verdict.UNAVAILABLE, ""),
+    429: (Verdict.UNAVAILABLE, ""),
     431: (Verdict.REJECTED, "The session token is larger than Brain's server takes."),
-    502: (Verdict.UNWELL, "Brain is down behind its proxy."),
-    503: (Verdict.UNWELL, ""),
-    504: (Verdict.UNWELL, "Brain is too slow for the proxy before it."),
+    502: (Verdict.UNAVAILABLE, "Brain is down behind its proxy."),
+    503: (Verdict.UNAVAILABLE, ""),
+    504: (Verdict.UNAVAILABLE, "Brain is too slow for the proxy before it."),
 }
 
 
@@ -84,12 +84,12 @@ class BrainDestination:
             (key_header, key),
         )
 
-    def request(self, parcel: Parcel) -> Request:
+    def request(self, envelope: Envelope) -> Request:
         """Return the POST of one event, as plain UTF-8 JSON."""
-        event = parcel.event
+        event = envelope.event
         if self.project_id is not None and event.project_id == NIL_PROJECT:
             event = event.model_copy(update={"project_id": self.project_id})
-        headers = (*self._headers, (TOKEN_HEADER, parcel.token))
+        headers = (*self._headers, (TOKEN_HEADER, envelope.token))
         return Request(self._url, headers, event.to_json(), status_suffices=self._status_suffices)
 
     def learn_project(self, project: UUID) -> None:
@@ -113,8 +113,8 @@ class BrainDestination:
         if known is not None:
             return Outcome(known[0], reason, known[1], wait)
         if 200 <= status < 400:
-            return Outcome(Verdict.REFUSED, reason, _ADDRESS, wait)
-        return Outcome(Verdict.SUSPECT, reason, "", wait)
+            return Outcome(Verdict.MISCONFIGURED, reason, _ADDRESS, wait)
+        return Outcome(Verdict.RETRYABLE, reason, "", wait)
 
 
 def _delivered(response: Response) -> Outcome:

@@ -1,4 +1,4 @@
-"""A lane's use of its spool: what goes to disk, when it comes back, and what that does to the account.
+"""An exporter's use of its spool: what goes to disk, when it comes back, and what that does to the account.
 
 Events go to disk when memory fills up, when the destination stays away, and at the end of the process. They come back
 when the destination answers. Nothing here runs on the request path, except `write_through` for `durability="spool"`.
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal
 
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import LEASE, Held, Record
-from otas_middleware._delivery.queue import Entry
+from otas_middleware._delivery.queue import QueueItem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otas_middleware._delivery.disk_queue.store import Spool
-    from otas_middleware._delivery.exporter import Lane
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._delivery.exporter import Exporter
+    from otas_middleware._event.model import Envelope
 
 BATCH = 100
 """Events per transaction."""
@@ -31,17 +31,17 @@ RETRY = 5.0
 """Seconds without the spool after it failed."""
 
 
-class Depot:
-    """Moves entries between a lane's queue and its spool.
+class DiskQueue:
+    """Moves entries between an exporter's queue and its spool.
 
     Args:
-        lane: The lane.
+        exporter: The exporter.
         spool: Its spool.
         where: The spool's directory, for the log.
     """
 
-    def __init__(self, lane: Lane, spool: Spool, where: str) -> None:
-        self._lane = lane
+    def __init__(self, exporter: Exporter, spool: Spool, where: str) -> None:
+        self._exporter = exporter
         self._spool = spool
         self._where = where
         self._look_at = 0.0
@@ -58,21 +58,21 @@ class Depot:
 
     def spill(self, keep: int, now: float) -> None:
         """Write the oldest to disk until only `keep` are left in memory, those in flight not counted."""
-        lane = self._lane
+        exporter = self._exporter
         while now >= self._failed_until:
-            with lane.lock:
-                batch = lane.queue.grab(BATCH, keep)
+            with exporter.lock:
+                batch = exporter.queue.grab(BATCH, keep)
             if not batch or not self.store(batch):
                 return
             now = time.monotonic()
 
-    def store(self, batch: Sequence[Entry]) -> bool:
+    def store(self, batch: Sequence[QueueItem]) -> bool:
         """Write entries that are in flight to disk; on failure they go back to the queue, and False is returned."""
-        lane = self._lane
+        exporter = self._exporter
         new = [
-            _record(entry, entry.parcel)
+            _record(entry, entry.envelope)
             for entry in batch
-            if entry.row is None and lane.make(entry) and entry.parcel is not None
+            if entry.row is None and exporter.make(entry) and entry.envelope is not None
         ]
         held = [found for entry in batch if (found := _held_by(entry)) is not None]
         try:
@@ -81,50 +81,50 @@ class Depot:
                 self._spool.release(held)
         except SpoolError as error:
             self._fail(error)
-            with lane.lock:
+            with exporter.lock:
                 for entry in reversed(batch):
-                    if entry.seq in lane.queue.flight:
-                        lane.queue.give_back(entry)
+                    if entry.seq in exporter.queue.flight:
+                        exporter.queue.give_back(entry)
             return False
-        with lane.lock:
+        with exporter.lock:
             for entry in batch:
-                if lane.queue.flight.pop(entry.seq, None) is not None:
-                    lane.ledger.spooled += entry.row is None
-                    lane.queue.forget(entry)
+                if exporter.queue.flight.pop(entry.seq, None) is not None:
+                    exporter.counters.spooled += entry.row is None
+                    exporter.queue.forget(entry)
             self._evicted(evicted)
             self._look_at = 0.0
-            lane.crew.notice_settled()
+            exporter.workers.notice_settled()
         return True
 
-    def write_through(self, entry: Entry, parcel: Parcel) -> bool:
+    def write_through(self, entry: QueueItem, envelope: Envelope) -> bool:
         """Write a built entry to disk and keep it for this process (request path, `durability="spool"`)."""
         try:
-            rows, evicted = self._spool.write([_record(entry, parcel)], leased=True)
+            rows, evicted = self._spool.write([_record(entry, envelope)], leased=True)
         except SpoolError as error:
             self._fail(error)
             return False
         entry.row = rows[0]
-        with self._lane.lock:
+        with self._exporter.lock:
             self._evicted(evicted)
         return True
 
     def _evicted(self, count: int) -> None:
         if count:
-            self._lane.ledger.spooled -= count
-            self._lane.ledger.lose("spool_full", count)
+            self._exporter.counters.spooled -= count
+            self._exporter.counters.lose("spool_full", count)
 
     # ---- in: disk to memory
 
     def wait(self, now: float) -> float | None:
         """Return the seconds until the disk should be looked at; None while somebody does. Called under the lock."""
-        if self._looking or self._lane.queue.recalled:
+        if self._looking or self._exporter.queue.recalled:
             return None
         return max(0.0, max(self._look_at, self._failed_until) - now)
 
     def recall(self, limit: int) -> None:
         """Bring the oldest events from disk into memory. Called with nothing locked."""
-        lane = self._lane
-        with lane.lock:
+        exporter = self._exporter
+        with exporter.lock:
             if self._looking:
                 return
             self._looking = True
@@ -134,18 +134,18 @@ class Depot:
         except SpoolError as error:
             self._fail(error)
         entries, broken = _entries(found)
-        with lane.lock:
+        with exporter.lock:
             self._looking = False
             for entry in entries:
-                lane.queue.recall(entry)
+                exporter.queue.recall(entry)
             self._look_at = 0.0 if len(found) == limit else time.monotonic() + POLL
-            lane.ledger.spooled -= len(broken)
+            exporter.counters.spooled -= len(broken)
             if broken:
-                lane.ledger.lose("unreadable", len(broken))
+                exporter.counters.lose("unreadable", len(broken))
         for row in broken:
             self.acknowledge(row)
         if self._spool.unreadable:
-            lane.reporter.say(
+            exporter.log.say(
                 "unreadable",
                 logging.WARNING,
                 "otas: %d events in the spool %s were encrypted with another OTAS_SPOOL_KEY; they stay there until it "
@@ -165,15 +165,15 @@ class Depot:
             self._fail(error)
             return
         if held < len(rows):  # our lease had run out: another process may have sent it too
-            with self._lane.lock:
-                ledger = self._lane.ledger
-                ledger.possible_duplicates += len(rows) - held
-                ledger.delivered -= len(rows) - held
-                ledger.spooled += len(rows) - held
+            with self._exporter.lock:
+                counters = self._exporter.counters
+                counters.possible_duplicates += len(rows) - held
+                counters.delivered -= len(rows) - held
+                counters.spooled += len(rows) - held
 
     # ---- keeping
 
-    def let_go(self, entry: Entry) -> None:
+    def let_go(self, entry: QueueItem) -> None:
         """Note that memory has no room for an entry that lies on disk too; `tend` gives it back."""
         held = _held_by(entry)
         if held is not None:
@@ -188,7 +188,7 @@ class Depot:
             except SpoolError as error:
                 self._to_release += held
                 self._fail(error)
-        if not self._lane.queue.rows and not self._unacknowledged:
+        if not self._exporter.queue.rows and not self._unacknowledged:
             self._renewed = now
             return
         if now - self._renewed < LEASE / 4 or now < self._failed_until:
@@ -204,7 +204,7 @@ class Depot:
 
     def lease_is_good(self, now: float) -> bool:
         """Say whether what we hold is still ours for as long as a delivery takes."""
-        return now - self._renewed < LEASE - self._lane.request_timeout - 1.0
+        return now - self._renewed < LEASE - self._exporter.request_timeout - 1.0
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
@@ -228,7 +228,7 @@ class Depot:
 
     def _fail(self, error: SpoolError) -> None:
         self._failed_until = time.monotonic() + RETRY
-        self._lane.reporter.say(
+        self._exporter.log.say(
             "spool",
             logging.ERROR,
             "otas: the spool in %s cannot be used: %s. Until it can, events wait in memory only.",
@@ -237,26 +237,26 @@ class Depot:
         )
 
 
-def _held_by(entry: Entry) -> Held | None:
+def _held_by(entry: QueueItem) -> Held | None:
     """Return what the spool is to know of an entry that goes back to it, or None when it does not lie there."""
     return None if entry.row is None else Held(entry.row, entry.failures, entry.possibly_stored)
 
 
-def _record(entry: Entry, parcel: Parcel) -> Record:
+def _record(entry: QueueItem, envelope: Envelope) -> Record:
     return Record(
-        parcel.event.to_json(),
-        parcel.token,
-        parcel.session_id,
-        parcel.agent_id,
-        parcel.source,
+        envelope.event.to_json(),
+        envelope.token,
+        envelope.session_id,
+        envelope.agent_id,
+        envelope.source,
         entry.failures,
         entry.possibly_stored,
     )
 
 
-def _entries(found: Sequence[tuple[int, Record]]) -> tuple[list[Entry], list[int]]:
+def _entries(found: Sequence[tuple[int, Record]]) -> tuple[list[QueueItem], list[int]]:
     """Return the entries of what was read, and the rows that hold no event."""
-    entries: list[Entry] = []
+    entries: list[QueueItem] = []
     broken: list[int] = []
     for row, record in found:
         try:
@@ -266,13 +266,13 @@ def _entries(found: Sequence[tuple[int, Record]]) -> tuple[list[Entry], list[int
     return entries, broken
 
 
-def _entry(row: int, record: Record) -> Entry:
-    from otas_middleware._event.model import BackendEvent, Parcel  # noqa: PLC0415  # pydantic, in the worker only
+def _entry(row: int, record: Record) -> QueueItem:
+    from otas_middleware._event.model import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, in the worker only
 
     event = BackendEvent.model_validate_json(record.body)
     source: Literal["backend", "agent"] = "agent" if record.source == "agent" else "backend"
-    parcel = Parcel(event, record.token, record.session_id, record.agent_id, source)
-    entry = Entry(parcel=parcel, weight=2048 + 2 * len(record.body), seq=-row, row=row)
+    envelope = Envelope(event, record.token, record.session_id, record.agent_id, source)
+    entry = QueueItem(envelope=envelope, weight=2048 + 2 * len(record.body), seq=-row, row=row)
     entry.failures = record.failures
     entry.possibly_stored = record.possibly_stored
     entry.attempts = int(record.possibly_stored or record.failures > 0)

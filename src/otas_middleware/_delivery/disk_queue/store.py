@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TypeVar
 
-    from otas_middleware._delivery.token_cipher import Seal
+    from otas_middleware._delivery.token_cipher import TokenCipher
 
     T = TypeVar("T")
 
@@ -71,13 +71,13 @@ class Spool:
     Args:
         path: The database file; it and its directory are made at first use.
         max_bytes: How large its content may grow; beyond it the oldest free events are deleted.
-        seal: Encrypts the tokens.
+        cipher: Encrypts the tokens.
     """
 
-    def __init__(self, path: Path, max_bytes: int, seal: Seal | None) -> None:
+    def __init__(self, path: Path, max_bytes: int, cipher: TokenCipher | None) -> None:
         self._path = path
         self._max_bytes = max_bytes
-        self._seal = seal
+        self._cipher = cipher
         self._owner = new_owner()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
@@ -203,11 +203,11 @@ class Spool:
         return used
 
     def _encode(self, record: Record) -> tuple[object, ...]:
-        token = record.token.encode() if self._seal is None else self._seal.seal(record.token)
+        token = record.token.encode() if self._cipher is None else self._cipher.cipher(record.token)
         return (
             record.body,
             token,
-            self._seal is not None,
+            self._cipher is not None,
             record.session_id,
             record.agent_id,
             record.source,
@@ -221,10 +221,10 @@ class Spool:
         if not isinstance(body, bytes) or not isinstance(token, bytes):
             return None
         if sealed:
-            if self._seal is None:
+            if self._cipher is None:
                 return None
             try:
-                text = self._seal.unseal(token)
+                text = self._cipher.unseal(token)
             except UnsealError:
                 return None
         else:

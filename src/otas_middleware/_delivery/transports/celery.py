@@ -10,15 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.queue import Entry
+from otas_middleware._delivery.queue import QueueItem
 from otas_middleware._delivery.token_cipher import UnsealError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.token_cipher import Seal
-    from otas_middleware._event.model import Parcel
+    from otas_middleware._delivery.token_cipher import TokenCipher
+    from otas_middleware._event.model import Envelope
 
 TASK = "otas_middleware.deliver"
 """The task's name, by which workers find it."""
@@ -33,39 +33,39 @@ class MessageError(Exception):
     """A message that this worker cannot read. The text says why and holds nothing of it."""
 
 
-def encode(entry: Entry, parcel: Parcel, destination: str, seal: Seal | None) -> dict[str, object]:
+def encode(entry: QueueItem, envelope: Envelope, destination: str, cipher: TokenCipher | None) -> dict[str, object]:
     """Return the message for an entry, ready for Celery's JSON serializer."""
-    token = parcel.token if seal is None else seal.seal(parcel.token).decode()
+    token = envelope.token if cipher is None else cipher.cipher(envelope.token).decode()
     return {
         "version": VERSION,
         "destination": destination,
-        "event": parcel.event.to_json().decode(),
+        "event": envelope.event.to_json().decode(),
         "token": token,
-        "sealed": seal is not None,
-        "session_id": parcel.session_id,
-        "agent_id": parcel.agent_id,
-        "source": parcel.source,
+        "sealed": cipher is not None,
+        "session_id": envelope.session_id,
+        "agent_id": envelope.agent_id,
+        "source": envelope.source,
         "failures": entry.failures,
         "failed_at": None,
     }
 
 
-def decode(message: dict[str, Any], seal: Seal | None) -> Entry:
+def decode(message: dict[str, Any], cipher: TokenCipher | None) -> QueueItem:
     """Return the entry of a message.
 
     Raises:
         MessageError: It is not one of ours, or its token was encrypted with another key.
     """
-    from otas_middleware._event.model import BackendEvent, Parcel  # noqa: PLC0415  # pydantic, in the worker only
+    from otas_middleware._event.model import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, in the worker only
 
     if message.get("version") != VERSION:
         raise MessageError("it has another version")
     token = str(message["token"])
     if message["sealed"]:
-        if seal is None:
+        if cipher is None:
             raise MessageError("its token is encrypted and OTAS_SPOOL_KEY is not set")
         try:
-            token = seal.unseal(token.encode())
+            token = cipher.unseal(token.encode())
         except UnsealError:
             raise MessageError("its token was encrypted with another OTAS_SPOOL_KEY") from None
     try:
@@ -73,8 +73,8 @@ def decode(message: dict[str, Any], seal: Seal | None) -> Entry:
     except ValueError:
         raise MessageError("it holds no event") from None
     source: Literal["backend", "agent"] = "agent" if message["source"] == "agent" else "backend"
-    parcel = Parcel(event, token, str(message["session_id"]), str(message["agent_id"]), source)
-    entry = Entry(parcel=parcel, weight=0)
+    envelope = Envelope(event, token, str(message["session_id"]), str(message["agent_id"]), source)
+    entry = QueueItem(envelope=envelope, weight=0)
     entry.failures = int(message["failures"])
     return entry
 
@@ -87,23 +87,23 @@ class CeleryAttempt:
     Args:
         destination: The name of the destination that the workers are to deliver to.
         settings: Where the Celery application is, and the queue.
-        seal: Encrypts the token.
+        cipher: Encrypts the token.
     """
 
-    def __init__(self, destination: str, settings: OtasSettings, seal: Seal | None) -> None:
+    def __init__(self, destination: str, settings: OtasSettings, cipher: TokenCipher | None) -> None:
         self._destination = destination
         self._settings = settings
-        self._seal = seal
+        self._cipher = cipher
         self._app = load_app(settings)
         self._connection: Any = None
         self._producer: Any = None
 
-    def __call__(self, entry: Entry, timeout: float) -> Outcome:
-        parcel = entry.parcel
-        if parcel is None:  # pragma: no cover  # the lane builds first
+    def __call__(self, entry: QueueItem, timeout: float) -> Outcome:
+        envelope = entry.envelope
+        if envelope is None:  # pragma: no cover  # the exporter builds first
             return Outcome(Verdict.REJECTED, "not_built")
-        message = encode(entry, parcel, self._destination, self._seal)
-        event_id = parcel.event.metadata.get("event_id")
+        message = encode(entry, envelope, self._destination, self._cipher)
+        event_id = envelope.event.metadata.get("event_id")
         fresh = self._producer is None
         published = self._publish(message, str(event_id), timeout)
         if not published and not fresh:  # the connection had gone stale
@@ -111,7 +111,7 @@ class CeleryAttempt:
             return Outcome(Verdict.DELIVERED, "published", resent=True) if published else self._away(sent=True)
         return Outcome(Verdict.DELIVERED, "published") if published else self._away(sent=False)
 
-    def use_waits(self, look_ahead: Callable[[], Entry | None]) -> None:
+    def use_waits(self, look_ahead: Callable[[], QueueItem | None]) -> None:
         """Do nothing: kombu keeps its waits to itself."""
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class CeleryAttempt:
 
     @staticmethod
     def _away(*, sent: bool) -> Outcome:
-        return Outcome(Verdict.UNWELL, "broker_unavailable", _BROKER, ambiguous=sent)
+        return Outcome(Verdict.UNAVAILABLE, "broker_unavailable", _BROKER, ambiguous=sent)
 
 
 def load_app(settings: OtasSettings) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
 from otas_middleware._event.redact.values import MAX_CHARACTERS, MAX_NODES, Walk
-from otas_middleware._internal_errors import swallow
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,7 +41,7 @@ class Masker:
             joined = "\n".join(texts)
             return self._redactor.finds_nothing(joined) and not (self._head and self._head in joined)
         except Exception:  # fail closed, whatever it was
-            swallow("redact")
+            report_internal_error("redact")
             return False
 
     def text(self, text: str) -> str:
@@ -49,7 +49,7 @@ class Masker:
         try:
             return self._redactor.text(self._hide(text)) if text else text
         except Exception:  # fail closed, whatever it was
-            swallow("redact")
+            report_internal_error("redact")
             return UNREADABLE
 
     def pairs(self, text: str) -> str:
@@ -57,7 +57,7 @@ class Masker:
         try:
             return self._redactor.pairs(self._hide(text)) if text else text
         except Exception:  # as above
-            swallow("redact")
+            report_internal_error("redact")
             return UNREADABLE
 
     def table(self, text: str) -> str:
@@ -65,7 +65,7 @@ class Masker:
         try:
             return self._redactor.table(self._hide(text)) if text else text
         except Exception:  # as above
-            swallow("redact")
+            report_internal_error("redact")
             return UNREADABLE
 
     def path(self, text: str) -> str:
@@ -73,7 +73,7 @@ class Masker:
         try:
             return self._redactor.path(self._hide(text))
         except Exception:  # as above
-            swallow("redact")
+            report_internal_error("redact")
             return UNREADABLE
 
     def value(self, value: Any, max_nodes: int = MAX_NODES, max_characters: int = MAX_CHARACTERS) -> Any:
@@ -82,7 +82,7 @@ class Masker:
             walk = Walk(self._redactor.rules, self._leaf, max_nodes=max_nodes, max_characters=max_characters)
             return walk.value(value)
         except Exception:  # as above
-            swallow("redact")
+            report_internal_error("redact")
             return UNREADABLE
 
     def members(self, value: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ SET_UP_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Stage:
+class Environment:
     """What was started, and where it is."""
 
     brain: Brain
@@ -51,7 +51,9 @@ class Stage:
 
 
 @contextmanager
-def stage_set(interruptions: Interruptions, folder: Path, secrets: Mapping[str, str]) -> Generator[Stage]:
+def environment_set_up(
+    interruptions: Interruptions, folder: Path, secrets: Mapping[str, str]
+) -> Generator[Environment]:
     """Start everything, as much as possible at the same time, and stop all of it at the end.
 
     Args:
@@ -74,4 +76,4 @@ def stage_set(interruptions: Interruptions, folder: Path, secrets: Mapping[str, 
             spool = folder / "spool"
             environ = {**brain.for_backends, "OTAS_SPOOL_DIR": str(spool)}
             running = {each.name: launcher.serve(each, environ) for each in APPLICATIONS}
-            yield Stage(brain, running, {name: address(server) for name, server in running.items()}, spool)
+            yield Environment(brain, running, {name: address(server) for name, server in running.items()}, spool)

@@ -17,7 +17,7 @@ WORDS = ("Refund ", "the ", "tea, ", "keep ", "the ", "cup.")
 USAGE = {"prompt_tokens": 21, "completion_tokens": len(WORDS), "total_tokens": 21 + len(WORDS)}
 
 
-class Elsewhere:
+class MockService:
     """The service, in threads of this process on a free port; a context manager."""
 
     def __init__(self) -> None:

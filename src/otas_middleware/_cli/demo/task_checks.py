@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.demo.checks import secret_problems
-from otas_middleware._cli.demo.errands import ERRANDS
+from otas_middleware._cli.demo.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from otas_middleware._cli.demo.checks import Event
-    from otas_middleware._cli.demo.errands import Errand
     from otas_middleware._cli.demo.sentinels import Secrets
+    from otas_middleware._cli.demo.tasks import Task
 
 
-def errand_differences(events: Sequence[Event], received: Sequence[Mapping[str, str]], secrets: Secrets) -> list[str]:
+def task_differences(events: Sequence[Event], received: Sequence[Mapping[str, str]], secrets: Secrets) -> list[str]:
     """Return a sentence for everything that is not as it should be.
 
     Args:
@@ -33,19 +33,19 @@ def _differences(events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
     for event in events:
         by_path[event["method"], event["path"]].append(event)
     ids = {path: found[0]["metadata"]["event_id"] for (_, path), found in by_path.items()}
-    for errand in ERRANDS:
-        title = f"{errand.name}: {errand.method} {errand.path}"
-        found = by_path.pop((errand.method, errand.path), [])
+    for task in TASKS:
+        title = f"{task.name}: {task.method} {task.path}"
+        found = by_path.pop((task.method, task.path), [])
         if len(found) != 1:
             yield f"{title} was logged {len(found)} times instead of once"
         for event in found:
-            for problem in (*_problems(errand, event, ids), *secret_problems(event, secrets)):
+            for problem in (*_problems(task, event, ids), *secret_problems(event, secrets)):
                 yield f"{title}: {problem}"
     for (method, path), found in by_path.items():
         yield f"{method} {path} was logged {len(found)} times, but not done"
 
 
-def _problems(errand: Errand, event: Event, ids: Mapping[str, str]) -> Iterator[str]:
+def _problems(task: Task, event: Event, ids: Mapping[str, str]) -> Iterator[str]:
     properties: dict[str, Any] = event["custom_properties"] or {}
     usage: dict[str, Any] = properties.get("usage") or {}
     found: dict[str, object] = {
@@ -55,17 +55,17 @@ def _problems(errand: Errand, event: Event, ids: Mapping[str, str]) -> Iterator[
         "tokens": usage.get("total"),
     }
     expected = {
-        "status_code": errand.status,
-        "parent_id": None if errand.parent is None else ids.get(errand.parent, "that of its tool"),
-        "model": errand.model,
-        "tokens": errand.tokens,
+        "status_code": task.status,
+        "parent_id": None if task.parent is None else ids.get(task.parent, "that of its tool"),
+        "model": task.model,
+        "tokens": task.tokens,
     }
     for name, value in expected.items():
         if found[name] != value:
             yield f"{name} is {found[name]!r} instead of {value!r}"
     error = event["error"] or ""
-    if bool(error) != bool(errand.error) or errand.error not in error:
-        yield f"error is {error!r} instead of {errand.error!r}"
+    if bool(error) != bool(task.error) or task.error not in error:
+        yield f"error is {error!r} instead of {task.error!r}"
 
 
 def _leaks(received: Sequence[Mapping[str, str]], secrets: Secrets) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otas_middleware._cli.demo.elsewhere import MODEL, USAGE
+from otas_middleware._cli.demo.mock_service import MODEL, USAGE
 from otas_middleware._compat import httpx
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MODEL_PATH = "/v1/chat/completions"
 
 
 @dataclass(frozen=True)
-class Errand:
+class Task:
     """One thing that was done outside of the domain, and what must be recorded of it."""
 
     name: str
@@ -36,21 +36,21 @@ class Errand:
     """How many tokens the model must be recorded to have used."""
 
 
-ERRANDS = (
-    Errand("a tool", "TOOL", "/tools/refund", 200),
-    Errand("a model", "POST", MODEL_PATH, 200, "/tools/refund", model=MODEL, tokens=USAGE["total_tokens"]),
-    Errand("a tool", "TOOL", "/tools/exchange_rate", 200, "/tools/refund"),
-    Errand("elsewhere", "GET", "/rates", 200, "/tools/exchange_rate"),
-    Errand("nobody", "POST", "/notify", 0, "/tools/refund", error="ConnectError"),
+TASKS = (
+    Task("a tool", "TOOL", "/tools/refund", 200),
+    Task("a model", "POST", MODEL_PATH, 200, "/tools/refund", model=MODEL, tokens=USAGE["total_tokens"]),
+    Task("a tool", "TOOL", "/tools/exchange_rate", 200, "/tools/refund"),
+    Task("mock_service", "GET", "/rates", 200, "/tools/exchange_rate"),
+    Task("nobody", "POST", "/notify", 0, "/tools/refund", error="ConnectError"),
 )
 
 
-def run_errands(session: AgentSession, elsewhere: str, nobody: str, secrets: Secrets) -> str:
+def run_tasks(session: AgentSession, mock_service: str, nobody: str, secrets: Secrets) -> str:
     """Do them all.
 
     Args:
         session: The agent's session.
-        elsewhere: The URL of the service outside.
+        mock_service: The URL of the service outside.
         nobody: A URL at which nobody listens.
         secrets: What is sent along to be found nowhere.
 
@@ -61,11 +61,11 @@ def run_errands(session: AgentSession, elsewhere: str, nobody: str, secrets: Sec
 
     @session.tool()
     def exchange_rate(currency: str) -> float:
-        rate: float = http.get(f"{elsewhere}/rates", params={"to": currency}).json()["rate"]
+        rate: float = http.get(f"{mock_service}/rates", params={"to": currency}).json()["rate"]
         return rate
 
     with session.tool("refund", order=1, password=secrets["password of a tool"]) as run:
-        answer = _ask(http, f"{elsewhere}{MODEL_PATH}", secrets)
+        answer = _ask(http, f"{mock_service}{MODEL_PATH}", secrets)
         run.result = {"advice": answer, "rate": exchange_rate("EUR")}
         try:
             http.post(f"{nobody}/notify", json={"order": 1, "api_key": secrets["key for nobody"]})
