@@ -80,10 +80,6 @@ def test_a_body_that_cannot_be_used(brain: LocalBrain, client: Client) -> None:
     for body in (b"[]", b"1", b"\xff"):
         answer = client.post(CREATE_SESSION, body, key_of(brain))
         assert (answer.status, answer.is_page) == (500, True)
-    for body in (b'{"meta": NaN}', rb'{"meta": {"a": "\u0000"}}', rb'{"meta": ["\ud800"]}'):
-        answer = client.post(CREATE_SESSION, body, key_of(brain))
-        assert answer.status == 500
-        assert answer.description.startswith("server_error: meta holds ")
 
 
 def test_an_sdk_key_opens_its_project(brain: LocalBrain, client: Client) -> None:

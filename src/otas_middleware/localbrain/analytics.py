@@ -9,11 +9,12 @@ import asyncio
 import math
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 from uuid import UUID
 
 from otas_middleware.localbrain.pages import DjangoJSON, refused
 from otas_middleware.localbrain.store import to_event
+from otas_middleware.localbrain.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,12 +54,14 @@ class Analytics:
         session_id = incoming.parameter("session_id")
         if session_id is None:
             raise refused(400, "session_id is required")
+        session_id = session_id.lower()
         try:
             UUID(session_id)
         except ValueError:
             raise refused(400, "session_id must be a valid UUID") from None
         try:
-            limit = int(incoming.parameter("limit") or _DEFAULT_LIMIT)
+            given = incoming.raw_parameter("limit")
+            limit = _DEFAULT_LIMIT if given is None else int(given)
         except ValueError:
             raise refused(400, "limit must be an integer") from None
         rows = await self._read(
@@ -106,9 +109,9 @@ class Analytics:
         """`GET /api/v1/agent/path-timeseries/`: how many events each exact path had on each day."""
         agent = self._agent(incoming)
         rows = await self._read(
-            f"SELECT path, event_date AS date, count(*) AS count {_OF_AGENT} "
+            f"SELECT path, event_date AS date, count(*) AS count {_OF_AGENT} AND project_id = ? "
             "GROUP BY path, event_date ORDER BY path, event_date",
-            (agent.id, *_days(incoming)),
+            (agent.id, *_days(incoming), agent.project_id),
         )
         paths = [
             {"path": path, "data": [{"date": row["date"], "count": row["count"]} for row in of_path]}
@@ -127,17 +130,36 @@ class Analytics:
             raise refused(400, "missing_agent_id")
         if project_id is None:
             raise refused(400, "missing_project_id")
-        if (self._tokens.claims(user_token) or {}).get("user_id") != self._user_id:
-            raise refused(401, "invalid_token")
+        self._check_user(incoming, user_token)
+        project_id = project_id.lower()
         if not self._directory.has_project(project_id):
             raise refused(403, "user_project_mapping_invalid")
+        if not _is_uuid(agent_id):
+            raise refused(500, "server_error")
         agent = self._directory.agent(agent_id)
         if agent is None or agent.project_id != project_id:
             raise refused(404, "agent_not_found")
         return agent
 
+    def _check_user(self, incoming: Incoming, token: str) -> None:
+        try:
+            user_id = (self._tokens.user_claims(token) or {}).get("user_id")
+        except UnreadableTokenError as error:
+            raise incoming.failure(str(error)) from None
+        if user_id is not None and not _is_uuid(user_id):
+            raise incoming.failure(f"ValidationError: {user_id!r} is not a valid UUID.")
+        if user_id is None or UUID(user_id) != UUID(self._user_id):
+            raise refused(401, "invalid_token")
+
     async def _read(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
         return await asyncio.to_thread(self._store.read, sql, parameters)
+
+
+def _is_uuid(value: object) -> TypeGuard[str]:
+    try:
+        return isinstance(value, str) and bool(UUID(value))
+    except ValueError:
+        return False
 
 
 def _days(incoming: Incoming) -> tuple[str, str]:
@@ -168,8 +190,9 @@ def _figures(agent: Agent, **figures: object) -> Response:
 def _listed(row: sqlite3.Row) -> dict[str, object]:
     event = to_event(row)
     arrived = datetime.fromtimestamp(event["arrived_at"], UTC).isoformat()
-    hidden = {"id", "source", "arrived_at"}
+    hidden = {"id", "source", "arrived_at", "event_id"}
     return {
+        "event_id": event["event_id"],
         "event_time": arrived,
         **{name: value for name, value in event.items() if name not in hidden},
         "created_at": arrived,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from starlette.responses import RedirectResponse
+from starlette.responses import HTMLResponse
 
 from otas_middleware.localbrain.endpoint import Endpoint
 from otas_middleware.localbrain.faults import SERVICES
@@ -90,15 +91,17 @@ def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[st
     """
     plain = partial(Endpoint, faults=faults, drop=drop)
     reading = partial(plain, method="GET")
+    analytics = partial(reading, csrf=True)
     brain, uasam, agnost = (partial(plain, service=service) for service in SERVICES)
+    uasam = partial(uasam, key_first=True)
     endpoints: dict[str, ASGIApp] = {
         **services.site.endpoints(),
         "/api/v1/backend/log/sdk/": services.site.watch(brain(services.intake.from_backend)),
         "/api/v1/backend/log/agent/": services.site.watch(brain(services.intake.from_agent)),
-        "/api/v1/agent/session/events/": reading(services.analytics.session_events),
-        "/api/v1/agent/latency-percentiles/": reading(services.analytics.latency_percentiles),
-        "/api/v1/agent/error-count/": reading(services.analytics.error_count),
-        "/api/v1/agent/path-timeseries/": reading(services.analytics.path_timeseries),
+        "/api/v1/agent/session/events/": analytics(services.analytics.session_events),
+        "/api/v1/agent/latency-percentiles/": analytics(services.analytics.latency_percentiles),
+        "/api/v1/agent/error-count/": analytics(services.analytics.error_count),
+        "/api/v1/agent/path-timeseries/": analytics(services.analytics.path_timeseries),
         "/api/agent/v1/session/create/": uasam(services.uasam.create_session),
         "/api/project/v1/sdk/backend/key/authenticate/": uasam(services.uasam.authenticate_sdk_key),
         "/api/agent/v1/auth/verify/": uasam(services.uasam.verify_agent),
@@ -132,7 +135,7 @@ class _Elsewhere:
             answer = NO_SLASH
         else:
             query = scope["query_string"].decode("latin-1")
-            answer = RedirectResponse(f"{slashed}?{query}" if query else slashed, 301)
+            answer = HTMLResponse(b"", 301, {"location": quote(slashed, safe="/") + (f"?{query}" if query else "")})
         await answer(scope, receive, send)
 
 

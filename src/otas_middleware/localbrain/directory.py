@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from otas_middleware.localbrain.keys import new_key
 
@@ -62,8 +62,11 @@ class Directory:
         return self._agent_keys.get((parts[1], agent_key)) if len(parts) == 3 else None
 
     def agent(self, agent_id: str) -> Agent | None:
-        """Return an agent by its id, or None."""
-        return self._agents.get(agent_id)
+        """Return an agent by its id, in any spelling of a UUID, or None."""
+        try:
+            return self._agents.get(str(UUID(agent_id)))
+        except ValueError:
+            return None
 
     def has_project(self, project_id: str) -> bool:
         """Tell whether there is such a project."""

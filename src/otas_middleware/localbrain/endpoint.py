@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from otas_middleware.localbrain.faults import Mode
 from otas_middleware.localbrain.incoming import read_request, until_disconnected
-from otas_middleware.localbrain.pages import RefusedError, page, refusal
+from otas_middleware.localbrain.pages import CSRF_FAILED, RefusedError, options, page, refusal, wrong_method
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Handler = Callable[[Incoming], Awaitable[Response]]
 
 _HANG_STEP = 0.02
+_WITH_A_VIEW = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "TRACE")
+_SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 _GARBAGE = b"\x16\x03\x01\x00\xa5 this is not HTTP \x00\xff\r\n\r\n"
 _TRUNCATED = (
     b'HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 74\r\n\r\n{"status": 1, "status_'
@@ -47,27 +49,36 @@ class Endpoint:
     Args:
         handler: Turns a request into an answer.
         method: The one method that it answers; another is 405, and OPTIONS names it.
+        key_first: Whether the handler gets requests of every known method, because it looks at the key before that.
+        csrf: Whether Django's protection against forged requests refuses methods that could change something.
         service: Whose faults strike it; None is safe from them.
         faults: The Brain's faults.
         drop: Ends the connection of a request.
     """
 
     def __init__(
-        self, handler: Handler, *, faults: Faults, drop: Drop, method: str = "POST", service: Service | None = None
+        self,
+        handler: Handler,
+        *,
+        faults: Faults,
+        drop: Drop,
+        method: str = "POST",
+        key_first: bool = False,
+        csrf: bool = False,
+        service: Service | None = None,
     ) -> None:
         self._handler = handler
-        self._methods = (method, "HEAD") if method == "GET" else (method,)
+        self._allowed = (method, "HEAD", "OPTIONS") if method == "GET" else (method, "OPTIONS")
+        self._answered = {*self._allowed, *(_WITH_A_VIEW if key_first else ())} - {"OPTIONS"}
+        self._csrf = csrf
         self._service: Service | None = service
         self._faults = faults
         self._drop = drop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["method"] not in self._methods:
-            allow = {"allow": ", ".join((*self._methods, "OPTIONS"))}
-            await Response(status_code=200 if scope["method"] == "OPTIONS" else 405, headers=allow)(
-                scope, receive, send
-            )
+        if scope["method"] not in self._answered:
+            await self._unanswered(scope["method"])(scope, receive, send)
             return
         try:
             incoming = await read_request(scope, receive)
@@ -83,6 +94,11 @@ class Endpoint:
         except GoneDownError:
             self._faults.after_event()
             await until_disconnected(receive)  # its end comes when no connection is accepted any more, and not before
+
+    def _unanswered(self, method: str) -> Response:
+        if self._csrf and method not in _SAFE:
+            return CSRF_FAILED
+        return options(self._allowed) if method == "OPTIONS" else wrong_method(self._allowed)
 
     async def _delay(self, service: Service) -> Fault | None:
         if self._faults.slow_ms > 0 and service != "uasam":

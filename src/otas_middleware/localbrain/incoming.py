@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect
 
 from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyError, read_json
-from otas_middleware.localbrain.pages import RefusedError, page, refused
+from otas_middleware.localbrain.pages import RefusedError, page, refused, wrong_method
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
@@ -27,15 +27,17 @@ class Incoming:
     """A request that was read to its end.
 
     Attributes:
+        method: In capitals, as it came.
         body: What Django would read: nothing when no length was declared (a chunked body, for one).
         is_too_large: Whether the body has more bytes than Django takes; `body` is empty then.
         outage: Whether UASAM is to be taken for down.
     """
 
-    __slots__ = ("_headers", "_query_string", "body", "is_too_large", "outage")
+    __slots__ = ("_headers", "_query_string", "body", "is_too_large", "method", "outage")
 
     def __init__(self, scope: Scope, body: bytes, *, is_too_large: bool = False) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
+        self.method: str = scope["method"]
         self._headers = dict(pairs)
         if len(self._headers) != len(pairs):  # WSGI servers join headers of one name
             self._headers = {name: b",".join(v for n, v in pairs if n == name) for name in self._headers}
@@ -45,14 +47,17 @@ class Incoming:
         self.outage = False
 
     def header(self, name: bytes) -> str | None:
-        """Return the value of a header, named in lower case; None when it is absent or empty."""
-        value = self._headers.get(name)
+        """Return the value of a header, named in lower case, without blanks around it; None when there is none."""
+        value = self._headers.get(name, b"").strip(b" \t")
         return value.decode("latin-1") if value else None
 
     def parameter(self, name: str) -> str | None:
         """Return the last value of a query parameter; None when it is absent or empty."""
-        pairs = parse_qsl(self._query_string.decode("latin-1"), keep_blank_values=True)
-        return dict(pairs).get(name) or None
+        return self.raw_parameter(name) or None
+
+    def raw_parameter(self, name: str) -> str | None:
+        """Return the last value of a query parameter, also an empty one; None when it is absent."""
+        return dict(parse_qsl(self._query_string.decode("latin-1"), keep_blank_values=True)).get(name)
 
     def json(self) -> Any:
         """Parse the body.
@@ -68,6 +73,15 @@ class Incoming:
             raise refused(400, "invalid_json") from None
         except UnreadableBodyError as error:
             raise self.failure(str(error)) from None
+
+    def require_post(self) -> None:
+        """Refuse every other method, for endpoints that look at the key before the method.
+
+        Raises:
+            RefusedError: 405.
+        """
+        if self.method != "POST":
+            raise RefusedError(wrong_method(("POST", "OPTIONS")))
 
     def failure(self, title: str) -> RefusedError:
         """Make the error of a failure that Brain does not catch: a debug page, with the request's key and token."""

@@ -12,11 +12,13 @@ from otas_middleware.localbrain.checks import (
     MissingFieldsError,
     UnreadableBodyError,
     UnstorableError,
+    check_id,
     event_values,
     require_fields,
 )
 from otas_middleware.localbrain.endpoint import GoneDownError
 from otas_middleware.localbrain.pages import ok, refused
+from otas_middleware.localbrain.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -98,7 +100,10 @@ class Intake:
         token = incoming.header(_TOKEN_HEADER)
         if not token:
             raise refused(401, "missing_agent_session_token")
-        claims = self._tokens.session(token)
+        try:
+            claims = self._tokens.session(token)
+        except UnreadableTokenError as error:
+            raise incoming.failure(str(error)) from None
         if claims is None:
             raise refused(401, "invalid_or_expired_token")
         return claims
@@ -114,6 +119,8 @@ class Intake:
             raise incoming.failure(str(error)) from None
         try:
             values = event_values(body, incoming.body)
+            check_id("agent_session_id", owner.session_id)
+            check_id("agent_id", owner.agent_id)
             if not self._faults.admit_event():
                 raise GoneDownError
             event_id, arrived_at = str(uuid4()), time.time()

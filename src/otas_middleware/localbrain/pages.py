@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import HTMLResponse, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class DjangoJSON(Response):
@@ -70,7 +70,18 @@ def page(status: int, title: str, shown: Mapping[str, str] | None = None) -> Res
     return HTMLResponse(text, status)
 
 
+def wrong_method(allowed: Sequence[str]) -> Response:
+    """Answer 405 as Django does: an empty page that names the methods that are allowed."""
+    return HTMLResponse(b"", 405, {"allow": ", ".join(allowed)})
+
+
+def options(allowed: Sequence[str]) -> Response:
+    """Answer OPTIONS as Django does."""
+    return HTMLResponse(b"", 200, {"allow": ", ".join(allowed)})
+
+
 NO_SLASH = page(500, "RuntimeError: You called this URL via POST, but the URL doesn't end in a slash.")
 NOT_FOUND = page(404, "Page not found (404)")
 BAD_HOST = page(400, "Bad Request (400): this Brain answers only to localhost, 127.0.0.1 and [::1]")
+CSRF_FAILED = page(403, "403 Forbidden: CSRF verification failed. Request aborted.")
 TOO_MANY_HEADERS = page(431, "Request Header Fields Too Large")

@@ -6,6 +6,7 @@ import binascii
 import hashlib
 import hmac
 import json
+import math
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -18,6 +19,10 @@ SESSION_LIFETIME = 30 * 24 * 3600
 
 _HEADER = {"alg": "HS256", "typ": "JWT"}
 _REMEMBERED = 4096
+
+
+class UnreadableTokenError(Exception):
+    """Reading a token fails in a way that the services do not catch: `500` with an HTML page. The message is its title."""
 
 
 class SessionClaims(NamedTuple):
@@ -58,8 +63,11 @@ class TokenAuthority:
             now: Unix seconds; the present when left out.
 
         Returns:
-            Its session and agent, or None: malformed, other algorithm, wrong signature, expired, issued in the
-            future, or without one of the two ids.
+            Its session and agent, or None: malformed, other algorithm, wrong signature, for some audience, expired,
+            issued in the future, or without one of the two ids.
+
+        Raises:
+            UnreadableTokenError: One of its times is no number.
         """
         claims = self.claims(token, now)
         if claims is None or not claims.get("agent_session_id") or not claims.get("agent_id"):
@@ -67,7 +75,11 @@ class TokenAuthority:
         return SessionClaims(str(claims["agent_session_id"]), str(claims["agent_id"]))
 
     def claims(self, token: str, now: float | None = None) -> dict[str, Any] | None:
-        """Return the claims of any token of ours that is valid now, or None."""
+        """Return the claims of any token of ours that is valid now, or None.
+
+        Raises:
+            UnreadableTokenError: One of its times is no number.
+        """
         claims = self._signed.get(token)
         if claims is None:
             claims = self._verify(token)
@@ -76,7 +88,20 @@ class TokenAuthority:
             if len(self._signed) >= _REMEMBERED:
                 self._signed.clear()
             self._signed[token] = claims
-        return claims if _is_current(claims, time.time() if now is None else now) else None
+        now = time.time() if now is None else now
+        is_valid = not is_from_the_future(claims, now) and not _is_over(claims, now) and not claims.get("aud")
+        return claims if is_valid else None
+
+    def user_claims(self, token: str) -> dict[str, Any] | None:
+        """Return the claims of a user's token that is valid now, or None.
+
+        Raises:
+            UnreadableTokenError: It is from the future, which the service does not expect here, or as in `claims`.
+        """
+        claims = self._verify(token)
+        if claims is not None and is_from_the_future(claims, time.time()):
+            raise UnreadableTokenError("ImmatureSignatureError: The token is not yet valid (iat)")
+        return self.claims(token)
 
     def _verify(self, token: str) -> dict[str, Any] | None:
         """Check form, algorithm and signature, which never change; the times are checked at each use."""
@@ -96,16 +121,27 @@ class TokenAuthority:
         return hmac.digest(self._secret, signed.encode(), hashlib.sha256)
 
 
-def _is_current(claims: dict[str, Any], now: float) -> bool:
-    """As PyJWT checks: `exp` has not passed, `iat` and `nbf` are not in the future; a claim that is absent passes."""
+def is_from_the_future(claims: Mapping[str, Any], now: float) -> bool:
+    """Tell whether a token is not valid yet: `iat` or `nbf` is later than `now` (Unix seconds), or not a number's text.
+
+    Raises:
+        UnreadableTokenError: One of the two is no number.
+    """
+    return any(not _seconds(claims, name, default=-math.inf) <= now for name in ("iat", "nbf"))
+
+
+def _is_over(claims: Mapping[str, Any], now: float) -> bool:
+    return not _seconds(claims, "exp", default=math.inf) > now
+
+
+def _seconds(claims: Mapping[str, Any], name: str, *, default: float) -> float:
+    """Return a time as PyJWT reads it, by Python's `int`: NaN for a text that is no number; a claim may be absent."""
     try:
-        return (
-            ("exp" not in claims or int(claims["exp"]) > now)
-            and ("iat" not in claims or int(claims["iat"]) <= now)
-            and ("nbf" not in claims or int(claims["nbf"]) <= now)
-        )
-    except (TypeError, ValueError, OverflowError):
-        return False
+        return int(claims[name]) if name in claims else default
+    except ValueError:
+        return math.nan
+    except (TypeError, OverflowError) as error:
+        raise UnreadableTokenError(f"{type(error).__name__}: {error}") from None
 
 
 def _compact(value: Mapping[str, object]) -> bytes:

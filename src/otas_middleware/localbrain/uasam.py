@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain.tokens import TokenAuthority
 
 TOKEN_HEADER_NAME = "X-OTAS-AGENT-SESSION-TOKEN"  # noqa: S105  # a header's name
+_DATABASE_SAYS = "invalid input syntax for type json\nDETAIL:  Token is invalid, or cannot be converted to text."
 
 
 class Uasam:
@@ -32,14 +33,15 @@ class Uasam:
     async def create_session(self, incoming: Incoming) -> Response:
         """`POST /api/agent/v1/session/create/`: a new session of the key's agent, as a token."""
         agent = self._agent(incoming)
+        incoming.require_post()
         body = incoming.json()
         if not isinstance(body, dict):
             raise incoming.failure(f"AttributeError: '{type(body).__name__}' object has no attribute 'get'")
         meta = cast("dict[str, Any]", body).get("meta")
         try:
             token = self.new_session(agent, {} if meta is None else meta)
-        except UnstorableError as error:
-            raise refused(500, f"server_error: {error}") from None
+        except UnstorableError:
+            raise refused(500, f"server_error: {_DATABASE_SAYS}") from None
         return ok("agent_session_created", {"Header_value": TOKEN_HEADER_NAME, "jwt_token": token})
 
     async def authenticate_sdk_key(self, incoming: Incoming) -> Response:
@@ -54,6 +56,7 @@ class Uasam:
         project = self._directory.project_of(key)
         if project is None:
             return DjangoJSON({"error": "Invalid SDK Key"}, 403)
+        incoming.require_post()
         return ok(
             "authenticated",
             {"project": {"id": project.id, "name": project.name, "description": project.description}},
@@ -62,6 +65,7 @@ class Uasam:
     async def verify_agent(self, incoming: Incoming) -> Response:
         """`POST /api/agent/v1/auth/verify/`: the agent of an agent key."""
         agent = self._agent(incoming)
+        incoming.require_post()
         return ok(
             "authenticated",
             {
