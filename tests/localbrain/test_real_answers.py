@@ -14,7 +14,7 @@ import pytest
 from localbrain.wire import AGENT, AUTHENTICATE, CREATE_SESSION, EVENT, SDK, VERIFY, Answer, Client, head, speak
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from otas_middleware.localbrain import LocalBrain
 
@@ -53,6 +53,8 @@ DEEP = BODY[:-1] + b', "metadata": ' + b"[" * 930 + b"]" * 930 + b"}"
 LONG = "s" * 300
 UNUSABLE = b'{"meta": {"a": '
 
+_NO_TIMES: tuple[object, ...] = (None, [], float("inf"))
+
 ROWS = [
     # Keys and tokens between blanks
     *(
@@ -75,7 +77,7 @@ ROWS = [
     *(
         Row(f"{name} is {value}", "POST", SDK, 500, PAGE, SDK_KEY, BODY, {name: value})
         for name in ("exp", "iat", "nbf")
-        for value in (None, [], float("inf"))
+        for value in _NO_TIMES
     ),
     Row("exp is no number", "POST", SDK, 401, "invalid_or_expired_token", SDK_KEY, BODY, {"exp": "never"}),
     Row("there is no exp", "POST", SDK, 201, "event_captured", SDK_KEY, BODY, {"exp": ...}),
@@ -235,20 +237,13 @@ def test_the_members_of_an_event_begin_with_its_id_and_its_time(client: Client) 
     assert list(answer.json["events"][0])[:2] == ["event_id", "event_time"]
 
 
-@pytest.mark.parametrize(
-    ("path", "count"),
-    [
-        (LATENCY, lambda answer: len(answer["data"])),
-        (ERRORS, lambda answer: sum(day["error_count"] for day in answer["data"])),
-    ],
-    ids=["latencies", "errors"],
-)
+@pytest.mark.parametrize("path", [LATENCY, ERRORS])
 def test_latencies_and_errors_are_those_of_the_agent_in_all_projects(
-    brain: LocalBrain, client: Client, path: str, count: Callable[[Any], int]
+    brain: LocalBrain, client: Client, path: str
 ) -> None:
     other = brain.add_project()
     client.post(SDK, {**EVENT, "error": "x"}, {**client.sdk_headers, "X-OTAS-SDK-KEY": other.sdk_key})
-    assert count(client.get(path + DAYS, client.user_headers).json) == 1
+    assert len(client.get(path + DAYS, client.user_headers).json["data"]) == 1
 
 
 def test_a_token_from_the_future_is_refused_until_its_time_has_come(brain: LocalBrain, client: Client) -> None:

@@ -22,7 +22,7 @@ _REMEMBERED = 4096
 
 
 class UnreadableTokenError(Exception):
-    """Reading a token fails in a way that the services do not catch: `500` with an HTML page. The message is its title."""
+    """Reading a token fails as the services do not expect: `500` with an HTML page, whose title is the message."""
 
 
 class SessionClaims(NamedTuple):
