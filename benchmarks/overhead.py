@@ -96,7 +96,7 @@ def runners(
 def settings_for(url: str, transports: Sequence[str] = tuple(TRANSPORTS)) -> dict[str, OtasSettings]:
     """Return the middleware's settings for each of these transports that is installed."""
     return {
-        transport: OtasSettings(sdk_key="otas_bench_key", brain_url=url, transport=transport)  # type: ignore[arg-type]
+        transport: OtasSettings(sdk_key="otas_bench_key", brain_url=url, transport=transport)
         for transport in transports
         if find_spec(TRANSPORTS[transport]) is not None
     }

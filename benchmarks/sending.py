@@ -189,7 +189,7 @@ def _appending(name: str, path: Path, at_once: int) -> Generator[Way]:
 
 @contextlib.contextmanager
 def _pipeline(url: str, **settings: Any) -> Generator[Pipeline]:
-    sender = Pipeline(OtasSettings(sdk_key="otas_bench_key", brain_url=url, **settings), _as_it_is)  # type: ignore[arg-type]
+    sender = Pipeline(OtasSettings(sdk_key="otas_bench_key", brain_url=url, **settings), _as_it_is)
     try:
         yield sender
     finally:

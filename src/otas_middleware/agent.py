@@ -29,10 +29,12 @@ from otas_middleware._outbound.secrets import SecretInUrlError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
+    from typing import Unpack
 
     import httpx2 as httpx
     import requests
 
+    from otas_middleware._config.options import CommonOptions
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import BackendEvent, Envelope
 
@@ -74,12 +76,10 @@ class AgentSession:
         project_domain: Origins inside the project: `https://api.example.com`; `https://*.example.com` for sub-domains;
             `https://example.com/api/*` for a part. `OTAS_PROJECT_DOMAIN` when left out.
         meta: What UASAM is to keep of the session: any JSON object.
-        agent_key: The agent's key; `OTAS_AGENT_KEY` when left out.
-        brain_url: Where Brain is; `OTAS_BRAIN_URL` when left out.
-        uasam_url: Where UASAM is; `OTAS_UASAM_URL` when left out, else `http://localhost:8000`.
         on_logged: Called with each event that Brain has stored, in a delivery thread. May be set later.
         settings: Complete settings; the environment is not read then.
-        **keywords: Any other setting of `otas_middleware.OtasSettings`.
+        **options: Any other setting of `otas_middleware.OtasSettings`: `agent_key`, `brain_url` and `uasam_url`
+            (`http://localhost:8000` when nothing sets it) above all.
 
     Raises:
         ConfigurationError: A setting cannot be used, or `meta` is not a JSON object.
@@ -90,17 +90,13 @@ class AgentSession:
         project_domain: str | Iterable[str] | None = None,
         *,
         meta: Mapping[str, Any] | None = None,
-        agent_key: str | None = None,
-        brain_url: str | None = None,
-        uasam_url: str | None = None,
         on_logged: Callable[[LoggedEvent], object] | None = None,
         settings: OtasSettings | None = None,
-        **keywords: Any,
+        **options: Unpack[CommonOptions],
     ) -> None:
+        keywords: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         if project_domain is not None:
             keywords["project_domain"] = project_domain if isinstance(project_domain, str) else tuple(project_domain)
-        named = {"agent_key": agent_key, "brain_url": brain_url, "uasam_url": uasam_url}
-        keywords |= {name: value for name, value in named.items() if value is not None}
         self.on_logged = on_logged
         self._core = Core(_settings(settings, keywords), meta, _teller(self))
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -27,9 +27,11 @@ from otas_middleware._recorder import MARKER, open_recorder
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
     from types import CodeType
+    from typing import Unpack
 
     from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
     from otas_middleware._capture.capture import Capture
+    from otas_middleware._config.options import SettingOptions
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._recorder import Recorder
 
@@ -50,11 +52,15 @@ class OtasMiddleware:
 
     # Two signatures: else mypy takes `app` for one of the options in `add_middleware(OtasMiddleware, ...)`.
     @overload
-    def __init__(self, app: ASGIApp, /, *, settings: OtasSettings | None = None, **options: Any) -> None: ...
+    def __init__(
+        self, app: ASGIApp, /, *, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
+    ) -> None: ...
     @overload
-    def __init__(self, *, app: ASGIApp, settings: OtasSettings | None = None, **options: Any) -> None: ...
-    def __init__(  # type: ignore[misc]  # nobody passes `app` twice
-        self, app: ASGIApp, *, settings: OtasSettings | None = None, **options: Any
+    def __init__(
+        self, *, app: ASGIApp, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
+    ) -> None: ...
+    def __init__(
+        self, app: ASGIApp, *, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
     ) -> None:
         self.app = app
         self._recorder = open_recorder(options, settings=settings)

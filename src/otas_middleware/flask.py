@@ -33,10 +33,12 @@ from otas_middleware.wsgi import Exchange, Wrapper, full_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Unpack
 
     from flask import Flask, Request
 
     from otas_middleware._capture.capture import Capture, Headers
+    from otas_middleware._config.options import SettingOptions
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._recorder import Recorder
 
@@ -57,7 +59,9 @@ class Otas:
         ConfigurationError: A setting is unknown or cannot be used.
     """
 
-    def __init__(self, app: Flask | None = None, *, settings: OtasSettings | None = None, **options: Any) -> None:
+    def __init__(
+        self, app: Flask | None = None, *, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
+    ) -> None:
         self._settings = settings
         self._options = options
         if app is not None:

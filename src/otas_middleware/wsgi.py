@@ -21,9 +21,11 @@ from otas_middleware._recorder import MARKER, open_recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
+    from typing import Unpack
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from otas_middleware._capture.capture import Capture, Headers
+    from otas_middleware._config.options import SettingOptions
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._recorder import Recorder
 
@@ -73,7 +75,9 @@ class OtasMiddleware(Wrapper):
         ConfigurationError: A setting is unknown or cannot be used.
     """
 
-    def __init__(self, app: WSGIApplication, /, *, settings: OtasSettings | None = None, **options: Any) -> None:
+    def __init__(
+        self, app: WSGIApplication, /, *, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
+    ) -> None:
         super().__init__(app, open_recorder(options, settings=settings), framework_of(app, "wsgi"), Exchange)
 
 

@@ -124,7 +124,7 @@ def test_credentials_in_a_url_are_refused_without_being_shown() -> None:
 
 
 def test_a_key_never_shows_in_a_repr() -> None:
-    settings = OtasSettings(sdk_key=KEY)  # type: ignore[arg-type]  # what users write; pydantic makes a SecretStr
+    settings = OtasSettings(sdk_key=KEY)  # what users write; pydantic makes a SecretStr
     assert "s3cr3t" not in repr(settings)
     assert "s3cr3t" not in str(settings.model_dump())
 

@@ -72,7 +72,7 @@ def leave_early(token: str) -> None:
 
 
 def test_the_counters_are_those_of_stats() -> None:
-    pipeline = Pipeline(OtasSettings(sdk_key="otas_abcd_secret"), lambda _item, _settings: None)  # type: ignore[arg-type]
+    pipeline = Pipeline(OtasSettings(sdk_key="otas_abcd_secret"), lambda _item, _settings: None)
     own = set(pipeline.stats()) | (otas.stats().keys() & {"refused", "skipped", "internal_errors"}) | {"destinations"}
     assert listed("delivery.md", "## Counters") == own
 

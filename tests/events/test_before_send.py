@@ -90,7 +90,7 @@ def test_when_it_fails_the_event_is_withheld_and_that_is_counted(
 
 
 def test_it_can_be_named_by_its_import_path() -> None:
-    settings = OtasSettings(before_send="events.test_before_send:fails")  # type: ignore[arg-type]  # as in the environment
+    settings = OtasSettings(before_send="events.test_before_send:fails")  # as in the environment
     assert settings.before_send is not None
     assert settings.before_send.__name__ == "fails"
 

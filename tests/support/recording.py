@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from otas_middleware._recorder import _recorders
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def own_recorder(settings: OtasSettings, **changes: object) -> Generator[OtasSettings]:
+def own_recorder(settings: OtasSettings, **changes: Any) -> Generator[OtasSettings]:
     """Give settings that no other test has, and with them a recorder of its own; end it after the block."""
     own = settings.replace(project_id=uuid4(), **changes)
     try:

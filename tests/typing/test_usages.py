@@ -9,6 +9,9 @@ from runpy import run_path
 
 import pytest
 
+from otas_middleware import OtasSettings
+from otas_middleware._config.options import SettingOptions
+
 USAGES = Path(__file__).with_name("usages.py")
 
 # What a user imports to catch, to configure, or for a type alone, and what the file shows by another name of the same.
@@ -40,3 +43,7 @@ def test_every_name_that_the_usages_import_is_there() -> None:
 
 def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(import_module("otas_middleware").__file__ or "").parent / "py.typed").exists()
+
+
+def test_the_options_that_checkers_know_are_the_settings() -> None:
+    assert set(SettingOptions.__annotations__) == set(OtasSettings.model_fields)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 
 def settings() -> None:
+    OtasSettings(sdk_key="otas_a_b", ignore_paths="/health, /static/", spool_dir="spool", before_send="shop:clean")
     made = OtasSettings(
         sdk_key=SecretStr("otas_a_b"),
         brain_url="https://brain.example.com",
@@ -50,6 +51,7 @@ def settings() -> None:
     assert_type(made.sdk_key, SecretStr | None)
     assert_type(made.replace(max_body_bytes=0), OtasSettings)
     OtasSettings(max_body_byte=4096)  # type: ignore[call-arg]
+    made.replace(max_body_byte=0)  # type: ignore[call-arg]
     OtasSettings(max_body_bytes="many")  # type: ignore[arg-type]
     made.max_body_bytes = 1  # type: ignore[misc]
 
@@ -86,6 +88,8 @@ def asgi(starlette: Starlette, fastapi: FastAPI, made: OtasSettings) -> None:
     fastapi.add_middleware(AsgiMiddleware, max_body_bytes=4096)
     AsgiMiddleware(fastapi)
     AsgiMiddleware(AsgiMiddleware(starlette, max_body_bytes=4096))
+    AsgiMiddleware(starlette, sdk_key="otas_a_b", ignore_paths=["/health"])
+    AsgiMiddleware(starlette, max_body_byte=4096)  # type: ignore[call-overload]
     AsgiMiddleware()  # type: ignore[call-overload]
     AsgiMiddleware(starlette, settings="no")  # type: ignore[call-overload]
 
@@ -99,6 +103,8 @@ def wsgi(flask: Flask, made: OtasSettings) -> None:
     WsgiMiddleware(application, settings=made)
     WsgiMiddleware(WsgiMiddleware(application))
     WsgiMiddleware(flask.wsgi_app)
+    WsgiMiddleware(application, sdk_key="otas_a_b")
+    WsgiMiddleware(application, max_body_byte=4096)  # type: ignore[call-arg]
     WsgiMiddleware("application")  # type: ignore[arg-type]
 
 
@@ -106,6 +112,7 @@ def flask(app: Flask, made: OtasSettings) -> None:
     Otas(app)
     Otas(app, settings=made)
     assert_type(Otas(max_body_bytes=4096).init_app(app), None)
+    Otas(app, max_body_byte=4096)  # type: ignore[call-arg]
     Otas("app")  # type: ignore[arg-type]
 
 
@@ -123,6 +130,8 @@ def agent() -> None:
 
     with Session("https://api.example.com", meta={"task": "refund 42"}, on_logged=noted) as session:
         assert_type(session, Session)
+        Session("https://api.example.com", agent_key="agent_a_b", request_timeout=20)
+        Session("https://api.example.com", agent_keys="agent_a_b")  # type: ignore[call-arg]
         assert_type(session.client(), httpx2.Client)
         assert_type(session.async_client(), httpx2.AsyncClient)
         assert_type(session.session_id, str | None)
@@ -142,6 +151,8 @@ def agent() -> None:
 async def asynchronous_agent() -> None:
     async with Session() as session:
         assert_type(session, Session)
+        Session("https://api.example.com", agent_key="agent_a_b", request_timeout=20)
+        Session("https://api.example.com", agent_keys="agent_a_b")  # type: ignore[call-arg]
 
 
 def passing_on(client: httpx2.AsyncClient) -> None:

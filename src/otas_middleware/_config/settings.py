@@ -25,6 +25,9 @@ from otas_middleware._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Unpack
+
+    from otas_middleware._config.options import SettingOptions
 
 ENV_PREFIX = "OTAS_"
 
@@ -250,7 +253,11 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
             raise ValueError("it holds characters that an HTTP header cannot carry; copy the key again")
         return value
 
-    if not TYPE_CHECKING:  # type checkers and editors see the constructor that pydantic derives from the fields
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Unpack[SettingOptions]) -> None: ...
+
+    else:
 
         def __init__(self, *, _spellings: Mapping[str, str] = MappingProxyType({}), **values: Any) -> None:
             try:
@@ -274,13 +281,15 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         settings: Self = build(**values, _spellings=spellings)
         return settings
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Unpack[SettingOptions]) -> Self:
         """Return a copy with some fields changed, validated.
 
         Raises:
             ConfigurationError: A name is unknown or a value cannot be used.
         """
-        return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        values.update(changes)
+        return type(self)(**values)
 
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")

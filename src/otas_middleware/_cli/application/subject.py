@@ -143,7 +143,7 @@ def _given_settings(placement: Placement) -> OtasSettings | None:
             return settings
     complete = keywords.get("settings")
     if isinstance(complete, OtasSettings):
-        changes = {name: value for name, value in keywords.items() if name != "settings"}
+        changes: dict[str, Any] = {name: value for name, value in keywords.items() if name != "settings"}
         return complete.replace(**changes) if changes else complete
     return None
 
