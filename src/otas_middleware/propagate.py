@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from otas_middleware._capture import context as _context
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._config.origins import Domain, locate
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.domain import Domain, locate
 from otas_middleware._outbound.gate import Place
 from otas_middleware._outbound.httpx_requests import is_clean, whereabouts
 from otas_middleware._outbound.secrets import NOTHING, Secrets, clean, has_token

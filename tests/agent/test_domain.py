@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otas_middleware import ConfigurationError, OtasSettings
-from otas_middleware._outbound.domain import Domain, locate
+from otas_middleware._config.origins import Domain, locate
 
 
 def covers(pattern: str, url: str) -> bool:

@@ -71,12 +71,17 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports_of(path: Path, known: set[str]) -> set[str]:
-    """The modules of the package that a module imports, those under TYPE_CHECKING left out."""
+def imports_of(path: Path, known: set[str], *, types: bool) -> set[str]:
+    """The modules of the package that a module imports, with or without those under TYPE_CHECKING."""
     found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if (
+            not types
+            and isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        ):
             for branch in node.orelse:
                 visit(branch)
             return
@@ -94,14 +99,26 @@ def imports_of(path: Path, known: set[str]) -> set[str]:
     return found & known
 
 
-def import_graph() -> dict[str, set[str]]:
+def import_graph(*, types: bool = False) -> dict[str, set[str]]:
     paths = [path for path in PACKAGE.rglob("*.py") if "examples" not in path.parts]
     known = {module_name(path) for path in paths}
-    return {module_name(path): imports_of(path, known) - {module_name(path)} for path in paths}
+    return {module_name(path): imports_of(path, known, types=types) - {module_name(path)} for path in paths}
 
 
 def test_imports_form_a_tree_without_a_cycle() -> None:
     TopologicalSorter(import_graph()).prepare()
+
+
+def room(module: str) -> str:
+    """The folder that a module lies in; a module beside the folders is a room of its own."""
+    return module.removeprefix("otas_middleware").lstrip(".").split(".")[0] or "otas_middleware"
+
+
+def test_rooms_know_each_other_in_one_direction_types_included() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module, imported in import_graph(types=True).items():
+        rooms.setdefault(room(module), set()).update({room(name) for name in imported} - {room(module)})
+    TopologicalSorter(rooms).prepare()
 
 
 def test_the_core_knows_no_adapter_and_no_tool() -> None:

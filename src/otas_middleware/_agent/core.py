@@ -18,8 +18,8 @@ from otas_middleware._agent.tool import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
 from otas_middleware._agent.waiting import WaitingRoom
 from otas_middleware._capture.context import delivering
+from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.domain import Domain
 from otas_middleware._outbound.gate import Place
 from otas_middleware._outbound.secrets import Secrets
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from otas_middleware._outbound.domain import parse
+from otas_middleware._config.origins import parse
 
 
 def _split(value: object) -> object:
@@ -90,7 +90,7 @@ Callback = Annotated[Callable[..., Any], BeforeValidator(_import)]
 """A callable, or its import path `package.module:name`."""
 
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)]
-"""A list of patterns of origins (`_outbound.domain`); in the environment separated by commas."""
+"""A list of patterns of origins (`origins`); in the environment separated by commas."""
 
 BaseUrl = Annotated[str, AfterValidator(check_url)]
 """An `http` or `https` URL without a trailing slash."""

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._outbound.domain import locate
+from otas_middleware._config.origins import locate
 from otas_middleware._outbound.gate import Place
 from otas_middleware._outbound.httpx_tap import library_of, wrap_client
 

@@ -15,8 +15,8 @@ from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._config.origins import Location, locate, normal_host
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.domain import Location, locate, normal_host
 from otas_middleware._outbound.gate import Outgoing, Place
 from otas_middleware._outbound.raw_tap import failed, tap_raw
 from otas_middleware._outbound.secrets import clean, has_token, is_clean
