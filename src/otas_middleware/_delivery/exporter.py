@@ -135,6 +135,7 @@ class Exporter:
                 return  # all that is left is in flight
             if oldest.row is None:
                 self.counters.lose("queue_full")
+                oldest.settled("queue_full")
             elif self.disk_queue is not None:
                 self.disk_queue.let_go(oldest)
 
@@ -234,6 +235,7 @@ class Exporter:
         self.queue.leave(entry)
         self.counters.spooled -= entry.row is not None
         self.counters.lose(reason)
+        entry.settled(reason)
 
     def _settle(self, entry: QueueItem, outcome: Outcome, started: float) -> None:
         now = time.monotonic()

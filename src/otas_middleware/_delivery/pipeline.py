@@ -71,7 +71,7 @@ class Pipeline:
             state = self.renew()
         exporters = state.agent if source == "agent" else state.backend
         if len(exporters) > 1:
-            item = Shared(item)
+            item = Shared(item, len(exporters))
         for exporter in exporters:
             exporter.offer(item)
 

@@ -30,6 +30,22 @@ class Weighted(Protocol):
         ...
 
 
+class Receipt(Protocol):
+    """Told what became of an item: an item may have one as its attribute `receipt`.
+
+    It is called once, in any thread, perhaps under a lock of the exporter's, so that it must be quick and not raise.
+    """
+
+    def __call__(self, fate: str, stored_as: str = "", /) -> None:
+        """Take note.
+
+        Args:
+            fate: `delivered`, `spooled` (it is in the disk queue), or the reason for which it was dropped.
+            stored_as: The id that the destination gave it, where it says one.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP POST, ready to be sent.

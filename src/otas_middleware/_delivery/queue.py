@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otas_middleware._delivery.protocols import Request, Weighted
+    from otas_middleware._delivery.protocols import Receipt, Request, Weighted
     from otas_middleware._event.model import Envelope
 
 
@@ -32,6 +32,7 @@ class QueueItem:
         delivered_before: How many events its exporter had delivered when it failed first; more since then prove that
             the destination is well and the event is not.
         possibly_stored: An attempt ended without an answer after everything was sent.
+        receipt: Told what became of it, for an item that has a `receipt` (see `protocols.Receipt`).
         row: Its row in the spool, when it is there too.
     """
 
@@ -42,6 +43,7 @@ class QueueItem:
         "failures",
         "item",
         "possibly_stored",
+        "receipt",
         "request",
         "row",
         "seq",
@@ -67,6 +69,13 @@ class QueueItem:
         self.delivered_before = -1
         self.possibly_stored = False
         self.row = row
+        self.receipt: Receipt | None = getattr(item, "receipt", None)
+
+    def settled(self, fate: str, stored_as: str = "") -> None:
+        """Say what became of it, once, to whoever asked for a receipt."""
+        receipt, self.receipt = self.receipt, None
+        if receipt is not None:
+            receipt(fate, stored_as)
 
     def __lt__(self, other: QueueItem) -> bool:
         return self.seq < other.seq
@@ -213,6 +222,7 @@ class Queue:
         for original in self.flight.values():
             item = original.item  # before the envelope: the worker sets that first
             copy = QueueItem(item, original.envelope, weight=original.weight, seq=original.seq, row=original.row)
+            copy.receipt, original.receipt = original.receipt, None
             copy.failures = original.failures
             copy.possibly_stored = original.possibly_stored or original.attempts > 0
             copies.append(copy)

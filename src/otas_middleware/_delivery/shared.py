@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._delivery.protocols import Weighted
+    from otas_middleware._delivery.protocols import Receipt, Weighted
     from otas_middleware._event.model import Envelope
 
 
@@ -17,17 +17,36 @@ class Shared:
 
     Args:
         item: What the request path left.
+        queues: How many they are.
     """
 
-    __slots__ = ("_built", "_error", "_item", "_lock", "_parcel", "weight")
+    __slots__ = ("_built", "_error", "_fate", "_item", "_lock", "_open", "_parcel", "_receipt", "_stored_as", "weight")
 
-    def __init__(self, item: Weighted) -> None:
+    def __init__(self, item: Weighted, queues: int) -> None:
         self._item: Weighted | None = item
         self._lock = threading.Lock()
         self._built = False
         self._parcel: Envelope | None = None
         self._error: Exception | None = None
         self.weight = item.weight
+        self._receipt: Receipt | None = getattr(item, "receipt", None)
+        self._open = queues
+        self._fate = self._stored_as = ""
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What each queue tells; the item's own is told once, when the last of them has: of a loss if all lost it."""
+        return None if self._receipt is None else self._settled
+
+    def _settled(self, fate: str, stored_as: str = "") -> None:
+        with self._lock:
+            self._open -= 1
+            if not self._fate or fate in {"delivered", "spooled"}:
+                self._fate = fate
+            self._stored_as = self._stored_as or stored_as
+            over = not self._open
+        if over and self._receipt is not None:
+            self._receipt(self._fate, self._stored_as)
 
     def build(self, build: Callable[[Weighted], Envelope | None]) -> Envelope | None:
         """Return the envelope; the first one to ask builds it.

@@ -43,7 +43,7 @@ def apply(exporter: Exporter, entry: QueueItem, outcome: Outcome, latency: float
     verdict = outcome.verdict
     exporter.counters.possible_duplicates += outcome.resent
     if verdict is Verdict.DELIVERED:
-        return _delivered(exporter, entry, latency, now)
+        return _delivered(exporter, entry, outcome, latency, now)
     exporter.counters.failures[outcome.reason] += 1
     if verdict is Verdict.REJECTED:
         exporter.lose(entry, outcome.reason)
@@ -58,8 +58,9 @@ def apply(exporter: Exporter, entry: QueueItem, outcome: Outcome, latency: float
     return Change(ended=False, opened=exporter.breaker.failed(outcome.reason, now, outcome.retry_after))
 
 
-def _delivered(exporter: Exporter, entry: QueueItem, latency: float, now: float) -> Change:
+def _delivered(exporter: Exporter, entry: QueueItem, outcome: Outcome, latency: float, now: float) -> Change:
     exporter.queue.leave(entry)
+    entry.settled("delivered", outcome.stored_as)
     counters = exporter.counters
     counters.delivered += 1
     counters.spooled -= entry.row is not None

@@ -90,6 +90,7 @@ class DiskQueue:
             for entry in batch:
                 if exporter.queue.flight.pop(entry.seq, None) is not None:
                     exporter.counters.spooled += entry.row is None
+                    entry.settled("spooled")
                     exporter.queue.forget(entry)
             self._evicted(evicted)
             self._look_at = 0.0
