@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otas_middleware import OtasSettings
 
 OTAS_MIDDLEWARE = "otas_middleware.django.OtasMiddleware"
+OTAS_EXCEPTION_MIDDLEWARE = "otas_middleware.django.OtasExceptionMiddleware"
 
 if not settings.configured:
     settings.configure(

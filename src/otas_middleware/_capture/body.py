@@ -41,6 +41,13 @@ class BoundedBody:
             self.whole = False
             self.parts.append(chunk[: self.left])
 
+    def take_over(self, earlier: BoundedBody) -> None:
+        """Begin with what was noted elsewhere, where at least as much is kept, before this body was known."""
+        for part in earlier.parts:
+            self.add(part)
+        self.whole = self.whole and earlier.whole
+        self.left -= earlier.size - earlier.held
+
     def pack(self) -> None:
         """Join the parts; many small ones cost more than their bytes."""
         self.parts[:] = [self.kept()]

@@ -26,16 +26,19 @@ class InputTap:
     Args:
         stream: The server's input stream.
         note: Gets each piece of bytes that the application has read.
+
+    Attributes:
+        note: As given.
     """
 
     def __init__(self, stream: Any, note: Callable[[bytes], None]) -> None:
         self._stream = stream
-        self._note_bytes = note
+        self.note = note
 
     def _note(self, data: bytes) -> None:
         if data:
             try:
-                self._note_bytes(data)
+                self.note(data)
             except Exception:
                 report_internal_error("wsgi.input")
 

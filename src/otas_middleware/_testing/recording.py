@@ -83,12 +83,15 @@ class RecordedEvents(Sequence["BackendEvent"]):
         return len(self._memory.envelopes())
 
     def __repr__(self) -> str:
-        return f"<RecordedEvents {self.summaries}>"
+        return f"<RecordedEvents {list(map(_summary, self._events()))}>"
 
     @property
     def summaries(self) -> list[str]:
-        """A short text for each event, such as `POST /orders 201`, to compare a whole test's traffic at once."""
-        return [_summary(event) for event in self._events()]
+        """A short text for each event, such as `POST /orders 201`, to compare a whole test's traffic at once.
+
+        What failed, and why, is in the events' `error`.
+        """
+        return [_called(event) for event in self._events()]
 
     def one(self, **expected: Unpack[Expected]) -> BackendEvent:
         """Return the one recorded event that is as expected (see `Expected`); without arguments, the only event.
@@ -219,8 +222,12 @@ def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
 
 def _summary(event: BackendEvent) -> str:
     error = f" ({event.error})" if event.error and not event.error.startswith(str(event.status_code)) else ""
+    return _called(event) + error
+
+
+def _called(event: BackendEvent) -> str:
     origin = event.metadata.get("origin", "")  # of an agent's call
-    return f"{event.method} {origin}{event.path} {event.status_code}{error}"
+    return f"{event.method} {origin}{event.path} {event.status_code}"
 
 
 def _wanted(expected: Expected) -> str:

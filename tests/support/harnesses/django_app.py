@@ -12,7 +12,7 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonRespons
 from django.urls import include, path
 from django.utils.cache import get_conditional_response
 
-from support.django_project import make_handler
+from support.django_project import OTAS_EXCEPTION_MIDDLEWARE, make_handler
 from support.harnesses._harness import Harness
 from support.harnesses.asgi_raw import cut
 from support.harnesses.fastapi_app import asynchronous, synchronous
@@ -218,16 +218,38 @@ AsgiSync = _routing(routes(synchronous, awaited))
 AsgiAsync = _routing(routes(asynchronous, awaited))
 
 
-def builder(make: Callable[[], Any], routing: str) -> Callable[[OtasSettings | None], Any]:
+def builder(make: Callable[[], Any], routing: str, *, names_all: bool) -> Callable[[OtasSettings | None], Any]:
     def build(settings: OtasSettings | None) -> Any:
-        return make_handler(make, settings, [f"{__name__}.{routing}", f"{__name__}.TeaErrors"])
+        last = [OTAS_EXCEPTION_MIDDLEWARE] if names_all and settings is not None else []
+        return make_handler(make, settings, [f"{__name__}.{routing}", f"{__name__}.TeaErrors", *last])
 
     return build
 
 
+def harness(name: str, make: Callable[[], Any], routing: str, *, names_all: bool) -> Harness:
+    """Return a harness.
+
+    Args:
+        name: Its name.
+        make: Makes the handler.
+        routing: The middleware that gives it its routes.
+        names_all: The optional middleware stands last, and names what another one answers by `process_exception`.
+    """
+    asgi = make is ASGIHandler
+    return Harness(
+        name,
+        "asgi" if asgi else "wsgi",
+        "django",
+        builder(make, routing, names_all=names_all),
+        answers_exceptions=True,
+        unnamed=() if names_all else ("handled error",),
+        reads_ahead=asgi,
+    )
+
+
 HARNESSES = [
-    Harness("django-wsgi", "wsgi", "django", builder(WSGIHandler, "WsgiSync"), answers_exceptions=True),
-    Harness("django-wsgi-async", "wsgi", "django", builder(WSGIHandler, "WsgiAsync"), answers_exceptions=True),
-    Harness("django-asgi", "asgi", "django", builder(ASGIHandler, "AsgiSync"), answers_exceptions=True),
-    Harness("django-asgi-async", "asgi", "django", builder(ASGIHandler, "AsgiAsync"), answers_exceptions=True),
+    harness("django-wsgi", WSGIHandler, "WsgiSync", names_all=False),
+    harness("django-wsgi-async", WSGIHandler, "WsgiAsync", names_all=True),
+    harness("django-asgi", ASGIHandler, "AsgiSync", names_all=True),
+    harness("django-asgi-async", ASGIHandler, "AsgiAsync", names_all=False),
 ]
