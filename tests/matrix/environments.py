@@ -19,6 +19,7 @@ class Environment:
         pins: What is installed in place of the newest versions.
         without: What is taken out again.
         servers: Whether all servers are looked at, or only the most used ones.
+        prereleases: What is brought to its newest version, pre-releases included.
     """
 
     name: str
@@ -26,10 +27,13 @@ class Environment:
     pins: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     servers: bool = False
+    prereleases: tuple[str, ...] = ()
 
     @property
     def runs(self) -> tuple[tuple[str, ...], ...]:
         """The arguments of pytest, one tuple for each of its runs."""
+        if self.prereleases:
+            return (CONTRACT,)
         return (CONTRACT, SERVERS_ALL if self.servers else SERVERS_SMALL)
 
 
@@ -50,3 +54,22 @@ ENVIRONMENTS = (
     Environment("3.12-newest", "3.12", servers=True),
     Environment("3.13-newest", "3.13"),
 )
+
+CANARY = Environment(
+    "canary",
+    "3.12",
+    prereleases=(
+        "django",
+        "starlette",
+        "fastapi",
+        "flask",
+        "werkzeug",
+        "httpx",
+        "httpx2",
+        "pydantic",
+        "requests",
+        "urllib3",
+        "celery",
+    ),
+)
+"""What comes next: run by name only (`make canary`), and in no table."""

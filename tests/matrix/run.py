@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from matrix.environments import ENVIRONMENTS, Environment  # noqa: E402  # found by the line above
+from matrix.environments import CANARY, ENVIRONMENTS, Environment  # noqa: E402  # found by the line above
 from matrix.table import write_table  # noqa: E402  # as above
 
 FOLDER = ROOT / ".venv-matrix"
@@ -68,6 +68,8 @@ def prepare(environment: Environment, python: str) -> Path:
     pip = [str(inside), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
     subprocess.run([*pip, "--editable", ".[all]", "--group", "matrix"], check=True, cwd=ROOT)
+    if environment.prereleases:
+        subprocess.run([*pip, "--upgrade", "--pre", *environment.prereleases], check=True)
     if environment.pins:  # in a step of its own: the group's lower bounds are those of the tests, not of the package
         subprocess.run([*pip, *environment.pins], check=True)
     if environment.without:
@@ -79,13 +81,15 @@ def prepare(environment: Environment, python: str) -> Path:
 def test(environment: Environment, python: Path) -> bool:
     """Run the environment's tests; return whether all of them passed."""
     good = True
+    results = RESULTS / environment.name if environment is CANARY else RESULTS
+    results.mkdir(exist_ok=True)
     for number, arguments in enumerate(environment.runs):
         paths = [each for each in arguments if not each.startswith("tests/") or (ROOT / each).exists()]
         name = f"{environment.name}-{number}"
-        log = RESULTS / f"{name}.log"
+        log = results / f"{name}.log"
         command = [str(python), "-m", "pytest", "-q", "-n", PROCESSES, "--dist", "loadgroup", "-p", "no:cacheprovider"]
         command += [option for warning in WARNINGS for option in ("-W", f"ignore:{warning}")]
-        command += ["-o", "junit_family=xunit1", f"--junitxml={RESULTS / name}.xml", *paths]
+        command += ["-o", "junit_family=xunit1", f"--junitxml={results / name}.xml", *paths]
         with log.open("w") as output:
             status = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
@@ -115,13 +119,14 @@ def say(line: str) -> None:
 
 
 def main(names: list[str]) -> int:
-    """Run the named environments, or all; return the exit status."""
+    """Run the named environments, or all but the canary; return the exit status."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    chosen = [each for each in ENVIRONMENTS if not names or each.name in names]
+    chosen = [each for each in (*ENVIRONMENTS, CANARY) if (each.name in names if names else each is not CANARY)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         good = list(pool.map(work_on, chosen))
-    write_table(RESULTS, ROOT / "docs" / "compatibility.md")
-    say("docs/compatibility.md was written")
+    if names != [CANARY.name]:
+        write_table(RESULTS, ROOT / "docs" / "compatibility.md")
+        say("docs/compatibility.md was written")
     return 0 if all(good) else 1
 
 
