@@ -6,6 +6,7 @@ nothing of ours but this file before a coverage measurement could begin.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from otas_middleware.testing import RecordedEvents
 
 _WITHOUT_KEY = "otas_record_without_key"
+_without_key = ExitStack()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,17 +33,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Act before the first import of an application: a middleware decides when it is made whether it is off."""
     if early_config.getini(_WITHOUT_KEY):
-        from otas_middleware import _recorder  # noqa: PLC0415  # see above
+        from otas_middleware._runtime import runtime  # noqa: PLC0415  # see above
 
-        _recorder.keyless = True
+        _without_key.enter_context(runtime.replaced(record_without_key=True))
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
+def pytest_unconfigure() -> None:
     """Leave nothing behind, where pytest was called as a function."""
-    if config.getini(_WITHOUT_KEY):
-        from otas_middleware import _recorder  # noqa: PLC0415  # see above
-
-        _recorder.keyless = False
+    _without_key.close()
 
 
 @pytest.fixture

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
 
-from otas_middleware import OtasSettings, _internal_errors
+from otas_middleware import OtasSettings
 from otas_middleware._capture.context import current
+from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 
 pytest.register_assert_rewrite("support")  # the checks in there explain themselves as those of test files do
@@ -27,13 +29,20 @@ for _name in [name for name in os.environ if name.startswith("OTAS_") and name !
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the tests in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
 
-_internal_errors.reraise = True  # what production reports fails a test
+runtime.behaviour = replace(runtime.behaviour, reraise=True)  # what production reports fails a test
 
 
 @pytest.fixture(autouse=True)
 def _outside_of_any_request() -> None:
     """Begin each test outside of any request: some tests leave one open on purpose, as broken servers do."""
     current.set(None)
+
+
+@pytest.fixture
+def as_in_production() -> Iterator[None]:
+    """Failures of our own are swallowed, as they are outside of this suite."""
+    with runtime.replaced(reraise=False):
+        yield
 
 
 @pytest.fixture(scope="session")

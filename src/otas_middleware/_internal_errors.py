@@ -3,7 +3,7 @@
 A request must not break because recording it did. Code on the request path and in the worker therefore ends in
 `except Exception: report_internal_error("where")`. Each failure is counted; each cause is logged once, as the
 exception's type and place, never with its message or values, which may hold what a client sent. Tests set `reraise`
-and see everything.
+(`_runtime.py`) and see everything.
 """
 
 from __future__ import annotations
@@ -12,18 +12,10 @@ import logging
 import sys
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from otas_middleware._runtime import runtime
 
 logger = logging.getLogger("otas_middleware")
-
-reraise = False
-"""When true, `report_internal_error` raises the current exception again (tests)."""
-
-on_internal_error: Callable[[str, BaseException], None] | None = None
-"""Gets the place and the exception of each failure that is swallowed (the test kit)."""
 
 counts: Counter[str] = Counter()
 """How many failures each place has swallowed in this process."""
@@ -40,13 +32,14 @@ def report_internal_error(where: str) -> None:
         where: The place that failed, such as `"asgi.send"`; the key in `counts`.
 
     Raises:
-        Exception: The handled exception itself, but only while `reraise` is set.
+        Exception: The handled exception itself, but only while the runtime says `reraise`.
     """
-    if reraise:
+    behaviour = runtime.behaviour
+    if behaviour.reraise:
         raise  # noqa: PLE0704  # called inside an except block, as the docstring demands
     kind, error, traceback = sys.exc_info()
-    if on_internal_error is not None and error is not None:
-        on_internal_error(where, error)
+    if behaviour.on_internal_error is not None and error is not None:
+        behaviour.on_internal_error(where, error)
     name = kind.__name__ if kind is not None else "unknown"
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

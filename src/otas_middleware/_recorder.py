@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware import _internal_errors
@@ -13,9 +11,10 @@ from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
+from otas_middleware._runtime import Source, runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Mapping
 
     from otas_middleware._capture.capture import Headers
     from otas_middleware._capture.verify import ByKeySet, Verifier
@@ -23,23 +22,12 @@ if TYPE_CHECKING:
     from otas_middleware._config.sources import FrameworkSettings
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope
+    from otas_middleware._runtime import Behaviour
 
 logger = logging.getLogger("otas_middleware")
 
 MARKER = "otas_middleware.capture"
 """Key of the capture in `scope` and `environ`; a request that has it is already being recorded."""
-
-
-class Source(Protocol):
-    """Something that delivers events and can be waited for: a pipeline, or what stands before one."""
-
-    def flush(self, timeout: float, /) -> bool:
-        """Wait at most so many seconds until everything taken has left; return whether it has."""
-        ...
-
-    def stats(self) -> dict[str, Any]:
-        """Return the counters."""
-        ...
 
 
 class Delivery(Source, Protocol):
@@ -59,7 +47,7 @@ class Recorder:
 
     Args:
         settings: Checked settings with an SDK key or another destination.
-        deliver: Makes the delivery; `make_delivery` when left out.
+        deliver: Makes the delivery; the process's own way when left out.
     """
 
     def __init__(self, settings: OtasSettings, deliver: Callable[[Recorder], Delivery] | None = None) -> None:
@@ -69,7 +57,7 @@ class Recorder:
         self._takes_all = self.selection.takes_all
         self._key_set = _key_set(settings)
         self.new_capture: Callable[..., Capture] = Capture
-        self.pipeline = (deliver or make_delivery)(self)
+        self.pipeline = (deliver or runtime.behaviour.deliver or in_background)(self)
         self._limit = settings.max_body_bytes
         self._traceback = settings.capture_traceback
         self._durable = settings.durability == "spool"
@@ -170,42 +158,27 @@ def in_background(recorder: Recorder) -> Delivery:
     return Pipeline(recorder.settings, recorder.build, on_bad_token=recorder.gate.reject)
 
 
-make_delivery: Callable[[Recorder], Delivery] = in_background
-"""Gives each new recorder its delivery; see `delivering_by`."""
-
-keyless = False
-"""Whether to record without an SDK key too. The test kit sets it: tests have no key, and nothing is sent then."""
-
-off_because: set[str] = set()
-"""Why a middleware of this process is off: `disabled`, `no_sdk_key`."""
-
-_recorders: dict[OtasSettings, Recorder] = {}
-_lock = threading.Lock()
 _warned: set[str] = set()
 
 
-@contextmanager
-def delivering_by(make: Callable[[Recorder], Delivery]) -> Generator[None]:
-    """Have all recorders of the process, present and future, deliver in another way while the block runs.
+def _redirect(behaviour: Behaviour) -> Callable[[], None]:
+    """Have the recorders deliver as a new behaviour says; return what gives them back what they had."""
+    make: Callable[[Recorder], Delivery] = behaviour.deliver or in_background
+    replaced = {recorder: (recorder.pipeline, recorder.new_capture) for recorder in recorders()}
+    for recorder in replaced:
+        recorder.pipeline = make(recorder)
 
-    Args:
-        make: Gives a recorder its delivery; it may also replace its `new_capture`.
-    """
-    global make_delivery  # noqa: PLW0603  # the recorders are the process's
-    with _lock:
-        usual, make_delivery = make_delivery, make
-        replaced = {recorder: (recorder.pipeline, recorder.new_capture) for recorder in _recorders.values()}
-        for recorder in replaced:
-            recorder.pipeline = make(recorder)
-    try:
-        yield
-    finally:
-        with _lock:
-            make_delivery = usual
-            for recorder in set(_recorders.values()) - set(replaced):
-                recorder.pipeline, recorder.new_capture = usual(recorder), Capture
-            for recorder, (pipeline, new_capture) in replaced.items():
-                recorder.pipeline, recorder.new_capture = pipeline, new_capture
+    def undo() -> None:
+        usual: Callable[[Recorder], Delivery] = runtime.behaviour.deliver or in_background
+        for recorder in set(recorders()) - set(replaced):
+            recorder.pipeline, recorder.new_capture = usual(recorder), Capture
+        for recorder, (pipeline, new_capture) in replaced.items():
+            recorder.pipeline, recorder.new_capture = pipeline, new_capture
+
+    return undo
+
+
+runtime.follow("deliver", _redirect)
 
 
 def open_recorder(
@@ -232,10 +205,11 @@ def open_recorder(
     elif keywords:
         settings = settings.replace(**keywords)
     if not settings.enabled:
-        off_because.add("disabled")
+        runtime.off_because.add("disabled")
         return None
-    if not (settings.sdk_key or settings.agnost_org_id or settings.destinations or keyless):
-        off_because.add("no_sdk_key")
+    has_destination = settings.sdk_key or settings.agnost_org_id or settings.destinations
+    if not (has_destination or runtime.behaviour.record_without_key):
+        runtime.off_because.add("no_sdk_key")
         _warn_once(
             "otas_middleware is off: no SDK key. Set OTAS_SDK_KEY to the project's backend key to record agent "
             "requests, or OTAS_ENABLED=0 to silence this warning."
@@ -245,21 +219,17 @@ def open_recorder(
 
 
 def _shared(settings: OtasSettings) -> Recorder:
-    with _lock:
-        recorder = _recorders.get(settings)
+    with runtime.lock:
+        recorder: Recorder | None = runtime.recorders.get(settings)
         if recorder is None:
-            recorder = _recorders[settings] = Recorder(settings)
+            recorder = runtime.recorders[settings] = Recorder(settings)
     return recorder
-
-
-other_sources: list[Source] = []
-"""What delivers events in this process beside the recorders: the agent's side adds itself."""
 
 
 def recorders() -> list[Recorder]:
     """Return all recorders of this process."""
-    with _lock:
-        return list(_recorders.values())
+    with runtime.lock:
+        return list(runtime.recorders.values())
 
 
 def flush(timeout: float = 2.0) -> bool:
@@ -273,7 +243,7 @@ def flush(timeout: float = 2.0) -> bool:
     """
     deadline = time.monotonic() + timeout
     done = True
-    for source in [*(recorder.pipeline for recorder in recorders()), *other_sources]:
+    for source in [*(recorder.pipeline for recorder in recorders()), *runtime.sources]:
         done = source.flush(max(0.0, deadline - time.monotonic())) and done
     return done
 
@@ -291,7 +261,7 @@ def stats() -> dict[str, Any]:
         _add(total, recorder.pipeline.stats())
         _add(total["refused"], recorder.gate.refused)
         _add(total["skipped"], recorder.selection.skipped)
-    for source in other_sources:
+    for source in runtime.sources:
         _add(total, source.stats())
     return total
 
@@ -307,7 +277,7 @@ def _add(total: dict[str, Any], part: Mapping[str, Any]) -> None:
 
 
 def _warn_once(message: str) -> None:
-    with _lock:
+    with runtime.lock:
         if message in _warned:
             return
         _warned.add(message)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otas_middleware import asgi, wsgi
-from otas_middleware._recorder import _recorders
+from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from support.agent import PATIENCE, Agent
 from support.asgi_gateway import call_asgi, converse
@@ -171,7 +171,7 @@ def test_a_log_handler_that_calls_the_application_makes_no_endless_chain(
             assert called.wait(PATIENCE), "nothing was logged: the test shows nothing"
         finally:
             root.removeHandler(handler)
-        assert _recorders[troubled].pipeline.stats()["captured"] == 1
+        assert runtime.recorders[troubled].pipeline.stats()["captured"] == 1
 
 
 @every_framework

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from otas_middleware import _internal_errors, _recorder
 from otas_middleware._capture import body as _bounded
 from otas_middleware._capture import capture as _capture
+from otas_middleware._runtime import runtime
 from support.asgi_gateway import call_asgi
 from support.harnesses import Harness, harnesses
 from support.scenarios import SCENARIOS
@@ -43,7 +45,7 @@ def sink() -> Sink:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Swallow failures as production does, and return their counts."""
-    monkeypatch.setattr(_internal_errors, "reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     monkeypatch.setattr(_internal_errors, "counts", type(_internal_errors.counts)())
     return _internal_errors.counts
 

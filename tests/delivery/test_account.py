@@ -6,6 +6,7 @@ import random
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from otas_middleware._delivery import Pipeline, Request, Response, TransportError
 from otas_middleware._delivery.log import INTERVAL
+from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode
 from support import delivery as kit
 from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
@@ -85,7 +87,7 @@ def test_the_account_balances_after_every_step(
     monkeypatch: pytest.MonkeyPatch, spooled: bool, actions: list[str], answers: list[str]
 ) -> None:
     monkeypatch.setattr(kit, "Script", Script, raising=False)
-    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     monkeypatch.setattr("otas_middleware._delivery.exporter.PATIENCE", 0.0)
     monkeypatch.setattr(Script, "answers", answers)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -247,7 +249,7 @@ def test_losses_are_told_to_the_callback_and_to_the_log_once_a_minute(caplog: py
 
 
 def test_a_callback_that_fails_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
 
     def fail(_summary: object, _reason: str) -> None:
         raise RuntimeError("the user's own fault")

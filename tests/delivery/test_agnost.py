@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.destinations.agnost_form import event_body, session_body, session_uuid
 from otas_middleware._event.model import BackendEvent, Envelope
+from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode
 from otas_middleware.localbrain.agnost_forms import EVENT_FORMS, SESSION, problems
 from support.delivery import Item, RawServer, answer, balance, build, eventually, pipeline, settings
@@ -156,7 +158,7 @@ def test_both_destinations_get_every_event_and_count_for_themselves() -> None:
 
 def test_an_event_is_built_once_for_all_destinations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each build makes a new `event_id`, and asks the user's `before_send` again."""
-    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
 
     def build_anew(item: Any, _settings: OtasSettings) -> Envelope | None:
         built.append(item.path)

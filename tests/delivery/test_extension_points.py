@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import otas_middleware.delivery
 from otas_middleware._delivery import Destination, Response, Verdict
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._runtime import runtime
 from otas_middleware.delivery import by_status
 from otas_middleware.localbrain import LocalBrain
 from support.delivery import Item, RawServer, answer, created, eventually, pipeline
@@ -112,7 +114,7 @@ def test_two_destinations_of_one_name_are_an_error_at_start(shop: Path) -> None:
 def test_a_destination_that_fails_is_no_worse_than_one_that_is_away(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("otas_middleware._internal_errors.reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     shop.write_text(example(1).replace("return by_status(response)", "raise ValueError('oh')"))
     with RawServer(lambda connection, _: connection.sendall(answer("200 OK"))) as server, LocalBrain() as brain:
         shop.write_text(shop.read_text().replace("https://archive.example.com", server.url))

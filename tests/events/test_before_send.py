@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from events.exchange import SESSION, TOKEN, exchange
 from otas_middleware import _internal_errors
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +84,7 @@ def returns_nonsense(_: BackendEvent) -> object:
 def test_when_it_fails_the_event_is_withheld_and_that_is_counted(
     broken: Callable[[BackendEvent], object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_internal_errors, "reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     before = _internal_errors.counts["before_send"]
     assert sent(broken) is None
     assert _internal_errors.counts["before_send"] == before + 1
@@ -104,7 +106,7 @@ def test_a_field_that_cannot_be_looked_through_is_dropped(monkeypatch: pytest.Mo
     def broken(_: object, __: object = 0) -> str:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr(_internal_errors, "reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     monkeypatch.setattr(redactor_for(settings), "_suspicious", broken)
     before = _internal_errors.counts["redact"]
     capture: Capture = exchange(

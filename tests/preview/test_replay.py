@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,10 +13,11 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from otas_middleware import OtasSettings, _internal_errors
+from otas_middleware import OtasSettings
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.preview.exchange import Exchange, Reply
 from otas_middleware._cli.preview.replay import replay
+from otas_middleware._runtime import runtime
 from otas_middleware.asgi import OtasMiddleware
 from otas_middleware.testing import RecordedEvents, make_token
 
@@ -133,7 +135,7 @@ def test_what_would_not_be_sent_is_said_with_the_reason(changes: dict[str, Any],
 
 
 def test_a_failure_of_the_users_function_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_internal_errors, "reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
 
     def broken(event: BackendEvent) -> BackendEvent:
         raise KeyError("customer")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from otas_middleware._recorder import _recorders
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,6 +21,6 @@ def own_recorder(settings: OtasSettings, **changes: Any) -> Generator[OtasSettin
     try:
         yield own
     finally:
-        recorder = _recorders.pop(own, None)
+        recorder = runtime.recorders.pop(own, None)
         if recorder is not None:
             recorder.pipeline.close(0)  # type: ignore[attr-defined]  # the usual delivery

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from otas_middleware import OtasSettings
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._recorder import Recorder, _recorders
+from otas_middleware._recorder import Recorder
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from otas_middleware._delivery import Weighted
@@ -36,7 +37,7 @@ class Sink:
         # The project sets these settings apart from all others, and with them their recorder.
         self.settings = OtasSettings(sdk_key=SecretStr("otas_test_key"), project_id=uuid4(), **changes)
         self.captures: deque[Capture] = deque()
-        _recorders[self.settings] = Recorder(self.settings, lambda _: self)
+        runtime.recorders[self.settings] = Recorder(self.settings, lambda _: self)
 
     def put(self, item: Weighted) -> None:
         assert isinstance(item, Capture)

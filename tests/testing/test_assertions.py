@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 from unittest.mock import ANY
 
 import pytest
 
-from otas_middleware import _internal_errors
 from otas_middleware._event.model import BackendEvent, Envelope
+from otas_middleware._runtime import runtime
 from otas_middleware._testing.memory import Memory
 from otas_middleware.testing import (
     Expected,
@@ -35,7 +36,7 @@ ORDER = '{"item": "tea", "amounts": [1, {"unit": "g", "of": "oolong"}]}'
 @pytest.fixture(autouse=True)
 def young_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests have switched off is no reason here."""
-    monkeypatch.setattr("otas_middleware._recorder.off_because", set[str]())
+    monkeypatch.setattr(runtime, "off_because", set[str]())
 
 
 @pytest.fixture
@@ -217,13 +218,13 @@ def test_the_settings_are_a_reason(otas_events: RecordedEvents) -> None:
 
 
 def test_the_kill_switch_is_a_reason(otas_events: RecordedEvents, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otas_middleware._recorder._recorders", {})
+    monkeypatch.setattr(runtime, "recorders", {})
     on_wsgi(enabled=False)("/orders/1", ORDER, otas_events.headers)
     assert "recording is switched off (OTAS_ENABLED=0, or `enabled` false in the settings)" in reason(otas_events)
 
 
 def test_an_application_made_too_early_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otas_middleware._recorder._recorders", {})
+    monkeypatch.setattr(runtime, "recorders", {})
     post = on_wsgi()
     with record_events() as events:
         post("/orders/1", ORDER, events.headers)
@@ -233,7 +234,7 @@ def test_an_application_made_too_early_is_a_reason(monkeypatch: pytest.MonkeyPat
 def test_an_application_without_the_middleware_is_a_reason(
     otas_events: RecordedEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("otas_middleware._recorder._recorders", {})
+    monkeypatch.setattr(runtime, "recorders", {})
     assert "no middleware of otas_middleware was made in this process" in reason(otas_events)
 
 
@@ -255,7 +256,7 @@ def test_a_response_that_is_still_open_is_a_reason(otas_events: RecordedEvents) 
 @pytest.fixture
 def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures of recording are swallowed, as they are outside of this suite."""
-    monkeypatch.setattr(_internal_errors, "reraise", False)
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
 
 
 def refuse(request: RequestInfo) -> bool:

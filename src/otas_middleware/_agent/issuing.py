@@ -1,16 +1,19 @@
-"""Who creates the sessions of this process: UASAM, or what stands in for it (the test kit)."""
+"""The agent sessions of this process, for what stands in for UASAM (the test kit)."""
 
 from __future__ import annotations
 
 import weakref
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._runtime import Behaviour
 
     Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], SessionInfo]
     """Creates a session, given the settings, its meta and the seconds that it may take."""
@@ -25,15 +28,15 @@ class Holder(Protocol):
 
 
 _holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-_stand_in: Issue | None = None
 _begun_anew: list[tuple[Holder, Callable[[], None]]] = []
 
 
 def register(holder: Holder) -> None:
     """Look after this one from now on."""
     _holders.add(holder)
-    if _stand_in is not None:
-        _begun_anew.append((holder, holder.begin_anew(_stand_in)))
+    issue: Issue | None = runtime.behaviour.issue
+    if issue is not None:
+        _begun_anew.append((holder, holder.begin_anew(issue)))
 
 
 def holders() -> list[Holder]:
@@ -41,22 +44,21 @@ def holders() -> list[Holder]:
     return list(_holders)
 
 
-@contextmanager
-def issued_by(issue: Issue) -> Generator[None]:
-    """Have all agent sessions of the process, present and future, created by another than UASAM while the block runs.
+def _reissue(behaviour: Behaviour) -> Callable[[], None]:
+    """Have all sessions created as a new behaviour says; return what gives them back what they had."""
+    global _begun_anew  # noqa: PLW0603  # the sessions are the process's
+    known, before, issue = holders(), _begun_anew, behaviour.issue
+    _begun_anew = [] if issue is None else [(holder, holder.begin_anew(issue)) for holder in known]
 
-    Args:
-        issue: Creates them; at once and without a network.
-    """
-    global _stand_in, _begun_anew  # the sessions are the process's
-    known, before = holders(), (_stand_in, _begun_anew)
-    _stand_in, _begun_anew = issue, [(holder, holder.begin_anew(issue)) for holder in known]
-    try:
-        yield
-    finally:
-        ended = _begun_anew
-        _stand_in, _begun_anew = before
-        for holder, undo in ended:
-            undo()
+    def undo() -> None:
+        global _begun_anew  # as above
+        ended, _begun_anew = _begun_anew, before
+        for holder, give_back in ended:
+            give_back()
             if holder not in known:
                 register(holder)  # for whoever stood in before
+
+    return undo
+
+
+runtime.follow("issue", _reissue)

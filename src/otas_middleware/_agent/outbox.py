@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import Pipeline
-from otas_middleware._recorder import Source
+from otas_middleware._runtime import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,18 +6,17 @@ import logging
 import os
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from otas_middleware._agent.outbox import Outbox, in_background
 from otas_middleware._delivery import process as _process
-from otas_middleware._recorder import other_sources
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
-    from otas_middleware._agent.outbox import Delivery
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._runtime import Behaviour
 
 logger = logging.getLogger("otas_middleware")
 
@@ -49,9 +48,6 @@ class _LastCall:
                     logger.warning("otas: %d calls were not recorded, for want of a session.", room.give_up())
 
 
-make_delivery: Callable[[Outbox], Delivery] = in_background
-"""Gives each new outbox its delivery; see `delivering_by`."""
-
 _outboxes: dict[OtasSettings, Outbox] = {}
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):  # no child may find the lock held by a thread that it does not have
@@ -65,8 +61,8 @@ def outbox_for(settings: OtasSettings) -> Outbox:
     with _lock:
         outbox = _outboxes.get(settings)
         if outbox is None:
-            outbox = _outboxes[settings] = Outbox(settings, make_delivery)
-            other_sources.append(outbox)
+            outbox = _outboxes[settings] = Outbox(settings, runtime.behaviour.deliver_agent or in_background)
+            runtime.sources.append(outbox)
     return outbox
 
 
@@ -76,23 +72,19 @@ def outboxes() -> list[Outbox]:
         return list(_outboxes.values())
 
 
-@contextmanager
-def delivering_by(make: Callable[[Outbox], Delivery]) -> Generator[None]:
-    """Have all outboxes of the process, present and future, deliver in another way while the block runs.
+def _redirect(behaviour: Behaviour) -> Callable[[], None]:
+    """Have the outboxes deliver as a new behaviour says; return what gives them back what they had."""
+    make = behaviour.deliver_agent or in_background
+    replaced = {outbox: outbox.delivery for outbox in outboxes()}
+    for outbox in replaced:
+        outbox.delivery = make(outbox)
 
-    Args:
-        make: Gives an outbox its delivery.
-    """
-    global make_delivery  # noqa: PLW0603  # the outboxes are the process's
-    with _lock:
-        usual, make_delivery = make_delivery, make
-        replaced = {outbox: outbox.delivery for outbox in _outboxes.values()}
-        for outbox in replaced:
-            outbox.delivery = make(outbox)
-    try:
-        yield
-    finally:
-        with _lock:
-            make_delivery = usual
-            for outbox in _outboxes.values():
-                outbox.delivery = replaced[outbox] if outbox in replaced else usual(outbox)
+    def undo() -> None:
+        usual = runtime.behaviour.deliver_agent or in_background
+        for outbox in outboxes():
+            outbox.delivery = replaced[outbox] if outbox in replaced else usual(outbox)
+
+    return undo
+
+
+runtime.follow("deliver_agent", _redirect)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from otas_middleware._agent import issuing, outboxes
 from otas_middleware._agent.uasam import session_of
 from otas_middleware._capture.context import delivering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
+    from otas_middleware._agent.issuing import Issue
     from otas_middleware._agent.outbox import Item, Outbox
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._event.model import Envelope
     from otas_middleware._testing.memory import Memory
 
 
-@contextmanager
-def agents_recorded(memory: Memory, token: Callable[[], str]) -> Generator[None]:
-    """Have the agent sessions of this process record into a memory while the block runs.
+def issuer(token: Callable[[], str]) -> Issue:
+    """Return what gives agents sessions without UASAM.
 
     Args:
-        memory: Where what they log goes.
         token: Makes a token for each of them.
     """
 
@@ -35,14 +32,13 @@ def agents_recorded(memory: Memory, token: Callable[[], str]) -> Generator[None]
             raise ValueError("a session token needs an agent's and a session's id")
         return session
 
-    with outboxes.delivering_by(lambda outbox: MemoryOutlet(outbox, memory)), issuing.issued_by(issue):
-        yield
+    return issue
 
 
 class MemoryOutlet:
     """One outbox's way into a memory."""
 
-    def __init__(self, outbox: Outbox, memory: Memory) -> None:
+    def __init__(self, memory: Memory, outbox: Outbox) -> None:
         self._outbox = outbox
         self._memory = memory
         self._taken = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from otas_middleware import _recorder
 from otas_middleware._agent import issuing
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,11 +60,11 @@ class Baseline:
 
     def _guesses(self) -> Iterator[str]:
         """Say what it can be when no counter has moved."""
-        for reason in sorted(_recorder.off_because):
+        for reason in sorted(runtime.off_because):
             yield _OFF[reason]
         if _recorder.recorders():
             yield f"no request carried the header {TOKEN_HEADER}: pass headers=otas_events.headers"
-        elif not _recorder.off_because:
+        elif not runtime.off_because:
             yield "no middleware of otas_middleware was made in this process: is the application the right one?"
         if issuing.holders():
             yield (

@@ -106,7 +106,7 @@ class Memory:
 class MemoryDelivery:
     """One recorder's way into a memory."""
 
-    def __init__(self, recorder: Recorder, memory: Memory) -> None:
+    def __init__(self, memory: Memory, recorder: Recorder) -> None:
         self._recorder = recorder
         self._memory = memory
         self._taken = 0

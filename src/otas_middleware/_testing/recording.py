@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, overload
 from uuid import uuid4
 
-from otas_middleware import _internal_errors, _recorder
 from otas_middleware._errors import OtasError
-from otas_middleware._testing.agents import agents_recorded
+from otas_middleware._runtime import runtime
+from otas_middleware._testing.agents import MemoryOutlet, issuer
 from otas_middleware._testing.expected import check_names, describe, differences
 from otas_middleware._testing.explain import Baseline
 from otas_middleware._testing.memory import Memory, MemoryDelivery
@@ -200,18 +201,16 @@ def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
     """
     memory = Memory()
     events = RecordedEvents(memory, strict=strict)
-    keyless, _recorder.keyless = _recorder.keyless, True
-    witness, _internal_errors.on_internal_error = _internal_errors.on_internal_error, events.note_failure
-    try:
-        with (
-            _recorder.delivering_by(lambda recorder: MemoryDelivery(recorder, memory)),
-            agents_recorded(memory, events.new_token),
-        ):
-            yield events
-            if events.strict:
-                memory.envelopes()  # what no assertion has looked at must be fit to be sent as well
-    finally:
-        _recorder.keyless, _internal_errors.on_internal_error = keyless, witness
+    with runtime.replaced(
+        record_without_key=True,
+        deliver=partial(MemoryDelivery, memory),
+        deliver_agent=partial(MemoryOutlet, memory),
+        issue=issuer(events.new_token),
+        on_internal_error=events.note_failure,
+    ):
+        yield events
+        if events.strict:
+            memory.envelopes()  # what no assertion has looked at must be fit to be sent as well
     if events.strict and events.failures:
         where, error = events.failures[0]
         more = f" (and {len(events.failures) - 1} more)" if len(events.failures) > 1 else ""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.preview.exchange import Reply
 from otas_middleware._recorder import Recorder
+from otas_middleware._runtime import runtime
 from otas_middleware._testing.tokens import make_token
 
 if TYPE_CHECKING:
@@ -71,11 +71,8 @@ def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: st
     def note_failure(where: str, error: BaseException) -> None:
         remarks.append(f"{where} failed with {type(error).__name__}: {error}")
 
-    witness, _internal_errors.on_internal_error = _internal_errors.on_internal_error, note_failure
-    try:
+    with runtime.replaced(on_internal_error=note_failure):
         envelope = _record(recorder, exchange, token, headers, framework, route, kept)
-    finally:
-        _internal_errors.on_internal_error = witness
     if envelope is None:
         skipped = next((reason for reason, count in recorder.selection.skipped.items() if count), "")
         withheld = _SKIPPED.get(skipped, skipped) or "before_send withheld it"

@@ -1,0 +1,101 @@
+"""What all middlewares and agent sessions of one process share, and the one way to have them record otherwise.
+
+The test kit and the preview record into memory, without a key and without a thread: they call `runtime.replaced`.
+Everything may import this module, so it imports nothing of the package, types included; recorders, outboxes and
+sessions are therefore `Any` here and have their types where they are made.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+
+class Source(Protocol):
+    """Something that delivers events and can be waited for: a pipeline, or what stands before one."""
+
+    def flush(self, timeout: float, /) -> bool:
+        """Wait at most so many seconds until everything taken has left; return whether it has."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Return the counters."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How this process records; the defaults are what applications get.
+
+    Attributes:
+        record_without_key: Record without an SDK key too.
+        deliver: Gives a recorder its delivery; None is the background pipeline. It may replace `new_capture` as well.
+        deliver_agent: Gives an agent's outbox its delivery; None is the background pipeline.
+        issue: Creates the sessions of agents (see `_agent.issuing.Issue`), without a network; None is UASAM.
+        on_internal_error: Gets the place and the exception of each failure of ours that is swallowed.
+        reraise: Raise such failures again (our own tests).
+    """
+
+    record_without_key: bool = False
+    deliver: Callable[[Any], Any] | None = None
+    deliver_agent: Callable[[Any], Any] | None = None
+    issue: Callable[..., Any] | None = None
+    on_internal_error: Callable[[str, BaseException], None] | None = None
+    reraise: bool = False
+
+
+class Runtime:
+    """The state of one process.
+
+    Attributes:
+        behaviour: How it records.
+        recorders: `OtasSettings` to the `Recorder` of those settings.
+        sources: What delivers events beside the recorders: the agent's side adds itself.
+        off_because: Why a middleware of this process is off: `disabled`, `no_sdk_key`.
+        lock: Held for changes of these.
+    """
+
+    def __init__(self) -> None:
+        self.behaviour = Behaviour()
+        self.recorders: dict[Any, Any] = {}
+        self.sources: list[Source] = []
+        self.off_because: set[str] = set()
+        self.lock = threading.RLock()
+        self._followers: list[tuple[str, Callable[[Behaviour], Callable[[], None]]]] = []
+
+    def follow(self, field: str, change: Callable[[Behaviour], Callable[[], None]]) -> None:
+        """Have a change of behaviour reach what exists already.
+
+        Args:
+            field: The field of `Behaviour` that matters.
+            change: Called with the new behaviour when a block that changes the field begins; returns what undoes it at
+                the block's end.
+        """
+        self._followers.append((field, change))
+
+    @contextmanager
+    def replaced(self, **changes: Any) -> Generator[None]:
+        """Have the process record in another way while the block runs, what was made before included.
+
+        Args:
+            **changes: Fields of `Behaviour`.
+        """
+        with self.lock:
+            before, self.behaviour = self.behaviour, replace(self.behaviour, **changes)
+            undo = [change(self.behaviour) for field, change in self._followers if field in changes]
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.behaviour = before
+                for each in reversed(undo):
+                    each()
+
+
+runtime = Runtime()
+"""This process's."""
