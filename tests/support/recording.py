@@ -23,4 +23,4 @@ def own_recorder(settings: OtasSettings, **changes: Any) -> Generator[OtasSettin
     finally:
         recorder = runtime.recorders.pop(own, None)
         if recorder is not None:
-            recorder.pipeline.close(0)  # type: ignore[attr-defined]  # the usual delivery
+            recorder.pipeline.close(0)
