@@ -194,7 +194,7 @@ def test_the_script_is_the_module() -> None:
     script = Path(sys.executable).with_name("otas-middleware")
     by_script = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert by_script.stdout == run("--version").stdout
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", by_script.stdout)
+    assert re.fullmatch(r"otas-middleware \d+\.\d+\.\d+\n", by_script.stdout)
 
 
 def test_the_help_names_the_commands() -> None:

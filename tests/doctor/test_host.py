@@ -31,7 +31,7 @@ def test_a_spool_that_is_not_writable(doctor: Doctor, tmp_path: Path) -> None:
     doctor.variables["OTAS_SPOOL_DIR"] = str(tmp_path / "file" / "spool")
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["spool"]
-    assert f"{tmp_path}/file/spool is not writable for " in diagnosis.of("spool")
+    assert f"{tmp_path}/file/spool is not usable for " in diagnosis.of("spool")
     assert "point OTAS_SPOOL_DIR elsewhere" in diagnosis.of("spool")
 
 
@@ -96,14 +96,14 @@ def test_a_file_that_cannot_be_used_is_pointed_out(tmp_path: Path) -> None:
     (directory / "otas-brain-0123456789ab.sqlite3").write_bytes(b"not a database" * 100)
     (directory / "otas-brain-0123456789ab.sqlite3.corrupt-20260101T000000-1").write_bytes(b"")
     check = spool(directory)
-    assert check.status == "caution"
+    assert check.status == "warning"
     assert "otas-brain-0123456789ab.sqlite3, otas-brain-0123456789ab.sqlite3.corrupt-" in check.text
 
 
 def test_a_full_disk_is_pointed_out(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
-    assert any("MiB are free" in line for line in spool(tmp_path / "spool", spool_max_bytes=free * 2).details)
-    assert not any("MiB are free" in line for line in spool(tmp_path / "spool").details)
+    assert spool(tmp_path / "spool", spool_max_bytes=free * 2).status == "warning"
+    assert spool(tmp_path / "spool", spool_max_bytes=free // 2).status == "ok"
 
 
 def test_delivery_that_cannot_be_put_together_is_named(doctor: Doctor) -> None:

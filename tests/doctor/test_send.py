@@ -121,3 +121,32 @@ def test_an_event_that_brain_cannot_store(doctor: Doctor, local: LocalBrain) -> 
     assert list(diagnosis.failed) == ["send"]
     assert "Brain does not take the test event (event_capture_failed)" in diagnosis.of("send")
     assert "its log says why" in diagnosis.of("send")
+
+
+def test_the_session_is_opened_with_the_agents_key_when_there_is_one(doctor: Doctor, local: LocalBrain) -> None:
+    doctor.variables["OTAS_AGENT_KEY"] = local.agent_key
+    diagnosis = doctor("--send")
+    assert diagnosis.status == 0
+    assert len(local.events(str(diagnosis.checks["send"]["data"]["session_id"]))) == 1
+    assert local.agent_key not in diagnosis.output
+
+
+def test_a_bad_agents_key_is_named(doctor: Doctor) -> None:
+    doctor.variables["OTAS_AGENT_KEY"] = "agent_abcdefghijk_wrong"
+    assert "refused the agent key (invalid_agent_key)" in doctor("--send").failed["send"]
+
+
+def test_without_a_terminal_a_token_and_an_agents_key_it_fails_at_once(doctor: Doctor) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "otas_middleware", "doctor", "--send"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=doctor.folder,
+        env={**os.environ, **doctor.variables},
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "✗ send         there is no session token to send with, and no agent's key" in ended.stdout
+    assert ended.stderr == ""
+    assert "there is no session token" in doctor("--send").failed["send"]

@@ -108,6 +108,7 @@ def applications(doctor: Doctor) -> None:
         "django_derived.py",
         "from otas_middleware.django import OtasMiddleware\nclass Derived(OtasMiddleware):\n    pass\n",
     )
+    doctor.write("empty.py", "")
     doctor.write("broken.py", "import no_such_module_at_all\n")
     doctor.write("raising.py", "raise RuntimeError('no database')\n")
 
@@ -117,7 +118,6 @@ def applications(doctor: Doctor) -> None:
     [
         (("--flask", "flask_shop:app"), ["the hooks of flask_shop:app"]),
         (("--flask", "flask_shop:create_app('a')"), ["the hooks of flask_shop:create_app('a')"]),
-        (("--asgi", "asgi_shop:app"), ["asgi_shop:app.user_middleware[1]"]),
         (("--asgi", "asgi_shop:wrapped"), ["around asgi_shop:wrapped"]),
         (("--asgi", "asgi_shop:closed_over"), ["around asgi_shop:closed_over"]),
         (("--wsgi", "wsgi_shop:application"), ["around wsgi_shop:application"]),
@@ -172,7 +172,7 @@ def test_the_middleware_is_there_twice(doctor: Doctor, arguments: tuple[str, ...
 def test_what_stands_before_it_in_django_is_pointed_out(doctor: Doctor) -> None:
     diagnosis = doctor("--django", "django_late_settings")
     assert diagnosis.status == 0
-    assert diagnosis.checks["middleware"]["status"] == "caution"
+    assert diagnosis.checks["middleware"]["status"] == "warning"
     assert "django.middleware.security.SecurityMiddleware" in diagnosis.of("middleware")
 
 
@@ -238,7 +238,8 @@ def test_the_kill_switch_is_named(doctor: Doctor, arguments: tuple[str, ...]) ->
 @pytest.mark.parametrize(
     ("arguments", "cause", "fix"),
     [
-        (("--flask", "flask_shop"), "'flask_shop' names no application", "package.module:app"),
+        (("--flask", ":app"), "':app' names no application", "package.module:app"),
+        (("--wsgi", "empty"), "empty holds none of app, application, create_app, make_app", "empty:NAME"),
         (("--flask", "no_shop:app"), "there is no module no_shop in ", "run this where the server is started"),
         (("--flask", "flask_shop:ap"), "flask_shop has no ap", "did you mean flask_shop:app?"),
         (

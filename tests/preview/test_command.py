@@ -162,3 +162,11 @@ def test_only_one_application_can_be_named() -> None:
     result = preview("--flask", "a:b", "--wsgi", "c:d", stdin=DUMP)
     assert result.returncode == 2
     assert "give one of --django, --flask, --asgi and --wsgi" in result.stderr
+
+
+def test_a_curl_command_may_stand_within_quotes() -> None:
+    quoted = preview("--json", "curl -X POST https://shop.example/orders -d '{\"item\": 7}'")
+    words = ("curl", "-X", "POST", "https://shop.example/orders", "-d", '{"item": 7}')
+    one, other = (json.loads(ended.stdout) for ended in (quoted, preview("--json", *words)))
+    assert {**one, "metadata": None} == {**other, "metadata": None}
+    assert one["path"] == "/orders"

@@ -7,6 +7,7 @@ import typer
 
 from otas_middleware._cli.doctor.options import doctor
 from otas_middleware._cli.preview.options import preview
+from otas_middleware._cli.settings import settings
 from otas_middleware._version import __version__
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ def version(
 ) -> None:
     """Record what AI agents do in a backend."""
     if show:
-        typer.echo(__version__)
+        typer.echo(f"otas-middleware {__version__}")
         raise typer.Exit
 
 
@@ -71,6 +72,7 @@ def demo(
 
 
 app.command()(doctor)
+app.command()(settings)
 
 # The first word that is no option begins the curl command: what follows belongs to that.
 app.command(context_settings={"allow_interspersed_args": False})(preview)

@@ -1,7 +1,7 @@
 """The settings model: every setting with its type, default, bounds and description.
 
 Where the values come from (keywords, framework configuration, environment) is `_config.sources`'s business.
-The settings table of the README is generated from this model.
+The settings tables of the documents are generated from this model.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic import (
 
 from otas_middleware._config.types import BaseUrl, Callback, Names, Origins, Patterns, Positive
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._version import SETTINGS_URL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -310,7 +311,7 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
         name = str(problem["loc"][0]) if problem["loc"] else "settings"
         spelling = spellings.get(name, f"{name}=")
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{spelling} is not a setting; correct or remove it (the README lists all settings).")
+            lines.append(f"{spelling} is not a setting; correct or remove it (all settings: {SETTINGS_URL}).")
             continue
         message = problem["msg"].removeprefix("Value error, ")
         field = OtasSettings.model_fields.get(name)

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._version import SETTINGS_URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -130,5 +131,5 @@ def _unknown(spelling: str, known: Iterable[str], place: str) -> ConfigurationEr
     hint = f"did you mean {close[0]}? " if close else ""
     return ConfigurationError(
         f"{spelling} in {place} is not a setting of otas_middleware; {hint}"
-        "Correct or remove it; the README lists all settings."
+        f"Correct or remove it; all settings are listed at {SETTINGS_URL}"
     )

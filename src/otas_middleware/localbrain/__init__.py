@@ -7,7 +7,7 @@ try:
 except ModuleNotFoundError as error:
     if error.name not in {"starlette", "uvicorn"}:
         raise
-    raise MissingExtraError("The local Brain", "cli") from None
+    raise MissingExtraError("The local Brain", "brain") from None
 from otas_middleware.localbrain.faults import Fault, Faults, Mode
 from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
 

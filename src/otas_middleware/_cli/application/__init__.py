@@ -2,5 +2,6 @@
 
 from otas_middleware._cli.application.load import ApplicationError
 from otas_middleware._cli.application.subject import Kind, Source, Subject, read
+from otas_middleware._cli.application.values import masked
 
-__all__ = ["ApplicationError", "Kind", "Source", "Subject", "read"]
+__all__ = ["ApplicationError", "Kind", "Source", "Subject", "masked", "read"]

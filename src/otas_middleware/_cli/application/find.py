@@ -6,14 +6,16 @@ No framework is imported here. What an application is made of tells itself by th
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import inspect
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _MOST_LAYERS = 200
 ADAPTERS = ("otas_middleware.asgi.OtasMiddleware", "otas_middleware.wsgi.OtasMiddleware")
@@ -46,6 +48,13 @@ _FRAMEWORKS = {
 }
 
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_INSIDE_OF_LITESTAR = (
+    "it runs inside of Litestar, so what Litestar answers itself (404, 405, handled exceptions) is not recorded",
+    "take it out of middleware=[…] and wrap the application: app = OtasMiddleware(app)",
+)
+
+
 @dataclass(frozen=True)
 class Placement:
     """One place where our middleware is.
@@ -55,12 +64,16 @@ class Placement:
         outer: What stands between it and the server, the outermost first.
         keywords: The settings that it was given there, where that can be known.
         made: The adapter's object, where there is one already.
+        adapter: The module of the adapter: `asgi`, `wsgi`, `django` or `flask`.
+        concern: What is wrong with the place, and what to do instead; empty where nothing is.
     """
 
     where: str
     outer: tuple[str, ...] = ()
     keywords: Mapping[str, object] | None = None
     made: object | None = None
+    adapter: str = ""
+    concern: tuple[str, str] | None = None
 
 
 def find(app: object, name: str) -> list[Placement]:
@@ -118,11 +131,12 @@ class _Walk:
             return
         self._seen.add(id(app))
         if is_a(app, *ADAPTERS):
-            yield Placement(f"around {name}", outer, made=app)
+            yield Placement(f"around {name}", outer, made=app, adapter=_adapter(type(app)))
         elif is_a(app, "starlette.applications.Starlette"):
             yield from self._starlette(app, name, outer)
         elif is_a(app, "litestar.app.Litestar"):
-            yield from self._listed(attribute(app, "middleware"), f"{name}.middleware", outer)
+            for place in self._listed(attribute(app, "middleware"), f"{name}.middleware", outer):
+                yield dataclasses.replace(place, concern=_INSIDE_OF_LITESTAR)
         elif is_a(app, "flask.app.Flask"):
             yield from self._flask(app, name, outer)
         elif is_a(app, "django.core.handlers.base.BaseHandler"):
@@ -145,7 +159,7 @@ class _Walk:
         for index, entry in enumerate(cast("Sequence[object]", entries or ())):
             kind, keywords = _entry(entry)
             if isinstance(kind, type) and derives(kind, *ADAPTERS):
-                yield Placement(f"{place}[{index}]", before, keywords)
+                yield Placement(f"{place}[{index}]", before, keywords, adapter=_adapter(kind))
             before = (*before, _label(kind))
 
     def _flask(self, app: object, name: str, outer: tuple[str, ...]) -> Iterator[Placement]:
@@ -154,7 +168,8 @@ class _Walk:
             yield from self.walk(own, f"{name}.wsgi_app", outer)
         extension = cast("Mapping[str, object]", attribute(app, "extensions") or {}).get("otas")
         if extension is not None and is_a(extension, "otas_middleware.flask.Otas"):
-            yield Placement(f"the hooks of {name}", outer, attribute(extension, "_options"), extension)
+            options = attribute(extension, "_options")
+            yield Placement(f"the hooks of {name}", outer, options, extension, adapter="flask")
 
 
 def in_django(outer: tuple[str, ...] = ()) -> Iterator[Placement]:
@@ -172,7 +187,25 @@ def in_django(outer: tuple[str, ...] = ()) -> Iterator[Placement]:
                 continue
             ours = isinstance(kind, type) and derives(kind, DJANGO_ADAPTER)
         if ours:
-            yield Placement(f"MIDDLEWARE[{index}]", (*outer, *names[:index]))
+            yield Placement(f"MIDDLEWARE[{index}]", (*outer, *names[:index]), adapter="django")
+
+
+def protocol_of(app: object) -> str | None:
+    """Return `asgi` or `wsgi`, by the form of an application's call; of one in our middleware that of what it wraps."""
+    inner = next((layer for layer in _layers(app) if not is_a(layer, *ADAPTERS)), app)
+    call = inner if inspect.isroutine(inner) else getattr(type(inner), "__call__", None)  # noqa: B004  # its form counts
+    if inspect.iscoroutinefunction(call):
+        return "asgi"
+    try:
+        parameters = inspect.signature(cast("Callable[..., object]", inner)).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    needed = [each for each in parameters if each.kind in _POSITIONAL and each.default is each.empty]
+    return {2: "wsgi", 3: "asgi"}.get(len(needed))
+
+
+def _adapter(kind: type) -> str:
+    return "asgi" if derives(kind, ADAPTERS[0]) else "wsgi"
 
 
 def _entry(entry: object) -> tuple[object, Mapping[str, object]]:

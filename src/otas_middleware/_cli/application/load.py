@@ -1,4 +1,8 @@
-"""Importing an application by the name that servers use: `module:app`, `module:create_app()`, `module:make("prod")`."""
+"""Importing an application by the names that servers and frameworks use.
+
+`module:app`, `module:create_app()`, `module:make("prod")`, a file (`main.py:app`), and a module alone (`shop`,
+`shop.wsgi`), in which the usual names are looked for.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,10 @@ from otas_middleware._errors import ConfigurationError, OtasError
 if TYPE_CHECKING:
     from collections.abc import Generator
     from types import ModuleType
+
+
+_APPLICATIONS = ("app", "application")
+_FACTORIES = ("create_app", "make_app")
 
 
 class ApplicationError(OtasError):
@@ -39,12 +47,12 @@ def load(target: str) -> Any:
         ConfigurationError: Our middleware refuses its settings while the application is made.
     """
     module_name, colon, expression = target.partition(":")
-    if not colon or not module_name or not expression:
+    if not module_name or (colon and not expression):
         raise ApplicationError(
             f"{target!r} names no application", "write it as package.module:app or package.module:create_app()"
         )
-    path, arguments, keywords = _parse(expression)
-    found: Any = import_named(module_name)
+    found: Any = import_named(_module_of(module_name))
+    path, arguments, keywords = _parse(expression or _usual_name(found))
     for name in path:
         if not hasattr(found, name):
             close = difflib.get_close_matches(name, dir(found), n=1)
@@ -79,6 +87,35 @@ def import_named(name: str) -> ModuleType:
                 f"there is no module {error.name} in {here} or on the path",
                 "run this where the server is started, or set PYTHONPATH as for it",
             ) from None
+
+
+def _module_of(name: str) -> str:
+    """Return the name of a module; a file such as `src/main.py` is made importable first."""
+    if not name.endswith(".py"):
+        return name
+    file = Path(name).resolve().with_suffix("")
+    parts = [file.name]
+    folder = file.parent
+    while (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return ".".join(parts)
+
+
+def _usual_name(module: ModuleType) -> str:
+    """Return the name under which a module holds its application, or the call that makes it."""
+    for name in _APPLICATIONS:
+        if callable(getattr(module, name, None)):
+            return name
+    for name in _FACTORIES:
+        if callable(getattr(module, name, None)):
+            return f"{name}()"
+    raise ApplicationError(
+        f"{module.__name__} holds none of {', '.join(_APPLICATIONS)}, {', '.join(_FACTORIES)}",
+        f"say which: {module.__name__}:NAME, or {module.__name__}:FACTORY()",
+    )
 
 
 @contextlib.contextmanager

@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import SecretStr
 
-from otas_middleware._cli.application.find import ADAPTERS, attribute, find, framework_of, in_django, installed, is_a
+from otas_middleware._cli.application.find import (
+    ADAPTERS,
+    attribute,
+    find,
+    framework_of,
+    in_django,
+    installed,
+    is_a,
+    protocol_of,
+)
 from otas_middleware._cli.application.load import ApplicationError, import_named, load, user_code
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._config.sources import ENV_PREFIX, NO_FRAMEWORK, FrameworkSettings, env_name, gather, load_settings
 from otas_middleware._errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from otas_middleware._cli.application.find import Placement
 
@@ -31,6 +40,8 @@ class Source:
 
     kind: Kind = "environment"
     target: str = ""
+    environ_django_settings: str = field(default_factory=lambda: os.environ.get("DJANGO_SETTINGS_MODULE", ""))
+    """The Django settings that the environment names, whether they are used or not."""
 
     def __str__(self) -> str:
         return f"--{self.kind} {self.target}" if self.target else "the environment"
@@ -46,6 +57,7 @@ class Subject:
         settings: What the middleware works with; None when `error` says why not.
         origins: Field name → where its value came from, for the fields that were set.
         placements: Where the middleware is, from the outside to the inside; None where that cannot be known.
+        protocol: `asgi` or `wsgi`, by the form of the application; None where it is not known.
         error: What is wrong with the application or with a setting.
     """
 
@@ -54,6 +66,7 @@ class Subject:
     settings: OtasSettings | None = None
     origins: Mapping[str, str] = field(default_factory=dict[str, str])
     placements: tuple[Placement, ...] | None = None
+    protocol: str | None = None
     error: ApplicationError | ConfigurationError | None = None
 
 
@@ -67,7 +80,8 @@ def read(source: Source) -> Subject:
             return _configured(source)
         if source.kind == "django":
             return _django(source)
-        return _loaded(source)
+        app = load(source.target)
+        return replace(_loaded(source, app), protocol=protocol_of(app))
     except (ApplicationError, ConfigurationError) as error:
         return Subject(source, error=error)
     finally:
@@ -80,10 +94,25 @@ def _django(source: Source) -> Subject:
         with user_code(f"the Django settings {source.target} cannot be loaded"):
             import_named(source.target)
             own = _django_settings()
-            placements = tuple(in_django())
+            inside, around = tuple(in_django()), tuple(_around_django())
+            placements = (*inside, *around) if inside else around[:1]  # of wsgi.py and asgi.py one is served
     except ModuleNotFoundError:
         raise ApplicationError("Django is not installed", "run this in the application's environment") from None
     return _configured(source, own, framework=f"Django {installed('django')}", placements=placements)
+
+
+def _around_django() -> Iterator[Placement]:
+    """Find our middleware around the project's own WSGI and ASGI applications, where the settings name them."""
+    from django.conf import settings  # noqa: PLC0415  # only for Django's projects
+
+    for name in ("WSGI_APPLICATION", "ASGI_APPLICATION"):
+        module, _, variable = str(getattr(settings, name, None) or "").rpartition(".")
+        if module:
+            try:
+                found = find(load(f"{module}:{variable}"), f"{module}:{variable}")
+            except ApplicationError:
+                continue  # its server will say so; the settings can be judged all the same
+            yield from (place for place in found if place.made is not None)
 
 
 def _django_settings() -> FrameworkSettings:
@@ -92,8 +121,7 @@ def _django_settings() -> FrameworkSettings:
     return FrameworkSettings(own_settings(), "OTAS[{!r}]")
 
 
-def _loaded(source: Source) -> Subject:
-    app = load(source.target)
+def _loaded(source: Source, app: object) -> Subject:
     if source.kind == "flask" and not is_a(app, "flask.app.Flask"):
         raise ApplicationError(
             f"{source.target} is a {type(app).__qualname__}, not a Flask application",

@@ -23,6 +23,7 @@ from otas_middleware._cli.demo.signals import Interrupted, Interruptions
 from otas_middleware._cli.demo.task_checks import task_differences
 from otas_middleware._cli.demo.tasks import TASKS, run_tasks
 from otas_middleware._compat import httpx
+from otas_middleware._errors import MissingExtraError
 from otas_middleware.agent import AgentSession, SessionError
 
 if TYPE_CHECKING:
@@ -41,10 +42,9 @@ WATCH_SECONDS = 0.5
 def run(*, keep: bool) -> int:
     """Run the demo; `otas_middleware._cli.demo.main` tells the rest."""
     console = Console()
-    missing = [package for package in PACKAGES if find_spec(package) is None]
+    missing = [package for package in PACKAGES if not _is_installed(package)]
     if missing:
-        console.say(f"The demo needs packages that are not installed; run: pip install {' '.join(missing)}")
-        return 1
+        raise MissingExtraError(f"The demo ({', '.join(missing)})", "demo")
     with Interruptions() as interruptions:
         try:
             return _run(console, interruptions, keep=keep)
@@ -60,6 +60,13 @@ def _run(console: Console, interruptions: Interruptions, *, keep: bool) -> int:
     except (ProcessError, UnansweredError, SessionError, FileNotFoundError, httpx.HTTPError) as error:
         console.say(f"\nThe demo cannot go on: {error}")
         return 1
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep: bool) -> int:

@@ -38,7 +38,36 @@ def check_transport(settings: OtasSettings) -> Check:
         Pipeline(settings, build)
     except OtasError as error:
         return Check("transport", "failed", str(error).removeprefix("otas_middleware: "), "correct OTAS_TRANSPORT")
-    return Check("transport", "ok", settings.transport)
+    return Check("transport", "ok", _in_use(settings))
+
+
+def _in_use(settings: OtasSettings) -> str:
+    """Name the transport that carries events, which a setting such as `auto` leaves open."""
+    if settings.transport == "celery" or ":" in settings.transport:
+        return settings.transport
+    made = transport_factory(settings)()
+    kind = type(made).__module__.rpartition(".")[2]
+    close = getattr(made, "close", None)
+    if close is not None:
+        close()
+    return kind if kind == settings.transport else f"{kind} (OTAS_TRANSPORT={settings.transport})"
+
+
+def new_token(settings: OtasSettings, uasam_url: str | None, timeout: float) -> str:
+    """Open a session with the agent's key.
+
+    Args:
+        settings: The application's, with an agent's key.
+        uasam_url: Where UASAM is, if the settings do not say.
+        timeout: Seconds for the answer.
+
+    Raises:
+        OtasError: UASAM gives none; the message says why.
+    """
+    from otas_middleware._agent.uasam import create_session  # noqa: PLC0415  # the agent's side, for --send only
+
+    asked = settings if uasam_url is None else settings.replace(uasam_url=uasam_url)
+    return create_session(asked, {"made_by": "otas-middleware doctor"}, timeout).token
 
 
 def check_send(settings: OtasSettings, token: str, brain_ahead: tuple[float, float] | None) -> Check:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from otas_middleware._cli.application.values import SDK_KEY
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._config.sources import env_name
 
 if TYPE_CHECKING:
     from otas_middleware._cli.application import Subject
     from otas_middleware._cli.doctor.services import Visit
-
-WELL_FORMED = re.compile(r"otas_[^_]+_.+")
 
 
 def key_problem(subject: Subject) -> tuple[str, str] | None:
@@ -30,7 +28,7 @@ def key_problem(subject: Subject) -> tuple[str, str] | None:
         return "it is malformed: it holds the quotes that stood around it", f"take the quotes out of {setting}"
     if key.startswith("agent_"):
         return "it is an agent's key (agent_…); a backend needs the project's SDK key", again
-    if not WELL_FORMED.fullmatch(key):
+    if not SDK_KEY.fullmatch(key):
         return f"it is malformed ({len(key)} characters): not of the form otas_<prefix>_<secret>", again
     return None
 

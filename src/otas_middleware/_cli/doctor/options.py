@@ -1,14 +1,15 @@
 """The options of `otas-middleware doctor`."""
 
 # Typer reads these annotations while it runs, so they are not postponed.
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from otas_middleware._cli.application import options as application
-
-TOKEN_VARIABLE = "X_OTAS_AGENT_SESSION_TOKEN"  # noqa: S105  # a variable's name
+from otas_middleware._cli.doctor import TOKEN_VARIABLE
 
 
 def doctor(
@@ -18,7 +19,10 @@ def doctor(
     asgi: application.Asgi = None,
     wsgi: application.Wsgi = None,
     send: Annotated[
-        bool, typer.Option("--send", help="Deliver one test event, with a session token that is asked for.")
+        bool,
+        typer.Option(
+            "--send", help="Deliver one test event. The session is that of --token, or opened with OTAS_AGENT_KEY."
+        ),
     ] = False,
     token: Annotated[
         str | None,
@@ -35,22 +39,25 @@ def doctor(
         Path | None, typer.Option(metavar="FILE", help="The ini file with which uWSGI runs the application.")
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=300, help="For each answer.")] = 10.0,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings make the exit status 1 too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check the set-up, from the settings to Brain, and say what is wrong and how to put it right.
+    """Check the set-up, from the settings to Brain; name what is wrong, and its fix.
 
     Without an application the settings come from the environment alone. Nothing is stored in Brain, except by --send.
-    The exit status is 0 only when all is well.
+    The exit status is 1 when a check failed, and 0 with warnings (!), unless --strict is given.
     """
     from otas_middleware._cli.doctor.run import Order, run  # noqa: PLC0415  # each command imports what it needs
 
-    if send and token is None:
+    if send and token is None and not os.environ.get("OTAS_AGENT_KEY") and sys.stdin.isatty():
         token = typer.prompt("Session token", hide_input=True, err=True).strip()
     order = Order(
         source=application.source(django, flask, asgi, wsgi),
         uasam_url=application.url("--uasam-url", uasam_url),
         uwsgi=uwsgi,
-        token=token if send else None,
+        send=send,
+        token=token,
+        strict=strict,
         timeout=timeout,
     )
     raise typer.Exit(run(order, machine=as_json))

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Status = Literal["ok", "caution", "failed", "skipped"]
+Status = Literal["ok", "warning", "failed", "skipped"]
 
 _SIGNS: dict[Status, tuple[str, str, str]] = {
     # status: sign, sign in ASCII, colour
     "ok": ("✓", "ok  ", "\033[32m"),
-    "caution": ("!", "note", "\033[33m"),
+    "warning": ("!", "warn", "\033[33m"),
     "failed": ("✗", "FAIL", "\033[31m"),
     "skipped": ("·", "-   ", "\033[2m"),
 }
@@ -27,8 +27,8 @@ class Check:
 
     Attributes:
         name: A stable name, such as `sdk_key`.
-        status: `failed` makes the exit status 1; `caution` works, but not quite as it should; `skipped` was not
-            looked at, for the reason that `text` says.
+        status: `failed` makes the exit status 1; so does `warning`, of what works, but not as it should, when asked
+            to be strict; `skipped` was not looked at, for the reason that `text` says.
         text: What was found, in a sentence.
         fix: What to do about it.
         details: Further lines.
@@ -43,9 +43,10 @@ class Check:
     data: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
-def healthy(checks: Iterable[Check]) -> bool:
-    """Say whether all is well."""
-    return not any(check.status == "failed" for check in checks)
+def healthy(checks: Iterable[Check], *, strict: bool = False) -> bool:
+    """Tell whether nothing failed, and when `strict`, whether there is no warning either."""
+    bad = {"failed", "warning"} if strict else {"failed"}
+    return not any(check.status in bad for check in checks)
 
 
 def as_text(check: Check, *, colour: bool, ascii_only: bool) -> str:
@@ -70,19 +71,27 @@ def as_text(check: Check, *, colour: bool, ascii_only: bool) -> str:
 
 
 def conclusion(checks: list[Check]) -> str:
-    """Return the last line."""
-    looked_at = [check for check in checks if check.status != "skipped"]
-    failed = [check.name.replace("_", " ") for check in looked_at if check.status == "failed"]
-    if not failed:
-        return f"All is well: {len(looked_at)} checks."
-    return f"{len(failed)} of {len(looked_at)} checks failed: {', '.join(failed)}."
+    """Return the last line: what failed, what to look at, and what was not looked at."""
+    by_status: dict[Status, list[str]] = {"failed": [], "warning": [], "skipped": [], "ok": []}
+    for check in checks:
+        by_status[check.status].append(check.name.replace("_", " "))
+    failed, warned, skipped = (by_status[status] for status in ("failed", "warning", "skipped"))
+    looked_at = len(checks) - len(skipped)
+    parts = [f"{len(failed)} of {looked_at} checks failed: {', '.join(failed)}."] if failed else []
+    if warned:
+        parts.append(f"{len(warned)} warning{'s' if len(warned) > 1 else ''}: {', '.join(warned)}.")
+    if not parts:
+        parts.append(f"All is well: {looked_at} checks.")
+    if skipped:
+        parts.append(f"Not looked at: {', '.join(skipped)}.")
+    return " ".join(parts)
 
 
-def as_json(checks: list[Check], version: str) -> str:
+def as_json(checks: list[Check], version: str, *, strict: bool = False) -> str:
     """Return all checks as one JSON document."""
     return json.dumps(
         {
-            "ok": healthy(checks),
+            "ok": healthy(checks, strict=strict),
             "version": version,
             "checks": [
                 {

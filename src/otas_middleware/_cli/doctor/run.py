@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otas_middleware._cli.application import read
+from otas_middleware._cli.doctor import TOKEN_VARIABLE
 from otas_middleware._cli.doctor.clock import check_clock
-from otas_middleware._cli.doctor.delivery import check_send, check_transport
+from otas_middleware._cli.doctor.delivery import check_send, check_transport, new_token
 from otas_middleware._cli.doctor.key import check_key, key_problem, spelled
 from otas_middleware._cli.doctor.network import check_brain, check_uasam
 from otas_middleware._cli.doctor.report import Check, as_json, as_text, conclusion, healthy
@@ -17,6 +18,8 @@ from otas_middleware._cli.doctor.services import ask_brain, ask_uasam
 from otas_middleware._cli.doctor.set_up import check_set_up
 from otas_middleware._cli.doctor.spool import check_spool
 from otas_middleware._cli.doctor.threads import check_threads
+from otas_middleware._cli.doctor.warnings import check_surroundings
+from otas_middleware._errors import OtasError
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
     from otas_middleware._cli.application import Source, Subject
     from otas_middleware._config.settings import OtasSettings
+
+NO_TOKEN = "there is no session token to send with, and no agent's key to open a session with"  # noqa: S105  # a text
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,18 @@ class Order:
         source: Where the configuration is read from.
         uasam_url: UASAM's address, where the settings do not hold it.
         uwsgi: uWSGI's configuration.
-        token: A session token, to send one test event with; None sends nothing.
+        send: Whether to deliver one test event.
+        token: The session token to send it with; None lets the agent's key open a session.
+        strict: Whether a warning makes the exit status 1.
         timeout: Seconds for each answer.
     """
 
     source: Source
     uasam_url: str | None = None
     uwsgi: Path | None = None
+    send: bool = False
     token: str | None = None
+    strict: bool = False
     timeout: float = 10.0
 
 
@@ -69,15 +78,29 @@ def _services(order: Order, subject: Subject, settings: OtasSettings) -> Iterato
     of_brain = check_brain(brain, uasam, spelled(subject, "brain_url"))
     of_uasam = check_uasam(uasam, brain, spelled(subject, "uasam_url"))
     of_key = check_key(problem, brain, uasam, spelled(subject, "sdk_key"))
+    yield from check_surroundings(subject, settings)
     yield from (of_brain, of_uasam, of_key, check_clock(brain, uasam), check_transport(settings), check_spool(settings))
     yield check_threads(order.uwsgi)
-    if order.token is None:
-        yield Check("send", "skipped", "nothing was sent; --send delivers one test event")
+    if not order.send:
+        yield Check("send", "skipped", "whether Brain stores events (its database) was not tried; --send delivers one")
     elif of_brain.status == "failed" or of_key.status == "failed":
         at_fault = "brain" if of_brain.status == "failed" else "sdk key"
         yield Check("send", "failed", f"no test event was sent, because of: {at_fault}", "see above")
     else:
-        yield check_send(settings, order.token, brain.clock)
+        yield _send(order, settings, uasam_url, brain.clock)
+
+
+def _send(
+    order: Order, settings: OtasSettings, uasam_url: str | None, brain_ahead: tuple[float, float] | None
+) -> Check:
+    token = order.token
+    if token is None and settings.agent_key is None:
+        return Check("send", "failed", NO_TOKEN, f"set {TOKEN_VARIABLE} to a session token, or OTAS_AGENT_KEY")
+    try:
+        token = token or new_token(settings, uasam_url, order.timeout)
+    except OtasError as error:
+        return Check("send", "failed", f"no session could be opened: {error}", f"or set {TOKEN_VARIABLE} to its token")
+    return check_send(settings, token, brain_ahead)
 
 
 def run(order: Order, *, machine: bool) -> int:
@@ -93,8 +116,8 @@ def run(order: Order, *, machine: bool) -> int:
     checks: list[Check] = []
     if machine:
         checks += examine(order)
-        sys.stdout.write(as_json(checks, __version__) + "\n")
-        return 0 if healthy(checks) else 1
+        sys.stdout.write(as_json(checks, __version__, strict=order.strict) + "\n")
+        return 0 if healthy(checks, strict=order.strict) else 1
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     ascii_only = not _writes("✓✗→…")
     for check in examine(order):
@@ -102,7 +125,7 @@ def run(order: Order, *, machine: bool) -> int:
         sys.stdout.write(as_text(check, colour=colour, ascii_only=ascii_only) + "\n")
         sys.stdout.flush()
     sys.stdout.write("\n" + conclusion(checks) + "\n")
-    return 0 if healthy(checks) else 1
+    return 0 if healthy(checks, strict=order.strict) else 1
 
 
 def _writes(text: str) -> bool:

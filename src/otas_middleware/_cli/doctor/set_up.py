@@ -7,13 +7,11 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
-from otas_middleware._cli.application.find import installed, is_a
+from otas_middleware._cli.application.find import installed
 from otas_middleware._cli.application.load import ApplicationError
-from otas_middleware._cli.doctor.key import WELL_FORMED
+from otas_middleware._cli.application.values import masked
 from otas_middleware._cli.doctor.report import Check
-from otas_middleware._version import __version__
+from otas_middleware._version import SETTINGS_URL, __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
 _OLDEST = {"Django": (4, 2), "Flask": (2, 3), "Starlette": (0, 40)}
 _ALWAYS_SHOWN = ("brain_url",)
+_PACKING = re.compile("gzip|brotli|compress|zstd|deflate", re.IGNORECASE)
 
 _INSTALL = {
     "django": 'put "otas_middleware.django.OtasMiddleware" first in MIDDLEWARE',
@@ -69,6 +68,15 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _application(subject: Subject) -> Check:
     if isinstance(subject.error, ApplicationError):
         return Check("application", "failed", subject.error.problem, subject.error.fix)
+    said, protocol = subject.source.kind, subject.protocol
+    if protocol is not None and said in {"asgi", "wsgi"} and protocol != said:
+        return Check(
+            "application",
+            "warning",
+            f"{subject.source.target} is an application of {protocol.upper()}"
+            f"{f' ({subject.framework})' if subject.framework else ''}, and --{said} says {said.upper()}",
+            f"name it with --{protocol}, and serve it with a server for {protocol.upper()}",
+        )
     what = "the project's settings are loaded" if subject.source.kind == "django" else "it is loaded"
     return Check("application", "ok", f"{subject.source.target}: {what}")
 
@@ -77,7 +85,8 @@ def _settings(subject: Subject) -> Check:
     settings = subject.settings
     if settings is None:
         lines = str(subject.error).removeprefix("otas_middleware: ").split("\n")
-        return Check("settings", "failed", lines[0], "correct it; the README lists all settings", tuple(lines[1:]))
+        fix = f"correct it; all settings are explained at {SETTINGS_URL}"
+        return Check("settings", "failed", lines[0], fix, tuple(lines[1:]))
     shown = {name: where for name, where in subject.origins.items() if name in type(settings).model_fields}
     for name in _ALWAYS_SHOWN:
         shown.setdefault(name, "default")
@@ -102,19 +111,6 @@ def _settings(subject: Subject) -> Check:
     )
 
 
-def masked(value: object) -> str:
-    """Return a setting's value as it may be shown: of a secret no more than what tells one key from another."""
-    if isinstance(value, SecretStr):
-        secret = value.get_secret_value()
-        start = f"{secret[:9]}…" if WELL_FORMED.fullmatch(secret) else "…"
-        return f"{start} ({len(secret)} characters)"
-    if callable(value):
-        return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', repr(value))}"
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return str(value)
-
-
 def _middleware(subject: Subject) -> Check:
     placements = list(subject.placements or ())
     if subject.placements is None:
@@ -127,14 +123,14 @@ def _middleware(subject: Subject) -> Check:
     if not placements:
         place = "MIDDLEWARE" if kind == "django" else target
         return Check("middleware", "failed", f"it is not installed in {place}", _INSTALL[kind])
+    protocol = subject.protocol or {"asgi": "asgi", "wsgi": "wsgi", "flask": "wsgi"}.get(kind)
     for placement in placements:
-        other = {"asgi": "wsgi", "wsgi": "asgi"}.get(kind, "")
-        if is_a(placement.made, f"otas_middleware.{other}.OtasMiddleware"):
+        if protocol is not None and placement.adapter in {"asgi", "wsgi"} and placement.adapter != protocol:
             return Check(
                 "middleware",
                 "failed",
-                f"the middleware for {other.upper()} is {placement.where}, which --{kind} says is for {kind.upper()}",
-                f"import it from otas_middleware.{kind}, or name the application with --{other}",
+                f"the middleware for {placement.adapter.upper()} is {placement.where}, which is for {protocol.upper()}",
+                f"import it from otas_middleware.{protocol}",
             )
     places = [placement.where for placement in placements]
     data = {"places": places, "outer": placements[0].outer}
@@ -147,14 +143,25 @@ def _middleware(subject: Subject) -> Check:
             data=data,
         )
     outer = placements[0].outer
-    if outer and kind == "django":
-        return Check(
-            "middleware",
-            "caution",
-            f"{places[0]}, behind {len(outer)} other{'s' if len(outer) > 1 else ''}: what those answer is not recorded",
-            "put it first, so that it sees what the client sees",
-            tuple(outer),
-            data,
-        )
-    details = tuple(f"inside of {layer}" for layer in outer)
+    concern = placements[0].concern or _concern(kind, outer)
+    details = tuple(outer) if kind == "django" else tuple(f"inside of {layer}" for layer in outer)
+    if concern is not None:
+        return Check("middleware", "warning", f"{places[0]}: {concern[0]}", concern[1], details, data)
     return Check("middleware", "ok", places[0], details=details, data=data)
+
+
+def _concern(kind: str, outer: tuple[str, ...]) -> tuple[str, str] | None:
+    """Say what is wrong with standing inside of these layers, and what to do; None when nothing is."""
+    if outer and kind == "django":
+        others = f"{len(outer)} other{'s' if len(outer) > 1 else ''}"
+        return (
+            f"it is behind {others}: what those answer is not recorded",
+            "put it first, so that it sees what the client sees",
+        )
+    packing = next((layer for layer in outer if _PACKING.search(layer)), None)
+    if packing is not None:
+        return (
+            f"it is inside of {packing}: sizes and headers are those before compression, not those that the client got",
+            f"add it after {packing} (the last one that is added is the outermost), or wrap the application in it",
+        )
+    return None

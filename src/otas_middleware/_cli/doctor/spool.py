@@ -1,4 +1,4 @@
-"""The check of the spool's directory. It changes nothing there: what it made could belong to the wrong user."""
+"""The check of the spool's directory. It leaves nothing there: what it made could belong to the wrong user."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
 
+_LEAST_ROOM = 65_536
+
 
 def check_spool(settings: OtasSettings) -> Check:
-    """Check that the spool's directory is there or can be made, is ours alone, and takes files; changes nothing."""
+    """Check that the spool's directory is there or can be made, is ours alone, and has room; leaves nothing behind."""
     directory = settings.spool_dir
     if directory is None:
         return Check(
@@ -35,17 +37,22 @@ def check_spool(settings: OtasSettings) -> Check:
         return Check(
             "spool",
             "failed",
-            f"{directory} is not writable for {who}: {problem}",
+            f"{directory} is not usable for {who}: {problem}",
             f"run this as the application's user; then: mkdir -p {directory} && chown {who} {directory} && "
             f"chmod 700 {directory}, or point OTAS_SPOOL_DIR elsewhere",
         )
     details = list(_spool_remarks(directory, settings))
+    free, wanted = shutil.disk_usage(_nearest(directory)).free, settings.spool_max_bytes
     events, unusable = _backlog(directory) if directory.exists() else (0, [])
     data = {"directory": str(directory), "events": events}
     text = f"{directory} is writable for {who}; {events:,} events wait in it"
     if unusable:
         fix = "keep them if their events matter, and delete them otherwise; a new file takes their place by itself"
-        return Check("spool", "caution", f"{text}; not usable: {', '.join(unusable)}", fix, tuple(details), data)
+        return Check("spool", "warning", f"{text}; not usable: {', '.join(unusable)}", fix, tuple(details), data)
+    if free < wanted:
+        mebibytes = f"{free // 1_048_576:,} MiB are free, and the spool may grow to {wanted // 1_048_576:,} MiB"
+        fix = f"make room, or set OTAS_SPOOL_MAX_BYTES to at most {free // 2}"
+        return Check("spool", "warning", f"{text}; only {mebibytes}", fix, tuple(details), data)
     return Check("spool", "ok", text, details=tuple(details), data=data)
 
 
@@ -60,30 +67,34 @@ def _directory_problem(directory: Path) -> str | None:
         if stat.S_IMODE(found.st_mode) & 0o077 and others:
             return f"it is open to other users (mode {stat.S_IMODE(found.st_mode):o}) and holds other files"
     try:
-        with tempfile.NamedTemporaryFile(dir=directory, prefix="otas-doctor-"):
+        with tempfile.TemporaryFile(dir=directory, prefix="otas-doctor-") as file:
+            file.write(bytes(_LEAST_ROOM))
+            file.flush()
             return None
     except OSError as error:
-        return f"no file can be made in it ({error.strerror})"
+        return f"no file can be written in it ({error.strerror})"
 
 
 def _parent_problem(directory: Path) -> str | None:
     """Say why a directory that is not there yet could not be made."""
-    parent = next(each for each in directory.absolute().parents if each.exists())
+    parent = _nearest(directory)
     if not parent.is_dir():
         return f"it cannot be made, since {parent} is not a directory"
-    if not os.access(parent, os.W_OK | os.X_OK):
-        return f"it does not exist and cannot be made in {parent}"
-    return None
+    try:
+        with tempfile.TemporaryDirectory(dir=parent, prefix="otas-doctor-"):
+            return None
+    except OSError as error:  # tried, for root has every right and still cannot write everywhere
+        return f"it does not exist and cannot be made in {parent} ({error.strerror})"
+
+
+def _nearest(directory: Path) -> Path:
+    """Return the directory, or the nearest one above it that exists."""
+    return next(each for each in (directory.absolute(), *directory.absolute().parents) if each.exists())
 
 
 def _spool_remarks(directory: Path, settings: OtasSettings) -> Iterator[str]:
     if not directory.exists():
         yield "it does not exist yet; it is made when the first event goes there"
-    existing = directory if directory.exists() else next(each for each in directory.absolute().parents if each.exists())
-    free = shutil.disk_usage(existing).free
-    if free < settings.spool_max_bytes:
-        limit = settings.spool_max_bytes
-        yield f"only {free // 1_048_576:,} MiB are free, and the spool may grow to {limit // 1_048_576:,} MiB"
     if settings.spool_key is None:
         yield "session tokens lie in it as they are; OTAS_SPOOL_KEY encrypts them"
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -35,6 +35,8 @@ def read(words: Sequence[str], form: Format | None = None) -> list[Exchange]:
             f"{words[0]!r} and {len(words) - 1} more arguments are not understood; give {_WHAT}. "
             "Options of preview come before the curl command"
         )
+    if len(words) == 1 and words[0].lstrip().startswith("curl "):  # all of it within quotes
+        return _read_text(words[0].encode(), form)
     return [curl.read(words)] if len(words) > 1 else _read_text(_input(words[0] if words else "-"), form)
 
 

@@ -1,0 +1,67 @@
+"""The Django application, `INSTALLED_APPS = ["otas_middleware", ...]`: system checks, and `manage.py otas`.
+
+It is not needed for recording; that is the middleware's alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  # Django's own name for it
+
+from otas_middleware._cli.application.find import in_django
+from otas_middleware._config.sources import FrameworkSettings, load_settings
+from otas_middleware._errors import ConfigurationError, OtasError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FIRST = 'put "otas_middleware.django.OtasMiddleware" first in MIDDLEWARE'
+
+
+class OtasConfig(AppConfig):
+    """Registers the checks."""
+
+    name = "otas_middleware"
+    verbose_name = "OTAS"
+
+    def ready(self) -> None:
+        """Let `manage.py check` judge our settings and our place in MIDDLEWARE."""
+        register(check_otas, "otas")
+
+
+def check_otas(**_: Any) -> list[CheckMessage]:
+    """Return what is wrong with the settings and with the place of the middleware."""
+    return [*_settings(), *_place()]
+
+
+def _settings() -> Iterator[CheckMessage]:
+    from otas_middleware.django import own_settings  # noqa: PLC0415  # when the checks run, not when apps are loaded
+
+    try:
+        settings = load_settings({}, FrameworkSettings(own_settings(), "OTAS[{!r}]"))
+    except (ConfigurationError, OtasError) as error:
+        text = str(error).removeprefix("otas_middleware: ")
+        yield Error(text, hint="manage.py otas doctor says more", id="otas_middleware.E001")
+        return
+    if settings.enabled and settings.sdk_key is None:
+        hint = "set OTAS_SDK_KEY, or OTAS['SDK_KEY'] in the Django settings, to the project's backend SDK key"
+        yield Warning("there is no SDK key, so nothing is recorded", hint=hint, id="otas_middleware.W001")
+
+
+def _place() -> Iterator[CheckMessage]:
+    places = list(in_django())
+    if not places:
+        yield Warning(
+            "OtasMiddleware is not in MIDDLEWARE, so nothing is recorded", hint=_FIRST, id="otas_middleware.W002"
+        )
+    elif len(places) > 1:
+        where = ", ".join(place.where for place in places)
+        yield Warning(
+            f"OtasMiddleware is there {len(places)} times: {where}", hint="keep the first", id="otas_middleware.W003"
+        )
+    elif places[0].outer:
+        others = ", ".join(places[0].outer)
+        text = f"OtasMiddleware is behind {others}: what those answer is not recorded"
+        yield Warning(text, hint=_FIRST, id="otas_middleware.W004")

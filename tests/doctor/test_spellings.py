@@ -1,0 +1,58 @@
+"""Applications are named as servers and frameworks name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from doctor.conftest import Doctor
+
+APP = """
+from flask import Flask
+from otas_middleware.flask import Otas
+{name} = Flask("shop")
+Otas({name})
+"""
+FACTORY = """
+from flask import Flask
+from otas_middleware.flask import Otas
+def create_app():
+    app = Flask("shop")
+    Otas(app)
+    return app
+"""
+
+
+@pytest.fixture(autouse=True)
+def applications(doctor: Doctor) -> None:
+    doctor.write("shop_main.py", APP.format(name="app"))
+    doctor.write("shop_factory.py", FACTORY)
+    for folder in ("shop_package", "sources"):
+        (doctor.folder / folder).mkdir()
+    doctor.write("shop_package/__init__.py", "")
+    doctor.write("shop_package/wsgi.py", APP.format(name="application"))
+    doctor.write("sources/shop_inner.py", APP.format(name="app"))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "shop_main",
+        "shop_main:app",
+        "shop_main.py",
+        "shop_main.py:app",
+        "./shop_main.py:app",
+        "shop_factory",
+        "shop_factory:create_app()",
+        "shop_package.wsgi",
+        "shop_package/wsgi.py:application",
+        "sources/shop_inner.py:app",
+    ],
+)
+@pytest.mark.parametrize("kind", ["--flask", "--wsgi"])
+def test_an_application_is_found_by_any_of_its_usual_names(doctor: Doctor, kind: str, target: str) -> None:
+    diagnosis = doctor(kind, target)
+    assert diagnosis.failed == {}
+    assert diagnosis.checks["middleware"]["status"] == "ok"
