@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from otas_middleware._event.routes import normalise, template
 
@@ -19,6 +21,26 @@ from otas_middleware._event.routes import normalise, template
         (r"^archive/(?P<year>[0-9]{4})/$", "/archive/{year}/"),
         (r"^archive/(?P<year>(19|20)[0-9]{2})/(?P<slug>[\w-]+)/\Z", "/archive/{year}/{slug}/"),
         (r"api/^orders/(?P<pk>\d+)$", "/api/orders/{pk}"),
+        (r"^orgs/(?P<slug>[^\/]+)/ev/(?P<trace_id>(?:(?:[a-f0-9]{4})|(?:\d+)))/$", "/orgs/{slug}/ev/{trace_id}/"),
+        (r"^files/(?P<name>[\w.-]+)\.(?P<ext>json|xml)$", "/files/{name}.{ext}"),
+        (r"drf/^users\.(?P<format>[a-z0-9]+)/?$", "/drf/users.{format}"),  # REST framework's format suffixes
+        (r"drf/^users/(?P<pk>[^/.]+)/notes/(?P<note>[0-9]{1,3})/$", "/drf/users/{pk}/notes/{note}/"),
+        (r"drf/^$", "/drf/"),
+        (r"drf/^\.(?P<format>[a-z0-9]+)/?$", "/drf/.{format}"),
+        (r"^odd/(?P<a>[)(\]]+)/(?P<b>\(\d+\))/$", "/odd/{a}/{b}/"),
+        (r"^(?i)tea/(?=g)(?P<kind>green|black)(?#colour)\b/\Z", "/tea/{kind}/"),
+        (r"^page-\d+/[a-z]{2}/x[.]y/.*$", "/page-{*}/{*}/x.y/{*}"),
+        (r"^robots.txt$", "/robots.txt"),
+        (r"^twice/(?P<a>\w)/(?P=a)/$", "/twice/{a}/{a}/"),
+        (r"^by/(\d+)/(\d+)/$", "/by/{arg1}/{arg2}/"),
+        (r"^tea/(json|xml)/(?P<pk>\d+)/$", "/tea/{json|xml}/{pk}/"),
+        (r"^api/<int:version>/^x/(?P<y>\d{1,3}?)/$", "/api/{version}/x/{y}/"),
+        (r"^(broken", "/{arg1}"),
+        ("nested/<slug:a>/^b/(?P<b>[^/]+)/$", "/nested/{a}/b/{b}/"),
+        (r"orders/(?P<pk>\d+)", "/orders/{pk}"),
+        (r"about/$", "/about/"),
+        ("/users/$count", "/users/$count"),  # none of Django's
+        ("/a.b(c)/{d}", "/a.b(c)/{d}"),
         ("", "/"),
         ("/grüße/{name}", "/grüße/{name}"),
     ],
@@ -49,11 +71,28 @@ def test_every_framework_spells_its_templates_and_we_spell_them_alike(spelled: s
         ("/", "", None, "/"),
         # Nothing matched.
         ("/orders/7", None, {"order_id": 7}, None),
-        # The template fits no path, as one of an unnamed group does not.
-        ("/archive/2026/", "^archive/([0-9]{4})/$", {}, "/archive/([0-9]{4})/"),
+        # Regular expressions of Django. What is optional is named if the request had it.
+        ("/archive/2026/", "^archive/([0-9]{4})/$", {}, "/archive/{arg1}/"),
+        ("/shop/archive/2026/", "^archive/([0-9]{4})/$", {}, "/shop/archive/{arg1}/"),
+        ("/opt/2020/07", r"^opt/(?P<y>\d+)(?:/(?P<m>\d+))?/?$", {"y": "2020", "m": "07"}, "/opt/{y}/{m}"),
+        ("/opt/2020", r"^opt/(?P<y>\d+)(?:/(?P<m>\d+))?/?$", {"y": "2020"}, "/opt/{y}"),
+        ("/en/tea", r"^(?:en|de)/tea$", {}, "/{en|de}/tea"),
+        ("/v1/en/tea", r"^(?:en|de)/tea$", {}, "/v1/{en|de}/tea"),
+        ("/by/7", r"^by/(?:(?P<pk>\d+)|(?P<slug>\w+))$", {"pk": "7"}, "/by/{pk}"),
+        ("/by/tea", r"^by/(?:(?P<pk>\d+)|(?P<slug>\w+))$", {"slug": "tea"}, "/by/{slug}"),
     ],
 )
 def test_the_template_of_the_whole_path_is_found(
     path: str, route: str | None, params: dict[str, object] | None, expected: str | None
 ) -> None:
     assert template(path, route, params) == expected
+
+
+@given(st.text(alphabet=r"ab/(){}[]<>?P:!=|\\^$.*+d7,#", max_size=40), st.lists(st.sampled_from(["a", "b", "d7"])))
+@example("^(?P<a", [])
+@example("^[", [])
+@example("^a\\", [])
+@example("^" + "(" * 60, [])
+def test_whatever_a_pattern_holds_it_becomes_some_text(pattern: str, names: list[str]) -> None:
+    assert normalise("^" + pattern, tuple(names)).startswith("/")
+    assert template("/a/b", "^" + pattern, dict.fromkeys(names, "a")) is not None

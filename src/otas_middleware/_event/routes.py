@@ -6,27 +6,28 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from otas_middleware._event.regex_route import is_regex, readable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # `<int:order_id>` (Django, Flask), `{order_id:path}` (Starlette), `{order_id:int}` (Litestar, Falcon)
-_ANGLE = re.compile(r"<(?:[^<>:]*:)?([^<>:]+)>")
+_ANGLE = re.compile(r"(?<!\?P)<(?:[^<>:]*:)?([^<>:]+)>")
 _BRACE = re.compile(r"{([^{}:]+):[^{}]*}")
 _NAME = re.compile(r"{([^{}]+)}")
-# A regular-expression route of Django: `^articles/(?P<year>[0-9]{4})/$`
-_NAMED_GROUP = re.compile(r"\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
 
 
 @lru_cache(maxsize=2048)
-def normalise(template: str) -> str:
-    """Return a framework's own template in the form `/orders/{order_id}`."""
-    text = template
-    if "(?P<" in text:
-        text = _NAMED_GROUP.sub(r"{\1}", text).replace("\\Z", "")
-    if text.startswith("^") or text.endswith("$"):
-        text = text.removeprefix("^").removesuffix("$")
-    text = text.replace("/^", "/")
-    text = _BRACE.sub(r"{\1}", _ANGLE.sub(r"{\1}", text))
+def normalise(template: str, given: tuple[str, ...] = ()) -> str:
+    """Return a framework's own template in the form `/orders/{order_id}`.
+
+    Args:
+        template: As the framework spells it.
+        given: The names of the parameters that the request had; optional parts of a regular expression depend on them.
+    """
+    text = _BRACE.sub(r"{\1}", _ANGLE.sub(r"{\1}", template))
+    if is_regex(text):
+        text = readable(text, given)
     return text if text.startswith("/") else "/" + text
 
 
@@ -45,7 +46,7 @@ def template(path: str, route: str | None, path_params: Mapping[str, object] | N
     if route is None:
         return None
     params = path_params or {}
-    tail = normalise(route) if route else ""
+    tail = normalise(route, tuple(params)) if route else ""
     prefix = _before(path, tail, params)
     if prefix is None:
         return tail
