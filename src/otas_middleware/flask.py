@@ -10,15 +10,16 @@ Otas(app)                               # or: otas = Otas(); otas.init_app(app)
 from __future__ import annotations
 
 import sys
+from inspect import ismethod
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakMethod
 
 from otas_middleware._errors import MissingExtraError
 
 try:
-    from flask import got_request_exception, has_request_context, request
-    from werkzeug.exceptions import HTTPException
+    from flask import current_app, got_request_exception, request, request_started
+    from werkzeug.exceptions import HTTPException, MethodNotAllowed
     from werkzeug.routing import RoutingException
-    from werkzeug.wrappers import Response
     from werkzeug.wsgi import ClosingIterator
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "flask":
@@ -34,8 +35,9 @@ from otas_middleware.wsgi import Exchange, Wrapper, full_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Unpack
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from flask import Flask, Request
+    from flask import Flask, Request, Response
 
     from otas_middleware._capture.capture import Capture, Headers
     from otas_middleware._config.options import SettingOptions
@@ -87,104 +89,148 @@ class Otas:
 
 
 def _mount(app: Flask, recorder: Recorder) -> None:
-    """Stand around the application and listen to what Flask does with exceptions.
+    """Stand around the application, and hear of route, response and exception by its hooks and Flask's signals."""
+    try:
+        app.before_request(_note_route)
+        app.after_request(_note_response)
+        app.teardown_request(_note_teardown)
+    except AssertionError:
+        pass  # Flask takes no hooks after its first request; what they tell is told by signals, but for details
+    # For any sender: what is dispatched to inside of the application may be another one.
+    request_started.connect(_note_route)
+    got_request_exception.connect(_note_unhandled)
+    _hear_handled_exceptions(app)
+    app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)  # type: ignore[method-assign]
 
-    What else there is to know, Flask's own objects tell when the response starts: hooks would cost every request some
-    microseconds, also those that nobody records.
-    """
 
-    class Mounted(_FlaskExchange):
-        __slots__ = ()
-        flask = app
+def _hear_handled_exceptions(app: Flask) -> None:
+    """Learn of exceptions that an error handler turns into a response: Flask has no signal or hook for them."""
+    method = getattr(app, "handle_user_exception", None)
+    if method is None:
+        return
+    # Weakly, since the application holds this: a cycle would keep it until the collector comes.
+    own = ismethod(method) and method.__self__ is app
+    alive = WeakMethod(method) if own else lambda: method
 
-    app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", Mounted)  # type: ignore[method-assign]
-    handle_user_exception = app.handle_user_exception
-
-    def noting_handle_user_exception(*args: Any, **named: Any) -> Any:
-        """Learn of exceptions that an error handler turns into a response; Flask sends no signal for them."""
-        answer = handle_user_exception(*args, **named)
+    def handle_user_exception(*args: Any, **named: Any) -> Any:
+        answer = cast("Any", alive())(*args, **named)
         if current.get() is not None:
-            _note_error(sys.exc_info()[1])
+            _note_error(sys.exception())
         return answer
 
-    app.handle_user_exception = noting_handle_user_exception  # type: ignore[method-assign]
-    got_request_exception.connect(_unhandled, app)
+    app.handle_user_exception = handle_user_exception  # type: ignore[method-assign]
 
 
 class _FlaskExchange(Exchange):
-    """As for any WSGI application, with what Flask's own objects tell.
+    """As for any WSGI application, with what is Flask's own."""
 
-    Attributes:
-        flask: The application.
-    """
+    __slots__ = ("_called",)
 
-    __slots__ = ()
-    flask: Flask
+    def __init__(self, capture: Capture, environ: WSGIEnvironment, start_response: StartResponse) -> None:
+        super().__init__(capture, environ, start_response)
+        self._called = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
 
     def started(self, status_code: int, headers: Headers, reason: str) -> None:
-        if has_request_context():
-            _note_route(self.capture)
-        else:  # a middleware between Flask and us held the response back
-            self._find_route()
         if status_code < 500:
             self.capture.exception = None  # handled, and answered as the client's error
         # Werkzeug writes its reasons in capitals; the standard's own are readable.
         self.capture.started(status_code, headers, None if reason.isupper() else reason)
 
     def tap(self, result: Iterable[bytes]) -> Iterable[bytes] | bytes | None:
-        self.capture.ends_early = _is_closed_in_vain(result)
+        # What another middleware made of the response may have more to say when it is closed.
+        self.capture.ends_early = self.capture.ends_early and isinstance(result, ClosingIterator)
         return super().tap(result)
 
     def finish(self) -> None:
         capture = self.capture
         if not capture.finished:
             try:
-                capture.path = full_path(self.environ)  # middlewares such as `ProxyFix` correct it in place
-                if not capture.status_code:  # cut off, or failed so that the server is to answer
-                    self._find_route()
+                capture.path = self._path()
             except Exception:
                 report_internal_error("flask.finish")
         super().finish()
 
-    def _find_route(self) -> None:
-        """Match the path again if it was Flask that had the request, and has forgotten it."""
-        if self.environ.get("werkzeug.request", self) is not None:
-            return
-        try:
-            rule, values = self.flask.url_map.bind_to_environ(self.environ).match(return_rule=True)
-        except (HTTPException, RoutingException):
-            return
-        self.capture.route, self.capture.path_params = rule.rule, values
+    def _path(self) -> str:
+        """Return the path as the client called it: what stood before it may have been corrected by now.
+
+        `ProxyFix` and its like correct `SCRIPT_NAME` in place, and mounts move the path's beginning there. A middleware
+        that serves one path for another rewrites `PATH_INFO`; that is not what the client called.
+        """
+        script, info = self._called
+        new_script, new_info = self.environ.get("SCRIPT_NAME", ""), self.environ.get("PATH_INFO", "")
+        if info.endswith(new_info) and new_script.endswith(info[: len(info) - len(new_info)]):
+            return full_path(self.environ)
+        if new_script != script and "werkzeug.proxy_fix.orig" in self.environ:
+            return full_path({"SCRIPT_NAME": new_script, "PATH_INFO": info})
+        return self.capture.path
 
 
-def _is_closed_in_vain(result: Any) -> bool:
-    """Say whether closing a response can bring nothing new: its body is there, and nothing waits for its end."""
-    if not isinstance(result, ClosingIterator):
-        return False
-    callbacks: Any = vars(result).get("_callbacks")  # the last is the response's own
-    response = getattr(callbacks[-1], "__self__", None) if callbacks else None
-    return isinstance(response, Response) and response.is_sequence and not vars(response).get("_on_close")
-
-
-def _note_route(capture: Capture) -> None:
+def _note_route(*_: Any, **__: Any) -> None:
+    if current.get() is None:
+        return
     try:
         # Once, since the proxy costs as much at each access.
         asked: Request = cast("Any", request)._get_current_object()  # noqa: SLF001  # documented by Werkzeug
-        if asked.url_rule is not None and asked.environ.get(MARKER) is capture:
-            capture.route = asked.url_rule.rule
-            capture.path_params = asked.view_args
+        capture = _capture_of(asked)
+        if capture is None or capture.route is not None:
+            return
+        rule, values = asked.url_rule, asked.view_args
+        if rule is None and isinstance(asked.routing_exception, MethodNotAllowed):
+            rule, values = _route_of_other_methods(asked)
+        if rule is not None:
+            capture.route = rule.rule
+            capture.path_params = values
     except Exception:
         report_internal_error("flask.route")
 
 
-def _unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
+def _route_of_other_methods(asked: Request) -> tuple[Any, Any]:
+    """Return the route that matches a request for all but its method."""
+    adapter = current_app.create_url_adapter(asked)
+    methods = cast("MethodNotAllowed", asked.routing_exception).valid_methods
+    try:
+        return adapter.match(method=next(iter(methods or ())), return_rule=True) if adapter else (None, None)
+    except (HTTPException, RoutingException, StopIteration):
+        return None, None
+
+
+def _note_response(response: Response) -> Response:
+    if current.get() is not None:
+        try:
+            capture = _capture_of(request)
+            if capture is not None:
+                # A body that is there is over with its last chunk; test clients close it late, or never.
+                capture.ends_early = response.is_sequence
+        except Exception:
+            report_internal_error("flask.response")
+    return response
+
+
+def _note_teardown(error: BaseException | None = None) -> None:
+    """Note an exception that no signal told of, unless it has been answered as the client's error."""
+    if error is not None and current.get() is not None:
+        try:
+            capture = _capture_of(request)
+            if capture is not None and capture.exception is None and not 0 < capture.status_code < 500:
+                capture.failed(error)
+        except Exception:
+            report_internal_error("flask.teardown")
+
+
+def _note_unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
     _note_error(exception)
 
 
 def _note_error(error: BaseException | None) -> None:
     try:
-        capture: Capture | None = request.environ.get(MARKER)
+        capture = _capture_of(request)
         if capture is not None and error is not None:
             capture.failed(error)
     except Exception:
         report_internal_error("flask.exception")
+
+
+def _capture_of(asked: Request) -> Capture | None:
+    """Return the current capture if it is that of this request, and not of one that is being answered by its help."""
+    capture: Capture | None = asked.environ.get(MARKER)
+    return capture if capture is current.get() else None

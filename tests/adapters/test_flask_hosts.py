@@ -1,0 +1,312 @@
+"""The Flask adapter among other hooks, extensions, middlewares and applications."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import flask
+import pytest
+from flask import Blueprint, Flask, Response, abort, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from otas_middleware.flask import Otas
+from support.request import Request
+from support.sink import TOKEN, Sink
+from support.wsgi_gateway import call_wsgi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from otas_middleware._capture.capture import Capture
+
+    Make = Callable[[], Any]
+
+
+@pytest.fixture
+def sink() -> Sink:
+    return Sink()
+
+
+def record(make: Make, sink: Sink, path: str = "/", method: str = "GET", **environ: Any) -> Capture:
+    """Call an application bare and wrapped, check that both answer alike, and return what was captured."""
+    asked = Request(method, path, headers=(TOKEN,))
+    bare = call_wsgi(make(), asked.environ(**environ))
+    app = make()
+    Otas(app, settings=sink.settings)
+    assert call_wsgi(app, asked.environ(**environ)) == bare
+    return sink.take()
+
+
+def fail(*_: Any) -> Any:
+    raise LookupError("lost")
+
+
+def time_out(*_: Any) -> Any:
+    raise SystemExit(1)  # as gunicorn's worker does
+
+
+def text(number: int) -> str:
+    return str(number)
+
+
+def routed() -> Flask:
+    app = Flask("shop")
+    app.get("/<int:number>")(text)
+    return app
+
+
+def test_its_hooks_are_where_users_read_them(sink: Sink) -> None:
+    app = routed()
+    Otas(app, settings=sink.settings)
+    for hooks in (app.before_request_funcs, app.after_request_funcs, app.teardown_request_funcs):
+        assert [hook.__module__ for hook in hooks[None]] == ["otas_middleware.flask"]
+
+
+@pytest.mark.parametrize("hook", [lambda: "first", lambda: ("first", 503), fail, time_out])
+def test_a_hook_that_answers_or_fails_first_leaves_the_route_known(hook: Callable[..., Any], sink: Sink) -> None:
+    def make() -> Flask:
+        app = routed()
+        app.before_request(hook)
+        return app
+
+    capture = record(make, sink, "/7")
+    assert (capture.route, dict(capture.path_params or {})) == ("/<int:number>", {"number": 7})
+
+
+@pytest.mark.parametrize("view", [text, fail, time_out])
+def test_an_application_that_is_mounted_inside_names_its_routes(view: Callable[..., Any], sink: Sink) -> None:
+    def make() -> Flask:
+        app, inner = routed(), Flask("inner")
+        inner.get("/things/<int:thing>")(lambda thing: view(thing))  # noqa: PLW0108  # the argument's name
+        app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/inner": inner})  # type: ignore[method-assign]
+        return app
+
+    capture = record(make, sink, "/inner/things/7")
+    assert (capture.path, capture.route) == ("/inner/things/7", "/things/<int:thing>")
+    assert view is time_out or (capture.exception is None) is (view is text)
+
+
+def test_an_application_that_a_view_calls_names_nothing(sink: Sink) -> None:
+    def make() -> Flask:
+        app, other = Flask("shop"), Flask("other")
+        other.get("/boom")(fail)
+        other.get("/list")(lambda: ["a"])
+
+        @app.get("/<int:number>")
+        def view(number: int) -> str:
+            client = other.test_client()
+            return f"{client.get('/boom').status_code} {client.get('/list').status_code}"
+
+        return app
+
+    capture = record(make, sink, "/7")
+    assert (capture.status_code, capture.route, capture.exception) == (200, "/<int:number>", None)
+
+
+@pytest.mark.parametrize("propagate", [True, False])
+@pytest.mark.parametrize("view", [str, fail])
+def test_routes_of_subdomains_are_known_behind_a_middleware_that_buffers(
+    view: Callable[..., Any], *, propagate: bool, sink: Sink
+) -> None:
+    def make() -> Flask:
+        app = Flask("shop", subdomain_matching=True)
+        app.config.update(SERVER_NAME="example.com", PROPAGATE_EXCEPTIONS=propagate)
+        app.get("/users/<int:user>", subdomain="<tenant>")(lambda tenant, user: view(user))
+        app.wsgi_app = buffering(app.wsgi_app)  # type: ignore[method-assign]
+        return app
+
+    capture = record(make, sink, "/users/3", HTTP_HOST="acme.example.com", SERVER_NAME="acme.example.com")
+    assert (capture.route, capture.status_code or 500) == ("/users/<int:user>", 200 if view is str else 500)
+
+
+def buffering(app: WSGIApplication) -> WSGIApplication:
+    """Read the whole response before it starts one, as compressing middlewares do."""
+
+    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        started: list[Any] = []
+
+        def start(*args: Any) -> Callable[[bytes], object]:
+            started[:] = args
+            return bytearray().extend
+
+        inner: Any = app(environ, start)
+        try:
+            body = b"".join(inner)
+        finally:
+            inner.close()
+        start_response(*started)
+        return [body]
+
+    return outer
+
+
+def rewriting(app: WSGIApplication) -> WSGIApplication:
+    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["PATH_INFO"] = "/v2" + environ["PATH_INFO"]
+        return app(environ, start_response)
+
+    return outer
+
+
+def stripping(app: WSGIApplication) -> WSGIApplication:
+    """Take the prefix from the path, as many a snippet for proxies does."""
+
+    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["SCRIPT_NAME"] = "/pre"
+        environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/pre")
+        return app(environ, start_response)
+
+    return outer
+
+
+def fixing(app: WSGIApplication) -> WSGIApplication:
+    return ProxyFix(app, x_prefix=1)
+
+
+@pytest.mark.parametrize(
+    ("middlewares", "path", "recorded"),
+    [
+        ([rewriting], "/leaf/a", "/leaf/a"),
+        ([fixing], "/v2/leaf/a", "/pre/v2/leaf/a"),
+        ([rewriting, fixing], "/leaf/a", "/pre/leaf/a"),
+        ([stripping], "/pre/v2/leaf/a", "/pre/v2/leaf/a"),
+        ([], "/v2/leaf/grün", "/v2/leaf/grün"),
+        ([fixing], "/v2/leaf/grün", "/pre/v2/leaf/grün"),
+    ],
+)
+def test_the_path_is_what_the_client_called_whatever_middlewares_make_of_it(
+    middlewares: list[Callable[[WSGIApplication], WSGIApplication]], path: str, recorded: str, sink: Sink
+) -> None:
+    def make() -> Flask:
+        app = Flask("shop")
+        app.get("/v2/leaf/<rest>")(lambda rest: rest)
+        for middleware in middlewares:
+            app.wsgi_app = middleware(app.wsgi_app)  # type: ignore[method-assign]
+        return app
+
+    capture = record(make, sink, path, HTTP_X_FORWARDED_PREFIX="/pre")
+    assert (capture.status_code, capture.path, capture.route) == (200, recorded, "/v2/leaf/<rest>")
+
+
+def test_mounts_behind_a_proxy_are_part_of_the_path(sink: Sink) -> None:
+    def make() -> Flask:
+        app = routed()
+        app.wsgi_app = fixing(DispatcherMiddleware(app.wsgi_app, {"/api": routed()}))  # type: ignore[method-assign]
+        return app
+
+    assert record(make, sink, "/api/7", HTTP_X_FORWARDED_PREFIX="/pre").path == "/pre/api/7"
+
+
+def test_a_method_that_is_not_allowed_has_the_route_of_the_others(sink: Sink) -> None:
+    capture = record(routed, sink, "/7", "DELETE")
+    assert (capture.status_code, capture.route) == (405, "/<int:number>")
+
+
+@pytest.mark.parametrize(("status", "named"), [(500, True), (503, True), (409, False), (200, False)])
+@pytest.mark.parametrize("where", [Flask, Blueprint])
+@pytest.mark.parametrize("kind", [LookupError, Exception, HTTPException])
+def test_an_exception_that_a_handler_answers_is_named_when_the_answer_is_a_servers_error(
+    kind: type[Exception], where: type[Any], status: int, *, named: bool, sink: Sink
+) -> None:
+    def make() -> Flask:
+        app = Flask("shop")
+        place = app if where is Flask else Blueprint("tea", __name__)
+        place.get("/")((lambda: abort(503)) if kind is HTTPException else fail)
+        place.errorhandler(kind)(lambda error: ({"error": type(error).__name__}, status))
+        if isinstance(place, Blueprint):
+            app.register_blueprint(place)
+        return app
+
+    capture = record(make, sink)
+    assert capture.status_code == status
+    assert (capture.exception is not None) is named
+    if capture.exception is not None:
+        assert capture.exception.type == ("ServiceUnavailable" if kind is HTTPException else "LookupError")
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_the_page_of_a_500_may_have_another_status(status: int, sink: Sink) -> None:
+    def make() -> Flask:
+        app = Flask("shop")
+        app.get("/")(fail)
+        app.errorhandler(500)(lambda _: ("sorry", status))
+        return app
+
+    capture = record(make, sink)
+    assert (capture.status_code, capture.exception is None) == (status, status == 200)
+
+
+def test_another_extension_may_have_replaced_the_handling_of_exceptions(sink: Sink) -> None:
+    def make() -> Flask:
+        app = Flask("shop")
+        app.get("/")(fail)
+        app.handle_user_exception = lambda e: app.make_response((str(e), 500))  # type: ignore[method-assign]
+        return app
+
+    capture = record(make, sink)
+    assert capture.exception is not None
+    assert capture.exception.type == "LookupError"
+
+
+def test_an_application_that_has_served_already_is_recorded_from_then_on(sink: Sink) -> None:
+    app = routed()
+    app.get("/boom")(fail)
+    assert call_wsgi(app, Request(path="/7").environ()).body == b"7"
+    Otas(app, settings=sink.settings)
+    assert call_wsgi(app, Request(path="/8", headers=(TOKEN,)).environ()).body == b"8"
+    assert sink.take().route == "/<int:number>"
+    call_wsgi(app, Request(path="/boom", headers=(TOKEN,)).environ())
+    assert sink.take().exception is not None
+
+
+def test_an_asynchronous_stack_of_hooks_is_recorded(sink: Sink) -> None:
+    def make() -> Flask:
+        app = Flask("shop")
+
+        async def before() -> None:
+            request.environ["before"] = True
+
+        async def after(response: Response) -> Response:
+            response.headers["X-After"] = "yes"
+            return response
+
+        async def view(number: int) -> str:
+            return str(number)
+
+        app.before_request(before)
+        app.after_request(after)
+        app.get("/<int:number>")(view)
+        return app
+
+    capture = record(make, sink, "/7")
+    assert (capture.route, dict(capture.response_headers)["X-After"]) == ("/<int:number>", "yes")  # type: ignore[arg-type]
+
+
+def test_no_cycle_holds_an_application_but_the_one_of_its_replaced_wsgi_app(sink: Sink) -> None:
+    app = routed()
+    app.config["TESTING"] = False
+    Otas(app, settings=sink.settings)
+    call_wsgi(app, Request(path="/7", headers=(TOKEN,)).environ())
+    sink.take()
+    del app.wsgi_app  # the documented way makes a cycle by itself
+    gc.collect()
+    gc.disable()
+    try:
+        gone = weakref.ref(app)
+        del app
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_other_applications_of_the_process_are_left_alone(sink: Sink) -> None:
+    Otas(routed(), settings=sink.settings)
+    other = routed()
+    assert call_wsgi(other, Request(path="/7", headers=(TOKEN,)).environ()).body == b"7"
+    assert flask.got_request_exception.receivers
+    assert not sink.captures
