@@ -42,15 +42,15 @@ def record(make: Make, sink: Sink, path: str = "/", method: str = "GET", **envir
     return sink.take()
 
 
-def fail(*_: Any) -> Any:
+def fail(*_: Any, **__: Any) -> Any:
     raise LookupError("lost")
 
 
-def time_out(*_: Any) -> Any:
+def time_out(*_: Any, **__: Any) -> Any:
     raise SystemExit(1)  # as gunicorn's worker does
 
 
-def text(number: int) -> str:
+def text(number: object, **_: object) -> str:
     return str(number)
 
 
@@ -80,14 +80,15 @@ def test_a_hook_that_answers_or_fails_first_leaves_the_route_known(hook: Callabl
 
 @pytest.mark.parametrize("view", [text, fail, time_out])
 def test_an_application_that_is_mounted_inside_names_its_routes(view: Callable[..., Any], sink: Sink) -> None:
-    def make() -> Flask:
-        app, inner = routed(), Flask("inner")
-        inner.get("/things/<int:thing>")(lambda thing: view(thing))  # noqa: PLW0108  # the argument's name
-        app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/inner": inner})  # type: ignore[method-assign]
+    def make() -> Any:
+        app: Any = routed()
+        inner = Flask("inner")
+        inner.get("/things/<int:number>")(view)
+        app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/inner": inner})
         return app
 
     capture = record(make, sink, "/inner/things/7")
-    assert (capture.path, capture.route) == ("/inner/things/7", "/things/<int:thing>")
+    assert (capture.path, capture.route) == ("/inner/things/7", "/things/<int:number>")
     assert view is time_out or (capture.exception is None) is (view is text)
 
 
@@ -109,19 +110,19 @@ def test_an_application_that_a_view_calls_names_nothing(sink: Sink) -> None:
 
 
 @pytest.mark.parametrize("propagate", [True, False])
-@pytest.mark.parametrize("view", [str, fail])
+@pytest.mark.parametrize("view", [text, fail])
 def test_routes_of_subdomains_are_known_behind_a_middleware_that_buffers(
     view: Callable[..., Any], *, propagate: bool, sink: Sink
 ) -> None:
-    def make() -> Flask:
-        app = Flask("shop", subdomain_matching=True)
+    def make() -> Any:
+        app: Any = Flask("shop", subdomain_matching=True)
         app.config.update(SERVER_NAME="example.com", PROPAGATE_EXCEPTIONS=propagate)
-        app.get("/users/<int:user>", subdomain="<tenant>")(lambda tenant, user: view(user))
-        app.wsgi_app = buffering(app.wsgi_app)  # type: ignore[method-assign]
+        app.get("/users/<int:number>", subdomain="<tenant>")(view)
+        app.wsgi_app = buffering(app.wsgi_app)
         return app
 
     capture = record(make, sink, "/users/3", HTTP_HOST="acme.example.com", SERVER_NAME="acme.example.com")
-    assert (capture.route, capture.status_code or 500) == ("/users/<int:user>", 200 if view is str else 500)
+    assert (capture.route, capture.status_code or 500) == ("/users/<int:number>", 200 if view is text else 500)
 
 
 def buffering(app: WSGIApplication) -> WSGIApplication:
@@ -182,21 +183,21 @@ def fixing(app: WSGIApplication) -> WSGIApplication:
 def test_the_path_is_what_the_client_called_whatever_middlewares_make_of_it(
     middlewares: list[Callable[[WSGIApplication], WSGIApplication]], path: str, recorded: str, sink: Sink
 ) -> None:
-    def make() -> Flask:
-        app = Flask("shop")
-        app.get("/v2/leaf/<rest>")(lambda rest: rest)
+    def make() -> Any:
+        app: Any = Flask("shop")
+        app.get("/v2/leaf/<number>")(text)
         for middleware in middlewares:
-            app.wsgi_app = middleware(app.wsgi_app)  # type: ignore[method-assign]
+            app.wsgi_app = middleware(app.wsgi_app)
         return app
 
     capture = record(make, sink, path, HTTP_X_FORWARDED_PREFIX="/pre")
-    assert (capture.status_code, capture.path, capture.route) == (200, recorded, "/v2/leaf/<rest>")
+    assert (capture.status_code, capture.path, capture.route) == (200, recorded, "/v2/leaf/<number>")
 
 
 def test_mounts_behind_a_proxy_are_part_of_the_path(sink: Sink) -> None:
-    def make() -> Flask:
-        app = routed()
-        app.wsgi_app = fixing(DispatcherMiddleware(app.wsgi_app, {"/api": routed()}))  # type: ignore[method-assign]
+    def make() -> Any:
+        app: Any = routed()
+        app.wsgi_app = fixing(DispatcherMiddleware(app.wsgi_app, {"/api": routed()}))
         return app
 
     assert record(make, sink, "/api/7", HTTP_X_FORWARDED_PREFIX="/pre").path == "/pre/api/7"
@@ -217,7 +218,11 @@ def test_an_exception_that_a_handler_answers_is_named_when_the_answer_is_a_serve
         app = Flask("shop")
         place = app if where is Flask else Blueprint("tea", __name__)
         place.get("/")((lambda: abort(503)) if kind is HTTPException else fail)
-        place.errorhandler(kind)(lambda error: ({"error": type(error).__name__}, status))
+
+        def answer(error: Exception) -> tuple[dict[str, str], int]:
+            return {"error": type(error).__name__}, status
+
+        place.errorhandler(kind)(answer)
         if isinstance(place, Blueprint):
             app.register_blueprint(place)
         return app
@@ -234,7 +239,11 @@ def test_the_page_of_a_500_may_have_another_status(status: int, sink: Sink) -> N
     def make() -> Flask:
         app = Flask("shop")
         app.get("/")(fail)
-        app.errorhandler(500)(lambda _: ("sorry", status))
+
+        def page(_: Exception) -> tuple[str, int]:
+            return "sorry", status
+
+        app.errorhandler(500)(page)
         return app
 
     capture = record(make, sink)
@@ -284,7 +293,7 @@ def test_an_asynchronous_stack_of_hooks_is_recorded(sink: Sink) -> None:
         return app
 
     capture = record(make, sink, "/7")
-    assert (capture.route, dict(capture.response_headers)["X-After"]) == ("/<int:number>", "yes")  # type: ignore[arg-type]
+    assert (capture.route, dict(capture.response_headers)["X-After"]) == ("/<int:number>", "yes")
 
 
 def test_no_cycle_holds_an_application_but_the_one_of_its_replaced_wsgi_app(sink: Sink) -> None:
