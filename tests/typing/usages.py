@@ -20,6 +20,7 @@ from otas_middleware.agent import AgentSession as Session
 from otas_middleware.agent import LoggedEvent
 from otas_middleware.asgi import OtasMiddleware as AsgiMiddleware
 from otas_middleware.delivery import Envelope, Outcome, Request, Response, TransportError, by_status
+from otas_middleware.django import OtasExceptionMiddleware
 from otas_middleware.django import OtasMiddleware as DjangoMiddleware
 from otas_middleware.flask import Otas
 from otas_middleware.testing import RecordedEvents, make_token, record_events, session_headers
@@ -120,6 +121,7 @@ def django(request: HttpRequest) -> HttpResponse:
     def get_response(request: HttpRequest) -> HttpResponse:
         raise NotImplementedError
 
+    assert_type(OtasExceptionMiddleware(get_response).process_exception(request, ValueError()), None)
     response: HttpResponse = DjangoMiddleware(get_response)(request)
     return response
 
