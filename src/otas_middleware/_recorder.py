@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.capture import Capture
-from otas_middleware._capture.context import delivering
+from otas_middleware._capture.context import current, delivering
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._runtime import Source, runtime
@@ -39,6 +39,11 @@ class Delivery(Source, Protocol):
 
     def put_envelope(self, envelope: Envelope, /) -> None:
         """Take a finished event (the agent's side, user code)."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is waiting that what will hardly be sent had better not be taken."""
         ...
 
 
@@ -99,12 +104,18 @@ class Recorder:
         capture.path = path
         capture.query_string = query_string
         capture.request_headers = headers
+        outer = current.get()
+        if outer is not None and not outer.finished:
+            capture.parent_id = outer.identify()  # a request that the application makes to itself
         return capture
 
     def _submit(self, capture: Capture) -> None:
         if not self._takes_all:
             failed = capture.exception is not None or capture.status_code >= 400
-            if not self.selection.keeps(capture.session.session_id, capture.weight, failed=failed):
+            session_id = capture.session.session_id
+            if not (failed or self.selection.samples(session_id) or self.pipeline.crowded):
+                capture.sampled_out = True  # whether what was called has failed is found out in the background
+            elif not self.selection.keeps(session_id, capture.weight, failed=failed):
                 return
         self.pipeline.put(capture)
 
@@ -116,7 +127,7 @@ class Recorder:
             return None
         if self._key_set is not None and not self._confirm(capture, self._key_set):
             return None
-        return build(capture, settings)
+        return build(capture, settings, self.selection)
 
     def _confirm(self, capture: Capture, key_set: ByKeySet) -> bool:
         from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # as above

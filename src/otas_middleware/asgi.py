@@ -225,7 +225,7 @@ def _sender(recording: _Recording, send: Send) -> Send:
                 if left >= 0:
                     if chunk:
                         keep(chunk)
-                elif body.whole:
+                else:
                     body.cut(chunk)
                 return send(message)
         return recording.send_noting(message)

@@ -35,7 +35,7 @@ class Call(Capture):
         with_traceback: Whether exceptions bring their tracebacks.
     """
 
-    __slots__ = ("_limit", "outgoing", "parent_id", "pid", "tail")
+    __slots__ = ("_limit", "outgoing", "pid", "tail")
 
     def __init__(
         self,

@@ -197,7 +197,7 @@ def pull(
                 left = body.left = body.left - len(chunk)
                 if left >= 0 and chunk:
                     keep(chunk)
-                elif left < 0 and body.whole:
+                elif left < 0:
                     body.cut(chunk)
             else:
                 flowing = _sent(capture, chunk, as_bytes)

@@ -100,6 +100,13 @@ class Pipeline:
         for exporter in state.agent if envelope.source == "agent" else state.backend:
             exporter.offer(QueueItem(envelope=envelope, weight=weight))
 
+    @property
+    def crowded(self) -> bool:
+        """Whether a queue is more than half full. Looks without a lock: a figure of a moment ago does as well."""
+        events, size = self.settings.queue_max_events // 2, self.settings.queue_max_bytes // 2
+        queues = [exporter.queue for exporter in self._state.backend]
+        return any(queue.count > events or queue.bytes > size for queue in queues)
+
     def flush(self, timeout: float) -> bool:
         """Wait until everything queued by now has been delivered, spooled or counted as lost.
 

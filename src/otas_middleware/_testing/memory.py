@@ -128,6 +128,11 @@ class MemoryDelivery:
         self._taken += 1
         self._memory.take(lambda: envelope)
 
+    @property
+    def crowded(self) -> bool:
+        """Say that there is room."""
+        return False
+
     def flush(self, _timeout: float, /) -> bool:
         """Say that nothing is waiting."""
         return True
