@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otas_middleware")
 
-MARKER = "otas_middleware.capture"
-"""Key of the capture in `scope` and `environ`; a request that has it is already being recorded."""
-
 
 class Delivery(Source, Protocol):
     """Where a recorder's finished captures go: the background pipeline, or the memory of the test kit."""
@@ -169,7 +166,7 @@ def in_background(recorder: Recorder) -> Delivery:
     return Pipeline(recorder.settings, recorder.build, on_bad_token=recorder.gate.reject)
 
 
-_warned: set[str] = set()
+_logged: set[str] = set()
 
 
 def _redirect(behaviour: Behaviour) -> Callable[[], None]:
@@ -221,9 +218,10 @@ def open_recorder(
     has_destination = settings.sdk_key or settings.agnost_org_id or settings.destinations
     if not (has_destination or runtime.behaviour.record_without_key):
         runtime.off_because.add("no_sdk_key")
-        _warn_once(
+        log_once(
+            logging.WARNING,
             "otas_middleware is off: no SDK key. Set OTAS_SDK_KEY to the project's backend key to record agent "
-            "requests, or OTAS_ENABLED=0 to silence this warning."
+            "requests, or OTAS_ENABLED=0 to silence this warning.",
         )
         return None
     return _shared(settings)
@@ -287,9 +285,15 @@ def _add(total: dict[str, Any], part: Mapping[str, Any]) -> None:
             total[name] = value
 
 
-def _warn_once(message: str) -> None:
+def log_once(level: int, message: str) -> None:
+    """Log a message that this process has not logged before.
+
+    Args:
+        level: As for `logging.log`.
+        message: The text; no secret may be in it.
+    """
     with runtime.lock:
-        if message in _warned:
+        if message in _logged:
             return
-        _warned.add(message)
-    logger.warning(message)
+        _logged.add(message)
+    logger.log(level, "%s", message)
