@@ -39,8 +39,15 @@ def _check_pattern(value: str) -> str:
 
 def _import(value: object) -> object:
     """Let a callable be named by its import path, as environment variables need."""
-    if not isinstance(value, str):
-        return value
+    return import_path(value) if isinstance(value, str) else value
+
+
+def import_path(value: str) -> object:
+    """Return what an import path such as `package.module:name` leads to.
+
+    Raises:
+        ValueError: It leads nowhere.
+    """
     module, separator, name = value.partition(":")
     if not separator:
         module, _, name = value.rpartition(".")
@@ -88,9 +95,6 @@ Patterns = Annotated[tuple[Annotated[str, AfterValidator(_check_pattern)], ...],
 
 Callback = Annotated[Callable[..., Any], BeforeValidator(_import)]
 """A callable, or its import path `package.module:name`."""
-
-Callbacks = Annotated[tuple[Callback, ...], BeforeValidator(_split)]
-"""A list of callables; in the environment import paths separated by commas."""
 
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)]
 """A list of patterns of origins (`origins`); in the environment separated by commas."""
