@@ -18,8 +18,7 @@ from benchmarks.report import table
 from otas_middleware import OtasSettings
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.session import SessionInfo
-from otas_middleware._event.assemble import _mask_body
-from otas_middleware._event.build import build
+from otas_middleware._event.build import _mask_body, build
 from otas_middleware._event.redact import Masker, redactor_for
 from otas_middleware._event.render import render_body
 

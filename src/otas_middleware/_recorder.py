@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.capture import Capture
-from otas_middleware._capture.context import delivering
+from otas_middleware._capture.context import current, delivering
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._runtime import Source, runtime
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otas_middleware")
 
-MARKER = "otas_middleware.capture"
-"""Key of the capture in `scope` and `environ`; a request that has it is already being recorded."""
-
 
 class Delivery(Source, Protocol):
     """Where a recorder's finished captures go: the background pipeline, or the memory of the test kit."""
@@ -39,6 +36,11 @@ class Delivery(Source, Protocol):
 
     def put_envelope(self, envelope: Envelope, /) -> None:
         """Take a finished event (the agent's side, user code)."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much is waiting that what will hardly be sent had better not be taken."""
         ...
 
 
@@ -99,12 +101,18 @@ class Recorder:
         capture.path = path
         capture.query_string = query_string
         capture.request_headers = headers
+        outer = current.get()
+        if outer is not None and not outer.finished:
+            capture.parent_id = outer.identify()  # a request that the application makes to itself
         return capture
 
     def _submit(self, capture: Capture) -> None:
         if not self._takes_all:
             failed = capture.exception is not None or capture.status_code >= 400
-            if not self.selection.keeps(capture.session.session_id, capture.weight, failed=failed):
+            session_id = capture.session.session_id
+            if not (failed or self.selection.samples(session_id) or self.pipeline.crowded):
+                capture.sampled_out = True  # whether what was called has failed is found out in the background
+            elif not self.selection.keeps(session_id, capture.weight, failed=failed):
                 return
         self.pipeline.put(capture)
 
@@ -116,7 +124,7 @@ class Recorder:
             return None
         if self._key_set is not None and not self._confirm(capture, self._key_set):
             return None
-        return build(capture, settings)
+        return build(capture, settings, self.selection)
 
     def _confirm(self, capture: Capture, key_set: ByKeySet) -> bool:
         from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # as above
@@ -158,7 +166,7 @@ def in_background(recorder: Recorder) -> Delivery:
     return Pipeline(recorder.settings, recorder.build, on_bad_token=recorder.gate.reject)
 
 
-_warned: set[str] = set()
+_logged: set[str] = set()
 
 
 def _redirect(behaviour: Behaviour) -> Callable[[], None]:
@@ -210,9 +218,10 @@ def open_recorder(
     has_destination = settings.sdk_key or settings.agnost_org_id or settings.destinations
     if not (has_destination or runtime.behaviour.record_without_key):
         runtime.off_because.add("no_sdk_key")
-        _warn_once(
+        log_once(
+            logging.WARNING,
             "otas_middleware is off: no SDK key. Set OTAS_SDK_KEY to the project's backend key to record agent "
-            "requests, or OTAS_ENABLED=0 to silence this warning."
+            "requests, or OTAS_ENABLED=0 to silence this warning.",
         )
         return None
     return _shared(settings)
@@ -276,9 +285,15 @@ def _add(total: dict[str, Any], part: Mapping[str, Any]) -> None:
             total[name] = value
 
 
-def _warn_once(message: str) -> None:
+def log_once(level: int, message: str) -> None:
+    """Log a message that this process has not logged before.
+
+    Args:
+        level: As for `logging.log`.
+        message: The text; no secret may be in it.
+    """
     with runtime.lock:
-        if message in _warned:
+        if message in _logged:
             return
-        _warned.add(message)
-    logger.warning(message)
+        _logged.add(message)
+    logger.log(level, "%s", message)

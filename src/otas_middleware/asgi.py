@@ -7,26 +7,27 @@ app.add_middleware(OtasMiddleware)      # Starlette, FastAPI
 app = OtasMiddleware(app)               # any ASGI application
 ```
 
-Only what the application receives and sends is noted as it passes; no message is read, held back or changed, and no
-event loop is assumed (ASGI specification 3.0).
+Only what the application receives and sends is noted as it passes; no message is read or changed, and none held back
+but the last one while its event goes to disk (`durability="spool"`). No event loop is assumed (ASGI 3.0).
 """
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from inspect import isclass, isroutine
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, overload
 
-from otas_middleware._capture.context import current
+from otas_middleware._capture import in_thread
+from otas_middleware._capture.context import MARKER, current, mark
 from otas_middleware._capture.frameworks import framework_of
 from otas_middleware._capture.session import TOKEN_HEADER_BYTES
+from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._recorder import MARKER, open_recorder
+from otas_middleware._recorder import log_once, open_recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
-    from types import CodeType
+    from collections.abc import Iterable
     from typing import Unpack
 
     from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
@@ -41,13 +42,14 @@ __all__ = ["OtasMiddleware"]
 class OtasMiddleware:
     """Records the requests of AI agents to an ASGI application.
 
+    Making one never raises, because frameworks make middlewares when the first message arrives, and servers take an
+    exception then for an application without a lifespan. A setting that cannot be used is logged as an error; the
+    lifespan's start-up then fails with the same text, and where there is no lifespan nothing is recorded.
+
     Args:
         app: The application to wrap.
         settings: Complete settings; when left out they come from `options` and the environment.
         **options: Settings by field name, such as `max_body_bytes=4096`.
-
-    Raises:
-        ConfigurationError: A setting is unknown or cannot be used.
     """
 
     # Two signatures: else mypy takes `app` for one of the options in `add_middleware(OtasMiddleware, ...)`.
@@ -60,11 +62,21 @@ class OtasMiddleware:
         self, *, app: ASGIApp, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
     ) -> None: ...
     def __init__(
-        self, app: ASGIApp, *, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
+        self, app: ASGIApp, *unexpected: object, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
     ) -> None:
         self.app = app
-        self._recorder = open_recorder(options, settings=settings)
-        self._framework = framework_of(app, "asgi")
+        self._recorder: Recorder | None = None
+        self._framework = "asgi"
+        self._failure: str | None = None
+        """Why the settings cannot be used."""
+        try:
+            self._framework = framework_of(app, "asgi")
+            self._recorder = _open_recorder(unexpected, options, settings)
+        except OtasError as error:
+            self._failure = str(error)
+            log_once(logging.ERROR, f"{error}\nUntil this is mended, nothing is recorded.")
+        except Exception:
+            report_internal_error("asgi.init")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Hand the connection on; record it when it is an HTTP request with a session token."""
@@ -84,40 +96,64 @@ class OtasMiddleware:
                         break
             elif kind == "lifespan":
                 send = _end_at_shutdown(send)
+        elif self._failure is not None and scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": self._failure})
+            return
         await self.app(scope, receive, send)
+
+
+def _open_recorder(
+    unexpected: tuple[object, ...], options: SettingOptions, settings: OtasSettings | None
+) -> Recorder | None:
+    if unexpected:
+        raise ConfigurationError(
+            "otas_middleware: OtasMiddleware takes its settings by name, such as sdk_key=...; it got a "
+            f"{type(unexpected[0]).__name__} without one."
+        )
+    return open_recorder(options, settings=settings)
 
 
 class _Recording:
     """One request's pass through the application; holds its state and the channels that the application gets."""
 
-    __slots__ = ("_last", "_receive", "_send", "capture", "flowing", "scope")
+    __slots__ = ("_flowing", "_last", "_receive", "_send", "capture", "scope")
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self.capture = capture
         self.scope = scope
         self._receive = receive
         self._send = send
-        self.flowing = False
+        self._flowing = False
         """The response's first bytes have gone out, and what follows needs to be counted only."""
         self._last = False
         """The message that completes the response is on its way: a disconnect is now the connection's normal end."""
 
     async def run(self, app: ASGIApp) -> None:
+        """Call the application, with the capture current and both channels tapped."""
         capture = self.capture
         reset_token = current.set(capture)
         try:
-            await app(self.scope, self.receive, _sender(self, self._send))
-        except BaseException as error:
+            await app(self.scope, self.receive, self._sender())
+        except Exception as error:
             self._failed(error)
             raise
+        except BaseException as error:  # a cancellation, say
+            self._failed(error)
+            if capture.durable:
+                self._describe()
+                in_thread.finish_without_waiting(capture)
+            raise
         finally:
-            self._finish()
+            if not capture.finished:
+                await self._finish()
             try:
                 current.reset(reset_token)
             except ValueError:  # the application was resumed in another context, where the variable is not ours
                 current.set(None)
 
     async def receive(self) -> Message:
+        """Do what the server's `receive` does, and note it."""
         message = await self._receive()
         try:
             kind = message["type"]
@@ -127,45 +163,70 @@ class _Recording:
                     self.capture.request.add(body)
             elif kind == "http.disconnect" and not self._last:
                 self.capture.disconnected = True
-                self.flowing = False
+                self._flowing = False
         except Exception:
             report_internal_error("asgi.receive")
         return message
 
-    async def send_noting(self, message: Message) -> None:
+    def _sender(self) -> Send:
+        """Return the `send` that the application gets; a function, since a stream's chunks are many."""
+        send = self._send
+        capture = self.capture
+        body = capture.response
+        keep = body.parts.append
+
+        async def sending(message: Message) -> None:
+            if not self._flowing or not message.get("more_body"):
+                await self._send_noting(message)
+                return
+            chunk: Any = message.get("body")
+            if chunk.__class__ is not bytes or message["type"] != "http.response.body":
+                await self._send_noting(message)
+                return
+            left = body.left = body.left - len(chunk)
+            if left >= 0:
+                keep(chunk)
+            else:
+                body.cut(chunk)
+            try:
+                await send(message)
+            except OSError:  # ASGI specification: the client has gone
+                capture.disconnected = True
+                raise
+
+        return sending
+
+    async def _send_noting(self, message: Message) -> None:
+        capture = self.capture
         chunk: bytes | None = None
         try:
-            kind = message["type"]
-            if kind == "http.response.body":
-                chunk = message.get("body")
-                self._last = not message.get("more_body", False)
-            elif kind == "http.response.start":
-                message = self._start(message)
-            elif kind in {"http.response.pathsend", "http.response.zerocopysend"}:
-                self.capture.opaque = True
-                self._last = not message.get("more_body", False)
-            if self.capture.durable:
-                self._secure(chunk)
+            message, chunk = self._note(message)
+            if capture.durable:
+                await self._secure(chunk)
         except Exception:
             report_internal_error("asgi.send")
         try:
             await self._send(message)
         except OSError:
-            self.capture.disconnected = True
+            capture.disconnected = True
             raise
-        try:
-            capture = self.capture
-            if chunk and not (capture.disconnected or capture.durable):
-                capture.sent(chunk)
-                self.flowing = _code(self._send) is not None
-            if self._last and not capture.finished:
-                if not capture.disconnected:  # else the client never got to the end that the application made
-                    capture.ended()
-                self._finish()
-        except Exception:
-            report_internal_error("asgi.sent")
+        if not capture.durable:
+            self._sent(chunk)
 
-    def _secure(self, chunk: bytes | None) -> None:
+    def _note(self, message: Message) -> tuple[Message, bytes | None]:
+        """Note a message before it goes out; return it, and its piece of the body."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._last = not message.get("more_body", False)
+            return message, message.get("body")
+        if kind == "http.response.start":
+            message = self._start(message)
+        elif kind in {"http.response.pathsend", "http.response.zerocopysend"}:
+            self.capture.opaque = True
+            self._last = not message.get("more_body", False)
+        return message, None
+
+    async def _secure(self, chunk: bytes | None) -> None:
         """Finish before the message goes out that lets the client see the response complete."""
         capture = self.capture
         if capture.finished or capture.disconnected:
@@ -173,15 +234,27 @@ class _Recording:
         if chunk:
             capture.sent(chunk)
         if self._last or capture.whole:
-            capture.ended()
-            self._finish()
+            self._describe()
+            await in_thread.secure(capture, last=True)
+
+    def _sent(self, chunk: bytes | None) -> None:
+        try:
+            capture = self.capture
+            if chunk and not capture.disconnected:
+                capture.sent(chunk)
+                self._flowing = True
+            if self._last and not capture.finished:
+                if not capture.disconnected:  # else the client never got to the end that the application made
+                    capture.ended()
+                self._describe()
+                capture.finish()
+        except Exception:
+            report_internal_error("asgi.sent")
 
     def _failed(self, error: BaseException) -> None:
         try:
-            capture = self.capture
-            if not capture.finished:
-                capture.disconnected = capture.disconnected or (self.flowing and _came_from(self._send, error))
-                capture.failed(error)
+            if not self.capture.finished:
+                self.capture.failed(error)
         except Exception:
             report_internal_error("asgi.failed")
 
@@ -195,57 +268,22 @@ class _Recording:
         self.capture.started(message["status"], list(headers))
         return message
 
-    def _finish(self) -> None:
-        capture = self.capture
-        if capture.finished:
-            return
+    async def _finish(self) -> None:
         try:
-            scope = self.scope
-            capture.route = _route(scope)
-            capture.path_params = scope.get("path_params")
-            capture.finish()
+            self._describe()
+            if self.capture.durable:
+                await in_thread.finish(self.capture)
+            else:
+                self.capture.finish()
         except Exception:
             report_internal_error("asgi.finish")
 
-
-def _sender(recording: _Recording, send: Send) -> Send:
-    """Return the `send` that the application gets. Of a stream's many chunks it makes no coroutine of its own."""
-    body = recording.capture.response
-    keep = body.parts.append
-
-    def send_counting(message: Message) -> Awaitable[None]:
-        chunk: Any
-        if recording.flowing:
-            try:
-                more, chunk = message["more_body"], message["body"]
-            except KeyError:
-                more = chunk = None
-            if more and chunk.__class__ is bytes:
-                left = body.left = body.left - len(chunk)
-                if left >= 0:
-                    if chunk:
-                        keep(chunk)
-                elif body.whole:
-                    body.cut(chunk)
-                return send(message)
-        return recording.send_noting(message)
-
-    return send_counting
-
-
-def _code(send: Send) -> CodeType | None:
-    code: CodeType | None = getattr(send, "__code__", None)
-    return code
-
-
-def _came_from(send: Send, error: BaseException) -> bool:
-    """Say whether an error was raised by the server's `send`: it could not reach the client any more."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and any(frame.f_code is _code(send) for frame, _ in walk_tb(cause.__traceback__)):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    def _describe(self) -> None:
+        """Note what the framework left in the scope, unless an adapter inside knows better."""
+        capture = self.capture
+        if capture.route is None:
+            capture.route = _route(self.scope)
+            capture.path_params = self.scope.get("path_params")
 
 
 def _begin(
@@ -264,7 +302,7 @@ def _begin(
         )
         if capture is None:
             return None
-        scope[MARKER] = capture
+        mark(scope, capture)
         return _Recording(capture, scope, receive, send)
     except Exception:
         report_internal_error("asgi.begin")
@@ -303,6 +341,7 @@ def _end_at_shutdown(send: Send) -> Send:
             try:
                 from otas_middleware._delivery import process  # noqa: PLC0415  # heavy, for those who record
 
+                in_thread.wait_for_all()
                 # Not a flush only: uvicorn then raises its signal again, and Python ends without `atexit`.
                 # Blocks the loop on purpose: no request is served any more, and no event loop may be assumed.
                 process.end()

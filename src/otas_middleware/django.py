@@ -35,12 +35,13 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("otas_middleware.django", "django") from error
 
 from otas_middleware._capture.body import BoundedBody
-from otas_middleware._capture.context import current
+from otas_middleware._capture.context import MARKER, capture_of, current
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
-from otas_middleware._capture.wsgi_streams import InputTap, pull, secured, tap_file
+from otas_middleware._capture.wsgi_input import InputTap, note_of
+from otas_middleware._capture.wsgi_streams import pull, secured, tap_file
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._recorder import MARKER, open_recorder
+from otas_middleware._recorder import open_recorder
 from otas_middleware.wsgi import begin, hidden
 
 if TYPE_CHECKING:
@@ -221,8 +222,7 @@ def _open_recorder() -> Recorder:
 
 def _capture_of(request: HttpRequest) -> Capture | None:
     """Return the capture of a request, made here or by an adapter around Django's application."""
-    capture: Capture | None = request.META.get(MARKER)
-    return getattr(request, "scope", {}).get(MARKER) if capture is None else capture
+    return capture_of(request.META) or capture_of(getattr(request, "scope", {}))
 
 
 def _note_exception(request: HttpRequest | None, error: BaseException) -> None:
@@ -292,8 +292,7 @@ class _EarlyNote:
 
 
 def _early_note(environ: Mapping[str, Any]) -> _EarlyNote | None:
-    stream = environ.get("wsgi.input")
-    note = stream.note if isinstance(stream, InputTap) else None
+    note = note_of(environ.get("wsgi.input"))
     return note if isinstance(note, _EarlyNote) else None
 
 

@@ -26,10 +26,10 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("otas_middleware.flask", "flask") from error
 
-from otas_middleware._capture.context import current
+from otas_middleware._capture.context import capture_of, current
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._recorder import MARKER, open_recorder
+from otas_middleware._recorder import open_recorder
 from otas_middleware.wsgi import Exchange, Wrapper, full_path
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _note_route(*_: Any, **__: Any) -> None:
     try:
         # Once, since the proxy costs as much at each access.
         asked: Request = cast("Any", request)._get_current_object()  # noqa: SLF001  # documented by Werkzeug
-        capture = _capture_of(asked)
+        capture = capture_of(asked.environ)
         if capture is None or capture.route is not None:
             return
         rule, values = asked.url_rule, asked.view_args
@@ -197,7 +197,7 @@ def _route_of_other_methods(asked: Request) -> tuple[Any, Any]:
 def _note_response(response: Response) -> Response:
     if current.get() is not None:
         try:
-            capture = _capture_of(request)
+            capture = capture_of(request.environ)
             if capture is not None:
                 # A body that is there is over with its last chunk; test clients close it late, or never.
                 capture.ends_early = response.is_sequence
@@ -210,7 +210,7 @@ def _note_teardown(error: BaseException | None = None) -> None:
     """Note an exception that no signal told of, unless it has been answered as the client's error."""
     if error is not None and current.get() is not None:
         try:
-            capture = _capture_of(request)
+            capture = capture_of(request.environ)
             if capture is not None and capture.exception is None and not 0 < capture.status_code < 500:
                 capture.failed(error)
         except Exception:
@@ -223,14 +223,8 @@ def _note_unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
 
 def _note_error(error: BaseException | None) -> None:
     try:
-        capture = _capture_of(request)
+        capture = capture_of(request.environ)
         if capture is not None and error is not None:
             capture.failed(error)
     except Exception:
         report_internal_error("flask.exception")
-
-
-def _capture_of(asked: Request) -> Capture | None:
-    """Return the current capture if it is that of this request, and not of one that is being answered by its help."""
-    capture: Capture | None = asked.environ.get(MARKER)
-    return capture if capture is current.get() else None

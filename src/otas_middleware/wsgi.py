@@ -9,22 +9,23 @@ application = OtasMiddleware(application)
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._capture.context import current
+from otas_middleware._capture.context import MARKER, current, mark
 from otas_middleware._capture.frameworks import framework_of
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._capture.wsgi_streams import tap_environ, tap_response
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._recorder import MARKER, open_recorder
+from otas_middleware._recorder import open_recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from typing import Unpack
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from otas_middleware._capture.capture import Capture, Headers
+    from otas_middleware._capture.capture import Capture, Headers, HeadWaitsFor
     from otas_middleware._config.options import SettingOptions
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._recorder import Recorder
@@ -121,11 +122,31 @@ def begin(
         capture = recorder.begin(token, framework, method, path, environ.get("QUERY_STRING", ""), headers)
         if capture is None:
             return None
-        environ[MARKER] = capture
+        capture.head_waits_for = _head_waits_for(environ)
+        mark(environ, capture)
     except Exception:
         report_internal_error(f"{framework}.begin")
         return None
     return capture
+
+
+_HEAD_WAITS_FOR: dict[str, HeadWaitsFor] = {
+    "gunicorn": "chunk",
+    "Werkzeug": "chunk",
+    "WSGIServer": "chunk",  # wsgiref, and Django's development server
+    "Granian": "result",
+    "Cheroot": "result",
+}
+"""What PEP 3333 leaves to the first byte of a body (`byte`) these servers send earlier; `tests/servers` asks them."""
+
+
+def _head_waits_for(environ: WSGIEnvironment) -> HeadWaitsFor:
+    """Return when the server sends what `start_response` was called with."""
+    software = environ.get("SERVER_SOFTWARE")
+    if software is None:
+        # uWSGI and a2wsgi send it at once; asgiref's bridge and hypercorn with the first chunk, empty or not.
+        return "nothing" if "uwsgi.version" in environ or "asgi.scope" in environ else "chunk"
+    return _HEAD_WAITS_FOR.get(software.partition("/")[0], "byte")
 
 
 def _is_the_same(outer: Capture, token: str, method: str, path: str) -> bool:
@@ -183,6 +204,9 @@ class Exchange:
         self.environ = environ
         self._start_response = start_response
         self._previous = current.get()
+        bridge = sys.modules.get("starlette.middleware.wsgi")
+        if bridge is not None and isinstance(getattr(start_response, "__self__", None), bridge.WSGIResponder):
+            capture.head_waits_for = "nothing"
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call the application, with the capture current and all channels tapped."""
@@ -232,7 +256,11 @@ class Exchange:
         """Do what the server's `write` does, and note it."""
         capture = self.capture
         if not capture.durable:
-            result = self._write(data)
+            try:
+                result = self._write(data)
+            except OSError:
+                capture.disconnected = True
+                raise
             _note_sent(capture, data)
             return result
         _note_sent(capture, data)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
+import pickle
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
@@ -198,28 +201,37 @@ def test_the_disconnect_after_the_response_is_no_abortion(wrap: Wrap, agent: Age
     assert "aborted" not in agent.event()["metadata"]
 
 
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("started", [False, True])
-def test_a_cancelled_request_is_aborted_and_no_server_error(*, started: bool, wrap: Wrap, agent: Agent) -> None:
+def test_a_cancelled_request_was_left_by_its_client_only_if_that_is_known(
+    *, started: bool, known: bool, wrap: Wrap, agent: Agent
+) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if started:
             await send(START)
             await send(chunk(b"partial", more=True))
+        if known:
+            await receive()
+            assert (await receive())["type"] == "http.disconnect"
+        waits.set()
         await asyncio.sleep(PATIENCE)
 
     async def cancel() -> None:
         server = ServerSide()
         task = asyncio.ensure_future(wrap(app)(Request(headers=(agent.header,)).scope(), server.receive, server.send))
-        await asyncio.sleep(0.01)
+        await waits.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
+    waits = asyncio.Event()
     asyncio.run(cancel())
     event = agent.event()
-    assert event["metadata"]["aborted"] is True
-    assert "exception" not in event["metadata"]
-    assert event["status_code"] == (200 if started else 499)
-    assert event["error"] == ("" if started else "499 Client Closed Request")
+    status = 200 if started else 499 if known else 500
+    error = "" if known and started else "499 Client Closed Request" if known else "CancelledError"
+    assert (event["status_code"], event["error"]) == (status, error)
+    assert event["metadata"].get("aborted", False) is known
+    assert ("exception" in event["metadata"]) is not known
     assert event["response_size_bytes"] == (len(b"partial") if started else 0)
 
 
@@ -487,6 +499,29 @@ def test_headers_may_be_an_iterable_that_can_be_read_once(settings: OtasSettings
     event = agent.event()
     assert '"x-custom":"yes"' in (event["request_headers"] or "").replace(" ", "")
     assert '"x-two":"2"' in (event["response_headers"] or "").replace(" ", "")
+
+
+def test_what_lies_in_the_scope_is_copied_pickled_and_dumped_as_a_text(settings: OtasSettings, agent: Agent) -> None:
+    """As hypercorn's `ProxyFixMiddleware` copies it; the copy is still known to be recorded."""
+    seen: list[Any] = []
+
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(chunk(b"hello"))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        ours = {name: value for name, value in scope.items() if name not in bare}
+        assert all(type(value) is str for value in ours.values())
+        seen.extend([copy.copy(ours), json.loads(json.dumps(ours)), pickle.loads(pickle.dumps(ours))])
+        assert seen == [ours] * 3
+        await OtasMiddleware(inner, settings=settings)(copy.deepcopy(scope), receive, send)
+
+    scope = Request(headers=(agent.header,)).scope()
+    bare = set(scope)
+    server = ServerSide()
+    drive(OtasMiddleware(app, settings=settings)(scope, server.receive, server.send))
+    assert seen
+    agent.event()
 
 
 def test_installed_twice_it_records_once(wrap: Wrap, agent: Agent) -> None:

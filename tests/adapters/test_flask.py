@@ -240,7 +240,7 @@ def test_a_request_that_is_cut_off_keeps_its_route(otas_app: Install, agent: Age
     answer = call_wsgi(app, Request("GET", "/7", headers=(agent.header,)).environ())
     assert answer.raised == (SystemExit, "7")
     event = agent.event()
-    assert (event["metadata"]["route"], event["metadata"]["aborted"]) == ("/{number}", True)
+    assert (event["metadata"]["route"], event["status_code"], event["error"]) == ("/{number}", 500, "SystemExit: 7")
 
 
 @pytest.mark.parametrize(("path", "route"), [("/7", "/{number}"), ("/tea", None), ("/other/7", None)])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
 import json
+import pickle
 import sys
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
@@ -117,13 +120,164 @@ def test_chunks_are_handed_on_as_the_very_same_objects(wrap: Wrap, agent: Agent)
     assert all(one is other for one, other in zip(got, chunks, strict=True))
 
 
+class Rows(list[bytes]):
+    """A list of a class of its own, as some frameworks return."""
+
+
 def test_a_sized_response_keeps_its_length_and_an_unsized_one_has_none(wrap: Wrap, agent: Agent) -> None:
-    sized: Any = wrap(answering([b"only"]))(environ_of(agent), ignore)
+    sized: Any = wrap(answering(Rows([b"only"])))(environ_of(agent), ignore)
     unsized: Any = wrap(answering(iter([b"only"])))(environ_of(agent), ignore)
     assert len(sized) == 1
     assert not hasattr(unsized, "__len__")
     sized.close()
     unsized.close()
+
+
+@pytest.mark.parametrize("body", [[], [b""], [b"one", b"two"], (), (b"one", b"two")])
+def test_a_list_or_tuple_is_noted_and_handed_on_itself(body: Any, wrap: Wrap, agent: Agent) -> None:
+    assert wrap(answering(body))(environ_of(agent), ignore) is body
+    event = agent.event()
+    assert (event["status_code"], event["response_body"]) == (200, "".join(map(bytes.decode, body)))
+    assert "aborted" not in event["metadata"]
+
+
+def test_a_list_of_what_no_server_sends_is_pulled_by_the_server_and_fails_there(wrap: Wrap, agent: Agent) -> None:
+    body: Any = [b"one", "two"]
+    response: Any = wrap(answering(body))(environ_of(agent), ignore)
+    assert list(response) == body
+    response.close()
+    agent.event()
+
+
+@pytest.mark.parametrize(("taken", "aborted"), [(0, True), (1, True), (2, False)])
+def test_a_server_may_take_as_many_chunks_as_there_are_and_close(
+    taken: int, aborted: bool, wrap: Wrap, agent: Agent
+) -> None:
+    response: Any = wrap(answering(Rows([b"one", b"two"])))(environ_of(agent), ignore)
+    chunks = iter(response)
+    assert [next(chunks) for _ in range(taken)] == [b"one", b"two"][:taken]
+    response.close()
+    event = agent.event()
+    assert event["metadata"].get("aborted", False) is aborted
+    assert event["response_size_bytes"] == 3 * taken
+
+
+def test_a_response_of_which_only_the_iterator_is_kept_goes_on(wrap: Wrap, agent: Agent) -> None:
+    chunks = iter(wrap(answering(Body(b"one", b"two")))(environ_of(agent), ignore))  # as `for` does in a bridge
+    gc.collect()
+    assert next(chunks) == b"one"
+    gc.collect()
+    assert list(chunks) == [b"two"]
+    event = agent.event()
+    assert (event["response_body"], "aborted" in event["metadata"]) == ("onetwo", False)
+
+
+def test_a_response_that_fails_is_an_event_before_anybody_closes_it(wrap: Wrap, agent: Agent) -> None:
+    def body() -> Iterator[bytes]:
+        yield b"one"
+        raise ValueError("row two")
+
+    response: Any = wrap(answering(body()))(environ_of(agent), ignore)
+    with pytest.raises(ValueError, match="row two"):
+        list(response)
+    event = agent.event()
+    assert (event["status_code"], event["error"]) == (200, "ValueError: row two")
+    response.close()
+    assert len(agent.events()) == 1
+
+
+def fails_before(first: list[bytes]) -> WSGIApplication:
+    """Return an application that starts a response, and fails after these chunks."""
+
+    def body() -> Iterator[bytes]:
+        yield from first
+        raise ValueError("no row")
+
+    return answering(body(), [*PLAIN, ("X-Nobody", "sees this")])
+
+
+@pytest.mark.parametrize(
+    ("software", "first", "status"),
+    [
+        ("waitress", [], 500),
+        ("waitress", [b""], 500),
+        ("waitress", [b"", b"x"], 200),
+        ("gunicorn/27.0", [], 500),
+        ("gunicorn/27.0", [b""], 200),
+        ("WSGIServer/0.2", [b""], 200),
+        ("Werkzeug/3.1", [b""], 200),
+        ("Granian", [], 200),
+        (None, [], 500),
+        (None, [b""], 200),
+    ],
+)
+def test_a_response_that_fails_before_its_server_sent_anything_is_the_servers_500(
+    software: str | None, first: list[bytes], status: int, wrap: Wrap, agent: Agent
+) -> None:
+    environ = environ_of(agent, {} if software is None else {"SERVER_SOFTWARE": software})
+    with pytest.raises(ValueError, match="no row"):
+        list(wrap(fails_before(first))(environ, ignore))
+    event = agent.event()
+    assert (event["status_code"], event["error"]) == (status, "ValueError: no row")
+    assert ("x-nobody" in (event["response_headers"] or "")) is (status == 200)
+
+
+@pytest.mark.parametrize("key", ["uwsgi.version", "asgi.scope"])
+def test_servers_that_send_the_head_at_once_have_sent_it_when_the_response_fails(
+    key: str, wrap: Wrap, agent: Agent
+) -> None:
+    with pytest.raises(ValueError, match="no row"):
+        list(wrap(fails_before([]))(environ_of(agent, {key: b"1"}), ignore))
+    assert agent.event()["status_code"] == 200
+
+
+@pytest.mark.parametrize("written", [b"", b"written"])
+def test_an_exception_after_write_has_the_status_that_was_sent_with_it(
+    written: bytes, wrap: Wrap, agent: Agent
+) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)(written)
+        raise ValueError("late")
+
+    with pytest.raises(ValueError, match="late"):
+        wrap(app)(environ_of(agent, {"SERVER_SOFTWARE": "waitress"}), ignore)
+    assert agent.event()["status_code"] == (200 if written else 500)
+
+
+@pytest.mark.parametrize(
+    ("method", "length", "body", "aborted"),
+    [
+        ("GET", "5", [b"hello"], False),
+        ("GET", "6", [b"hello"], True),
+        ("GET", "4", [b"hello"], False),
+        ("HEAD", "6", [], False),
+        ("GET", "many", [b"hello"], False),
+    ],
+)
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_body_shorter_than_its_length_is_aborted(
+    kind: Any, method: str, length: str, body: list[bytes], aborted: bool, wrap: Wrap, agent: Agent
+) -> None:
+    app = wrap(answering(kind(body), [("Content-Length", length)]))
+    call_wsgi(app, environ_of(agent, method=method))
+    assert agent.event()["metadata"].get("aborted", False) is aborted
+
+
+def test_a_write_to_a_client_that_has_gone_is_no_failure_of_the_application(wrap: Wrap, agent: Agent) -> None:
+    def write(_: bytes) -> object:
+        raise BrokenPipeError
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)(b"hello")
+        return []
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        return write
+
+    with pytest.raises(BrokenPipeError):
+        wrap(app)(environ_of(agent), start)
+    event = agent.event()
+    assert (event["status_code"], event["error"], event["metadata"]["aborted"]) == (200, "", True)
 
 
 def test_no_chunk_is_pulled_before_the_server_asks_for_it(wrap: Wrap, agent: Agent) -> None:
@@ -241,9 +395,7 @@ def test_a_second_start_after_the_headers_were_sent_raises_the_exception(wrap: W
 
 @pytest.mark.parametrize("body", [[], [b"lost"]])
 def test_an_application_that_never_starts_a_response_has_failed(wrap: Wrap, agent: Agent, body: list[bytes]) -> None:
-    result = wrap(lambda environ, start_response: body)(environ_of(agent), ignore)
-    list(result)
-    result.close()  # type: ignore[attr-defined]
+    list(wrap(lambda environ, start_response: body)(environ_of(agent), ignore))
     event = agent.event()
     assert (event["status_code"], event["error"]) == (500, "500 Internal Server Error")
 
@@ -261,7 +413,7 @@ def test_start_response_is_called_with_what_the_application_gave(wrap: Wrap, age
         start_response("200 OK", headers=PLAIN, exc_info=None)
         return []
 
-    wrap(app)(environ_of(agent), record).close()  # type: ignore[attr-defined]
+    wrap(app)(environ_of(agent), record)
     assert calls == [
         (("200 OK", PLAIN), {}),
         (("200 OK", PLAIN, None), {}),
@@ -377,15 +529,120 @@ def test_every_way_to_read_the_input_reads_what_is_there_and_is_noted(
     assert (event["request_body"], event["request_size_bytes"]) == (seen, len(seen))
 
 
-def test_what_the_input_lacks_it_still_lacks(wrap: Wrap, agent: Agent) -> None:
-    class Minimal:
-        def read(self, size: int) -> bytes:
-            return b""
+class Minimal:
+    """The least that a server may give."""
 
-    seen: list[bool] = []
-    app = reading(lambda stream: seen.append(hasattr(stream, "seek")), [])
-    call_wsgi(wrap(app), environ_of(agent, {"wsgi.input": Minimal()}))
-    assert seen == [False]
+    def read(self, size: int = -1) -> bytes:
+        return b"body"[: size if size >= 0 else None]
+
+
+class Validated:
+    """As a linter's wrapper, with attributes of its own."""
+
+    def __init__(self) -> None:
+        self.input = io.BytesIO(b"body")
+
+    def read(self, *args: int) -> bytes:
+        return self.input.read(*args)
+
+
+class Delegating:
+    """A stream whose methods are those of another."""
+
+    def __init__(self) -> None:
+        self._inner = io.BytesIO(b"body")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+STREAMS: list[Callable[[], Any]] = [
+    lambda: io.BytesIO(b"body"),
+    lambda: io.BufferedReader(io.BytesIO(b"body")),  # as sockets' files
+    lambda: SpooledTemporaryFile(max_size=9),  # noqa: SIM115  # the test's
+    Minimal,
+    Validated,
+    Delegating,
+]
+
+
+@pytest.mark.parametrize("make", STREAMS)
+def test_the_input_offers_what_the_servers_object_offers_and_nothing_else(
+    make: Callable[[], Any], wrap: Wrap, agent: Agent
+) -> None:
+    stream = make()
+    seen: list[Any] = []
+    call_wsgi(wrap(reading(seen.append, [])), environ_of(agent, {"wsgi.input": stream}))
+    [tap] = seen
+    assert isinstance(tap, type(stream))
+    assert dir(tap) == dir(stream)
+    for name in {*dir(io.BytesIO), *dir(io.BufferedReader), "input", "rollover", "no_such"}:
+        if not name.startswith("__") or name in {"__iter__", "__next__", "__enter__", "__exit__"}:
+            assert hasattr(tap, name) == hasattr(stream, name), name
+    tap.added = 1
+    assert stream.added == 1
+    del tap.added
+    assert not hasattr(stream, "added")
+    assert repr(tap) == repr(stream)
+
+
+def test_the_input_is_copied_and_pickled_as_the_servers_object(wrap: Wrap, agent: Agent) -> None:
+    seen: list[Any] = []
+    call_wsgi(wrap(reading(seen.append, [])), environ_of(agent, {"wsgi.input": io.BytesIO(b"body")}))
+    tap = seen[0]
+    for twin in (copy.copy(tap), copy.deepcopy(tap), pickle.loads(pickle.dumps(tap))):
+        assert type(twin) is io.BytesIO
+        assert twin.getvalue() == b"body"
+
+
+def test_what_is_read_again_after_seek_is_noted_once(wrap: Wrap, agent: Agent) -> None:
+    def read(stream: Any) -> list[bytes]:
+        parts = [stream.read(3)]
+        stream.seek(1)
+        parts.append(stream.read(3))
+        stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        with stream as same:
+            parts.append(same.read())
+        return parts
+
+    seen: list[Any] = []
+    environ = environ_of(agent, {"wsgi.input": io.BytesIO(b"0123456789"), "CONTENT_TYPE": "text/plain"}, method="POST")
+    call_wsgi(wrap(reading(read, seen)), environ)
+    assert seen == [[b"012", b"123", b"0123456789"]]
+    event = agent.event()
+    assert (event["request_body"], event["request_size_bytes"]) == ("0123456789", 10)
+
+
+def test_what_lies_in_the_environ_is_copied_pickled_and_dumped_as_a_text(wrap: Wrap, agent: Agent) -> None:
+    seen: list[WSGIEnvironment] = []
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        ours = {name: value for name, value in environ.items() if name not in bare}
+        assert all(type(value) is str for value in ours.values())
+        seen.extend([copy.deepcopy(ours), json.loads(json.dumps(ours)), pickle.loads(pickle.dumps(ours))])
+        assert seen == [ours] * 3
+        start_response("200 OK", PLAIN)
+        return []
+
+    environ = environ_of(agent)
+    bare = set(environ)
+    call_wsgi(wrap(app), environ)
+    assert seen
+    agent.event()
+
+
+def test_a_file_wrapper_that_is_a_function_is_copied_and_pickled_as_one(wrap: Wrap, agent: Agent) -> None:
+    seen: list[Any] = []
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        seen.append(environ["wsgi.file_wrapper"])
+        start_response("200 OK", PLAIN)
+        return []
+
+    call_wsgi(wrap(app), environ_of(agent, {"wsgi.file_wrapper": print}))
+    assert copy.deepcopy(seen[0]) is seen[0]
+    assert callable(pickle.loads(pickle.dumps(seen[0])))
     agent.event()
 
 
@@ -462,7 +719,7 @@ def test_an_exception_leaves_as_the_very_same_object(where: str, wrap: Wrap, age
 
 
 @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()])
-def test_a_request_that_is_cut_off_is_aborted_and_no_server_error(
+def test_a_request_that_is_ended_from_outside_says_by_what_and_not_that_the_client_left(
     error: BaseException, wrap: Wrap, agent: Agent
 ) -> None:
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -471,8 +728,9 @@ def test_a_request_that_is_cut_off_is_aborted_and_no_server_error(
     exchange = call_wsgi(wrap(app), environ_of(agent))
     assert exchange.raised == (type(error), str(error))
     event = agent.event()
-    assert event["metadata"]["aborted"] is True
-    assert "exception" not in event["metadata"]
+    assert event["status_code"] == 500
+    assert event["error"] == ": ".join(filter(None, (type(error).__name__, str(error))))
+    assert "aborted" not in event["metadata"]
 
 
 def test_installed_twice_it_records_once(wrap: Wrap, agent: Agent) -> None:

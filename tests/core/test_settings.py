@@ -161,7 +161,7 @@ def test_each_value_is_traced_to_the_place_that_set_it() -> None:
 def test_without_a_key_there_is_one_warning_and_no_recorder(caplog: pytest.LogCaptureFixture) -> None:
     from otas_middleware import _recorder
 
-    _recorder._warned.clear()
+    _recorder._logged.clear()
     with caplog.at_level(logging.WARNING, "otas_middleware"):
         assert open_recorder({}) is None
         assert open_recorder({}) is None

@@ -19,8 +19,8 @@ from otas_middleware._event.redact import shapes as _shapes
 TOPICS = {
     "What is on, and where Brain is": "enabled sdk_key project_id brain_url uasam_url",
     "What is recorded": "max_body_bytes capture_traceback capture_headers capture_request_body capture_response_body "
-    "skip_header_paths skip_request_body_paths skip_response_body_paths ignore_paths ignore_methods should_record "
-    "session_sample_rate session_max_events_per_second session_max_bytes_per_second",
+    "skip_header_paths skip_request_body_paths skip_response_body_paths ignore_paths ignore_methods ignore_operations "
+    "should_record session_sample_rate session_max_events_per_second session_max_bytes_per_second operation_protocols",
     "Who may make us record": "session_secret session_jwks_url",
     "What is masked": "sensitive_headers sensitive_fields redact_keep redact_patterns redact_path_patterns "
     "redact_emails redact_phones redact_ips before_send",

@@ -102,7 +102,7 @@ def test_a_secret_that_is_cut_into_tokens_is_masked_in_the_text_and_in_the_token
 def test_streams_that_broke_off_say_so() -> None:
     assert stream("a", error=ValueError("x")).metadata["stream"]["ended"] == "error"
     capture = exchange(response_body=b"data: a\n\n", response_type="text/event-stream")
-    capture.aborted = True
+    capture.complete, capture.disconnected = False, True
     assert event_of(capture).metadata["stream"]["ended"] == "aborted"
 
 

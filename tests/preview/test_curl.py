@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._cli.preview import curl, raw, shell
+from otas_middleware._cli.preview import curl, raw
 from otas_middleware._cli.preview.exchange import Exchange, UnreadableError
 from support.delivery import RawServer, Received, answer
 
@@ -87,7 +87,7 @@ def test_a_command_is_read_as_curl_reads_it(command: str, listener: RawServer, t
     subprocess.run(bash, check=True, env=environment, capture_output=True, timeout=20)
     (request,) = listener.requests[before:]
 
-    assert fields(curl.read(shell.split(command))) == fields(raw.read(request.data))
+    assert fields(curl.read(curl.split(command))) == fields(raw.read(request.data))
 
 
 def test_curls_own_headers_are_there() -> None:
@@ -121,4 +121,4 @@ def test_curls_own_headers_are_there() -> None:
 )
 def test_what_is_not_understood_is_said(command: str, message: str) -> None:
     with pytest.raises(UnreadableError, match=message):
-        curl.read(shell.split(command))
+        curl.read(curl.split(command))

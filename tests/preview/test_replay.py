@@ -120,9 +120,9 @@ def withhold(event: BackendEvent) -> None:
     ("changes", "withheld"),
     [
         ({"enabled": False}, "recording is switched off"),
-        ({"ignore_paths": "/orders/"}, "ignore_paths, ignore_methods"),
-        ({"ignore_paths": "/*/42"}, "ignore_paths, ignore_methods"),
-        ({"ignore_methods": "POST"}, "ignore_paths, ignore_methods"),
+        ({"ignore_paths": "/orders/"}, "ignore_paths, ignore_methods, ignore_operations"),
+        ({"ignore_paths": "/*/42"}, "ignore_paths, ignore_methods, ignore_operations"),
+        ({"ignore_methods": "POST"}, "ignore_paths, ignore_methods, ignore_operations"),
         ({"should_record": never}, "should_record said no"),
         ({"session_sample_rate": 0}, "not among those that are sampled"),
         ({"before_send": withhold}, "before_send withheld it"),

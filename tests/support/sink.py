@@ -48,6 +48,10 @@ class Sink:
         assert len(self.captures) == 1, f"{len(self.captures)} captures instead of one"
         return self.captures.popleft()
 
+    @property
+    def crowded(self) -> bool:
+        return False
+
     def put_envelope(self, envelope: Envelope) -> None:
         raise NotImplementedError("the request path hands over captures only")
 

@@ -35,7 +35,7 @@ class Call(Capture):
         with_traceback: Whether exceptions bring their tracebacks.
     """
 
-    __slots__ = ("_limit", "outgoing", "parent_id", "pid", "tail")
+    __slots__ = ("_limit", "outgoing", "pid", "tail")
 
     def __init__(
         self,
@@ -72,8 +72,14 @@ class Call(Capture):
     def cut_off(self) -> None:
         """Finish it as far as it has come: the process ends."""
         if not self.status_code:
-            self.aborted = True
+            self.disconnected = True
         self.finish()
+
+    def failed(self, error: BaseException) -> None:
+        """Note the exception that the call ended with; a cancellation is the caller's own leaving."""
+        if not isinstance(error, Exception):
+            self.disconnected = True
+        super().failed(error)
 
     @property
     def weight(self) -> int:

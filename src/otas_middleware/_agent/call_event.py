@@ -34,7 +34,7 @@ def call_parcel(call: Call, settings: OtasSettings) -> Envelope | None:
     tail = call.tail.decode("utf-8", "replace")
     answer = _answer(call)
     if call.aborted and ended_well(tail or answer):
-        call.aborted = False
+        call.complete = True
     host = _host(outgoing.scheme, outgoing.host, outgoing.port)
     request = call.request_body().decode("utf-8", "replace")
     call.annotate({"host": host, **describe(request, answer, tail)})

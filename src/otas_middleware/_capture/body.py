@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 Chunk = bytes | bytearray | memoryview | str  # frameworks let applications stream all of these
 
 
+TAIL_BYTES = 16_384
+"""How much of a body's end is kept beside its beginning."""
+
+_MANY_PIECES = 256
+
+
 class BoundedBody:
-    """Keeps the first `limit` bytes of a body and counts all of them.
+    """Keeps the first `limit` bytes of a body, if asked its last ones too, and counts all of them.
 
     The chunks are kept as they are, because joining them is the worker's time. For each chunk of a long stream the
-    taps do what `add` does themselves: `left -= len(chunk)`, then `parts.append(chunk)`, or `cut(chunk)` while `whole`.
+    taps do what `add` does themselves: `left -= len(chunk)`, then `parts.append(chunk)`, or `cut(chunk)` below 0.
 
     Args:
-        limit: How many bytes to keep.
+        limit: How many bytes of the beginning to keep.
+        tail: How many bytes of the end of a longer body to keep.
     """
 
-    __slots__ = ("_limit", "left", "parts", "whole")
+    __slots__ = ("_limit", "_tail", "_tail_held", "_tail_limit", "left", "parts", "whole")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, tail: int = 0) -> None:
         self._limit = limit
+        self._tail_limit = tail
+        self._tail: deque[bytes] | None = None
+        self._tail_held = 0
         self.whole = True
         """Nothing has been cut off yet."""
         self.left = limit
         """The limit less all bytes that passed; negative when they were more."""
         self.parts: list[bytes] = []
-        """What is kept. Always this very list."""
+        """What is kept of the beginning. Always this very list."""
 
     def add(self, chunk: Chunk) -> None:
         """Count a chunk and keep what there is room for."""
@@ -36,10 +48,37 @@ class BoundedBody:
             self.parts.append(octets)
 
     def cut(self, chunk: bytes) -> None:
-        """Keep the beginning of the chunk with which `left` became negative; nothing of those after it."""
+        """Keep of a chunk after which `left` is negative what belongs to the beginning, and the rest as the end."""
         if self.whole:
             self.whole = False
             self.parts.append(chunk[: self.left])
+            chunk = chunk[self.left :]
+            self._tail = deque()
+        if not self._tail_limit or self._tail is None:
+            return
+        tail, limit = self._tail, self._tail_limit
+        if len(chunk) >= limit:
+            tail.clear()
+            tail.append(chunk[-limit:])
+            self._tail_held = limit
+            return
+        tail.append(chunk)
+        held = self._tail_held + len(chunk)
+        while held - len(tail[0]) >= limit:
+            held -= len(tail.popleft())
+        if len(tail) > _MANY_PIECES:
+            joined = b"".join(tail)
+            tail.clear()
+            tail.append(joined)
+        self._tail_held = held
+
+    def end(self) -> tuple[bytes, bool]:
+        """Return the kept end of a body of which more than the beginning passed, and whether bytes before it are lost.
+
+        Without such an end the first is empty.
+        """
+        end = b"".join(self._tail or ())[-self._tail_limit :] if self._tail_limit else b""
+        return end, len(end) < -self.left
 
     def take_over(self, earlier: BoundedBody) -> None:
         """Begin with what was noted elsewhere, where at least as much is kept, before this body was known."""
@@ -58,13 +97,13 @@ class BoundedBody:
         return self._limit - self.left
 
     def kept(self) -> bytes:
-        """Return the kept bytes."""
+        """Return the kept beginning."""
         return b"".join(self.parts)
 
     @property
     def held(self) -> int:
         """How many bytes are kept."""
-        return self._limit - self.left if self.left > 0 else self._limit
+        return self._limit - self.left if self.left > 0 else self._limit + self._tail_held
 
 
 def _octets(chunk: Chunk) -> bytes:

@@ -7,21 +7,24 @@ object from `finish` on and reads it only.
 from __future__ import annotations
 
 import sys
+from os import urandom
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from otas_middleware._capture.body import BoundedBody
-from otas_middleware._capture.exception import describe_exception, innermost
+from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
+from otas_middleware._capture.exception import describe_exception, is_loss_of_the_client
 from otas_middleware._capture.weight import size_of
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Literal
 
     from otas_middleware._capture.body import Chunk
     from otas_middleware._capture.exception import CapturedException
     from otas_middleware._capture.session import SessionInfo
 
+    HeadWaitsFor = Literal["nothing", "result", "chunk", "byte"]
     Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
 
 _BASE_WEIGHT = 2048
@@ -44,11 +47,11 @@ class Capture:
         "_ambient",
         "_end",
         "_first_byte",
+        "_started",
         "_submit",
         "_t0",
         "_weight",
         "_with_traceback",
-        "aborted",
         "captured_at",
         "checkpoints",
         "complete",
@@ -56,11 +59,14 @@ class Capture:
         "disconnected",
         "durable",
         "ends_early",
+        "event_id",
         "exception",
         "finished",
         "framework",
+        "head_waits_for",
         "method",
         "opaque",
+        "parent_id",
         "path",
         "path_params",
         "query_string",
@@ -70,6 +76,7 @@ class Capture:
         "response",
         "response_headers",
         "route",
+        "sampled_out",
         "session",
         "status_code",
     )
@@ -86,13 +93,14 @@ class Capture:
         self._ambient = id(sys.exception())  # being handled around the request, and none of its own
         self._end: float | None = None
         self._first_byte: float | None = None
+        self._started: float | None = None
         self._submit = submit
         self._with_traceback = with_traceback
         self._weight = 0
         self.captured_at = time() if now is None else now
         self.session = session
         self.request = BoundedBody(limit)
-        self.response = BoundedBody(limit)
+        self.response = BoundedBody(limit, TAIL_BYTES if limit else 0)
         self.framework = ""
         self.method = ""
         self.path = ""
@@ -109,7 +117,6 @@ class Capture:
         self.exception: CapturedException | None = None
         self.disconnected = False
         """The client is known to have gone before the response was complete."""
-        self.aborted = False
         self.complete = False
         """The response's last byte was handed on."""
         self.durable = False
@@ -118,7 +125,15 @@ class Capture:
         """Closing the response can bring nothing new, so that its last chunk is its end; test clients close late."""
         self.opaque = False
         """The body went a way on which it cannot be seen, such as a file that the server sends itself."""
+        self.head_waits_for: HeadWaitsFor = "nothing"
+        """Until when the server holds status and headers back, and answers itself if the application fails (WSGI)."""
         self.finished = False
+        self.event_id = ""
+        """The event's id, once somebody asked for it (`identify`); else it is made with the event."""
+        self.parent_id: str | None = None
+        """The id of the event of the request in which the application made this one, in the same process."""
+        self.sampled_out = False
+        """Sampling leaves it out, unless what was called turns out to have failed."""
         self.custom_properties: dict[str, object] | None = None
         self.checkpoints: list[tuple[str, float, dict[str, object]]] | None = None
 
@@ -132,6 +147,7 @@ class Capture:
 
         A server error that is sent from inside an `except` block names the exception that the framework handled.
         """
+        self._started = perf_counter()
         self.status_code = status_code
         self.response_headers = headers
         self.reason = reason
@@ -142,21 +158,23 @@ class Capture:
 
     def sent(self, chunk: Chunk) -> None:
         """Note a chunk of the response body that was handed on."""
-        if self._first_byte is None and chunk:
-            self._first_byte = perf_counter()
+        if self._first_byte is None:
+            if chunk:
+                self._first_byte = perf_counter()
+            if chunk or self.head_waits_for == "chunk":
+                self.head_waits_for = "nothing"
         self.response.add(chunk)
 
     def failed(self, error: BaseException) -> None:
         """Note the exception that the request ended with.
 
-        Cancellation and everything else that is not an `Exception` means that the request was cut off, not that the
-        application failed; so does a failure to reach a client that is known to have gone.
+        Once the client is known to have gone, being cut off and failing to reach it are no failures of the application.
+        Without that knowledge they are: a worker's time-out raises `SystemExit`, a time limit cancels.
+
+        Args:
+            error: What was raised; no reference to it is kept.
         """
-        if not isinstance(error, Exception):
-            self.aborted = True
-            return
-        inner = innermost(error)
-        if self.disconnected and (isinstance(inner, OSError) or type(inner).__name__ == "ClientDisconnect"):
+        if self.disconnected and is_loss_of_the_client(error):
             return
         try:
             self.exception = describe_exception(error, with_traceback=self._with_traceback)
@@ -171,7 +189,7 @@ class Capture:
     @property
     def whole(self) -> bool:
         """Whether the response, as noted so far, is all that its headers announce; a client then waits for no more."""
-        return self.status_code != 0 and (self._bodiless() or self._declared_size() == self.response.size)
+        return self.status_code != 0 and self._missing() == 0
 
     def secure(self, *, last: bool = False) -> None:
         """Finish before the bytes go out with which the client has the whole response (`durability="spool"`).
@@ -188,28 +206,52 @@ class Capture:
 
     def finish(self) -> None:
         """Hand the capture to the queue, exactly once."""
+        if self.close():
+            self.submit()
+
+    def close(self) -> bool:
+        """Take no more; return whether it was open, and `submit` is to be called, in this thread or another."""
         if self.finished:
-            return
+            return False
         self.finished = True
         for body in (self.request, self.response):
             if len(body.parts) > _MANY_PARTS:
                 body.pack()
         if self._end is None:
             self._end = perf_counter()
-        if not (self.complete and self.status_code):
-            self._judge_the_end()
+        self._judge_the_status()
+        return True
+
+    def submit(self) -> None:
+        """Give the closed capture to the delivery."""
         self._submit(self)
 
-    def _judge_the_end(self) -> None:
-        """Say what it means that the response's end was not seen, or its beginning."""
-        if self.status_code:
-            if not self.aborted and (self.disconnected or self.exception is None):
-                # A server may leave a body unread that it would not send, or that it knows to be at its end.
-                self.aborted = not self._bodiless() and self._declared_size() != self.response.size
-        elif self.disconnected:
-            self.aborted = True
-        elif self.exception is None and not self.aborted:
-            self.status_code = 500  # what servers answer for an application that did not
+    def _judge_the_status(self) -> None:
+        """Say what the server answers where the application's own response did not begin, or did not get out."""
+        if self.exception is not None and not self.complete and self.head_waits_for != "nothing":
+            self.status_code, self.response_headers, self.reason = 0, (), None  # PEP 3333: nothing has been sent yet
+        if not self.status_code and self.exception is None and not self.disconnected:
+            self.status_code = 500
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the client is known not to have got the whole response; read by the worker."""
+        if not self.status_code:
+            return self.disconnected
+        missing = self._missing()
+        if self.complete:
+            return bool(missing) and not self.opaque
+        if self.exception is not None and not self.disconnected:
+            return False
+        # A server may leave a body unread that it would not send, or that it knows to be at its end.
+        return missing != 0
+
+    def _missing(self) -> int | None:
+        """Return how many bytes are left of what the response's headers announce; None where they say nothing."""
+        if self._bodiless():
+            return 0
+        declared = self._declared_size()
+        return None if declared is None else max(0, declared - self.response.size)
 
     def _bodiless(self) -> bool:
         """Say whether no body follows the headers (RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5)."""
@@ -221,6 +263,12 @@ class Capture:
             if text.lower() == "content-length" and value.isdigit():
                 return int(value)
         return None
+
+    def identify(self) -> str:
+        """Return the id that the event will have."""
+        if not self.event_id:
+            self.event_id = new_event_id()
+        return self.event_id
 
     def checkpoint(self, name: str, attributes: dict[str, object]) -> None:
         """Note a named moment with attributes, in milliseconds since the request began."""
@@ -248,6 +296,11 @@ class Capture:
         return None if self._first_byte is None or self._bodiless() else self._first_byte - self._t0
 
     @property
+    def first_response(self) -> float | None:
+        """Seconds to the response's headers; None when there were none."""
+        return None if self._started is None else self._started - self._t0
+
+    @property
     def request_size(self) -> int:
         """Bytes of the request body that the application read."""
         return self.request.size
@@ -269,10 +322,9 @@ class Capture:
         """Return the kept beginning of the response body; nothing where the protocol sends none."""
         return b"" if self._bodiless() else self.response.kept()
 
-    @property
-    def token(self) -> str:
-        """The session token."""
-        return self.session.token
+    def response_end(self) -> tuple[bytes, bool]:
+        """Return the kept end of a longer response body, and whether bytes between beginning and end are lost."""
+        return (b"", False) if self._bodiless() else self.response.end()
 
     @property
     def weight(self) -> int:
@@ -286,6 +338,13 @@ class Capture:
 
     def __repr__(self) -> str:
         return f"<Capture {self.method} {self.status_code} of session {self.session.session_id}>"
+
+
+def new_event_id() -> str:
+    """Return a random UUID (version 4, RFC 9562); `uuid.uuid4` takes thrice as long to say the same."""
+    digits = urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _weigh(capture: Capture) -> int:

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.session import SessionInfo
+
+MARKER = "otas_middleware.capture"
+"""Key in `scope` and `environ`; a request that has it is already being recorded."""
 
 current: ContextVar[Capture | None] = ContextVar("otas_middleware.capture", default=None)
 
 delivering: ContextVar[bool] = ContextVar("otas_middleware.delivering", default=False)
 """True in the threads that deliver: what a log handler asks of the application there is not recorded again."""
+
+
+def mark(scope_or_environ: MutableMapping[str, Any], capture: Capture) -> None:
+    """Mark a request as being recorded.
+
+    With a plain text, not with the capture: hosts copy, pickle and print scopes and environs.
+    """
+    scope_or_environ[MARKER] = _name(capture)
+
+
+def capture_of(scope_or_environ: Mapping[str, Any]) -> Capture | None:
+    """Return the current capture if it is that of the request with this scope or environ, or with a copy of it."""
+    capture = current.get()
+    return capture if capture is not None and scope_or_environ.get(MARKER) == _name(capture) else None
+
+
+def _name(capture: Capture) -> str:
+    return f"{id(capture):x}"
 
 
 def _live() -> Capture | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from typing import NamedTuple, cast
 
@@ -38,3 +39,18 @@ def innermost(error: BaseException) -> BaseException:
             return cast("BaseException", error)
         error = inner[0]
     return error
+
+
+def is_loss_of_the_client(error: BaseException) -> bool:
+    """Say whether an exception means, of a client that is known to have gone, only that it could not be served.
+
+    Such are a cancellation or another end from outside, the `OSError` of the server's `send`, what Starlette makes of
+    it, and groups that hold nothing else.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return all(is_loss_of_the_client(inner) for inner in group.exceptions)
+    if not isinstance(error, Exception) or isinstance(error, OSError):
+        return True
+    starlette = sys.modules.get("starlette.requests")
+    return starlette is not None and isinstance(error, starlette.ClientDisconnect)

@@ -10,9 +10,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from otas_middleware._capture.capture import Headers
+    from otas_middleware._capture.capture import Capture, Headers
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
 
@@ -45,7 +45,8 @@ class Selection:
     """Decides on the request path what is recorded, and counts what is not by reason.
 
     Args:
-        settings: `ignore_paths`, `ignore_methods`, `should_record`, the sample rate and the limits per session.
+        settings: `ignore_paths`, `ignore_methods`, `ignore_operations`, `should_record`, the sample rate and the limits
+            per session.
     """
 
     def __init__(self, settings: OtasSettings) -> None:
@@ -63,6 +64,7 @@ class Selection:
         self._prefixes = tuple(prefixes)
         self._patterns = [re.compile(pattern) for pattern in patterns]
         self._methods = frozenset(method.upper() for method in settings.ignore_methods)
+        self._operations = [re.compile(translate(name)) for name in settings.ignore_operations]
         self._should_record = settings.should_record
         self._sample_below = int(settings.session_sample_rate * 2**32)
         self.takes_all = (
@@ -104,11 +106,27 @@ class Selection:
             weight: The capture's size in bytes.
             failed: Whether the event is an error; sampling always keeps those.
         """
-        if not failed and not self._sampled(session_id):
+        if not failed and not self.samples(session_id):
             return self._skip("sampled_out")
         if not self._bytes.spend(session_id, float(weight)):
             return self._skip("session_bytes_limit")
         return True
+
+    def samples(self, session_id: str) -> bool:
+        """Say whether a session is among those that are recorded whole."""
+        return zlib.crc32(session_id.encode("utf-8", "surrogatepass")) < self._sample_below
+
+    def leaves_out(self, capture: Capture, called: Iterable[str], *, failed: bool) -> bool:
+        """Say whether a capture is left out by what was called in it; asked in the background.
+
+        Args:
+            capture: The finished request.
+            called: The operation's name and method, where they are known.
+            failed: Whether the event is an error.
+        """
+        if self._operations and any(pattern.match(name) for name in called for pattern in self._operations):
+            return not self._skip("ignored")
+        return capture.sampled_out and not self.keeps(capture.session.session_id, capture.weight, failed=failed)
 
     def matches_pattern(self, path: str) -> bool:
         """Say whether a pattern of `ignore_paths` matches; the worker asks, since regular expressions cost."""
@@ -117,9 +135,6 @@ class Selection:
                 self._skip("ignored")
                 return True
         return False
-
-    def _sampled(self, session_id: str) -> bool:
-        return zlib.crc32(session_id.encode("utf-8", "surrogatepass")) < self._sample_below
 
     def _skip(self, reason: str) -> bool:
         self.skipped[reason] += 1

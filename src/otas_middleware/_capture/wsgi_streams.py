@@ -6,9 +6,11 @@ Each hands on the very objects that it gets, when it gets them, and notes them i
 from __future__ import annotations
 
 from collections.abc import Sized
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import current
+from otas_middleware._capture.wsgi_input import InputTap
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -16,83 +18,6 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
     from otas_middleware._capture.capture import Capture
-
-
-class InputTap:
-    """A file-like object around `wsgi.input` that notes what is read (PEP 3333, "Input and Error Streams").
-
-    Whatever else the server's stream offers is reached through it unchanged.
-
-    Args:
-        stream: The server's input stream.
-        note: Gets each piece of bytes that the application has read.
-
-    Attributes:
-        note: As given.
-    """
-
-    def __init__(self, stream: Any, note: Callable[[bytes], None]) -> None:
-        self._stream = stream
-        self.note = note
-
-    def _note(self, data: bytes) -> None:
-        if data:
-            try:
-                self.note(data)
-            except Exception:
-                report_internal_error("wsgi.input")
-
-    def read(self, *args: Any, **kwargs: Any) -> bytes:
-        data: bytes = self._stream.read(*args, **kwargs)
-        if data:
-            self._note(data)
-        return data
-
-    def readline(self, *args: Any, **kwargs: Any) -> bytes:
-        data: bytes = self._stream.readline(*args, **kwargs)
-        self._note(data)
-        return data
-
-    def readlines(self, *args: Any, **kwargs: Any) -> list[bytes]:
-        lines: list[bytes] = self._stream.readlines(*args, **kwargs)
-        for line in lines:
-            self._note(line)
-        return lines
-
-    def __iter__(self) -> Iterator[bytes]:
-        for line in self._stream:
-            self._note(line)
-            yield line
-
-    def __next__(self) -> bytes:
-        line: bytes = next(self._stream)
-        self._note(line)
-        return line
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._stream, name)
-        if name == "read1":
-            return self._noting(value)
-        if name in {"readinto", "readinto1"}:
-            return self._noting_into(value)
-        return value
-
-    def _noting(self, read: Callable[..., bytes]) -> Callable[..., bytes]:
-        def noting(*args: Any, **kwargs: Any) -> bytes:
-            data = read(*args, **kwargs)
-            self._note(data)
-            return data
-
-        return noting
-
-    def _noting_into(self, read_into: Callable[[Any], int | None]) -> Callable[[Any], int | None]:
-        def noting(buffer: Any) -> int | None:
-            count = read_into(buffer)
-            if count:
-                self._note(bytes(memoryview(buffer).cast("B")[:count]))
-            return count
-
-        return noting
 
 
 def tap_environ(environ: WSGIEnvironment, capture: Capture) -> None:
@@ -116,12 +41,19 @@ class _FileWrapper:
         self.made = self._wrapper(*args, **kwargs)
         return self.made
 
+    def __deepcopy__(self, memo: object) -> Any:
+        return self  # as a function
+
+    def __reduce__(self) -> Any:
+        return _FileWrapper, (self._wrapper,)
+
 
 class OutputTap:
     """A response iterable that hands on each chunk as it is pulled and closes what it wraps exactly once.
 
     A generator pulls, because it is the fastest; the object around it closes, because a generator that is closed before
-    its first `next` never runs its `finally`.
+    its first `next` never runs its `finally`. The generator does not know this object: a bridge that keeps only
+    `iter(response)` must not find the response closed, nor the capture finished, because this object is gone.
 
     Args:
         iterable: The application's response.
@@ -134,11 +66,15 @@ class OutputTap:
 
     def __init__(self, iterable: Iterable[bytes], capture: Capture, on_close: Callable[[], None]) -> None:
         self._iterable: Iterable[bytes] | None = iterable
-        early = capture.ends_early or not hasattr(iterable, "close")
-        chunks = pull(iterable, capture, at_end=on_close if early else None)
-        self._chunks: Iterator[bytes] = secured(chunks, iterable, capture) if capture.durable else chunks
         self._capture = capture
-        self._on_close = on_close
+        self._on_close = last = _Once(on_close)
+        early = capture.ends_early or not hasattr(iterable, "close")
+        chunks = pull(self._source(iterable), capture, at_end=last if early else None, at_failure=last)
+        self._chunks: Iterator[bytes] = secured(chunks, iterable, capture) if capture.durable else chunks
+
+    def _source(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        """Return what is pulled from."""
+        return iterable
 
     def __iter__(self) -> Iterator[bytes]:
         return self._chunks
@@ -159,12 +95,6 @@ class OutputTap:
             self._capture.failed(error)
             raise
         finally:
-            if not self._capture.finished:
-                self._on_close()
-
-    def __del__(self) -> None:
-        # A server that never closes breaks PEP 3333; the application's iterable is left to it, the event is not lost.
-        if self._iterable is not None:
             self._on_close()
 
 
@@ -191,13 +121,13 @@ def pull(
     previous = get_current()
     flowing = False
     try:
-        current.set(capture)
+        _begin(capture)
         for chunk in iterable:
             if flowing and chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
                 if left >= 0 and chunk:
                     keep(chunk)
-                elif left < 0 and body.whole:
+                elif left < 0:
                     body.cut(chunk)
             else:
                 flowing = _sent(capture, chunk, as_bytes)
@@ -217,6 +147,12 @@ def pull(
     capture.ended()
     if at_end is not None:
         at_end()
+
+
+def _begin(capture: Capture) -> None:
+    current.set(capture)
+    if capture.head_waits_for == "result":
+        capture.head_waits_for = "nothing"
 
 
 def secured(chunks: Iterator[Any], iterable: object, capture: Capture) -> Iterator[Any]:
@@ -245,13 +181,48 @@ def _sent(capture: Capture, chunk: Any, as_bytes: Callable[[Any], bytes] | None)
 
 
 class SizedOutputTap(OutputTap):
-    """As `OutputTap`, for responses of known length: servers set `Content-Length` by it when there is one chunk."""
+    """As `OutputTap`, for responses of known length.
 
-    __slots__ = ()
+    Servers set `Content-Length` by it when there is one chunk, and may take so many and close (PEP 3333).
+    """
+
+    __slots__ = ("_pulled",)
+
+    def _source(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
+        self._pulled = count()
+        return (chunk for chunk, _ in zip(iterable, self._pulled))  # noqa: B905  # strict would end with an error
 
     def __len__(self) -> int:
         length: int = len(self._iterable)  # type: ignore[arg-type]  # made for sized iterables only
         return length
+
+    def close(self) -> None:
+        try:
+            if not self._capture.finished and next(self._pulled) == len(self):
+                self._capture.ended()
+        except Exception:
+            report_internal_error("wsgi.close")
+        super().close()
+
+
+class _Once:
+    """Calls a function once: when it is called itself, or else when nobody is left who could.
+
+    A bridge to ASGI may never close a response; its event is handed on when the response is gone. When and how the
+    response ended is not read from that.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function: Callable[[], None] | None = function
+
+    def __call__(self) -> None:
+        function, self._function = self._function, None
+        if function is not None:
+            function()
+
+    __del__ = __call__
 
 
 def tap_response(
@@ -262,12 +233,15 @@ def tap_response(
 ) -> Iterable[bytes] | bytes | None:
     """Return what the server is to get for an application's response: a tap, or the very same object.
 
-    Servers send the objects of their own `wsgi.file_wrapper`, and some a bare `bytes`, by a way of their own. Such an
-    object is handed on itself; the size of a file is then the one that `Content-Length` says. So is None, which is an
-    application's mistake that the server is to see.
+    Servers send the objects of their own `wsgi.file_wrapper`, and some a list, a tuple or bare `bytes`, by a way of
+    their own. Such an object is handed on itself; the size of a file is then the one that `Content-Length` says. So is
+    None, which is an application's mistake that the server is to see.
     """
     if isinstance(result, bytes):
         capture.sent(result)
+    elif isinstance(result, list | tuple) and _is_sent_as_it_is(result, environ):
+        for chunk in result:
+            capture.sent(chunk)
     elif is_file_wrapper(result, environ):
         capture.opaque = True  # and nothing more of it is seen: its bytes go from file to socket
     elif result is not None:
@@ -284,6 +258,19 @@ def tap_response(
     if not tap_file(result, closed):
         closed()
     return result
+
+
+def _is_sent_as_it_is(chunks: list[bytes] | tuple[bytes, ...], environ: WSGIEnvironment) -> bool:
+    """Say whether a server may frame this by its very type, as granian does, and sends all of it.
+
+    Anything but bytes fails in the server, at a moment that only pulling shows. Who calls without `wsgi.version` is no
+    server by PEP 3333, and may expect a `close`.
+    """
+    return (
+        (chunks.__class__ is list or chunks.__class__ is tuple)
+        and "wsgi.version" in environ
+        and all(chunk.__class__ is bytes for chunk in chunks)
+    )
 
 
 def is_file_wrapper(result: object, environ: WSGIEnvironment) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from otas_middleware._cli.doctor.options import doctor
-from otas_middleware._cli.preview.options import preview
+from otas_middleware._cli.preview.command import preview
 from otas_middleware._cli.settings import settings
 from otas_middleware._version import __version__
 

@@ -30,6 +30,7 @@ class CommonOptions(TypedDict, total=False):
     session_jwks_url: str | None
     ignore_paths: str | Iterable[str]
     ignore_methods: str | Iterable[str]
+    ignore_operations: str | Iterable[str]
     should_record: str | Callable[..., Any] | None
     session_sample_rate: float
     session_max_events_per_second: float | None
@@ -48,6 +49,7 @@ class CommonOptions(TypedDict, total=False):
     skip_header_paths: str | Iterable[str]
     skip_request_body_paths: str | Iterable[str]
     skip_response_body_paths: str | Iterable[str]
+    operation_protocols: str | Iterable[str | Callable[..., Any]]
     before_send: str | Callable[..., Any] | None
     queue_max_events: int
     queue_max_bytes: int

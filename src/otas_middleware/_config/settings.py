@@ -20,7 +20,7 @@ from pydantic import (
     field_validator,
 )
 
-from otas_middleware._config.types import BaseUrl, Callback, Names, Origins, Patterns, Positive
+from otas_middleware._config.types import BaseUrl, Callback, Callbacks, Names, Origins, Patterns, Positive
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._version import SETTINGS_URL
 
@@ -98,6 +98,11 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         "or a pattern (`/*/internal`).",
     )
     ignore_methods: Names = Field(default=(), description="Methods not to record, such as `OPTIONS`.")
+    ignore_operations: Names = Field(
+        default=(),
+        description="What was called in a request that is not to be recorded, by its name or method: `tools/list`, "
+        "`ping`, `notifications/*`. Decided in the background.",
+    )
     should_record: Callback | None = Field(
         default=None,
         description="A function that gets the request (`otas_middleware.RequestInfo`) and says whether to record it.",
@@ -149,6 +154,11 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     )
     skip_request_body_paths: Names = Field(default=(), description="Paths of which no request body is recorded.")
     skip_response_body_paths: Names = Field(default=(), description="Paths of which no response body is recorded.")
+    operation_protocols: Callbacks = Field(
+        default=(),
+        description="Protocols of your own, asked before those that are known: functions that get an `Exchange` and "
+        "return an `Operation` or None (`otas_middleware.operations`), each as `package.module:name`.",
+    )
     before_send: Callback | None = Field(
         default=None,
         description="A function that gets each redacted event (`BackendEvent`) before it is sent and returns it, "

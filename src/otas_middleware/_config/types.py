@@ -96,6 +96,9 @@ Patterns = Annotated[tuple[Annotated[str, AfterValidator(_check_pattern)], ...],
 Callback = Annotated[Callable[..., Any], BeforeValidator(_import)]
 """A callable, or its import path `package.module:name`."""
 
+Callbacks = Annotated[tuple[Callback, ...], BeforeValidator(_split)]
+"""A list of callables; in the environment import paths separated by commas."""
+
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)]
 """A list of patterns of origins (`origins`); in the environment separated by commas."""
 

@@ -141,6 +141,11 @@ class Exporter:
         if receipt is not None:
             receipt(reason)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the queue is more than half full. Looks without a lock: a figure of a moment ago does as well."""
+        return self._queue.crowded
+
     # ---- what the workers ask for
 
     def next_work(self) -> Work:

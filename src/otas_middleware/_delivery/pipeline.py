@@ -105,6 +105,11 @@ class Pipeline:
         for exporter in state.agent if envelope.source == "agent" else state.backend:
             exporter.offer_built(envelope)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether a queue is more than half full. Looks without a lock: a figure of a moment ago does as well."""
+        return any(exporter.crowded for exporter in self._state.backend)
+
     def flush(self, timeout: float) -> bool:
         """Wait until everything queued by now has been delivered, spooled or counted as lost.
 

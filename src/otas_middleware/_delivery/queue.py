@@ -373,6 +373,11 @@ class Queue:
         return gone
 
     @property
+    def crowded(self) -> bool:
+        """Whether it is more than half full."""
+        return self._count * 2 > self._max_events or self._bytes * 2 > self._max_bytes
+
+    @property
     def in_flight(self) -> int:
         """How many somebody is sending or writing to disk."""
         return len(self._flight)

@@ -1,4 +1,4 @@
-"""From a finished request to an event that may leave the process: render → redact → fit.
+"""From a finished request to an event that may leave the process: render → operation → redact → fit.
 
 Runs in the worker. `before_send`, the user's last word, gets a redacted event; what it returns is redacted and fitted
 again, so that nothing it adds can leak or be refused.
@@ -6,26 +6,110 @@ again, so that nothing it adds can leak or be refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from otas_middleware._event.assemble import assemble, plan_for
-from otas_middleware._event.limits import coerce, fit
-from otas_middleware._event.metadata import SDK, new_event_id
-from otas_middleware._event.model import BackendEvent, Envelope
-from otas_middleware._event.redact import Masker, redactor_for
+from pydantic_core import to_json
+
+from otas_middleware._capture.capture import new_event_id
+from otas_middleware._capture.path_patterns import PathSet
+from otas_middleware._event.limits import coerce, coerce_numbers, fit
+from otas_middleware._event.metadata import (
+    SDK,
+    agent_claims,
+    failure_of,
+    foreign_metadata,
+    is_long_lived,
+    own_metadata,
+    route_of,
+    status_of,
+)
+from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
+from otas_middleware._event.operation import Exchange, decode_header, read_operation
+from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for
+from otas_middleware._event.render import EMPTY, EventStream, all_values, first_value, header_map, render_body
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture.selection import Selection
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.operation import Operation, OperationReader
+    from otas_middleware._event.redact import Redactor, Untouched
+    from otas_middleware._event.render import Body, HeaderMap
+
+# A multipart form of 10,000 parts: each an object of a name, a value or two, perhaps a mark.
+_PARTS_NODES = 60_000
+_PARTS_CHARACTERS = 2_097_152
+
+# Characters of both bodies up to which they are looked at with the rest: one call instead of three, and no great loss
+# if something is found and they have to be looked at again.
+_SHORT = 8_192
 
 
-def build(capture: Capture, settings: OtasSettings) -> Envelope | None:
-    """Turn one request's copy into the envelope that is sent, or None when `before_send` withheld it."""
+class Plan(NamedTuple):
+    """What a set of settings says about building, worked out once."""
+
+    project_id: str
+    limit: int
+    redactor: Redactor
+    without_headers: PathSet
+    without_request_body: PathSet
+    without_response_body: PathSet
+    protocols: tuple[OperationReader, ...]
+
+
+_latest: tuple[OtasSettings, Plan] | None = None
+
+
+def plan_for(settings: OtasSettings) -> Plan:
+    """Return the plan of these settings, made at the first call."""
+    global _latest  # noqa: PLW0603  # most processes have one; the cache would hash all its fields for each event
+    latest = _latest
+    if latest is None or latest[0] is not settings:
+        latest = _latest = settings, _plan(settings)
+    return latest[1]
+
+
+@lru_cache(maxsize=32)
+def _plan(settings: OtasSettings) -> Plan:
+    everything = ("*",)
+    return Plan(
+        project_id=str(settings.project_id) if settings.project_id is not None else NIL_PROJECT,
+        limit=settings.max_body_bytes,
+        redactor=redactor_for(settings),
+        without_headers=PathSet(settings.skip_header_paths if settings.capture_headers else everything),
+        without_request_body=PathSet(settings.skip_request_body_paths if settings.capture_request_body else everything),
+        without_response_body=PathSet(
+            settings.skip_response_body_paths if settings.capture_response_body else everything
+        ),
+        protocols=settings.operation_protocols,
+    )
+
+
+def build(capture: Capture, settings: OtasSettings, selection: Selection | None = None) -> Envelope | None:
+    """Turn one request's copy into the envelope that is sent.
+
+    Args:
+        capture: The finished request.
+        settings: What to record, and what is sensitive.
+        selection: Decides by what was called whether to send it; None sends everything.
+
+    Returns:
+        The envelope, or None when the selection or `before_send` withheld the event.
+    """
     session = capture.session
-    event = assemble(capture, plan_for(settings))
+    plan = plan_for(settings)
+    exchange = _exchange(capture, plan)
+    operation = _operation(exchange, plan)
+    if selection is not None:
+        called = () if operation is None else (operation.name, operation.method)
+        failed = exchange.failed or (operation is not None and operation.is_error)
+        if selection.leaves_out(capture, called, failed=failed):
+            return None
+    event = _assemble(capture, plan, exchange, operation)
     if settings.before_send is not None:
         decided = ask_before_send(settings.before_send, event, settings, session.token)
         if decided is None:
@@ -66,3 +150,183 @@ def ask_before_send(
         report_internal_error("before_send")
         return None
     return finish_event(decided, settings, token)
+
+
+def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Operation | None) -> BackendEvent:
+    """Return the event of a finished request: redacted and fitted."""
+    masker = Masker(plan.redactor, capture.session.token)
+    path, query, route = exchange.path, exchange.query, exchange.route
+    request, response = exchange.request, exchange.response
+    metadata = own_metadata(capture, exchange.request_headers, operation.traceparent if operation is not None else "")
+    latency = capture.latency
+    _describe_bodies(capture, request, response, metadata)
+    if is_long_lived(exchange, operation):
+        latency = _describe_life(capture, metadata)
+    if response.kind == "events":
+        response = _stream(response, metadata["stream"], masker)
+
+    # Short texts are looked at together: in most events there is nothing in any of them.
+    shown_request, shown_response, claims = _shown_headers(exchange, plan, operation)
+    kinds = exchange.request_type, exchange.response_type
+    failure, message = failure_of(capture, exchange.status)
+    short = [path, query, route, message, *kinds, *claims.values()]
+    values = [*shown_request.values(), *shown_response.values()]
+    short += _flat(values) if list in map(type, values) else cast("list[str]", values)
+    if operation is not None:
+        short += operation.texts()
+    mask: Masker | Untouched = masker
+    mask_bodies: Masker | Untouched = masker
+    all_short = len(request.text) + len(response.text) <= _SHORT
+    if all_short and masker.finds_nothing((*short, request.text, response.text)):
+        mask = mask_bodies = UNTOUCHED
+    elif masker.finds_nothing(short):
+        mask = UNTOUCHED
+
+    message = mask.text(message)
+    error = f"{failure}: {message}" if failure and message else failure or message
+    metadata["route"] = mask.text(route) if route else None
+    if operation is not None:
+        metadata["operation"] = operation.masked(mask.text)
+        if operation.is_error and capture.exception is None:
+            error = operation.error(mask.text) or error
+    if claims:
+        metadata["agent"] = {name: mask.text(value) for name, value in claims.items()}
+    foreign = foreign_metadata(capture)
+    if foreign:
+        metadata.update(masker.members(foreign))
+    request_text = _mask_body(request, masker, mask_bodies)
+    fields: dict[str, Any] = {
+        "project_id": plan.project_id,
+        "path": mask.path(path),
+        "method": capture.method,
+        "status_code": exchange.status,
+        "latency_ms": latency * 1000.0,
+        "request_size_bytes": capture.request_size,
+        "response_size_bytes": capture.response_size,
+        "request_headers": to_json(mask.value(shown_request)).decode() if shown_request else "",
+        "response_headers": to_json(mask.value(shown_response)).decode() if shown_response else "",
+        "request_body": "" if request.parts is not None else request_text,
+        "response_body": _mask_body(response, masker, mask_bodies),
+        "query_params": mask.pairs(query),
+        "post_data": request_text if request.kind == "form" or request.parts is not None else "",
+        "request_content_type": mask.text(kinds[0]),
+        "response_content_type": mask.text(kinds[1]),
+        "custom_properties": masker.members(capture.custom_properties) if capture.custom_properties else {},
+        "metadata": metadata,
+        "error": error,
+    }
+    coerce_numbers(fields)
+    return fit(fields)
+
+
+def _flat(values: list[str | list[str]]) -> list[str]:
+    return [text for value in values for text in ([value] if isinstance(value, str) else value)]
+
+
+def _exchange(capture: Capture, plan: Plan) -> Exchange:
+    """Return headers and bodies as text; nothing of a body that is not recorded."""
+    path = capture.path
+    query = capture.query_string
+    request_headers = header_map(capture.request_headers)
+    response_headers = header_map(capture.response_headers)
+    request = response = EMPTY
+    request_bytes = response_bytes = end = b""
+    gap = False
+    if path not in plan.without_request_body:
+        request_bytes = capture.request_body()
+        request = _render(request_bytes, capture.request_size, request_headers, plan.limit)
+    if path not in plan.without_response_body:
+        response_bytes = capture.response_body()
+        response = _render(response_bytes, capture.response_size, response_headers, plan.limit)
+        if response.truncated is not None:
+            end, gap = capture.response_end()
+    status = status_of(capture)
+    return Exchange(
+        capture.method,
+        path,
+        query.decode("latin-1") if isinstance(query, bytes) else query,
+        route_of(capture) or "",
+        status,
+        request_headers,
+        response_headers,
+        request,
+        response,
+        request_bytes,
+        response_bytes,
+        end,
+        gap=gap,
+        failed=capture.exception is not None or status >= 400,
+        aborted=capture.aborted,
+    )
+
+
+def _shown_headers(
+    exchange: Exchange, plan: Plan, operation: Operation | None
+) -> tuple[HeaderMap, HeaderMap, dict[str, str]]:
+    """Return both header objects without what their names make secret, and the caller's claims about itself."""
+    claims = dict(operation.client or {}) if operation is not None else {}
+    if exchange.path in plan.without_headers:
+        return {}, {}, claims
+    claims.update(agent_claims(exchange.request_headers))
+    request = plan.redactor.by_name(exchange.request_headers)
+    if operation is not None and operation.protocol == "mcp":
+        for name, value in request.items():
+            if isinstance(value, str) and value.startswith("=?") and name.startswith("mcp-"):
+                request[name] = decode_header(value)  # or what is encoded would not be looked through
+    return request, plan.redactor.by_name(exchange.response_headers), claims
+
+
+def _operation(exchange: Exchange, plan: Plan) -> Operation | None:
+    """Return what was called; nothing when reading it failed, which is counted."""
+    try:
+        return read_operation(exchange, plan.protocols)
+    except Exception:  # bytes of strangers, and functions of the user's own
+        report_internal_error("operation")
+        return None
+
+
+def _render(data: bytes, size: int, headers: HeaderMap, limit: int) -> Body:
+    content_type = first_value(headers, "content-type")
+    content_encoding = all_values(headers, "content-encoding") if "content-encoding" in headers else ""
+    return render_body(data, size, content_type, content_encoding, limit)
+
+
+def _mask_body(body: Body, masker: Masker, mask: Masker | Untouched) -> str:
+    """Return the text of a body, masked: by `mask` what was looked at, by `masker` what was not, a form's parts."""
+    if body.parts is not None:
+        return to_json(masker.value(body.parts, max_nodes=_PARTS_NODES, max_characters=_PARTS_CHARACTERS)).decode()
+    if body.kind == "form":
+        return mask.pairs(body.text)
+    return mask.table(body.text) if body.kind == "table" else mask.text(body.text)
+
+
+def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: dict[str, Any]) -> None:
+    """Say in the metadata what was cut off, and how a stream went."""
+    if request.truncated is not None:
+        metadata["truncated"] = {"request_body": request.truncated}
+    if response.truncated is not None:
+        metadata.setdefault("truncated", {})["response_body"] = response.truncated
+    if response.kind == "events":
+        ended = "error" if capture.exception is not None else "aborted" if capture.aborted else "complete"
+        stream: dict[str, Any] = {"ended": ended}
+        if capture.ttfb is not None:
+            stream["first_event_ms"] = round(capture.ttfb * 1000, 3)
+        metadata["stream"] = stream
+
+
+def _describe_life(capture: Capture, metadata: dict[str, Any]) -> float:
+    """Mark a response that is open for as long as its caller wants it; return the seconds until it began."""
+    about = metadata.setdefault("stream", {"ended": "aborted" if capture.aborted else "complete"})
+    about.update(long_lived=True, duration_ms=round(capture.latency * 1000, 3))
+    began = capture.first_response
+    return capture.latency if began is None else began
+
+
+def _stream(body: Body, about: dict[str, Any], masker: Masker) -> Body:
+    """Describe an event stream; return its body without the pieces of a secret that was cut up."""
+    stream = EventStream(body.text)
+    about["events"] = stream.events
+    text = stream.text()
+    if text is not None:
+        about["text"] = masker.text(text)
+    return body._replace(text=stream.masked(masker.text, MASK))

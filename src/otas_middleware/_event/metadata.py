@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from http import HTTPStatus
-from os import urandom
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import from_json
+
+from otas_middleware._capture.capture import new_event_id
 from otas_middleware._event.render import first_value
 from otas_middleware._event.routes import template
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otas_middleware._capture.capture import Capture
+    from otas_middleware._event.operation import Exchange, Operation
     from otas_middleware._event.render import HeaderMap
 
 SDK = {"name": "otas-middleware", "version": __version__}
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-def new_event_id() -> str:
-    """Return a random UUID (version 4, RFC 9562); `uuid.uuid4` takes thrice as long to say the same."""
-    digits = urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+_MAX_CLAIM = 4_096
+_PRODUCT = re.compile(r"([\w.!#$%&'*+^`|~-]{1,64})")
+_COMPATIBLE = re.compile(r"compatible;\s*([\w.-]{1,64})")
+_ADDRESS = re.compile(r"https?://[^\s\"?#;,]{1,256}")
+_PARAMETER = re.compile(r";\s*(keyid|tag)=\"([^\"]{0,128})\"")
+_SCHEME = re.compile(r"[\w-]{1,32}")
 
 
 def timestamp(seconds: float) -> str:
@@ -59,10 +64,10 @@ def failure_of(capture: Capture, status: int) -> tuple[str, str]:
     return ("", _status_line(status, capture.reason)) if status >= 400 else ("", "")
 
 
-def own_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, Any]:
+def own_metadata(capture: Capture, request_headers: HeaderMap, traceparent: str = "") -> dict[str, Any]:
     """Return the metadata that is made here and holds nothing that a client or an application wrote."""
     metadata: dict[str, Any] = {
-        "event_id": new_event_id(),
+        "event_id": capture.event_id or new_event_id(),
         "captured_at": timestamp(capture.captured_at),
         "framework": capture.framework,
         "sdk": SDK,
@@ -71,11 +76,84 @@ def own_metadata(capture: Capture, request_headers: HeaderMap) -> dict[str, Any]
     }
     if capture.aborted:
         metadata["aborted"] = True
-    if "traceparent" in request_headers:
-        traceparent = _TRACEPARENT.match(first_value(request_headers, "traceparent"))
-        if traceparent is not None:
-            metadata["trace_id"] = traceparent[1]
+    if capture.parent_id:
+        metadata["parent_id"] = capture.parent_id
+    if traceparent or "traceparent" in request_headers:
+        trace = _TRACEPARENT.match(first_value(request_headers, "traceparent") or traceparent)
+        if trace is not None:
+            metadata["trace_id"] = trace[1]
     return metadata
+
+
+def is_long_lived(exchange: Exchange, operation: Operation | None) -> bool:
+    """Say whether the response is open for as long as its caller wants it, so that its end says nothing of latency.
+
+    An event stream that answers a GET, a subscription of a protocol, a long poll of Engine.IO. Every other stream has
+    an end that somebody waits for.
+    """
+    if exchange.method == "GET" and exchange.response_media == "text/event-stream":
+        return True
+    if operation is not None and operation.long_lived:
+        return True
+    return "EIO=" in exchange.query and "transport=polling" in exchange.query
+
+
+def agent_claims(headers: HeaderMap) -> dict[str, str]:
+    """Return who the caller says it is, by its headers: claims, and none of them a secret."""
+    claims: dict[str, str] = {}
+    if "user-agent" in headers:
+        family = _family(first_value(headers, "user-agent"))
+        if family:
+            claims["user_agent"] = family
+    if not headers.keys().isdisjoint(_CLAIMS):
+        for header, read in _CLAIMS.items():
+            if header in headers:
+                claims.update(read(first_value(headers, header)[:_MAX_CLAIM]))
+    return claims
+
+
+@lru_cache(maxsize=512)
+def _family(user_agent: str) -> str:
+    """Return the product that a User-Agent names: the compatible one of a browser's, else the first."""
+    match = _COMPATIBLE.search(user_agent) or _PRODUCT.match(user_agent)
+    return match[1] if match else ""
+
+
+def _signature_agent(value: str) -> dict[str, str]:
+    """Read the agent's address, a structured string (or a dictionary of these); its query is not kept."""
+    match = _ADDRESS.search(value)
+    return {"bot": match[0]} if match else {}
+
+
+def _signature_input(value: str) -> dict[str, str]:
+    """Read key id and tag (RFC 9421, section 2.3); the tag says what the signature is for."""
+    found = dict(_PARAMETER.findall(value))
+    return {f"bot_{name}": found[name] for name in ("keyid", "tag") if found.get(name)}
+
+
+def _ucp_agent(value: str) -> dict[str, str]:
+    match = _ADDRESS.search(value)
+    return {"ucp_profile": match[0]} if match else {}
+
+
+def _payment(value: str) -> dict[str, str]:
+    """Read the scheme of an x402 payment; of what pays, nothing is kept."""
+    try:
+        payment: Any = from_json(base64.b64decode(value + "=" * (-len(value) % 4)))
+        scheme = payment.get("scheme") or payment["accepted"]["scheme"]
+    except (ValueError, KeyError, AttributeError, TypeError):
+        scheme = None
+    return {"payment": scheme if isinstance(scheme, str) and _SCHEME.fullmatch(scheme) else "unknown"}
+
+
+_CLAIMS: dict[str, Callable[[str], dict[str, str]]] = {
+    "signature-agent": _signature_agent,
+    "signature-input": _signature_input,
+    "ucp-agent": _ucp_agent,
+    "a2a-version": lambda value: {"a2a_version": value} if value else {},
+    "payment-signature": _payment,
+    "x-payment": _payment,
+}
 
 
 def foreign_metadata(capture: Capture) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class BackendEvent(BaseModel):
         "client had gone.",
     )
     latency_ms: float = Field(
-        description="Milliseconds from the request's arrival to the last byte of the response body. Finite, 0 or more.",
+        description="Milliseconds from the request's arrival to the last byte of the response body; to its headers "
+        "where the response is open for as long as the client wants it. Finite, 0 or more.",
     )
     request_size_bytes: int | None = Field(
         default=None,
@@ -94,13 +95,14 @@ class BackendEvent(BaseModel):
         description="What this package knows about the call, under stable keys. Always: `event_id` (UUID), "
         "`captured_at` (UTC, ISO 8601), `framework`, `sdk` (name, version), `session` (fingerprint, verified), `route` "
         "and `ttfb_ms` (null when there is none). When they apply: `trace_id`, `aborted`, `exception` (type, message, "
-        "traceback), `checkpoints` (name, ms, attributes), `stream` (events, first_event_ms, ended, text), `truncated` "
-        "(by body: kept and size in bytes, decoded, fitted), `path_rest`, `parent_id`, `origin`.",
+        "traceback), `checkpoints` (name, ms, attributes), `stream` (events, first_event_ms, ended, text, long_lived, "
+        "duration_ms), `operation` (what was called: protocol, name, outcome, …), `agent` (who the caller says it is), "
+        "`truncated` (by body: kept and size in bytes, decoded, fitted), `path_rest`, `parent_id`, `origin`.",
     )
     error: str = Field(
         default="",
         description="What went wrong, such as `ValueError: bad id` or `404 Not Found`. Never empty when the status is "
-        "400 or above: Brain counts an event as an error by this text alone.",
+        "400 or above, or when the operation failed: Brain counts an event as an error by this text alone.",
     )
 
     def to_json(self) -> bytes:

@@ -1,14 +1,16 @@
-"""What a test expects of an event, and how an event differs from that."""
+"""What a test expects of an event, how an event differs from that, and where a secret stands in it."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, cast
+from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 _MISSING = object()
 _SHOWN_CHARACTERS = 120
@@ -126,3 +128,30 @@ def _contains(actual: object, expected: Mapping[Any, object] | list[object]) -> 
         return False
     items = cast("Sequence[object]", actual)
     return len(items) == len(expected) and all(map(_matches, items, expected))
+
+
+def traces(event: BackendEvent, secret: str) -> list[str]:
+    """Return the names of the event's fields in which a text stands, in one of its forms."""
+    forms = _forms(secret)
+    fields: dict[str, object] = json.loads(event.to_json())
+    found: list[str] = []
+    for name, value in fields.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if any(form in text for form in forms):
+            found.append(name)
+    return found
+
+
+def _forms(secret: str) -> set[str]:
+    escaped = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    # A JSON text inside of a JSON text is escaped twice.
+    escaped |= {json.dumps(form)[1:-1] for form in escaped}
+    return {secret, *escaped, quote(secret), quote(secret, safe=""), quote_plus(secret), *_base64_forms(secret)}
+
+
+def _base64_forms(secret: str) -> set[str]:
+    """Return what stays the same in base64 wherever the secret begins: at each of three offsets, without both ends."""
+    raw = secret.encode()
+    if len(raw) < 12:
+        return set()  # too little would be left to be told from anything else
+    return {base64.b64encode(b"\0" * offset + raw).decode()[4:-4] for offset in range(3)}

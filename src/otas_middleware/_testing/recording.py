@@ -10,11 +10,9 @@ from uuid import uuid4
 
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import runtime
-from otas_middleware._testing.agents import MemoryOutlet, issuer
-from otas_middleware._testing.expected import check_names, describe, differences
+from otas_middleware._testing.expected import check_names, describe, differences, traces
 from otas_middleware._testing.explain import Baseline
-from otas_middleware._testing.memory import Memory, MemoryDelivery
-from otas_middleware._testing.secrets import traces
+from otas_middleware._testing.memory import Memory, MemoryDelivery, MemoryOutlet, issuer
 from otas_middleware._testing.tokens import make_token, session_headers
 
 if TYPE_CHECKING:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
 
 from otas_middleware._errors import ConfigurationError, OtasError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from types import ModuleType
-
 
 _APPLICATIONS = ("app", "application")
 _FACTORIES = ("create_app", "make_app")
@@ -175,3 +177,20 @@ def _parse(expression: str) -> tuple[list[str], list[Any] | None, dict[str, Any]
     if not isinstance(node, ast.Name) or "" in keywords:
         raise wrong
     return [node.id, *path], arguments, keywords
+
+
+SDK_KEY = re.compile(r"otas_.+_.+")  # a prefix may hold underscores, and begin with one
+_LONG_KEY = 30
+
+
+def masked(value: object) -> str:
+    """Return a setting's value as it may be shown: of a secret no more than what tells one key from another."""
+    if isinstance(value, SecretStr):
+        secret = value.get_secret_value()
+        start = f"{secret[:9]}…" if SDK_KEY.fullmatch(secret) and len(secret) >= _LONG_KEY else "…"
+        return f"{start} ({len(secret)} characters)"
+    if callable(value):
+        return f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', repr(value))}"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return str(value)

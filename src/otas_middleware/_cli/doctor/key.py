@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otas_middleware._cli.application.values import SDK_KEY
+from otas_middleware._cli.application.load import SDK_KEY
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._config.sources import env_name
 

@@ -8,8 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from otas_middleware._cli.application.find import installed
-from otas_middleware._cli.application.load import ApplicationError
-from otas_middleware._cli.application.values import masked
+from otas_middleware._cli.application.load import ApplicationError, masked
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._version import SETTINGS_URL, __version__
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote_plus, urlsplit
 
 from otas_middleware._cli.preview.exchange import Exchange, UnreadableError, target_of
-from otas_middleware._cli.preview.multipart import Part, encode
+from otas_middleware._cli.preview.raw import Part, encode
 
 _FORM = "application/x-www-form-urlencoded"
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from otas_middleware._cli.preview.exchange import Exchange, Pairs, Reply, UnreadableError, target_of
-from otas_middleware._cli.preview.multipart import Part, encode
+from otas_middleware._cli.preview.raw import Part, encode
 
 # What the archive holds is the content after these were undone.
 _UNDONE = {"content-encoding", "transfer-encoding"}

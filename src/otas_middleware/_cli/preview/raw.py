@@ -6,6 +6,7 @@ Line ends may be those of a text file, and the lines may be marked as `curl -v` 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from otas_middleware._cli.preview.exchange import Exchange, Pairs, Reply, UnreadableError, target_of, value_of
 
@@ -120,3 +121,33 @@ def _unmarked(data: bytes) -> bytes:
         elif not _MARKED.match(line):
             lines.append(line)
     return b"".join(lines)
+
+
+_BOUNDARY = "otas-preview-boundary-7MA4YWxkTrZu0gW"
+
+
+class Part(NamedTuple):
+    """One part of a form; with a file's name it is a file."""
+
+    name: str
+    content: bytes
+    filename: str | None = None
+    content_type: str | None = None
+
+
+def encode(parts: list[Part]) -> tuple[str, bytes]:
+    """Return the Content-Type and the body of a form."""
+    pieces: list[bytes] = []
+    for part in parts:
+        head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{_quoted(part.name)}"'
+        if part.filename is not None:
+            head += f'; filename="{_quoted(part.filename)}"'
+        if part.content_type is not None:
+            head += f"\r\nContent-Type: {part.content_type}"
+        pieces += [head.encode(), b"\r\n\r\n", part.content, b"\r\n"]
+    pieces.append(f"--{_BOUNDARY}--\r\n".encode())
+    return f"multipart/form-data; boundary={_BOUNDARY}", b"".join(pieces)
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

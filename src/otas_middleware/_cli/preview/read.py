@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from otas_middleware._cli.preview import curl, har, raw, shell
+from otas_middleware._cli.preview import curl, har, raw
 from otas_middleware._cli.preview.exchange import UnreadableError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _read_text(data: bytes, form: Format | None) -> list[Exchange]:
     text = data.decode("utf-8-sig", "replace")
     if form == "har":
         return har.read(text)
-    words = shell.split(text.lstrip().removeprefix("$ "))
+    words = curl.split(text.lstrip().removeprefix("$ "))
     if not words or words[0] != "curl":
         raise UnreadableError("the curl command should begin with curl")
     return [curl.read(words)]

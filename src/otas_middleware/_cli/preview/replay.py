@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from otas_middleware._event.model import BackendEvent, Envelope
 
 _SKIPPED = {
-    "ignored": "the settings leave this path or method out (ignore_paths, ignore_methods)",
+    "ignored": "the settings leave this path, method or operation out "
+    "(ignore_paths, ignore_methods, ignore_operations)",
     "should_record": "should_record said no",
     "sampled_out": "its session is not among those that are sampled (session_sample_rate)",
     "session_events_limit": "the session is over its limit of events",
@@ -102,6 +103,10 @@ class _Replayed(Capture):
         return self._exchange.seconds or 0.0
 
     @property
+    def first_response(self) -> float | None:
+        return self._exchange.first_byte
+
+    @property
     def ttfb(self) -> float | None:
         return self._exchange.first_byte
 
@@ -114,6 +119,10 @@ class _Kept:
 
     def put(self, item: Weighted, /) -> None:
         self.item = item
+
+    @property
+    def crowded(self) -> bool:
+        return False
 
     def put_envelope(self, envelope: Envelope, /) -> None:
         """Nothing puts any here."""

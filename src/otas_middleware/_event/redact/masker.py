@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from otas_middleware._event.redact.redactor import Redactor
 
 _SHORTEST_PIECE = 16
+_FINGERPRINT = re.compile("[0-9a-f]{16}")
 _SESSION_KEYS = ("fingerprint", "verified")
 
 
@@ -110,10 +112,13 @@ class Masker:
             fields[name] = self.text(fields[name])
         metadata: dict[str, Any] = fields["metadata"]
         session: dict[str, Any] = metadata.get("session", {})
+        operation: dict[str, Any] = metadata.get("operation", {})
         for name in ("custom_properties", "metadata"):
             fields[name] = self.members(fields[name])
         if type(session) is dict and tuple(session) == _SESSION_KEYS:  # ours: only its name looks sensitive
             fields["metadata"]["session"] = {key: self.value(session[key]) for key in _SESSION_KEYS}
+        if type(operation) is dict and _FINGERPRINT.fullmatch(str(operation.get("session"))):  # as above
+            fields["metadata"]["operation"]["session"] = operation["session"]
 
     def _leaf(self, text: str) -> str:
         return self._redactor.text(self._hide(text))

@@ -50,7 +50,7 @@ class EventStream:
         if not _hinted(body):
             self.events = sum(block.startswith("data:") or "\ndata:" in block for block in _blocks(body))
             return
-        for _, data in _events(body):
+        for _, data in stream_events(body):
             self.events += 1
             for piece in _pieces(_parse(data)):
                 known = self.channels.setdefault(piece.channel, [])
@@ -72,7 +72,7 @@ class EventStream:
         if not unsafe:
             return self._body
         blocks: list[str] = []
-        for block, data in _events(self._body):
+        for block, data in stream_events(self._body):
             chunk = _parse(data)
             found = [piece for piece in _pieces(chunk) if piece.channel in unsafe]
             for piece in found:
@@ -84,7 +84,7 @@ class EventStream:
         return "".join(blocks)
 
 
-def _events(body: str) -> Iterator[tuple[str, str]]:
+def stream_events(body: str) -> Iterator[tuple[str, str]]:
     """Yield each complete event that has data: as it stands, and its data."""
     for block in _blocks(body):
         if block.startswith("data: ") and "\n" not in block:

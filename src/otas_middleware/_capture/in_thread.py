@@ -1,0 +1,114 @@
+"""A piece of blocking work under a coroutine: done in a thread of ours while the coroutine waits (asyncio, trio).
+
+For `durability="spool"` only: the event is made and written while the response's last message is held back, and the
+event loop goes on. The threads are ours, so that neither the application's nor ours wait for the other's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from otas_middleware._capture.context import delivering
+from otas_middleware._internal_errors import report_internal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from otas_middleware._capture.capture import Capture
+
+_MOST_THREADS = 4
+_pools: dict[int, ThreadPoolExecutor] = {}
+"""The threads of each process; a forked child's own."""
+
+
+async def secure(capture: Capture, *, last: bool = False) -> None:
+    """Do as `Capture.secure` does, without keeping the event loop.
+
+    Args:
+        capture: The capture to finish.
+        last: The next bytes are known to be the last ones; otherwise the response's headers must tell.
+    """
+    try:
+        if not capture.finished and (last or capture.whole):
+            capture.ended()
+            await finish(capture)
+    except Exception:
+        report_internal_error("capture.secure")
+
+
+async def finish(capture: Capture) -> None:
+    """Do as `Capture.finish` does, without keeping the event loop; wait until it is done."""
+    if not capture.close():
+        return
+    waiting = _waiting()
+    done = None if waiting is None else _begin(capture.submit)
+    if waiting is None or done is None:
+        capture.submit()
+        return
+    wake, wait = waiting
+    done.add_done_callback(lambda _: wake())
+    await wait()
+
+
+def finish_without_waiting(capture: Capture) -> None:
+    """Do as `Capture.finish` does, for a request that was cancelled and must not wait any more."""
+    if capture.close() and (_waiting() is None or _begin(capture.submit) is None):
+        capture.submit()
+
+
+def wait_for_all() -> None:
+    """Wait until nothing is under way in this process; blocks."""
+    pool = _pools.pop(os.getpid(), None)
+    if pool is not None:
+        pool.shutdown()
+
+
+def _begin(work: Callable[[], None]) -> Future[None] | None:
+    """Have a thread do the work, or return None when there can be none."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # asyncio's, and for those who spool
+
+    try:
+        pool = _pools.get(os.getpid())
+        if pool is None:
+            made = ThreadPoolExecutor(_MOST_THREADS, "otas-durable", initializer=delivering.set, initargs=(True,))
+            pool = _pools.setdefault(os.getpid(), made)
+        return pool.submit(_quietly, work)
+    except RuntimeError:  # the interpreter is ending, or the system has no threads left
+        return None
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:
+        report_internal_error("capture.submit")
+
+
+def _waiting() -> tuple[Callable[[], object], Callable[[], Awaitable[object]]] | None:
+    """Return what wakes the current coroutine from any thread, and what it waits with; None under neither library."""
+    trio = sys.modules.get("trio")  # first: in guest mode both run
+    if trio is not None:
+        with suppress(RuntimeError, AttributeError):  # another thread may just be importing it
+            trio.lowlevel.current_task()
+            done = trio.Event()
+            token = trio.lowlevel.current_trio_token()
+            return _unless_over(lambda: token.run_sync_soon(done.set)), done.wait
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        with suppress(RuntimeError):
+            loop = asyncio.get_running_loop()
+            done = asyncio.Event()
+            return _unless_over(lambda: loop.call_soon_threadsafe(done.set)), done.wait
+    return None
+
+
+def _unless_over(wake: Callable[[], object]) -> Callable[[], object]:
+    def wake_quietly() -> None:
+        with suppress(RuntimeError):  # the loop has ended, and nobody waits
+            wake()
+
+    return wake_quietly

@@ -1,0 +1,256 @@
+"""One HTTP exchange as a protocol sees it: headers, and bodies that are parsed when somebody asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import parse_qsl
+
+from pydantic_core import from_json
+
+from otas_middleware._event.render import all_values, first_value, parse_content_type, stream_events, undo_codings
+
+if TYPE_CHECKING:
+    from otas_middleware._event.render import Body, HeaderMap
+
+_UNREAD: Any = object()
+_MAX_QUERY_FIELDS = 64
+
+
+class ServerSentEvent(NamedTuple):
+    """One complete event of an event stream: its name (empty when it has none) and its data."""
+
+    name: str
+    data: str
+
+
+class Exchange:
+    """One finished request with its response.
+
+    Args:
+        method: The HTTP method.
+        path: The path, decoded.
+        query: The query string.
+        route: The route's template, or the empty string.
+        status: The HTTP status.
+        request_headers: Lower-case names.
+        response_headers: Lower-case names.
+        request: The request body as text; empty when it is not recorded.
+        response: The response body as text, likewise.
+        request_bytes: What was kept of the request body.
+        response_bytes: The kept beginning of the response body.
+        response_end: The kept end of a longer response body.
+        gap: Bytes are missing between beginning and end.
+        failed: The request ended with an exception, or with a status of 400 or above.
+        aborted: The response was cut off before its end.
+    """
+
+    __slots__ = (
+        "_documents",
+        "_end",
+        "_events",
+        "_query_fields",
+        "_request_json",
+        "aborted",
+        "calls",
+        "failed",
+        "gap",
+        "method",
+        "path",
+        "query",
+        "request",
+        "request_bytes",
+        "request_headers",
+        "request_media",
+        "request_type",
+        "response",
+        "response_bytes",
+        "response_headers",
+        "response_media",
+        "response_type",
+        "route",
+        "status",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        route: str,
+        status: int,
+        request_headers: HeaderMap,
+        response_headers: HeaderMap,
+        request: Body,
+        response: Body,
+        request_bytes: bytes,
+        response_bytes: bytes,
+        response_end: bytes = b"",
+        *,
+        gap: bool = False,
+        failed: bool = False,
+        aborted: bool = False,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.route = route
+        self.status = status
+        self.request_headers = request_headers
+        self.response_headers = response_headers
+        self.request = request
+        self.response = response
+        self.request_bytes = request_bytes
+        self.response_bytes = response_bytes
+        self._end = response_end
+        self.gap = gap
+        self.failed = failed
+        self.aborted = aborted
+        self.request_type = first_value(request_headers, "content-type")
+        self.response_type = first_value(response_headers, "content-type")
+        self.request_media = parse_content_type(self.request_type).media
+        self.response_media = parse_content_type(self.response_type).media
+        self._request_json = self._documents = self._events = self._query_fields = _UNREAD
+        self.calls: list[dict[str, Any]] = self._read_calls() if '"jsonrpc"' in request.text else []
+        """The calls of JSON-RPC 2.0 that the request body holds: one, those of a batch, or none."""
+
+    def _read_calls(self) -> list[dict[str, Any]]:
+        value = self.request_json
+        messages = [as_object(item) for item in (as_list(value) or [value])]
+        return [message for message in messages if _is_call(message)]
+
+    def header(self, name: str) -> str:
+        """Return the first value of a request header (its name in lower case), or the empty string."""
+        return first_value(self.request_headers, name)
+
+    @property
+    def query_fields(self) -> dict[str, str]:
+        """The fields of the query string, decoded; of a repeated one the last."""
+        if self._query_fields is _UNREAD:
+            try:
+                self._query_fields = dict(parse_qsl(self.query, max_num_fields=_MAX_QUERY_FIELDS))
+            except ValueError:
+                self._query_fields = {}
+        return cast("dict[str, str]", self._query_fields)
+
+    @property
+    def request_whole(self) -> bool:
+        """Whether all of the request body was recorded."""
+        return self.request.truncated is None
+
+    @property
+    def request_text(self) -> str:
+        """The request body as text, of a multipart body too."""
+        return self.request.text if self.request.parts is None else self.request_bytes.decode("utf-8", "replace")
+
+    @property
+    def request_json(self) -> Any:
+        """The request body as JSON: of one that was cut, what is complete in it; None when it is none."""
+        if self._request_json is _UNREAD:
+            self._request_json = parse_json(self.request.text, partial=not self.request_whole)
+        return self._request_json
+
+    @property
+    def response_whole(self) -> bool:
+        """Whether the response was recorded from its first byte to its last, in full or by beginning and end."""
+        if self.aborted:
+            return False
+        truncated = self.response.truncated
+        return truncated is None or ("decoded" not in truncated and not self.gap and bool(self._end))
+
+    def octets(self) -> bytes:
+        """Return the response body from its beginning on, as far as it is recorded without a gap, codings undone."""
+        data = self.response_bytes if self.gap else self.response_bytes + self._end
+        coding = all_values(self.response_headers, "content-encoding")
+        if not coding:
+            return data
+        decoded = undo_codings(data, coding, 2 * len(data) + 65_536)
+        return decoded.data if decoded.undone else b""
+
+    def ending(self) -> bytes:
+        """Return the last bytes of the response body, those of its beginning when it is not longer."""
+        if self._end and self.gap:
+            return b"" if "content-encoding" in self.response_headers else self._end
+        return self.octets()
+
+    @property
+    def response_text(self) -> str:
+        """The response body as text, from its beginning on, as far as it is recorded without a gap."""
+        if (self._end and not self.gap) or self.response.parts is not None:
+            return self.octets().decode("utf-8", "replace")
+        return self.response.text
+
+    @property
+    def events(self) -> list[ServerSentEvent]:
+        """The complete events of an event stream that were recorded, in their order; empty for any other response."""
+        if self._events is _UNREAD:
+            self._events = self._read_events()
+        return cast("list[ServerSentEvent]", self._events)
+
+    def _read_events(self) -> list[ServerSentEvent]:
+        if self.response_media != "text/event-stream":
+            return []
+        events = _sse(self.response_text)
+        if self._end and self.gap:
+            # It begins in the middle of an event, of which nothing is known.
+            ending = self.ending().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+            events += _sse(ending.partition("\n\n")[2])
+        return events
+
+    @property
+    def documents(self) -> list[str]:
+        """The complete JSON texts of the response: its body, or the data of each event."""
+        if self._documents is _UNREAD:
+            if self.response_media == "text/event-stream":
+                self._documents = [event.data for event in self.events]
+            elif self.response_whole and self.response.parts is None:
+                self._documents = [self.response_text]
+            else:
+                self._documents = []
+        return cast("list[str]", self._documents)
+
+    def beginning(self) -> Any:
+        """Return what is complete in the beginning of a JSON response that was cut; None when it is no JSON."""
+        return None if self.response_whole else parse_json(self.response_text, partial=True)
+
+
+def parse_json(text: str, *, partial: bool = False) -> Any:
+    """Return what a JSON text says, or None when it is no JSON.
+
+    Args:
+        text: The text.
+        partial: It may end anywhere; what is complete in it counts.
+    """
+    try:
+        return from_json(text, allow_partial=partial)
+    except ValueError:
+        return None
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """Return a JSON object as it is, and anything else as an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    """Return a JSON array as it is, and anything else as an empty one."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
+def as_text(value: object) -> str:
+    """Return a JSON string as it is, and anything else as an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def _is_call(message: dict[str, Any]) -> bool:
+    return message.get("jsonrpc") == "2.0" and isinstance(message.get("method"), str)
+
+
+def _sse(text: str) -> list[ServerSentEvent]:
+    return [ServerSentEvent(_name(block), data) for block, data in stream_events(text)]
+
+
+def _name(block: str) -> str:
+    if block.startswith("data:") and "\n" not in block:
+        return ""
+    names = [line[6:].removeprefix(" ") for line in block.split("\n") if line.startswith("event:")]
+    return names[-1] if names else ""

@@ -1,0 +1,187 @@
+"""GraphQL over HTTP: POST and GET, batches, persisted documents, incremental delivery, `graphql-sse`, uploads.
+
+Sources: GraphQL over HTTP (August 2026), the incremental delivery over HTTP proposal, Apollo's persisted queries, the
+multipart request specification, the protocol of `graphql-sse`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otas_middleware._event.operation import json_rpc
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.graphql_document import Definition, may_be_document, operations_in
+from otas_middleware._event.operation.model import KnownProtocol, Operation, Outcome
+
+if TYPE_CHECKING:
+    from otas_middleware._event.operation.exchange import Exchange
+
+_RESPONSE_MEDIA = "application/graphql-response+json"
+_PARTIAL_SUCCESS = 294
+_KEYS = "data errors extensions hasNext pending incremental completed label path"
+_RESULT_KEYS = frozenset(_KEYS.split())
+_PART = re.compile(r"\r?\n\r?\n(.*?)\r?\n--", re.DOTALL)
+
+
+class _Call(NamedTuple):
+    """One operation that a request asks for; `certain` when nothing but GraphQL looks like it."""
+
+    definition: Definition
+    certain: bool
+
+
+def read(exchange: Exchange) -> Operation | None:
+    """Recognise a document, a persisted document, or GraphQL's own media types."""
+    if _answers_otherwise(exchange):
+        return None
+    calls = _calls(exchange)
+    says_so = exchange.response_media == _RESPONSE_MEDIA
+    if not calls:
+        if not says_so:
+            return None
+        operation = Operation("graphql")
+        _judge(operation, _results(exchange), exchange)
+        return operation
+    results = _results(exchange)
+    certain = says_so or all(call.certain for call in calls)
+    shaped = bool(results) and all(_is_result(item) for result in results for item in (as_list(result) or [result]))
+    if not (shaped if exchange.response_whole and not exchange.failed and exchange.response.text else certain):
+        return None
+    if isinstance(exchange.request_json, list):
+        return _batch(calls, results, exchange)
+    operation = _named(calls[0].definition)
+    _judge(operation, results, exchange)
+    return operation
+
+
+def _answers_otherwise(exchange: Exchange) -> bool:
+    """Say quickly of most JSON answers that they are no result: a result's first member is one of a few."""
+    if exchange.failed or exchange.response_media != "application/json":
+        return False
+    name = exchange.response.text[:32].lstrip(" \t\r\n[{").partition('"')[2].partition('"')[0]
+    return bool(name) and name not in _RESULT_KEYS
+
+
+def _calls(exchange: Exchange) -> list[_Call]:
+    """Return what a request asks for; empty when it is no GraphQL."""
+    if exchange.method == "GET":
+        if "query=" not in exchange.query and "extensions=" not in exchange.query:
+            return []
+        fields: dict[str, Any] = dict(exchange.query_fields)
+        fields["extensions"] = parse_json(as_text(fields.get("extensions")) or "null")
+        call = _call(fields, cut=False)
+        return [call] if call else []
+    if exchange.request_media == "application/graphql":
+        call = _call({"query": exchange.request_text}, cut=not exchange.request_whole)
+        return [call._replace(certain=True)] if call else [_Call(Definition("", ""), certain=True)]
+    body = _body(exchange)
+    items = as_list(body) or [body]
+    calls = [_call(as_object(item), cut=not exchange.request_whole) for item in items]
+    return [call for call in calls if call] if all(calls) else []
+
+
+def _body(exchange: Exchange) -> Any:
+    """Return the JSON that may hold the operations: the body, or the field `operations` of an upload."""
+    if exchange.request.parts is not None:
+        texts = [part.get("value") for part in exchange.request.parts if part.get("name") == "operations"]
+        return parse_json(as_text(texts[0])) if texts else None
+    if exchange.request_media == "application/x-www-form-urlencoded":
+        return None
+    text = exchange.request.text
+    if '"query"' not in text and '"persistedQuery"' not in text and '"documentId"' not in text:
+        return None
+    return exchange.request_json
+
+
+def _call(fields: dict[str, Any], *, cut: bool) -> _Call | None:
+    name = as_text(fields.get("operationName"))
+    document = fields.get("query")
+    if isinstance(document, str) and document:
+        if not may_be_document(document):
+            return None
+        found = operations_in(document, cut=cut)
+        if not found:
+            return None
+        chosen = next((definition for definition in found if definition.name == name), found[0])
+        return _Call(chosen, certain=bool(chosen.name))
+    persisted = as_object(as_object(fields.get("extensions")).get("persistedQuery"))
+    if isinstance(persisted.get("sha256Hash"), str):
+        return _Call(Definition("", name), certain=True)
+    if isinstance(fields.get("documentId"), str) and document is None:
+        return _Call(Definition("", name), certain=False)
+    return None
+
+
+def _named(definition: Definition) -> Operation:
+    name = f"{definition.type} {definition.name}".strip()
+    return Operation("graphql", name, target=definition.name, type=definition.type)
+
+
+def _results(exchange: Exchange) -> list[Any]:
+    """Return the response's results in their order: one, or one for each part or event."""
+    if exchange.response_media == "multipart/mixed":
+        parts = [parse_json(text) for text in _PART.findall(exchange.response_text)]
+        return [part for part in parts if part]
+    if exchange.response_media == "text/event-stream":
+        return [parse_json(event.data) for event in exchange.events if event.name in {"", "next"} and event.data]
+    return [value for text in exchange.documents if (value := parse_json(text)) is not None]
+
+
+def _is_result(value: object) -> bool:
+    """Say whether a value is a response of GraphQL, which holds nothing but what the specification names."""
+    result = as_object(value)
+    if not result or not result.keys() <= _RESULT_KEYS:
+        return False
+    data = result.get("data")
+    return data is None or isinstance(data, dict)
+
+
+def _batch(calls: list[_Call], results: list[Any], exchange: Exchange) -> Operation:
+    answers = as_list(results[0]) if len(results) == 1 else []
+    items: list[Operation] = []
+    for position, call in enumerate(calls):
+        item = _named(call.definition)
+        if position < len(answers):
+            _judge(item, [answers[position]], exchange)
+        items.append(item)
+    return json_rpc.batch(items)
+
+
+def _judge(operation: Operation, results: list[Any], exchange: Exchange) -> None:
+    """Decide by `errors`, wherever in the results they are; with data beside them the operation failed in part."""
+    errors: list[object] = []
+    has_data = False
+    for value in results:
+        for part in _parts(as_object(value)):
+            errors += as_list(part.get("errors"))
+            has_data = has_data or part.get("data") is not None or bool(part.get("items"))
+    outcome: Outcome = "partial" if has_data or exchange.status == _PARTIAL_SUCCESS else "error"
+    if errors:
+        first = as_object(errors[0])
+        code = as_object(first.get("extensions")).get("code")
+        operation.fail(code if isinstance(code, str | int) else None, as_text(first.get("message")), outcome)
+    elif exchange.status == _PARTIAL_SUCCESS:
+        operation.fail(_PARTIAL_SUCCESS, "Partial Success", "partial")
+    elif results and exchange.response_whole:
+        operation.outcome = "ok"
+    elif not results:
+        _judge_beginning(operation, exchange)
+
+
+def _judge_beginning(operation: Operation, exchange: Exchange) -> None:
+    """Decide by the beginning of a response that was cut: `errors` come first, where a server follows the advice."""
+    begun = as_object(exchange.beginning())
+    if as_list(begun.get("errors")):
+        _judge(operation, [begun], exchange)
+
+
+def _parts(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a result and what incremental delivery adds to it."""
+    parts = [result]
+    for key in ("incremental", "completed"):
+        parts += [as_object(part) for part in as_list(result.get(key))]
+    return parts
+
+
+PROTOCOL = KnownProtocol(read, always=True)

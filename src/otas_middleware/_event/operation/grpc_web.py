@@ -1,0 +1,73 @@
+"""gRPC-web: `application/grpc-web`, `+proto`, `-text`; the status is in the headers or in the last frame.
+
+Source: grpc/grpc, doc/PROTOCOL-WEB.md.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from otas_middleware._event.operation.frames import last_frame
+from otas_middleware._event.operation.model import KnownProtocol, Operation
+
+if TYPE_CHECKING:
+    from otas_middleware._event.operation.exchange import Exchange
+
+_MEDIA = "application/grpc-web"
+_TRAILERS = 0x80
+_SEGMENT = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+
+
+def read(exchange: Exchange) -> Operation | None:
+    """Recognise the media type of request or response."""
+    if not exchange.request_media.startswith(_MEDIA) and not exchange.response_media.startswith(_MEDIA):
+        return None
+    operation = procedure("grpc-web", exchange.path)
+    fields = _trailers(exchange)
+    if "grpc-status" not in fields:
+        fields = {name: str(value) for name, value in exchange.response_headers.items() if name.startswith("grpc-")}
+    status = fields.get("grpc-status", "")
+    if status.isdecimal() and len(status) < 4:
+        if int(status):
+            operation.fail(int(status), unquote(fields.get("grpc-message", "")))
+        else:
+            operation.outcome = "ok"
+    return operation
+
+
+def procedure(protocol: str, path: str) -> Operation:
+    """Return the operation that a path `/pkg.Service/Method` names, whatever it is mounted under."""
+    parts = path.strip("/").split("/")
+    operation = Operation(protocol, "/".join(parts[-2:]), method=parts[-1])
+    operation.target = parts[-2] if len(parts) > 1 else ""
+    return operation
+
+
+def _trailers(exchange: Exchange) -> dict[str, str]:
+    """Return the fields of the last frame; empty when it is none of trailers, or was not recorded."""
+    data, whole = exchange.ending(), not exchange.gap
+    if exchange.response_media.startswith(_MEDIA + "-text"):
+        data = _undo_base64(data if whole else data[len(data) % 4 :])
+    frame = last_frame(data, _TRAILERS, whole=whole)
+    if frame is None:
+        return {}
+    lines = frame.payload.decode("latin-1").split("\n")
+    pairs = [line.partition(":") for line in lines if ":" in line]
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def _undo_base64(text: bytes) -> bytes:
+    """Decode base64 in which each message may have been padded by itself."""
+    out = bytearray()
+    for segment in _SEGMENT.findall(text):
+        try:
+            out += binascii.a2b_base64(segment[: len(segment) - len(segment) % 4])
+        except binascii.Error:
+            break
+    return bytes(out)
+
+
+PROTOCOL = KnownProtocol(read, media=(_MEDIA,))

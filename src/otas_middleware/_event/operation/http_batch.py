@@ -1,0 +1,96 @@
+"""Batches of HTTP requests in one: OData's `$batch` as `multipart/mixed` or JSON, and Google's `multipart/mixed`."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.model import MAX_ITEMS, KnownProtocol, Operation
+from otas_middleware._event.render import first_value, parse_content_type
+
+if TYPE_CHECKING:
+    from otas_middleware._event.operation.exchange import Exchange
+
+_MEDIA = "multipart/mixed"
+_STATUS = re.compile(r"HTTP/\d(?:\.\d)? (\d{3})\b")
+_MAX_DEPTH = 3
+_MAX_PARTS = 1_000
+
+
+def read(exchange: Exchange) -> Operation | None:
+    """Recognise parts of `application/http`, or the JSON form below `…/$batch`."""
+    if exchange.request_media == _MEDIA:
+        header = exchange.header("content-type")
+        if exchange.request.text or exchange.request.parts is not None:
+            if "application/http" not in exchange.request_text.lower():
+                return None
+        elif not exchange.path.endswith("/$batch"):
+            return None
+        asked = len(_parts(exchange.request_text, parse_content_type(header).boundary))
+        header = first_value(exchange.response_headers, "content-type")
+        statuses = _statuses(_parts(exchange.response_text, parse_content_type(header).boundary))
+        messages: list[str] = []
+    elif exchange.path.endswith("/$batch") and "json" in exchange.request_media:
+        asked = len(as_list(as_object(exchange.request_json).get("requests")))
+        answer = as_object(parse_json(exchange.response.text, partial=True))
+        responses = [as_object(item) for item in as_list(answer.get("responses"))]
+        statuses = [status for item in responses if isinstance(status := item.get("status"), int)]
+        messages = [_message(item) for item in responses]
+    else:
+        return None
+    operation = Operation("http-batch", "$batch", type="batch")
+    _judge(operation, asked, statuses, messages, exchange)
+    return operation
+
+
+def _judge(operation: Operation, asked: int, statuses: list[int], messages: list[str], exchange: Exchange) -> None:
+    count = max(asked, len(statuses))
+    failed = [position for position, status in enumerate(statuses) if status >= 400]
+    operation.count, operation.failed = count, len(failed)
+    for status in statuses[:MAX_ITEMS]:
+        item = Operation("http", outcome="error" if status >= 400 else "ok")
+        item.code = status
+        operation.items.append(item)
+    if failed:
+        first = failed[0]
+        operation.fail(statuses[first], (messages[first] if messages else "") or _phrase(statuses[first]))
+    elif statuses and exchange.response_whole:
+        operation.outcome = "ok"
+
+
+def _parts(text: str, boundary: str, depth: int = 0) -> list[str]:
+    """Return the contents of the parts of type `application/http`, those of nested sets of changes too."""
+    if not boundary or depth > _MAX_DEPTH:
+        return []
+    found: list[str] = []
+    for piece in ("\n" + text.replace("\r\n", "\n")).split("\n--" + boundary)[1 : _MAX_PARTS + 1]:
+        if piece.startswith("--"):
+            break
+        head, _, content = piece.partition("\n\n")
+        declared = next((line for line in head.split("\n") if line.lower().startswith("content-type:")), "")
+        kind = parse_content_type(declared[13:].strip())
+        if kind.media == _MEDIA:
+            found += _parts(content, kind.boundary, depth + 1)
+        elif kind.media == "application/http":
+            found.append(content)
+    return found
+
+
+def _statuses(parts: list[str]) -> list[int]:
+    return [int(match[1]) for part in parts if (match := _STATUS.match(part.lstrip()))]
+
+
+def _message(response: dict[str, object]) -> str:
+    return as_text(as_object(as_object(response.get("body")).get("error")).get("message"))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+PROTOCOL = KnownProtocol(read, media=(_MEDIA, "application/json"))

@@ -1,0 +1,114 @@
+"""JSON-RPC 2.0 (jsonrpc.org/specification): single calls, notifications and batches; over JSON or an event stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.model import MAX_ITEMS, KnownProtocol, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware._event.operation.exchange import Exchange
+
+    Message = dict[str, Any]
+    Describe = Callable[[Message], Operation]
+    Judge = Callable[[Operation, Message], None]
+
+
+def read(exchange: Exchange) -> Operation | None:
+    """Recognise an object, or a batch of objects, with `"jsonrpc": "2.0"` and `method`."""
+    return read_calls(exchange, describe, judge) if exchange.calls else None
+
+
+def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operation:
+    """Return the operation of one call or of a batch.
+
+    Args:
+        exchange: Headers and bodies; its request holds a call.
+        describe: Names a call.
+        judge: Sets the outcome of a call by the response to it.
+    """
+    calls = exchange.calls
+    if isinstance(exchange.request_json, dict):
+        operation = describe(calls[0])
+        _decide(operation, calls[0], exchange, judge)
+        return operation
+    items: list[Operation] = []
+    for call in calls:
+        item = describe(call)
+        _decide(item, call, exchange, judge)
+        items.append(item)
+    return batch(items)
+
+
+def batch(items: list[Operation]) -> Operation:
+    """Return the operation that a batch of calls is: failed when one of them did."""
+    failed = [item for item in items if item.is_error]
+    first = items[0]
+    operation = Operation(first.protocol, "batch", type="batch", version=first.version, client=first.client)
+    operation.count, operation.failed, operation.items = len(items), len(failed), items[:MAX_ITEMS]
+    if failed:
+        partial = all(item.outcome == "partial" for item in failed)
+        operation.fail(failed[0].code, failed[0].message, "partial" if partial else "error")
+    elif all(item.outcome == "ok" for item in items):
+        operation.outcome = "ok"
+    return operation
+
+
+def describe(call: Message) -> Operation:
+    """Name a call by its method."""
+    method = call["method"]
+    return Operation("json-rpc", method, method=method, id=call_id(call))
+
+
+def judge(operation: Operation, response: Message) -> None:
+    """Decide by the presence of `error`."""
+    error = response.get("error")
+    if error is None:
+        operation.outcome = "ok"
+        return
+    details = as_object(error)
+    code = details.get("code")
+    operation.fail(code if isinstance(code, int | str) else None, as_text(details.get("message")) or as_text(error))
+
+
+def call_id(call: Message) -> str | float | None:
+    """Return a call's id; None for a notification."""
+    value = call.get("id")
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def _decide(operation: Operation, call: Message, exchange: Exchange, judge: Judge) -> None:
+    if "id" not in call and exchange.request_whole:
+        operation.outcome = "ok"  # nobody answers a notification, so it cannot fail
+        return
+    response = response_to(exchange, call_id(call))
+    if response is not None:
+        judge(operation, response)
+
+
+def response_to(exchange: Exchange, wanted: str | float | None) -> Message | None:
+    """Return the last response to a request, or the error of a server that could not read the request's id."""
+    nameless: Message | None = None
+    for text in reversed(exchange.documents):
+        if '"id"' not in text:
+            continue
+        value = parse_json(text)
+        for item in reversed(as_list(value) or [value]):
+            response = as_object(item)
+            if not ("result" in response or "error" in response) or "method" in response:
+                continue
+            if response.get("id") == wanted and wanted is not None:
+                return response
+            if response.get("id") is None and nameless is None and response.get("error") is not None:
+                nameless = response
+    if nameless is None and not exchange.documents:
+        begun = as_object(exchange.beginning())
+        if begun.get("id") == wanted and begun.get("error") is not None:
+            return begun
+    return nameless
+
+
+PROTOCOL = KnownProtocol(read, always=True)

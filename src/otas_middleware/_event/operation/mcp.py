@@ -1,0 +1,161 @@
+"""The Model Context Protocol over HTTP, revisions 2024-11-05 to 2026-07-28."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._event.operation import json_rpc
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text
+from otas_middleware._event.operation.model import KnownProtocol, Operation
+
+if TYPE_CHECKING:
+    from otas_middleware._event.operation.exchange import Exchange
+
+_CANCELLED = -32800
+_HEADERS = frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version"))
+_PREFIX = "io.modelcontextprotocol/"
+_MAX_PARTS = 16
+
+# Up to 2025-03-26 a request need not carry a header of the protocol; these methods are known by their names alone.
+_NAMES = (
+    "tools/list tools/call resources/list resources/templates/list resources/read resources/subscribe "
+    "resources/unsubscribe prompts/list prompts/get completion/complete logging/setLevel sampling/createMessage "
+    "elicitation/create roots/list server/discover subscriptions/listen notifications/initialized "
+    "notifications/cancelled notifications/progress notifications/message notifications/roots/list_changed"
+)
+_METHODS = frozenset(_NAMES.split())
+_TYPES = {"tools": "tool", "resources": "resource", "prompts": "prompt"}
+
+
+def read(exchange: Exchange) -> Operation | None:
+    """Recognise `Mcp-Method`, or JSON-RPC with the protocol's headers, its handshake or its method names."""
+    headers = exchange.request_headers
+    calls = exchange.calls
+    declared = not _HEADERS.isdisjoint(headers)
+    if not (calls or declared):
+        return None
+    has_method = "mcp-method" in headers
+    has_session = "mcp-session-id" in headers
+    if calls and (declared or _is_known(calls[0])):
+        operation = json_rpc.read_calls(exchange, _describe, _judge)
+    elif has_method:
+        operation = _named(exchange.header("mcp-method"), decode_header(exchange.header("mcp-name")))
+    elif declared and not calls:
+        without_method = _without_method(exchange, has_session=has_session)
+        if without_method is None:
+            return None
+        operation = without_method
+    else:
+        return None
+    _complete(operation, exchange)
+    return operation
+
+
+def decode_header(value: str) -> str:
+    """Return a header value with the protocol's own encoding undone: `=?base64?…?=` holds UTF-8."""
+    if not (value.startswith("=?base64?") and value.endswith("?=")):
+        return value
+    try:
+        return base64.b64decode(value[9:-2], validate=True).decode()
+    except ValueError:
+        return value
+
+
+def _is_known(call: dict[str, Any]) -> bool:
+    method = call["method"]
+    if method == "initialize":  # the Language Server Protocol has one too, without a version
+        return isinstance(as_object(call.get("params")).get("protocolVersion"), str)
+    return method in _METHODS
+
+
+def _describe(call: dict[str, Any]) -> Operation:
+    params = as_object(call.get("params"))
+    operation = _named(call["method"], as_text(params.get("name")) or as_text(params.get("uri")))
+    operation.id = json_rpc.call_id(call)
+    meta = as_object(params.get("_meta"))
+    operation.version = as_text(meta.get(_PREFIX + "protocolVersion")) or as_text(params.get("protocolVersion"))
+    operation.traceparent = as_text(meta.get("traceparent"))
+    info = as_object(meta.get(_PREFIX + "clientInfo") or params.get("clientInfo"))
+    operation.client = {key: text for key in ("name", "version") if (text := as_text(info.get(key)))} or None
+    return operation
+
+
+def _named(method: str, target: str) -> Operation:
+    kind = _TYPES.get(method.partition("/")[0], "")
+    operation = Operation("mcp", method, method=method, type=kind)
+    if method in {"tools/call", "prompts/get"}:
+        operation.target = target
+        if target:
+            operation.name = f"{method} {target}"
+    elif method.startswith("resources/"):
+        operation.target = target  # a URI, and so no part of the name
+    operation.long_lived = method == "subscriptions/listen"
+    return operation
+
+
+def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | None:
+    """Return what a request without a call is: the session's stream, its end, or an answer to the server's request."""
+    streams = exchange.response_media == "text/event-stream"
+    if exchange.method == "GET" and (streams or has_session):
+        return Operation("mcp", "GET stream", type="stream", outcome="unknown" if exchange.failed else "ok")
+    if exchange.method == "DELETE" and has_session:
+        return Operation("mcp", "DELETE session", type="session", outcome="ok")
+    message = as_object(exchange.request_json)
+    if exchange.method == "POST" and message.get("jsonrpc") == "2.0" and ("result" in message or "error" in message):
+        return Operation("mcp", "response", type="response", id=json_rpc.call_id(message), outcome="ok")
+    if exchange.method == "POST" and not exchange.request.text and has_session:
+        return Operation("mcp")  # the body is not recorded, and this revision's headers do not name the call
+    return None
+
+
+def _complete(operation: Operation, exchange: Exchange) -> None:
+    """Add what headers and the way in which the exchange ended tell."""
+    operation.version = exchange.header("mcp-protocol-version") or operation.version
+    session = exchange.header("mcp-session-id")
+    if not session and operation.method == "initialize":
+        found = exchange.response_headers.get("mcp-session-id", "")
+        session = found if isinstance(found, str) else found[0]
+    if session:
+        operation.session = hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    if operation.outcome == "unknown" and exchange.aborted and not exchange.failed:
+        operation.outcome = "cancelled"  # since 2026-07-28 a client cancels by closing the connection
+
+
+def _judge(operation: Operation, response: dict[str, Any]) -> None:
+    error = as_object(response.get("error"))
+    if error.get("code") == _CANCELLED:
+        operation.outcome, operation.code = "cancelled", _CANCELLED
+        return
+    json_rpc.judge(operation, response)
+    if operation.is_error:
+        return
+    result = as_object(response.get("result"))
+    if result.get("isError") is True:
+        operation.fail("tool_error", _text_of(result))
+    elif result.get("resultType") == "input_required":
+        operation.outcome = "input_required"
+    else:
+        _judge_task(operation, result)
+
+
+def _judge_task(operation: Operation, result: dict[str, Any]) -> None:
+    """Decide by the status of a task, where the result is one: asked for by `tasks/…`, or the handle of a new one."""
+    task = result if operation.method.startswith("tasks/") else as_object(result.get("task"))
+    status = task.get("status")
+    if status == "failed":
+        operation.fail("task_failed", as_text(task.get("statusMessage")))
+    elif status == "cancelled" and operation.method != "tasks/cancel":
+        operation.outcome = "cancelled"
+    elif status == "input_required":
+        operation.outcome = "input_required"
+
+
+def _text_of(result: dict[str, Any]) -> str:
+    """Return the text of a tool's answer."""
+    parts = [as_text(as_object(part).get("text")) for part in as_list(result.get("content"))[:_MAX_PARTS]]
+    return "\n".join(part for part in parts if part)
+
+
+PROTOCOL = KnownProtocol(read, headers=_HEADERS, always=True)

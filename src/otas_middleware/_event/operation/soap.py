@@ -1,0 +1,105 @@
+"""SOAP 1.1 and 1.2: the action, or the first child of the body; a `Fault` is a failure, with 200 too."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+from otas_middleware._event.operation.model import KnownProtocol, Operation
+from otas_middleware._event.render import first_value
+
+if TYPE_CHECKING:
+    from otas_middleware._event.operation.exchange import Exchange
+
+_NAMESPACES = {
+    "http://schemas.xmlsoap.org/soap/envelope/": "1.1",
+    "http://www.w3.org/2003/05/soap-envelope": "1.2",
+}
+_ACTION = re.compile(r";\s*action=\"?([^\";]*)", re.IGNORECASE)
+_MAX_ELEMENTS = 2_000
+
+
+class _Envelope(NamedTuple):
+    """What an envelope says: its version, its body's first element, and of a fault its code and text."""
+
+    version: str
+    first: str
+    code: str = ""
+    message: str = ""
+
+
+def read(exchange: Exchange) -> Operation | None:
+    """Recognise `SOAPAction`, `application/soap+xml`, or the envelope's namespace."""
+    action = exchange.request_headers.get("soapaction")
+    declared = action is not None or exchange.request_media == "application/soap+xml"
+    if not declared and not _may_be_xml(exchange):
+        return None
+    asked = _envelope(exchange.request_text)
+    if asked is None and (not declared or (exchange.request.text and exchange.request_whole)):
+        return None
+    name = _last_part((first_value(exchange.request_headers, "soapaction") or _action_of(exchange)).strip('"'))
+    operation = Operation("soap", name or (asked.first if asked else ""), type="call")
+    operation.method = operation.name
+    operation.version = asked.version if asked else ""
+    answer = _envelope(exchange.response_text)
+    if answer is not None and answer.code:
+        operation.fail(answer.code, answer.message)
+    elif answer is not None and answer.first:
+        operation.outcome = "ok"
+    elif exchange.status == 202:
+        operation.outcome = "ok"  # a one-way message
+    return operation
+
+
+def _may_be_xml(exchange: Exchange) -> bool:
+    if "xml" not in exchange.request_media:
+        return False
+    return any(namespace in exchange.request_text[:4_096] for namespace in _NAMESPACES)
+
+
+def _action_of(exchange: Exchange) -> str:
+    match = _ACTION.search(exchange.header("content-type"))
+    return match[1] if match else ""
+
+
+def _last_part(action: str) -> str:
+    """Return the name at the end of an action, which is a URI as a rule."""
+    return re.split(r"[/#:]", action.rstrip("/#:"))[-1]
+
+
+def _envelope(text: str) -> _Envelope | None:
+    """Return what an envelope says, also when it was cut; None when there is none, or it has a document type."""
+    place = text.find("Envelope")
+    start = text.rfind("<", 0, place)
+    if place < 0 or start < 0 or "<!DOCTYPE" in text:  # SOAP forbids it, and entities could be made to grow
+        return None
+    made: Any = ET.XMLPullParser
+    parser = made(("start",))
+    parser.feed(text[start:])
+    try:
+        root: ET.Element = next(parser.read_events())[1]  # the tree below it has grown as far as the text can be read
+    except (ET.ParseError, StopIteration):
+        return None
+    space, _, name = root.tag.removeprefix("{").rpartition("}")
+    if name != "Envelope" or space not in _NAMESPACES:
+        return None
+    body = root.find(f"{{{space}}}Body")
+    first = body[0] if body is not None and len(body) else None
+    if first is None:
+        return _Envelope(_NAMESPACES[space], "")
+    if first.tag == f"{{{space}}}Fault":
+        return _Envelope(_NAMESPACES[space], "Fault", *_fault(first, space))
+    return _Envelope(_NAMESPACES[space], first.tag.rpartition("}")[2])
+
+
+def _fault(fault: ET.Element, space: str) -> tuple[str, str]:
+    """Return a fault's code without its prefix, and its text; the names differ between the versions."""
+    code = fault.findtext("faultcode") or fault.findtext(f"{{{space}}}Code/{{{space}}}Value") or ""
+    text = fault.findtext("faultstring") or fault.findtext(f"{{{space}}}Reason/{{{space}}}Text") or ""
+    return code.strip().rpartition(":")[2] or "Fault", text.strip()
+
+
+PROTOCOL = KnownProtocol(
+    read, headers=frozenset(("soapaction",)), media=("application/soap+xml", "text/xml", "application/xml")
+)

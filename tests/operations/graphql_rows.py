@@ -1,0 +1,128 @@
+"""Valid traffic of GraphQL."""
+
+from __future__ import annotations
+
+import json
+
+from operations.wire import (
+    SSE,
+    Row,
+    post,
+    sse,
+)
+
+REFUND = {"query": "mutation Refund($id: ID!) { refund(id: $id) { id } }", "variables": {"id": "42"}}
+GRAPHQL = [
+    Row(
+        "a mutation",
+        post(REFUND, {"data": {"refund": {"id": "42"}}}),
+        {"protocol": "graphql", "name": "mutation Refund", "target": "Refund", "type": "mutation", "outcome": "ok"},
+    ),
+    Row(
+        "errors without data",
+        post(REFUND, {"errors": [{"message": "no such order", "extensions": {"code": "NOT_FOUND"}}]}),
+        {"outcome": "error", "code": "NOT_FOUND"},
+        "graphql NOT_FOUND: no such order",
+    ),
+    Row(
+        "errors beside data",
+        post(REFUND, {"data": {"refund": {}}, "errors": [{"message": "half"}]}),
+        {"outcome": "partial"},
+        "graphql: half",
+    ),
+    Row("no errors in the list", post(REFUND, {"data": {}, "errors": []}), {"outcome": "ok"}),
+    Row(
+        "partial success by its status",
+        post(
+            REFUND,
+            {"data": {"a": 1}, "errors": [{"message": "half"}]},
+            status=294,
+            response_type="application/graphql-response+json",
+        ),
+        {"outcome": "partial"},
+        "graphql: half",
+    ),
+    Row(
+        "refused by its status",
+        post(
+            REFUND, {"errors": [{"message": "syntax"}]}, status=400, response_type="application/graphql-response+json"
+        ),
+        {"outcome": "error"},
+        "graphql: syntax",
+    ),
+    Row(
+        "a shorthand",
+        post({"query": "{ orders { id } }"}, {"data": {"orders": []}}),
+        {"name": "query", "type": "query"},
+    ),
+    Row(
+        "several operations, one of them chosen",
+        post(
+            {"query": 'query A { a } # x\nfragment F on T { b }\nmutation B { c(x: "}") }', "operationName": "B"},
+            {"data": {"c": 1}},
+        ),
+        {"name": "mutation B"},
+    ),
+    Row(
+        "a persisted document",
+        post(
+            {"operationName": "Orders", "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ab"}}},
+            {"errors": [{"message": "PersistedQueryNotFound"}]},
+        ),
+        {"name": "Orders", "outcome": "error"},
+        "graphql: PersistedQueryNotFound",
+    ),
+    Row(
+        "a document by its id",
+        post({"documentId": "sha256:ab", "operationName": "Orders"}, {"data": {"orders": []}}),
+        {"name": "Orders", "outcome": "ok"},
+    ),
+    Row(
+        "a batch",
+        post([REFUND, REFUND], json.loads('[{"data": {}}, {"errors": [{"message": "no"}]}]')),
+        {"name": "batch", "count": 2, "failed": 1, "outcome": "error"},
+        "graphql: no",
+    ),
+    Row(
+        "by GET",
+        post(None, {"data": {}}, method="GET", query=b"query=query+Orders%7Bid%7D", request_type=None),
+        {"name": "query Orders"},
+    ),
+    Row(
+        "as application/graphql",
+        post("query Orders { id }", {"data": {}}, request_type="application/graphql"),
+        {"name": "query Orders", "outcome": "ok"},
+    ),
+    Row(
+        "incremental delivery, an error in a later part",
+        post(
+            REFUND,
+            b'\r\n---\r\nContent-Type: application/json\r\n\r\n{"data":{"a":1},"hasNext":true}\r\n---\r\n'
+            b"Content-Type: application/json\r\n\r\n"
+            b'{"incremental":[{"errors":[{"message":"late"}],"data":null,"path":[]}],"hasNext":false}\r\n-----\r\n',
+            response_type='multipart/mixed; boundary="-"',
+        ),
+        {"outcome": "partial"},
+        "graphql: late",
+    ),
+    Row(
+        "over an event stream",
+        post(
+            REFUND,
+            sse({"data": None, "errors": [{"message": "no"}]}, name="next") + b"event: complete\ndata:\n\n",
+            response_type=SSE,
+        ),
+        {"protocol": "graphql", "outcome": "error"},
+        "graphql: no",
+    ),
+    Row(
+        "a file upload",
+        post(
+            b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n'
+            b'{"query":"mutation Up($f: Upload!) { up(file: $f) }","variables":{"f":null}}\r\n--b--\r\n',
+            {"data": {"up": 1}},
+            request_type="multipart/form-data; boundary=b",
+        ),
+        {"name": "mutation Up"},
+    ),
+]

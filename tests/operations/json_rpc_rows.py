@@ -1,0 +1,245 @@
+"""Valid traffic of MCP, JSON-RPC and A2A."""
+
+from __future__ import annotations
+
+from operations.wire import (
+    ENVELOPE,
+    LEGACY,
+    MODERN,
+    SSE,
+    Row,
+    call,
+    error,
+    post,
+    result,
+    sse,
+    tool_result,
+)
+from otas_middleware._capture.session import fingerprint
+
+ADD = {"name": "add", "arguments": {"a": 1}, "_meta": ENVELOPE}
+TOOL = {**MODERN, "mcp-method": "tools/call", "mcp-name": "add"}
+PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
+
+MCP = [
+    Row(
+        "a tool's call",
+        post(call("tools/call", ADD), result(tool_result("3", isError=False)), headers=TOOL),
+        {
+            "protocol": "mcp",
+            "name": "tools/call add",
+            "method": "tools/call",
+            "target": "add",
+            "type": "tool",
+            "version": "2026-07-28",
+            "id": 1,
+            "client": {"name": "shopper", "version": "3.1"},
+            "outcome": "ok",
+        },
+    ),
+    Row(
+        "a tool that failed",
+        post(call("tools/call", ADD), result(tool_result("no such order 9", isError=True)), headers=TOOL),
+        {"name": "tools/call add", "outcome": "error", "code": "tool_error"},
+        "mcp tool_error: no such order 9",
+    ),
+    Row(
+        "an isError that is not literally true",
+        post(call("tools/call", ADD), result(tool_result("3", isError="no")), headers=TOOL),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "a tool whose structured result has a member error",
+        post(call("tools/call", ADD), result(tool_result("", structuredContent={"error": "none"})), headers=TOOL),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "an error of the protocol with 400",
+        post(
+            call("resources/read", {"uri": "orders://42"}),
+            error(-32602, "Unknown resource: orders://42"),
+            headers={**MODERN, "mcp-method": "resources/read"},
+            status=400,
+        ),
+        {"name": "resources/read", "target": "orders://42", "type": "resource", "outcome": "error", "code": -32602},
+        "mcp -32602: Unknown resource: orders://42",
+    ),
+    Row(
+        "an error of the protocol with 200",
+        post(call("resources/read", {"uri": "x://1"}), error(-32002, "not found"), headers=LEGACY),
+        {"outcome": "error", "session": fingerprint(LEGACY["mcp-session-id"])},
+        "mcp -32002: not found",
+    ),
+    Row(
+        "a prompt",
+        post(call("prompts/get", {"name": "summarise"}), result({"messages": []}), headers=LEGACY),
+        {"name": "prompts/get summarise", "type": "prompt", "outcome": "ok"},
+    ),
+    Row(
+        "more input is needed",
+        post(call("tools/call", ADD), result({"resultType": "input_required", "inputRequests": {}}), headers=TOOL),
+        {"outcome": "input_required"},
+    ),
+    Row(
+        "the last event of a stream decides",
+        post(
+            call("tools/call", ADD),
+            sse(PROGRESS, result(tool_result("", isError=False), number=7), result(tool_result("broke", isError=True))),
+            headers=TOOL,
+            response_type=SSE,
+        ),
+        {"outcome": "error"},
+        "mcp tool_error: broke",
+    ),
+    Row(
+        "cancelled by a notification of the client's",
+        post(
+            call("tools/call", ADD),
+            sse(PROGRESS, error(-32800, "Request cancelled")),
+            headers=LEGACY,
+            response_type=SSE,
+        ),
+        {"outcome": "cancelled", "code": -32800},
+    ),
+    Row(
+        "a task that failed",
+        post(call("tasks/get", {"taskId": "t"}), result({"status": "failed", "statusMessage": "no"}), headers=MODERN),
+        {"name": "tasks/get", "outcome": "error", "code": "task_failed"},
+        "mcp task_failed: no",
+    ),
+    Row(
+        "a task that has begun",
+        post(call("tools/call", ADD), result({"task": {"taskId": "t", "status": "working"}}), headers=TOOL),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "the handshake, which carries no header yet",
+        post(
+            call("initialize", {"protocolVersion": "2025-03-26", "clientInfo": {"name": "old", "version": "1"}}),
+            result({"protocolVersion": "2025-03-26"}),
+            response_headers=(("mcp-session-id", "abc"),),
+        ),
+        {
+            "protocol": "mcp",
+            "name": "initialize",
+            "version": "2025-03-26",
+            "client": {"name": "old", "version": "1"},
+            "session": "ba7816bf8f01cfea",
+        },
+    ),
+    Row(
+        "a call of 2025-03-26 without a session",
+        post(call("tools/call", {"name": "add"}), result(tool_result("x", isError=True))),
+        {"protocol": "mcp", "name": "tools/call add", "outcome": "error"},
+        "mcp tool_error: x",
+    ),
+    Row(
+        "a call of 2024-11-05, whose answer comes on another connection",
+        post(
+            call("tools/call", {"name": "add"}),
+            "Accepted",
+            path="/messages/",
+            query=b"session_id=e4bbb7e6",
+            status=202,
+            response_type="text/plain",
+        ),
+        {"protocol": "mcp", "outcome": "unknown"},
+    ),
+    Row(
+        "a batch of 2025-03-26",
+        post(
+            [call("tools/call", {"name": "add"}, 1), call("tools/call", {"name": "boom"}, 2), PROGRESS],
+            [result(tool_result("3")), result(tool_result("broke", isError=True), number=2)],
+            headers={"mcp-session-id": "abc"},
+        ),
+        {"protocol": "mcp", "name": "batch", "count": 3, "failed": 1, "outcome": "error"},
+        "mcp tool_error: broke",
+    ),
+    Row(
+        "a notification is never a failure",
+        post(PROGRESS, None, headers=LEGACY, status=202),
+        {"name": "notifications/progress", "outcome": "ok"},
+    ),
+    Row(
+        "the session's stream",
+        post(None, sse(PROGRESS), headers=LEGACY, method="GET", response_type=SSE, request_type=None),
+        {"protocol": "mcp", "name": "GET stream", "type": "stream"},
+    ),
+    Row(
+        "the session's end",
+        post(None, None, headers=LEGACY, method="DELETE", request_type=None),
+        {"protocol": "mcp", "name": "DELETE session", "outcome": "ok"},
+    ),
+    Row(
+        "the error of a server that lost the session has no id",
+        post(
+            call("tools/list"),
+            {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "Session not found"}},
+            headers=LEGACY,
+            status=404,
+        ),
+        {"name": "tools/list", "outcome": "error", "code": -32600},
+        "mcp -32600: Session not found",
+    ),
+    Row(
+        "a name in the protocol's own encoding, of a body that is no call",
+        post(
+            "", None, headers={**MODERN, "mcp-method": "tools/call", "mcp-name": "=?base64?cmVmdW5kw6k=?="}, status=400
+        ),
+        {"name": "tools/call refundé", "outcome": "error"},
+        "400 Bad Request",
+    ),
+]
+
+JSON_RPC = [
+    Row(
+        "a call",
+        post(call("add", [1, 2]), result(3)),
+        {"protocol": "json-rpc", "name": "add", "outcome": "ok", "id": 1},
+    ),
+    Row(
+        "an error", post(call("add"), error(-32000, "no")), {"outcome": "error", "code": -32000}, "json-rpc -32000: no"
+    ),
+    Row("a result that holds an error", post(call("log"), result({"error": "seen"})), {"outcome": "ok"}),
+    Row("an error that is null", post(call("x"), {**result(1), "error": None}), {"outcome": "ok"}),
+    Row(
+        "a batch",
+        post([call("a", number=1), call("b", number="2")], [error(7, "no", number="2"), result(1)]),
+        {
+            "name": "batch",
+            "type": "batch",
+            "count": 2,
+            "failed": 1,
+            "items": [
+                {"protocol": "json-rpc", "name": "a", "method": "a", "id": 1, "outcome": "ok"},
+                {"protocol": "json-rpc", "name": "b", "method": "b", "id": "2", "outcome": "error", "code": 7},
+            ],
+        },
+        "json-rpc 7: no",
+    ),
+    Row(
+        "a notification", post({"jsonrpc": "2.0", "method": "log"}, None, status=204), {"name": "log", "outcome": "ok"}
+    ),
+    Row("over a stream", post(call("a"), sse(result(1)), response_type=SSE), {"name": "a", "outcome": "ok"}),
+    Row(
+        "of the Language Server Protocol, which also begins with initialize",
+        post(call("initialize", {"processId": 1, "rootUri": None, "clientInfo": {"name": "e"}}), result({})),
+        {"protocol": "json-rpc", "name": "initialize"},
+    ),
+    Row(
+        "of A2A 0.3, by its method",
+        post(call("message/send", {"message": {}}), error(-32001, "Task not found")),
+        {"protocol": "a2a", "name": "message/send", "outcome": "error"},
+        "a2a -32001: Task not found",
+    ),
+    Row(
+        "of A2A 1.0, by its header, over a stream",
+        post(
+            call("SendStreamingMessage"),
+            sse(result({"task": {}}), result({"statusUpdate": {}})),
+            headers={"a2a-version": "1.0"},
+            response_type=SSE,
+        ),
+        {"protocol": "a2a", "name": "SendStreamingMessage", "version": "1.0", "outcome": "ok"},
+    ),
+]

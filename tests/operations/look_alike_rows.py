@@ -1,0 +1,152 @@
+"""Traffic that only looks like a protocol, or like a failure of one."""
+
+from __future__ import annotations
+
+from operations.other_rows import ENVELOPED, STATUS_MISSING
+from operations.wire import (
+    MODERN,
+    SSE,
+    Row,
+    error,
+    frame,
+    post,
+    sse,
+)
+
+
+def answered(answer: object, **more: object) -> dict[str, object]:
+    return post({"id": 1}, answer, **more)
+
+
+LOOK_ALIKES = [
+    Row("a search form", post({"query": "red shoes"}, {"hits": []}), None),
+    Row("a search for a keyword", post({"query": "query optimisation tips"}, {"data": {}}), None),
+    Row("a search that begins with a brace", post({"query": "{red} shoes"}, {"data": {}}), None),
+    Row("Elasticsearch", post({"query": {"match": {"a": "b"}}}, {"hits": {}}), None),
+    Row("SQL over HTTP", post({"query": "SELECT 1"}, {"data": [[1]]}), None),
+    Row(
+        "LogQL by GET",
+        post(
+            None,
+            {"status": "success", "data": {}},
+            method="GET",
+            request_type=None,
+            query=b"query=%7Bapp%3D%22foo%22%7D",
+        ),
+        None,
+    ),
+    Row(
+        "PromQL by GET",
+        post(None, {"status": "success", "data": {}}, method="GET", request_type=None, query=b"query=up"),
+        None,
+    ),
+    Row("a filter in braces, answered with a list", post({"query": "{ status }"}, {"data": [1], "errors": [1]}), None),
+    Row(
+        "a filter in braces, answered with other members", post({"query": "{ status }"}, {"data": {}, "page": 2}), None
+    ),
+    Row("a filter in braces with equals signs", post({"query": '{ status = "open" }'}, {"data": {}}), None),
+    Row("an API whose answers have errors", answered({"errors": [{"message": "no"}], "data": None}), None),
+    Row("an API whose answers have an error", answered({"error": {"message": "no"}}), None),
+    Row("an API whose answers have isError", answered({"result": {"isError": True}}), None),
+    Row("JSON-RPC 1.0", post({"jsonrpc": "1.0", "id": 1, "method": "getinfo"}, {"error": {"code": 1}}), None),
+    Row("a member jsonrpc without a method", post({"jsonrpc": "2.0", "id": 1}, error(1, "no")), None),
+    Row("a text that mentions jsonrpc", post({"text": '"jsonrpc": "2.0"', "method": "x"}, error(1, "no")), None),
+    Row("a method that is no text", post({"jsonrpc": "2.0", "method": 1}, error(1, "no")), None),
+    Row("an empty batch", post([], [error(1, "no")]), None),
+    Row(
+        "OAuth discovery by an MCP client",
+        post(
+            None,
+            {"issuer": "x"},
+            headers=MODERN,
+            method="GET",
+            path="/.well-known/oauth-protected-resource",
+            request_type=None,
+        ),
+        None,
+    ),
+    Row("REST with an MCP header", post({"a": 1}, {"isError": True}, headers=MODERN), None),
+    Row(
+        "multipart that is no batch of requests",
+        post(
+            b"--b\r\nContent-Type: text/plain\r\n\r\nHTTP/1.1 500 no\r\n--b--\r\n",
+            {},
+            request_type="multipart/mixed; boundary=b",
+        ),
+        None,
+    ),
+    Row(
+        "a JSON body with requests elsewhere",
+        post({"requests": []}, {"responses": [{"status": 500}]}, path="/batch"),
+        None,
+    ),
+    Row(
+        "XML with an element Envelope of its own",
+        post(
+            "<Envelope><Body><Fault/></Body></Envelope>",
+            "<Envelope><Body><Fault/></Body></Envelope>",
+            request_type="text/xml",
+            response_type="text/xml",
+        ),
+        None,
+    ),
+    Row(
+        "XML that mentions a fault",
+        post("<order/>", "<Fault>no</Fault>", request_type="text/xml", response_type="text/xml"),
+        None,
+    ),
+    Row("SOAPAction before a JSON body", post({"a": 1}, {"Fault": 1}, headers={"soapaction": "x"}), None),
+    Row(
+        "binary that looks like a frame",
+        post(
+            frame(0, b"x"),
+            STATUS_MISSING,
+            request_type="application/octet-stream",
+            response_type="application/octet-stream",
+        ),
+        None,
+    ),
+    Row(
+        "a query connect=v1 of something else",
+        post(None, {"code": "x"}, method="GET", query=b"connect=v1", request_type=None),
+        None,
+    ),
+    Row("an Accept of gRPC-web", answered({}, headers={"accept": "application/grpc-web"}), None),
+    Row(
+        "JSON that streams in lines",
+        answered('{"error": "no"}\n{"a": 1}\n', response_type="application/x-ndjson"),
+        None,
+    ),
+    Row("a GET that mentions EIO", post(None, "x", method="GET", query=b"EIO=4", request_type=None), None),
+    Row("a persistedQuery that is no object", post({"extensions": {"persistedQuery": "x"}}, {"errors": [1]}), None),
+    Row("a documentId of an archive", post({"documentId": "7"}, {"document": "x", "errors": [1]}), None),
+    Row("LSP's own tool list", post({"method": "tools/list", "id": 1}, {"error": 1}), None),
+    Row(
+        "a fault of another namespace inside a SOAP answer",
+        post(
+            ENVELOPED % "<Get/>",
+            ENVELOPED % "<Fault xmlns='urn:geology'>San Andreas</Fault>",
+            request_type="text/xml",
+            response_type="text/xml",
+        ),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "an error that is null in an event",
+        post({}, sse({"text": "hi", "error": None}), response_type=SSE),
+        {"protocol": "sse", "outcome": "ok"},
+    ),
+    Row(
+        "a text about errors in an event", post({}, sse({"text": 'say "error"'}), response_type=SSE), {"outcome": "ok"}
+    ),
+    Row(
+        "an event stream with a type, of no model",
+        post({}, sse({"type": "tick"}), response_type=SSE),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "a data member beside errors of a model's own",
+        post({"prompt": "x"}, {"data": {}, "errors": [{"message": "m"}]}),
+        None,
+    ),
+]

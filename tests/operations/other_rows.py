@@ -1,0 +1,244 @@
+"""Valid traffic of gRPC-web, Connect, batches, SOAP and event streams."""
+
+from __future__ import annotations
+
+from operations.wire import (
+    SSE,
+    Row,
+    base64_of,
+    frame,
+    post,
+    sse,
+)
+
+STATUS_OK = frame(0x80, b"grpc-status:0\r\n")
+STATUS_MISSING = frame(0x80, b"grpc-status: 5\r\ngrpc-message: no%20such%20order\r\n")
+RPC = {"path": "/shop.Orders/Get", "request_body": frame(0, b"\x08\x2a")}
+ENVELOPED = '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>%s</s:Body></s:Envelope>'
+FAULT = "<s:Fault><faultcode>s:Client</faultcode><faultstring>no such order</faultstring></s:Fault>"
+ENVELOPED_12 = '<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e:Body>%s</e:Body></e:Envelope>'
+FAULT_12 = "<e:Fault><e:Code><e:Value>e:Sender</e:Value></e:Code><e:Reason><e:Text>no</e:Text></e:Reason></e:Fault>"
+BATCHED = b"--b\r\nContent-Type: application/http\r\n\r\n%s\r\n\r\n{}\r\n"
+BATCH = BATCHED % b"GET /orders/1 HTTP/1.1" + BATCHED % b"GET /orders/2 HTTP/1.1" + b"--b--\r\n"
+
+OTHERS = [
+    Row(
+        "gRPC-web",
+        post(
+            frame(0, b"x"),
+            frame(0, b"y") + STATUS_OK,
+            **RPC | {"request_type": "application/grpc-web+proto"},
+            response_type="application/grpc-web+proto",
+        ),
+        {"protocol": "grpc-web", "name": "shop.Orders/Get", "outcome": "ok"},
+    ),
+    Row(
+        "gRPC-web that failed in its last frame",
+        post(
+            None,
+            frame(0, b"y") + STATUS_MISSING,
+            **RPC | {"request_type": "application/grpc-web"},
+            response_type="application/grpc-web",
+        ),
+        {"outcome": "error", "code": 5},
+        "grpc-web 5: no such order",
+    ),
+    Row(
+        "gRPC-web that failed in its headers",
+        post(
+            None,
+            None,
+            **RPC | {"request_type": "application/grpc-web"},
+            response_type="application/grpc-web",
+            response_headers=(("grpc-status", "7"), ("grpc-message", "not%20yours")),
+        ),
+        {"outcome": "error", "code": 7},
+        "grpc-web 7: not yours",
+    ),
+    Row(
+        "gRPC-web in base64, each message for itself",
+        post(
+            None,
+            base64_of(frame(0, b"y")) + base64_of(STATUS_MISSING),
+            **RPC | {"request_type": "application/grpc-web-text"},
+            response_type="application/grpc-web-text",
+        ),
+        {"outcome": "error", "code": 5},
+        "grpc-web 5: no such order",
+    ),
+    Row(
+        "Connect",
+        post({}, {}, path="/shop.Orders/Get", headers={"connect-protocol-version": "1"}),
+        {"protocol": "connect", "name": "shop.Orders/Get", "version": "1", "outcome": "ok"},
+    ),
+    Row(
+        "Connect that failed",
+        post(
+            {},
+            {"code": "not_found", "message": "no such order"},
+            status=404,
+            path="/shop.Orders/Get",
+            headers={"connect-protocol-version": "1"},
+        ),
+        {"outcome": "error", "code": "not_found"},
+        "connect not_found: no such order",
+    ),
+    Row(
+        "a stream of Connect's that failed",
+        post(
+            None,
+            frame(0, b"{}") + frame(2, b'{"error":{"code":"aborted","message":"gone"}}'),
+            path="/shop.Orders/List",
+            request_type="application/connect+json",
+            response_type="application/connect+json",
+        ),
+        {"protocol": "connect", "outcome": "error", "code": "aborted"},
+        "connect aborted: gone",
+    ),
+    Row(
+        "a stream of Connect's",
+        post(
+            None,
+            frame(0, b"{}") + frame(2, b"{}"),
+            path="/shop.Orders/List",
+            request_type="application/connect+proto",
+            response_type="application/connect+proto",
+        ),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "Connect by GET",
+        post(
+            None,
+            b"\x0a",
+            method="GET",
+            path="/shop.Orders/Get",
+            query=b"connect=v1&encoding=proto&message=AA",
+            request_type=None,
+            response_type="application/proto",
+        ),
+        {"protocol": "connect", "outcome": "ok"},
+    ),
+    Row(
+        "OData's batch",
+        post(
+            BATCH,
+            (BATCHED % b"HTTP/1.1 200 OK" + BATCHED % b"HTTP/1.1 404 Not Found" + b"--b--\r\n"),
+            path="/odata/$batch",
+            request_type="multipart/mixed; boundary=b",
+            response_type="multipart/mixed;boundary=b",
+        ),
+        {"protocol": "http-batch", "name": "$batch", "count": 2, "failed": 1, "outcome": "error", "code": 404},
+        "http-batch 404: Not Found",
+    ),
+    Row(
+        "OData's batch, all well",
+        post(
+            BATCH,
+            (BATCHED % b"HTTP/1.1 200 OK" + BATCHED % b"HTTP/1.1 204 No Content" + b"--b--\r\n"),
+            path="/odata/$batch",
+            request_type="multipart/mixed; boundary=b",
+            response_type="multipart/mixed;boundary=b",
+        ),
+        {"count": 2, "failed": 0, "outcome": "ok"},
+    ),
+    Row(
+        "OData's batch in JSON",
+        post(
+            {"requests": [{"id": "1", "method": "GET", "url": "x"}]},
+            {"responses": [{"id": "1", "status": 409, "body": {"error": {"message": "changed"}}}]},
+            path="/v4/$batch",
+        ),
+        {"name": "$batch", "count": 1, "failed": 1, "outcome": "error"},
+        "http-batch 409: changed",
+    ),
+    Row(
+        "SOAP 1.1 by its action",
+        post(
+            ENVELOPED % "<m:GetPrice xmlns:m='urn:m'/>",
+            ENVELOPED % "<m:GetPriceResponse xmlns:m='urn:m'/>",
+            request_type="text/xml",
+            response_type="text/xml",
+            headers={"soapaction": '"http://shop.example/GetPrice"'},
+        ),
+        {"protocol": "soap", "name": "GetPrice", "version": "1.1", "outcome": "ok"},
+    ),
+    Row(
+        "SOAP 1.1 that failed with 200",
+        post(
+            ENVELOPED % "<Refund/>",
+            ENVELOPED % FAULT,
+            request_type="text/xml",
+            response_type="text/xml",
+            headers={"soapaction": '""'},
+        ),
+        {"name": "Refund", "outcome": "error", "code": "Client"},
+        "soap Client: no such order",
+    ),
+    Row(
+        "SOAP 1.2 that failed with 500",
+        post(
+            ENVELOPED_12 % "<Refund/>",
+            ENVELOPED_12 % FAULT_12,
+            status=500,
+            request_type="application/soap+xml",
+            response_type="application/soap+xml",
+        ),
+        {"name": "Refund", "version": "1.2", "outcome": "error", "code": "Sender"},
+        "soap Sender: no",
+    ),
+    Row(
+        "SOAP by the namespace alone",
+        post(
+            ENVELOPED % "<Get/>", ENVELOPED % "<Got/>", request_type="application/xml", response_type="application/xml"
+        ),
+        {"protocol": "soap", "name": "Get", "outcome": "ok"},
+    ),
+    Row(
+        "an error's event",
+        post(
+            {"prompt": "hi"},
+            sse({"choices": [{"delta": {"content": "a"}}], "object": "x"})
+            + b'event: error\ndata: {"message": "overloaded"}\n\n',
+            response_type=SSE,
+            route="/chat",
+            path="/chat",
+        ),
+        {"protocol": "sse", "name": "/chat", "outcome": "error"},
+        "sse: overloaded",
+    ),
+    Row(
+        "an error at the top of an event",
+        post(
+            {"prompt": "hi"},
+            sse('data: {"error": {"type": "rate_limit", "message": "slow down"}}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "rate_limit"},
+        "sse rate_limit: slow down",
+    ),
+    Row(
+        "a model's stream without its end",
+        post(
+            {"prompt": "hi"},
+            sse({"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}}]}),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "incomplete"},
+        "sse incomplete: the stream ended without its end mark",
+    ),
+    Row(
+        "a model's stream with its end",
+        post(
+            {"prompt": "hi"},
+            sse({"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}}]}) + b"data: [DONE]\n\n",
+            response_type=SSE,
+        ),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "a stream of Anthropic's with its end",
+        post({}, sse({"type": "message_start", "message": {}}, {"type": "message_stop"}), response_type=SSE),
+        {"outcome": "ok"},
+    ),
+]
