@@ -214,7 +214,7 @@ def test_the_settings_are_a_reason(otas_events: RecordedEvents) -> None:
     post("/x/internal", ORDER, otas_events.headers)
     text = reason(otas_events)
     assert "the settings leave the request out: ignored" in text
-    assert "1x `ignore_paths` or `before_send` withheld the event" in text
+    assert "1x `ignore_paths`, `ignore_operations` or `before_send` withheld the event" in text
 
 
 def test_the_kill_switch_is_a_reason(otas_events: RecordedEvents, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,21 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 import otas_middleware as otas
 from otas_middleware import _recorder
+from otas_middleware.asgi import OtasMiddleware
 from otas_middleware.testing import RecordedEvents, make_token, record_events, session_headers
 from testing.shops import SHOPS, WITH_ROUTES, on_flask, on_wsgi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from starlette.requests import Request
 
     from otas_middleware import BackendEvent
 
@@ -167,3 +174,21 @@ def test_before_send_has_its_word(otas_events: RecordedEvents) -> None:
     post("/orders/1", ORDER, otas_events.headers)
     post("/internal", ORDER, otas_events.headers)
     assert otas_events.one().custom_properties == {"seen": True}
+
+
+def test_what_was_called_is_asked_for_by_name_or_by_its_members(otas_events: RecordedEvents) -> None:
+    app = Starlette(routes=[Route("/rpc", answer_rpc, methods=["POST"])])
+    app.add_middleware(OtasMiddleware)
+    client = TestClient(app, headers=otas_events.headers)
+    for method in ("refund", "broken"):
+        client.post("/rpc", json={"jsonrpc": "2.0", "id": 1, "method": method})
+    otas_events.one(operation="refund", error="")
+    otas_events.one(operation={"name": "broken", "outcome": "error", "code": -32000})
+    otas_events.assert_none(operation="tools/call refund")
+    assert otas_events.summaries == ["POST /rpc 200 refund", "POST /rpc 200 broken"]
+
+
+async def answer_rpc(request: Request) -> JSONResponse:
+    call = await request.json()
+    outcome = {"error": {"code": -32000, "message": "no"}} if call["method"] == "broken" else {"result": 1}
+    return JSONResponse({"jsonrpc": "2.0", "id": call["id"], **outcome})

@@ -48,6 +48,8 @@ class Expected(TypedDict, total=False):
     error: object
     route: object
     """The route's template, such as `/orders/{order_id}`."""
+    operation: object
+    """What was called: its name, such as `tools/call refund`, or a dictionary of members of `metadata.operation`."""
     framework: object
     session_id: object
     agent_id: object
@@ -71,7 +73,7 @@ def differences(envelope: Envelope, expected: Mapping[str, object]) -> list[str]
     """Say, a line each, in what a recorded event is not what is expected."""
     found: list[str] = []
     for name, value in expected.items():
-        actual = _actual(envelope, name)
+        actual = _actual(envelope, name, by_member=isinstance(value, Mapping))
         if not _matches(actual, value):
             shown = "absent" if actual is _MISSING else shorten(actual)
             found.append(f"{name} is {shown}, not {describe(value)}")
@@ -93,11 +95,14 @@ def shorten(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text):,} characters)"
 
 
-def _actual(envelope: Envelope, name: str) -> object:
+def _actual(envelope: Envelope, name: str, *, by_member: bool) -> object:
     if name in {"session_id", "agent_id", "source"}:
         return getattr(envelope, name)
     if name in {"route", "framework"}:
         return envelope.event.metadata.get(name, _MISSING)
+    if name == "operation":
+        record: dict[str, object] = envelope.event.metadata.get(name, {})
+        return record if by_member else record.get("name", _MISSING)
     return getattr(envelope.event, name)
 
 

@@ -53,7 +53,7 @@ class Baseline:
         found += [f"{count}x the settings leave the request out: {reason}" for reason, count in skipped.items()]
         found += [f"recording failed in {where}: {type(error).__name__}: {error}" for where, error in failures]
         if withheld:
-            found.append(f"{withheld}x `ignore_paths` or `before_send` withheld the event")
+            found.append(f"{withheld}x `ignore_paths`, `ignore_operations` or `before_send` withheld the event")
         if unfinished:
             found.append(f"{unfinished}x the response has not been read to its end, or not been closed")
         return found or list(self._guesses())

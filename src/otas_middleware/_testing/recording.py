@@ -224,7 +224,9 @@ def _summary(event: BackendEvent) -> str:
 
 def _called(event: BackendEvent) -> str:
     origin = event.metadata.get("origin", "")  # of an agent's call
-    return f"{event.method} {origin}{event.path} {event.status_code}"
+    operation: dict[str, object] = event.metadata.get("operation", {})
+    name = f" {operation['name']}" if operation.get("name") and operation["protocol"] != "sse" else ""
+    return f"{event.method} {origin}{event.path} {event.status_code}{name}"
 
 
 def _wanted(expected: Expected) -> str:

@@ -52,8 +52,17 @@ def _is_primitive(value: object) -> bool:
     return value in ("tool", "resource", "prompt")
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
+def _holds_names(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_name, cast("list[object]", value)))
+
+
+def _is_user(value: object) -> bool:
+    """Say whether this names a user by either spelling, or by both alike."""
+    if not isinstance(value, dict):
+        return False
+    user = cast("dict[str, object]", value)
+    ids = [user[key] for key in ("user_id", "userId") if key in user]
+    return all(map(_is_text, ids)) and len(set(ids)) <= 1
 
 
 def _is_checkpoint(value: object) -> bool:
@@ -74,11 +83,11 @@ _MILLISECONDS = _Rule(_is_integer, "an integer, in milliseconds")
 
 SESSION: Mapping[str, _Rule] = {
     "session_id": _TEXT,
-    "user_data": _Rule(_is_object, "an object"),
+    "user_data": _Rule(_is_user, "an object whose user_id and userId are one string"),
     "client_config": _TEXT,
     "connection_type": _TEXT,
     "ip": _TEXT,
-    "tools": _Rule(_is_list, "an array"),
+    "tools": _Rule(_holds_names, "an array of names"),
     "metadata": _Rule(_is_object, "an object"),
     "timestamp": _MILLISECONDS,
 }

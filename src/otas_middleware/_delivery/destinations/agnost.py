@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._delivery.destinations.announced_sessions import AnnouncedSessions
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event.model import BackendEvent, Envelope
 
 _MOST_SESSIONS = 10_000
+_MOST_SERVERS = 256
 
 _ORGANISATION = "Check OTAS_AGNOST_ORG_ID: Agnost does not know this organisation."
 _ADDRESS = "Check OTAS_AGNOST_URL: what answers there is not Agnost."
@@ -51,6 +52,7 @@ class AgnostDestination:
             ("X-Org-Id", organisation),
         )
         self._announced: OrderedDict[str, None] = OrderedDict()
+        self._tools: OrderedDict[str, list[str]] = OrderedDict()  # by the path of the server that named them
         self._lock = threading.Lock()
         self._book: AnnouncedSessions | None = None
         if directory is not None:
@@ -60,6 +62,7 @@ class AgnostDestination:
 
     def prologue(self, envelope: Envelope, send: Callable[[Request], Outcome]) -> Outcome | None:
         """Announce the event's session, unless that has been done; return the outcome if it could not be."""
+        self._note_tools(envelope.event)
         session = agnost_form.session_uuid(envelope.session_id)
         if session in self._announced:
             return None
@@ -67,7 +70,8 @@ class AgnostDestination:
             if session in self._announced:
                 return None
             if self._book is None or self._book.claim(session):
-                outcome = send(self._request(self._session_url, agnost_form.session_body(envelope)))
+                tools = self._tools.get(envelope.event.path, ())
+                outcome = send(self._request(self._session_url, agnost_form.session_body(envelope, tools)))
                 if outcome.verdict is not Verdict.DELIVERED:
                     if self._book is not None:
                         self._book.release(session)
@@ -78,6 +82,15 @@ class AgnostDestination:
             while len(self._announced) > _MOST_SESSIONS:
                 self._announced.popitem(last=False)
         return None
+
+    def _note_tools(self, event: BackendEvent) -> None:
+        tools = agnost_form.tools_told(event)
+        if tools is not None:
+            with self._lock:
+                self._tools[event.path] = tools
+                self._tools.move_to_end(event.path)
+                while len(self._tools) > _MOST_SERVERS:
+                    self._tools.popitem(last=False)
 
     def request(self, envelope: Envelope) -> Request:
         """Return the POST of one event. The session token stays here: it is Brain's business."""

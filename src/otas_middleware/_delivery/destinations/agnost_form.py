@@ -3,30 +3,39 @@
 | Agnost | here |
 |---|---|
 | `session_id` | the token's session |
-| `primitive_type`, `primitive_name` | `tool`, method and route template: `POST /orders/{order_id}` |
-| `args` | query and request body, as one JSON text |
-| `result` | response body, as a JSON text |
+| `primitive_type` | of MCP: `tool`, `resource` or `prompt`; else `tool` |
+| `primitive_name` | its name; of other operations theirs; else method and route: `POST /orders/{order_id}` |
+| `args` | of MCP: the arguments; else query and request body, as one JSON text |
+| `result` | of MCP: the result; else the response body, as a JSON text |
 | `success` | no `error` |
 | `latency` | `latency_ms`, rounded |
 | `timestamp` | `metadata.captured_at` |
 | `checkpoints` | `metadata.checkpoints` |
 | `event_id`, `parent_id` | ours |
 | `metadata` | what else is known, as texts |
+| of a session: `user_data` | the agent's id, as `user_id` and as `userId` |
+| `client_config` | the name of the caller's software: of its MCP client, else of its User-Agent |
+| `tools` | the names that the server's last `tools/list` told |
 """
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.render import stream_events
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from otas_middleware._event.model import BackendEvent, Envelope
 
 _OWN_FIELDS = frozenset({"event_id", "parent_id", "captured_at", "checkpoints", "route"})
+_PRIMITIVES = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "prompt"}
 _LARGEST = 2**53
 """Beyond this, JSON numbers lose precision in most readers."""
 
@@ -36,15 +45,21 @@ def session_uuid(session_id: str) -> str:
     return _uuid(session_id) or str(uuid5(NAMESPACE_URL, f"otas:session:{session_id}"))
 
 
-def session_body(envelope: Envelope) -> dict[str, object]:
-    """Return the body of `capture-session` for the session that an envelope's event belongs to."""
+def session_body(envelope: Envelope, tools: Sequence[str] = ()) -> dict[str, object]:
+    """Return the body of `capture-session` for the session that an envelope's event belongs to.
+
+    Args:
+        envelope: The session's first event.
+        tools: The names of the tools that the called server is known to have.
+    """
+    agent = as_object(envelope.event.metadata.get("agent"))
     body: dict[str, object] = {
         "session_id": session_uuid(envelope.session_id),
-        "user_data": {"user_id": envelope.agent_id},
-        "client_config": f"otas-middleware/{__version__}",
+        "user_data": {"user_id": envelope.agent_id, "userId": envelope.agent_id},
+        "client_config": agent.get("name") or agent.get("user_agent") or f"otas-middleware/{__version__}",
         "connection_type": "http",
         "ip": "",
-        "tools": [],
+        "tools": list(tools),
         "metadata": {"source": envelope.source, "agent_id": envelope.agent_id},
     }
     moment = _milliseconds(envelope.event)
@@ -57,15 +72,16 @@ def event_body(envelope: Envelope) -> dict[str, object]:
     """Return the body of `capture-event`."""
     event = envelope.event
     about = event.metadata
+    kind, name, args, result = _primitive(event)
     body: dict[str, object] = {
         "event_id": _uuid(about.get("event_id")) or str(uuid4()),
         "session_id": session_uuid(envelope.session_id),
-        "primitive_type": "tool",
-        "primitive_name": f"{event.method} {about.get('route') or event.path}",
+        "primitive_type": kind,
+        "primitive_name": name,
         "success": not event.error,
         "latency": min(_LARGEST, max(0, round(event.latency_ms))),
-        "args": _args(event),
-        "result": _as_json(event.response_body),
+        "args": args,
+        "result": result,
         "checkpoints": _checkpoints(about.get("checkpoints")),
         "metadata": _metadata(envelope),
     }
@@ -76,6 +92,38 @@ def event_body(envelope: Envelope) -> dict[str, object]:
     if parent is not None:
         body["parent_id"] = parent
     return body
+
+
+def tools_told(event: BackendEvent) -> list[str] | None:
+    """Return the names of the tools that an event's `tools/list` told; None when it is none."""
+    operation = as_object(event.metadata.get("operation"))
+    if operation.get("protocol") != "mcp" or operation.get("method") != "tools/list" or event.error:
+        return None
+    tools = as_list(as_object(_last_message(event.response_body).get("result")).get("tools"))
+    return [name for tool in tools if (name := as_text(as_object(tool).get("name")))]
+
+
+def _primitive(event: BackendEvent) -> tuple[str, str, str, str]:
+    """Return type, name, arguments and result of what was called."""
+    about = event.metadata
+    operation = as_object(about.get("operation"))
+    if operation.get("protocol") == "mcp" and operation.get("method") in _PRIMITIVES and operation.get("target"):
+        params = as_object(as_object(parse_json(event.request_body, partial=True)).get("params"))
+        args = {"uri": params["uri"]} if "uri" in params else params.get("arguments") or {}
+        answer = _last_message(event.response_body)
+        result = answer.get("result", answer.get("error"))
+        kind = _PRIMITIVES[operation["method"]]
+        return kind, operation["target"], json.dumps(args, ensure_ascii=False), json.dumps(result, ensure_ascii=False)
+    name = operation.get("name") if operation.get("protocol") != "sse" else None
+    name = name or f"{event.method} {about.get('route') or event.path}"
+    return "tool", name, _args(event), _as_json(event.response_body)
+
+
+def _last_message(body: str) -> dict[str, Any]:
+    """Return the last response in a body of JSON, or of an event stream."""
+    texts = [data for _, data in stream_events(body)] or [body]
+    messages = [as_object(parse_json(text, partial=True)) for text in texts]
+    return next((message for message in reversed(messages) if "result" in message or "error" in message), {})
 
 
 def _args(event: BackendEvent) -> str:
