@@ -87,6 +87,12 @@ class BoundedBody:
         self.whole = self.whole and earlier.whole
         self.left -= earlier.size - earlier.held
 
+    def clear(self) -> None:
+        """Forget all that passed: it did not get to where it was going."""
+        self.parts.clear()
+        self.whole = True
+        self.left = self._limit
+
     def pack(self) -> None:
         """Join the parts; many small ones cost more than their bytes."""
         self.parts[:] = [self.kept()]

@@ -8,10 +8,19 @@ from collections import Counter
 class DeliveryStats:
     """The counters of one exporter.
 
-    Not thread-safe: the queue changes them under its lock, in the same step as its content.
+    Not thread-safe: they are changed under the exporter's lock, in the same step as the queue.
     """
 
-    __slots__ = ("captured", "delivered", "dropped", "failures", "possible_duplicates", "retries", "spooled")
+    __slots__ = (
+        "captured",
+        "delivered",
+        "dropped",
+        "failures",
+        "possible_duplicates",
+        "retries",
+        "spooled",
+        "unreported",
+    )
 
     def __init__(self) -> None:
         self.captured = 0
@@ -29,3 +38,10 @@ class DeliveryStats:
         """Events sent again although an earlier attempt may have been stored."""
         self.failures: Counter[str] = Counter()
         """Attempts that did not succeed, by reason."""
+        self.unreported: Counter[str] = Counter()
+        """Losses that neither the log nor `on_loss` has been told of yet."""
+
+    def lose(self, reason: str, count: int = 1) -> None:
+        """Count lost events."""
+        self.dropped[reason] += count
+        self.unreported[reason] += count

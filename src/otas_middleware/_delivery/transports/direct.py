@@ -1,13 +1,14 @@
-"""The default transport: one kept-alive connection, and its socket used directly.
+"""The default transport: one kept-alive connection on httpx's network layer.
 
-A general client spends most of its time on what a fixed request does not need (URL merging, cookies, redirects, header
-models, tracing). This transport connects by httpcore's network backend and TLS configuration and then uses the socket
-itself: head and body are written in one piece, which is one segment on the wire where it fits, and spares Brain's
-development server 43 ms of Nagle's algorithm. It writes no log lines that could be captured and come back.
+httpx's client spends most of its time on what a fixed request does not need (URL merging, cookies, redirects, header
+models, tracing). This transport therefore connects as httpx does, by httpcore's network backend and TLS configuration,
+and then uses the socket itself: head and body are written in one piece, which is one segment on the wire where it
+fits, and spares Brain's development server 43 ms of Nagle's algorithm. It writes no log lines that could be captured
+and come back.
 
 Proxies from the environment are not used: the application's `HTTP_PROXY` is not meant for its telemetry, and keys
-must not reach a proxy by accident. Who needs one sets `OTAS_TRANSPORT=httpx`. `SSL_CERT_FILE` and `SSL_CERT_DIR` are
-honoured.
+must not reach a proxy by accident. Who needs one passes a transport of their own. `SSL_CERT_FILE` and `SSL_CERT_DIR`
+are honoured.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from otas_middleware._delivery.protocols import Request, Response, TransportErro
 from otas_middleware._delivery.transports.http1 import ResponseReader, WireError, read_whole, request_head
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpcore2 as httpcore
     from httpcore2 import NetworkStream
 else:
@@ -50,7 +53,7 @@ class _ClosedBeforeError(Exception):
         self.sent = sent
 
 
-class DirectTransport:
+class HttpxTransport:
     """Sends requests over one connection, which is kept open for the next one. For one thread.
 
     A connection that the server has closed meanwhile (gunicorn: after 2 s) is replaced without a failure. The
@@ -62,6 +65,8 @@ class DirectTransport:
 
     def __init__(self, connect_timeout: float) -> None:
         "".encode("idna")  # the codec is imported now, not in the middle of a fork (see `_delivery.process.no_fork`)
+        self.while_waiting: Callable[[], object] = _nothing
+        """Called between each request and its answer, with this connection unused; must not raise."""
         self._connect_timeout = connect_timeout
         self._backend = httpcore.SyncBackend()
         self._stream: NetworkStream | None = None
@@ -121,7 +126,7 @@ class DirectTransport:
         except httpcore.ConnectTimeout:
             raise TransportError("connect timeout", sent=False) from None
         except (httpcore.ConnectError, OSError, UnicodeError) as error:
-            raise TransportError(why(error), sent=False) from None
+            raise TransportError(_why(error), sent=False) from None
         connection: socket.socket = stream.get_extra_info("socket")
         self._stream, self._socket, self._timeout = stream, connection, 0.0
         return connection
@@ -144,6 +149,7 @@ class DirectTransport:
                 self._limit(connection, deadline)
                 connection.sendall(data)
                 sent = True
+                deadline += self._lend()
             except TimeoutError:
                 raise
             except OSError:
@@ -179,6 +185,12 @@ class DirectTransport:
             complete = reader.feed(connection.recv(_READ_BYTES))
         return reader.response, reader.reusable
 
+    def _lend(self) -> float:
+        """Let other work be done; return the seconds that it took, which are not the server's."""
+        began = time.monotonic()
+        self.while_waiting()
+        return time.monotonic() - began
+
     def _limit(self, connection: socket.socket, deadline: float) -> None:
         """Let the next call of the socket take no longer than until the deadline, or a ninth more.
 
@@ -197,6 +209,10 @@ class DirectTransport:
         raise TransportError(cause, sent=sent) from None
 
 
+def _nothing() -> None:
+    """Take the place of work that nobody has given."""
+
+
 def trusted_context() -> ssl.SSLContext:
     """Return the TLS configuration: the system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     context = httpcore.default_ssl_context()
@@ -204,7 +220,7 @@ def trusted_context() -> ssl.SSLContext:
     return context
 
 
-def why(error: BaseException) -> str:
+def _why(error: BaseException) -> str:
     """Name the reason of a failed connection in plain words; the error's own text may hold addresses."""
     inner: BaseException | None = error
     while inner is not None:
