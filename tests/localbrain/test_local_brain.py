@@ -375,3 +375,22 @@ def test_a_forked_child_that_lives_on_does_not_keep_the_port_open(brain: LocalBr
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+
+
+def test_a_file_of_the_version_before_is_brought_to_this_one(tmp_path: Path) -> None:
+    file = tmp_path / "brain.sqlite3"
+    with LocalBrain(db=file) as brain:
+        key = brain.sdk_key
+        Client(brain).log(path="/orders/1", metadata={"route": "/orders/{id}"})
+    connection = sqlite3.connect(file)
+    connection.executescript(
+        "DROP INDEX event_summary; DROP INDEX event_called; ALTER TABLE event DROP COLUMN called;"
+        "ALTER TABLE event DROP COLUMN operation; PRAGMA user_version = 1;"
+        "CREATE INDEX event_summary ON event (id, arrived_at);"
+    )
+    connection.close()
+    with LocalBrain(db=file) as brain:
+        assert brain.sdk_key == key
+        assert brain.events()[0]["path"] == "/orders/1"
+        (listed,) = Client(brain).get("/_page/events").json["events"]
+        assert listed["called"] == "GET /orders/{id}"

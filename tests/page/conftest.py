@@ -8,9 +8,12 @@ import pytest
 
 from localbrain.wire import Client
 from otas_middleware.localbrain import LocalBrain
+from page.browser import chromium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -22,3 +25,9 @@ def brain() -> Iterator[LocalBrain]:
 @pytest.fixture
 def client(brain: LocalBrain) -> Client:
     return Client(brain)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser

@@ -7,23 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from localbrain.wire import Client
-from page.browser import AXE, chromium, looking_at
+from page.browser import AXE, looking_at
 from page.seeds import seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Browser
 
     from otas_middleware.localbrain import LocalBrain
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -52,7 +44,7 @@ def test_axe_finds_no_violation(browser: Browser, brain: LocalBrain, view: str, 
     ready = {
         "empty": ".welcome",
         "event": "#detail h2",
-        "nothing found": "text=No event is like this.",
+        "nothing found": "text=No event is like this. Remove a filter",
         "charts": ".busiest table",
     }.get(view, "main tbody tr")
     with looking_at(browser, brain, place, dark=dark, bypass_csp=True) as sight:

@@ -250,11 +250,11 @@ def test_charts_count_requests_errors_and_paths(client: Client) -> None:
     charts = ask(client, "charts?seconds=3600")
     assert (charts["total"]["events"], charts["total"]["errors"]) == (6, 1)
     assert (sum(charts["events"]), sum(charts["errors"])) == (6, 1)
-    assert {one["path"]: sum(one["events"]) for one in charts["paths"]} == {"/0": 2, "/1": 2, "/2": 2}
-    assert [(one["path"], one["events"], one["errors"]) for one in charts["busiest"]] == [
-        ("/0", 2, 1),
-        ("/1", 2, 0),
-        ("/2", 2, 0),
+    assert {one["called"]: sum(one["events"]) for one in charts["calls"]} == {"GET /0": 2, "GET /1": 2, "GET /2": 2}
+    assert [(one["called"], one["events"], one["errors"]) for one in charts["busiest"]] == [
+        ("GET /0", 2, 1),
+        ("GET /1", 2, 0),
+        ("GET /2", 2, 0),
     ]
     assert len(charts["times"]) == len(charts["p99"]) == 60
 
@@ -271,7 +271,88 @@ def test_charts_obey_the_filter_and_the_range(brain: LocalBrain, client: Client)
 
 def test_charts_of_an_empty_brain_are_empty(client: Client) -> None:
     charts = ask(client, "charts?seconds=0")
-    assert charts["total"] == {"events": 0, "errors": 0, "p50": None, "p95": None, "p99": None}
+    nothing = dict.fromkeys(("events", "errors", "client_errors", "server_errors", "failed"), 0)
+    assert charts["total"] == {**nothing, "p50": None, "p95": None, "p99": None}
+
+
+def test_charts_tell_the_kinds_of_errors_apart(client: Client) -> None:
+    client.log(path="/a", status_code=404, error="404 Not Found")
+    client.log(path="/a", status_code=503, error="503")
+    client.log(path="/a", status_code=200, error="mcp -32000: no such order")
+    client.log(path="/a", status_code=404)
+    client.log(path="/a")
+    total = ask(client, "charts?seconds=0")["total"]
+    assert {name: total[name] for name in ("events", "errors", "client_errors", "server_errors", "failed")} == {
+        "events": 5,
+        "errors": 3,
+        "client_errors": 2,
+        "server_errors": 1,
+        "failed": 1,
+    }
+
+
+CALLS: list[tuple[dict[str, Any], str]] = [
+    ({"path": "/orders/1", "metadata": {"route": "/orders/{id}"}}, "GET /orders/{id}"),
+    ({"path": "/orders/2", "metadata": {"route": ""}}, "GET /orders/2"),
+    ({"path": "/orders/3", "metadata": None}, "GET /orders/3"),
+    ({"path": "/orders/4", "metadata": ["no", "object"]}, "GET /orders/4"),
+    ({"path": "/mcp", "metadata": {"route": "/mcp", "operation": {"name": "tools/call refund"}}}, "tools/call refund"),
+    ({"path": "/mcp", "metadata": {"operation": {"name": ""}, "route": "/{rest}"}}, "GET /{rest}"),
+    ({"path": "/mcp", "metadata": {"operation": "none"}}, "GET /mcp"),
+]
+
+
+def test_what_was_called_is_the_operation_or_the_route_or_the_path(client: Client) -> None:
+    for fields, _ in CALLS:
+        assert client.log(**fields).status == 201
+    events = ask(client, "events")["events"][::-1]
+    assert [event["called"] for event in events] == [called for _, called in CALLS]
+    assert [event["operation"] for event in events] == [None] * 4 + ["tools/call refund", None, None]
+    assert {one["called"] for one in ask(client, "charts?seconds=0")["busiest"]} == {called for _, called in CALLS}
+
+
+@pytest.mark.parametrize("called", ["tools/call refund", "GET /orders/{id}"])
+def test_events_are_filtered_by_what_was_called(client: Client, called: str) -> None:
+    for fields, _ in CALLS:
+        client.log(**fields)
+    query = urlencode({"called": called})
+    assert [event["called"] for event in ask(client, f"events?{query}")["events"]] == [called]
+    assert ask(client, f"count?{query}")["matching"] == 1
+    assert ask(client, f"charts?seconds=0&{query}")["total"]["events"] == 1
+
+
+def test_a_search_finds_routes_and_operations(client: Client) -> None:
+    for fields, _ in CALLS:
+        client.log(**fields)
+    assert paths(client, "q=refund") == ["/mcp"]
+    assert paths(client, "q=%7Bid%7D") == ["/orders/1"]
+
+
+def test_a_session_is_summed_up_by_source_and_model(client: Client) -> None:
+    client.log(latency_ms=100, error="boom", request_headers='{"host": "shop.test"}')
+    client.log(latency_ms=50, request_headers="not JSON", metadata={"framework": "flask"})
+    for tokens in (10, 20):
+        usage = {"model": "m", "usage": {"input": tokens, "output": 1}, "host": "api.test"}
+        client.post(AGENT, {**EVENT, "latency_ms": 1000, "custom_properties": usage}, client.agent_headers)
+    client.post(AGENT, {**EVENT, "latency_ms": 7}, client.agent_headers)
+    answer = ask(client, f"session?id={client.session_id}")
+    totals = {(one["source"], one["model"]): one for one in answer["totals"]}
+    assert {key: (one["calls"], one["errors"], one["latency_ms"]) for key, one in totals.items()} == {
+        ("backend", None): (2, 1, 150),
+        ("agent", "m"): (2, 0, 2000),
+        ("agent", None): (1, 0, 7),
+    }
+    assert (totals["agent", "m"]["input"], totals["agent", "m"]["output"]) == (30, 2)
+    assert [event["host"] for event in answer["events"]] == ["shop.test", None, "api.test", "api.test", None]
+    assert [event["model"] for event in answer["events"]] == [None, None, "m", "m", None]
+
+
+@pytest.mark.parametrize("usage", ["many", {"input": "many"}, {"input": 1e308}, {"input": [1]}, {"input": -5}])
+def test_an_odd_usage_breaks_no_answer(client: Client, usage: object) -> None:
+    for _ in range(2):
+        body = {**EVENT, "latency_ms": 1e308, "custom_properties": {"model": ["m"], "usage": usage}}
+        client.post(AGENT, body, client.agent_headers)
+    assert ask(client, f"session?id={client.session_id}")["totals"][0]["calls"] == 2
 
 
 def test_what_came_for_agnost_is_counted_and_shown_with_its_problems(brain: LocalBrain, client: Client) -> None:

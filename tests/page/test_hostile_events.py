@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from localbrain.wire import SDK, Client
-from page.browser import chromium, looking_at
+from page.browser import looking_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
@@ -60,12 +58,6 @@ def fields_with(payload: str) -> list[dict[str, Any]]:
         {"metadata": {"truncated": {"request_body": {"kept": payload, "size": payload}}, "captured_at": payload}},
         {"metadata": {"event_id": payload, "parent_id": payload, "ttfb_ms": payload, "exception": {"type": payload}}},
     ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def check(page: Page) -> None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from localbrain.wire import Client
-from page.browser import chromium, looking_at
+from page.browser import looking_at
 from page.seeds import seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain import LocalBrain
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def rows(page: Page) -> list[str]:
@@ -54,7 +47,9 @@ def test_a_newcomer_is_told_what_to_do_and_sees_the_first_event(browser: Browser
 def test_a_session_token_can_be_made_at_any_time(browser: Browser, client: Client) -> None:
     with looking_at(browser, client.brain, "sessions") as sight:
         sight.page.get_by_role("button", name="Make a session token").click()
-        client.token = sight.page.get_by_label("Command").inner_text().partition("TOKEN: ")[2].partition("'")[0]
+        command = sight.page.get_by_label("Command")
+        command.wait_for()
+        client.token = command.inner_text().partition("TOKEN: ")[2].partition("'")[0]
         assert client.log().status == 201
         sight.page.get_by_role("link", name=client.session_id[:8]).wait_for()
 
@@ -113,7 +108,7 @@ def test_the_list_is_filtered_and_searched_and_the_address_keeps_it(browser: Bro
         page.reload()
         page.get_by_text("2 of 5 events").wait_for()
         page.get_by_label("Search").fill("needle")
-        page.get_by_text("No event is like this.").wait_for()
+        page.get_by_text("No event is like this. Remove a filter").wait_for()
         page.get_by_label("in bodies and headers too").check()
         page.get_by_role("link", name="/a").wait_for()
         assert rows(page) == ["/a"]
@@ -160,24 +155,6 @@ def test_an_event_is_shown_in_full_with_its_redactions(browser: Browser, client:
         panel.wait_for(state="hidden")
 
 
-def test_a_session_is_a_timeline_that_grows(browser: Browser, client: Client) -> None:
-    client.log(path="/1", latency_ms=100, metadata={"captured_at": "2026-01-01T00:00:00Z", "event_id": "tool"})
-    client.log(path="/2", latency_ms=50, metadata={"captured_at": "2026-01-01T00:00:00.050Z", "parent_id": "tool"})
-    with looking_at(browser, client.brain, "sessions") as sight:
-        page = sight.page
-        page.get_by_role("link", name=client.session_id[:8]).click()
-        page.get_by_role("heading", name=client.session_id).wait_for()
-        page.get_by_role("link", name="/2").wait_for()
-        first, second = (bar.bounding_box() for bar in page.locator(".bar").all())
-        assert first is not None
-        assert second is not None
-        assert second["x"] == pytest.approx(first["x"] + first["width"] / 2, abs=3)
-        assert second["width"] == pytest.approx(first["width"] / 2, abs=3)
-        client.log(path="/3", metadata={"captured_at": "2026-01-01T00:00:01Z"})
-        page.get_by_role("link", name="/3").click()
-        page.get_by_role("heading", name="GET /3").wait_for()
-
-
 def test_a_new_session_shows_up_by_its_first_event(browser: Browser, client: Client) -> None:
     with looking_at(browser, client.brain, "sessions") as sight:
         sight.page.get_by_role("link", name=client.session_id[:8]).wait_for()
@@ -198,17 +175,8 @@ def test_charts_are_drawn_and_follow_the_filter(browser: Browser, brain: LocalBr
         requests = page.locator(".tile strong").first
         assert requests.inner_text() == "300"
         page.get_by_label("Status").select_option("5xx")
-        page.locator(".tile strong").nth(1).get_by_text("100 %").wait_for()
-        assert page.locator(".busiest tbody a").all_inner_texts() == ["/tickets/export"]
-
-
-def test_events_without_ids_of_their_own_are_not_nested(browser: Browser, client: Client) -> None:
-    client.log(path="/1")
-    client.log(path="/2")
-    with looking_at(browser, client.brain, f"session/{client.session_id}") as sight:
-        links = sight.page.locator(".timeline .path a")
-        links.nth(1).wait_for()
-        assert {link.evaluate("it => it.style.getPropertyValue('--depth')") for link in links.all()} == {"0"}
+        page.locator(".tile strong").nth(2).get_by_text("100 %").wait_for()
+        assert page.locator(".busiest tbody a").all_inner_texts() == ["GET /tickets/export"]
 
 
 def test_a_long_path_is_cut_and_its_row_still_shows_its_beginning(browser: Browser, client: Client) -> None:
@@ -249,9 +217,55 @@ def test_senders_and_refusals_are_shown_and_all_can_be_deleted(browser: Browser,
         page = sight.page
         page.get_by_role("row", name="shop.test").get_by_text("otas-middleware 1").wait_for()
         page.get_by_role("row", name="invalid_json").wait_for()
+        page.get_by_role("link", name="Events").click()
         page.get_by_role("button", name="Delete all events").click()
-        page.get_by_text("Nobody has sent anything yet.").wait_for()
+        page.get_by_role("heading", name="Nothing has arrived yet").wait_for()
         assert client.brain.events() == []
+
+
+def test_request_and_response_stand_side_by_side_above_the_fold(browser: Browser, brain: LocalBrain) -> None:
+    seed(brain, 60)
+    posted = next(event["id"] for event in reversed(brain.events()) if event["request_body"])
+    with looking_at(browser, brain, f"events?event={posted}") as sight:
+        sight.page.set_viewport_size({"width": 1280, "height": 800})
+        request, response = (
+            sight.page.get_by_role("region", name=f"{side} body").bounding_box() for side in ("Request", "Response")
+        )
+        assert request is not None
+        assert response is not None
+        assert response["x"] >= request["x"] + request["width"]
+        for box in (request, response):
+            assert box["y"] + min(box["height"], 120) < 800
+
+
+def test_the_newest_bars_are_inside_of_the_chart(browser: Browser, client: Client) -> None:
+    """Sixty requests at once are one bar, at the right edge."""
+    client.log_many(60)
+    with looking_at(browser, client.brain, "charts?seconds=900") as sight:
+        canvas = sight.page.locator(".plot canvas").nth(1)
+        canvas.wait_for()
+        blue = (
+            "it => { const all = it.getContext('2d').getImageData(0, 0, it.width, it.height).data; let found = 0;"
+            "for (let at = 0; at < all.length; at += 4) if (all[at + 2] > all[at] + 60 && all[at + 3] > 200)"
+            " found += 1; return found; }"
+        )
+        sight.page.wait_for_function(f"({blue})(document.querySelectorAll('.plot canvas')[1]) > 100")
+
+
+@pytest.mark.parametrize(("what", "part"), [("Python", "httpx.request("), ("HAR", '"creator"')])
+def test_a_request_is_copied_in_other_forms(browser: Browser, client: Client, what: str, part: str) -> None:
+    client.log(path="/it's", request_headers='{"host": "shop.test"}')
+    with looking_at(browser, client.brain, "events?event=1") as sight:
+        sight.page.get_by_role("button", name=f"Copy as {what}").click()
+        sight.page.get_by_text(f"Copied as {what}.").wait_for()
+        assert part in sight.page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_list_names_the_operation_where_there_is_one(browser: Browser, client: Client) -> None:
+    client.log(path="/mcp", metadata={"operation": {"name": "tools/call refund"}})
+    with looking_at(browser, client.brain) as sight:
+        sight.page.get_by_role("link", name="tools/call refund").wait_for()
+        assert rows(sight.page) == ["tools/call refund"]
 
 
 def test_a_request_is_copied_as_curl(browser: Browser, client: Client) -> None:

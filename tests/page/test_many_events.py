@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otas_middleware.localbrain import LocalBrain
-from page.browser import chromium, looking_at
+from page.browser import looking_at
 from page.seeds import seed
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ def full() -> Iterator[LocalBrain]:
         yield brain
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 def report(what: str, seconds: list[float]) -> float:
     """Print the figures and return the median: single rounds are at the mercy of whatever else runs."""
     median = sorted(seconds)[len(seconds) // 2]
@@ -43,7 +37,7 @@ def report(what: str, seconds: list[float]) -> float:
     return median
 
 
-def test_many_events_are_painted_within_a_second(browser: Browser, full: LocalBrain) -> None:
+def test_many_events_are_painted_within_half_a_second(browser: Browser, full: LocalBrain) -> None:
     paints: list[float] = []
     lists: list[float] = []
     for _ in range(ROUNDS):
@@ -52,15 +46,17 @@ def test_many_events_are_painted_within_a_second(browser: Browser, full: LocalBr
             lists.append(sight.page.evaluate("performance.now()") / 1000)
             entry = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
             paints.append(sight.page.evaluate(entry) / 1000)
-    assert report("first contentful paint", paints) < 1
-    assert report("first 100 events listed", lists) < 1
+    assert report("first contentful paint", paints) < 0.5
+    assert report("first 100 events listed", lists) < 0.5
 
 
 @pytest.mark.parametrize(
     ("label", "value"),
     [("Search", "refund"), ("Search", "locked"), ("Search", "nowhere"), ("Status", "5xx"), ("Method", "PATCH")],
 )
-def test_many_events_are_filtered_within_a_second(browser: Browser, full: LocalBrain, label: str, value: str) -> None:
+def test_many_events_are_filtered_within_half_a_second(
+    browser: Browser, full: LocalBrain, label: str, value: str
+) -> None:
     """From the input to the matching rows and their number."""
     taken: list[float] = []
     for _ in range(ROUNDS):
@@ -71,7 +67,7 @@ def test_many_events_are_filtered_within_a_second(browser: Browser, full: LocalB
             choose(page, label, value)
             page.get_by_text("of 100,000 events").wait_for()
             taken.append(time.perf_counter() - began)
-    assert report(f"filter {label.lower()} = {value}", taken) < 1
+    assert report(f"filter {label.lower()} = {value}", taken) < 0.5
 
 
 def choose(page: Page, label: str, value: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypedDict
 
 APPLICATION_ID = 0x6F746173  # "otas": tells a local Brain's file from any other SQLite database
-VERSION = 1  # raised with every change of the tables
+VERSION = 2  # raised with every change of the tables; UPGRADES says how an older file becomes one of this version
 
 EVENT_COLUMNS = (
     "event_id",
@@ -72,6 +72,16 @@ class StoredEvent(TypedDict):
     error: str | None
     metadata: Any
     """Parsed JSON."""
+
+
+_OPERATION = "nullif(json_extract(metadata, '$.operation.name'), '')"
+_ROUTE = "nullif(json_extract(metadata, '$.route'), '')"
+_CALLED = f"coalesce({_OPERATION}, method || ' ' || coalesce({_ROUTE}, path))"
+DERIVED_COLUMNS = {
+    "operation": f"operation TEXT GENERATED ALWAYS AS ({_OPERATION}) VIRTUAL",
+    "called": f"called TEXT GENERATED ALWAYS AS ({_CALLED}) VIRTUAL",
+}
+"""What the page lists and groups by: the operation's name; what was called: that, or the method with route or path."""
 
 
 class StoredSession(TypedDict):
@@ -153,7 +163,8 @@ CREATE TABLE IF NOT EXISTS event (
     response_content_type TEXT,
     custom_properties TEXT,
     error TEXT,
-    metadata TEXT
+    metadata TEXT,
+    {", ".join(DERIVED_COLUMNS.values())}
 );
 CREATE INDEX IF NOT EXISTS event_session ON event (agent_session_id);
 CREATE INDEX IF NOT EXISTS event_path ON event (path);
@@ -161,8 +172,9 @@ CREATE INDEX IF NOT EXISTS event_arrival ON event (arrived_at);
 CREATE INDEX IF NOT EXISTS event_day ON event (agent_id, event_date);
 -- All that a list or a chart shows of an event, in the order of arrival: the table itself is some twenty times as wide.
 CREATE INDEX IF NOT EXISTS event_summary ON event (
-    id, arrived_at, source, method, path, status_code, latency_ms, agent_session_id, error
+    id, arrived_at, source, method, path, status_code, latency_ms, agent_session_id, error, operation, called
 );
+CREATE INDEX IF NOT EXISTS event_called ON event (called);
 CREATE INDEX IF NOT EXISTS event_failed ON event (agent_session_id) WHERE error != '';
 
 CREATE TABLE IF NOT EXISTS agnost_session (
@@ -180,3 +192,9 @@ CREATE INDEX IF NOT EXISTS agnost_event_session ON agnost_event (session_uuid);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
+
+UPGRADES = {
+    1: "".join(f"ALTER TABLE event ADD COLUMN {column}; " for column in DERIVED_COLUMNS.values())
+    + "DROP INDEX event_summary;",
+}
+"""What makes a file of a version one of the next; `SCRIPT` then adds what is missing."""

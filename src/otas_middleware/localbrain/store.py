@@ -175,6 +175,7 @@ class Store:
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = self._connect()
             if self._is_ours(connection):
+                self._upgrade(connection)
                 # A temporary file need not survive a power cut; NORMAL keeps a named one whole.
                 connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary is not None else 'NORMAL'}")
                 connection.execute("PRAGMA journal_mode = WAL")
@@ -190,11 +191,20 @@ class Store:
 
     @staticmethod
     def _is_ours(connection: sqlite3.Connection) -> bool:
-        """Tell whether the database is empty, or was made by a local Brain of the same form."""
+        """Tell whether the database is empty, or was made by a local Brain of this version or an older one."""
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             return True
         found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-        return found == [schema.APPLICATION_ID, schema.VERSION]
+        return found[0] == schema.APPLICATION_ID and found[1] in {schema.VERSION, *schema.UPGRADES}
+
+    @staticmethod
+    def _upgrade(connection: sqlite3.Connection) -> None:
+        """Bring an older file to this version, each step in a transaction of its own."""
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        while version in schema.UPGRADES:
+            version += 1
+            script = schema.UPGRADES[version - 1]
+            connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {version}; COMMIT;")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -205,6 +215,8 @@ class Store:
 def to_event(row: sqlite3.Row) -> StoredEvent:
     """Turn a row of the event table into a record: JSON parsed, NaN restored."""
     record = dict(row)
+    for name in schema.DERIVED_COLUMNS:
+        del record[name]
     if record["latency_ms"] is None:
         record["latency_ms"] = math.nan
     for name in ("custom_properties", "metadata"):

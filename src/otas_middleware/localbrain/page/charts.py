@@ -1,4 +1,4 @@
-"""Figures over time for the charts: percentiles of latency, errors, and traffic by path."""
+"""Figures over time for the charts: percentiles of latency, errors by kind, and traffic by what was called."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain.store import Store
 
 _SLOTS = 60
-_PATHS = 6
+_BUSIEST_DRAWN = 6
 _LONGEST_RANGE = 400 * 24 * 3600
 _PERCENTILES = {"p50": 50, "p95": 95, "p99": 99}
 
@@ -30,15 +30,21 @@ SELECT {slot} AS slot, latency_ms FROM {events} AND latency_ms IS NOT NULL ORDER
 """
 _RANK_ALL = "CREATE TEMP TABLE ranked_all AS SELECT latency_ms FROM ranked ORDER BY 1"
 _SIZES = "SELECT slot, min(rowid) AS first, count(*) AS size FROM ranked GROUP BY slot"
-_COUNTS = "SELECT {slot} AS slot, count(*) AS events, count(nullif(error, '')) AS errors FROM {events} GROUP BY 1"
+_KINDS = """
+count(*) AS events, count(nullif(error, '')) AS errors,
+sum(status_code BETWEEN 400 AND 499) AS client_errors, sum(status_code >= 500) AS server_errors,
+sum(status_code < 400 AND coalesce(error, '') != '') AS failed
+"""
+_COUNTS = "SELECT {slot} AS slot, {kinds} FROM {events} GROUP BY 1"
 _BUSIEST = """
-SELECT path, count(*) AS events, count(nullif(error, '')) AS errors, avg(latency_ms) AS mean FROM {events}
-GROUP BY path ORDER BY events DESC, path LIMIT 20
+SELECT called, {kinds}, avg(latency_ms) AS mean FROM {events}
+GROUP BY called ORDER BY events DESC, called LIMIT 20
 """
-_BY_PATH = """
-SELECT {slot} AS slot, path, count(*) AS events FROM {events}
-AND path IN (SELECT value FROM json_each(:paths)) GROUP BY 1, 2
+_BY_CALL = """
+SELECT {slot} AS slot, called, count(*) AS events FROM {events}
+AND called IN (SELECT value FROM json_each(:calls)) GROUP BY 1, 2
 """
+_COUNTED = ("events", "errors", "client_errors", "server_errors", "failed")
 _SLOT = "min(:slots - 1, CAST((arrived_at - :start) / :width AS INTEGER))"
 
 
@@ -52,7 +58,8 @@ class Charts:
         """`GET /_page/charts?seconds=` and a filter: the figures of the last so many seconds; 0 is all there is.
 
         Times are Unix seconds and latencies milliseconds; each list has a value for each of `times`, the beginnings of
-        slots of equal `width`.
+        slots of equal `width` seconds. `client_errors` have a status of 4xx, `server_errors` one of 5xx and above, and
+        `failed` are errors within an answer below 400.
         """
         wanted = read_filter(incoming)
         if wanted.reads_bodies:
@@ -88,25 +95,26 @@ class _Figures:
         start, width = cast("float", self._values["start"]), cast("float", self._values["width"])
         counts = {row["slot"]: row for row in self._rows(_COUNTS)}
         busiest = self._rows(_BUSIEST)
-        events = [counts[slot]["events"] if slot in counts else 0 for slot in range(_SLOTS)]
-        errors = [counts[slot]["errors"] if slot in counts else 0 for slot in range(_SLOTS)]
+        series = {name: [counts[slot][name] if slot in counts else 0 for slot in range(_SLOTS)] for name in _COUNTED}
         slots, whole = self._percentiles()
         return {
             "times": [start + slot * width for slot in range(_SLOTS)],
             "width": width,
-            "events": events,
-            "errors": errors,
+            **series,
             **{name: [slots[slot].get(name) for slot in range(_SLOTS)] for name in _PERCENTILES},
-            "paths": self._traffic([row["path"] for row in busiest[:_PATHS]]),
+            "calls": self._traffic([row["called"] for row in busiest[:_BUSIEST_DRAWN]]),
             "busiest": [{**dict(row), "mean": _finite(row["mean"])} for row in busiest],
-            "total": {"events": sum(events), "errors": sum(errors), **{name: whole.get(name) for name in _PERCENTILES}},
+            "total": {
+                **{name: sum(numbers) for name, numbers in series.items()},
+                **{name: whole.get(name) for name in _PERCENTILES},
+            },
         }
 
-    def _traffic(self, paths: list[str]) -> list[dict[str, Any]]:
-        counted: dict[str, list[int]] = {path: [0] * _SLOTS for path in paths}
-        for row in self._rows(_BY_PATH, paths=json.dumps(paths)):
-            counted[row["path"]][row["slot"]] = row["events"]
-        return [{"path": path, "events": numbers} for path, numbers in counted.items()]
+    def _traffic(self, calls: list[str]) -> list[dict[str, Any]]:
+        counted: dict[str, list[int]] = {called: [0] * _SLOTS for called in calls}
+        for row in self._rows(_BY_CALL, calls=json.dumps(calls)):
+            counted[row["called"]][row["slot"]] = row["events"]
+        return [{"called": called, "events": numbers} for called, numbers in counted.items()]
 
     def _percentiles(self) -> tuple[list[dict[str, float | None]], dict[str, float | None]]:
         """Return the percentiles of each slot, and of all together; none where there is no event."""
@@ -128,7 +136,7 @@ class _Figures:
 
     def _rows(self, sql: str, **values: object) -> list[sqlite3.Row]:
         return self._connection.execute(
-            sql.format(slot=_SLOT, events=self._events), {**self._values, **values}
+            sql.format(slot=_SLOT, events=self._events, kinds=_KINDS), {**self._values, **values}
         ).fetchall()
 
 

@@ -42,10 +42,9 @@ def to_curl(event: StoredEvent) -> str:
     elif _TOKEN.fullmatch(method) and method != ("POST" if body else "GET"):
         words += ["--request", method]
     words.append(address(event))
-    for name, value in header_pairs(event["request_headers"]):
-        if _TOKEN.fullmatch(name) and name.lower() not in _OF_THE_CONNECTION:
-            # curl leaves out a header whose value is empty, unless a semicolon stands for it.
-            words += ["--header", f"{name}: {value}" if value.strip() else f"{name};"]
+    for name, value in sendable_headers(event):
+        # curl leaves out a header whose value is empty, unless a semicolon stands for it.
+        words += ["--header", f"{name}: {value}" if value.strip() else f"{name};"]
     if body and method not in _BODILESS:
         words += ["--data-raw", body]
     return " ".join(_quoted(word) for word in words)
@@ -63,6 +62,13 @@ def address(event: StoredEvent) -> str:
 
 
 _IN_QUERY = "/:@!$&'()*+,;=?~%-._[]"
+
+
+def sendable_headers(event: StoredEvent) -> Iterator[tuple[str, str]]:
+    """Yield the headers that a client sets itself: not those of the connection, nor what is no header's name."""
+    for name, value in header_pairs(event["request_headers"]):
+        if _TOKEN.fullmatch(name) and name.lower() not in _OF_THE_CONNECTION:
+            yield name, value
 
 
 def header_pairs(text: str | None) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LONGEST_TEXT = 200
 _CLASSES = {"2xx": 200, "3xx": 300, "4xx": 400, "5xx": 500}
 _BEGUN = ("method", "agent_session_id")
-_NARROW = ("path", "error")
+_NARROW = ("path", "error", "called")
 _WIDE = (
     *_NARROW,
     "query_params",
@@ -33,13 +33,15 @@ class Filter:
     """What an event must satisfy; an empty text, None or False asks for nothing.
 
     Attributes:
-        text: Stands, in any case of its ASCII letters, in the path or the error, or begins the method or session id.
+        text: Stands, in any case of its ASCII letters, in the path, the route, the operation or the error, or begins
+            the method or session id.
         everywhere: Look for `text` in headers, bodies, properties and metadata too.
         method: Exactly this one.
         status: `2xx` … `5xx`, a number, or `error`: what Brain counts as one, an event with an error text.
         source: `backend` or `agent`.
         session: Exactly this session's id.
         path: Exactly this path.
+        called: Exactly this operation, or this method and route (or path, where there is no route).
         slower_than: Milliseconds.
     """
 
@@ -50,6 +52,7 @@ class Filter:
     source: str | None = None
     session: str | None = None
     path: str | None = None
+    called: str | None = None
     slower_than: float | None = None
 
     @property
@@ -66,6 +69,8 @@ class Filter:
             return "event INDEXED BY event_session"
         if self.path:
             return "event INDEXED BY event_path"
+        if self.called:
+            return "event INDEXED BY event_called"
         return "event INDEXED BY event_summary"
 
     def where(self) -> tuple[str, dict[str, object]]:
@@ -97,13 +102,17 @@ class Filter:
             add("agent_session_id = :session", "session", self.session)
         if self.path is not None:
             add("path = :path", "path", self.path)
+        if self.called is not None:
+            add("called = :called", "called", self.called)
         if self.slower_than is not None:
             add("latency_ms > :slower_than", "slower_than", self.slower_than)
         return " AND ".join(conditions) or "1", values
 
 
 def read_filter(incoming: Incoming) -> Filter:
-    """Read a filter from the query: `q`, `everywhere`, `method`, `status`, `source`, `session`, `path`, `slower`.
+    """Read a filter from the query.
+
+    The parameters are `q`, `everywhere`, `method`, `status`, `source`, `session`, `path`, `called` and `slower`.
 
     Raises:
         BadQueryError: A parameter is not what it should be.
@@ -131,5 +140,6 @@ def read_filter(incoming: Incoming) -> Filter:
         source=incoming.parameter("source"),
         session=incoming.parameter("session"),
         path=incoming.parameter("path"),
+        called=incoming.parameter("called"),
         slower_than=slower_than,
     )

@@ -8,11 +8,10 @@ anything (the guard before all endpoints refuses foreign `Host` names already).
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from otas_middleware.localbrain.incoming import read_request
 from otas_middleware.localbrain.pages import NOT_FOUND
@@ -20,6 +19,7 @@ from otas_middleware.localbrain.pages import NOT_FOUND
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from otas_middleware.localbrain.incoming import Incoming
@@ -43,17 +43,11 @@ _OWN = {None, "same-origin", "none"}  # None: not a browser, or one without the 
 _LONGEST_QUERY = 16_000  # a session's id may be as long as a token, and percent-encoded
 
 
-class Json(Response):
+class Json(JSONResponse):
     """Valid JSON (no NaN), with the page's headers."""
-
-    media_type = "application/json"
 
     def __init__(self, content: Any, status_code: int = 200) -> None:
         super().__init__(content, status_code, HEADERS)
-
-    def render(self, content: Any) -> bytes:
-        """Encode an answer."""
-        return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class BadQueryError(Exception):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware.localbrain.page.curl import to_curl
 from otas_middleware.localbrain.page.filters import read_filter
 from otas_middleware.localbrain.page.http import Json, number
+from otas_middleware.localbrain.page.python import to_python
 from otas_middleware.localbrain.store import to_event
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain.store import Store
 
 SUMMARY = (
-    "id, arrived_at, source, method, path, status_code, latency_ms, agent_session_id, substr(error, 1, 300) AS error"
+    "id, arrived_at, source, method, path, status_code, latency_ms, agent_session_id, substr(error, 1, 300) AS error, "
+    "operation, called"
 )
 _PAGE, _LARGEST_PAGE = 100, 500
 _WINDOW, _WINDOW_OF_BODIES = 50_000, 1000
@@ -72,14 +74,14 @@ class Listing:
         return Json({"total": total, "matching": matching})
 
     def event(self, incoming: Incoming) -> Response:
-        """`GET /_page/event?id=`: one event in full, and the curl command that repeats its request."""
+        """`GET /_page/event?id=`: one event in full, and what repeats its request: a curl command, and Python."""
         event_id = number(incoming, "id")
         with self._store.reading() as connection:
             row = connection.execute("SELECT * FROM event WHERE id = ?", (event_id,)).fetchone()
         if row is None:
             return Json({"error": "there is no such event (any more)"}, 404)
         event = to_event(row)
-        return Json({"event": plain(event), "curl": to_curl(event)})
+        return Json({"event": plain(event), "curl": to_curl(event), "python": to_python(event)})
 
 
 def page_of(

@@ -60,8 +60,23 @@ FROM (SELECT 1) LEFT JOIN session ON session.id = :id
 _STEP = """
 SELECT id, arrived_at, source, method, path, status_code, latency_ms, substr(error, 1, 300) AS error,
     json_extract(metadata, '$.captured_at') AS captured_at, json_extract(metadata, '$.event_id') AS own_id,
-    json_extract(metadata, '$.parent_id') AS parent_id, json_extract(metadata, '$.route') AS route
+    json_extract(metadata, '$.parent_id') AS parent_id, called,
+    json_extract(metadata, '$.framework') AS framework,
+    coalesce(
+        json_extract(custom_properties, '$.host'),
+        CASE WHEN json_valid(request_headers) THEN json_extract(request_headers, '$.host') END
+    ) AS host,
+    json_extract(custom_properties, '$.model') AS model
 FROM event INDEXED BY event_session WHERE agent_session_id = :id AND id > :after ORDER BY id LIMIT :limit
+"""
+
+# Who was called how often and for how long. A model is what an agent's own call names as one.
+_TOTALS = """
+SELECT source, CASE source WHEN 'agent' THEN json_extract(custom_properties, '$.model') END AS model,
+    count(*) AS calls, count(nullif(error, '')) AS errors, sum(latency_ms) AS latency_ms,
+    sum(json_extract(custom_properties, '$.usage.input')) AS input,
+    sum(json_extract(custom_properties, '$.usage.output')) AS output
+FROM event INDEXED BY event_session WHERE agent_session_id = :id GROUP BY 1, 2 ORDER BY calls DESC LIMIT 50
 """
 
 
@@ -88,7 +103,8 @@ class Sessions:
     def session(self, incoming: Incoming) -> Response:
         """`GET /_page/session?id=&after=`: a session and a page of its events in the order of arrival.
 
-        `began` of an event is Unix seconds: its time of capture, or what arrival and latency say.
+        `began` of an event is Unix seconds: its time of capture, or what arrival and latency say. `totals` has a row
+        for each source and model: how many calls, errors, milliseconds, and tokens in and out.
         """
         session_id, after = incoming.parameter("id"), number(incoming, "after", 0)
         if session_id is None:
@@ -96,12 +112,20 @@ class Sessions:
         with self._store.reading() as connection:
             found = connection.execute(_ONE, {"id": session_id}).fetchone()
             rows = connection.execute(_STEP, {"id": session_id, "after": after, "limit": _STEPS + 1}).fetchall()
+            totals = connection.execute(_TOTALS, {"id": session_id}).fetchall()
             agents = {row["id"]: row["name"] for row in connection.execute("SELECT id, name FROM agent")}
         if found["events"] == 0 and found["created_at"] is None:
             return Json({"error": "there is no such session (any more)"}, 404)
         rest = rows[_STEPS - 1]["id"] if len(rows) > _STEPS else None
         steps = [_step(row) for row in rows[:_STEPS]]
-        return Json({"session": _session(found, agents), "events": steps, "next": rest})
+        shown = {"session": _session(found, agents), "totals": [_total(row) for row in totals]}
+        return Json({**shown, "events": steps, "next": rest})
+
+
+def _total(row: sqlite3.Row) -> dict[str, Any]:
+    total = finite(dict(row))
+    tokens = {name: total[name] for name in ("input", "output")}
+    return {**total, **{name: sum_ if sum_ is not None and math.isfinite(sum_) else 0 for name, sum_ in tokens.items()}}
 
 
 def _moment(text: str | None) -> float | None:

@@ -1,5 +1,7 @@
 // Questions to the Brain that serves this page.
 
+import { say } from "./dom.js";
+
 export class Refused extends Error {}
 
 /** The address of an endpoint; parameters that are empty are left out. */
@@ -13,6 +15,16 @@ async function answer(response) {
   const body = await response.json();
   if (!response.ok) throw new Refused(body.error ?? `status ${response.status}`);
   return body;
+}
+
+/** Run a task; say what went wrong instead of raising. */
+export async function attempt(task) {
+  try {
+    await task();
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    say(error instanceof Refused ? error.message : "The Brain does not answer.");
+  }
 }
 
 export async function ask(name, parameters, signal) {

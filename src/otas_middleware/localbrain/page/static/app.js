@@ -6,7 +6,8 @@ import { eventsView } from "./events.js";
 import { listen } from "./live.js";
 import { here } from "./route.js";
 import { sendersView } from "./senders.js";
-import { sessionsView, sessionView } from "./sessions.js";
+import { sessionView } from "./session.js";
+import { sessionsView } from "./sessions.js";
 
 const THEMES = ["system", "light", "dark"];
 

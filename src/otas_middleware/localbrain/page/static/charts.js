@@ -23,23 +23,28 @@ function color(name) {
   return value;
 }
 
-/** Times along the axis: of day, or days when they are what differs. */
+const two = (number) => String(number).padStart(2, "0");
+const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+const clock = (date, seconds) =>
+  `${two(date.getHours())}:${two(date.getMinutes())}${seconds ? `:${two(date.getSeconds())}` : ""}`;
+
+/** Times along the axis, with the day below the first one and wherever it changes. */
 function times(_, splits) {
-  const spansDays = splits.length > 1 && splits.at(-1) - splits[0] > 36 * 3600;
-  return splits.map((at) => {
+  const fine = splits.length > 1 && splits[1] - splits[0] < 60;
+  return splits.map((at, index) => {
     const date = new Date(at * 1000);
-    return spansDays ? `${date.getMonth() + 1}/${date.getDate()} ${clock(date)}` : clock(date);
+    const isNewDay = !index || day(date) !== day(new Date(splits[index - 1] * 1000));
+    return isNewDay ? `${clock(date, fine)}\n${day(date)}` : clock(date, fine);
   });
 }
-
-const clock = (date) => `${String(date.getHours()).padStart(2, "0")}:${String(date.getMinutes()).padStart(2, "0")}`;
 
 /**
  * Draw a chart.
  *
- * Series are [label, colour, values]. Bars stand on one another when they are stacked; the legend tells each one's own.
+ * Series are [label, colour, values, dash]. Bars stand on one another when they are stacked; the legend tells each
+ * one's own. Lines are broken where nothing happened, and a value that stands alone is a point.
  */
-function plot(place, at, series, format, { bars = false, stacked = false, top = null } = {}) {
+function plot(place, at, width, series, format, { bars = false, stacked = false, top = null } = {}) {
   const axis = { stroke: color("dim"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false },
     font: "12px system-ui" };
   const heights = series.map(([, , values], index) => (stacked
@@ -48,21 +53,29 @@ function plot(place, at, series, format, { bars = false, stacked = false, top = 
     width: Math.max(300, place.clientWidth),
     height: HEIGHT,
     cursor: { sync: { key: "time" }, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { y: { range: (_, low, high) => [0, top ?? Math.max(high, 1e-9) * 1.1] } },
-    axes: [{ ...axis, size: 30, space: 70, values: times },
+    scales: { x: { range: () => [at[0], at.at(-1) + width] }, y: { range: (_, low, high) => [0, top ?? Math.max(high, 1e-9) * 1.1] } },
+    axes: [{ ...axis, size: 44, space: 80, values: times },
       { ...axis, size: 64, values: (_, values) => values.map((value) => (value ? format(value) : "0")) }],
-    series: [{ value: (_, time) => (time === null ? "–" : new Date(time * 1000).toLocaleTimeString()) },
-      ...series.map(([label, name, values]) => ({
+    series: [{ value: (_, time) => (time === null ? "–" : `${day(new Date(time * 1000))} ${clock(new Date(time * 1000), true)}`) },
+      ...series.map(([label, name, values, dash]) => ({
         label,
         stroke: color(name),
         width: bars ? 0 : 2,
         fill: bars ? color(name) : undefined,
         paths: bars ? uPlot.paths.bars({ size: [0.8], align: 1 }) : undefined,
-        points: { show: false },
-        spanGaps: true,
+        dash,
+        points: { show: !bars, size: 5, fill: color(name), filter: bars ? undefined : alone },
+        spanGaps: false,
         value: (_, __, ___, slot) => (slot === null || values[slot] === null ? "–" : format(values[slot])),
       }))],
   }, [at, ...heights], place);
+}
+
+/** The values without neighbours: no line leads to them. */
+function alone(chart, index) {
+  const values = chart.data[index];
+  return values.flatMap((value, slot) =>
+    (value !== null && (values[slot - 1] ?? null) === null && (values[slot + 1] ?? null) === null ? [slot] : []));
 }
 
 function tile(name, value, isBad = false) {
@@ -82,39 +95,46 @@ export function chartsView(parameters) {
     return { place, element: h("figure", {}, h("figcaption", {}, h("h3", {}, title)), place) };
   };
   const figures = [figure("Latency: median, 95th and 99th percentile"), figure("Requests, and those with an error"),
-    figure("Requests of the busiest paths"), figure("Error rate")];
+    figure("Requests by operation or route"), figure("Errors: client's (4xx), server's (5xx), within a good answer")];
   const busiest = h("div", { class: "busiest" });
+  const heading = h("h3", {}, "Busiest operations and routes");
   const panels = h("div", { class: "figures" }, figures.map((one) => one.element));
   const element = h("section", { "aria-labelledby": "title" },
     h("div", { class: "toolbar" }, h("h2", { id: "title", class: "hidden" }, "Charts"), bar.form, range),
-    h("div", { class: "scroller charts" }, tiles, panels, h("h3", {}, "Busiest paths"), busiest));
+    h("div", { class: "scroller charts" }, tiles, panels, heading, busiest));
 
   function draw(data) {
     for (const one of drawn) one.destroy();
-    panels.hidden = data.total.events === 0;
+    panels.hidden = tiles.hidden = heading.hidden = data.total.events === 0;
     const { total, times: at } = data;
     tiles.replaceChildren(tile("Requests", count(total.events)),
-      tile("Error rate", share(total.errors, total.events), total.errors > 0),
+      tile("4xx", share(total.client_errors, total.events), total.client_errors > 0),
+      tile("5xx", share(total.server_errors, total.events), total.server_errors > 0),
+      tile("Failed within", share(total.failed, total.events), total.failed > 0),
       tile("Median", latency(total.p50)), tile("95th percentile", latency(total.p95)),
       tile("99th percentile", latency(total.p99)));
-    const rate = data.events.map((events, slot) => (events ? (100 * data.errors[slot]) / events : null));
+    const rate = (part) => data.events.map((events, slot) => (events ? (100 * data[part][slot]) / events : null));
+    const { width } = data;
     drawn = panels.hidden ? [] : [
-      plot(figures[0].place, at, [["p99", "bad", data.p99], ["p95", "warm", data.p95], ["p50", "good", data.p50]],
-        latency),
-      plot(figures[1].place, at, [["requests", "accent", data.events], ["errors", "bad", data.errors]], count,
+      plot(figures[0].place, at, width, [["p50", "good", data.p50], ["p95", "warm", data.p95],
+        ["p99", "bad", data.p99, [4, 4]]], latency), // dashed and on top: often it is the 95th too
+      plot(figures[1].place, at, width, [["requests", "accent", data.events], ["errors", "bad", data.errors]], count,
         { bars: true }),
-      plot(figures[2].place, at, data.paths.map((one, index) =>
-        [one.path.slice(0, 40) || "(no path)", `path${index}`, one.events]), count, { bars: true, stacked: true }),
-      plot(figures[3].place, at, [["error rate", "bad", rate]], (value) => `${Math.round(value)} %`, { top: 100 }),
+      plot(figures[2].place, at, width, data.calls.map((one, index) => [one.called.slice(0, 40), `path${index}`, one.events]),
+        count, { bars: true, stacked: true }),
+      plot(figures[3].place, at, width, [["4xx", "warm", rate("client_errors")], ["5xx", "bad", rate("server_errors"), [4, 4]],
+        ["within", "path2", rate("failed"), [1, 3]]], (value) => `${Math.round(value)} %`, { top: 100 }),
     ];
     const rows = data.busiest.map((one) => h("tr", {},
-      h("td", { class: "path" }, h("a", { href: change({ path: one.path }), title: one.path }, one.path || "(no path)")),
+      h("td", { class: "path" }, h("a", { href: change({ called: one.called }), title: one.called }, one.called)),
       h("td", { class: "number" }, count(one.events)),
-      h("td", { class: one.errors ? "number error" : "number dim" }, share(one.errors, one.events)),
+      ["client_errors", "server_errors", "failed"].map((kind) =>
+        h("td", { class: one[kind] ? "number error" : "number dim" }, one[kind] ? share(one[kind], one.events) : "–")),
       h("td", { class: "number" }, latency(one.mean))));
-    busiest.replaceChildren(rows.length ? table("Busiest paths", ["Path", { name: "Requests", number: true },
-      { name: "Error rate", number: true }, { name: "Mean latency", number: true }], rows)
-      : h("p", { class: "note" }, "No event is like this, so there is nothing to draw."));
+    const columns = ["Requests", "4xx", "5xx", "Failed within", "Mean latency"].map((name) => ({ name, number: true }));
+    busiest.replaceChildren(rows.length ? table("Busiest operations and routes", ["Operation or route", ...columns], rows)
+      : h("p", { class: "note" }, "No event is like this, so there is nothing to draw. Charts begin with the first event; "
+        + "a filter or the time range may leave all of them out."));
   }
 
   const refresh = throttled(async () => {

@@ -27,10 +27,10 @@ export function say(text) {
   fading = setTimeout(() => toast.classList.remove("shown"), 2500);
 }
 
-/** A table that a screen reader announces by its caption. Columns: {name, number?} or a name. */
+/** A table that a screen reader announces by its caption. Columns: {name, number?, class?} or a name. */
 export function table(caption, columns, rows) {
   const heads = columns.map((column) =>
-    h("th", { scope: "col", class: column.number ? "number" : null }, column.name ?? column));
+    h("th", { scope: "col", class: column.number ? "number" : column.class }, column.name ?? column));
   return h("table", {},
     h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
 }

@@ -1,9 +1,10 @@
 // One event in full: what was asked, what was answered, what is known about it.
 
 import { address, ask, Refused } from "./api.js";
+import { conversationOf } from "./conversation.js";
 import { copy } from "./copy.js";
 import { $, h, table } from "./dom.js";
-import { bytes, latency, moment, short, status } from "./format.js";
+import { bytes, count, latency, moment, short, status } from "./format.js";
 import { change, go, to } from "./route.js";
 import { block, marked, redactions } from "./text.js";
 
@@ -18,7 +19,7 @@ function section(title, ...content) {
 
 function facts(pairs) {
   return h("dl", {}, pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")
-    .map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+    .map(([name, value]) => h("div", { class: "fact" }, h("dt", {}, name), h("dd", {}, value))));
 }
 
 /** Headers are a JSON object; anything else is shown as it came. */
@@ -57,19 +58,37 @@ function document_(title, value) {
   return isEmpty ? null : section(title, block(JSON.stringify(value), title));
 }
 
-function content({ event, curl }) {
+/** What a model or a tool was asked and answered, before the raw bodies. */
+function conversation(found) {
+  if (found === null) return null;
+  const turn = (name, text) => [h("h4", {}, name), block(text, name)];
+  const tokens = found.tokens.map(([name, number]) => `${count(number)} ${name}`).join(" · ");
+  return h("section", { class: "conversation", "aria-label": found.kind === "model" ? "Model" : "Tool" },
+    h("h3", {}, found.kind === "model" ? "Model " : "Tool ", found.title), tokens && h("p", { class: "dim" }, `Tokens: ${tokens}`),
+    h("div", { class: "sides" },
+      h("div", {}, found.asked.map(({ role, text }) => turn(role, text))),
+      h("div", {}, found.answer && turn(found.kind === "model" ? "answer" : "result", found.answer),
+        found.calls.map(({ name, input }) => turn(`calls ${name}`, input)))));
+}
+
+function copyButton(what, text) {
+  return h("button", { type: "button", onclick: async () => copy(await text(), what) }, `Copy ${what}`);
+}
+
+async function asHar(id) {
+  return (await fetch(address("export.har", { id }))).text();
+}
+
+function content({ event, curl, python }) {
   const meta = event.metadata !== null && typeof event.metadata === "object" ? event.metadata : {};
   const truncated = meta.truncated ?? {};
   const sdk = meta.sdk ?? {};
   const masked = redactions([...TEXTS.map((name) => event[name] ?? ""),
     JSON.stringify(event.custom_properties), JSON.stringify(event.metadata)].join("\n"));
-  const command = h("details", {}, h("summary", {}, h("h3", {}, "As curl")), block(curl, "curl command"));
+  const talk = conversation(conversationOf(event));
   return [
     h("div", { class: "actions" },
-      h("button", {
-        type: "button",
-        onclick: async () => { if (!await copy(curl, "as curl")) command.open = true; },
-      }, "Copy as curl"),
+      copyButton("as curl", () => curl), copyButton("as Python", () => python), copyButton("as HAR", () => asHar(event.id)),
       h("a", { class: "button", href: address("export.json", { id: event.id }), download: `event-${event.id}.json` },
         "Export JSON"),
       h("a", { class: "button", href: address("export.har", { id: event.id }), download: `event-${event.id}.har` },
@@ -78,7 +97,7 @@ function content({ event, curl }) {
     event.error && h("p", { class: "fault" }, marked(event.error)),
     facts([
       ["Path", event.path.length > LONG ? marked(event.path) : null],
-      ["Status", status(event.status_code)],
+      ["Status", status(event)],
       ["Latency", latency(event.latency_ms) + (typeof meta.ttfb_ms === "number"
         ? `, first byte after ${latency(meta.ttfb_ms)}` : "")],
       ["Arrived", moment(event.arrived_at, { milliseconds: true })],
@@ -90,16 +109,20 @@ function content({ event, curl }) {
       ["From", [event.source, meta.framework, sdk.name, sdk.version].filter((x) => typeof x === "string").join(" · ")],
       ["Redacted", masked ? h("span", {}, h("mark", {}, String(masked)), masked === 1 ? " value" : " values") : "nothing"],
     ]),
-    section("Request", headers(event.request_headers, "Request headers"), query(event.query_params),
-      body("Form", event.post_data === event.request_body ? "" : event.post_data, "", 0, null),
-      body("Request body", event.request_body, event.request_content_type, event.request_size_bytes,
-        truncated.request_body)),
-    section("Response", headers(event.response_headers, "Response headers"),
-      body("Response body", event.response_body, event.response_content_type, event.response_size_bytes,
-        truncated.response_body)),
+    talk,
+    h("div", { class: "sides" },
+      section("Request",
+        body("Request body", event.request_body, event.request_content_type, event.request_size_bytes, truncated.request_body),
+        body("Form", event.post_data === event.request_body ? "" : event.post_data, "", 0, null),
+        query(event.query_params), headers(event.request_headers, "Request headers")) ?? h("div"),
+      section("Response",
+        body("Response body", event.response_body, event.response_content_type, event.response_size_bytes,
+          truncated.response_body),
+        headers(event.response_headers, "Response headers")) ?? h("div")),
     document_("Custom properties", event.custom_properties),
     document_("Metadata", event.metadata),
-    command,
+    h("details", {}, h("summary", {}, h("h3", {}, "As curl")), block(curl, "curl command")),
+    h("details", {}, h("summary", {}, h("h3", {}, "As Python")), block(python, "Python program")),
   ];
 }
 

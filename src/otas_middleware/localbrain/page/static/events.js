@@ -1,6 +1,6 @@
 // The list of events, newest first: pages on demand, arrivals at the top.
 
-import { address, ask, Refused } from "./api.js";
+import { address, ask, attempt, order } from "./api.js";
 import { h, say } from "./dom.js";
 import { filterbar, filterOf } from "./filterbar.js";
 import { count, latency, moment, plural, short, status } from "./format.js";
@@ -9,20 +9,30 @@ import { change, here, to } from "./route.js";
 import { welcome } from "./welcome.js";
 
 const PAGE = 100;
-const MOST_NEW = 500;
-const MOST_ROWS = 2000;
+const MOST_NEW = 200;
+const MOST_ROWS = 300; // older ones are loaded again on demand
+const LIVE_PAUSE = 500;
 
 function row(event, selected) {
   return h("tr", { "data-id": event.id, class: String(event.id) === selected ? "selected" : null },
     h("td", { class: "dim" }, moment(event.arrived_at)),
     h("td", {}, h("span", { class: "method" }, event.method)),
-    h("td", { class: "path" }, h("a", { href: change({ event: event.id }), title: event.path }, event.path || "(no path)")),
-    h("td", {}, status(event.status_code)),
+    h("td", { class: "path" }, h("a", { href: change({ event: event.id }), title: event.path },
+      event.operation ?? (event.path || "(no path)"))),
+    h("td", {}, status(event)),
     h("td", { class: "number" }, latency(event.latency_ms)),
     h("td", {}, h("a", { class: "id", href: to(`session/${encodeURIComponent(event.agent_session_id)}`) },
       short(event.agent_session_id))),
     h("td", { class: "dim" }, event.source),
     h("td", { class: "error" }, event.error));
+}
+
+async function deleteAll() {
+  if (!window.confirm("Delete all events and sessions of this Brain?")) return;
+  await attempt(async () => {
+    await order("clear");
+    say("Deleted all events and sessions.");
+  });
 }
 
 /** Make the view. It answers `update(parameters)` when the address changed, and `news()` when something arrived. */
@@ -35,17 +45,18 @@ export function eventsView(parameters) {
   const bar = filterbar(parameters);
   const counter = h("p", { class: "counter", id: "counter" });
   const exports = h("p", { class: "exports" });
+  const clear = h("button", { type: "button", class: "danger", onclick: deleteAll }, "Delete all events");
   const body = h("tbody");
   const older = h("button", { type: "button", onclick: () => more() }, "Load older events");
   const note = h("p", { class: "note" });
-  const heads = ["Arrived", "Method", "Path", "Status", "Latency", "Session", "From", "Error"];
+  const heads = ["Arrived", "Method", "Path or operation", "Status", "Latency", "Session", "From", "Error"];
   const list = h("table", { class: "list" }, h("caption", { class: "hidden" }, "Events, newest first"),
     h("thead", {}, h("tr", {}, heads.map((name) =>
       h("th", { scope: "col", class: name === "Latency" ? "number" : null }, name)))), body);
   const empty = h("div", { class: "empty" });
   const element = h("section", { "aria-labelledby": "title" },
     h("div", { class: "toolbar" }, h("h2", { id: "title", class: "hidden" }, "Events"), bar.form,
-      h("div", { class: "about" }, counter, exports)),
+      h("div", { class: "about" }, counter, exports, clear)),
     h("div", { class: "scroller" }, list, empty, note, older));
 
   new IntersectionObserver((entries) => {
@@ -111,28 +122,23 @@ export function eventsView(parameters) {
   }
 
   async function tally(signal) {
-    const { total, matching } = await ask("count", filter, signal);
+    showCount(await ask("count", filter, signal));
+  }
+
+  function showCount({ total, matching }) {
     const isAll = matching === total;
     counter.textContent = isAll ? plural(total, "event")
       : matching === null ? `of ${plural(total, "event")}` : `${count(matching)} of ${plural(total, "event")}`;
     if (total === 0 && !empty.hasChildNodes()) empty.append(welcome());
     else if (total > 0) empty.replaceChildren();
     list.hidden = total === 0;
+    clear.hidden = exports.hidden = total === 0;
     note.hidden = total === 0;
   }
 
   function settle() {
     older.hidden = rest === null;
-    note.textContent = rest !== null ? "" : body.childElementCount ? "" : "No event is like this.";
-  }
-
-  async function attempt(task) {
-    try {
-      await task();
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      say(error instanceof Refused ? error.message : "The Brain does not answer.");
-    }
+    note.textContent = rest !== null || body.childElementCount ? "" : "No event is like this. Remove a filter to see more.";
   }
 
   const arrive = throttled(() => attempt(async () => {
@@ -141,18 +147,18 @@ export function eventsView(parameters) {
       await load();
       return;
     }
-    const page = await ask("events", { ...filter, after: newest, limit: MOST_NEW }, signal);
+    const [page, counted] = await Promise.all([
+      ask("events", { ...filter, after: newest, limit: MOST_NEW }, signal), ask("count", filter, signal)]);
     if (signal.aborted) return;
-    const total = await ask("count", {}, signal);
-    if (page.next !== null || total.total === 0) {
+    if (page.next !== null || counted.total === 0) {
       await load(); // so many that there would be a gap, or all were deleted
       return;
     }
     newest = page.events[0]?.id ?? newest;
     body.prepend(...page.events.map((event) => row(event, here().parameters.event)));
     trim();
-    await tally(signal);
-  }));
+    showCount(counted);
+  }), LIVE_PAUSE);
 
   /** Forget the oldest rows; they are loaded again on demand. */
   function trim() {

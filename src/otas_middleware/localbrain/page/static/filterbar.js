@@ -3,7 +3,8 @@
 import { h } from "./dom.js";
 import { change, go, to } from "./route.js";
 
-const NAMES = ["q", "everywhere", "method", "status", "source", "slower", "session", "path"];
+const NAMES = ["q", "everywhere", "method", "status", "source", "slower", "session", "path", "called"];
+const CHIPS = ["session", "path", "called"]; // filters without a field of their own
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TOOL"];
 const STATUSES = [["error", "errors"], ["2xx"], ["3xx"], ["4xx"], ["5xx"]];
 const SOURCES = [["backend", "backends"], ["agent", "agents"]];
@@ -43,7 +44,7 @@ export function filterbar(parameters, { searchesBodies = true } = {}) {
   h("label", { class: "search" }, h("span", { class: "hidden" }, "Search"),
     h("input", {
       type: "search", name: "q", maxlength: "200", value: parameters.q, autocomplete: "off", spellcheck: "false",
-      placeholder: "Search path, error, session   ( / )",
+      placeholder: "Search path, route, error, session   ( / )",
     })),
   searchesBodies && h("label", { class: "check" },
     h("input", { type: "checkbox", name: "everywhere", value: "1", checked: Boolean(parameters.everywhere) }),
@@ -65,7 +66,7 @@ export function filterbar(parameters, { searchesBodies = true } = {}) {
     form,
     /** Show the filters that have no field of their own. */
     update(present) {
-      chips.replaceChildren(...["session", "path"].filter((name) => present[name])
+      chips.replaceChildren(...CHIPS.filter((name) => present[name])
         .map((name) => chip(name, present[name])));
     },
     link: (view) => to(view, filterOf(parameters)),

@@ -38,7 +38,14 @@ export function moment(seconds, { milliseconds = false } = {}) {
   return h("time", { datetime: date.toISOString(), title: date.toISOString() }, text);
 }
 
-/** The status as a badge whose class is its hundred. */
-export const status = (code) => h("span", { class: `status s${Math.min(9, Math.floor(code / 100))}` }, code || "none");
+/** The class of an event's colour, the same wherever it is shown: a failure within a good answer is one too. */
+export function tone({ status_code: code, error }) {
+  const hundred = Math.floor(code / 100);
+  if (error && hundred < 4) return "bad";
+  return { 1: "info", 2: "good", 3: "info", 4: "warm" }[hundred] ?? "bad";
+}
+
+/** The status of an event as a badge. */
+export const status = (event) => h("span", { class: `status ${tone(event)}` }, event.status_code || "none");
 
 export const short = (id) => id.slice(0, 8);

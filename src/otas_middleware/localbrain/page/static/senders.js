@@ -56,21 +56,9 @@ export function sendersView() {
   const known = h("div");
   const refused = h("div");
   const agnost = h("div");
-  const clear = h("button", {
-    type: "button", class: "danger",
-    onclick: async () => {
-      if (!window.confirm("Delete all events and sessions of this Brain?")) return;
-      try {
-        await order("clear");
-        say("Deleted all events and sessions.");
-      } catch {
-        say("The Brain does not answer.");
-      }
-    },
-  }, "Delete all events");
   const element = h("section", { "aria-labelledby": "title" },
-    h("div", { class: "toolbar" }, h("h2", { id: "title" }, "Senders"), clear),
-    h("div", { class: "scroller" }, known, h("h3", {}, "Refused since this Brain was started"), refused, agnost));
+    h("div", { class: "toolbar" }, h("h2", { id: "title" }, "Senders")),
+    h("div", { class: "scroller senders" }, known, h("h3", {}, "Refused since this Brain was started"), refused, agnost));
 
   const refresh = throttled(async () => {
     try {
@@ -78,9 +66,10 @@ export function sendersView() {
       const number = (name) => ({ name, number: true });
       known.replaceChildren(data.senders.length ? table("Senders, latest first", ["State", "Kind", "Application or agent",
         "Framework", "Package", number("Events"), number("Error rate"), "First", "Latest"], data.senders.map(senderRow))
-        : h("p", { class: "note" }, "Nobody has sent anything yet."));
+        : h("p", { class: "note" }, "Nobody has sent anything yet. An application sends when OTAS_SDK_KEY and OTAS_BRAIN_URL are set in it, and an agent "
+          + "calls it; otas-middleware doctor says what is missing."));
       refused.replaceChildren(data.refused.length ? table("Refused requests by reason", ["Latest", "Status", "Reason",
-        "Endpoint", "Sender", number("Times")], data.refused.map(refusalRow)) : h("p", { class: "note" }, "Nothing."));
+        "Endpoint", "Sender", number("Times")], data.refused.map(refusalRow)) : h("p", { class: "note" }, "Nothing was refused."));
       agnost.replaceChildren(...agnostPart(records));
     } catch {
       say("The Brain does not answer.");
