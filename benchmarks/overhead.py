@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SIZES = {"1/2 KB": (1024, 2048), "40/40 KB": (40_960, 40_960), "100/100 KB": (102_400, 102_400)}
 UPLOAD_BYTES = 100 * 1024 * 1024
-TRANSPORTS = {"fast": "pyreqwest", "httpx": "httpx2"}
+TRANSPORTS = {"direct": "httpx2", "httpx": "httpx2"}
 VARIANTS = ("bare", "pass", "look-up", "ordinary", "recorded")
 DELIVERY_SECONDS = 60.0
 

@@ -20,7 +20,8 @@ from benchmarks.report import table, with_quartiles
 from benchmarks.rounds import summary, turns
 from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery.disk_queue.store import Record, Spool
+from otas_middleware._delivery.codec import Record
+from otas_middleware._delivery.disk_queue.store import DiskQueue
 from otas_middleware._event.model import BackendEvent, Envelope
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ SPOOLED_EVENTS = 200
 SPOOL_BATCH = 100
 """How many events go into one transaction when memory is emptied into the spool."""
 
-TRANSPORTS = {"httpx": "httpx2", "fast": "pyreqwest"}
+TRANSPORTS = {"direct": "httpx2", "httpx": "httpx2"}
 TOKEN = "header.payload.signature"
 
 
@@ -170,7 +171,7 @@ def _appending(name: str, path: Path, at_once: int) -> Generator[Way]:
     """Write events to a spool, so many in one transaction."""
     ready = envelope()
     record = Record(ready.event.to_json(), ready.token, ready.session_id, ready.agent_id, ready.source)
-    spool = Spool(path, 268_435_456, None)
+    spool = DiskQueue(path, 268_435_456, None)
     rows: list[int] = []
 
     def batch() -> None:

@@ -28,22 +28,23 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.attempt import HttpAttempt
-from otas_middleware._delivery.backoff import full_jitter
-from otas_middleware._delivery.circuit_breaker import Breaker
+from otas_middleware._delivery.clock import PeerClock
+from otas_middleware._delivery.codec import Message, UnreadableError, read_message
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.factory import make_cipher
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.rejected_tokens import is_young
+from otas_middleware._delivery.retry import Breaker, Fate, RetryPolicy, full_jitter
+from otas_middleware._delivery.sender import HttpAttempt
 from otas_middleware._delivery.transports import transport_factory
-from otas_middleware._delivery.transports.celery import TASK, MessageError, decode
-from otas_middleware._delivery.verdicts import YOUNG_TOKEN_DELAY
+from otas_middleware._delivery.transports.celery import TASK
 from otas_middleware._errors import MissingExtraError
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.attempt import Attempt
-    from otas_middleware._delivery.queue import QueueItem
+    from otas_middleware._delivery.protocols import Destination
+    from otas_middleware._delivery.retry import Decision
+    from otas_middleware._delivery.sender import Attempt
 
 try:
     celery = cast("Any", importlib.import_module("celery"))
@@ -58,6 +59,18 @@ HOLD = 10.0
 """Seconds that a worker waits with a message for a destination that is away, before it lets others have it."""
 
 
+class _Peer:
+    """What a process of a worker knows of one destination."""
+
+    def __init__(self, destination: Destination, settings: OtasSettings) -> None:
+        self.destination = destination
+        self.clock = PeerClock()
+        self.breaker = Breaker(settings.max_retry_delay)
+        self.policy = RetryPolicy(settings.max_retries, settings.max_retry_delay, self.clock)
+        self.delivered_at = 0.0
+        """Unix seconds of the last delivery."""
+
+
 class TaskDeliverer:
     """Delivers in one process of a worker: destinations, connections, and what it has learnt of how they are.
 
@@ -67,134 +80,132 @@ class TaskDeliverer:
 
     def __init__(self, settings: OtasSettings) -> None:
         self.settings = settings
-        self.cipher = make_cipher(settings)
-        self._transport = transport_factory(settings)
-        self._destinations = {site.destination.name: site.destination for site in sites(settings)}
-        self._breakers: dict[str, Breaker] = {}
-        self._delivered_at: dict[str, float] = {}
+        self.dead_queue = f"{settings.celery_queue}.dead"
+        self._cipher = make_cipher(settings)
+        self._make_transport = transport_factory(settings)
+        self._peers = {site.destination.name: _Peer(site.destination, settings) for site in sites(settings)}
         self._local = threading.local()
         self._lock = threading.Lock()
 
-    def deliver(self, destination: str, entry: QueueItem) -> Outcome:
-        """Deliver, or wait for up to `HOLD` seconds until that can be tried.
+    def read(self, message: object) -> Message:
+        """Return what a message says.
 
         Raises:
-            MessageError: The destination is not among this worker's.
+            UnreadableError: It is not one of ours, or not for this worker.
         """
-        if destination not in self._destinations:
-            raise MessageError(f"this worker has no destination {destination!r}; give it the settings of the backends")
-        with self._lock:
-            breaker = self._breakers.setdefault(destination, Breaker(self.settings.max_retry_delay))
-        attempt = self._attempt(destination)
+        read = read_message(message, self._cipher)
+        if read.destination not in self._peers:
+            name = read.destination if read.destination.isidentifier() and len(read.destination) <= 40 else "that name"
+            raise UnreadableError(f"this worker has no destination {name}; give it the settings of the backends")
+        return read
+
+    def deliver(self, message: Message) -> tuple[Outcome, Decision]:
+        """Deliver, or wait for up to `HOLD` seconds until that can be tried; return what came of it."""
+        peer = self._peers[message.destination]
+        ahead = peer.policy.ahead(message.item.token)
+        outcome = Outcome(Verdict.BAD_TOKEN, "token_from_the_future") if ahead else self._try(message, peer)
+        others_passed = message.failed_at is not None and peer.delivered_at > message.failed_at
+        decision = peer.policy.decide(
+            outcome,
+            message.item.token,
+            attempts=message.failures + 1,
+            failures=message.failures,
+            others_passed=others_passed,
+        )
+        return outcome, decision
+
+    def _try(self, message: Message, peer: _Peer) -> Outcome:
         until = time.monotonic() + HOLD
         while True:
             now = time.monotonic()
             with self._lock:
-                wait = breaker.wait(now)
+                wait = peer.breaker.wait(now)
                 if wait == 0.0:
-                    breaker.sent()
+                    peer.breaker.sent()
             if wait > 0.0:
                 if now + wait >= until:
                     time.sleep(max(0.0, min(HOLD, until - now)))
-                    return Outcome(Verdict.UNAVAILABLE, breaker.reason or "away")
+                    return Outcome(Verdict.UNAVAILABLE, peer.breaker.reason or "away")
                 time.sleep(min(wait, 0.1 if wait == float("inf") else wait))
                 continue
-            outcome = attempt(entry, self.settings.request_timeout)
-            self._learn(destination, breaker, outcome)
+            outcome = self._attempt(message, peer)
+            self._learn(peer, outcome)
             if outcome.verdict not in {Verdict.UNAVAILABLE, Verdict.MISCONFIGURED}:
                 return outcome
 
-    def delivered_since(self, destination: str, moment: float | None) -> bool:
-        """Say whether this process has delivered another event since then (Unix seconds)."""
-        return moment is not None and self._delivered_at.get(destination, 0.0) > moment
-
-    def _attempt(self, destination: str) -> Attempt:
+    def _attempt(self, message: Message, peer: _Peer) -> Outcome:
         attempts: dict[str, Attempt] = self._local.__dict__.setdefault("attempts", {})
-        if destination not in attempts:
-            with process.no_fork:
-                attempts[destination] = HttpAttempt(self._destinations[destination], self._transport())
-        return attempts[destination]
+        try:
+            attempt = attempts.get(message.destination)
+            if attempt is None:
+                with process.no_fork:
+                    attempt = attempts[message.destination] = HttpAttempt(
+                        peer.destination, self._make_transport(), peer.clock
+                    )
+            attempt.prepare(message.item)
+            return attempt(message.item, self.settings.request_timeout)
+        except Exception:  # an extension of the user's own, or this one event
+            report_internal_error("celery.deliver")
+            return Outcome(Verdict.RETRYABLE, "internal_error", ambiguous=True)
 
-    def _learn(self, destination: str, breaker: Breaker, outcome: Outcome) -> None:
-        now = time.monotonic()
-        opened = closed = False
+    def _learn(self, peer: _Peer, outcome: Outcome) -> None:
         with self._lock:
-            if outcome.verdict in {Verdict.UNAVAILABLE, Verdict.MISCONFIGURED} or outcome.ambiguous:
-                opened = breaker.failed(outcome.reason, now, outcome.retry_after)
-            elif outcome.verdict is Verdict.RETRYABLE:
-                opened = breaker.suspect(outcome.reason, now)
-            else:
-                closed = breaker.succeeded()
-                if outcome.verdict is Verdict.DELIVERED:
-                    self._delivered_at[destination] = time.time()
+            opened, closed = peer.breaker.learn(outcome, time.monotonic())
+            if outcome.verdict is Verdict.DELIVERED:
+                peer.delivered_at = time.time()
+        name = peer.destination.name
         if opened:
-            logger.warning("otas: %s takes no events now (%s). %s", destination, outcome.reason, outcome.advice)
+            logger.warning("otas: %s takes no events now (%s). %s", name, outcome.reason, outcome.advice)
         elif closed:
-            logger.info("otas: %s takes events again.", destination)
+            logger.info("otas: %s takes events again.", name)
 
 
-_courier: TaskDeliverer | None = None
-_courier_lock = threading.Lock()
+_deliverer: TaskDeliverer | None = None
+_deliverer_lock = threading.Lock()
 
 
-def courier() -> TaskDeliverer:
-    """Return this process's courier, with the settings of the environment."""
-    global _courier  # noqa: PLW0603  # one per process
-    with _courier_lock:
-        if _courier is None:
+def task_deliverer() -> TaskDeliverer:
+    """Return this process's deliverer, with the settings of the environment."""
+    global _deliverer  # noqa: PLW0603  # one per process
+    with _deliverer_lock:
+        if _deliverer is None:
             from otas_middleware._config.sources import load_settings  # noqa: PLC0415  # pydantic only when needed
 
-            _courier = TaskDeliverer(load_settings({}))
-        return _courier
+            _deliverer = TaskDeliverer(load_settings({}))
+        return _deliverer
 
 
 def use(settings: OtasSettings | None) -> None:
     """Deliver with these settings instead of those of the environment (None: the environment's again)."""
-    global _courier  # noqa: PLW0603  # one per process
-    with _courier_lock:
-        _courier = None if settings is None else TaskDeliverer(settings)
+    global _deliverer  # noqa: PLW0603  # one per process
+    with _deliverer_lock:
+        _deliverer = None if settings is None else TaskDeliverer(settings)
 
 
-def _deliver(task: Any, message: dict[str, Any]) -> None:
+def _deliver(task: Any, message: Any) -> None:
     """Deliver one event; see the module's text."""
+    work = task_deliverer()
     try:
-        work = courier()
-        entry = decode(message, work.cipher)
-        destination = str(message["destination"])
-        outcome = work.deliver(destination, entry)
-    except MessageError as error:
+        read = work.read(message)
+    except UnreadableError as error:
         logger.error("otas: a message cannot be delivered: %s. It goes to the queue of the dead.", error)  # noqa: TRY400
-        _bury(task, message, "unreadable")
+        fields = cast("dict[str, Any]", message) if isinstance(message, dict) else {"message": message}
+        _bury(task, work, fields, f"unreadable: {error}")
         return
-    if outcome.verdict is Verdict.DELIVERED:
+    outcome, decision = work.deliver(read)
+    fate = decision.fate
+    if fate is Fate.DELIVERED:
         return
-    if outcome.verdict is Verdict.REJECTED:
-        logger.warning("otas: %s rejected an event (%s). %s", destination, outcome.reason, outcome.advice)
-        _bury(task, message, outcome.reason)
-    elif outcome.verdict is Verdict.BAD_TOKEN:
-        _bad_token(task, entry, message)
-    elif outcome.verdict is Verdict.RETRYABLE:
-        _suspect(task, work, message, outcome)
-    else:
+    if fate is Fate.LOST:
+        logger.warning("otas: %s rejected an event (%s). %s", read.destination, outcome.reason, outcome.advice)
+        _bury(task, work, {**message, "failures": 0, "failed_at": None}, outcome.reason)
+    elif fate is Fate.TOKEN_REJECTED:  # anybody can send bad tokens, so they must not fill a queue
+        logger.info("otas: an event was dropped: its session token was refused.")
+    elif fate is Fate.RETURNED:
         _again(task, message, full_jitter(5, work.settings.max_retry_delay))
-
-
-def _bad_token(task: Any, entry: QueueItem, message: dict[str, Any]) -> None:
-    """Drop the event: anybody can send bad tokens, so they must not fill a queue. A young one gets another try."""
-    if entry.envelope is not None and not message["failures"] and is_young(entry.envelope.token):
-        _again(task, {**message, "failures": 1}, YOUNG_TOKEN_DELAY)
-    logger.info("otas: an event was dropped: its session token was refused.")
-
-
-def _suspect(task: Any, work: TaskDeliverer, message: dict[str, Any], outcome: Outcome) -> None:
-    failures = int(message["failures"]) + 1
-    failed_at = message["failed_at"]
-    if failures > work.settings.max_retries and work.delivered_since(str(message["destination"]), failed_at):
-        _bury(task, message, outcome.reason)
-        return
-    changed = {**message, "failures": failures, "failed_at": failed_at or time.time()}
-    wait = outcome.retry_after
-    _again(task, changed, full_jitter(failures, work.settings.max_retry_delay) if wait is None else wait)
+    else:  # delayed by its own failure, or held back with its token
+        failed_at = read.failed_at or time.time()
+        _again(task, {**message, "failures": read.failures + 1, "failed_at": failed_at}, decision.delay)
 
 
 def _again(task: Any, message: dict[str, Any], seconds: float) -> None:
@@ -202,13 +213,26 @@ def _again(task: Any, message: dict[str, Any], seconds: float) -> None:
     raise task.retry(args=(message,), kwargs={}, countdown=seconds, throw=False)
 
 
-def _bury(task: Any, message: dict[str, Any], reason: str) -> None:
+def _bury(task: Any, work: TaskDeliverer, message: dict[str, Any], reason: str) -> None:
     """Move the message to the queue of the dead, where it waits for somebody to look into the reason."""
-    dead = f"{courier().settings.celery_queue}.dead"
-    if task.request.delivery_info and task.request.delivery_info.get("routing_key") == dead:
+    message = {**message, "reason": reason}
+    if _is_dead(task, work, message):
         # It is being tried again from there and fails again: it stays, without keeping the worker busy.
-        _again(task, {**message, "failures": 0, "failed_at": None}, courier().settings.max_retry_delay)
-    task.apply_async(args=({**message, "failures": 0, "failed_at": None, "reason": reason},), queue=dead)
+        _again(task, message, work.settings.max_retry_delay)
+    task.apply_async(args=({**message, "buried": True},), queue=work.dead_queue)
+
+
+def _is_dead(task: Any, work: TaskDeliverer, message: dict[str, Any]) -> bool:
+    """Say whether a message comes from the queue of the dead.
+
+    Delayed deliveries (quorum queues) and topic exchanges put further words before a queue's routing key, or use
+    another one; what was buried says so itself.
+    """
+    delivery: dict[str, object] = task.request.delivery_info or {}
+    key = str(delivery.get("routing_key") or "")
+    if f".{key}".endswith(f".{work.dead_queue}"):
+        return True
+    return message.get("buried") is True and not f".{key}".endswith(f".{work.settings.celery_queue}")
 
 
 deliver: Any = celery.shared_task(
@@ -226,7 +250,7 @@ deliver: Any = celery.shared_task(
 
 
 def _limit_rate(**_: object) -> None:
-    deliver.rate_limit = courier().settings.celery_rate_limit
+    deliver.rate_limit = task_deliverer().settings.celery_rate_limit
 
 
 def _end(**_: object) -> None:

@@ -56,7 +56,7 @@ from otas_middleware._delivery import (
     TransportError,
     Verdict,
 )
-from otas_middleware._delivery.by_status import by_status
+from otas_middleware._delivery.retry import by_status
 
 if TYPE_CHECKING:
     from otas_middleware._event.model import BackendEvent, Envelope

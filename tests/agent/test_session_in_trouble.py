@@ -14,8 +14,8 @@ from agent.host import as_json, redirects
 from agent.record import Record
 from agent.uasam import PATH, Uasam
 from otas_middleware._agent import keeper
+from otas_middleware._agent import keeper as _keeper
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._delivery import threads as _threads
 from otas_middleware.agent import AgentSession, SessionError
 from support.agent import PATIENCE
 
@@ -118,7 +118,7 @@ def test_where_no_thread_can_be_started_the_call_gets_its_session_by_itself(
     def start(*_: object) -> bool:
         return False
 
-    monkeypatch.setattr(_threads, "start", start)
+    monkeypatch.setattr(_keeper, "start_thread", start)
     with unopened.client() as http:
         http.get(inside.url)
     assert inside.one().header(TOKEN_HEADER)

@@ -42,7 +42,7 @@ while True:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("transport", ["httpx", "fast"])
+@pytest.mark.parametrize("transport", ["direct"])
 def test_one_process_sends_three_thousand_events_a_second_to_a_fast_brain(transport: str) -> None:
     """On a quiet machine; the sink is a process of its own."""
     with subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True) as sink:

@@ -18,7 +18,6 @@ OPTIONAL = (
     "starlette",
     "uvicorn",
     "typer",
-    "pyreqwest",
     "jwt",
     "celery",
     "cryptography",
@@ -62,7 +61,6 @@ assert otas.flush(10)
     [
         ("session_secret='a-secret-of-at-least-32-characters'", "verify", "jwt"),
         ("session_jwks_url='http://127.0.0.1:1/keys'", "verify", "jwt"),
-        ("transport='fast'", "fast", "pyreqwest"),
         ("transport='celery'", "celery", "celery"),
         ("spool_dir='spool', spool_key='AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='", "encryption", "cryptography"),
     ],

@@ -163,7 +163,7 @@ def test_a_refused_token_is_remembered_and_told() -> None:
 
 
 def test_a_token_that_brains_clock_has_not_reached_yet_is_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otas_middleware._delivery.verdicts.YOUNG_TOKEN_DELAY", 0.1)
+    monkeypatch.setattr("otas_middleware._delivery.retry.YOUNG_TOKEN_DELAY", 0.1)
     answers = iter([description("401 No", "invalid_or_expired_token")])
     with (
         RawServer(lambda connection, _: connection.sendall(next(answers, created()))) as server,

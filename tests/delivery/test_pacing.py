@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
-from collections import defaultdict
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery.backoff import LONGEST_RETRY_AFTER, full_jitter, retry_after
-from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.limiter import Limiter
+from otas_middleware._delivery.retry import LONGEST_RETRY_AFTER, Breaker, full_jitter, retry_after
 from support.delivery import (
     PATIENCE,
     Item,
     RawServer,
     answer,
-    balance,
-    build,
     created,
     eventually,
     pipeline,
     rate_reached,
-    settings,
 )
 
 if TYPE_CHECKING:
     import socket
-    from pathlib import Path
 
-    from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Envelope
     from support.delivery import Received
 
 
@@ -253,88 +242,6 @@ def test_a_backlog_that_one_connection_drains_in_no_time_wakes_no_other() -> Non
             sender.put(Item())
         assert sender.flush(PATIENCE)
         assert max(busy) == 1
-
-
-class TestLookingAhead:
-    """While the answer to one event is on its way, the thread makes the next one ready."""
-
-    def test_the_next_event_is_built_before_the_answer_comes(self) -> None:
-        built = Built()
-
-        def script(connection: socket.socket, request: Received) -> None:
-            if b"/first" in request.body:
-                assert built["/second"].wait(PATIENCE)
-            connection.sendall(created())
-
-        with RawServer(script) as server:
-            sender = self.quick(server, built)
-            sender.put(Item(path="/first"))
-            sender.put(Item(path="/second"))
-            assert sender.flush(PATIENCE)
-            assert sender.stats()["delivered"] == 3
-            sender.close()
-
-    def test_when_the_answer_says_that_brain_is_away_the_event_goes_back_and_comes_later_once(self) -> None:
-        built = Built()
-        refused: list[str] = []
-
-        def script(connection: socket.socket, request: Received) -> None:
-            if b"/first" in request.body and not refused:
-                assert built["/second"].wait(PATIENCE)
-                refused.append("/first")
-                connection.sendall(answer("503 Service Unavailable"))
-            else:
-                connection.sendall(created())
-
-        with RawServer(script) as server:
-            sender = self.quick(server, built)
-            sender.put(Item(path="/first"))
-            sender.put(Item(path="/second"))
-            eventually(lambda: sender.stats()["delivered"] == 3)
-            stats = sender.stats()
-            assert (stats["retries"], stats["queued"], stats["in_flight"], balance(stats)) == (1, 0, 0, 0)
-            assert len(server.requests) == 4
-            sender.close()
-
-    def test_at_the_end_of_the_process_it_is_lost_or_spooled_as_one_that_was_never_sent(self, tmp_path: Path) -> None:
-        built = Built()
-        hang = threading.Event()
-
-        def script(connection: socket.socket, _request: Received) -> None:
-            if not hang.is_set():
-                connection.sendall(created())
-
-        with RawServer(script) as server:
-            sender = self.quick(server, built, spool_dir=tmp_path / "spool")
-            hang.set()
-            sender.put(Item(path="/first"))
-            sender.put(Item(path="/second"))
-            assert built["/second"].wait(PATIENCE)
-            sender.close(0.2)
-            assert sender.stats()["spooled"] == 2
-            assert balance(sender.stats()) == 0
-            with closing(sqlite3.connect(next((tmp_path / "spool").glob("*.sqlite3")))) as spool:
-                assert spool.execute("SELECT possibly_stored FROM event ORDER BY id").fetchall() == [(1,), (0,)]
-
-    @staticmethod
-    def quick(server: RawServer, built: Built, **values: Any) -> Pipeline:
-        """A pipeline that has learnt that this server answers at once."""
-        sender = Pipeline(settings(server.url, max_connections=1, **values), built.build)
-        sender.put(Item())
-        eventually(lambda: sender.stats()["delivered"] == 1)
-        return sender
-
-
-class Built(defaultdict[str, threading.Event]):
-    """Tells of each path whether its event has been built."""
-
-    def __init__(self) -> None:
-        super().__init__(threading.Event)
-
-    def build(self, item: Any, given_settings: OtasSettings) -> Envelope | None:
-        envelope = build(item, given_settings)
-        self[item.path].set()
-        return envelope
 
 
 def test_an_event_does_not_wait_for_a_connection_that_hangs() -> None:

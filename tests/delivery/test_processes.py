@@ -220,13 +220,13 @@ class TestForks:
             pipeline = open_pipeline()
             put(pipeline, "/parent")
             pipeline.flush(10)
-            pipeline._state.exporters[0].lock.acquire()
+            pipeline._state.exporters[0]._queue._lock.acquire()
             child = ctypes.PyDLL(None).fork()
             if child == 0:
                 put(pipeline, "/child")
                 print(pipeline.flush(10), pipeline.stats()["captured"], flush=True)
                 os._exit(0)
-            pipeline._state.exporters[0].lock.release()
+            pipeline._state.exporters[0]._queue._lock.release()
             os.waitpid(child, 0)
             """
         )
@@ -370,7 +370,7 @@ class TestThreads:
             import gevent.monkey; gevent.monkey.patch_all()
             import gevent
 
-            pipeline = open_pipeline(transport="auto")
+            pipeline = open_pipeline()
             ticks = 0
 
             def tick():

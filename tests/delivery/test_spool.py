@@ -15,10 +15,9 @@ import pytest
 from cryptography.fernet import Fernet
 
 from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery.codec import Record, TokenCipher
 from otas_middleware._delivery.disk_queue.file import SpoolError
-from otas_middleware._delivery.disk_queue.lease import is_gone
-from otas_middleware._delivery.disk_queue.store import LEASE, Held, Record, Spool
-from otas_middleware._delivery.token_cipher import TokenCipher
+from otas_middleware._delivery.disk_queue.store import LEASE, DiskQueue, Held, is_gone
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import Item, RawServer, balance, build, eventually, pipeline, settings
@@ -43,8 +42,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spool(folder: Path) -> Spool:
-    return Spool(folder / "otas-brain.sqlite3", 10_000_000, None)
+def spool(folder: Path) -> DiskQueue:
+    return DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
 
 
 def only_file(folder: Path) -> Path:
@@ -53,7 +52,7 @@ def only_file(folder: Path) -> Path:
 
 
 class TestTheFile:
-    def test_only_its_user_may_read_it(self, spool: Spool, folder: Path) -> None:
+    def test_only_its_user_may_read_it(self, spool: DiskQueue, folder: Path) -> None:
         os.umask(os.umask(0))
         spool.write([record(1)])
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -61,12 +60,12 @@ class TestTheFile:
         assert {path.suffix for path in files} >= {".sqlite3", ".sqlite3-wal", ".sqlite3-shm"}
         assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
-    def test_an_open_but_empty_directory_is_closed_to_others(self, spool: Spool, folder: Path) -> None:
+    def test_an_open_but_empty_directory_is_closed_to_others(self, spool: DiskQueue, folder: Path) -> None:
         folder.mkdir(mode=0o755)
         spool.write([record(1)])
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
-    def test_an_open_directory_with_other_files_is_not_used(self, spool: Spool, folder: Path) -> None:
+    def test_an_open_directory_with_other_files_is_not_used(self, spool: DiskQueue, folder: Path) -> None:
         folder.mkdir(mode=0o755)
         (folder / "index.html").touch()
         with pytest.raises(SpoolError, match="a directory of its own"):
@@ -74,14 +73,14 @@ class TestTheFile:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o755
 
     def test_somebody_elses_directory_is_not_used(
-        self, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         folder.mkdir(mode=0o700)
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
         with pytest.raises(SpoolError, match="belongs to another user"):
             spool.write([record(1)])
 
-    def test_a_symbolic_link_is_not_followed(self, spool: Spool, folder: Path, tmp_path: Path) -> None:
+    def test_a_symbolic_link_is_not_followed(self, spool: DiskQueue, folder: Path, tmp_path: Path) -> None:
         folder.mkdir(mode=0o700)
         (folder / "otas-brain.sqlite3").symlink_to(tmp_path / "elsewhere")
         with pytest.raises(SpoolError):
@@ -89,7 +88,7 @@ class TestTheFile:
         assert not (tmp_path / "elsewhere").exists()
 
     @pytest.mark.parametrize("content", [b"not a database at all" * 400, b"SQLite format 3\0" + b"\xff" * 8000])
-    def test_a_corrupt_file_is_set_aside(self, spool: Spool, folder: Path, content: bytes) -> None:
+    def test_a_corrupt_file_is_set_aside(self, spool: DiskQueue, folder: Path, content: bytes) -> None:
         folder.mkdir(mode=0o700)
         path = folder / "otas-brain.sqlite3"
         path.write_bytes(content)
@@ -98,7 +97,7 @@ class TestTheFile:
         (aside,) = folder.glob("otas-brain.sqlite3.corrupt-*")
         assert aside.read_bytes() == content
 
-    def test_a_file_that_breaks_while_it_is_open_is_set_aside(self, spool: Spool, folder: Path) -> None:
+    def test_a_file_that_breaks_while_it_is_open_is_set_aside(self, spool: DiskQueue, folder: Path) -> None:
         spool.write([record(number) for number in range(200)])
         spool.close()
         path = folder / "otas-brain.sqlite3"
@@ -111,7 +110,7 @@ class TestTheFile:
         assert len(spool.claim(10)) == 1
         assert len(list(folder.glob("*.corrupt-*"))) == 1
 
-    def test_a_foreign_database_is_set_aside_untouched(self, spool: Spool, folder: Path) -> None:
+    def test_a_foreign_database_is_set_aside_untouched(self, spool: DiskQueue, folder: Path) -> None:
         folder.mkdir(mode=0o700)
         path = folder / "otas-brain.sqlite3"
         with closing(sqlite3.connect(path)) as connection:
@@ -122,7 +121,7 @@ class TestTheFile:
         with closing(sqlite3.connect(aside)) as connection:
             assert connection.execute("SELECT count(*) FROM event").fetchone() == (0,)
 
-    def test_a_file_of_another_version_is_set_aside(self, spool: Spool, folder: Path) -> None:
+    def test_a_file_of_another_version_is_set_aside(self, spool: DiskQueue, folder: Path) -> None:
         spool.write([record(1)])
         spool.close()
         with closing(sqlite3.connect(folder / "otas-brain.sqlite3")) as connection:
@@ -131,7 +130,7 @@ class TestTheFile:
         assert [found.body for _, found in spool.claim(10)] == [record(2).body]
         assert len(list(folder.glob("*.version-7-*"))) == 1
 
-    def test_a_file_that_was_deleted_is_made_again(self, spool: Spool, folder: Path) -> None:
+    def test_a_file_that_was_deleted_is_made_again(self, spool: DiskQueue, folder: Path) -> None:
         spool.write([record(1)])
         for path in folder.iterdir():
             path.unlink()
@@ -140,58 +139,61 @@ class TestTheFile:
 
 
 class TestLeases:
-    def test_events_come_back_in_order_and_once(self, spool: Spool) -> None:
+    def test_events_come_back_in_order_and_once(self, spool: DiskQueue) -> None:
         spool.write([record(number) for number in range(5)])
         assert [found.body for _, found in spool.claim(3)] == [record(number).body for number in range(3)]
         assert [found.body for _, found in spool.claim(3)] == [record(number).body for number in (3, 4)]
         assert spool.claim(3) == []
 
-    def test_two_processes_never_get_the_same_event(self, spool: Spool, folder: Path) -> None:
-        other = Spool(folder / "otas-brain.sqlite3", 10_000_000, None)
+    def test_two_processes_never_get_the_same_event(self, spool: DiskQueue, folder: Path) -> None:
+        other = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
         spool.write([record(number) for number in range(10)])
         mine, theirs = spool.claim(6), other.claim(6)
         assert (len(mine), len(theirs)) == (6, 4)
         assert {row for row, _ in mine}.isdisjoint(row for row, _ in theirs)
 
-    def test_an_acknowledged_event_is_gone_without_a_trace(self, spool: Spool, folder: Path) -> None:
+    def test_an_acknowledged_event_is_gone_without_a_trace(self, spool: DiskQueue, folder: Path) -> None:
         spool.write([record(1, b'{"body": "a very particular text"}')])
         ((row, _),) = spool.claim(1)
         assert spool.acknowledge([row]) == 1
         spool.close()
         assert b"a very particular text" not in only_file(folder).read_bytes()
 
-    def test_a_dead_process_lease_runs_out(self, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_dead_process_lease_runs_out(
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         spool.write([record(1)], leased=True)
-        other = Spool(folder / "otas-brain.sqlite3", 10_000_000, None)
+        other = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
         assert other.claim(1) == []
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + LEASE + 1)
         ((_, found),) = other.claim(1)
         assert found.possibly_stored
 
-    def test_a_process_that_can_be_seen_to_be_dead_is_not_waited_for(self, spool: Spool, folder: Path) -> None:
+    def test_a_process_that_can_be_seen_to_be_dead_is_not_waited_for(self, spool: DiskQueue, folder: Path) -> None:
         path = str(folder / "otas-brain.sqlite3")
         code = f"""
 import os, signal
 from pathlib import Path
-from otas_middleware._delivery.disk_queue.store import Record, Spool
-Spool(Path({path!r}), 10_000_000, None).write([Record(b"{{}}", "t", "s", "a", "backend")], leased=True)
+from otas_middleware._delivery.codec import Record
+from otas_middleware._delivery.disk_queue.store import DiskQueue
+DiskQueue(Path({path!r}), 10_000_000, None).write([Record(b"{{}}", "t", "s", "a", "backend")], leased=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
         subprocess.run([sys.executable, "-c", code], check=False)
         ((_, found),) = spool.claim(1)
         assert found.possibly_stored  # it may have been sent in the last moment
 
-    def test_a_process_that_lives_keeps_its_lease(self, spool: Spool, folder: Path) -> None:
+    def test_a_process_that_lives_keeps_its_lease(self, spool: DiskQueue, folder: Path) -> None:
         spool.write([record(1)], leased=True)
         assert not is_gone(spool._owner)
-        assert Spool(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
+        assert DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
 
     @pytest.mark.parametrize("owner", ["", "x", "elsewhere/1/2/abc", "a/b/c/d", "None/1/None/x"])
     def test_of_a_process_elsewhere_nobody_knows(self, owner: str) -> None:
         assert not is_gone(owner)
 
-    def test_what_was_learnt_of_an_event_goes_back_with_it(self, spool: Spool) -> None:
+    def test_what_was_learnt_of_an_event_goes_back_with_it(self, spool: DiskQueue) -> None:
         spool.write([record(1)])
         ((row, found),) = spool.claim(1)
         assert (found.failures, found.possibly_stored) == (0, False)
@@ -199,18 +201,18 @@ os.kill(os.getpid(), signal.SIGKILL)
         ((_, found),) = spool.claim(1)
         assert (found.failures, found.possibly_stored) == (3, True)
 
-    def test_a_renewed_lease_lasts(self, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_renewed_lease_lasts(self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         spool.write([record(1)], leased=True)
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + LEASE - 1)
         spool.renew()
         monkeypatch.setattr(time, "time", lambda: now + LEASE + 1)
-        assert Spool(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
+        assert DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
 
     def test_a_late_acknowledgement_does_not_delete_what_another_process_holds(
-        self, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        other = Spool(folder / "otas-brain.sqlite3", 10_000_000, None)
+        other = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
         spool.write([record(1)])
         ((row, _),) = spool.claim(1)
         now = time.time()
@@ -220,18 +222,18 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert other.acknowledge([row]) == 1
 
     def test_a_clock_that_was_set_back_does_not_lock_events_away(
-        self, spool: Spool, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 1_000_000)
         spool.write([record(1)], leased=True)
         monkeypatch.setattr(time, "time", lambda: now)
-        assert len(Spool(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1)) == 1
+        assert len(DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1)) == 1
 
 
 class TestBounds:
     def test_the_oldest_make_room_and_are_counted(self, folder: Path) -> None:
-        spool = Spool(folder / "otas-brain.sqlite3", 1_048_576, None)
+        spool = DiskQueue(folder / "otas-brain.sqlite3", 1_048_576, None)
         evicted = 0
         for number in range(400):
             evicted += spool.write([record(number, b"%06d" % number + b"x" * 10_000)])[1]
@@ -242,7 +244,7 @@ class TestBounds:
         assert sum(path.stat().st_size for path in folder.glob("*.sqlite3")) < 1_500_000
 
     def test_a_spool_full_of_leased_events_says_so(self, folder: Path) -> None:
-        spool = Spool(folder / "otas-brain.sqlite3", 1_048_576, None)
+        spool = DiskQueue(folder / "otas-brain.sqlite3", 1_048_576, None)
         batch = [record(number, b"x" * 10_000) for number in range(500)]
         with pytest.raises(SpoolError, match="OTAS_SPOOL_MAX_BYTES"):
             spool.write(batch, leased=True)
@@ -251,19 +253,19 @@ class TestBounds:
 class TestSecrets:
     def test_the_token_is_encrypted_when_a_key_is_set(self, folder: Path) -> None:
         key = Fernet.generate_key().decode()
-        spool = Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key))
+        spool = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key))
         spool.write([record(1)])
         spool.close()
         for path in folder.iterdir():
             assert TOKEN.encode() not in path.read_bytes()
             assert b"c2VjcmV0" not in path.read_bytes()
-        ((_, found),) = Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(1)
+        ((_, found),) = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(1)
         assert found.token == TOKEN
 
     def test_a_new_key_in_front_still_reads_what_the_old_one_wrote(self, folder: Path) -> None:
         old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-        Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(old)).write([record(1)])
-        ((_, found),) = Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(f"{new}, {old}")).claim(1)
+        DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(old)).write([record(1)])
+        ((_, found),) = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(f"{new}, {old}")).claim(1)
         assert found.token == TOKEN
 
     @pytest.mark.parametrize("cipher", [None, TokenCipher(Fernet.generate_key().decode())])
@@ -271,13 +273,13 @@ class TestSecrets:
         self, folder: Path, cipher: TokenCipher | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         key = Fernet.generate_key().decode()
-        Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).write([record(1)])
-        stranger = Spool(folder / "otas-brain.sqlite3", 10_000_000, cipher)
+        DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).write([record(1)])
+        stranger = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, cipher)
         assert stranger.claim(10) == []
         assert stranger.unreadable == 1
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3601)
-        assert len(Spool(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(10)) == 1
+        assert len(DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(10)) == 1
 
     def test_a_bad_key_is_refused_at_start_without_being_shown(self, folder: Path) -> None:
         with pytest.raises(ConfigurationError, match="OTAS_SPOOL_KEY") as caught:
@@ -433,7 +435,7 @@ class TestTheLane:
             token = brain.create_session()
             sender.put(Item(token=token))
             assert sender.flush(5)
-            Spool(only_file(folder), 10_000_000, None).write([record(1)])
+            DiskQueue(only_file(folder), 10_000_000, None).write([record(1)])
             eventually(lambda: sender.stats()["dropped"] == {"unreadable": 1}, within=15)
             eventually(lambda: rows(folder) == 0)
             assert balance(sender.stats()) == 0

@@ -80,7 +80,12 @@ def test_the_counters_are_those_of_stats() -> None:
 def test_the_reasons_are_those_for_which_events_are_lost() -> None:
     delivery = ROOT / "src" / "otas_middleware" / "_delivery"
     code = "".join(path.read_text(encoding="utf-8") for path in delivery.rglob("*.py"))
-    reasons = set(re.findall(r'(?:lose|drop)\((?:\w+, )?"(\w+)"', code))
+    ways = (
+        r'(?:lost|drop|evict|refuse)\((?:\w+, )?"(\w+)"',
+        r'dropped\["(\w+)"\]',
+        r'Decision\(Fate\.LOST, [^)]*"(\w+)"\)',
+    )
+    reasons = {reason for way in ways for reason in re.findall(way, code)}
     assert listed("delivery.md", "## Losses") == reasons
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from otas_middleware._cli.doctor.spool import check_spool
 from otas_middleware._config.settings import OtasSettings
-from otas_middleware._delivery.disk_queue.store import Record, Spool
+from otas_middleware._delivery.codec import Record
+from otas_middleware._delivery.disk_queue.store import DiskQueue
 
 if TYPE_CHECKING:
     from doctor.conftest import Doctor
@@ -79,7 +80,7 @@ def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
 
 def test_the_backlog_is_counted_and_left_alone(tmp_path: Path) -> None:
     directory = tmp_path / "spool"
-    kept = Spool(directory / "otas-brain-0123456789ab.sqlite3", 1_048_576, None)
+    kept = DiskQueue(directory / "otas-brain-0123456789ab.sqlite3", 1_048_576, None)
     kept.write([Record(b"{}", "token", "session", "agent", "backend")] * 3)
     kept.close()
     check = spool(directory)

@@ -56,7 +56,7 @@ def build(item: Any, _settings: OtasSettings) -> Envelope | None:
 
 def settings(url: str, **values: Any) -> OtasSettings:
     """Settings for tests: quick retries, unless the test says otherwise."""
-    defaults: dict[str, Any] = {"sdk_key": SDK_KEY, "brain_url": url, "max_retry_delay": 0.2, "transport": "httpx"}
+    defaults: dict[str, Any] = {"sdk_key": SDK_KEY, "brain_url": url, "max_retry_delay": 0.2, "transport": "direct"}
     return OtasSettings(**{**defaults, **values})
 
 

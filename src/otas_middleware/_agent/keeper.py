@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from otas_middleware import _internal_errors
 from otas_middleware._agent.kept import Kept
 from otas_middleware._agent.uasam import SessionError
-from otas_middleware._delivery import threads
+from otas_middleware._delivery.process import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +180,7 @@ class Keeper:
             return False
         kept.under_way = True
         kept.settled.clear()
-        if threads.start(lambda: self._get(kept), "otas-session"):
+        if start_thread(lambda: self._get(kept), "otas-session"):
             return True
         kept.under_way = False
         kept.settled.set()

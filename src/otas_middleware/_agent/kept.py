@@ -6,7 +6,7 @@ import threading
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from otas_middleware._delivery.backoff import full_jitter
+from otas_middleware._delivery.retry import full_jitter
 
 if TYPE_CHECKING:
     from otas_middleware._capture.session import SessionInfo

@@ -61,7 +61,7 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
         SessionError: There is none.
     """
     with process.no_fork:
-        from otas_middleware._delivery.transports.direct import HttpxTransport  # noqa: PLC0415  # heavy, and needed once a session
+        from otas_middleware._delivery.transports.direct import DirectTransport  # noqa: PLC0415  # heavy, and needed once a session
     if settings.agent_key is None:
         raise MissingAgentKeyError
     key = settings.agent_key.get_secret_value()
@@ -73,7 +73,7 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
         ("X-OTAS-AGENT-KEY", key),
     )
     body = json.dumps({} if meta is None else {"meta": dict(meta)}, allow_nan=False).encode()
-    transport = HttpxTransport(settings.connect_timeout)
+    transport = DirectTransport(settings.connect_timeout)
     try:
         response = transport(Request(base + _PATH, headers, body), timeout)
     except TransportError as error:

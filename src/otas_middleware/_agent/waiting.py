@@ -9,7 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from otas_middleware import _internal_errors
-from otas_middleware._delivery import threads
+from otas_middleware._delivery.process import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class WaitingRoom:
                 state.items.popleft()
                 state.lost += 1
             start, state.running = not state.running, True
-        if start and not threads.start(lambda: self._run(state), "otas-session"):
+        if start and not start_thread(lambda: self._run(state), "otas-session"):
             state.running = False  # `settle` is what remains
 
     def settle(self, deadline: float) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
 from otas_middleware._capture.exception import describe_exception, is_loss_of_the_client
+from otas_middleware._capture.weight import size_of
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
 
 _BASE_WEIGHT = 2048
+"""Bytes of a capture itself, with the objects that every one holds."""
+
+_PAIR_WEIGHT = 150
+"""Bytes that a header takes beside its characters."""
+
 _MANY_PARTS = 64
 
 
@@ -322,10 +328,9 @@ class Capture:
 
     @property
     def weight(self) -> int:
-        """An estimate of the bytes held, for the queue's bound."""
+        """Bytes that this holds on to, estimated, for the queue's bound."""
         if not self._weight:
-            weight = _BASE_WEIGHT + self.request.held + self.response.held
-            weight += sum([len(name) + len(value) for name, value in self.request_headers])
+            weight = _weigh(self)
             if not self.finished:
                 return weight
             self._weight = weight
@@ -340,3 +345,17 @@ def new_event_id() -> str:
     digits = urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def _weigh(capture: Capture) -> int:
+    weight = _BASE_WEIGHT + capture.request.held + capture.response.held
+    weight += len(capture.path) + len(capture.query_string)
+    for headers in (capture.request_headers, capture.response_headers):
+        try:
+            weight += _PAIR_WEIGHT * len(headers) + sum([len(name) + len(value) for name, value in headers])
+        except TypeError:  # an application or a test client put what is no text among them
+            weight += size_of(headers)
+    for rare in (capture.exception, capture.custom_properties, capture.checkpoints, capture.path_params):
+        if rare:
+            weight += size_of(rare)
+    return weight

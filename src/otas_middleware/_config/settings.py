@@ -242,10 +242,10 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         default=0.0, ge=0, description="Every so many seconds one line with the counters is logged; 0 is never."
     )
     transport: str = Field(
-        default="auto",
-        pattern=r"^(auto|httpx|fast|celery|[\w.]+:[\w.]+)$",
-        description="Who carries the events: `httpx`, `fast` (extra `fast`), `celery` (extra `celery`), your own as "
-        "`package.module:name`, or `auto`: `fast` where it is installed, else `httpx`.",
+        default="direct",
+        pattern=r"^(direct|httpx|celery|auto|fast|[\w.]+:[\w.]+)$",
+        description="Who carries the events: `direct` (a connection of our own), `httpx` (a client of that library, "
+        "with the environment's proxies and HTTP/2), `celery` (extra `celery`), or your own as `package.module:name`.",
     )
     shutdown_timeout: float = Field(
         default=2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."

@@ -39,8 +39,15 @@ def _check_pattern(value: str) -> str:
 
 def _import(value: object) -> object:
     """Let a callable be named by its import path, as environment variables need."""
-    if not isinstance(value, str):
-        return value
+    return import_path(value) if isinstance(value, str) else value
+
+
+def import_path(value: str) -> object:
+    """Return what an import path such as `package.module:name` leads to.
+
+    Raises:
+        ValueError: It leads nowhere.
+    """
     module, separator, name = value.partition(":")
     if not separator:
         module, _, name = value.rpartition(".")

@@ -7,13 +7,13 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._delivery.attempt import HttpAttempt
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.destinations.brain import BrainDestination
+from otas_middleware._delivery.destinations.uasam import KeyWatch
 from otas_middleware._delivery.exporter import Exporter
-from otas_middleware._delivery.key_watch import KeyWatch
 from otas_middleware._delivery.maintenance import Maintenance, Summary
-from otas_middleware._delivery.shared import Shared
+from otas_middleware._delivery.queue_item import BuiltOnce
+from otas_middleware._delivery.sender import HttpAttempt
 from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.attempt import Attempt
+    from otas_middleware._delivery.clock import PeerClock
+    from otas_middleware._delivery.codec import TokenCipher
     from otas_middleware._delivery.destinations import Site, Source
+    from otas_middleware._delivery.disk_queue.store import DiskQueue
     from otas_middleware._delivery.protocols import Destination, Outcome
-    from otas_middleware._delivery.token_cipher import TokenCipher
+    from otas_middleware._delivery.sender import Attempt
     from otas_middleware._event.model import Envelope
 
     Build = Callable[[Any, OtasSettings], Envelope | None]
@@ -93,8 +95,8 @@ class PipelineFactory:
                 tasks += self._watch_key(exporter, site.destination)
         maintenance = Maintenance(tasks)
         for exporter, _ in exporters:
-            exporter.wake_maintenance = maintenance.wake
-            exporter.workers.on_start = maintenance.start
+            exporter.hooks.pressed = maintenance.wake
+            exporter.on_start(maintenance.start)
         return State(exporters, maintenance)
 
     def _watch_key(self, exporter: Exporter, brain: BrainDestination) -> list[Callable[[float], float]]:
@@ -103,31 +105,40 @@ class PipelineFactory:
             return []
         key = settings.sdk_key.get_secret_value()
         watch = KeyWatch(settings.uasam_url, key, self._transport, exporter.log, brain.learn_project)
-        exporter.on_refused = watch.refused
+        exporter.hooks.misconfigured = watch.refused
         return [watch.learn] if settings.project_id is None else []
 
     def _exporter(self, site: Site) -> Exporter:
         settings, build = self._settings, self._build
-        name = site.destination.name
         exporter = Exporter(
-            name, settings, lambda item: build_once(item, build, settings), self._attempt(site.destination)
+            site.destination.name,
+            settings,
+            lambda captured: build_once(captured, build, settings),
+            self._attempt(site.destination),
+            # A signature that was checked, or our own agent's session: nobody invented that token.
+            trusting=bool(settings.session_secret or settings.session_jwks_url) or "backend" not in site.sources,
+            disk=self._disk(site),
         )
-        exporter.on_bad_token = self._on_bad_token
-        exporter.on_delivered = self._on_delivered
-        if settings.spool_dir is not None:
-            from otas_middleware._delivery.disk_queue.store import Spool  # noqa: PLC0415  # sqlite3, for those who spool
-
-            mark = hashlib.sha256(site.account.encode()).hexdigest()[:12]
-            path = settings.spool_dir / f"otas-{name}-{mark}.sqlite3"
-            exporter.use_spool(Spool(path, settings.spool_max_bytes, self._cipher), str(settings.spool_dir))
+        exporter.hooks.bad_token = self._on_bad_token
+        exporter.hooks.delivered = self._on_delivered
         return exporter
 
-    def _attempt(self, destination: Destination) -> Callable[[], Attempt]:
+    def _disk(self, site: Site) -> DiskQueue | None:
+        settings = self._settings
+        if settings.spool_dir is None:
+            return None
+        from otas_middleware._delivery.disk_queue.store import DiskQueue  # noqa: PLC0415  # sqlite3, for those who spool
+
+        mark = hashlib.sha256(site.account.encode()).hexdigest()[:12]
+        path = settings.spool_dir / f"otas-{site.destination.name}-{mark}.sqlite3"
+        return DiskQueue(path, settings.spool_max_bytes, self._cipher)
+
+    def _attempt(self, destination: Destination) -> Callable[[PeerClock], Attempt]:
         settings, cipher, make_transport = self._settings, self._cipher, self._transport
         if settings.transport != "celery":
-            return lambda: HttpAttempt(destination, make_transport())
+            return lambda clock: HttpAttempt(destination, make_transport(), clock)
 
-        def publish() -> Attempt:
+        def publish(_clock: PeerClock) -> Attempt:
             from otas_middleware._delivery.transports.celery import CeleryAttempt  # noqa: PLC0415  # for those who use it
 
             return CeleryAttempt(destination.name, settings, cipher)
@@ -135,18 +146,18 @@ class PipelineFactory:
         return publish
 
 
-def build_once(item: Any, build: Build, settings: OtasSettings) -> Envelope | None:
-    """Make an event of an item, or take the one that was made of it for another destination."""
-    if isinstance(item, Shared):
-        return item.build(lambda inner: build(inner, settings))
-    return build(item, settings)
+def build_once(captured: Any, build: Build, settings: OtasSettings) -> Envelope | None:
+    """Make an event of a capture, or take the one that was made of it for another destination."""
+    if isinstance(captured, BuiltOnce):
+        return captured.build(lambda inner: build(inner, settings))
+    return build(captured, settings)
 
 
 def make_cipher(settings: OtasSettings) -> TokenCipher | None:
     """Return what encrypts tokens that are written down or handed over, if a key is set."""
     if settings.spool_key is None:
         return None
-    from otas_middleware._delivery.token_cipher import TokenCipher  # noqa: PLC0415  # for those who encrypt
+    from otas_middleware._delivery.codec import TokenCipher  # noqa: PLC0415  # for those who encrypt
 
     return TokenCipher(settings.spool_key.get_secret_value())
 

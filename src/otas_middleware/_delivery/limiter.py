@@ -1,4 +1,6 @@
-"""How many requests may be under way: additive increase, multiplicative decrease.
+"""How fast events may leave: how many requests may be under way, and whether the destination takes any.
+
+The limit follows additive increase, multiplicative decrease.
 
 Brain spends CPU on each event, so beyond a few connections more of them only make each one slower. So do the threads
 that hold them here: they wait for the interpreter's lock. The limit grows while a backlog stands that would take long
@@ -8,11 +10,18 @@ quick answers get one connection: what takes the time there is the lock, and mor
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
+from otas_middleware._delivery.protocols import Verdict
+from otas_middleware._delivery.retry import Breaker
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from otas_middleware._delivery.protocols import Outcome
+    from otas_middleware._delivery.queue import Queue
 
 _HOLDS = 1.5
 """Up to this multiple of the base latency there is room for more."""
@@ -34,9 +43,6 @@ _BUSY = 0.7
 
 _GLANCE = 0.2
 """Seconds between two looks at that share."""
-
-_QUICK = 0.05
-"""Seconds; for an answer that comes within them, the next event may wait."""
 
 _FAR_TOO_SLOW = 5.0
 """From this multiple on the limit is halved."""
@@ -72,9 +78,9 @@ class Limiter:
         return 1 if self._crowded else int(self._window)
 
     @property
-    def quick(self) -> bool:
-        """Whether the last answer came so quickly that an event may as well wait for the next."""
-        return 0.0 < self._latest < _QUICK
+    def latest(self) -> float:
+        """Seconds that the last answer took; 0 before the first."""
+        return self._latest
 
     def wants_another(self, waiting: int, busy: int, *, soon: float = SOON) -> bool:
         """Say whether so many events, waiting behind so many requests under way, need one more at a time.
@@ -126,3 +132,117 @@ class Limiter:
         if now - latency >= self._reduced_at:
             self._window = max(1.0, self._window * factor)
             self._reduced_at = now
+
+
+class Pace:
+    """A limiter and a circuit breaker, for all threads of one exporter.
+
+    Args:
+        most: The largest number of connections.
+        longest: Upper bound of the pause between two probes, in seconds.
+    """
+
+    def __init__(self, most: int, longest: float) -> None:
+        self._lock = threading.Lock()
+        self._breaker = Breaker(longest)
+        self._limiter = Limiter(most)
+        self._out: set[int] = set()
+        """The numbers of the events that workers are sending."""
+        self._began_at = 0.0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the destination takes events, as far as is known."""
+        return self._breaker.closed
+
+    @property
+    def reason(self) -> str:
+        """Why it takes none; empty when it does."""
+        return self._breaker.reason
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be under way."""
+        return self._limiter.limit
+
+    @property
+    def latency(self) -> float:
+        """Seconds that the last answer took; 0 before the first."""
+        return self._limiter.latest
+
+    @property
+    def sending(self) -> int:
+        """How many events are being sent."""
+        return len(self._out)
+
+    def away_for(self, now: float) -> float:
+        """Return the seconds since the destination went away; 0 while it is there."""
+        with self._lock:
+            return 0.0 if self._breaker.closed else now - self._breaker.since
+
+    def pause(self, now: float) -> float:
+        """Return the seconds until an event may be sent: 0 for now, infinity while a probe is out."""
+        with self._lock:
+            return self._breaker.wait(now)
+
+    def wants_another(self, ready: int, now: float, *, at_once: bool = False) -> bool:
+        """Say whether one more worker should send, beside those that do.
+
+        Args:
+            ready: How many events could be sent now.
+            now: `time.monotonic`.
+            at_once: Nothing may wait, as at the end of the process.
+        """
+        with self._lock:
+            stalled = now - self._began_at >= SOON
+            return self._limiter.wants_another(ready, len(self._out), soon=0.0 if stalled or at_once else SOON)
+
+    def wants_news(self) -> bool:
+        """Say whether the next event should be told of at once, rather than be found by those that send."""
+        with self._lock:
+            return not self._out or self._limiter.wants_another(1, len(self._out))
+
+    def begin(self, number: int, now: float) -> None:
+        """Note that a worker goes off with an event; while the destination is away, it is the probe."""
+        with self._lock:
+            self._breaker.sent()
+            self._out.add(number)
+            self._began_at = now
+
+    def done(self, number: int) -> None:
+        """Note that a worker has come back."""
+        with self._lock:
+            self._out.discard(number)
+
+    def forget(self) -> None:
+        """Count those that are sending now no longer: what comes of it is nothing to us any more."""
+        with self._lock:
+            self._breaker.unsent()
+            self._out.clear()
+
+    def unsent(self) -> None:
+        """Note that what went out did not tell anything about the destination."""
+        with self._lock:
+            self._breaker.unsent()
+
+    def flush_now(self) -> None:
+        """Allow the next probe at once."""
+        with self._lock:
+            self._breaker.flush_now()
+
+    def learn(self, outcome: Outcome, latency: float, now: float, queue: Queue) -> tuple[bool, bool]:
+        """Learn from an outcome; return whether the destination went away with it, and whether it came back.
+
+        Args:
+            outcome: It.
+            latency: Seconds that it took.
+            now: `time.monotonic`.
+            queue: Tells how many more could be sent: without a backlog nothing is learnt about room for more.
+        """
+        ready = queue.ready(self._limiter.limit)
+        with self._lock:
+            if outcome.verdict is Verdict.DELIVERED:
+                self._limiter.succeeded(latency, now, ready)
+            elif outcome.verdict not in {Verdict.REJECTED, Verdict.BAD_TOKEN} and outcome.reason != "internal_error":
+                self._limiter.failed(now, latency)
+            return self._breaker.learn(outcome, now)

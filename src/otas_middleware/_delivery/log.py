@@ -10,11 +10,9 @@ from otas_middleware import _internal_errors
 from otas_middleware._delivery.protocols import Verdict
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable, Mapping
 
     from otas_middleware._delivery.protocols import Outcome
-    from otas_middleware._delivery.verdicts import Change
 
 logger = logging.getLogger("otas_middleware")
 
@@ -30,7 +28,9 @@ _ADVICE = {
     "spool_full": "the spool was full; raise OTAS_SPOOL_MAX_BYTES",
     "bad_token": "their session tokens were refused: expired, malformed, or of another OTAS installation",
     "retries_exhausted": "the destination failed on them again and again while it took others",
-    "build_failed": "a fault of otas_middleware; the log names the place",
+    "internal_error": "a fault of otas_middleware or of an extension; the log names the place",
+    "unknown_token": "their session tokens had yet to be accepted, and such share a quarter of the queue; while "
+    "strangers send invented tokens, set OTAS_SESSION_SECRET or OTAS_SESSION_JWKS_URL",
 }
 
 
@@ -40,10 +40,17 @@ class DeliveryLog:
     Args:
         name: The destination's name.
         on_loss: The user's callback, called with a summary and the reason of each loss.
+        waiting: Tells how many events wait, in memory and on disk; asked when there is something to say.
     """
 
-    def __init__(self, name: str, on_loss: Callable[[Mapping[str, Any], str], object] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        on_loss: Callable[[Mapping[str, Any], str], object] | None,
+        waiting: Callable[[], int],
+    ) -> None:
         self._name = name
+        self._waiting = waiting
         self._on_loss = on_loss
         self._last: dict[str, float] = {}
         self._told: dict[str, int] = {}
@@ -51,27 +58,36 @@ class DeliveryLog:
 
     def say(self, kind: str, level: int, message: str, *values: object) -> bool:
         """Write a line unless one of this kind was written within the last minute; return whether it was."""
+        if not self._may_say(kind):
+            return False
+        logger.log(level, message, *values)
+        return True
+
+    def _may_say(self, kind: str) -> bool:
         now = time.monotonic()
         if now - self._last.get(kind, float("-inf")) < INTERVAL:
             return False
         self._last[kind] = now
-        logger.log(level, message, *values)
         return True
 
-    def outcome(self, outcome: Outcome, change: Change, waiting: int) -> None:
-        """Tell what an outcome means, if it changes anything."""
-        if change.opened:
-            self.say(
-                f"away {outcome.reason}",
-                logging.WARNING,
+    def outcome(self, outcome: Outcome, *, opened: bool = False, closed: bool = False) -> None:
+        """Tell what an outcome means, if it changes anything.
+
+        Args:
+            outcome: It.
+            opened: The destination is taken to be away from now on.
+            closed: It is back.
+        """
+        if opened and self._may_say(f"away {outcome.reason}"):
+            logger.warning(
                 "otas: %s takes no events now (%s); %d wait and are sent when it does. %s",
                 self._name,
                 outcome.reason,
-                waiting,
+                self._waiting(),
                 outcome.advice,
             )
-        elif change.closed:
-            self.say("back", logging.INFO, "otas: %s takes events again; %d wait.", self._name, waiting)
+        elif closed and self._may_say("back"):
+            logger.info("otas: %s takes events again; %d wait.", self._name, self._waiting())
         if outcome.verdict is Verdict.REJECTED:
             self.say(
                 f"rejected {outcome.reason}",
@@ -82,7 +98,26 @@ class DeliveryLog:
                 outcome.advice,
             )
 
-    def losses(self, dropped: Counter[str]) -> None:
+    def clocks(self, wait: float, offset: float) -> None:
+        """Tell that session tokens come from the future.
+
+        Args:
+            wait: Seconds until the destination's clock has reached one.
+            offset: Seconds by which the destination's clock is ahead of ours.
+        """
+        side = "ahead of" if offset > 0 else "behind"
+        self.say(
+            "clocks",
+            logging.WARNING,
+            "otas: a session token was issued %.0f s ahead of the clock of %s (which is %.0f s %s this host's), so its "
+            "events are held back until then. Clocks differ: synchronise those of UASAM, Brain and this host (NTP).",
+            wait,
+            self._name,
+            abs(offset),
+            side,
+        )
+
+    def losses(self, dropped: Mapping[str, int]) -> None:
         """Tell `on_loss` of all that was lost since the last call, and the log once a minute.
 
         Args:
@@ -123,7 +158,7 @@ class DeliveryLog:
         )
 
 
-def _since(now: Counter[str], before: Mapping[str, int]) -> dict[str, int]:
+def _since(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
     """Return what was lost since, by reason."""
-    grown = ((reason, count - before.get(reason, 0)) for reason, count in list(now.items()))
+    grown = ((reason, count - before.get(reason, 0)) for reason, count in now.items())
     return {reason: count for reason, count in grown if count > 0 and reason not in _INTENDED}

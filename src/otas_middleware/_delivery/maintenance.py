@@ -6,8 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from otas_middleware import _internal_errors
-from otas_middleware._delivery import threads
+from otas_middleware._delivery import process
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Maintenance:
             if self._wake is not None or not self._tasks:
                 return
             wake = self._wake = threading.Event()
-        if not threads.start(lambda: self._run(wake), "otas-maintenance"):
+        if not process.start_thread(lambda: self._run(wake), "otas-maintenance"):
             self._wake = None
 
     def wake(self) -> None:
@@ -72,7 +72,7 @@ class Maintenance:
             for task in self._tasks:
                 try:
                     pause = min(pause, task(time.monotonic()))
-                except Exception:  # report_internal_error logs it
-                    _internal_errors.report_internal_error("delivery.maintenance")
+                except Exception:
+                    report_internal_error("delivery.maintenance")
             if self._wake is wake:
                 wake.wait(pause)

@@ -6,21 +6,20 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Literal
 
-from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.factory import PipelineFactory
-from otas_middleware._delivery.queue import QueueItem
-from otas_middleware._delivery.shared import Shared
+from otas_middleware._delivery.queue_item import BuiltOnce
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.exporter import Exporter
     from otas_middleware._delivery.factory import Build, State
     from otas_middleware._delivery.protocols import Outcome, Weighted
     from otas_middleware._event.model import Envelope
-
-_ENVELOPE_WEIGHT = 4096
 
 
 class Pipeline:
@@ -71,7 +70,11 @@ class Pipeline:
             state = self.renew()
         exporters = state.agent if source == "agent" else state.backend
         if len(exporters) > 1:
-            item = Shared(item, len(exporters))
+            try:
+                item = BuiltOnce(item, len(exporters))
+            except Exception:  # whatever the application put into a request
+                self._refuse(exporters, "internal_error", "delivery.weigh")
+                return
         for exporter in exporters:
             exporter.offer(item)
 
@@ -81,31 +84,31 @@ class Pipeline:
         exporters = state.agent if source == "agent" else state.backend
         try:
             envelope = self._build(item, self.settings)
-        except Exception:  # report_internal_error logs it
-            for exporter in exporters:
-                exporter.refuse("build_failed")
-            _internal_errors.report_internal_error("delivery.build")
+        except Exception:  # rendering meets whatever a client sent
+            self._refuse(exporters, "internal_error", "delivery.build")
             return
         for exporter in exporters:
             if envelope is None:
                 exporter.refuse("filtered")
             else:
-                exporter.offer_durably(QueueItem(envelope=envelope, weight=item.weight), envelope)
+                exporter.offer_built(envelope, durably=True)
+
+    @staticmethod
+    def _refuse(exporters: Sequence[Exporter], reason: str, place: str) -> None:
+        for exporter in exporters:
+            exporter.refuse(reason)
+        report_internal_error(place)
 
     def put_envelope(self, envelope: Envelope) -> None:
         """Queue a finished event (the agent's side, user code)."""
-        event = envelope.event
-        weight = _ENVELOPE_WEIGHT + len(event.request_body) + len(event.response_body)
         state = self._current()
         for exporter in state.agent if envelope.source == "agent" else state.backend:
-            exporter.offer(QueueItem(envelope=envelope, weight=weight))
+            exporter.offer_built(envelope)
 
     @property
     def crowded(self) -> bool:
         """Whether a queue is more than half full. Looks without a lock: a figure of a moment ago does as well."""
-        events, size = self.settings.queue_max_events // 2, self.settings.queue_max_bytes // 2
-        queues = [exporter.queue for exporter in self._state.backend]
-        return any(queue.count > events or queue.bytes > size for queue in queues)
+        return any(exporter.crowded for exporter in self._state.backend)
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything queued by now has been delivered, spooled or counted as lost.
@@ -116,7 +119,7 @@ class Pipeline:
         Returns:
             False when the time was up first.
         """
-        deadline = time.monotonic() + timeout
+        deadline = Deadline(timeout)
         done = True
         for exporter in self._current().exporters:
             done = exporter.flush(deadline) and done
@@ -143,7 +146,14 @@ class Pipeline:
         What then remains is counted as lost. No thread is started if the interpreter is ending. The pipeline can be
         used again afterwards.
         """
-        self.end(time.monotonic() + (self.settings.shutdown_timeout if timeout is None else timeout))
+        self._end(Deadline(self.settings.shutdown_timeout if timeout is None else timeout))
+
+    def _end(self, deadline: Deadline) -> None:
+        state = self._state
+        if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
+            for exporter in state.exporters:
+                exporter.end(deadline)
+            state.maintenance.stop()
 
     # ---- the life of the process (`_delivery/process.py`)
 
@@ -153,23 +163,17 @@ class Pipeline:
 
     def end(self, deadline: float) -> None:
         """Deliver or spool until the deadline (`time.monotonic` seconds)."""
-        state = self._state
-        if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
-            for exporter in state.exporters:
-                exporter.end(deadline)
-            state.maintenance.stop()
+        self._end(Deadline(deadline - time.monotonic()))
 
     def before_fork(self) -> None:
         """Close the spool's files, and keep them closed."""
         for exporter in self._state.exporters:
-            if exporter.disk_queue is not None:
-                exporter.disk_queue.before_fork()
+            exporter.before_fork()
 
     def after_fork(self) -> None:
         """Let the parent's exporters use their files again."""
         for exporter in self._state.exporters:
-            if exporter.disk_queue is not None:
-                exporter.disk_queue.after_fork()
+            exporter.after_fork()
 
     def renew(self) -> State:
         """Start anew in a forked child: empty queues, new locks, no thread, no connection.
@@ -180,7 +184,7 @@ class Pipeline:
         state = self._states.get(pid)
         if state is None:
             for exporter in self._state.exporters:
-                exporter.queue.fresh.clear()
+                exporter.forget()
             # setdefault: where Python did not see the fork, two threads of the child may come here at once
             state = self._states.setdefault(pid, self._factory.state())
         self._state = state

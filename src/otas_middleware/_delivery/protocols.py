@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from otas_middleware._errors import OtasError
+from otas_middleware._errors import ConfigurationError, OtasError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,11 @@ MAX_REPLY_BYTES = 65_536
 
 
 class Weighted(Protocol):
-    """What the queue holds before it is built: anything that knows its size in memory."""
+    """What the queue holds before it is built: anything that knows its size in memory.
+
+    If it has a `token`, or a `session` that has one, events take turns by that session token. If it has a `receipt`,
+    that is told what became of it.
+    """
 
     @property
     def weight(self) -> int:
@@ -185,3 +189,21 @@ class Destination(Protocol):
     def outcome(self, response: Response) -> Outcome:
         """Say what an answer means. It must not raise, and it must not keep the response."""
         ...
+
+
+def load(path: str, what: str) -> object:
+    """Import an extension of the user's own.
+
+    Args:
+        path: Where it is, such as `shop.telemetry:Archive`.
+        what: What it is to be, for the error.
+
+    Raises:
+        ConfigurationError: The path leads nowhere.
+    """
+    from otas_middleware._config.types import import_path  # noqa: PLC0415  # pydantic, for those who have extensions
+
+    try:
+        return import_path(path)
+    except ValueError as error:
+        raise ConfigurationError(f"otas_middleware: the {what} {path!r} {str(error).removeprefix('it ')}.") from error

@@ -8,19 +8,10 @@ from collections import Counter
 class DeliveryStats:
     """The counters of one exporter.
 
-    Not thread-safe: they are changed under the exporter's lock, in the same step as the queue.
+    Not thread-safe: the queue changes them under its lock, in the same step as its content.
     """
 
-    __slots__ = (
-        "captured",
-        "delivered",
-        "dropped",
-        "failures",
-        "possible_duplicates",
-        "retries",
-        "spooled",
-        "unreported",
-    )
+    __slots__ = ("captured", "delivered", "dropped", "failures", "possible_duplicates", "retries", "spooled")
 
     def __init__(self) -> None:
         self.captured = 0
@@ -38,10 +29,3 @@ class DeliveryStats:
         """Events sent again although an earlier attempt may have been stored."""
         self.failures: Counter[str] = Counter()
         """Attempts that did not succeed, by reason."""
-        self.unreported: Counter[str] = Counter()
-        """Losses that neither the log nor `on_loss` has been told of yet."""
-
-    def lose(self, reason: str, count: int = 1) -> None:
-        """Count lost events."""
-        self.dropped[reason] += count
-        self.unreported[reason] += count

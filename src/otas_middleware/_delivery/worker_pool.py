@@ -1,24 +1,22 @@
-"""The threads of one exporter: started with the first event, more while the limiter allows, all of them daemons."""
+"""The threads of one exporter: started with the first event, more while there is work for them, all of them daemons."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
-from otas_middleware._delivery import threads as _threads
-from otas_middleware._delivery.limiter import SOON
+from otas_middleware._delivery.protocols import Outcome, Verdict
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from otas_middleware._delivery.attempt import Attempt
-    from otas_middleware._delivery.exporter import Exporter
-    from otas_middleware._delivery.queue import QueueItem
+    from otas_middleware._delivery.clock import Deadline
+    from otas_middleware._delivery.queue_item import QueueItem
+    from otas_middleware._delivery.sender import Attempt
 
 BATCH_DELAY = 0.03
 """Seconds that a woken thread waits for company before it begins: fewer wake-ups, and the request goes first."""
@@ -26,275 +24,238 @@ BATCH_DELAY = 0.03
 IDLE = 10.0
 """Seconds after which a thread beyond the first ends for want of work."""
 
+_AFTER_A_FAULT = 1.0
+"""Seconds until a thread asks again after a fault of ours."""
+
+_NO_WAY = Outcome(Verdict.UNAVAILABLE, "transport_failed", "The log names the place; events are kept meanwhile.")
+
+
+class Work(NamedTuple):
+    """What a worker should do next."""
+
+    item: QueueItem | None
+    """The event to deliver; None for nothing."""
+    pause: float | None = None
+    """Without an event: seconds after which to ask again; None for when it is woken."""
+    more: bool = False
+    """Another worker should come and help."""
+
+
+class WorkSource(Protocol):
+    """Who gives the workers what to do: an exporter."""
+
+    def next_work(self) -> Work:
+        """Return what one more worker should do now."""
+        ...
+
+    def deliver(self, item: QueueItem, attempt: Attempt) -> None:
+        """Deliver an event that `next_work` gave; never raises."""
+        ...
+
+    def return_unsent(self, item: QueueItem, outcome: Outcome) -> None:
+        """Take an event back, since there is no way of delivering."""
+        ...
+
+
+class _Rest:
+    """One thread's rest: others end it, or time does."""
+
+    __slots__ = ("bell", "woken")
+
+    def __init__(self) -> None:
+        self.bell = threading.Event()
+        self.woken = False
+
 
 class WorkerPool:
     """Runs an exporter's threads.
 
-    Attributes:
-        sleeping: Somebody should be told of a new event. The request path clears it and calls `wake`.
+    The thread that rested last is woken first, so that those that are one too many rest until they end.
+
+    Args:
+        name: For the threads' names.
+        source: Who gives them what to do.
+        make_attempt: Makes one thread's way of delivering.
     """
 
-    def __init__(self, exporter: Exporter, attempt: Callable[[], Attempt]) -> None:
-        self.sleeping = True
-        self._exporter = exporter
-        self._attempt = attempt
-        self._work = threading.Condition(exporter.lock)
-        self._settled = threading.Condition(exporter.lock)
-        self._threads = 0
-        self._waiting = 0
-        self._batch_delay = False
-        self._flushing = 0
-        self._goals: list[int] = []
-        self._dismissed = False
-        self._deadline: float | None = None
+    def __init__(self, name: str, source: WorkSource, make_attempt: Callable[[], Attempt]) -> None:
         self.on_start: Callable[[], object] = lambda: None
+        """Called before a thread is started."""
+        self._name = name
+        self._source = source
+        self._make_attempt = make_attempt
+        self._lock = threading.Lock()
+        self._resting: list[_Rest] = []
+        self._threads = 0
+        self._calls = 0
+        """Wake-ups that came while no thread was resting but one was about to."""
+        self._asking = 0
+        self._flushing = 0
+        self._hurry = threading.Event()
+        """Set while somebody flushes."""
+        self._generation = 0
 
     def wake(self) -> None:
-        """Let one more thread look for work (request path, once per pause): wake one, or start one."""
-        with self._exporter.lock:
-            self._dismissed = False
-            if self._waiting:
-                self._batch_delay = True
-                self._work.notify()
+        """Let one more thread look for work: one that rests, one that is about to, or a new one."""
+        with self._lock:
+            if self._resting:
+                rest = self._resting.pop()
+                rest.woken = True
+                rest.bell.set()
+                return
+            if self._asking > self._calls:
+                self._calls += 1
                 return
             self._threads += 1
-        self._start()
+            generation = self._generation
+        self._start(generation)
 
-    def notice_settled(self) -> None:
-        """Tell those who wait for an outcome. Called under the lock."""
-        if self._goals and (self._exporter.queue.taken >= min(self._goals) or not self._exporter.breaker.closed):
-            self._settled.notify_all()
-
-    def target(self) -> int:
-        """Return the number of the youngest event, for `flush`."""
-        with self._exporter.lock:
-            return self._exporter.queue.taken + len(self._exporter.queue.fresh)
-
-    def flush(self, target: int, deadline: float, *, while_well: bool = False) -> bool:
-        """Deliver now; return True when the first `target` events have left, False when the time was up first.
-
-        Args:
-            target: A number that the queue gives its entries.
-            deadline: `time.monotonic` seconds.
-            while_well: Return as soon as the destination is found to be away.
-        """
-        exporter = self._exporter
-        with self._hurry(probe=not while_well):
-            with exporter.lock:
-                threadless = not self._threads and exporter.queue.count > 0
-                self._threads += threadless
-            if threadless and not self._start():
-                self._drain(deadline, while_well=while_well)
-            with exporter.lock:
-                self._goals.append(target)
-                try:
-                    return self._wait_for(target, deadline, while_well=while_well)
-                finally:
-                    self._goals.remove(target)
-
-    def _wait_for(self, target: int, deadline: float, *, while_well: bool) -> bool:
-        queue = self._exporter.queue
-        while not (queue.taken >= target and queue.oldest_number() > target):
-            left = deadline - time.monotonic()
-            if left <= 0 or (while_well and not self._exporter.breaker.closed):
-                return False
-            self._settled.wait(left)
-        return True
-
-    def last_chance(self, deadline: float, *, while_well: bool = False) -> bool:
-        """Flush for the end of the process: no request that starts from now on may outlive the deadline."""
-        self._deadline = deadline
-        return self.flush(self.target(), deadline, while_well=while_well)
-
-    def dismiss(self) -> None:
-        """Let the threads end, each after what it is sending now. The next event starts a new one."""
-        with self._exporter.lock:
-            self._dismissed = self.sleeping = True
-            self._deadline = None
-            self._work.notify_all()
+    def ensure_one(self) -> bool:
+        """See that there is a thread; return False where none can run."""
+        with self._lock:
+            if self._threads:
+                return True
+            self._threads += 1
+            generation = self._generation
+        return self._start(generation)
 
     @contextlib.contextmanager
-    def _hurry(self, *, probe: bool) -> Generator[None]:
-        """Nobody lingers, and, if wanted, the next probe goes out at once."""
-        with self._exporter.lock:
+    def flushing(self) -> Generator[None]:
+        """Have nobody wait for company while the block runs."""
+        with self._lock:
             self._flushing += 1
-            if probe:
-                self._exporter.breaker.flush_now()
-            self._work.notify_all()
+            self._hurry.set()
+            self._wake_all()
         try:
             yield
         finally:
-            with self._exporter.lock:
+            with self._lock:
                 self._flushing -= 1
+                if not self._flushing:
+                    self._hurry.clear()
 
-    def _start(self) -> bool:
-        """Start a thread that has been counted already; return False where threads cannot run."""
-        process.hook_pool_worker()
-        self.on_start()
-        if _threads.start(self._run, f"otas-{self._exporter.name}"):
-            return True
-        with self._exporter.lock:
-            self._threads -= 1
-            self.sleeping = True  # the next event tries again: a thread may be had later
-        return False
+    def dismiss(self) -> None:
+        """Let the threads end, each after what it is sending now. The next event starts a new one."""
+        with self._lock:
+            self._generation += 1
+            self._threads = self._asking = self._calls = 0
+            self._wake_all()
 
-    def _run(self) -> None:
-        exporter = self._exporter
-        attempt = None
-        ahead: list[QueueItem] = []
-        try:
-            with process.no_fork:  # it imports the HTTP client
-                attempt = self._attempt()
-            attempt.use_waits(partial(self._look_ahead, ahead))
-            while (entry := self._seen(ahead) or self._next()) is not None:
-                exporter.process(entry, attempt, self._patience())
-        except Exception:  # report_internal_error logs it; the next event starts a new thread
-            with exporter.lock:
-                self._threads -= 1
-                self.sleeping = True
-                self._return(ahead)
-            _internal_errors.report_internal_error("delivery.thread")
-        finally:
-            if attempt is not None:
-                attempt.close()
+    def _wake_all(self) -> None:
+        while self._resting:
+            self._resting.pop().bell.set()
 
-    def _look_ahead(self, ahead: list[QueueItem]) -> QueueItem | None:
-        """Take and build the next event while an answer is on its way, so that the thread need not sleep until then.
+    def work_here(self, deadline: Deadline, unless: Callable[[], bool]) -> None:
+        """Deliver in the calling thread, where no other can be had.
 
-        Only where answers are quick: an event that has been taken waits for this thread.
+        Args:
+            deadline: When to stop.
+            unless: Stop as soon as this is so.
         """
-        exporter = self._exporter
-        with exporter.lock:
-            if ahead or self._dismissed or self._deadline is not None or not exporter.queue.ready:
-                return None
-            if not (exporter.limiter.quick and exporter.breaker.closed and self._wanted(self._busy() - 1)):
-                return None
-            entry, _ = exporter.take(time.monotonic())
-            if entry is None:
-                return None
-            start = self._reinforce()
-        if start:
-            self._start()
-        if not exporter.make(entry):
-            return None
-        ahead.append(entry)
-        return entry
-
-    def _seen(self, ahead: list[QueueItem]) -> QueueItem | None:
-        """Return the entry that was made ready meanwhile, unless things have changed: then it goes back."""
-        if not ahead:
-            return None
-        with self._exporter.lock:
-            if self._exporter.breaker.closed and not self._dismissed:
-                return ahead.pop()
-            self._return(ahead)
-        return None
-
-    def _return(self, ahead: list[QueueItem]) -> None:
-        queue = self._exporter.queue
-        while ahead:
-            entry = ahead.pop()
-            if queue.flies(entry):  # else the end of the process has taken it over
-                queue.give_back(entry)
-
-    def _drain(self, deadline: float, *, while_well: bool) -> None:
-        """Deliver in the calling thread, where no other can be had."""
-        exporter = self._exporter
-        attempt = self._attempt()
+        attempt = self._make_attempt()
         try:
-            while (left := deadline - time.monotonic()) > 0:
-                with exporter.lock:
-                    entry, pause = exporter.take(time.monotonic())
-                if entry is not None:
-                    exporter.process(entry, attempt, min(exporter.request_timeout, left))
-                elif pause is None or (while_well and not exporter.breaker.closed):
+            while (left := deadline.left()) > 0:
+                item, pause, _ = self._source.next_work()
+                if item is not None:
+                    self._source.deliver(item, attempt)
+                elif pause is None or unless():
                     return
                 else:
                     time.sleep(min(pause, left))
         finally:
             attempt.close()
 
-    def _patience(self) -> float:
-        timeout = self._exporter.request_timeout
-        deadline = self._deadline
-        return timeout if deadline is None else max(0.05, min(timeout, deadline - time.monotonic()))
-
-    def _next(self) -> QueueItem | None:
-        """Wait for the next entry; None ends the thread."""
-        exporter = self._exporter
-        since = time.monotonic()
-        stalled = False
-        while True:
-            with exporter.lock:
-                if self._dismissed:
-                    self._threads -= 1
-                    return None
-                now = time.monotonic()
-                recall = exporter.recall_now(now)
-                if not recall:
-                    pause = None
-                    if self._wanted(self._busy() - 1, stalled=stalled):
-                        entry, pause = exporter.take(now)
-                        if entry is not None:
-                            start = self._reinforce()
-                            break
-                    if self._threads > 1 and now - since > IDLE:
-                        self._threads -= 1
-                        return None
-                    ready = exporter.queue.ready
-                    self._rest(pause)
-                    stalled = ready > 0 and exporter.queue.ready >= ready
-            if recall and exporter.disk_queue is not None:
-                exporter.disk_queue.recall(recall)
-        if start:
-            self._start()
-        return entry
-
-    def _busy(self) -> int:
-        return self._threads - self._waiting
-
-    def _wanted(self, others: int, *, stalled: bool = False) -> bool:
-        """Say whether one more thread should send what is ready, beside so many others."""
-        if not others:
+    def _start(self, generation: int) -> bool:
+        """Start a thread that has been counted already; return False where threads cannot run."""
+        process.hook_pool_worker()
+        self.on_start()
+        if process.start_thread(lambda: self._run(generation), f"otas-{self._name}"):
             return True
-        ready = self._exporter.queue.ready
-        soon = 0.0 if stalled or self._deadline is not None else SOON
-        return self._exporter.limiter.wants_another(ready, others, soon=soon)
-
-    def _reinforce(self) -> bool:
-        """Before going off to send: see that somebody looks after what is left; return True to start a thread."""
-        busy = self._busy()
-        if not self._exporter.queue.ready:
-            self.sleeping = self._exporter.limiter.wants_another(1, busy)
-        elif self._wanted(busy):
-            if not self._waiting:
-                self._threads += 1
-                return True
-            self._work.notify()
+        with self._lock:
+            if generation == self._generation:
+                self._threads -= 1
         return False
 
-    def _rest(self, pause: float | None) -> None:
-        """Wait for work, and for more of it if a new event has broken the rest.
+    def _run(self, generation: int) -> None:
+        attempt: Attempt | None = None
+        busy_at = time.monotonic()
+        try:
+            while self._asks(generation):
+                item, pause, more = self._next_work()
+                if item is None:
+                    if not self._rest(generation, pause, idle=time.monotonic() - busy_at):
+                        return
+                    continue
+                self._found(generation)
+                if more:
+                    self.wake()
+                attempt = attempt or self._made_attempt()
+                if attempt is None:
+                    self._source.return_unsent(item, _NO_WAY)
+                else:
+                    self._source.deliver(item, attempt)
+                busy_at = time.monotonic()
+        finally:
+            if attempt is not None:
+                attempt.close()
+
+    def _next_work(self) -> Work:
+        try:
+            return self._source.next_work()
+        except Exception:  # ours; the thread goes on, a little later
+            report_internal_error("delivery.next_work")
+            return Work(None, _AFTER_A_FAULT)
+
+    def _made_attempt(self) -> Attempt | None:
+        """Return this thread's way of delivering; None when there is none now."""
+        try:
+            with process.no_fork:  # it imports the HTTP client
+                return self._make_attempt()
+        except Exception:  # a transport of the user's own
+            report_internal_error("delivery.transport")
+            return None
+
+    def _asks(self, generation: int) -> bool:
+        """Note that a thread looks for work; return False when it has been dismissed."""
+        with self._lock:
+            if generation != self._generation:
+                return False
+            self._asking += 1
+            return True
+
+    def _found(self, generation: int) -> None:
+        """Note that a thread has found work."""
+        with self._lock:
+            if generation == self._generation:
+                self._asking -= 1
+                self._calls = min(self._calls, self._asking)
+
+    def _rest(self, generation: int, pause: float | None, *, idle: float) -> bool:
+        """Wait for work, and for more of it if an event has ended the rest; return False to end the thread.
 
         Args:
+            generation: The thread's.
             pause: Seconds until there may be work; None when only a new event makes any.
+            idle: Seconds since it had some.
         """
-        others = self._busy() - 1
-        if self._exporter.breaker.closed:
-            self.sleeping = not others or self._exporter.limiter.wants_another(1, others)
-        # Beside others, look now and then whether they get on; alone, wait for as long as need be.
-        longest = SOON if others else IDLE if self._threads > 1 else float("inf")
-        seconds = min(longest, longest if pause is None else pause)
-        self._wait(None if seconds == float("inf") else seconds)
-        if self._batch_delay:
-            self._batch_delay = False
-            until = time.monotonic() + BATCH_DELAY
-            while not self._flushing and (left := until - time.monotonic()) > 0:
-                self._wait(left)
-
-    def _wait(self, seconds: float | None) -> None:
-        self._waiting += 1
-        try:
-            self._work.wait(seconds)
-        finally:
-            self._waiting -= 1
+        with self._lock:
+            if generation != self._generation:
+                return False
+            self._asking -= 1
+            if self._calls > self._asking:  # somebody called while we asked
+                self._calls -= 1
+                return True
+            if self._threads > 1 and idle > IDLE:
+                self._threads -= 1
+                return False
+            rest = _Rest()
+            self._resting.append(rest)
+            alone = self._threads == 1
+        longest = None if alone else IDLE
+        rest.bell.wait(longest if pause is None else pause if longest is None else min(pause, longest))
+        with self._lock:
+            if rest in self._resting:
+                self._resting.remove(rest)
+        if rest.woken:
+            self._hurry.wait(BATCH_DELAY)
+        return True

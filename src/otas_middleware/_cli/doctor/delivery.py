@@ -9,7 +9,7 @@ from otas_middleware._capture.session import SessionInfo, TokenGate
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._delivery import Pipeline, TransportError, Verdict
 from otas_middleware._delivery.destinations.brain import BrainDestination
-from otas_middleware._delivery.transports import transport_factory
+from otas_middleware._delivery.transports import FORMER, transport_factory
 from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
@@ -42,15 +42,9 @@ def check_transport(settings: OtasSettings) -> Check:
 
 
 def _in_use(settings: OtasSettings) -> str:
-    """Name the transport that carries events, which a setting such as `auto` leaves open."""
-    if settings.transport == "celery" or ":" in settings.transport:
-        return settings.transport
-    made = transport_factory(settings)()
-    kind = type(made).__module__.rpartition(".")[2]
-    close = getattr(made, "close", None)
-    if close is not None:
-        close()
-    return kind if kind == settings.transport else f"{kind} (OTAS_TRANSPORT={settings.transport})"
+    """Name the transport that carries events, whatever it was called formerly."""
+    name = settings.transport
+    return f"direct (OTAS_TRANSPORT={name})" if name in FORMER else name
 
 
 def new_token(settings: OtasSettings, uasam_url: str | None, timeout: float) -> str:

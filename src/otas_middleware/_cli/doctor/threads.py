@@ -12,7 +12,7 @@ from configparser import Error as IniError
 from pathlib import Path
 
 from otas_middleware._cli.doctor.report import Check
-from otas_middleware._delivery.threads import uwsgi_without_threads
+from otas_middleware._delivery.process import uwsgi_without_threads
 
 _THREADS_BY_DEFAULT = (2, 0, 27)
 _FIX = "add enable-threads = true, or update uWSGI to 2.0.27 or later, where threads are on by default"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from otas_middleware._delivery.destinations.agnost import AgnostDestination
 from otas_middleware._delivery.destinations.brain import BrainDestination
-from otas_middleware._delivery.disk_queue.paths import load
+from otas_middleware._delivery.protocols import load
 from otas_middleware._errors import ConfigurationError
 
 if TYPE_CHECKING:

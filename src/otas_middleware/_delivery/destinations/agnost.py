@@ -12,9 +12,9 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from otas_middleware._delivery.by_status import by_status
 from otas_middleware._delivery.destinations import agnost_form
 from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict
+from otas_middleware._delivery.retry import by_status
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:

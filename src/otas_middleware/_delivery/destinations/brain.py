@@ -10,8 +10,8 @@ import json
 from typing import TYPE_CHECKING, Literal, cast
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._delivery.backoff import retry_after
 from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict
+from otas_middleware._delivery.retry import retry_after
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:

@@ -7,23 +7,24 @@ is written has been redacted before.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass, field, replace
+import uuid
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._delivery.disk_queue import file as _spool_file
+from otas_middleware._delivery.codec import Record, UnreadableError, protect, reveal
+from otas_middleware._delivery.disk_queue import file
 from otas_middleware._delivery.disk_queue.file import SpoolError, transaction
-from otas_middleware._delivery.disk_queue.lease import is_gone, new_owner
-from otas_middleware._delivery.token_cipher import UnsealError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from typing import TypeVar
 
-    from otas_middleware._delivery.token_cipher import TokenCipher
+    from otas_middleware._delivery.codec import TokenCipher
 
     T = TypeVar("T")
 
@@ -36,23 +37,13 @@ _UNREADABLE_LEASE = 3600.0
 _EVICT = 64
 """How many events one step of making room deletes."""
 
+_VACUUM = 512
+"""How many free pages one step of shrinking the file gives back, when it is not empty."""
+
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
 """Errors that leave the connection as good as it was."""
 
 _COLUMNS = "body, token, sealed, session_id, agent_id, source, failures, possibly_stored"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One event as it lies in the spool."""
-
-    body: bytes = field(repr=False)
-    token: str = field(repr=False)
-    session_id: str
-    agent_id: str
-    source: str
-    failures: int = 0
-    possibly_stored: bool = False
 
 
 class Held(NamedTuple):
@@ -63,7 +54,7 @@ class Held(NamedTuple):
     possibly_stored: bool
 
 
-class Spool:
+class DiskQueue:
     """One destination's events on disk.
 
     All methods may be called from any thread, and all raise `SpoolError` when the file cannot be used now.
@@ -140,14 +131,27 @@ class Spool:
     def acknowledge(self, rows: Sequence[int]) -> int:
         """Delete events that this process holds; return how many it still held."""
 
-        def delete(connection: sqlite3.Connection) -> int:
+        def delete(connection: sqlite3.Connection) -> tuple[int, bool]:
             statement = "DELETE FROM event WHERE id = ? AND lease_owner = ?"
             held = sum(connection.execute(statement, (row, self._owner)).rowcount for row in rows)
-            if connection.execute("SELECT 1 FROM event LIMIT 1").fetchone() is None:
-                connection.execute("PRAGMA incremental_vacuum")
-            return held
+            return held, _shrink(connection)
 
-        return self._run(delete)
+        held, shrunk = self._run(delete)
+        if shrunk:  # the file itself becomes smaller when what was written is taken over into it; waits for nobody
+            self._run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall(), write=False)
+        return held
+
+    def count(self) -> int:
+        """Return how many events there are, whosever they are."""
+        found: tuple[int] = self._run(
+            lambda connection: connection.execute("SELECT count(*) FROM event").fetchone(), write=False
+        )
+        return found[0]
+
+    @property
+    def directory(self) -> Path:
+        """Where the file lies."""
+        return self._path.parent
 
     def release(self, held: Sequence[Held]) -> None:
         """Give leased events back to all processes, with what has been learnt of them meanwhile."""
@@ -196,42 +200,26 @@ class Spool:
 
     @staticmethod
     def _used(connection: sqlite3.Connection) -> int:
-        pages, free, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        used: int = (pages - free) * size
-        return used
+        size: int = connection.execute("PRAGMA page_size").fetchone()[0]
+        pages, free = _pages(connection)
+        return (pages - free) * size
 
     def _encode(self, record: Record) -> tuple[object, ...]:
-        token = record.token.encode() if self._cipher is None else self._cipher.cipher(record.token)
-        return (
-            record.body,
-            token,
-            self._cipher is not None,
-            record.session_id,
-            record.agent_id,
-            record.source,
-            record.failures,
-            record.possibly_stored,
-        )
+        token, sealed = protect(record.token, self._cipher)
+        known = record.session_id, record.agent_id, record.source, record.failures, record.possibly_stored
+        return (record.body, token, sealed, *known)
 
     def _decode(self, columns: Sequence[object]) -> Record | None:
-        """Return the record, or None when its token was encrypted with a key that is not ours."""
+        """Return the record, or None when its token cannot be read with our keys."""
         body, token, sealed, session_id, agent_id, source, failures, possibly_stored = columns
         if not isinstance(body, bytes) or not isinstance(token, bytes):
             return None
-        if sealed:
-            if self._cipher is None:
-                return None
-            try:
-                text = self._cipher.unseal(token)
-            except UnsealError:
-                return None
-        else:
-            text = token.decode()
-        return Record(
-            body, text, str(session_id), str(agent_id), str(source), int(str(failures)), bool(possibly_stored)
-        )
+        try:
+            text = reveal(token, self._cipher, sealed=bool(sealed))
+        except UnreadableError:
+            return None
+        count = failures if isinstance(failures, int) else 0
+        return Record(body, text, str(session_id), str(agent_id), str(source), count, bool(possibly_stored))
 
     def _run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = True) -> T:
         with self.lock:
@@ -244,19 +232,38 @@ class Spool:
             except sqlite3.DatabaseError as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING:
                     self.close()  # a new connection finds out what can still be used
-                if _spool_file.is_corrupt(error):
-                    _spool_file.set_aside(self._path, "corrupt")
+                if file.is_corrupt(error):
+                    file.set_aside(self._path, "corrupt")
                 raise SpoolError(_explain(error)) from None
             except OSError as error:
                 raise SpoolError(f"the system says: {error.strerror}") from None
 
     def _connect(self) -> sqlite3.Connection:
-        if self._connection is not None and _spool_file.identity(self._path) != self._identity:
+        if self._connection is not None and file.identity(self._path) != self._identity:
             self.close()  # somebody removed the file; SQLite would write on into nowhere
         if self._connection is None:
-            self._connection = _spool_file.connect(self._path)
-            self._identity = _spool_file.identity(self._path)
+            self._connection = file.connect(self._path)
+            self._identity = file.identity(self._path)
         return self._connection
+
+
+def _pages(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Return how many pages the file has, and how many of them are free."""
+    pages, free = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count"))
+    return pages, free
+
+
+def _shrink(connection: sqlite3.Connection) -> bool:
+    """Give free pages back: all of an empty spool, some of one that is mostly free; return whether there were any."""
+    pages, free = _pages(connection)
+    if free * 2 <= pages:
+        return False
+    empty = connection.execute("SELECT 1 FROM event LIMIT 1").fetchone() is None
+    if not empty and free < 2 * _VACUUM:
+        return False
+    # It frees one page for each row that is fetched.
+    connection.execute("PRAGMA incremental_vacuum" if empty else f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
+    return True
 
 
 def _end_leases_of_the_dead(connection: sqlite3.Connection, now: float) -> None:
@@ -275,3 +282,44 @@ def _explain(error: sqlite3.DatabaseError) -> str:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return "another process holds it locked"
     return f"SQLite says: {error}"
+
+
+# A lease runs out by itself; on Linux it need not be waited for when its holder can be seen to be gone. A process is
+# told from others by the boot of its machine, its process-id namespace, its id and the moment of its start, so that
+# neither a reused id nor a container with ids of its own is mistaken for it.
+
+
+def new_owner() -> str:
+    """Return a name for a holder in this process."""
+    place = _place()
+    start = _start_of(os.getpid()) if place is not None else None
+    return f"{place}/{os.getpid()}/{start}/{uuid.uuid4().hex[:8]}"
+
+
+def is_gone(owner: str) -> bool:
+    """Say whether the holder's process has certainly ended; False where nobody can know."""
+    place, _, rest = owner.partition("/")
+    pid, _, rest = rest.partition("/")
+    start = rest.partition("/")[0]
+    if place != _place() or not pid.isdigit() or not start.isdigit():
+        return False
+    return _start_of(int(pid)) != int(start)
+
+
+def _place() -> str | None:
+    """Return what this process's id is unique in: a boot of a kernel and a namespace of process ids."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return None
+
+
+def _start_of(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the boot, or None when there is no such process."""
+    try:
+        # The second field is the program's name in brackets, which may itself hold brackets and blanks.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else int(fields[19])  # a zombie will not come back

@@ -1,18 +1,17 @@
-"""Which transport carries the requests: chosen once per pipeline, made once per sending thread."""
+"""Who carries the requests: chosen once per pipeline, made once per sending thread.
+
+In comes a `Request`, out comes a `Response` or a `TransportError`. Nothing here knows events or what an answer means.
+"""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
 import os
-import sys
-import threading
+import warnings
 from typing import TYPE_CHECKING, cast
 
-from otas_middleware._delivery.disk_queue.paths import load
-from otas_middleware._delivery.threads import cooperative
-from otas_middleware._errors import ConfigurationError, MissingExtraError
+from otas_middleware._delivery.protocols import load
+from otas_middleware._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,75 +19,60 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.protocols import Transport
 
-_FAST = "pyreqwest.client"
-
 logger = logging.getLogger("otas_middleware")
+
+FORMER = frozenset({"auto", "fast"})
+"""Accepted for one release."""
+
+_proxies_told = False
 
 
 def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
     """Return what makes a transport; call that in the process and the thread that uses the transport.
 
-    httpx is not imported here: `import otas_middleware` stays light, and a client must not exist before a fork.
+    No HTTP client is imported here: `import otas_middleware` stays light, and a client must not exist before a fork.
 
     Raises:
         ConfigurationError: The setting `transport` names nothing that can be imported and called.
-        MissingExtraError: It names `fast`, and pyreqwest is not installed.
     """
     name = settings.transport
     if ":" in name:
         return _users_own(name)
-    if name == "fast" and not _fast_is_installed():
-        raise MissingExtraError("OTAS_TRANSPORT=fast", "fast")
     connect_timeout = settings.connect_timeout
-    fast = name != "httpx" and _load_fast(logging.WARNING if name == "fast" else logging.INFO)
+    if name == "httpx":
 
-    def make() -> Transport:
-        if fast and not cooperative() and _fast_lives_here():  # native code would block all greenlets
-            from otas_middleware._delivery.transports.fast import FastTransport  # noqa: PLC0415  # in the worker only
+        def client() -> Transport:
+            from otas_middleware._delivery.transports.httpx_client import HttpxTransport  # noqa: PLC0415  # in the worker
 
-            return FastTransport(connect_timeout)
-        from otas_middleware._delivery.transports.direct import HttpxTransport  # noqa: PLC0415  # in the worker only
+            return HttpxTransport(connect_timeout)
 
-        return HttpxTransport(connect_timeout)
+        return client
+    if name in FORMER:
+        warnings.warn(
+            f"OTAS_TRANSPORT={name} is no longer known and means `direct`, the default; leave it out, and the extra "
+            "`fast` too. Both go in the next release.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        logger.warning("otas: OTAS_TRANSPORT=%s means `direct` now; leave it out, and the extra `fast` too.", name)
+    if name != "celery":
+        _tell_of_proxies()
 
-    return make
+    def direct() -> Transport:
+        from otas_middleware._delivery.transports.direct import DirectTransport  # noqa: PLC0415  # in the worker only
 
+        return DirectTransport(connect_timeout)
 
-def _fast_is_installed() -> bool:
-    return importlib.util.find_spec("pyreqwest") is not None
-
-
-def _load_fast(level: int) -> bool:
-    """Load pyreqwest if that can be done well; say why not, and return False, if it cannot.
-
-    It is loaded now, in the main thread (6 ms), although it is used in others: its memory allocator takes the thread
-    that loads it for one that lasts, and the process crashes in native code once that thread has ended and its stack
-    is used again. (Seen with pyreqwest 0.15.1, also in forked children, where the main thread alone lives on.)
-    """
-    if not _fast_is_installed():
-        return False
-    if sys.modules.get(_FAST) is None:
-        if threading.current_thread() is not threading.main_thread():
-            logger.log(level, "otas: set up outside of the main thread, so httpx carries the events, not pyreqwest.")
-            return False
-        try:
-            importlib.import_module(_FAST)
-        except Exception as error:  # a broken installation must not stop delivery
-            logger.log(level, "otas: pyreqwest does not load (%s), so httpx carries the events.", type(error).__name__)
-            return False
-    return True
+    return direct
 
 
-_fast_process: int | None = None
-"""The first process that used pyreqwest, of those that this one descends from."""
-
-
-def _fast_lives_here() -> bool:
-    """Say whether pyreqwest can work in this process: once a parent has used it, its runtime fails in every child."""
-    global _fast_process  # noqa: PLW0603  # the runtime is the process's
-    if _fast_process is None:
-        _fast_process = os.getpid()
-    return _fast_process == os.getpid()
+def _tell_of_proxies() -> None:
+    """Say once that a proxy of the environment is not used."""
+    global _proxies_told  # noqa: PLW0603  # once per process
+    name = next((name for name in ("HTTPS_PROXY", "https_proxy") if os.environ.get(name)), None)
+    if name is not None and not _proxies_told:
+        _proxies_told = True
+        logger.info("otas: %s is set and not used for events; set OTAS_TRANSPORT=httpx to send them through it.", name)
 
 
 def _users_own(path: str) -> Callable[[], Transport]:

@@ -1,82 +1,22 @@
-"""Handing events to Celery: what a message holds, and the attempt that publishes it.
-
-A message is the redacted event as JSON, the session token (encrypted with `OTAS_SPOOL_KEY` if there is one), and the
-name of the destination. It does not hold any key: workers have their own settings.
-"""
+"""The transport `celery`: events are handed to the user's own Celery application as messages (see `codec.py`)."""
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.queue import QueueItem
-from otas_middleware._delivery.token_cipher import UnsealError
+from otas_middleware._delivery.codec import message_of, record_of
+from otas_middleware._delivery.protocols import Outcome, Verdict, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.token_cipher import TokenCipher
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._delivery.codec import TokenCipher
+    from otas_middleware._delivery.queue_item import QueueItem
 
 TASK = "otas_middleware.deliver"
 """The task's name, by which workers find it."""
 
-VERSION = 1
-"""Of the message's form. Workers leave messages of a later version to later workers."""
-
 _BROKER = "Check the Celery application's broker_url, and that the broker is up."
-
-
-class MessageError(Exception):
-    """A message that this worker cannot read. The text says why and holds nothing of it."""
-
-
-def encode(entry: QueueItem, envelope: Envelope, destination: str, cipher: TokenCipher | None) -> dict[str, object]:
-    """Return the message for an entry, ready for Celery's JSON serializer."""
-    token = envelope.token if cipher is None else cipher.cipher(envelope.token).decode()
-    return {
-        "version": VERSION,
-        "destination": destination,
-        "event": envelope.event.to_json().decode(),
-        "token": token,
-        "sealed": cipher is not None,
-        "session_id": envelope.session_id,
-        "agent_id": envelope.agent_id,
-        "source": envelope.source,
-        "failures": entry.failures,
-        "failed_at": None,
-    }
-
-
-def decode(message: dict[str, Any], cipher: TokenCipher | None) -> QueueItem:
-    """Return the entry of a message.
-
-    Raises:
-        MessageError: It is not one of ours, or its token was encrypted with another key.
-    """
-    from otas_middleware._event.model import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, in the worker only
-
-    if message.get("version") != VERSION:
-        raise MessageError("it has another version")
-    token = str(message["token"])
-    if message["sealed"]:
-        if cipher is None:
-            raise MessageError("its token is encrypted and OTAS_SPOOL_KEY is not set")
-        try:
-            token = cipher.unseal(token.encode())
-        except UnsealError:
-            raise MessageError("its token was encrypted with another OTAS_SPOOL_KEY") from None
-    try:
-        event = BackendEvent.model_validate_json(message["event"])
-    except ValueError:
-        raise MessageError("it holds no event") from None
-    source: Literal["backend", "agent"] = "agent" if message["source"] == "agent" else "backend"
-    envelope = Envelope(event, token, str(message["session_id"]), str(message["agent_id"]), source)
-    entry = QueueItem(envelope=envelope, weight=0)
-    entry.failures = int(message["failures"])
-    return entry
 
 
 class CeleryAttempt:
@@ -98,11 +38,14 @@ class CeleryAttempt:
         self._connection: Any = None
         self._producer: Any = None
 
-    def __call__(self, entry: QueueItem, timeout: float) -> Outcome:
-        envelope = entry.envelope
-        if envelope is None:  # pragma: no cover  # the exporter builds first
-            return Outcome(Verdict.REJECTED, "not_built")
-        message = encode(entry, envelope, self._destination, self._cipher)
+    def prepare(self, item: QueueItem) -> None:
+        """Do nothing: a message holds how often it failed, so it is made for each attempt."""
+
+    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
+        envelope = item.envelope
+        if envelope is None:
+            raise ValueError("the event was not built")
+        message = message_of(record_of(item, envelope), self._destination, self._cipher)
         event_id = envelope.event.metadata.get("event_id")
         fresh = self._producer is None
         published = self._publish(message, str(event_id), timeout)
@@ -110,9 +53,6 @@ class CeleryAttempt:
             published = self._publish(message, str(event_id), timeout)
             return Outcome(Verdict.DELIVERED, "published", resent=True) if published else self._away(sent=True)
         return Outcome(Verdict.DELIVERED, "published") if published else self._away(sent=False)
-
-    def use_waits(self, look_ahead: Callable[[], QueueItem | None]) -> None:
-        """Do nothing: kombu keeps its waits to itself."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -171,13 +111,6 @@ def load_app(settings: OtasSettings) -> Any:
     """Import the user's Celery application.
 
     Raises:
-        ImportError: The path leads nowhere.
+        ConfigurationError: The path leads nowhere.
     """
-    module, _, name = (settings.celery_app or "").partition(":")
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise ImportError(f"OTAS_CELERY_APP: there is no {part!r} in {module}") from None
-    return found
+    return load(settings.celery_app or "", "OTAS_CELERY_APP")

@@ -1,14 +1,13 @@
-"""The default transport: one kept-alive connection on httpx's network layer.
+"""The default transport: one kept-alive connection, and its socket used directly.
 
-httpx's client spends most of its time on what a fixed request does not need (URL merging, cookies, redirects, header
-models, tracing). This transport therefore connects as httpx does, by httpcore's network backend and TLS configuration,
-and then uses the socket itself: head and body are written in one piece, which is one segment on the wire where it
-fits, and spares Brain's development server 43 ms of Nagle's algorithm. It writes no log lines that could be captured
-and come back.
+A general client spends most of its time on what a fixed request does not need (URL merging, cookies, redirects, header
+models, tracing). This transport connects by httpcore's network backend and TLS configuration and then uses the socket
+itself: head and body are written in one piece, which is one segment on the wire where it fits, and spares Brain's
+development server 43 ms of Nagle's algorithm. It writes no log lines that could be captured and come back.
 
 Proxies from the environment are not used: the application's `HTTP_PROXY` is not meant for its telemetry, and keys
-must not reach a proxy by accident. Who needs one passes a transport of their own. `SSL_CERT_FILE` and `SSL_CERT_DIR`
-are honoured.
+must not reach a proxy by accident. Who needs one sets `OTAS_TRANSPORT=httpx`. `SSL_CERT_FILE` and `SSL_CERT_DIR` are
+honoured.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ from otas_middleware._delivery.protocols import Request, Response, TransportErro
 from otas_middleware._delivery.transports.http1 import ResponseReader, WireError, read_whole, request_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import httpcore2 as httpcore
     from httpcore2 import NetworkStream
 else:
@@ -53,7 +50,7 @@ class _ClosedBeforeError(Exception):
         self.sent = sent
 
 
-class HttpxTransport:
+class DirectTransport:
     """Sends requests over one connection, which is kept open for the next one. For one thread.
 
     A connection that the server has closed meanwhile (gunicorn: after 2 s) is replaced without a failure. The
@@ -65,8 +62,6 @@ class HttpxTransport:
 
     def __init__(self, connect_timeout: float) -> None:
         "".encode("idna")  # the codec is imported now, not in the middle of a fork (see `_delivery.process.no_fork`)
-        self.while_waiting: Callable[[], object] = _nothing
-        """Called between each request and its answer, with this connection unused; must not raise."""
         self._connect_timeout = connect_timeout
         self._backend = httpcore.SyncBackend()
         self._stream: NetworkStream | None = None
@@ -126,7 +121,7 @@ class HttpxTransport:
         except httpcore.ConnectTimeout:
             raise TransportError("connect timeout", sent=False) from None
         except (httpcore.ConnectError, OSError, UnicodeError) as error:
-            raise TransportError(_why(error), sent=False) from None
+            raise TransportError(why(error), sent=False) from None
         connection: socket.socket = stream.get_extra_info("socket")
         self._stream, self._socket, self._timeout = stream, connection, 0.0
         return connection
@@ -149,7 +144,6 @@ class HttpxTransport:
                 self._limit(connection, deadline)
                 connection.sendall(data)
                 sent = True
-                deadline += self._lend()
             except TimeoutError:
                 raise
             except OSError:
@@ -185,12 +179,6 @@ class HttpxTransport:
             complete = reader.feed(connection.recv(_READ_BYTES))
         return reader.response, reader.reusable
 
-    def _lend(self) -> float:
-        """Let other work be done; return the seconds that it took, which are not the server's."""
-        began = time.monotonic()
-        self.while_waiting()
-        return time.monotonic() - began
-
     def _limit(self, connection: socket.socket, deadline: float) -> None:
         """Let the next call of the socket take no longer than until the deadline, or a ninth more.
 
@@ -209,10 +197,6 @@ class HttpxTransport:
         raise TransportError(cause, sent=sent) from None
 
 
-def _nothing() -> None:
-    """Take the place of work that nobody has given."""
-
-
 def trusted_context() -> ssl.SSLContext:
     """Return the TLS configuration: the system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`."""
     context = httpcore.default_ssl_context()
@@ -220,7 +204,7 @@ def trusted_context() -> ssl.SSLContext:
     return context
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """Name the reason of a failed connection in plain words; the error's own text may hold addresses."""
     inner: BaseException | None = error
     while inner is not None:

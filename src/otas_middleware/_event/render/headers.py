@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from otas_middleware._capture.capture import Headers
 
@@ -15,10 +15,32 @@ HeaderMap = dict[str, "str | list[str]"]
 
 def header_map(pairs: Headers) -> HeaderMap:
     """Return headers with lower-case names, and a list of values where a name came more than once."""
-    simple = {_name(name): value.decode("latin-1") if isinstance(value, bytes) else value for name, value in pairs}
-    if len(simple) == len(pairs) and "".join(simple.values()).isascii():
-        return cast("HeaderMap", simple)
-    return _merged(pairs)
+    try:
+        simple = {_name(name): value.decode("latin-1") if isinstance(value, bytes) else value for name, value in pairs}
+        if len(simple) == len(pairs) and "".join(simple.values()).isascii():
+            return cast("HeaderMap", simple)
+        return _merged(pairs)
+    except (TypeError, ValueError, AttributeError):  # an application or a test client put what is no text among them
+        return _merged(_texts(pairs))
+
+
+def _texts(pairs: Iterable[object]) -> Iterator[tuple[str, str]]:
+    """Yield headers as texts, whatever they are; what is no pair is left out."""
+    for pair in pairs:
+        if isinstance(pair, tuple | list) and len(cast("tuple[object, ...]", pair)) == 2:
+            name, value = cast("tuple[object, object]", pair)
+            yield _text(name), "" if value is None else _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes | bytearray):
+        return value.decode("latin-1")
+    try:
+        return str(value)
+    except Exception:  # a class of the application's own
+        return f"({type(value).__name__})"
 
 
 def _merged(pairs: Iterable[tuple[bytes | str, bytes | str]]) -> HeaderMap:

@@ -1,0 +1,184 @@
+"""One event on its way to one destination, and what it weighs."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from otas_middleware._capture.weight import size_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware._delivery.protocols import Receipt, Request, Weighted
+    from otas_middleware._event.model import BackendEvent, Envelope
+
+QUEUE_WEIGHT = 640
+"""Bytes that the queue spends on an event beside what the event itself holds."""
+
+_EVENT_WEIGHT = 2048
+"""Bytes that a built event takes beside its texts and values."""
+
+
+class QueueItem:
+    """One event on its way to one destination.
+
+    Attributes:
+        seq: Its place in the order of arrival, counted from 1; negative for what was read back from disk.
+        token: The session token, by which turns are taken; empty where it is not known before the event is built.
+        captured: What the request path left, until it is built.
+        envelope: The built event.
+        request: The request that delivers it, made at the first attempt and kept for the next.
+        weight: Bytes it holds on to, estimated.
+        attempts: How often it was tried.
+        failures: Failed attempts that may be its own fault.
+        delivered_before: How many events had been delivered when it failed first; more since then prove that the
+            destination is well and the event is not.
+        possibly_stored: An attempt ended without an answer after everything was sent.
+        receipt: Told what became of it, for a capture that has a `receipt` (see `protocols.Receipt`).
+        row: Its row in the disk queue, when it is there too.
+    """
+
+    __slots__ = (
+        "attempts",
+        "captured",
+        "delivered_before",
+        "envelope",
+        "failures",
+        "possibly_stored",
+        "receipt",
+        "request",
+        "row",
+        "seq",
+        "token",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        token: str,
+        weight: int,
+        captured: Weighted | None = None,
+        envelope: Envelope | None = None,
+        row: int | None = None,
+    ) -> None:
+        self.seq = 0
+        self.token = token
+        self.weight = weight + QUEUE_WEIGHT
+        self.captured = captured
+        self.envelope = envelope
+        self.request: Request | None = None
+        self.attempts = 0
+        self.failures = 0
+        self.delivered_before = -1
+        self.possibly_stored = False
+        self.row = row
+        self.receipt: Receipt | None = getattr(captured, "receipt", None)
+
+    def settled(self, fate: str, stored_as: str = "") -> None:
+        """Say what became of it, once, to whoever asked for a receipt."""
+        receipt, self.receipt = self.receipt, None
+        if receipt is not None:
+            receipt(fate, stored_as)
+
+    def __lt__(self, other: QueueItem) -> bool:
+        return self.seq < other.seq
+
+    def copy(self) -> QueueItem:
+        """Return another item for the same event, as one that may have been stored if it was tried."""
+        captured = self.captured  # before the envelope: who builds it sets that first
+        copy = QueueItem(self.token, self.weight - QUEUE_WEIGHT, captured, self.envelope, self.row)
+        copy.receipt, self.receipt = self.receipt, None
+        copy.seq = self.seq
+        copy.failures = self.failures
+        copy.possibly_stored = self.possibly_stored or self.attempts > 0
+        return copy
+
+
+def weight_of(event: BackendEvent) -> int:
+    """Return how many bytes a built event holds on to, estimated."""
+    return (
+        _EVENT_WEIGHT
+        + size_of(event.path)
+        + size_of(event.query_params)
+        + size_of(event.request_headers)
+        + size_of(event.response_headers)
+        + size_of(event.request_body)
+        + size_of(event.response_body)
+        + size_of(event.post_data)
+        + size_of(event.error)
+        + size_of(event.metadata)
+        + size_of(event.custom_properties)
+    )
+
+
+def token_of(captured: Weighted) -> str:
+    """Return the session token of what is to be built; the empty text where that cannot be told yet."""
+    session = getattr(captured, "session", None)
+    token = getattr(captured, "token", "") if session is None else getattr(session, "token", "")
+    return token if isinstance(token, str) else ""
+
+
+class BuiltOnce:
+    """One capture on its way to several destinations: all of them get the same event with the same id.
+
+    Args:
+        captured: What the request path left.
+        queues: How many destinations there are.
+    """
+
+    __slots__ = (
+        "_captured",
+        "_envelope",
+        "_error",
+        "_fate",
+        "_lock",
+        "_open",
+        "_receipt",
+        "_stored_as",
+        "token",
+        "weight",
+    )
+
+    def __init__(self, captured: Weighted, queues: int) -> None:
+        self.token = token_of(captured)
+        self.weight = captured.weight
+        self._captured: Weighted | None = captured
+        self._lock = threading.Lock()
+        self._envelope: Envelope | None = None
+        self._error: Exception | None = None
+        self._receipt: Receipt | None = getattr(captured, "receipt", None)
+        self._open = queues
+        self._fate = self._stored_as = ""
+
+    @property
+    def receipt(self) -> Receipt | None:
+        """What each queue tells; the capture's own is told once, when the last has: of a loss if all lost it."""
+        return None if self._receipt is None else self._settled
+
+    def _settled(self, fate: str, stored_as: str = "") -> None:
+        with self._lock:
+            self._open -= 1
+            if not self._fate or fate in {"delivered", "spooled"}:
+                self._fate = fate
+            self._stored_as = self._stored_as or stored_as
+            over = not self._open
+        if over and self._receipt is not None:
+            self._receipt(self._fate, self._stored_as)
+
+    def build(self, build: Callable[[Weighted], Envelope | None]) -> Envelope | None:
+        """Return the envelope; the first one to ask builds it.
+
+        Raises:
+            Exception: What building raised, for each who asks.
+        """
+        with self._lock:
+            captured, self._captured = self._captured, None
+            if captured is not None:
+                try:
+                    self._envelope = build(captured)
+                except Exception as error:  # raised again below, and for the other destinations
+                    self._error = error
+        if self._error is not None:
+            raise self._error
+        return self._envelope

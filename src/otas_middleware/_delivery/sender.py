@@ -1,0 +1,298 @@
+"""One event's delivery: build it, make its request, send that, judge the answer, and settle what comes of it.
+
+Whatever goes wrong with one event is that event's own fault: it is counted as `internal_error` with its place, and
+neither the worker nor the destination suffers for it. A destination is judged by its answers, and by having none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from otas_middleware._delivery import process
+from otas_middleware._delivery.codec import is_header_value
+from otas_middleware._delivery.protocols import Outcome, TransportError, Verdict
+from otas_middleware._delivery.queue_item import weight_of
+from otas_middleware._delivery.rejected_tokens import RejectedTokens
+from otas_middleware._delivery.retry import Fate
+from otas_middleware._internal_errors import report_internal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware._delivery.clock import PeerClock
+    from otas_middleware._delivery.limiter import Pace
+    from otas_middleware._delivery.log import DeliveryLog
+    from otas_middleware._delivery.protocols import Destination, Request, Transport
+    from otas_middleware._delivery.queue import Queue
+    from otas_middleware._delivery.queue_item import QueueItem
+    from otas_middleware._delivery.retry import Decision, RetryPolicy
+    from otas_middleware._delivery.spooler import Spooler
+    from otas_middleware._event.model import Envelope
+
+    Prologue = Callable[[Envelope, Callable[[Request], Outcome]], Outcome | None]
+
+
+class Attempt(Protocol):
+    """How a worker delivers: by HTTP, or by handing over to a broker. One per thread."""
+
+    def prepare(self, item: QueueItem) -> None:
+        """Make what is to be sent of a built event, unless it has been made."""
+        ...
+
+    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
+        """Try to deliver a prepared event within `timeout` seconds."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class HttpAttempt:
+    """Delivers over a transport of its own.
+
+    Args:
+        destination: Makes requests and judges answers.
+        transport: Carries them; used by one thread only.
+        clock: Learns the destination's time from its answers.
+    """
+
+    def __init__(self, destination: Destination, transport: Transport, clock: PeerClock) -> None:
+        self._destination = destination
+        self._transport = transport
+        self._clock = clock
+        self._prologue: Prologue | None = getattr(destination, "prologue", None)
+
+    def prepare(self, item: QueueItem) -> None:
+        """Make the event's request."""
+        if item.request is None and item.envelope is not None:
+            item.request = self._destination.request(item.envelope)
+
+    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
+        envelope, request = item.envelope, item.request
+        if envelope is None or request is None:
+            raise ValueError("the event was not prepared")
+        if self._prologue is not None:
+            outcome = self._prologue(envelope, lambda opening: self._exchange(opening, timeout))
+            if outcome is not None:
+                return outcome
+        return self._exchange(request, timeout)
+
+    def _exchange(self, request: Request, timeout: float) -> Outcome:
+        try:
+            response = self._transport(request, timeout)
+        except TransportError as error:
+            return no_answer(error)
+        except OSError:  # a transport of the user's own lets the network's failures through
+            return no_answer(TransportError("connection failed", sent=True))
+        outcome = self._destination.outcome(response)
+        self._clock.learn(response.headers.get("date"), urgent=outcome.verdict is Verdict.BAD_TOKEN)
+        return dataclasses.replace(outcome, resent=True) if response.resent else outcome
+
+    def close(self) -> None:
+        """Close the transport, if it can be."""
+        close = getattr(self._transport, "close", None)
+        if close is not None:
+            close()
+
+
+def no_answer(error: TransportError) -> Outcome:
+    """Return what a transport's failure means: before the request was out it is never the event's fault."""
+    reason = error.cause.replace(" ", "_")
+    verdict = Verdict.RETRYABLE if error.sent else Verdict.UNAVAILABLE
+    return Outcome(verdict, reason, ambiguous=error.sent, resent=error.resent)
+
+
+class Hooks:
+    """Who is told what. All do nothing until they are set; none of them is called under a lock."""
+
+    def __init__(self) -> None:
+        self.bad_token: Callable[[str], object] = _ignore
+        """Told of each session token that the destination has rejected for good."""
+        self.misconfigured: Callable[[Outcome], object] = _ignore
+        """Told when the destination begins to refuse us."""
+        self.delivered: Callable[[Envelope, Outcome], object] = _ignore
+        """Told of each delivered event, before `flush` can see that it has left."""
+        self.pressed: Callable[[], object] = _ignore
+        """Told when memory fills up or the destination goes away."""
+
+
+def _ignore(*_: object) -> None:
+    """Take the place of a hook that nobody has set."""
+
+
+class Sender:
+    """Delivers the events that an exporter's workers are given.
+
+    Args:
+        queue: Where they come from, and where their fate is counted.
+        pace: Learns how the destination is.
+        policy: Decides what an outcome means for the event.
+        clock: The destination's.
+        log: Who tells the operator.
+        build: Makes an envelope of what the request path left; None drops the event.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        pace: Pace,
+        policy: RetryPolicy,
+        clock: PeerClock,
+        log: DeliveryLog,
+        build: Callable[[Any], Envelope | None],
+    ) -> None:
+        self.hooks = Hooks()
+        self.spooler: Spooler | None = None
+        self._queue = queue
+        self._pace = pace
+        self._policy = policy
+        self._clock = clock
+        self._log = log
+        self._build = build
+        self._rejected = RejectedTokens()
+
+    def deliver(self, item: QueueItem, attempt: Attempt, timeout: float) -> None:
+        """Build an event, try to send it, and settle what comes of it. Never raises.
+
+        Args:
+            item: It is in flight, and has left it afterwards.
+            attempt: The calling thread's way of delivering.
+            timeout: Seconds for the exchange.
+        """
+        try:
+            if item.token in self._rejected:  # not worth building
+                self._drop(item, "bad_token")
+            elif self.build(item) and item.envelope is not None:
+                token = item.envelope.token
+                if self._may_go(item, token) and self._prepared(item, attempt):
+                    self._send(item, token, attempt, timeout)
+        except Exception:  # ours, and this event's alone
+            self._drop(item, "internal_error")
+            report_internal_error("delivery.deliver")
+
+    def _may_go(self, item: QueueItem, token: str) -> bool:
+        """Say whether an event may be sent now; if not, settle it."""
+        if token in self._rejected or not is_header_value(token):
+            self._drop(item, "bad_token")
+            return False
+        wait = self._policy.ahead(token)
+        if wait:
+            self._pace.unsent()
+            if self._queue.hold(item, time.monotonic() + wait):
+                self._log.clocks(wait, self._clock.offset)
+            return False
+        if item.row is not None and self.spooler is not None and not self.spooler.lease_is_good(time.monotonic()):
+            self._pace.unsent()
+            self._queue.forget(item)
+            return False
+        return True
+
+    def _prepared(self, item: QueueItem, attempt: Attempt) -> bool:
+        """Make an event's request; if that cannot be done, settle it."""
+        try:
+            with process.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
+                attempt.prepare(item)
+        except Exception:  # a destination of the user's own, or a value that cannot be sent
+            self._drop(item, "internal_error")
+            report_internal_error("delivery.prepare")
+            return False
+        return True
+
+    def build(self, item: QueueItem) -> bool:
+        """Build the event of an item in flight, unless it has one; return False when that ended the item."""
+        if item.envelope is not None:
+            return True
+        try:
+            with process.no_fork:  # it imports what it needs for each kind of body
+                envelope = self._build(item.captured)
+            weight = 0 if envelope is None else weight_of(envelope.event)
+        except Exception:  # rendering meets whatever a client sent
+            self._drop(item, "internal_error")
+            report_internal_error("delivery.build")
+            return False
+        if envelope is None:
+            self._drop(item, "filtered")
+            return False
+        item.envelope = envelope
+        item.captured = None
+        self._queue.reweigh(item, weight)
+        return True
+
+    def _send(self, item: QueueItem, token: str, attempt: Attempt, timeout: float) -> None:
+        if not self._queue.begin(item):
+            return  # the end of the process has taken it over
+        started = time.monotonic()
+        try:
+            outcome = attempt(item, timeout)
+        except Exception:  # a transport or destination of the user's own
+            self._settle(item, token, Outcome(Verdict.RETRYABLE, "internal_error", ambiguous=True), started)
+            report_internal_error("delivery.attempt")
+        else:
+            self._settle(item, token, outcome, started)
+
+    def _settle(self, item: QueueItem, token: str, outcome: Outcome, started: float) -> None:
+        now = time.monotonic()
+        if outcome.verdict is Verdict.RETRYABLE and item.delivered_before < 0:
+            item.delivered_before = self._queue.delivered_count
+        decision = self._policy.decide(
+            outcome,
+            token,
+            attempts=item.attempts,
+            failures=item.failures,
+            others_passed=self._queue.delivered_count > item.delivered_before >= 0,
+        )
+        if decision.fate is Fate.DELIVERED and item.envelope is not None:
+            self._tell("delivered", self.hooks.delivered, item.envelope, outcome)
+        opened, closed = self._pace.learn(outcome, now - started, now, self._queue)
+        self._queue.note("" if decision.fate is Fate.DELIVERED else outcome.reason, resent=outcome.resent)
+        self._apply(item, token, outcome, decision, now + decision.delay)
+        if opened:
+            self._queue.interrupt()
+            self.hooks.pressed()
+            if outcome.verdict is Verdict.MISCONFIGURED:
+                self._tell("misconfigured", self.hooks.misconfigured, outcome)
+        self._log.outcome(outcome, opened=opened, closed=closed)
+        self._log.losses(self._queue.dropped())
+
+    def _apply(self, item: QueueItem, token: str, outcome: Outcome, decision: Decision, due: float) -> None:
+        """Do what was decided to the event."""
+        fate = decision.fate
+        if fate is Fate.DELIVERED:
+            ended = [item] if self._queue.delivered(item, outcome.stored_as) else []
+        elif fate is Fate.LOST:
+            ended = [item] if self._queue.lost(item, decision.reason) else []
+        elif fate is Fate.TOKEN_REJECTED:
+            self._rejected.add(token)
+            ended = self._queue.reject(item, decision.reason)
+            self._tell("bad_token", self.hooks.bad_token, token)
+        else:
+            ended = []
+            item.possibly_stored = outcome.ambiguous or outcome.resent
+            if fate is Fate.RETURNED:
+                self._queue.give_back(item)
+            elif fate is Fate.DELAYED:
+                item.failures += 1
+                self._queue.delay(item, due)
+            elif self._queue.hold(item, due) and (ahead := self._policy.ahead(token)):
+                self._log.clocks(ahead, self._clock.offset)
+        self._delete_rows(ended)
+
+    def _drop(self, item: QueueItem, reason: str) -> None:
+        """End an event that was not sent."""
+        self._pace.unsent()
+        if self._queue.lost(item, reason):
+            self._delete_rows([item])
+
+    def _delete_rows(self, items: list[QueueItem]) -> None:
+        rows = [item.row for item in items if item.row is not None]
+        if rows and self.spooler is not None:
+            self.spooler.acknowledge(rows)
+
+    def _tell(self, what: str, hook: Callable[..., object], *values: object) -> None:
+        try:
+            hook(*values)
+        except Exception:
+            report_internal_error(f"delivery.{what}")

@@ -1,0 +1,232 @@
+"""Whose turn it is: events wait by session token, tokens take turns, and those that nobody has judged get a quarter.
+
+Anybody can invent a well-formed token; only the destination's answer tells. Until it has accepted a token, that token
+has at most one event under way, and all such tokens share a quarter of the connections and of the turns.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from otas_middleware._delivery.queue_item import QueueItem
+
+_MOST_ACCEPTED = 1024
+"""How many accepted tokens are remembered; a forgotten one is judged anew."""
+
+SHARE = 4
+"""Tokens that were not judged yet get one part in so many."""
+
+NEVER = float("inf")
+
+
+class _Line:
+    """The events that wait for each token, oldest first, and the order in which the tokens come."""
+
+    __slots__ = ("bytes", "count", "items", "order")
+
+    def __init__(self) -> None:
+        self.items: OrderedDict[str, deque[QueueItem]] = OrderedDict()
+        self.order: OrderedDict[str, None] = OrderedDict()
+        self.count = 0
+        self.bytes = 0
+
+    def take(self, token: str) -> QueueItem:
+        """Take out the oldest event of a token."""
+        items = self.items[token]
+        item = items.popleft()
+        self.count -= 1
+        self.bytes -= item.weight
+        if not items:
+            del self.items[token]
+            self.order.pop(token, None)
+        return item
+
+    def move(self, token: str, target: _Line) -> None:
+        """Move a token with all that waits for it to the end of another line."""
+        items = self.items.pop(token, None)
+        if items is None:
+            return
+        self.order.pop(token, None)
+        weight = sum(item.weight for item in items)
+        self.count -= len(items)
+        self.bytes -= weight
+        target.items[token] = items
+        target.order[token] = None
+        target.count += len(items)
+        target.bytes += weight
+
+
+class WaitingLine:
+    """The order in which waiting events leave. Not thread-safe: the queue calls it under its lock.
+
+    Args:
+        trusting: Take every token for accepted: its signature has been checked, or it is our own.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_arrived",
+        "_held",
+        "_known",
+        "_trusting",
+        "_turn",
+        "_under_way",
+        "due",
+        "recalled",
+        "unjudged",
+    )
+
+    def __init__(self, *, trusting: bool) -> None:
+        self._trusting = trusting
+        self._arrived: OrderedDict[int, QueueItem] = OrderedDict()
+        """All that wait, by number, in the order of arrival."""
+        self.recalled = 0
+        """How many of them were read back from disk."""
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """Tokens that the destination has accepted, the latest last."""
+        self._accepted = _Line()
+        self.unjudged = _Line()
+        """What waits for the judgement of its token."""
+        self._under_way: set[str] = set()
+        """Unjudged tokens of which an event is in flight."""
+        self._held: dict[str, float] = {}
+        self.due = NEVER
+        """When the next held token may go on (`time.monotonic`)."""
+        self._turn = 0
+
+    def is_unjudged(self, token: str) -> bool:
+        """Say whether the destination has yet to accept a token."""
+        return not self._trusting and token not in self._known
+
+    def ready(self, most: int) -> int:
+        """Return how many could leave now, when events of so many unjudged tokens may be under way."""
+        return self._accepted.count + max(0, min(most - len(self._under_way), len(self.unjudged.order)))
+
+    def add(self, item: QueueItem) -> None:
+        """Put an event behind all others of its token."""
+        self._arrived[item.seq] = item
+        self.recalled += item.seq < 0
+        token = item.token
+        line = self._accepted if self._trusting or token in self._known else self.unjudged
+        line.count += 1
+        line.bytes += item.weight
+        items = line.items.get(token)
+        if items is not None:
+            items.append(item)
+            return
+        line.items[token] = deque((item,))
+        if token not in self._under_way and token not in self._held:
+            line.order[token] = None
+
+    def put_first(self, item: QueueItem) -> None:
+        """Put an event that had left back before all others of its token."""
+        self.add(item)
+        self._arrived.move_to_end(item.seq, last=False)
+        self._line_of(item.token).items[item.token].rotate(1)
+
+    def next(self, now: float, most: int) -> QueueItem | None:
+        """Take out the next event, or return None when none may leave.
+
+        Args:
+            now: `time.monotonic`.
+            most: Of how many unjudged tokens an event may be under way.
+        """
+        if now >= self.due:
+            self._release(now)
+        accepted, unjudged = self._accepted, self.unjudged
+        if unjudged.order and len(self._under_way) < most:
+            self._turn += 1
+            if not accepted.order or self._turn % SHARE == 0:
+                token, _ = unjudged.order.popitem(last=False)
+                self._under_way.add(token)
+                return self._take(unjudged, token)
+        if not accepted.order:
+            return None
+        token, _ = accepted.order.popitem(last=False)
+        item = self._take(accepted, token)
+        if token in accepted.items:
+            accepted.order[token] = None
+        return item
+
+    def _take(self, line: _Line, token: str) -> QueueItem:
+        item = line.take(token)
+        del self._arrived[item.seq]
+        self.recalled -= item.seq < 0
+        return item
+
+    def begin(self, token: str) -> None:
+        """Note that an event of a token goes out that did not wait for its turn."""
+        if self.is_unjudged(token):
+            self._under_way.add(token)
+            self.unjudged.order.pop(token, None)
+
+    def settle(self, token: str) -> None:
+        """Note that an event is no longer under way: the next one of its token may leave."""
+        if token in self._under_way:
+            self._under_way.discard(token)
+            if token in self.unjudged.items and token not in self._held:
+                self.unjudged.order[token] = None
+
+    def hold(self, token: str, until: float) -> None:
+        """Let nothing of a token that has something waiting leave until a moment (`time.monotonic`)."""
+        self._under_way.discard(token)
+        line = self._line_of(token)
+        if token in line.items:
+            line.order.pop(token, None)
+            self._held[token] = until
+            self.due = min(self.due, until)
+
+    def _release(self, now: float) -> None:
+        for token in [token for token, until in self._held.items() if until <= now]:
+            del self._held[token]
+            line = self._line_of(token)
+            if token in line.items and token not in self._under_way:
+                line.order[token] = None
+        self.due = min(self._held.values(), default=NEVER)
+
+    def accept(self, token: str) -> None:
+        """Note that the destination took an event of a token."""
+        if self._trusting:
+            return
+        self._under_way.discard(token)
+        if token in self._known:
+            self._known.move_to_end(token)
+            return
+        self._known[token] = None
+        self._held.pop(token, None)
+        self.unjudged.move(token, self._accepted)
+        if len(self._known) > _MOST_ACCEPTED:
+            oldest, _ = self._known.popitem(last=False)
+            self._accepted.move(oldest, self.unjudged)
+
+    def take_all(self, token: str) -> list[QueueItem]:
+        """Take out everything that waits for a token, which is no longer an accepted one."""
+        line = self._line_of(token)
+        found = [self._take(line, token) for _ in range(len(line.items.get(token, ())))]
+        self._held.pop(token, None)
+        self._known.pop(token, None)
+        return found
+
+    def pop_oldest(self) -> QueueItem | None:
+        """Take out the one that has waited longest."""
+        for item in self._arrived.values():
+            return self._pop(item.token)  # it is the first of its token
+        return None
+
+    def pop_oldest_unjudged(self) -> QueueItem | None:
+        """Take out one of the token that has waited longest for its judgement."""
+        for token in self.unjudged.items:
+            return self._pop(token)
+        return None
+
+    def _pop(self, token: str) -> QueueItem:
+        line = self._line_of(token)
+        item = self._take(line, token)
+        if token not in line.items:
+            self._held.pop(token, None)
+        return item
+
+    def _line_of(self, token: str) -> _Line:
+        return self._accepted if token in self._accepted.items else self.unjudged
