@@ -62,7 +62,7 @@ class Recorder:
         self.pipeline = (deliver or runtime.behaviour.deliver or in_background)(self)
         self._limit = settings.max_body_bytes
         self._traceback = settings.capture_traceback
-        self._durable = settings.durability == "spool"
+        self._durable = settings.durability != "memory"
 
     def begin(
         self,
@@ -161,9 +161,9 @@ def _key_set(settings: OtasSettings) -> ByKeySet | None:
 
 def in_background(recorder: Recorder) -> Delivery:
     """Deliver by the pipeline: what applications get."""
-    from otas_middleware._delivery import Pipeline  # noqa: PLC0415  # heavy, and only for applications that record
+    from otas_middleware._delivery.opening import open_delivery  # noqa: PLC0415  # heavy, for applications that record
 
-    return Pipeline(recorder.settings, recorder.build, on_bad_token=recorder.gate.reject)
+    return open_delivery(recorder.settings, recorder.build, raw=True, on_token=recorder.gate.learn)
 
 
 _logged: set[str] = set()

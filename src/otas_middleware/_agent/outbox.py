@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from otas_middleware._capture.session import SessionInfo
-from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery.opening import open_delivery
 from otas_middleware._runtime import Source
 
 if TYPE_CHECKING:
@@ -134,7 +134,11 @@ def in_background(outbox: Outbox) -> Delivery:
         if outcome.stored_as:
             outbox.delivered(envelope, outcome.stored_as)
 
-    return Pipeline(outbox.settings, _build, outbox.refused, delivered)
+    def learn(verdict: str, token: str) -> None:
+        if verdict == "rejected":
+            outbox.refused(token)
+
+    return open_delivery(outbox.settings, _build, raw=False, on_token=learn, on_delivered=delivered)
 
 
 def _build(item: Item, settings: OtasSettings) -> Envelope | None:

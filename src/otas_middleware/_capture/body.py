@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Chunk = bytes | bytearray | memoryview | str  # frameworks let applications stream all of these
 
@@ -96,6 +100,27 @@ class BoundedBody:
     def pack(self) -> None:
         """Join the parts; many small ones cost more than their bytes."""
         self.parts[:] = [self.kept()]
+
+    def state(self) -> tuple[int, int, bool, int, int]:
+        """Return what an equal body in another process needs beside its `pieces`."""
+        return self._limit, self.left, self.whole, self._tail_limit, self._tail_held
+
+    def pieces(self) -> list[bytes]:
+        """Return all that is kept, the beginning and then the end: `held` bytes."""
+        return [*self.parts, *self._tail] if self._tail else self.parts
+
+    @classmethod
+    def restored(cls, state: Sequence[Any], kept: bytes) -> Self:
+        """Return the body with this state and these bytes, which were its `pieces`."""
+        limit, left, whole, tail_limit, tail_held = state
+        body = cls(limit, tail_limit)
+        body.left, body.whole, body._tail_held = left, whole, tail_held
+        start = len(kept) - tail_held
+        if start:
+            body.parts.append(kept[:start])
+        if not whole:
+            body._tail = deque((kept[start:],) if tail_held else ())
+        return body
 
     @property
     def size(self) -> int:

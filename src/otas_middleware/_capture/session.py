@@ -105,6 +105,21 @@ class TokenGate:
                 self._known[key] = confirmed
         return confirmed
 
+    def learn(self, verdict: str, token: str) -> None:
+        """Take note of what delivery has found out about a token.
+
+        Args:
+            verdict: `rejected` (by Brain), `bad_signature`, or `confirmed` (the signature holds).
+            token: The raw token.
+        """
+        if verdict == "confirmed":
+            session = self._known.get(token) or self._known.get(token.encode("latin-1", "replace"))
+            if session is not None:
+                self.confirm(session)
+            return
+        self.refused["bad_signature"] += verdict == "bad_signature"
+        self.reject(token)
+
     def _inspect(self, raw: str | bytes, now: float) -> SessionInfo | None:
         try:
             session = self._read(raw, now)

@@ -7,6 +7,7 @@ import typer
 
 from otas_middleware._cli.doctor.options import doctor
 from otas_middleware._cli.preview.command import preview
+from otas_middleware._cli.relay.options import relay
 from otas_middleware._cli.settings import settings
 from otas_middleware._version import __version__
 
@@ -73,6 +74,7 @@ def demo(
 
 app.command()(doctor)
 app.command()(settings)
+app.command()(relay)
 
 # The first word that is no option begins the curl command: what follows belongs to that.
 app.command(context_settings={"allow_interspersed_args": False})(preview)

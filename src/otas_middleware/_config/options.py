@@ -67,7 +67,10 @@ class CommonOptions(TypedDict, total=False):
     spool_dir: str | PathLike[str] | None
     spool_max_bytes: int
     spool_key: str | SecretStr | None
-    durability: Literal["memory", "spool"]
+    durability: Literal["memory", "spool", "relay"]
+    relay: str | None
+    relay_batch: bool
+    relay_log: str | PathLike[str] | None
     on_loss: str | Callable[..., Any] | None
     stats_interval: float
     transport: str

@@ -228,10 +228,25 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="A Fernet key that encrypts the session tokens in the spool (extra `encryption`). Several keys "
         "separated by commas: the first encrypts, all decrypt.",
     )
-    durability: Literal["memory", "spool"] = Field(
+    durability: Literal["memory", "spool", "relay"] = Field(
         default="memory",
         description="`spool` writes each event to disk before the response's last byte is handed on, so that nothing a "
-        "client saw completed is lost even by `kill -9`.",
+        "client saw completed is lost even by `kill -9`. `relay` hands it over to the relay before that byte.",
+    )
+    relay: str | None = Field(
+        default=None,
+        pattern=r"^(auto|/.+)$",
+        description="The socket of the process that delivers for this one (`otas-middleware relay`, extra `relay`, "
+        "Linux), or `auto`: the first recorded event finds one or starts one.",
+    )
+    relay_batch: bool = Field(
+        default=False,
+        description="Hand over to the relay many events at once, by a thread: cheaper, but what it has not handed over "
+        "yet is lost by `kill -9`.",
+    )
+    relay_log: Path | None = Field(
+        default=None,
+        description="Where a relay that `relay=auto` starts writes its log; beside its socket when left out.",
     )
     on_loss: Callback | None = Field(
         default=None,

@@ -47,7 +47,9 @@ class Pipeline:
     ) -> None:
         self.settings = settings
         self._build = build
-        self._durable = settings.durability == "spool"
+        self._durable = settings.durability == "spool" or (
+            settings.durability == "relay" and settings.spool_dir is not None
+        )  # what the relay does not take
         self._factory = PipelineFactory(settings, build, on_bad_token, on_delivered)
         self._state = self._factory.state()
         self._states = {self._state.pid: self._state}

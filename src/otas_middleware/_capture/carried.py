@@ -1,0 +1,84 @@
+"""A finished capture on its way to another process: what it consists of, and the equal one that is made there.
+
+Beside the `state` go the bodies' bytes, as they are, and what the application gave (`path_params`, `custom_properties`,
+`checkpoints`), which may be anything and is looked at first (`_delivery.relay.frames`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from otas_middleware._capture.body import BoundedBody
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.exception import CapturedException
+from otas_middleware._capture.session import SessionInfo
+
+AS_THEY_ARE = (
+    "captured_at",
+    "complete",
+    "disconnected",
+    "event_id",
+    "framework",
+    "method",
+    "opaque",
+    "parent_id",
+    "path",
+    "query_string",
+    "reason",
+    "request_headers",
+    "response_headers",
+    "route",
+    "sampled_out",
+    "status_code",
+)
+"""The attributes of a capture that are plain values."""
+
+_as_they_are = attrgetter(*AS_THEY_ARE)
+_session = attrgetter(*(field.name for field in fields(SessionInfo)))
+
+
+def state_of(capture: Capture) -> tuple[object, ...]:
+    """Return what an equal capture needs, beside the bodies' bytes and what the application gave."""
+    exception = capture.exception
+    return (
+        _session(capture.session),
+        None if exception is None else tuple(exception),
+        (capture.latency, capture.ttfb, capture.first_response),
+        capture.request.state(),
+        capture.response.state(),
+        *_as_they_are(capture),
+    )
+
+
+class CarriedCapture(Capture):
+    """A capture that was finished in another process.
+
+    Args:
+        state: What `state_of` returned there, perhaps as lists.
+        request: The request body's `pieces`, joined.
+        response: Those of the response body.
+
+    Raises:
+        ValueError: It is no such state.
+        TypeError: As above.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, state: Any, request: bytes, response: bytes) -> None:
+        session, exception, clock, request_state, response_state, *rest = state
+        super().__init__(_nowhere, SessionInfo(*session), 0, with_traceback=False)
+        self._t0 = 0.0
+        self._end, self._first_byte, self._started = clock
+        self.exception = None if exception is None else CapturedException(*exception)
+        self.request = BoundedBody.restored(request_state, request)
+        self.response = BoundedBody.restored(response_state, response)
+        for name, value in zip(AS_THEY_ARE, rest, strict=True):
+            setattr(self, name, value)
+        self.finished = True
+
+
+def _nowhere(_: Capture) -> None:
+    """Take a capture that has been taken already."""

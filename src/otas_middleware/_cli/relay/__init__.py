@@ -1,0 +1,1 @@
+"""`otas-middleware relay`: the process that delivers for the applications of one host."""

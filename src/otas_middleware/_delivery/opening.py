@@ -1,0 +1,80 @@
+"""Which delivery a host gets: a pipeline of its own, or one that stands behind a relay."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from otas_middleware._delivery.pipeline import Pipeline
+from otas_middleware._delivery.relay import place
+from otas_middleware._errors import ConfigurationError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.factory import Build
+    from otas_middleware._delivery.protocols import Outcome
+    from otas_middleware._delivery.relay.delivery import RelayDelivery
+    from otas_middleware._event.model import Envelope
+
+logger = logging.getLogger("otas_middleware")
+
+_said: set[str] = set()
+
+
+def open_delivery(
+    settings: OtasSettings,
+    build: Build,
+    *,
+    raw: bool,
+    on_token: Callable[[str, str], object],
+    on_delivered: Callable[[Envelope, Outcome], object] = lambda _envelope, _outcome: None,
+) -> Pipeline | RelayDelivery:
+    """Return the delivery that the settings ask for. Starts nothing.
+
+    Args:
+        settings: Where to send, limits and times.
+        build: Makes an event of an item.
+        raw: Items are captures, which a relay can build.
+        on_token: Gets what was found out about a session token (`rejected`, `bad_signature`, `confirmed`), and it.
+        on_delivered: Told of each event that a destination has stored.
+
+    Raises:
+        ConfigurationError: A setting names something that cannot be used.
+        MissingExtraError: A setting needs a package that is not installed.
+    """
+
+    def pipeline() -> Pipeline:
+        return Pipeline(settings, build, lambda token: on_token("rejected", token), on_delivered)
+
+    if settings.relay is None:
+        if settings.durability == "relay":
+            raise ConfigurationError(
+                "otas_middleware: durability='relay' needs a relay; set OTAS_RELAY to its socket, or to auto."
+            )
+        return pipeline()
+    if not place.SUPPORTED:
+        _say("OTAS_RELAY has no effect here: the relay needs Linux. Events are delivered by this process.")
+        return pipeline()
+    if find_spec("msgspec") is None:
+        raise MissingExtraError("OTAS_RELAY", "relay")
+    from otas_middleware._delivery.relay import hello  # noqa: PLC0415  # an extra
+    from otas_middleware._delivery.relay.delivery import RelayDelivery  # noqa: PLC0415  # as above
+
+    here = hello.stays_here(settings)
+    if here:
+        _say(
+            f"OTAS_RELAY has no effect with {here}: that code is this process's, and so it delivers its events itself."
+        )
+        return pipeline()
+    if hello.builds_here(settings):
+        _say("with before_send events are built in this process, by a thread, and handed over to the relay finished.")
+    return RelayDelivery(settings, pipeline, build, raw=raw, on_token=on_token, on_delivered=on_delivered)
+
+
+def _say(line: str) -> None:
+    if line not in _said:
+        _said.add(line)
+        logger.info("otas: %s", line)

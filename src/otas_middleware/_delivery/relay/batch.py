@@ -1,0 +1,170 @@
+"""One thread of the host that hands over many events at once: for throughput, or because it builds them.
+
+It waits a moment for company once it was woken, so that a busy host pays for one packet instead of fifty. What is
+queued here is lost when the process is killed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware import _internal_errors
+from otas_middleware._delivery import process, threads
+from otas_middleware._delivery.relay import packets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware._delivery.relay.client import RelayClient
+    from otas_middleware._delivery.relay.frames import Encoded
+
+BATCH_DELAY = 0.03
+"""Seconds that the woken thread waits for more events before it hands over."""
+
+_PACKET_BYTES = 131_072
+_PACKET_EVENTS = 64
+_IDLE = 10.0
+
+
+class BatchSender:
+    """Queues items, and hands them over in a thread of its own.
+
+    Args:
+        client: The way to the relay.
+        prepare: Makes a frame of an item, together with what is kept until the relay settles it; called in the thread.
+            Without a frame, `here` gets what is to be kept; None means that there is nothing to deliver.
+        here: Delivers in this process what the relay does not take; gets the reason.
+        max_events: How many items may wait.
+    """
+
+    def __init__(
+        self,
+        client: RelayClient,
+        prepare: Callable[[Any], tuple[object, Encoded | None] | None],
+        here: Callable[[Any, str], object],
+        max_events: int,
+    ) -> None:
+        self._client = client
+        self._prepare = prepare
+        self._here = here
+        self._max_events = max_events
+        self._items: deque[Any] = deque()
+        self._work = threading.Condition()
+        self._sending = threading.Lock()
+        self._under_way = 0
+        self._running = False
+        self._asleep = False
+        self._flushing = 0
+
+    def put(self, item: object) -> str:
+        """Queue an item; return "" or why it is not taken."""
+        if len(self._items) >= self._max_events:
+            return "full"
+        self._items.append(item)
+        if self._asleep or not self._running:
+            self._wake()
+        return ""
+
+    def _wake(self) -> None:
+        with self._work:
+            if self._running:
+                self._asleep = False
+                self._work.notify()
+                return
+            self._running = True
+        process.hook_pool_worker()
+        if not threads.start(self._run, "otas-relay-batch"):
+            self._running = False
+            self.send_now()
+
+    def _run(self) -> None:
+        try:
+            while self._wait():
+                self.send_now()
+        except Exception:  # the next item starts a new thread; report_internal_error logs it
+            _internal_errors.report_internal_error("relay.batch")
+        finally:
+            self._running = self._asleep = False
+
+    def _wait(self) -> bool:
+        """Wait for items, and for company; return False when there were none for long."""
+        with self._work:
+            if not self._items:
+                self._asleep = True
+                if not self._items and not self._work.wait(_IDLE) and not self._items:
+                    self._running = self._asleep = False
+                    return False
+            self._asleep = False
+        until = time.monotonic() + BATCH_DELAY
+        while not self._flushing and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.01))
+        return True
+
+    def send_now(self) -> None:
+        """Hand over everything that is queued, in the calling thread."""
+        with self._sending:
+            batch: list[tuple[object, Encoded]] = []
+            size = 0
+            while True:
+                try:
+                    item = self._items.popleft()
+                except IndexError:
+                    break
+                self._under_way += 1
+                found = self._prepared(item)
+                if found is None:
+                    self._under_way -= 1
+                    continue
+                if size + found[1].size > _PACKET_BYTES or len(batch) == _PACKET_EVENTS:
+                    self._send(batch)
+                    batch, size = [], 0
+                batch.append(found)
+                size += found[1].size
+            self._send(batch)
+
+    def _prepared(self, item: object) -> tuple[object, Encoded] | None:
+        try:
+            with process.no_fork:  # it imports what it needs
+                prepared = self._prepare(item)
+        except Exception:  # report_internal_error logs it; this process tries once more
+            self._here(item, "unencodable")
+            _internal_errors.report_internal_error("relay.prepare")
+            return None
+        if prepared is None:
+            return None
+        kept, encoded = prepared
+        if encoded is None or encoded.size > packets.MAX_PACKET:
+            self._here(kept, "unencodable" if encoded is None else "too_large")
+            return None
+        return kept, encoded
+
+    def _send(self, batch: list[tuple[object, Encoded]]) -> None:
+        if not batch:
+            return
+        reason = self._client.hand_over_many(batch) if len(batch) > 1 else self._client.hand_over(*batch[0])
+        if reason:
+            for kept, _ in batch:
+                self._here(kept, reason)
+        self._under_way -= len(batch)
+
+    def send(self, item: object) -> None:
+        """Prepare an item and hand it over, in the calling thread."""
+        found = self._prepared(item)
+        if found is not None and (reason := self._client.hand_over(*found)):
+            self._here(found[0], reason)
+
+    def flush(self) -> None:
+        """Hand over now what was queued before."""
+        self._flushing += 1
+        try:
+            self.send_now()
+        finally:
+            self._flushing -= 1
+
+    @property
+    def waiting(self) -> int:
+        """How many items are queued here."""
+        return len(self._items) + self._under_way

@@ -1,0 +1,275 @@
+"""The host's side of the relay: a delivery that hands over, and delivers by itself what the relay does not take.
+
+The pipeline that it stands before is the one that hosts without a relay have. Nothing is lost on the way between them:
+at any moment captured = acknowledged + kept + delivered here + spooled + dropped + queued.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from otas_middleware._delivery import process
+from otas_middleware._delivery.log import DeliveryLog
+from otas_middleware._delivery.protocols import Outcome, Verdict
+from otas_middleware._delivery.relay import start
+from otas_middleware._delivery.relay.batch import BatchSender
+from otas_middleware._delivery.relay.client import Feedback, RelayClient
+from otas_middleware._delivery.relay.frames import encode_event, encode_request
+from otas_middleware._delivery.relay.hello import builds_here, hello
+from otas_middleware._delivery.threads import start as start_thread
+from otas_middleware._event.model import Envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.factory import Build
+    from otas_middleware._delivery.pipeline import Pipeline
+    from otas_middleware._delivery.protocols import Weighted
+    from otas_middleware._delivery.relay.frames import Encoded
+
+logger = logging.getLogger("otas_middleware")
+
+Source = Literal["backend", "agent"]
+
+
+class RelayDelivery:
+    """Hands over to a relay what is put in, and to a pipeline of this process what that does not take.
+
+    Args:
+        settings: The host's settings, with `relay`.
+        make_pipeline: Makes the pipeline; called after this delivery is registered, so that it ends before that.
+        build: Makes an event of an item, where that must be done in the host.
+        raw: Items of the request path cross as they are, unless the settings demand otherwise.
+        on_token: Gets what the relay found out about a session token (`rejected`, `bad_signature`, `confirmed`), and
+            the token.
+        on_delivered: Told of each event to which the destination gave an id, as a pipeline tells it.
+    """
+
+    def __init__(
+        self,
+        settings: OtasSettings,
+        make_pipeline: Callable[[], Pipeline],
+        build: Build,
+        *,
+        raw: bool,
+        on_token: Callable[[str, str], object],
+        on_delivered: Callable[[Envelope, Outcome], object],
+    ) -> None:
+        self.settings = settings
+        self._build = build
+        self._raw = raw and not builds_here(settings)
+        self._on_token = on_token
+        self._on_delivered = on_delivered
+        self._durable = settings.durability == "relay"
+        self._batched = not self._durable and (settings.relay_batch or not self._raw)
+        self._warned = False
+        self._hello = hello(settings)
+        self._log = DeliveryLog("the relay", settings.on_loss)
+        self._state = self._new_state()
+        process.register(self)
+        self.pipeline = make_pipeline()
+
+    # ---- the request path
+
+    def put(self, item: Weighted, source: Source = "backend") -> None:
+        """Hand over what the request path captured, or have it delivered here. Never raises, waits for nothing."""
+        state = self._state
+        if state.client.pid != os.getpid():
+            state = self.renew()
+        if self._batched:
+            routed = _Routed(item, source)
+            reason = state.batch.put(routed)
+            if reason:
+                self._here(routed, reason)
+            return
+        if self._raw:
+            encoded = encode_request(item)  # type: ignore[arg-type]  # raw items are captures
+            reason = "unencodable" if encoded is None else state.client.hand_over(item, encoded)
+            if reason:
+                self._here(item, reason)
+            return
+        state.batch.send(_Routed(item, source))
+
+    def put_envelope(self, envelope: Envelope) -> None:
+        """Hand over a finished event (the agent's side, user code)."""
+        reason = self._current().batch.put(envelope)
+        if reason:
+            self._here(envelope, reason)
+
+    def _here(self, item: Any, reason: str) -> None:
+        """Deliver in this process what the relay did not take."""
+        self._current().client.fell_back[reason] += 1
+        if self._durable and not self._warned and self.settings.spool_dir is None:
+            self._warned = True
+            logger.warning(
+                "otas: durability='relay', and the relay does not take events now (%s): until it does they are only in "
+                "this process's memory. Set OTAS_SPOOL_DIR to have them written to disk meanwhile.",
+                reason,
+            )
+        self._deliver(item)
+
+    def _deliver(self, item: Any) -> None:
+        if isinstance(item, _Routed):
+            self.pipeline.put(item.item, item.source)
+        elif isinstance(item, Envelope):
+            self.pipeline.put_envelope(item)
+        else:
+            self.pipeline.put(item)
+
+    # ---- the batch thread
+
+    def _prepare(self, item: _Routed | Envelope) -> tuple[object, Encoded | None] | None:
+        if isinstance(item, Envelope):
+            return item, encode_event(item)
+        if self._raw:
+            return item.item, encode_request(item.item)
+        try:
+            envelope = self._build(item.item, self.settings)
+        except Exception:  # the pipeline fails on it too, and then counts and tells it
+            return item, None
+        if envelope is None:
+            self._current().withheld["filtered"] += 1
+            return None
+        return envelope, encode_event(envelope)
+
+    # ---- what the relay says
+
+    def _lost(self) -> None:
+        if self.settings.on_loss is None or not start_thread(self._tell_losses, "otas-relay-losses"):
+            self._tell_losses()
+
+    def _tell_losses(self) -> None:
+        self._log.losses(self._current().client.account().lost)
+
+    def _stored(self, envelope: object, name: str) -> None:
+        if isinstance(envelope, Envelope):
+            self._on_delivered(envelope, Outcome(Verdict.DELIVERED, "delivered", stored_as=name))
+
+    # ---- the account
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more than half of what may be kept or queued is: what need not be recorded should be left out."""
+        kept = self._current().client.account().kept
+        return self.pipeline.crowded or 2 * kept > self.settings.queue_max_events
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything handed over is delivered or on disk, and everything here has been delivered too.
+
+        Args:
+            timeout: The longest wait, in seconds.
+
+        Returns:
+            False when the time was up first.
+        """
+        deadline = time.monotonic() + timeout
+        state = self._current()
+        state.batch.flush()
+        settled = state.client.flush(deadline)
+        return self.pipeline.flush(max(0.0, deadline - time.monotonic())) and settled
+
+    def stats(self) -> dict[str, Any]:
+        """Return the pipeline's counters with what went to the relay, and under `relay` how that went."""
+        state = self._current()
+        client = state.client
+        client.look()
+        counters = self.pipeline.stats()
+        acknowledged, kept, lost, returned = client.account()
+        lost += state.withheld
+        waiting = state.batch.waiting
+        counters["captured"] += acknowledged + kept + waiting + lost.total()
+        counters["queued"] += waiting
+        dropped: dict[str, int] = counters["dropped"]
+        counters["dropped"] = dict(lost + Counter(dropped))
+        counters["possible_duplicates"] += returned
+        counters["acknowledged"] = acknowledged
+        counters["kept"] = kept
+        counters["relay"] = {
+            "handed_over": acknowledged + kept + lost.total() + returned,
+            "acknowledged": acknowledged,
+            "kept": kept,
+            "returned": returned,
+            "fell_back": dict(client.fell_back),
+            "connections": client.connections,
+            "state": client.state,
+        }
+        return counters
+
+    def close(self, timeout: float | None = None) -> None:
+        """Wait `timeout` seconds (`shutdown_timeout` when left out) for the relay, and close the pipeline."""
+        deadline = time.monotonic() + (self.settings.shutdown_timeout if timeout is None else timeout)
+        self.end(deadline)
+        self.pipeline.end(deadline)
+
+    # ---- the life of the process (`process.py`)
+
+    def deadline(self) -> float:
+        """Return until when the end of the process may take, in `time.monotonic` seconds."""
+        return time.monotonic() + self.settings.shutdown_timeout
+
+    def end(self, deadline: float) -> None:
+        """Wait for the relay's answer until the deadline (`time.monotonic` seconds); the pipeline ends after this."""
+        state = self._state
+        if state.client.pid != os.getpid():
+            return
+        state.batch.flush()
+        if not state.client.flush(deadline, ending=True):
+            self._log.say(
+                "kept",
+                logging.WARNING,
+                "otas: this process ends while the relay has %d of its events and has not said they are delivered.",
+                state.client.account().kept,
+            )
+
+    def before_fork(self) -> None:
+        """Nothing is to be put down: a child closes its copies."""
+
+    def after_fork(self) -> None:
+        """Nothing was put down."""
+
+    def renew(self) -> _State:
+        """Start anew in a forked child: what the parent handed over is the parent's, and so are its connections."""
+        state = self._state
+        if state.client.pid != os.getpid():
+            state.client.abandon()
+            state = self._state = self._new_state()
+        return state
+
+    def _new_state(self) -> _State:
+        settings = self.settings
+        feedback = Feedback(self._deliver)
+        feedback.token, feedback.lost, feedback.stored = self._on_token, self._lost, self._stored
+        most, size = settings.queue_max_events, settings.queue_max_bytes
+        if settings.relay == "auto":
+            client = RelayClient(
+                None, self._hello, feedback, most, size, lambda: start.find_or_start(settings.relay_log)
+            )
+        else:
+            client = RelayClient(settings.relay, self._hello, feedback, most, size)
+        return _State(client, BatchSender(client, self._prepare, self._here, most))
+
+    def _current(self) -> _State:
+        state = self._state
+        return state if state.client.pid == os.getpid() else self.renew()
+
+
+class _Routed(NamedTuple):
+    """An item, and which of Brain's log endpoints its event is for."""
+
+    item: Any
+    source: Source
+
+
+class _State:
+    """What belongs to one process."""
+
+    def __init__(self, client: RelayClient, batch: BatchSender) -> None:
+        self.client = client
+        self.batch = batch
+        self.withheld: Counter[str] = Counter()
+        """Events that were built here and are not to be sent."""

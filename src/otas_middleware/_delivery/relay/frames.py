@@ -1,0 +1,156 @@
+"""Captures and finished events as frames, and frames as captures and finished events.
+
+What MessagePack cannot carry unchanged does not cross: `encode_request` then returns None, and the event is delivered
+by its own process.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from uuid import UUID
+
+import msgspec
+
+from otas_middleware._capture.carried import CarriedCapture, state_of
+from otas_middleware._delivery.relay import packets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from otas_middleware._capture.capture import Capture
+
+    from otas_middleware._event.model import Envelope
+
+_MAX_DEPTH = 16
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_DATES = frozenset({datetime, date, time})
+_AS_TEXT = frozenset({UUID, Decimal})
+
+
+class _NotPlainError(TypeError):
+    """A value would arrive as another one."""
+
+
+class Encoded(NamedTuple):
+    """A frame without its number: metadata, pieces of the bodies, and their lengths."""
+
+    kind: int
+    meta: bytes
+    first: Sequence[bytes]
+    second: Sequence[bytes]
+    first_bytes: int
+    second_bytes: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole frame."""
+        return packets.HEAD.size + len(self.meta) + self.first_bytes + self.second_bytes
+
+
+def _text_of(value: Any) -> str:
+    """Let subclasses of `str`, such as Django's `SafeString`, cross as what they hold."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise _NotPlainError
+
+
+_encode = msgspec.msgpack.Encoder(enc_hook=_text_of).encode
+decode = msgspec.msgpack.Decoder().decode
+encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_request(capture: Capture) -> Encoded | None:
+    """Return a finished capture as a frame, or None when it holds something that cannot cross."""
+    capture.identify()  # whoever delivers it in the end, it is this event
+    try:
+        properties, checkpoints, params = capture.custom_properties, capture.checkpoints, capture.path_params
+        meta = _encode(
+            (
+                state_of(capture),
+                None if not params else _params(params),
+                None if not properties else _plain(properties),
+                None if not checkpoints else [(name, ms, _plain(found)) for name, ms, found in checkpoints],
+            )
+        )
+    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
+        return None  # a lone surrogate, an integer of more than 64 bits, an object of the application's
+    request, response = capture.request, capture.response
+    return Encoded(packets.REQUEST, meta, request.pieces(), response.pieces(), request.held, response.held)
+
+
+def decode_request(frame: packets.Frame) -> Capture:
+    """Return the capture that a frame holds.
+
+    Raises:
+        msgspec.DecodeError: The metadata are not MessagePack.
+        ValueError: They are not those of a capture.
+        TypeError: As above.
+    """
+    state, params, properties, checkpoints = decode(frame.meta)
+    capture = CarriedCapture(state, bytes(frame.first), bytes(frame.second))
+    capture.path_params = params
+    capture.custom_properties = properties
+    capture.checkpoints = None if checkpoints is None else [(name, ms, found) for name, ms, found in checkpoints]
+    return capture
+
+
+def encode_event(envelope: Envelope) -> Encoded:
+    """Return a finished event as a frame."""
+    meta = encode((envelope.token, envelope.session_id, envelope.agent_id, envelope.source))
+    body = envelope.event.to_json()
+    return Encoded(packets.EVENT, meta, (body,), (), len(body), 0)
+
+
+def decode_event(frame: packets.Frame) -> Envelope:
+    """Return the finished event that a frame holds.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    from otas_middleware._event.model import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, where events are built
+
+    token, session_id, agent_id, source = decode(frame.meta)
+    event = BackendEvent.model_validate_json(bytes(frame.first))
+    return Envelope(event, token, session_id, agent_id, "agent" if source == "agent" else "backend")
+
+
+def _params(params: Mapping[str, object]) -> dict[str, object]:
+    """Return a route's values: of what is neither text nor a number its text, which is all that a route needs."""
+    return {name: value if type(value) in _SCALARS else _parameter(value) for name, value in params.items()}
+
+
+def _parameter(value: object) -> str:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if type(value) in _AS_TEXT or type(value) in _DATES:
+        return str(value)
+    raise _NotPlainError
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return a value as it arrives: plain JSON, and what `redact` would turn into text anyway, as that text.
+
+    Raises:
+        TypeError: It would arrive as something else.
+    """
+    kind = cast("Callable[[Any], type[object]]", type)(value)
+    if kind in _SCALARS:
+        return value
+    if depth < _MAX_DEPTH:
+        if kind is dict:
+            return {_name(name): _plain(found, depth + 1) for name, found in value.items()}
+        if kind is list or kind is tuple:
+            return [_plain(found, depth + 1) for found in value]
+    if kind in _DATES:
+        return value.isoformat()
+    if kind in _AS_TEXT:
+        return str(value)
+    raise _NotPlainError
+
+
+def _name(name: object) -> str:
+    if type(name) is not str:
+        raise _NotPlainError
+    return name

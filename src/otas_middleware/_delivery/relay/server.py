@@ -1,0 +1,296 @@
+"""The relay's main thread: accepts hosts, reads their packets, and tells them what became of their events.
+
+While there is something to do it looks every few milliseconds instead of being woken by each event: a host then
+need not wake it, which is a third of what handing over costs. Otherwise it sleeps until somebody comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware import _internal_errors
+from otas_middleware._delivery.relay import packets, place
+from otas_middleware._delivery.relay.connection import Connection
+from otas_middleware._delivery.relay.frames import decode
+from otas_middleware._delivery.relay.hello import RefusedError, settings_of
+from otas_middleware._delivery.relay.tenant import Tenant
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from otas_middleware._delivery.relay.tenant import MakeBuild
+
+logger = logging.getLogger("otas_middleware.relay")
+
+TICK = 0.003
+"""Seconds between two looks while there is something to do."""
+
+QUIET_TICKS = 20
+"""After so many looks without anything to do it sleeps."""
+
+LONGEST_SLEEP = 1.0
+DRAIN_SECONDS = 10.0
+"""How long a relay that is told to end goes on for hosts that are gone; those that live take over what is theirs."""
+
+_PACKETS_AT_ONCE = 256
+"""How many packets of one connection are read before the next one's turn."""
+
+
+class Server:
+    """Serves hosts until it is told to end.
+
+    Args:
+        listener: A listening socket.
+        path: Where it is.
+        make_build: See `tenant.MakeBuild`.
+        idle_seconds: After so long without a host and without an event it ends; None for never.
+        lock: A descriptor that is closed when others may take its place.
+    """
+
+    def __init__(
+        self,
+        listener: socket,
+        path: str,
+        make_build: MakeBuild,
+        *,
+        idle_seconds: float | None = None,
+        lock: int | None = None,
+    ) -> None:
+        self._listener: socket | None = listener
+        self._path = Path(path)
+        self._make_build = make_build
+        self._idle_seconds = idle_seconds
+        self._lock = lock
+        self._inode = self._path.stat().st_ino
+        self._tenants: dict[bytes, Tenant] = {}
+        self._connections: dict[int, Connection] = {}
+        self._paused: list[Connection] = []
+        self._buffer = bytearray(packets.MAX_PACKET)
+        self._sleeping = False
+        self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._ending = False
+        self._busy_at = self._looked_at = time.monotonic()
+        listener.settimeout(0.0)
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self._epoll.register(self._alarm, select.EPOLLIN)
+
+    def end(self) -> None:
+        """Have it end soon: from a signal handler or another thread."""
+        self._ending = True
+        os.eventfd_write(self._alarm, 1)
+
+    def run(self) -> None:
+        """Serve until the end."""
+        quiet = 0
+        while not (self._ending or self._is_over()):
+            moved = self._turn(0.0 if quiet < QUIET_TICKS else LONGEST_SLEEP)
+            quiet = 0 if moved else quiet + 1
+            if moved:
+                self._busy_at = time.monotonic()
+            if quiet < QUIET_TICKS:
+                time.sleep(TICK)
+        self._drain()
+
+    # ---- one look
+
+    def _turn(self, longest: float) -> bool:
+        """Do what there is to do, sleeping for it if there is nothing; return whether there was anything."""
+        moved = self._report()
+        self._sleeping = longest > 0 and not moved
+        found = self._epoll.poll(0.0 if not self._sleeping or self._report() else longest)
+        self._sleeping = False
+        for number, _ in found:
+            if number == self._alarm:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._alarm)
+            elif self._listener is not None and number == self._listener.fileno():
+                self._accept()
+                moved = True
+            else:
+                connection = self._connections.get(number)
+                moved = (connection is not None and self._serve(connection)) or moved
+        return self._report() or moved
+
+    def wake(self) -> None:
+        """Let it look now, if it sleeps. Called in any thread."""
+        if self._sleeping:
+            self._sleeping = False
+            os.eventfd_write(self._alarm, 1)
+
+    def _report(self, *, ended: bool = False) -> bool:
+        moved = False
+        for tenant in self._tenants.values():
+            moved = tenant.report(ended=ended) or moved
+        if self._paused:
+            waiting, self._paused = self._paused, []
+            for connection in waiting:
+                self._resume(connection)
+        return moved
+
+    def _accept(self) -> None:
+        while self._listener is not None:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:  # nobody waits any more
+                return
+            sock.settimeout(0.0)
+            if place.peer_user(sock) != os.geteuid():
+                logger.warning("otas relay: a process of another user was turned away.")
+                sock.close()
+                continue
+            connection = Connection(sock, self._buffer)
+            self._connections[sock.fileno()] = connection
+            self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def _serve(self, connection: Connection) -> bool:
+        """Read what a host has sent, as far as there is room; return whether there was anything."""
+        try:
+            for count in range(_PACKETS_AT_ONCE):
+                if connection.tenant is not None and not connection.tenant.room:
+                    self._pause(connection)
+                    return True
+                packet = connection.read()
+                if packet is None:
+                    return count > 0
+                for frame in packets.frames(packet):
+                    self._take(connection, frame)
+        except EOFError:
+            self._close(connection)
+        except RefusedError as error:
+            connection.tell(packets.REFUSED, str(error))
+            logger.warning("otas relay: a host was refused: %s", error)
+            self._close(connection)
+        except Exception:  # what a host sends is foreign; report_internal_error logs it
+            self._close(connection)
+            _internal_errors.report_internal_error("relay.serve")
+        return True
+
+    def _take(self, connection: Connection, frame: memoryview) -> None:
+        kind = frame[0]
+        if kind == packets.STATUS:
+            connection.tell(packets.STATE, self.state())
+            raise EOFError
+        if kind == packets.HELLO:
+            self._admit(connection, packets.read(frame).meta)
+            return
+        if connection.tenant is None:
+            raise packets.PacketError("a host did not introduce itself")
+        if kind in {packets.REQUEST, packets.EVENT}:
+            connection.tenant.put(frame, connection)
+        elif kind == packets.FLUSH:
+            seconds, ending = decode(packets.read(frame).meta)
+            connection.tenant.flush(min(float(seconds), 300.0), ending=bool(ending))
+
+    def _admit(self, connection: Connection, meta: memoryview) -> None:
+        pid, key, settings = settings_of(meta)
+        tenant = self._tenants.get(key)
+        if tenant is None:
+            tenant = self._tenants[key] = Tenant(settings, self._make_build, self.wake)
+        connection.pid, connection.tenant = pid, tenant
+        tenant.connections.add(connection)
+        if self._listener is None:
+            connection.tell(packets.LEAVING)
+
+    def _pause(self, connection: Connection) -> None:
+        self._epoll.unregister(connection.fileno())
+        self._paused.append(connection)
+
+    def _resume(self, connection: Connection) -> None:
+        if connection.tenant is not None and not connection.tenant.room:
+            self._paused.append(connection)
+        else:
+            self._epoll.register(connection.fileno(), select.EPOLLIN)
+
+    def _close(self, connection: Connection) -> None:
+        self._connections.pop(connection.fileno(), None)
+        with contextlib.suppress(OSError, ValueError):
+            self._epoll.unregister(connection.fileno())
+        if connection.tenant is not None:
+            connection.tenant.connections.discard(connection)
+        connection.close()
+
+    # ---- its end
+
+    def _is_over(self) -> bool:
+        """Say whether there is nobody left to serve, or our place is gone; looked at now and then."""
+        now = time.monotonic()
+        if now - self._looked_at < LONGEST_SLEEP:
+            return False
+        self._looked_at = now
+        if self._listener is not None and not self._is_at_its_place():
+            logger.warning("otas relay: its socket was removed; it serves those whom it has and ends.")
+            self._retire()
+        if self._connections or self.waiting:
+            return False
+        if self._listener is None:
+            return True
+        if self._idle_seconds is None or now - self._busy_at < self._idle_seconds:
+            return False
+        self._retire()
+        return not self._connections  # somebody may have come just before
+
+    def _is_at_its_place(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def _retire(self) -> None:
+        """Take no new hosts; those that are here are told to look for another relay."""
+        if self._listener is None:
+            return
+        if self._is_at_its_place():
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+        self._accept()  # whoever connected before the socket was gone
+        self._epoll.unregister(self._listener.fileno())
+        self._listener.close()
+        self._listener = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        for connection in list(self._connections.values()):
+            if connection.tenant is not None:
+                connection.tell(packets.LEAVING)
+
+    def _drain(self) -> None:
+        """Deliver for as long as the hosts would wait themselves; then leave the rest to them, or to disk."""
+        self._retire()
+        begun = time.monotonic()
+        patience = max((tenant.settings.shutdown_timeout for tenant in self._tenants.values()), default=0.0)
+        while self.waiting or self._turn(0.0):
+            elapsed = time.monotonic() - begun
+            if elapsed > max(patience, 0.0 if self._connections else DRAIN_SECONDS):
+                break
+            self._turn(0.0)
+            time.sleep(TICK)
+        for tenant in self._tenants.values():
+            tenant.pipeline.close(patience if tenant.settings.spool_dir is not None else 0.0)
+        self._report(ended=True)
+        for connection in list(self._connections.values()):
+            self._close(connection)
+        self._epoll.close()
+        os.close(self._alarm)
+        logger.info("otas relay: ended.")
+
+    @property
+    def waiting(self) -> int:
+        """How many events are not settled."""
+        return sum(tenant.waiting for tenant in self._tenants.values())
+
+    def state(self) -> dict[str, Any]:
+        """Return the counters, for `--status`."""
+        return {
+            "version": packets.PROTOCOL,
+            "pid": os.getpid(),
+            "connections": len(self._connections),
+            "waiting": self.waiting,
+            "tenants": [tenant.stats() for tenant in self._tenants.values()],
+        }

@@ -1,0 +1,131 @@
+"""`OTAS_RELAY=auto`: finding the relay of this user, version and environment, or starting it.
+
+Runs in a thread of the host's, never in a request: starting takes 3 to 20 ms, and the relay listens 30 ms later. Of all
+processes that come here at once, one starts it; the others find it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otas_middleware._delivery.relay import place
+from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
+from otas_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+START_SECONDS = 5.0
+"""How long a relay that was started may take to listen."""
+
+IDLE_SECONDS = 15.0
+"""After so long without a host and without an event a relay that hosts started ends."""
+
+_BOOTSTRAP = Path(__file__).parents[2] / "_cli" / "relay" / "bootstrap.py"
+"""Run as a file, and never imported here: the relay is a program of its own."""
+
+_AGAIN = 0.5
+"""Seconds after which one that still does not listen is started once more: its predecessor may only now have ended."""
+
+_POLL = 0.01
+_PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", *place.ENVIRONMENT)
+"""What of the host's environment the relay gets: no tracer's `PYTHONPATH`, no secret."""
+
+_NEEDED = ("otas_middleware", "pydantic", "msgspec", "httpx2", "httpx", "werkzeug", "cryptography", "jwt", "brotli")
+
+
+def find_or_start(log: Path | None) -> str:
+    """Return the socket of a relay that listens, starting one if there is none.
+
+    Args:
+        log: Where a relay that is started writes its log; beside its socket when left out.
+
+    Raises:
+        UnsafePlaceError: There is no place for one.
+        OSError: It could not be started.
+    """
+    path = place.automatic(__version__)
+    deadline = time.monotonic() + START_SECONDS
+    again = 0.0
+    while not _listens(path):
+        now = time.monotonic()
+        if now > deadline:
+            raise TimeoutError(None, "it does not listen; see its log")
+        if now >= again:
+            with _start_lock(path) as mine:
+                if mine and not _listens(path):
+                    _start(path, log or path.with_suffix(".log"))
+                    again = time.monotonic() + _AGAIN
+        time.sleep(_POLL)
+    return str(path)
+
+
+def _listens(path: Path) -> bool:
+    try:
+        connect(str(path)).close()
+    except RelayUnavailableError as error:
+        return error.reason == "busy"
+    return True
+
+
+@contextlib.contextmanager
+def _start_lock(path: Path) -> Generator[bool]:
+    """Give whether this process may start a relay.
+
+    A lock of `lockf` is the process's own: a child forked in the middle of this does not hold it. The relay itself
+    holds another kind of lock on another file.
+    """
+    number = os.open(path.with_suffix(".start"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.lockf(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(number)
+
+
+def _start(path: Path, log: Path) -> None:
+    """Start a relay that belongs to nobody: own session, no open file of ours, `/` as its directory."""
+    command = [_python(), "-I", str(_BOOTSTRAP), str(path), str(log), *_paths()]
+    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    with subprocess.Popen(  # noqa: S603  # our own interpreter and file
+        command,
+        env=environ,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        close_fds=True,
+        start_new_session=True,
+    ):
+        pass  # it forks at once and ends, so that the relay is nobody's child
+
+
+def _python() -> str:
+    """Return this environment's interpreter; under uWSGI `sys.executable` is uWSGI."""
+    for name in ("python3", "python"):
+        path = Path(sys.prefix, "bin", name)
+        if path.exists():
+            return str(path)
+    return sys.executable
+
+
+def _paths() -> list[str]:
+    """Return where the packages lie that a relay needs; it ignores `PYTHONPATH` and the user's site."""
+    found: dict[str, None] = {}
+    for name in _NEEDED:
+        spec = find_spec(name)
+        for place_of in (spec.submodule_search_locations or ()) if spec is not None else ():
+            found[str(Path(place_of).parent.absolute())] = None
+    return list(found)

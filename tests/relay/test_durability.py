@@ -1,0 +1,90 @@
+"""`durability="relay"`: an event is with the relay before a client can have the whole response."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from otas_middleware import ConfigurationError, OtasSettings
+from otas_middleware.wsgi import OtasMiddleware
+from relay.host import host, paths, respond
+from support.delivery import eventually
+from support.relay import RelayProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otas_middleware.localbrain import LocalBrain
+    from support.agent import Agent
+
+PROGRAM = """
+import os, sys
+from otas_middleware.wsgi import OtasMiddleware
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+app = OtasMiddleware(app, durability=sys.argv[2])
+for number in range(50):
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{number}", "HTTP_X_OTAS_AGENT_SESSION_TOKEN": sys.argv[1]}
+    for chunk in app(environ, lambda *_: None):
+        if number == 49:
+            os.kill(os.getpid(), 9)  # the client has the last byte, and the process never sees the end
+"""
+
+
+def test_nothing_that_a_client_saw_answered_is_lost_when_the_process_is_killed(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    with RelayProcess(tmp_path) as relay:
+        environ = {"OTAS_SDK_KEY": brain.sdk_key, "OTAS_BRAIN_URL": brain.url, "OTAS_RELAY": relay.path}
+        killed = subprocess.run(
+            [sys.executable, "-c", PROGRAM, agent.token, "relay"], env=environ, check=False, timeout=60
+        )
+        assert killed.returncode == -signal.SIGKILL
+        eventually(lambda: len(set(paths(brain, agent))) == 50)
+
+
+@pytest.mark.parametrize("state", ["absent", "full"])
+def test_what_the_relay_does_not_take_is_written_to_disk_first(
+    state: str, brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    with RelayProcess(tmp_path) as relay:
+        changes: dict[str, Any] = {"durability": "relay", "spool_dir": spool, "brain_url": "http://127.0.0.1:9"}
+        with host(brain, agent, relay.path if state == "full" else f"{relay.path}-not", **changes) as app:
+            if state == "full":
+                relay.send(signal.SIGSTOP)
+            app.call(body=b"y" * 60_000, count=400 if state == "full" else 1)
+            assert app.fell_back[state] > 0
+            assert app.delivery.pipeline.stats()["spooled"] == app.fell_back[state]
+        relay.send(signal.SIGCONT)
+
+
+def test_without_a_disk_to_fall_back_to_that_is_said(
+    brain: LocalBrain, agent: Agent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with host(brain, agent, str(tmp_path / "nobody"), durability="relay") as app:
+        app.call(count=3)
+        assert app.delivery.flush(20)
+    assert caplog.text.count("Set OTAS_SPOOL_DIR") == 1
+    assert len(paths(brain, agent)) == 3
+
+
+def test_durability_by_a_relay_needs_a_relay() -> None:
+    with pytest.raises(ConfigurationError, match="OTAS_RELAY"):
+        OtasMiddleware(respond, settings=OtasSettings(sdk_key="otas_a_b", durability="relay"))
+
+
+def test_it_does_not_matter_that_batches_were_asked_for(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path, durability="relay", relay_batch=True) as app:
+        app.call()
+        assert app.stats()["queued"] == 0
+        assert app.stats()["relay"]["handed_over"] == 1
+        assert os.getpid() in {pid for tenant in (relay.state() or {})["tenants"] for pid in tenant["hosts"]}

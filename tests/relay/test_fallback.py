@@ -1,0 +1,265 @@
+"""Never worse than without: whatever happens to the relay, each event is delivered once, and the account adds up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from socket import AF_UNIX, SOCK_SEQPACKET, socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otas_middleware._delivery.relay import packets
+from otas_middleware._delivery.relay.frames import encode
+from otas_middleware.localbrain import LocalBrain
+from relay.host import host, paths
+from support.agent import Agent
+from support.delivery import eventually
+from support.relay import RelayProcess, RelayThread, balance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+
+@pytest.fixture
+def slow_brain() -> Iterator[LocalBrain]:
+    """A Brain that takes its time, so that events are under way when something happens."""
+    with LocalBrain(slow_ms=50.0) as brain:
+        yield brain
+
+
+def test_events_go_by_way_of_the_relay_and_the_host_has_no_thread(brain: LocalBrain, agent: Agent) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        app.call()  # the relay's own threads start with it, in this process
+        assert app.delivery.flush(20)
+        before = threading.active_count()
+        app.call("/more", count=20)
+        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("otas-relay")]
+        assert app.delivery.flush(20)
+        stats = app.stats()
+        assert threading.active_count() <= before + 8
+    assert (stats["captured"], stats["acknowledged"], stats["delivered"]) == (21, 21, 0)
+    assert len(paths(brain, agent)) == 21
+
+
+def test_without_a_relay_the_host_delivers_by_itself(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:
+    with host(brain, agent, str(tmp_path / "nobody.sock")) as app:
+        app.call(count=3)
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    assert stats["delivered"] == 3
+    assert stats["relay"]["fell_back"] == {"absent": 3}
+    assert balance(stats) == 0
+
+
+def test_a_relay_that_is_started_late_takes_over(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:
+    relay = RelayProcess(tmp_path)
+    with host(brain, agent, relay.path) as app:
+        app.call("/before")
+        with relay:
+            eventually(app.connected)
+            app.call("/after")
+            assert app.delivery.flush(20)
+            stats = app.stats()
+            assert stats["acknowledged"] >= 1
+            assert stats["captured"] == len(paths(brain, agent)) == stats["acknowledged"] + stats["delivered"]
+
+
+def test_what_a_killed_relay_had_is_delivered_by_the_host(slow_brain: LocalBrain, tmp_path: Path) -> None:
+    agent = Agent(slow_brain)
+    with RelayProcess(tmp_path) as relay, host(slow_brain, agent, relay.path) as app:
+        app.call("/first", count=60)
+        assert app.stats()["relay"]["handed_over"] == 60
+        relay.stop(signal.SIGKILL)
+        app.call("/second", count=5)
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    arrived = paths(slow_brain, agent)
+    assert len(set(arrived)) == 65
+    assert balance(stats) == 0
+    assert stats["captured"] == 65
+    assert stats["kept"] == 0
+    assert len(arrived) - 65 <= stats["possible_duplicates"]
+
+
+def test_the_account_adds_up_at_any_moment_while_relays_are_killed(slow_brain: LocalBrain, tmp_path: Path) -> None:
+    agent = Agent(slow_brain)
+    relay = RelayProcess(tmp_path)
+    with relay, host(slow_brain, agent, relay.path) as app:
+        over = threading.Event()
+        off: list[int] = []
+
+        def look() -> None:
+            while not over.is_set():
+                off.append(balance(app.stats()))
+
+        watcher = threading.Thread(target=look)
+        watcher.start()
+        for number in range(3):
+            app.call(f"/{number}", count=30)
+            relay.stop(signal.SIGKILL)
+            app.call(f"/{number}-between", count=10)
+            relay.start()
+        assert app.delivery.flush(30)
+        over.set()
+        watcher.join()
+        assert app.stats()["captured"] == 120
+    assert off
+    assert not any(off)
+    assert len(set(paths(slow_brain, agent))) == 120
+
+
+def test_a_hung_relay_holds_nobody_up_and_keeps_what_it_was_given(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path) as app:
+        app.call("/first")
+        assert app.delivery.flush(20)
+        relay.send(signal.SIGSTOP)
+        app.call("/big", b"y" * 60_000, count=400)  # more than eight sockets hold
+        assert app.fell_back["full"] > 0
+        assert not app.delivery.flush(0.1)
+        assert app.stats()["kept"] > 0
+        relay.send(signal.SIGCONT)
+        assert app.delivery.flush(30)
+        stats = app.stats()
+    assert balance(stats) == 0
+    assert stats["captured"] == stats["acknowledged"] + stats["delivered"] == 401
+    assert len(paths(brain, agent)) == 401
+
+
+def test_an_event_that_is_too_large_for_a_packet_is_delivered_by_the_host(brain: LocalBrain, agent: Agent) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path, max_body_bytes=1_000_000) as app:
+        app.call("/large", b"z" * 900_000)
+        app.call("/small")
+        assert app.delivery.flush(20)
+        assert app.fell_back == {"too_large": 1}
+    assert paths(brain, agent) == ["/large", "/small"]
+
+
+def test_a_relay_of_another_version_is_not_used(
+    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RelayThread() as relay:
+        monkeypatch.setattr(packets, "PROTOCOL", "otas-relay/1 0.0.1")
+        with host(brain, agent, relay.path) as app:
+            monkeypatch.undo()
+            app.call("/first")
+            eventually(lambda: app.stats()["relay"]["state"] == "refused")
+            app.call("/second")
+            assert app.delivery.flush(20)
+            stats = app.stats()
+    assert stats["delivered"] == 2
+    assert stats["relay"]["returned"] == 1
+    assert "does not serve this process" in caplog.text
+    assert brain.sdk_key not in caplog.text
+    assert paths(brain, agent) == ["/first", "/second"]
+
+
+def test_what_messagepack_cannot_carry_is_delivered_by_the_host(brain: LocalBrain, agent: Agent) -> None:
+    import otas_middleware as otas
+    from relay.host import respond
+
+    class Odd:
+        def __str__(self) -> str:
+            return "odd"
+
+    def app_with_odd_values(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        otas.annotate(odd=Odd(), huge=2**70)
+        return respond(environ, start_response)
+
+    with RelayThread() as relay, host(brain, agent, relay.path, app_with_odd_values) as app:
+        app.call()
+        assert app.delivery.flush(20)
+        assert app.fell_back == {"unencodable": 1}
+    [event] = brain.events(agent.session_id)
+    assert event["custom_properties"] == {"odd": "odd", "huge": 2**70}
+
+
+def test_what_a_host_keeps_is_bounded_by_the_limits_of_the_queue(slow_brain: LocalBrain, tmp_path: Path) -> None:
+    agent = Agent(slow_brain)
+    with RelayProcess(tmp_path) as relay, host(slow_brain, agent, relay.path, queue_max_events=20) as app:
+        relay.send(signal.SIGSTOP)
+        app.call(count=30)
+        assert app.stats()["kept"] <= 20
+        assert app.fell_back["unsettled"] >= 10
+        relay.send(signal.SIGCONT)
+        assert app.delivery.flush(30)
+    assert len(set(paths(slow_brain, agent))) == 30
+
+
+def test_a_full_relay_stops_reading_and_loses_nothing(tmp_path: Path) -> None:
+    with LocalBrain(slow_ms=20.0) as brain:
+        agents = [Agent(brain) for _ in range(3)]
+        with RelayThread() as relay:
+            values = {"queue_max_events": 30, "max_connections": 2}
+            hosts = []
+            with host(brain, agents[0], relay.path, **values) as app:
+                hosts = [app]
+                app.call("/a", count=25)
+                assert app.delivery.flush(30)
+                app.call("/b", count=60)
+                assert app.delivery.flush(30)
+                stats = app.stats()
+        assert stats["dropped"] == {}
+        assert stats["captured"] == 85
+        assert len(set(paths(brain, agents[0]))) == 85
+        assert hosts
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"\0",
+        b"\xff" * 24,
+        packets.HEAD.pack(packets.HELLO, 5, 0, 0, 0) + b"junk!",
+        packets.HEAD.pack(packets.REQUEST, 1, 2, 3, 4) + b"abcdef",
+        packets.HEAD.pack(packets.HELLO, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**64 - 1),
+        packets.head(packets.HELLO, encode(("x", 1, [], {}))) + encode(("x", 1, [], {})),
+    ],
+)
+def test_odd_packets_harm_neither_the_relay_nor_others(
+    packet: bytes, brain: LocalBrain, agent: Agent, as_in_production: None
+) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        with socket(AF_UNIX, SOCK_SEQPACKET) as stranger:
+            stranger.connect(relay.path)
+            stranger.send(packet)
+            stranger.settimeout(10)
+            assert stranger.recv(1000)[:1] in {b"", packets.REFUSED}
+        app.call()
+        assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 1
+
+
+def test_a_file_in_the_relays_place_means_delivery_by_the_host(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:
+    (tmp_path / "relay.sock").write_text("")
+    with host(brain, agent, str(tmp_path / "relay.sock")) as app:
+        app.call()
+        assert app.delivery.flush(20)
+        assert app.stats()["delivered"] == 1
+
+
+def test_a_forked_child_has_connections_of_its_own_and_hands_in_nothing_of_its_parents(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path) as app:
+        relay.send(signal.SIGSTOP)
+        app.call("/parent", count=5)
+        child = os.fork()
+        if child == 0:
+            try:
+                app.call("/child", count=5)
+                os._exit(0 if app.stats()["captured"] == 5 else 1)
+            except BaseException:
+                os._exit(2)
+        assert os.waitpid(child, 0)[1] == 0
+        relay.send(signal.SIGCONT)
+        assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 5
+        eventually(lambda: len(paths(brain, agent)) == 10)
+    assert len(set(paths(brain, agent))) == 10

@@ -1,0 +1,156 @@
+"""What crosses arrives as it was; what would not, does not cross."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.utils.safestring import SafeString
+
+from otas_middleware import OtasSettings
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.carried import AS_THEY_ARE
+from otas_middleware._capture.session import SessionInfo
+from otas_middleware._delivery.relay import packets
+from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode_event, encode_request
+from otas_middleware._event.build import build
+from otas_middleware._event.model import BackendEvent, Envelope
+
+SESSION = SessionInfo("agent-1", "session-1", True, "0123456789abcdef", 1.5, None, "header.payload.signature")
+SETTINGS = OtasSettings(sdk_key="otas_a_b")
+
+OF_THE_REQUEST_PATH = {
+    *("_ambient", "_submit", "_weight", "_with_traceback", "durable", "ends_early", "finished", "head_waits_for")
+}
+"""Attributes of a capture that mean nothing once it is finished."""
+
+CARRIED_OTHERWISE = {
+    *("_end", "_first_byte", "_started", "_t0", "checkpoints", "custom_properties", "exception", "path_params", "request"),
+    *("response", "session"),
+}
+"""Clock readings, as differences; bodies, as they are; what the application gave, after a look at it."""
+
+
+def finished(**changes: Any) -> Capture:
+    capture = Capture(lambda _: None, SESSION, 1000, with_traceback=False)
+    capture.framework, capture.method, capture.path, capture.query_string = "asgi", "POST", "/orders/7", b"page=2"
+    capture.request_headers = [(b"host", b"example.com"), (b"content-type", b"application/json")]
+    capture.request.add(b'{"id": 7}')
+    capture.started(201, [(b"content-type", b"text/plain"), (b"content-length", b"5")])
+    capture.sent(b"hel")
+    capture.sent(b"lo")
+    for name, value in changes.items():
+        setattr(capture, name, value)
+    capture.ended()
+    capture.finish()
+    return capture
+
+
+def crossed(capture: Capture) -> Capture:
+    encoded = encode_request(capture)
+    assert encoded is not None
+    kind, meta, first, second, first_bytes, second_bytes = encoded
+    head = packets.head(kind, meta, first_bytes, second_bytes, 7)
+    packet = b"".join((head, meta, *first, *second))
+    assert len(packet) == encoded.size
+    [frame] = packets.frames(memoryview(packet))
+    return decode_request(packets.read(frame))
+
+
+def event_of(capture: Capture) -> dict[str, Any]:
+    envelope = build(capture, SETTINGS)
+    assert envelope is not None
+    found = envelope.event.model_dump()
+    found["metadata"].pop("event_id")
+    return found
+
+
+def test_every_attribute_of_a_capture_is_carried_or_belongs_to_the_request_path() -> None:
+    assert set(Capture.__slots__) == {*AS_THEY_ARE, *CARRIED_OTHERWISE, *OF_THE_REQUEST_PATH}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"custom_properties": {"order": 42, "nested": {"list": [1, 2.5, None, True, "é"]}}},
+        {"custom_properties": {"when": datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "day": date(2026, 1, 2)}},
+        {"custom_properties": {"id": UUID(int=7), "price": Decimal("1.50"), "pair": (1, "two")}},
+        {"checkpoints": [("cache", 1.25, {"rows": 5})]},
+        {"route": "/orders/{order_id}", "path_params": {"order_id": 7}},
+        {"route": "/orders/{order_id}", "path_params": {"order_id": UUID(int=7)}, "path": f"/orders/{UUID(int=7)}"},
+        {"request_headers": [("Host", SafeString("example.com")), ("X-Id", "é")], "query_string": "a=b"},
+        {"complete": False, "disconnected": True},
+        {"parent_id": "a-b-c", "sampled_out": True},
+        {"method": "HEAD"},
+        {"opaque": True},
+        {"reason": "Teapot", "status_code": 418},
+        {"status_code": 0, "disconnected": True},
+        {"response_headers": [], "path": "/\x00\udcff".replace("\udcff", "ÿ")},
+    ],
+    ids=lambda changes: " ".join(changes) or "plain",
+)
+def test_a_capture_gives_the_same_event_on_the_other_side(changes: dict[str, Any]) -> None:
+    capture = finished(**changes)
+    assert event_of(crossed(capture)) == event_of(capture)
+
+
+def test_an_exception_and_a_cut_body_cross() -> None:
+    capture = Capture(lambda _: None, SESSION, 10, with_traceback=True)
+    capture.method, capture.path = "POST", "/boom"
+    for _ in range(100):
+        capture.request.add(b"abc")
+    capture.failed(ValueError("no such order"))
+    capture.finish()
+    other = crossed(capture)
+    assert event_of(other) == event_of(capture)
+    assert other.exception == capture.exception
+    assert (other.request_size, other.request_body()) == (300, b"abcabcabca")
+
+
+class Text(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"custom_properties": {"thing": object()}},
+        {"custom_properties": {"huge": 2**64}},
+        {"custom_properties": {1: "number"}},
+        {"custom_properties": {"set": {1}}},
+        {"custom_properties": {"bytes": b"x"}},
+        {"custom_properties": {"subclass": Text("x")}},
+        {"path": "/\udcff"},
+        {"path_params": {"thing": object()}},
+        {"request_headers": [("a", object())]},
+    ],
+    ids=repr,
+)
+def test_what_would_arrive_as_something_else_does_not_cross(changes: dict[str, Any]) -> None:
+    assert encode_request(finished(**changes)) is None
+
+
+def test_a_value_that_contains_itself_does_not_cross() -> None:
+    cycle: dict[str, Any] = {}
+    cycle["again"] = cycle
+    assert encode_request(finished(custom_properties=cycle)) is None
+
+
+def test_a_finished_event_crosses() -> None:
+    event = BackendEvent(path="/a", method="GET", status_code=200, latency_ms=1.5, metadata={"event_id": "e"})
+    envelope = Envelope(event, "token", "session", "agent", "agent")
+    kind, meta, first, _, size, _ = encode_event(envelope)
+    frame = packets.read(packets.head(kind, meta, size) + meta + b"".join(first))
+    assert decode_event(frame) == envelope
+
+
+def test_frames_that_do_not_add_up_are_refused() -> None:
+    good = packets.head(packets.FLUSH, b"12") + b"12"
+    assert [bytes(frame) for frame in packets.frames(memoryview(good + good))] == [good, good]
+    for end in range(1, len(good)):
+        with pytest.raises(packets.PacketError):
+            list(packets.frames(memoryview(good + good[:end])))
