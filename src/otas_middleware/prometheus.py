@@ -14,7 +14,7 @@ one; with several workers, expose each worker's own, or log the figures (`OTAS_S
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery import process as _process
@@ -26,7 +26,7 @@ except ModuleNotFoundError as error:  # pragma: no cover  # without the extra
     raise MissingExtraError("otas_middleware.prometheus", "prometheus") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prometheus_client.core import CollectorRegistry, Metric
 
@@ -46,6 +46,17 @@ _GAUGES = {
     "queued_bytes": "Bytes that the events in memory hold, estimated.",
     "in_flight": "Events being sent.",
     "connections": "How many requests may be under way.",
+}
+
+
+_RELAY: dict[str, tuple[type[CounterMetricFamily | GaugeMetricFamily], str]] = {
+    "acknowledged": (CounterMetricFamily, "Events that the relay has delivered or put on disk."),
+    "returned": (CounterMetricFamily, "Events that a relay had when it ended, and that this process delivers."),
+    "kept": (GaugeMetricFamily, "Events that the relay has and this process keeps until they are settled."),
+}
+_RELAY_BY_REASON = {
+    "fell_back": "Events that the relay did not take.",
+    "dropped": "Events that the relay took and dropped.",
 }
 
 
@@ -71,6 +82,7 @@ class OtasCollector:
         for destination, is_up in up.items():
             state.add_metric((destination,), is_up)
         yield state
+        yield from _relay_metrics()
 
     @staticmethod
     def _gather() -> tuple[dict[str, Counter[str]], Counter[tuple[str, str, str]], dict[str, int]]:
@@ -89,6 +101,28 @@ class OtasCollector:
                         by_reason[destination, kind, reason] += count
                 up[destination] = min(up.get(destination, 1), int(stats["state"] == "ok"))
         return sums, by_reason, up
+
+
+def _relay_metrics() -> Iterator[Metric]:
+    """Return what went to the relay (`OTAS_RELAY`), summed; nothing where no relay is used."""
+    deliveries = [found for found in map(_relay_of, _process.registered()) if found is not None]
+    if not deliveries:
+        return
+    for name, (family, text) in _RELAY.items():
+        yield family(f"otas_relay_{name}", text, value=sum(stats[name] for stats in deliveries))
+    for name, text in _RELAY_BY_REASON.items():
+        metric = CounterMetricFamily(f"otas_relay_{name}", text, labels=("reason",))
+        sums: Counter[str] = Counter()
+        for stats in deliveries:
+            sums.update(stats[name])
+        for reason, count in sums.items():
+            metric.add_metric((reason,), count)
+        yield metric
+
+
+def _relay_of(delivery: object) -> dict[str, Any] | None:
+    relay_stats: Callable[[], dict[str, Any]] | None = getattr(delivery, "relay_stats", None)
+    return None if relay_stats is None else relay_stats()
 
 
 def register(registry: CollectorRegistry = REGISTRY) -> OtasCollector:

@@ -28,6 +28,7 @@ TOPICS = {
     "Sending": "transport max_connections request_timeout connect_timeout max_retries max_retry_delay "
     "shutdown_timeout destinations",
     "Disk": "spool_dir spool_max_bytes spool_key durability",
+    "The relay": "relay relay_batch relay_log",
     "Celery": "celery_app celery_queue celery_rate_limit",
     "Watching": "on_loss stats_interval",
     "Agents, and calls between backends": "agent_key project_domain propagate_to",

@@ -28,7 +28,17 @@ OF_THE_REQUEST_PATH = {
 """Attributes of a capture that mean nothing once it is finished."""
 
 CARRIED_OTHERWISE = {
-    *("_end", "_first_byte", "_started", "_t0", "checkpoints", "custom_properties", "exception", "path_params", "request"),
+    *(
+        "_end",
+        "_first_byte",
+        "_started",
+        "_t0",
+        "checkpoints",
+        "custom_properties",
+        "exception",
+        "path_params",
+        "request",
+    ),
     *("response", "session"),
 }
 """Clock readings, as differences; bodies, as they are; what the application gave, after a look at it."""
@@ -128,7 +138,7 @@ class Text(str):
         {"path_params": {"thing": object()}},
         {"request_headers": [("a", object())]},
     ],
-    ids=repr,
+    ids=["object", "large integer", "key", "set", "bytes", "text's subclass", "surrogate", "parameter", "header"],
 )
 def test_what_would_arrive_as_something_else_does_not_cross(changes: dict[str, Any]) -> None:
     assert encode_request(finished(**changes)) is None

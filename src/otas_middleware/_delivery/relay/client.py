@@ -343,6 +343,11 @@ class RelayClient:
             )
 
     @property
+    def kept(self) -> int:
+        """About how many events are kept."""
+        return sum(len(link.kept) for link in self._everywhere()) + len(self._back)
+
+    @property
     def state(self) -> str:
         """`connected`, or why it is not."""
         return "connected" if self._links else self._why

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.factory import Build
     from otas_middleware._delivery.pipeline import Pipeline
     from otas_middleware._delivery.protocols import Weighted
+    from otas_middleware._delivery.relay.client import Account
     from otas_middleware._delivery.relay.frames import Encoded
 
 logger = logging.getLogger("otas_middleware")
@@ -155,8 +156,7 @@ class RelayDelivery:
     @property
     def crowded(self) -> bool:
         """Whether more than half of what may be kept or queued is: what need not be recorded should be left out."""
-        kept = self._current().client.account().kept
-        return self.pipeline.crowded or 2 * kept > self.settings.queue_max_events
+        return self.pipeline.crowded or 2 * self._current().client.kept > self.settings.queue_max_events
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything handed over is delivered or on disk, and everything here has been delivered too.
@@ -179,8 +179,9 @@ class RelayDelivery:
         client = state.client
         client.look()
         counters = self.pipeline.stats()
-        acknowledged, kept, lost, returned = client.account()
-        lost += state.withheld
+        account = client.account()
+        acknowledged, kept, lost, returned = account
+        lost = lost + state.withheld
         waiting = state.batch.waiting
         counters["captured"] += acknowledged + kept + waiting + lost.total()
         counters["queued"] += waiting
@@ -189,16 +190,28 @@ class RelayDelivery:
         counters["possible_duplicates"] += returned
         counters["acknowledged"] = acknowledged
         counters["kept"] = kept
-        counters["relay"] = {
+        counters["relay"] = self._relay_stats(account)
+        return counters
+
+    def relay_stats(self) -> dict[str, Any]:
+        """Return how it went with the relay."""
+        client = self._current().client
+        client.look()
+        return self._relay_stats(client.account())
+
+    def _relay_stats(self, account: Account) -> dict[str, Any]:
+        client = self._state.client
+        acknowledged, kept, lost, returned = account
+        return {
             "handed_over": acknowledged + kept + lost.total() + returned,
             "acknowledged": acknowledged,
             "kept": kept,
             "returned": returned,
+            "dropped": dict(lost),
             "fell_back": dict(client.fell_back),
             "connections": client.connections,
             "state": client.state,
         }
-        return counters
 
     def close(self, timeout: float | None = None) -> None:
         """Wait `timeout` seconds (`shutdown_timeout` when left out) for the relay, and close the pipeline."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from otas_middleware._capture.capture import Capture
-
     from otas_middleware._event.model import Envelope
 
 _MAX_DEPTH = 16

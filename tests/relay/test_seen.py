@@ -1,0 +1,87 @@
+"""How it goes with the relay can be seen: by its command, in `stats()`, and as metrics."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CollectorRegistry
+
+import otas_middleware.prometheus
+from otas_middleware._runtime import runtime
+from relay.host import host
+from support.relay import RelayProcess, RelayThread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otas_middleware.localbrain import LocalBrain
+    from support.agent import Agent
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "otas_middleware", "relay", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_status_shows_hosts_and_counters_and_no_secret(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path) as app:
+        app.call(count=3)
+        assert app.delivery.flush(20)
+        shown = command("--status", "--socket", relay.path)
+    state = json.loads(shown.stdout)
+    assert state["waiting"] == 0
+    [tenant] = state["tenants"]
+    assert tenant["delivered"] == 3
+    assert brain.sdk_key not in shown.stdout
+    assert agent.token not in shown.stdout
+
+
+def test_a_missing_relay_is_told(tmp_path: Path) -> None:
+    shown = command("--status", "--socket", str(tmp_path / "nobody"))
+    assert shown.returncode == 1
+    assert "no relay at" in shown.stderr
+
+
+def test_a_second_relay_at_the_same_path_is_refused(tmp_path: Path) -> None:
+    with RelayProcess(tmp_path) as relay:
+        second = command("--socket", relay.path)
+        assert relay.state() is not None
+    assert second.returncode == 1
+    assert "runs at" in second.stderr
+
+
+def test_a_path_that_cannot_be_used_is_told_with_the_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path, words in {
+        "relative.sock": "absolute path",
+        str(tmp_path / "file"): "is no socket",
+        str(tmp_path / "missing" / "relay.sock"): "is no directory",
+    }.items():
+        refused = command("--socket", path)
+        assert refused.returncode == 1
+        assert words in refused.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_metrics_have_what_went_to_the_relay(brain: LocalBrain, agent: Agent) -> None:
+    registry = CollectorRegistry()
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        otas_middleware.prometheus.register(registry)
+        before = registry.get_sample_value("otas_relay_acknowledged_total") or 0
+        app.call(count=4)
+        assert app.delivery.flush(20)
+        assert registry.get_sample_value("otas_relay_acknowledged_total") == before + 4
+        assert registry.get_sample_value("otas_relay_kept") == 0
+
+
+def test_stats_of_the_process_add_up_over_recorders_with_and_without_a_relay(brain: LocalBrain, agent: Agent) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        before = otas_middleware.stats().get("acknowledged", 0)
+        app.call()
+        assert app.delivery.flush(20)
+        assert otas_middleware.stats()["acknowledged"] == before + 1
+        assert app.settings in runtime.recorders
