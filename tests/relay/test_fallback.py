@@ -216,10 +216,10 @@ def test_a_full_relay_stops_reading_and_loses_nothing(tmp_path: Path) -> None:
         b"",
         b"\0",
         b"\xff" * 24,
-        packets.HEAD.pack(packets.HELLO, 5, 0, 0, 0) + b"junk!",
-        packets.HEAD.pack(packets.REQUEST, 1, 2, 3, 4) + b"abcdef",
-        packets.HEAD.pack(packets.HELLO, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**64 - 1),
-        packets.head(packets.HELLO, encode(("x", 1, [], {}))) + encode(("x", 1, [], {})),
+        packets.order(packets.HELLO, b"junk!"),
+        packets.HEAD.pack(packets.REQUEST, 0, 1, 2, 3, 4) + b"abcdef",
+        packets.HEAD.pack(packets.HELLO, 2**16 - 1, 2**32 - 1, 2**32 - 1, 2**32 - 1, 2**64 - 1),
+        packets.order(packets.HELLO, encode(("x", 1, {}, False, {}))),
     ],
 )
 def test_odd_packets_harm_neither_the_relay_nor_others(

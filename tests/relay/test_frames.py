@@ -62,9 +62,9 @@ def finished(**changes: Any) -> Capture:
 def crossed(capture: Capture) -> Capture:
     encoded = encode_request(capture)
     assert encoded is not None
-    kind, meta, first, second, first_bytes, second_bytes = encoded
-    head = packets.head(kind, meta, first_bytes, second_bytes, 7)
-    packet = b"".join((head, meta, *first, *second))
+    kind, token, meta, first, second, first_bytes, second_bytes = encoded
+    head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, 7)
+    packet = b"".join((head, token, meta, *first, *second))
     assert len(packet) == encoded.size
     [frame] = packets.frames(memoryview(packet))
     return decode_request(packets.read(frame))
@@ -153,13 +153,14 @@ def test_a_value_that_contains_itself_does_not_cross() -> None:
 def test_a_finished_event_crosses() -> None:
     event = BackendEvent(path="/a", method="GET", status_code=200, latency_ms=1.5, metadata={"event_id": "e"})
     envelope = Envelope(event, "token", "session", "agent", "agent")
-    kind, meta, first, _, size, _ = encode_event(envelope)
-    frame = packets.read(packets.head(kind, meta, size) + meta + b"".join(first))
+    kind, token, meta, first, _, size, _ = encode_event(envelope)
+    head = packets.HEAD.pack(kind, len(token), len(meta), size, 0, 7)
+    frame = packets.read(b"".join((head, token, meta, *first)))
     assert decode_event(frame) == envelope
 
 
 def test_frames_that_do_not_add_up_are_refused() -> None:
-    good = packets.head(packets.FLUSH, b"12") + b"12"
+    good = packets.order(packets.FLUSH, b"12")
     assert [bytes(frame) for frame in packets.frames(memoryview(good + good))] == [good, good]
     for end in range(1, len(good)):
         with pytest.raises(packets.PacketError):

@@ -1,7 +1,7 @@
 """A finished capture on its way to another process: what it consists of, and the equal one that is made there.
 
-Beside the `state` go the bodies' bytes, as they are, and what the application gave (`path_params`, `custom_properties`,
-`checkpoints`), which may be anything and is looked at first (`_delivery.relay.frames`).
+Beside the state go the session's token, the bodies' bytes as they are, and what the application gave (`path_params`,
+`custom_properties`, `checkpoints`), which may be anything and is looked at first (`_delivery.relay.frames`).
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ AS_THEY_ARE = (
 """The attributes of a capture that are plain values."""
 
 _as_they_are = attrgetter(*AS_THEY_ARE)
-_session = attrgetter(*(field.name for field in fields(SessionInfo)))
+_SESSION = tuple(field.name for field in fields(SessionInfo) if field.name != "token")
+_session = attrgetter(*_SESSION)
 
 
 def state_of(capture: Capture) -> tuple[object, ...]:
-    """Return what an equal capture needs, beside the bodies' bytes and what the application gave."""
+    """Return what an equal capture needs, beside the token, the bodies' bytes and what the application gave."""
     exception = capture.exception
     return (
         _session(capture.session),
@@ -56,6 +57,7 @@ class CarriedCapture(Capture):
     """A capture that was finished in another process.
 
     Args:
+        token: The session's token.
         state: What `state_of` returned there, perhaps as lists.
         request: The request body's `pieces`, joined.
         response: Those of the response body.
@@ -67,9 +69,10 @@ class CarriedCapture(Capture):
 
     __slots__ = ()
 
-    def __init__(self, state: Any, request: bytes, response: bytes) -> None:
+    def __init__(self, token: str, state: Any, request: bytes, response: bytes) -> None:
         session, exception, clock, request_state, response_state, *rest = state
-        super().__init__(_nowhere, SessionInfo(*session), 0, with_traceback=False)
+        known = SessionInfo(**dict(zip(_SESSION, session, strict=True)), token=token)
+        super().__init__(_nowhere, known, 0, with_traceback=False)
         self._t0 = 0.0
         self._end, self._first_byte, self._started = clock
         self.exception = None if exception is None else CapturedException(*exception)

@@ -54,6 +54,7 @@ class PipelineFactory:
         build: Makes an event of an item.
         on_bad_token: Told of each session token that Brain refused.
         on_delivered: Told of each event that a destination has stored.
+        trusting: The signature of each session token has been checked elsewhere.
 
     Raises:
         ConfigurationError: A setting names something that cannot be used.
@@ -66,8 +67,12 @@ class PipelineFactory:
         build: Build,
         on_bad_token: Callable[[str], object],
         on_delivered: Callable[[Envelope, Outcome], object],
+        *,
+        trusting: bool = False,
     ) -> None:
         self._settings = settings
+        # A signature that is checked, here or by a relay's host: nobody invented that token.
+        self._trusting = trusting or bool(settings.session_secret or settings.session_jwks_url)
         self._build = build
         self._on_bad_token = on_bad_token
         self._on_delivered = on_delivered
@@ -115,8 +120,7 @@ class PipelineFactory:
             settings,
             lambda captured: build_once(captured, build, settings),
             self._attempt(site.destination),
-            # A signature that was checked, or our own agent's session: nobody invented that token.
-            trusting=bool(settings.session_secret or settings.session_jwks_url) or "backend" not in site.sources,
+            trusting=self._trusting or "backend" not in site.sources,  # an agent's session is our own
             disk=self._disk(site),
         )
         exporter.hooks.bad_token = self._on_bad_token

@@ -32,6 +32,7 @@ class Pipeline:
         build: Makes an event of an item that was `put`; called in the worker.
         on_bad_token: Told of each session token that Brain refused, so that its requests need not be recorded.
         on_delivered: Told of each event that a destination has stored; called in the worker.
+        trusting: The signature of each session token has been checked elsewhere.
 
     Raises:
         ConfigurationError: A setting names something that cannot be used.
@@ -44,13 +45,15 @@ class Pipeline:
         build: Build,
         on_bad_token: Callable[[str], object] = lambda _token: None,
         on_delivered: Callable[[Envelope, Outcome], object] = lambda _parcel, _outcome: None,
+        *,
+        trusting: bool = False,
     ) -> None:
         self.settings = settings
         self._build = build
         self._durable = settings.durability == "spool" or (
             settings.durability == "relay" and settings.spool_dir is not None
         )  # what the relay does not take
-        self._factory = PipelineFactory(settings, build, on_bad_token, on_delivered)
+        self._factory = PipelineFactory(settings, build, on_bad_token, on_delivered, trusting=trusting)
         self._state = self._factory.state()
         self._states = {self._state.pid: self._state}
         process.register(self)

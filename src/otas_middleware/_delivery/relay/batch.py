@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
-from otas_middleware._delivery import process, threads
+from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class BatchSender:
                 return
             self._running = True
         process.hook_pool_worker()
-        if not threads.start(self._run, "otas-relay-batch"):
+        if not process.start_thread(self._run, "otas-relay-batch"):
             self._running = False
             self.send_now()
 

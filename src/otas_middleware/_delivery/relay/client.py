@@ -13,7 +13,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otas_middleware._delivery import threads
+from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets, place
 from otas_middleware._delivery.relay.frames import encode
 from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
@@ -213,7 +213,7 @@ class RelayClient:
                 self._why = "absent"
         self.give_back(_AT_ONCE)
         if self._back and not self._ending:
-            threads.start(self.give_back, "otas-relay-return")
+            process.start_thread(self.give_back, "otas-relay-return")
 
     def give_back(self, most: int = 1_000_000) -> None:
         """Have this process deliver what dead connections kept, as far as it is not yet."""
@@ -254,7 +254,7 @@ class RelayClient:
         if self._finding or self._find is None or self._ending:
             return
         self._finding = True
-        if not threads.start(self._found, "otas-relay-start"):
+        if not process.start_thread(self._found, "otas-relay-start"):
             self._found()
 
     def _found(self) -> None:

@@ -133,12 +133,14 @@ class Waiting:
         frame: The frame.
         connection: Where it came from.
         number: The host's number for it.
+        token: The session token in it.
     """
 
-    __slots__ = ("frame", "receipt", "weight")
+    __slots__ = ("frame", "receipt", "token", "weight")
 
-    def __init__(self, frame: bytes, connection: Connection, number: int) -> None:
+    def __init__(self, frame: bytes, connection: Connection, number: int, token: str) -> None:
         self.frame = frame
+        self.token = token
         self.weight = len(frame) + WAITING_BYTES
         self.receipt = Receipt(connection, number, self.weight)
 

@@ -20,7 +20,6 @@ from otas_middleware._delivery.relay.batch import BatchSender
 from otas_middleware._delivery.relay.client import Feedback, RelayClient
 from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
-from otas_middleware._delivery.threads import start as start_thread
 from otas_middleware._event.model import Envelope
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class RelayDelivery:
         self._batched = not self._durable and (settings.relay_batch or not self._raw)
         self._warned = False
         self._hello = hello(settings)
-        self._log = DeliveryLog("the relay", settings.on_loss)
+        self._log = DeliveryLog("the relay", settings.on_loss, lambda: self._current().client.kept)
         self._state = self._new_state()
         process.register(self)
         self.pipeline = make_pipeline()
@@ -141,7 +140,7 @@ class RelayDelivery:
     # ---- what the relay says
 
     def _lost(self) -> None:
-        if self.settings.on_loss is None or not start_thread(self._tell_losses, "otas-relay-losses"):
+        if self.settings.on_loss is None or not process.start_thread(self._tell_losses, "otas-relay-losses"):
             self._tell_losses()
 
     def _tell_losses(self) -> None:

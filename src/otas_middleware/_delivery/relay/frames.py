@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from uuid import UUID
 
 import msgspec
@@ -33,9 +33,10 @@ class _NotPlainError(TypeError):
 
 
 class Encoded(NamedTuple):
-    """A frame without its number: metadata, pieces of the bodies, and their lengths."""
+    """A frame without its number: token, metadata, pieces of the bodies, and their lengths."""
 
     kind: int
+    token: bytes
     meta: bytes
     first: Sequence[bytes]
     second: Sequence[bytes]
@@ -45,7 +46,7 @@ class Encoded(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of the whole frame."""
-        return packets.HEAD.size + len(self.meta) + self.first_bytes + self.second_bytes
+        return packets.HEAD.size + len(self.token) + len(self.meta) + self.first_bytes + self.second_bytes
 
 
 def _text_of(value: Any) -> str:
@@ -73,10 +74,11 @@ def encode_request(capture: Capture) -> Encoded | None:
                 None if not checkpoints else [(name, ms, _plain(found)) for name, ms, found in checkpoints],
             )
         )
+        token = capture.session.token.encode()
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
         return None  # a lone surrogate, an integer of more than 64 bits, an object of the application's
     request, response = capture.request, capture.response
-    return Encoded(packets.REQUEST, meta, request.pieces(), response.pieces(), request.held, response.held)
+    return Encoded(packets.REQUEST, token, meta, request.pieces(), response.pieces(), request.held, response.held)
 
 
 def decode_request(frame: packets.Frame) -> Capture:
@@ -88,7 +90,7 @@ def decode_request(frame: packets.Frame) -> Capture:
         TypeError: As above.
     """
     state, params, properties, checkpoints = decode(frame.meta)
-    capture = CarriedCapture(state, bytes(frame.first), bytes(frame.second))
+    capture = CarriedCapture(text(frame.token), state, bytes(frame.first), bytes(frame.second))
     capture.path_params = params
     capture.custom_properties = properties
     capture.checkpoints = None if checkpoints is None else [(name, ms, found) for name, ms, found in checkpoints]
@@ -97,9 +99,9 @@ def decode_request(frame: packets.Frame) -> Capture:
 
 def encode_event(envelope: Envelope) -> Encoded:
     """Return a finished event as a frame."""
-    meta = encode((envelope.token, envelope.session_id, envelope.agent_id, envelope.source))
+    meta = encode((envelope.session_id, envelope.agent_id, envelope.source))
     body = envelope.event.to_json()
-    return Encoded(packets.EVENT, meta, (body,), (), len(body), 0)
+    return Encoded(packets.EVENT, envelope.token.encode(), meta, (body,), (), len(body), 0)
 
 
 def decode_event(frame: packets.Frame) -> Envelope:
@@ -110,9 +112,19 @@ def decode_event(frame: packets.Frame) -> Envelope:
     """
     from otas_middleware._event.model import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, where events are built
 
-    token, session_id, agent_id, source = decode(frame.meta)
+    session_id, agent_id, source = decode(frame.meta)
     event = BackendEvent.model_validate_json(bytes(frame.first))
-    return Envelope(event, token, session_id, agent_id, "agent" if source == "agent" else "backend")
+    return Envelope(event, text(frame.token), session_id, agent_id, "agent" if source == "agent" else "backend")
+
+
+def source_of(frame: packets.Frame) -> Literal["backend", "agent"]:
+    """Return which of Brain's log endpoints a frame's event is for."""
+    return "agent" if frame.kind == packets.EVENT and decode(frame.meta)[2] == "agent" else "backend"
+
+
+def text(octets: memoryview) -> str:
+    """Return what was sent as UTF-8."""
+    return str(octets, "utf-8")
 
 
 def _params(params: Mapping[str, object]) -> dict[str, object]:

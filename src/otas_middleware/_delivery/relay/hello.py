@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from msgspec import DecodeError
@@ -52,8 +52,9 @@ def hello(settings: OtasSettings) -> bytes:
     """Return the packet that introduces a host with these settings."""
     crossing = {name: _plain(getattr(settings, name)) for name in sorted(settings.model_fields_set - _STAY)}
     certificates = place.environment() if _uses_tls(settings) else None
-    meta = encode((packets.PROTOCOL, os.getpid(), certificates, crossing))
-    return packets.head(packets.HELLO, meta) + meta
+    trusting = settings.session_secret is not None
+    meta = encode((packets.PROTOCOL, os.getpid(), certificates, trusting, crossing))
+    return packets.order(packets.HELLO, meta)
 
 
 def _uses_tls(settings: OtasSettings) -> bool:
@@ -75,8 +76,24 @@ class RefusedError(Exception):
     """A host cannot be served; the text says why."""
 
 
-def settings_of(meta: memoryview) -> tuple[int, bytes, OtasSettings]:
-    """Return a host's process id, what tells its settings from others, and its settings, from its hello.
+class Introduced(NamedTuple):
+    """What a hello says.
+
+    Attributes:
+        pid: The host's process.
+        key: What tells its settings from others.
+        settings: Those.
+        trusting: It has checked the signature of each token.
+    """
+
+    pid: int
+    key: bytes
+    settings: OtasSettings
+    trusting: bool
+
+
+def introduced(meta: memoryview) -> Introduced:
+    """Return what a hello says.
 
     Raises:
         RefusedError: It is another version, or its settings cannot be used here.
@@ -85,14 +102,14 @@ def settings_of(meta: memoryview) -> tuple[int, bytes, OtasSettings]:
     from otas_middleware._errors import ConfigurationError  # noqa: PLC0415  # as above
 
     try:
-        protocol, pid, certificates, values = decode(meta)
+        protocol, pid, certificates, trusting, values = decode(meta)
     except (DecodeError, ValueError, TypeError):
         raise RefusedError("its hello cannot be read") from None
     if protocol != packets.PROTOCOL:
         raise RefusedError(f"the relay is {packets.PROTOCOL}, and it is {protocol}")
     try:
         _adopt(certificates)
-        return int(pid), encode(values), OtasSettings(**values)
+        return Introduced(int(pid), encode((bool(trusting), values)), OtasSettings(**values), bool(trusting))
     except (ConfigurationError, TypeError, ValueError) as error:
         raise RefusedError(f"its settings cannot be used: {error}") from None
 

@@ -145,10 +145,10 @@ class Link:
 
     def send(self, item: object, encoded: Encoded) -> str:
         """Hand one event over; return `TAKEN` or why it was not."""
-        kind, meta, first, second, first_bytes, second_bytes = encoded
+        kind, token, meta, first, second, first_bytes, second_bytes = encoded
         number = self.number + 1
-        head = packets.HEAD.pack(kind, len(meta), first_bytes, second_bytes, number)
-        failure = self._send((head, meta, *first, *second))
+        head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, number)
+        failure = self._send((head, token, meta, *first, *second))
         if failure:
             return failure
         self.number = number
@@ -164,9 +164,10 @@ class Link:
         """Hand several events over in one packet; return `TAKEN` or why none of them was."""
         pieces: list[bytes] = []
         number = self.number
-        for _, (kind, meta, first, second, first_bytes, second_bytes) in batch:
+        for _, (kind, token, meta, first, second, first_bytes, second_bytes) in batch:
             number += 1
-            pieces += (packets.HEAD.pack(kind, len(meta), first_bytes, second_bytes, number), meta, *first, *second)
+            head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, number)
+            pieces += (head, token, meta, *first, *second)
         failure = self._send([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
         if failure:
             return failure
@@ -180,7 +181,7 @@ class Link:
 
     def order(self, kind: int, meta: bytes) -> bool:
         """Send a frame without bodies; return whether that could be done."""
-        return not self._send((packets.head(kind, meta), meta))
+        return not self._send((packets.order(kind, meta),))
 
     def _send(self, pieces: Sequence[bytes]) -> str:
         try:

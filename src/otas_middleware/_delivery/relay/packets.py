@@ -1,7 +1,7 @@
 """What passes between a host and its relay: packets of a `SOCK_SEQPACKET` socket, and the frames in them.
 
-A packet of the host holds one frame or several, each a head, metadata in MessagePack, and two bodies as they are. A
-packet of the relay holds one message. All sizes are checked before anything is decoded.
+A packet of the host holds one frame or several, each a head, a session token, metadata in MessagePack, and two bodies
+as they are. A packet of the relay holds one message. All sizes are checked before anything is decoded.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MAX_PACKET = 524_288
 SEND_BUFFER = 1_048_576
 """What a socket's buffer is asked to hold; the system grants `net.core.wmem_max` at most."""
 
-HEAD = Struct("<BxxxIIIQ")
-"""A frame's head: kind, bytes of metadata, of the first and of the second body, and the host's number for it."""
+HEAD = Struct("<BxHIIIQ")
+"""A frame's head: kind, bytes of the token, the metadata, the first and the second body, and the host's number."""
 
 # Frames of a host.
 HELLO = 1
@@ -59,10 +59,11 @@ _PAD = b"\0" * (MESSAGE_HEAD - 1)
 
 
 class Frame(NamedTuple):
-    """One frame of a packet. The bodies are views of it."""
+    """One frame of a packet; its parts are views of it."""
 
     kind: int
     number: int
+    token: memoryview
     meta: memoryview
     first: memoryview
     second: memoryview
@@ -72,9 +73,9 @@ class PacketError(ValueError):
     """A packet is not what it should be; the connection it came over is of no use."""
 
 
-def head(kind: int, meta: bytes, first: int = 0, second: int = 0, number: int = 0) -> bytes:
-    """Return a frame's head, for so many bytes of bodies."""
-    return HEAD.pack(kind, len(meta), first, second, number)
+def order(kind: int, meta: bytes) -> bytes:
+    """Return a frame that holds nothing but metadata."""
+    return HEAD.pack(kind, 0, len(meta), 0, 0, 0) + meta
 
 
 def frames(packet: memoryview) -> Iterator[memoryview]:
@@ -87,8 +88,8 @@ def frames(packet: memoryview) -> Iterator[memoryview]:
     while start < end:
         if end - start < HEAD.size:
             raise PacketError("a frame's head is cut short")
-        _, meta, first, second, _ = HEAD.unpack_from(packet, start)
-        stop = start + HEAD.size + meta + first + second
+        _, token, meta, first, second, _ = HEAD.unpack_from(packet, start)
+        stop = start + HEAD.size + token + meta + first + second
         if stop > end:
             raise PacketError("a frame is longer than its packet")
         yield packet[start:stop]
@@ -98,9 +99,11 @@ def frames(packet: memoryview) -> Iterator[memoryview]:
 def read(frame: bytes | memoryview) -> Frame:
     """Return the parts of a frame that `frames` has measured."""
     view = memoryview(frame)
-    kind, meta, first, _, number = HEAD.unpack_from(view)
-    body = HEAD.size + meta
-    return Frame(kind, number, view[HEAD.size : body], view[body : body + first], view[body + first :])
+    kind, token, meta, first, _, number = HEAD.unpack_from(view)
+    start = HEAD.size + token
+    body = start + meta
+    end = body + first
+    return Frame(kind, number, view[HEAD.size : start], view[start:body], view[body:end], view[end:])
 
 
 def message(kind: bytes, content: bytes) -> bytes:

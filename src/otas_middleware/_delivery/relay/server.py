@@ -18,7 +18,7 @@ from otas_middleware import _internal_errors
 from otas_middleware._delivery.relay import packets, place
 from otas_middleware._delivery.relay.connection import Connection
 from otas_middleware._delivery.relay.frames import decode
-from otas_middleware._delivery.relay.hello import RefusedError, settings_of
+from otas_middleware._delivery.relay.hello import RefusedError, introduced
 from otas_middleware._delivery.relay.tenant import Tenant
 
 if TYPE_CHECKING:
@@ -189,11 +189,12 @@ class Server:
             connection.tenant.flush(min(float(seconds), 300.0), ending=bool(ending))
 
     def _admit(self, connection: Connection, meta: memoryview) -> None:
-        pid, key, settings = settings_of(meta)
-        tenant = self._tenants.get(key)
+        host = introduced(meta)
+        tenant = self._tenants.get(host.key)
         if tenant is None:
-            tenant = self._tenants[key] = Tenant(settings, self._make_build, self.wake)
-        connection.pid, connection.tenant = pid, tenant
+            tenant = Tenant(host.settings, self._make_build, self.wake, trusting=host.trusting)
+            self._tenants[host.key] = tenant
+        connection.pid, connection.tenant = host.pid, tenant
         tenant.connections.add(connection)
         if self._listener is None:
             connection.tell(packets.LEAVING)

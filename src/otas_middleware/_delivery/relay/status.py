@@ -37,7 +37,7 @@ def state_of(path: str) -> dict[str, Any]:
     except (RelayUnavailableError, place.UnsafePlaceError) as error:
         raise NoRelayError(f"no relay at {path} ({error}); start one with `otas-middleware relay`") from None
     try:
-        sock.send(packets.head(packets.STATUS, b""))
+        sock.send(packets.order(packets.STATUS, b""))
         deadline = time.monotonic() + ANSWER_SECONDS
         while time.monotonic() < deadline:
             try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._delivery.pipeline import Pipeline
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.connection import Connection, Waiting
-from otas_middleware._delivery.relay.frames import decode, decode_event, decode_request
+from otas_middleware._delivery.relay.frames import decode_event, decode_request, source_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SLACK = 1024
 """Events that one packet may bring beyond the bound."""
 
+_MOST_TOKENS = 1024
+
 _ENDING_SHARE = 0.6
 """Of the time that an ending host waits, what delivery gets before the rest goes to disk."""
 
@@ -37,9 +39,12 @@ class Tenant:
         settings: As the first of them said.
         make_build: See `MakeBuild`.
         wake: Called when something has been settled, in any thread.
+        trusting: The hosts have checked the signature of each token.
     """
 
-    def __init__(self, settings: OtasSettings, make_build: MakeBuild, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: OtasSettings, make_build: MakeBuild, wake: Callable[[], None], *, trusting: bool = False
+    ) -> None:
         self.connections: set[Connection] = set()
         self.settings = settings
         self.waiting = 0
@@ -54,19 +59,27 @@ class Tenant:
         wide = settings.replace(
             queue_max_events=2 * settings.queue_max_events + _SLACK, queue_max_bytes=2 * settings.queue_max_bytes
         )
-        self.pipeline = Pipeline(wide, self._build, lambda token: self._found_out("rejected", token))
+        self.pipeline = Pipeline(wide, self._build, lambda token: self._found_out("rejected", token), trusting=trusting)
+        self._texts: dict[bytes, str] = {}
 
     def put(self, frame: memoryview, connection: Connection) -> None:
         """Take a frame of a host's in."""
-        kind, *_, number = packets.HEAD.unpack_from(frame)
-        waiting = Waiting(bytes(frame), connection, number)
+        parts = packets.read(frame)
+        waiting = Waiting(bytes(frame), connection, parts.number, self._token(parts.token))
         with self._lock:
             self.waiting += 1
             self.waiting_bytes += waiting.weight
-        source = "backend"
-        if kind == packets.EVENT:
-            source = decode(packets.read(frame).meta)[3]
-        self.pipeline.put(waiting, "agent" if source == "agent" else "backend")
+        self.pipeline.put(waiting, source_of(parts))
+
+    def _token(self, octets: memoryview) -> str:
+        """Return a token's text, the same object for all events of a session."""
+        key = bytes(octets)
+        found = self._texts.get(key)
+        if found is None:
+            if len(self._texts) >= _MOST_TOKENS:
+                self._texts.clear()
+            found = self._texts[key] = text(octets)
+        return found
 
     def _build(self, waiting: Any, settings: OtasSettings) -> Envelope | None:
         """Make the event of a frame, in the worker."""
