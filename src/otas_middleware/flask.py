@@ -10,9 +10,8 @@ Otas(app)                               # or: otas = Otas(); otas.init_app(app)
 from __future__ import annotations
 
 import sys
-from inspect import ismethod
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakMethod
+from weakref import ref
 
 from otas_middleware._errors import MissingExtraError
 
@@ -105,20 +104,20 @@ def _mount(app: Flask, recorder: Recorder) -> None:
 
 def _hear_handled_exceptions(app: Flask) -> None:
     """Learn of exceptions that an error handler turns into a response: Flask has no signal or hook for them."""
-    method = getattr(app, "handle_user_exception", None)
-    if method is None:
+    name = "handle_user_exception"
+    kind, alive = type(app), ref(app)  # weakly: the application holds this, and a cycle would keep it for the collector
+    replaced: Any = vars(app).get(name)  # by another extension
+    if replaced is None and not hasattr(kind, name):
         return
-    # Weakly, since the application holds this: a cycle would keep it until the collector comes.
-    own = ismethod(method) and method.__self__ is app
-    alive = WeakMethod(method) if own else lambda: method
 
     def handle_user_exception(*args: Any, **named: Any) -> Any:
-        answer = cast("Any", alive())(*args, **named)
+        # Asked of the class anew, because tracers replace it there, also later, by objects that are no functions.
+        answer = replaced(*args, **named) if replaced else getattr(kind, name)(alive(), *args, **named)
         if current.get() is not None:
             _note_error(sys.exception())
         return answer
 
-    app.handle_user_exception = handle_user_exception  # type: ignore[method-assign]
+    setattr(app, name, handle_user_exception)
 
 
 class _FlaskExchange(Exchange):

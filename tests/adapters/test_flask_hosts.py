@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import flask
 import pytest
@@ -260,6 +260,48 @@ def test_another_extension_may_have_replaced_the_handling_of_exceptions(sink: Si
     capture = record(make, sink)
     assert capture.exception is not None
     assert capture.exception.type == "LookupError"
+
+
+def sorry(_: Exception) -> tuple[str, int]:
+    return "sorry", 503
+
+
+class Proxy:
+    """Takes a function's place on a class, and its class's name, as the proxies do that tracers put there."""
+
+    def __init__(self, function: Any, instance: object = None) -> None:
+        self._function = function
+        self._instance = instance
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # to be told, not set
+        return cast("Any", type(self._function))
+
+    def __get__(self, instance: object, owner: type) -> Proxy:
+        return Proxy(self._function.__get__(instance, owner), instance)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        return self._function(*args, **named)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_tracer_may_have_replaced_the_handling_of_exceptions_for_all(
+    when: str, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Flask("shop")
+    app.get("/")(fail)
+    app.errorhandler(LookupError)(sorry)
+    if when == "after":
+        Otas(app, settings=sink.settings)
+    monkeypatch.setattr(Flask, "handle_user_exception", Proxy(Flask.handle_user_exception))
+    Otas(app, settings=sink.settings)
+    for path, status, named in (("/", 503, "LookupError"), ("/missing", 404, None)):
+        assert call_wsgi(app, Request(path=path, headers=(TOKEN,)).environ()).status_code == status
+        capture = sink.take()
+        assert (capture.exception.type if capture.exception else None) == named
 
 
 def test_an_application_that_has_served_already_is_recorded_from_then_on(sink: Sink) -> None:
