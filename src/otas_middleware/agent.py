@@ -18,21 +18,19 @@ from __future__ import annotations
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
+from otas_middleware._agent.clients import HttpClients
 from otas_middleware._agent.core import Core
 from otas_middleware._agent.tool import Tool, ToolRun, enclosing
 from otas_middleware._agent.uasam import MissingAgentKeyError, SessionError
-from otas_middleware._outbound.secrets import SecretInUrlError
+from otas_middleware._outbound.policy import SecretInUrlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Unpack
-
-    import httpx2 as httpx
-    import requests
 
     from otas_middleware._config.options import CommonOptions
     from otas_middleware._config.settings import OtasSettings
@@ -46,8 +44,6 @@ __all__ = [
     "SessionError",
     "ToolRun",
 ]
-
-_Client = TypeVar("_Client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ class LoggedEvent:
     event: BackendEvent
 
 
-class AgentSession:
+class AgentSession(HttpClients):
     """An agent's session with OTAS, as a context manager (also `async with`) or for the life of the process.
 
     Entering it creates the session and says clearly if that fails. Without `with`, the session is created at first
@@ -99,7 +95,7 @@ class AgentSession:
             keywords["project_domain"] = project_domain if isinstance(project_domain, str) else tuple(project_domain)
         self.on_logged = on_logged
         self._core = Core(_settings(settings, keywords), meta, _teller(self))
-        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
+        super().__init__(self._core)
 
     # ---- its life
 
@@ -137,23 +133,24 @@ class AgentSession:
     def close(self) -> None:
         """Deliver what was logged, within `shutdown_timeout`, and close the clients that were made here.
 
+        A client that cannot be closed is named in the log, and keeps nothing else from happening.
         Clients that were made elsewhere go on as if they had never been instrumented. Asynchronous clients are closed
         by `aclose`.
         """
-        for client in list(self._clients):
-            if not hasattr(client, "aclose"):
-                client.close()
-        self._end()
+        try:
+            self._close_clients()
+        finally:
+            self._end()
 
     async def aclose(self) -> None:
-        """As `close`, for asynchronous code; closes asynchronous clients too. Being cancelled does not cut it short."""
+        """Close as `close` does, and asynchronous clients too. Being cancelled does not cut it short."""
         from anyio import CancelScope  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
         with CancelScope(shield=True):
-            for client in list(self._clients):
-                if hasattr(client, "aclose"):
-                    await client.aclose()
-            await _in_thread(self.close)
+            try:
+                await self._aclose_clients()
+            finally:
+                await _in_thread(self.close)
 
     def _end(self) -> None:
         if not self._core.closed:
@@ -189,83 +186,6 @@ class AgentSession:
 
     def __repr__(self) -> str:
         return f"<AgentSession {self.session_id or 'not created'}>"
-
-    # ---- HTTP
-
-    def client(self, **options: Any) -> httpx.Client:
-        """Return a new `httpx.Client`; closed with the session.
-
-        Args:
-            **options: As `httpx.Client` takes them, proxies and transports included.
-        """
-        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
-
-        return self._own(httpx.Client(**options))
-
-    def async_client(self, **options: Any) -> httpx.AsyncClient:
-        """Return a new `httpx.AsyncClient`; closed with the session where that is ended by `async with` or `aclose`.
-
-        Args:
-            **options: As `httpx.AsyncClient` takes them.
-        """
-        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
-
-        return self._own(httpx.AsyncClient(**options))
-
-    def requests_session(self) -> requests.Session:
-        """Return a new `requests.Session`; closed with this session."""
-        from requests import Session  # noqa: PLC0415  # optional
-
-        return self._own(Session())
-
-    def _own(self, client: _Client) -> _Client:
-        self._clients.add(client)
-        return self.instrument(client)
-
-    def instrument(self, client: _Client) -> _Client:
-        """Have the calls of an existing client carry the token and be logged, and return that same client.
-
-        Args:
-            client: A `Client` or `AsyncClient` of `httpx2` or `httpx` (of a class derived from them too, such as
-                `openai.DefaultHttpxClient`), or a `requests.Session`.
-
-        Raises:
-            TypeError: It is something else; use `transport`, `headers_for` and `log`.
-        """
-        from otas_middleware._outbound.clients import instrument  # noqa: PLC0415  # heavy
-
-        instrument(client, self._core)
-        return client
-
-    def transport(self, inner: httpx.BaseTransport | None = None) -> httpx.BaseTransport:
-        """Return an httpx transport, for whatever takes one.
-
-        Args:
-            inner: The transport that sends; `httpx.HTTPTransport()` when left out.
-        """
-        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
-        from otas_middleware._outbound.httpx_tap import wrap_transport  # noqa: PLC0415  # heavy
-
-        return wrap_transport(httpx.HTTPTransport() if inner is None else inner, self._core)
-
-    def async_transport(self, inner: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncBaseTransport:
-        """Return an asynchronous httpx transport (see `transport`)."""
-        from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy
-        from otas_middleware._outbound.httpx_tap import wrap_async_transport  # noqa: PLC0415  # heavy
-
-        return wrap_async_transport(httpx.AsyncHTTPTransport() if inner is None else inner, self._core)
-
-    def headers_for(self, url: str) -> dict[str, str]:
-        """Return the headers that a request to this URL is to carry, for libraries that have no adapter here.
-
-        Ask anew for each request, after a redirect too. Creates the session if there is none, which may block.
-
-        Returns:
-            The session token's header for a URL inside the domain, an empty dictionary for any other.
-        """
-        from otas_middleware._outbound.clients import headers_for  # noqa: PLC0415  # as the others
-
-        return headers_for(url, self._core)
 
     # ---- what is not HTTP, or not seen
 

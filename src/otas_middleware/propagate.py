@@ -26,9 +26,7 @@ from otas_middleware._capture import context as _context
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Domain, locate
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.gate import Place
-from otas_middleware._outbound.httpx_requests import is_clean, whereabouts
-from otas_middleware._outbound.secrets import NOTHING, Secrets, clean, has_token
+from otas_middleware._outbound.policy import NOTHING, Place, Secrets, head_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,9 +34,18 @@ if TYPE_CHECKING:
     import httpx2 as httpx
 
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._outbound.gate import Outgoing
+    from otas_middleware._outbound.aiohttp_middleware import AiohttpMiddleware
+    from otas_middleware._outbound.policy import OutgoingRequest
 
-__all__ = ["async_httpx_hook", "carry", "connect_celery", "headers_for", "httpx_hook", "instrument"]
+__all__ = [
+    "aiohttp_middleware",
+    "async_httpx_hook",
+    "carry",
+    "connect_celery",
+    "headers_for",
+    "httpx_hook",
+    "instrument",
+]
 
 logger = logging.getLogger("otas_middleware")
 
@@ -51,16 +58,17 @@ def instrument(client: _Client, to: str | Iterable[str] | None = None) -> _Clien
     """Have a client pass the token on, and return that same client.
 
     Args:
-        client: A `Client` or `AsyncClient` of `httpx2` or `httpx`, or a `requests.Session`.
+        client: A `Client` or `AsyncClient` of `httpx2` or `httpx`, or a `requests.Session`, to which its adapters have
+            been mounted.
         to: Origins as in `propagate_to`; those of the settings when left out.
 
     Raises:
-        TypeError: It is something else; use `headers_for`.
+        TypeError: It is something else; use `aiohttp_middleware` or `headers_for`.
         ValueError: An origin cannot be used.
     """
     from otas_middleware._outbound.clients import instrument  # noqa: PLC0415  # heavy
 
-    instrument(client, _gate_for(to))
+    instrument(client, _policy_for(to))
     return client
 
 
@@ -70,18 +78,35 @@ def httpx_hook(request: httpx.Request) -> None:
     httpx calls it for each redirect too, where it takes the token out again if need be. It changes the request, so
     that `response.request` shows the token; `instrument` does not.
     """
-    raw = request.headers.raw
+    from otas_middleware._outbound.httpx_transport import whereabouts  # noqa: PLC0415  # heavy
+
     scheme, host, port, target = whereabouts(request)
-    place = _gate.place(scheme, host, port, target)
-    if place is Place.OUTSIDE and not is_clean(request.headers, target, _gate.secrets(place)):
-        request.headers = type(request.headers)(clean(_gate, place, raw, target, host, None))
-    elif place is Place.INSIDE and not has_token(raw):
-        request.headers[TOKEN_HEADER] = _gate.token() or ""
+    place = _policy.place(scheme, host, port, target)
+    if place is Place.EXEMPT:
+        return
+    token = _policy.token() if place is Place.INSIDE else None
+    headers = head_for(_policy, place, request.headers.raw, target, host, token)
+    if headers is not None:
+        request.headers = type(request.headers)(headers)
 
 
 async def async_httpx_hook(request: httpx.Request) -> None:
     """As `httpx_hook`, for `httpx.AsyncClient`."""
     httpx_hook(request)
+
+
+def aiohttp_middleware(to: str | Iterable[str] | None = None) -> AiohttpMiddleware:
+    """Return a client middleware that passes the token on: `aiohttp.ClientSession(middlewares=(..., this))`.
+
+    Args:
+        to: As for `instrument`.
+
+    Raises:
+        ValueError: An origin cannot be used.
+    """
+    from otas_middleware._outbound.aiohttp_middleware import AiohttpMiddleware  # noqa: PLC0415  # optional
+
+    return AiohttpMiddleware(_policy_for(to))
 
 
 def headers_for(url: str, to: str | Iterable[str] | None = None) -> dict[str, str]:
@@ -96,9 +121,9 @@ def headers_for(url: str, to: str | Iterable[str] | None = None) -> dict[str, st
     Returns:
         The session token's header, or an empty dictionary.
     """
-    gate, location = _gate_for(to), locate(url)
-    token = gate.token()
-    if token is None or location is None or gate.place(*location) is not Place.INSIDE:
+    policy, location = _policy_for(to), locate(url)
+    token = policy.token()
+    if token is None or location is None or policy.place(*location) is not Place.INSIDE:
         return {}
     return {TOKEN_HEADER: token}
 
@@ -161,14 +186,17 @@ def _current() -> _Passed | None:
     return _Passed(capture.session.token, _domain_of(settings.propagate_to) if settings is not None else _NOWHERE)
 
 
-def _enter_task(token: str) -> _Passed | None:
-    """Begin to pass on a token that came with a task; return what was passed on before."""
+def _enter_task(token: str | None, *, inherit: bool) -> _Passed | None:
+    """Begin to pass on the token that came with a task; return what was passed on before."""
     before = _carried.get()
-    _carried.set(_Passed(token, _domain_of_process()))
+    if token is not None:
+        _carried.set(_Passed(token, _domain_of_process()))
+    elif not inherit:
+        _carried.set(None)
     return before
 
 
-class _Gate:
+class _Policy:
     """Lets the current token through to the listed origins.
 
     Args:
@@ -185,7 +213,7 @@ class _Gate:
         """Say where a request goes; nothing is to be done where there is no token."""
         passed = _current()
         if passed is None:
-            return Place.OURS
+            return Place.EXEMPT
         domain = passed.domain if self._domain is None else self._domain
         return Place.INSIDE if domain.covers(scheme, host, port, target) else Place.OUTSIDE
 
@@ -200,7 +228,7 @@ class _Gate:
         token = self.token()
         return NOTHING if token is None or place is Place.INSIDE else Secrets((token,))
 
-    def begin(self, outgoing: Outgoing) -> Capture | None:
+    def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Record nothing: that is the agent's side."""
         del outgoing
         return None
@@ -235,16 +263,16 @@ def _domain_of_environment() -> Domain:
         return _NOWHERE
 
 
-_gate = _Gate()
+_policy = _Policy()
 """One for all clients, so that instrumenting one twice does no harm."""
 
 
-def _gate_for(to: str | Iterable[str] | None) -> _Gate:
+def _policy_for(to: str | Iterable[str] | None) -> _Policy:
     if to is None:
-        return _gate
+        return _policy
     return _explicit((to,) if isinstance(to, str) else tuple(to))
 
 
 @functools.lru_cache(maxsize=32)
-def _explicit(patterns: tuple[str, ...]) -> _Gate:
-    return _Gate(Domain(patterns))
+def _explicit(patterns: tuple[str, ...]) -> _Policy:
+    return _Policy(Domain(patterns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
 from abc import ABC, abstractmethod
@@ -11,12 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx2
+import pytest
 import requests
+
+from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     Instrument = Callable[[Any], Any]
+
+aiohttp: Any
+try:
+    import aiohttp
+except ImportError:
+    aiohttp = None  # as httpx
 
 TLS = ssl.create_default_context()
 """One for all clients: making it takes longer than everything else in a test."""
@@ -180,8 +190,44 @@ class Requests(Caller):
                 return Result(response.status_code, list(response.headers.items()), reading.body)
 
 
+class Aiohttp(Caller):
+    """A session of aiohttp, which is given its middlewares when it is made."""
+
+    name = "aiohttp"
+
+    def _call(self, instrument: Instrument, method: str, url: str, how: How, options: dict[str, Any]) -> Result:
+        owner: object = getattr(instrument, "__self__", None)
+        if instrument is not bare and not isinstance(owner, AgentSession):
+            pytest.skip("a session of aiohttp cannot be instrumented once it is made")
+        middlewares = (owner.aiohttp_middleware(),) if isinstance(owner, AgentSession) else ()
+        return asyncio.run(self._make(middlewares, method, url, how, options))
+
+    async def _make(self, middlewares: Any, method: str, url: str, how: How, options: dict[str, Any]) -> Result:
+        content = options.pop("content", None)
+        if content is not None:
+            options["data"] = content if isinstance(content, bytes) else _asynchronously(content)
+        if "files" in options:
+            options["data"] = form = aiohttp.FormData()
+            for name, (filename, data, kind) in options.pop("files").items():
+                form.add_field(name, data, filename=filename, content_type=kind)
+        timeout = aiohttp.ClientTimeout(sock_connect=how.timeout, sock_read=how.timeout)
+        made = aiohttp.ClientSession(timeout=timeout, middlewares=middlewares)
+        async with made as client, client.request(method, url, allow_redirects=how.follow, **options) as response:
+            headers = list(response.headers.items())
+            if not how.stream:
+                return Result(response.status, headers, await response.read())
+            reading = _Reading(how)
+            async for piece in response.content.iter_any():
+                if reading.take(piece):
+                    response.close()
+                    break
+            return Result(response.status, headers, reading.body)
+
+
 def _callers() -> list[Caller]:
     callers: list[Caller] = [Httpx(httpx2), AsyncHttpx(httpx2), AsyncHttpx(httpx2, "trio"), Requests()]
+    if aiohttp is not None:
+        callers.append(Aiohttp())
     try:
         older = import_module("httpx")
     except ImportError:

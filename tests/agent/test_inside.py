@@ -124,7 +124,8 @@ def test_a_failure_inside_reaches_the_agent_as_without_us(
     ours, without = (caller.call(instrument, "GET", url, how) for instrument in (session.instrument, bare))
     over.set()
     assert ours.error == without.error != ""
-    assert [len(request.header(TOKEN_HEADER)) for request in inside.requests] == [1, 0]
+    tries = 2 if problem == "dropped" and caller.name == "aiohttp" else 1  # aiohttp's own retry
+    assert [len(request.header(TOKEN_HEADER)) for request in inside.requests] == [1] * tries + [0] * tries
     assert record.events() == []
 
 

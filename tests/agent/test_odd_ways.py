@@ -138,17 +138,13 @@ class Canned(BaseAdapter):
         """Nothing is open."""
 
 
-@pytest.mark.parametrize(
-    ("raw", "recorded"), [(io.BytesIO(b"canned"), "canned"), (Sealed(b"canned"), "")], ids=["open", "sealed"]
-)
-def test_an_adapter_without_a_connection_is_recorded_as_far_as_it_shows(
-    session: AgentSession, record: Record, raw: Any, recorded: str
-) -> None:
+@pytest.mark.parametrize("raw", [io.BytesIO(b"canned"), Sealed(b"canned")], ids=["open", "sealed"])
+def test_an_adapter_without_a_connection_is_recorded(session: AgentSession, record: Record, raw: Any) -> None:
     with requests.Session() as requester:
         requester.mount("mem://", Canned(raw))
         assert session.instrument(requester).get("mem://shelf/1").content == b"canned"
     event = record.one()
-    assert (event["status_code"], event["path"], event["response_body"]) == (200, "/1", recorded)
+    assert (event["status_code"], event["path"], event["response_body"]) == (200, "/1", "canned")
 
 
 def test_an_adapters_own_attributes_are_there_through_the_tap(requester: requests.Session) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -47,7 +51,13 @@ def app() -> Any:
         fetch(url + "/chained")
 
     app.task(fetch, name="restock", shared=False)  # or each later application of the process gets it
+
+    def eager(url: str) -> None:
+        app.tasks["restock"].apply(args=(url + "/eager",))
+        fetch(url + "/after")
+
     app.task(chain, name="chain", shared=False)
+    app.task(eager, name="eager", shared=False)
     return app
 
 
@@ -99,3 +109,40 @@ def test_the_next_task_of_a_worker_knows_nothing_of_the_last(
 def test_an_eager_task_is_part_of_the_request(app: Any, backend: OtasSettings, agent: Agent, listed: Host) -> None:
     ask_synchronously(backend, agent, lambda: app.tasks["restock"].apply(args=(listed.url,)).get())
     assert listed.one().header(TOKEN_HEADER) == [agent.token]
+
+
+# ---- what remains in a worker
+
+
+@pytest.mark.parametrize(
+    "pool", ["threads", "solo", *(pytest.param(pool, marks=pytest.mark.slow) for pool in ("prefork", "gevent"))]
+)
+@pytest.mark.parametrize("how", ["retried at once", "delivered twice"])
+def test_a_run_leaves_no_token_behind_in_its_worker(pool: str, how: str, listed: Host, tmp_path: Path) -> None:
+    if pool == "gevent":
+        pytest.importorskip("gevent", reason="gevent is not installed")
+    script = Path(__file__).parent / "celery_runs.py"
+    environment = {**os.environ, "OTAS_PROPAGATE_TO": listed.url}
+    ended = subprocess.run(
+        [sys.executable, str(script), pool, how, listed.url, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    sent = {request.target: request.header(TOKEN_HEADER) for request in listed.requests}
+    assert {target: tokens for target, tokens in sent.items() if target.startswith("/work")} == {
+        "/work": ["the.agents.token"]
+    }
+    assert {target for target in sent if target.startswith("/plain")} == {f"/plain/{number}" for number in range(6)}
+    assert all(not tokens for target, tokens in sent.items() if target.startswith("/plain"))
+
+
+def test_an_eager_task_within_a_task_belongs_to_the_same_session(
+    app: Any, worker: None, backend: OtasSettings, agent: Agent, listed: Host
+) -> None:
+    ask_synchronously(backend, agent, lambda: app.tasks["eager"].delay(listed.url).get(timeout=10, interval=0.01))
+    sent = {request.target: request.header(TOKEN_HEADER) for request in listed.requests}
+    assert sent == {"/eager": [agent.token], "/after": [agent.token]}

@@ -257,7 +257,7 @@ def test_without_a_middleware_the_environment_says_which_hosts(listed: Host) -> 
     code = (
         "import sys\n"
         "from otas_middleware import propagate\n"
-        "propagate._enter_task('a.b.c')\n"
+        "propagate._enter_task('a.b.c', inherit=False)\n"
         "print(propagate.headers_for(sys.argv[1]), propagate.headers_for('http://127.0.0.1:1'))\n"
     )
     for value, expected in ((listed.url, f"{{'{TOKEN_HEADER}': 'a.b.c'}} {{}}"), ("nonsense", "{} {}")):

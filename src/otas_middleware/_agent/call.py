@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
-    from otas_middleware._outbound.gate import Outgoing
+    from otas_middleware._outbound.policy import OutgoingRequest
 
 TAIL_BYTES = 16_384
 _BASE_WEIGHT = 4096
@@ -41,7 +41,7 @@ class Call(Capture):
         self,
         submit: Callable[[Capture], None],
         session: SessionInfo,
-        outgoing: Outgoing,
+        outgoing: OutgoingRequest,
         parent_id: str | None,
         *,
         limit: int,

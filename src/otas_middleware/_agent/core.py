@@ -20,8 +20,7 @@ from otas_middleware._agent.waiting import WaitingRoom
 from otas_middleware._capture.context import delivering
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.gate import Place
-from otas_middleware._outbound.secrets import Secrets
+from otas_middleware._outbound.policy import Place, Secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import BackendEvent, Envelope
-    from otas_middleware._outbound.gate import Outgoing
+    from otas_middleware._outbound.policy import OutgoingRequest
 
 logger = logging.getLogger("otas_middleware")
 
@@ -84,13 +83,13 @@ class Core:
     def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
         """Say where a request goes."""
         if self.closed:
-            return Place.OURS
+            return Place.EXEMPT
         place = self._places.get((scheme, host, port))
         return self._find_place(scheme, host, port, target) if place is None else place
 
     def _find_place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
         place = Place.OUTSIDE
-        for domain, inside in ((self._ours, Place.OURS), (self._domain, Place.INSIDE)):
+        for domain, inside in ((self._ours, Place.EXEMPT), (self._domain, Place.INSIDE)):
             if domain.covers(scheme, host, port, target):
                 place = inside
         if all(domain.is_whole(scheme, host, port) for domain in (self._ours, self._domain)):
@@ -115,7 +114,7 @@ class Core:
             self._secrets_outside = (tokens, secrets)
         return secrets
 
-    def begin(self, outgoing: Outgoing) -> Capture | None:
+    def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Start the record of a request outside."""
         if not self._records or delivering.get():
             return None

@@ -1,46 +1,75 @@
-"""Which tap belongs into which client."""
+"""Instrumentation of clients that exist, by the library that they are of; and the headers for any other."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
-from otas_middleware._outbound.gate import Place
-from otas_middleware._outbound.httpx_tap import library_of, wrap_client
+from otas_middleware._outbound.httpx_library import library_of_client
+from otas_middleware._outbound.httpx_transport import wrap_async_transport, wrap_transport
+from otas_middleware._outbound.policy import Place
 
 if TYPE_CHECKING:
-    from otas_middleware._outbound.gate import Gate
+    from otas_middleware._outbound.policy import OutboundPolicy
 
 
-def instrument(client: object, gate: Gate) -> None:
-    """Put the tap into a client.
+def instrument(client: object, policy: OutboundPolicy) -> None:
+    """Have a policy decide over an existing client's requests, and record them.
+
+    Args:
+        client: A `Client` or `AsyncClient` of httpx2 or httpx, or a `requests.Session`.
+        policy: Decides; one that instruments a client twice does so once.
 
     Raises:
-        TypeError: It is not a client of a library that is known here.
+        TypeError: It is not a client of a library that is known here, or one that cannot be instrumented any more.
     """
-    if library_of(client) is not None and hasattr(client, "_transport"):
-        wrap_client(client, gate)
+    if library_of_client(client) is not None:
+        _instrument_httpx(client, policy)
         return
     if "requests" in sys.modules:
         from requests import Session  # noqa: PLC0415  # optional; whose object this may be has imported it
 
-        from otas_middleware._outbound.requests_tap import wrap_session  # noqa: PLC0415  # as above
+        from otas_middleware._outbound.requests_adapter import wrap_session  # noqa: PLC0415  # as above
 
         if isinstance(client, Session):
-            wrap_session(client, gate)
+            wrap_session(client, policy)
             return
     raise TypeError(
         f"{type(client).__name__} is neither an httpx Client or AsyncClient nor a requests.Session; "
-        "pass the one that it is built on, or set the headers of headers_for(url) on each of its requests."
+        "pass the one that it is built on (aiohttp: session.aiohttp_middleware()), "
+        "or set the headers of headers_for(url) on each of its requests."
     )
 
 
-def headers_for(url: str, gate: Gate) -> dict[str, str]:
-    """Return the token's header for a URL inside, else nothing; may block (see `Gate.token`)."""
+def _instrument_httpx(client: Any, policy: OutboundPolicy) -> None:
+    """Put our transport around those of a client, of its proxies and its mounts.
+
+    httpx documents no way to change the transports of a client that exists, so this is the one place that knows its
+    private names; without them a client can still be made with `session.client()` or `session.transport()`.
+
+    Raises:
+        TypeError: The private names are not there.
+    """
+    wrap = wrap_async_transport if hasattr(client, "aclose") else wrap_transport
+    transport, mounts = getattr(client, "_transport", None), getattr(client, "_mounts", None)
+    if transport is None or not isinstance(mounts, dict):
+        raise TypeError(
+            f"This version of httpx keeps the transports of a {type(client).__name__} where they cannot be found, so "
+            "an existing client cannot be instrumented; make it with session.client(), or give it "
+            "transport=session.transport()."
+        )
+    client._transport = wrap(transport, policy)  # noqa: SLF001  # see the docstring
+    for pattern, mounted in mounts.items():
+        if mounted is not None:
+            mounts[pattern] = wrap(mounted, policy)
+
+
+def headers_for(url: str, policy: OutboundPolicy) -> dict[str, str]:
+    """Return the token's header for a URL inside, else nothing; may block (see `OutboundPolicy.token`)."""
     location = locate(url)
-    if location is None or gate.place(*location) is not Place.INSIDE:
+    if location is None or policy.place(*location) is not Place.INSIDE:
         return {}
-    token = gate.token_at_hand() or gate.token()
+    token = policy.token_at_hand() or policy.token()
     return {} if token is None else {TOKEN_HEADER: token}

@@ -1,6 +1,6 @@
 """Streams of httpx that are handed on as they are, and noted in passing.
 
-The classes here are combined with a library's own base classes (`httpx_tap._kit`).
+The classes here are combined with a library's own base classes (`httpx_library`).
 """
 
 from __future__ import annotations
@@ -8,21 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._outbound.policy import failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
     from otas_middleware._capture.capture import Capture
-
-
-def failed(call: Capture, error: BaseException) -> None:
-    try:
-        if not call.finished:
-            call.failed(error)
-            call.finish()
-    except Exception:
-        report_internal_error("outbound.httpx")
 
 
 class _Stream:

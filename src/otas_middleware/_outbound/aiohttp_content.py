@@ -1,0 +1,175 @@
+"""Bodies of aiohttp, handed on as they are with a note of what passes."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Self
+
+from otas_middleware._outbound.policy import failed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import ClientResponse
+
+    from otas_middleware._capture.capture import Capture
+
+_GZIP = b"\x1f\x8b"
+_READS = frozenset({"readany", "readexactly", "readline", "readuntil", "readchunk"})
+_ITERATES = frozenset({"iter_any", "iter_chunked", "iter_chunks"})
+
+
+class RecordedContent:
+    """Stands for a response's `content`, and has what that has.
+
+    Args:
+        inner: The response's own stream.
+        call: The record; finished when the stream is at its end, or nobody can read from it any more.
+    """
+
+    def __init__(self, inner: Any, call: Capture) -> None:
+        self._inner = inner
+        self._call = call
+        self._begun = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"_inner", "_call"}:  # while it is being made
+            raise AttributeError(name)
+        value = getattr(self._inner, name)
+        if name in _READS:
+            return lambda *args, **options: self._reading(value(*args, **options))
+        if name in _ITERATES:
+            return lambda *args, **options: _Pieces(self, aiter(value(*args, **options)))
+        if name == "read_nowait":
+            return lambda *args: self._noted(value(*args))
+        return value
+
+    def __aiter__(self) -> _Pieces:
+        return _Pieces(self, aiter(self._inner))
+
+    async def read(self, n: int = -1) -> bytes:
+        """Read so many bytes, or all (see `aiohttp.StreamReader.read`); all of them piece by piece, as it does."""
+        if n >= 0:
+            data: bytes = await self._reading(self._inner.read(n))
+            return data
+        pieces: list[bytes] = []
+        while piece := await self._reading(self._inner.readany()):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def __del__(self) -> None:
+        if "_call" in self.__dict__:
+            self._call.finish()  # of a response that nobody closed
+
+    async def _reading(self, read: Awaitable[Any]) -> Any:
+        try:
+            data = await read
+        except StopAsyncIteration:
+            self._noted(b"")
+            raise
+        except BaseException as error:
+            self._noted(getattr(error, "partial", b""))
+            failed(self._call, error)
+            raise
+        return self._noted(data)
+
+    def _noted(self, data: Any) -> Any:
+        """Note what was read: bytes, or a chunk with whether it ends there; return it."""
+        call = self._call
+        if not call.finished:
+            piece: bytes = data[0] if isinstance(data, tuple) else data
+            if piece:
+                if not self._begun:
+                    self._begun = True
+                    _forget_coding(call, piece)
+                call.sent(piece)
+            if self._inner.at_eof():
+                call.ended()
+                call.finish()
+        return data
+
+
+class _Pieces:
+    """Iterates over a stream's pieces."""
+
+    def __init__(self, content: RecordedContent, pieces: Any) -> None:
+        self._content = content
+        self._pieces = pieces
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._content._reading(anext(self._pieces))  # noqa: SLF001  # of the same module
+
+
+def _forget_coding(call: Capture, beginning: bytes) -> None:
+    """Take out of the record's headers the coding that aiohttp has undone, as it does unless it is told not to."""
+    if beginning.startswith(_GZIP):
+        return
+    call.response_headers = [
+        (str(name), str(value)) for name, value in call.response_headers if str(name).lower() != "content-encoding"
+    ]
+
+
+def record_writing(body: Any, call: Capture) -> None:
+    """Note a request's body as it is written: a file's, a form's or a stream's.
+
+    Args:
+        body: A payload of aiohttp.
+        call: The record.
+    """
+
+    class Writer:
+        """Writes what another does, and notes it."""
+
+        def __init__(self, inner: Any) -> None:
+            self._inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        async def write(self, chunk: bytes) -> None:
+            if not call.finished:
+                call.request.add(bytes(chunk))
+            await self._inner.write(chunk)
+
+        async def write_eof(self, chunk: bytes = b"") -> None:
+            if chunk and not call.finished:
+                call.request.add(bytes(chunk))
+            await self._inner.write_eof(chunk)
+
+    own: Callable[..., Awaitable[None]] = type(body).write_with_length
+
+    async def write_with_length(writer: Any, content_length: int | None) -> None:
+        del body.write_with_length  # for this one time: a redirect writes the same payload again
+        await own(body, Writer(writer), content_length)
+
+    body.write_with_length = write_with_length
+
+
+class _Release:
+    """Stands for a response's `release` or `close`; refers to it weakly, so that it is freed as without us."""
+
+    def __init__(self, name: str, response: ClientResponse, call: Capture) -> None:
+        self._name = name
+        self._response = weakref.ref(response)
+        self._call = call
+
+    def __call__(self) -> Any:
+        response, call = self._response(), self._call
+        if response is None:
+            return None
+        try:
+            return getattr(type(response), self._name)(response)
+        finally:
+            if not call.finished and 300 <= call.status_code < 400 and not call.response.size:
+                call.opaque = True  # the body of a redirect, which aiohttp does not read
+                call.ended()
+            call.finish()
+
+
+def record_release(response: ClientResponse, call: Capture) -> None:
+    """Finish the record when the response is released or closed."""
+    for name in ("release", "close"):
+        setattr(response, name, _Release(name, response, call))

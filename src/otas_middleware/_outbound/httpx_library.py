@@ -1,0 +1,137 @@
+"""Which of the two httpx libraries an object is of, told by the libraries' own classes, and what is derived from them.
+
+Never by a class's `__module__`: generated SDKs rename the classes of other people's libraries.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._outbound.httpx_streams import (
+    AsyncRequestStream,
+    AsyncResponseStream,
+    RequestStream,
+    ResponseStream,
+)
+
+if TYPE_CHECKING:
+    from otas_middleware._capture.capture import Capture
+
+NAMES = ("httpx2", "httpx")
+"""In the order in which they are taken where both are installed."""
+
+
+class Library:
+    """One of the two libraries, with our classes derived from its own.
+
+    Args:
+        name: `httpx2` or `httpx`.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.module: Any = import_module(name)
+        self._derived: dict[tuple[type, str], Any] = {}
+        sync, asynchronous = self.module.SyncByteStream, self.module.AsyncByteStream
+        # Its own code tells streams by these base classes.
+        self._request_streams = _derive(RequestStream, sync), _derive(AsyncRequestStream, asynchronous)
+        self._response_streams = _derive(ResponseStream, sync), _derive(AsyncResponseStream, asynchronous)
+
+    def request_stream(self, inner: Any, call: Capture, *, asynchronous: bool) -> Any:
+        """Return a request's stream that is noted as it is sent."""
+        return self._request_streams[asynchronous](inner, call)
+
+    def response_stream(self, inner: Any, call: Capture, *, asynchronous: bool) -> Any:
+        """Return a response's stream that is noted as it is consumed."""
+        return self._response_streams[asynchronous](inner, call)
+
+    def derived(self, mixin: type, kind: str) -> Any:
+        """Return a transport class of ours on this library's base class for transports.
+
+        Args:
+            mixin: Ours.
+            kind: `transport` or `async_transport`.
+        """
+        made = self._derived.get((mixin, kind))
+        if made is None:
+            base = self.module.BaseTransport if kind == "transport" else self.module.AsyncBaseTransport
+            made = self._derived[mixin, kind] = _derive(mixin, base)
+        return made
+
+
+def _derive(mixin: type, base: type) -> Any:
+    return type(mixin.__name__, (mixin, base), {"__module__": mixin.__module__})
+
+
+@lru_cache(maxsize=2)
+def library(name: str) -> Library:
+    """Return the library of this name.
+
+    Raises:
+        ValueError: It is neither of the two.
+        ImportError: It is not installed.
+    """
+    if name not in NAMES:
+        raise ValueError(f"library must be 'httpx2' or 'httpx', not {name!r}")
+    return Library(name)
+
+
+def installed(name: str | None) -> Library:
+    """Return a library: the one named, else the one that is installed, `httpx2` where both are.
+
+    Raises:
+        ValueError: The name is neither of the two.
+        ImportError: It is not installed.
+    """
+    if name is not None:
+        try:
+            return library(name)
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(f"{name} is not installed: pip install {name}, or leave library= out") from None
+    try:
+        return library(NAMES[0])
+    except ModuleNotFoundError:
+        return library(NAMES[1])
+
+
+def _find(thing: object, *classes: str) -> Library | None:
+    for name in NAMES:
+        module: Any = sys.modules.get(name)  # whose objects there are has been imported
+        if module is not None and isinstance(thing, tuple(getattr(module, each) for each in classes)):
+            return library(name)
+    return None
+
+
+def library_of_client(thing: object) -> Library | None:
+    """Return the library that an object is a client of, or None when it is no such client."""
+    return _find(thing, "Client", "AsyncClient")
+
+
+def library_of_transport(thing: object, *, own: bool = False) -> Library | None:
+    """Return the library that a transport is of, or None when that cannot be told.
+
+    Args:
+        thing: The transport.
+        own: Whether only the libraries' own transports count, which send requests of their library alone.
+    """
+    if own:
+        return _find(thing, "HTTPTransport", "AsyncHTTPTransport")
+    return _find(thing, "BaseTransport", "AsyncBaseTransport")
+
+
+_of_requests: dict[type, Library] = {}
+
+
+def library_of_request(request: Any) -> Library:
+    """Return the library that a request is of; of one that is neither's, the one that is installed."""
+    kind: type = type(request)
+    known = _of_requests.get(kind)
+    if known is None:
+        known = _of_requests[kind] = _find(request, "Request") or installed(None)
+    return known

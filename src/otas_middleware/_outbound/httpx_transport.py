@@ -1,0 +1,314 @@
+"""Instrumentation of httpx and of its continuation httpx2: a transport around the client's own.
+
+A transport sees every request as it is sent, redirects and retries included, and knows the very host that will be
+connected to. The caller's request object is not changed: where a header has to go in or out, a copy is sent. So
+neither `response.request` nor a redirect can carry the token on.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._outbound.httpx_library import installed, library_of_request, library_of_transport
+from otas_middleware._outbound.policy import OutgoingRequest, Place, failed, head_for
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from types import TracebackType
+
+    import httpx2 as httpx
+
+    from otas_middleware._capture.capture import Capture
+    from otas_middleware._outbound.httpx_library import Library
+    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
+
+
+def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:
+    """Return a synchronous transport around another; the same one if this policy has wrapped it already."""
+    return inner if _has(inner, policy) else _class_for(inner, InstrumentedTransport, "transport")(inner, policy)
+
+
+def wrap_async_transport(inner: Any, policy: OutboundPolicy) -> Any:
+    """Return an asynchronous transport around another; the same one if this policy has wrapped it already."""
+    made = _class_for(inner, InstrumentedAsyncTransport, "async_transport")
+    return inner if _has(inner, policy) else made(inner, policy)
+
+
+def _has(inner: Any, policy: OutboundPolicy) -> bool:
+    layer = inner
+    while isinstance(layer, _Instrumented):
+        if layer.policy is policy:
+            return True
+        layer = layer.inner
+    return False
+
+
+def _class_for(inner: Any, mixin: type, base: str) -> Any:
+    """Return the transport class for a library: derived from its own base class, since others may ask for that."""
+    library = library_of_transport(inner) or installed(None)
+    return library.derived(mixin, base)
+
+
+class OwnTransport:
+    """Sends by the library's own transport, whichever library the first request is of.
+
+    For `session.transport()`: it is made before anybody knows which client it will be given to.
+    """
+
+    kind = "HTTPTransport"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: Any = None
+
+    def _for(self, request: Any) -> Any:
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = getattr(library_of_request(request).module, self.kind)()
+        return self._made
+
+    def handle_request(self, request: Any) -> Any:
+        """Send a request (see `httpx.BaseTransport`)."""
+        return self._for(request).handle_request(request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._made is not None:
+            self._made.close()
+
+
+class OwnAsyncTransport(OwnTransport):
+    """As `OwnTransport`, for asynchronous clients."""
+
+    kind = "AsyncHTTPTransport"
+
+    def handle_async_request(self, request: Any) -> Any:
+        """Send a request (see `httpx.AsyncBaseTransport`)."""
+        return self._for(request).handle_async_request(request)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        if self._made is not None:
+            await self._made.aclose()
+
+
+class _Instrumented:
+    """What both kinds of transport have in common.
+
+    Args:
+        inner: The transport that sends.
+        policy: Decides.
+    """
+
+    def __init__(self, inner: Any, policy: OutboundPolicy) -> None:
+        self.inner = inner
+        self.policy = policy
+        sender = inner
+        while isinstance(sender, _Instrumented):
+            sender = sender.inner
+        self._only = library_of_transport(sender, own=True)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # while it is being made or copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def _place(self, request: httpx.Request) -> tuple[Place, tuple[str, bytes, int | None, bytes]]:
+        """Return where a request goes.
+
+        Raises:
+            TypeError: The client is of one httpx library, and the transport that sends is the other one's own.
+        """
+        if self._only is not None and not isinstance(request, self._only.module.Request):
+            theirs = library_of_request(request).name
+            raise TypeError(
+                f"This transport sends by {self._only.name}, and the client that it was given to is one of {theirs}; "
+                f'write session.transport(library="{theirs}"), or session.client(library="{theirs}").'
+            )
+        location = whereabouts(request)
+        return self.policy.place(*location), location
+
+    def _inside(self, request: httpx.Request, host: bytes, target: bytes, token: str | None) -> httpx.Request:
+        """Return what is to be sent to a host inside.
+
+        Raises:
+            SecretInUrlError: The URL holds a key.
+        """
+        headers = head_for(self.policy, Place.INSIDE, request.headers.raw, target, host, token)
+        return request if headers is None else copied(request, headers)
+
+    def _outside(
+        self, request: httpx.Request, location: tuple[str, bytes, int | None, bytes], *, asynchronous: bool
+    ) -> tuple[httpx.Request, Capture | None]:
+        """Return what is to be sent to a host outside, and the record that was begun.
+
+        Raises:
+            SecretInUrlError: The URL holds a secret.
+        """
+        scheme, host, port, target = location
+        raw = request.headers.raw
+        headers = head_for(self.policy, Place.OUTSIDE, raw, target, host, None)
+        if headers is not None:
+            raw = headers
+            request = copied(request, headers)
+        library = library_of_request(request)
+        outgoing = OutgoingRequest(library.name, request.method, scheme, host.decode("ascii"), port, target, raw)
+        call = self.policy.begin(outgoing)
+        if call is not None:
+            if isinstance(request.stream, library.module.ByteStream):  # the whole body, in memory
+                if body := request.read():
+                    call.request.add(body)
+            else:
+                request = copied(request, raw)
+                request.stream = library.request_stream(request.stream, call, asynchronous=asynchronous)
+        return request, call
+
+    def _answered(self, response: httpx.Response, call: Capture, library: Library, *, asynchronous: bool) -> None:
+        """Note the head of an answer, and have its body noted as it is consumed."""
+        try:
+            reason = response.extensions.get("reason_phrase")
+            call.started(response.status_code, response.headers.raw, reason.decode("latin-1") if reason else None)
+            if response.is_closed:  # a transport that had the whole body at hand
+                call.sent(response.content)
+                call.ended()
+                call.finish()
+            else:
+                response.stream = library.response_stream(response.stream, call, asynchronous=asynchronous)
+        except Exception:
+            report_internal_error("outbound.httpx")
+            call.finish()
+
+
+class InstrumentedTransport(_Instrumented):
+    """A synchronous transport that asks the policy first."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request (see `httpx.BaseTransport`)."""
+        place, location = self._place(request)
+        if place is Place.EXEMPT:
+            return self.inner.handle_request(request)  # type: ignore[no-any-return]  # of either library
+        if place is Place.INSIDE:
+            token = self.policy.token_at_hand() or self.policy.token()
+            sent = self._inside(request, location[1], location[3], token)
+            return self.inner.handle_request(sent)  # type: ignore[no-any-return]  # as above
+        request, call = self._outside(request, location, asynchronous=False)
+        try:
+            response: httpx.Response = self.inner.handle_request(request)
+        except BaseException as error:
+            failed(call, error)
+            raise
+        if call is not None:
+            self._answered(response, call, library_of_request(request), asynchronous=False)
+        return response
+
+    def close(self) -> None:
+        """Close the transport that sends."""
+        self.inner.close()
+
+    def __enter__(self) -> Self:
+        self.inner.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        self.inner.__exit__(kind, error, traceback)
+
+
+class InstrumentedAsyncTransport(_Instrumented):
+    """An asynchronous transport that asks the policy first."""
+
+    def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
+        """Send a request; not `async` itself, so that a call inside costs no coroutine more than without us."""
+        place, location = self._place(request)
+        if place is Place.EXEMPT:
+            return self.inner.handle_async_request(request)  # type: ignore[no-any-return]  # of either library
+        if place is Place.OUTSIDE:
+            return self._recorded(request, location)
+        token = self.policy.token_at_hand()
+        if token is None and self.policy.may_wait:
+            return self._when_there_is_a_token(request, location[1], location[3])
+        sent = self._inside(request, location[1], location[3], token)
+        return self.inner.handle_async_request(sent)  # type: ignore[no-any-return]  # as above
+
+    async def _when_there_is_a_token(self, request: httpx.Request, host: bytes, target: bytes) -> httpx.Response:
+        from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
+
+        token = await to_thread.run_sync(self.policy.token, abandon_on_cancel=True)
+        response: httpx.Response = await self.inner.handle_async_request(self._inside(request, host, target, token))
+        return response
+
+    async def _recorded(self, request: httpx.Request, location: tuple[str, bytes, int | None, bytes]) -> httpx.Response:
+        request, call = self._outside(request, location, asynchronous=True)
+        try:
+            response: httpx.Response = await self.inner.handle_async_request(request)
+        except BaseException as error:
+            failed(call, error)
+            raise
+        if call is not None:
+            self._answered(response, call, library_of_request(request), asynchronous=True)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the transport that sends."""
+        await self.inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.inner.__aexit__(kind, error, traceback)
+
+
+def whereabouts(request: httpx.Request) -> tuple[str, bytes, int | None, bytes]:
+    """Return where a request goes (see `Domain.covers`), as the network layer will have it.
+
+    An extension may put another target into the request line. One that names a host of its own may lead anywhere, by
+    way of a proxy: such a request gets a scheme that is inside no domain.
+    """
+    url = request.url
+    if "target" not in request.extensions:
+        return url.scheme, url.raw_host, url.port, url.raw_path
+    given: object = request.extensions["target"]
+    target = given if isinstance(given, bytes) else str(given).encode("ascii", "replace")
+    return url.scheme if target.startswith((b"/", b"*")) else "", url.raw_host, url.port, target
+
+
+def copied(request: httpx.Request, headers: RawHeaders) -> httpx.Request:
+    """Return a request that differs in its headers only; body, stream and extensions are shared."""
+    kind = library_of_request(request).module.Request
+    if type(request) is kind:
+        made: httpx.Request = kind(
+            request.method, request.url, headers=headers, stream=request.stream, extensions=request.extensions
+        )
+        return made
+    made = copy.copy(request)  # of a class derived from it; copying leaves these two out
+    made.headers = type(request.headers)(headers)
+    made.stream = request.stream
+    made.extensions = request.extensions
+    return made

@@ -1,0 +1,209 @@
+"""The outbound policy: where a request goes, which token it may carry, what must not go along."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._errors import OtasError
+from otas_middleware._internal_errors import report_internal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otas_middleware._capture.capture import Capture
+
+    RawHeaders = list[tuple[bytes, bytes]]
+
+_TOKEN_NAME = TOKEN_HEADER.lower().encode()
+_KEY_NAMES = frozenset({b"x-otas-agent-key", b"x-otas-sdk-key"})
+_OUR_NAMES = _KEY_NAMES | {_TOKEN_NAME}
+
+
+class Place(enum.Enum):
+    """Where a request goes."""
+
+    INSIDE = "inside"
+    """To a host that gets the session token."""
+    OUTSIDE = "outside"
+    """To any other host: no token, no key."""
+    EXEMPT = "exempt"
+    """To OTAS itself, or nothing is to be done at all: left as it is, and not recorded."""
+
+
+class OutgoingRequest(NamedTuple):
+    """A request that is about to be sent, as far as recording needs it."""
+
+    library: str
+    """`httpx2`, `httpx`, `requests` or `aiohttp`."""
+    method: str
+    scheme: str
+    host: str
+    port: int | None
+    target: bytes
+    """Path and query, percent-encoded."""
+    headers: RawHeaders
+
+
+class OutboundPolicy(Protocol):
+    """Decides for each request, at the moment it is sent; no method but `token` may block, none may raise."""
+
+    may_wait: bool
+    """Whether `token` may block, so that an event loop asks it in a thread."""
+    exclusive: bool
+    """Whether the headers of OTAS are this policy's alone: it replaces tokens inside, and takes any token or key out
+    outside. Otherwise it leaves a token that the caller set, and takes out only what `secrets` says."""
+
+    def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
+        """Return where a request goes (see `Domain.covers` for the arguments)."""
+        ...
+
+    def token_at_hand(self) -> str | None:
+        """Return the token for a request inside if there is one already."""
+        ...
+
+    def token(self) -> str | None:
+        """Return the token for a request inside, getting one first where that is needed; None if there is none."""
+        ...
+
+    def secrets(self, place: Place) -> Secrets:
+        """Return what must not be in the head of a request to such a place: keys, and tokens if it is outside."""
+        ...
+
+    def begin(self, outgoing: OutgoingRequest) -> Capture | None:
+        """Start the record of a request outside, or return None when it is not to be recorded."""
+        ...
+
+
+class Secrets:
+    """Texts that must not be in the head of a request.
+
+    Args:
+        values: The texts.
+    """
+
+    __slots__ = ("_values", "shortest")
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._values = tuple(value.encode("latin-1", "ignore") for value in values if value)
+        self.shortest = min(map(len, self._values), default=sys.maxsize)
+        """What has fewer bytes than this holds none of them: true of almost all headers, and quickly seen."""
+
+    def are_in(self, data: bytes) -> bool:
+        """Return whether one of them is in there."""
+        if len(data) >= self.shortest:
+            for value in self._values:
+                if value in data:
+                    return True
+        return False
+
+
+NOTHING = Secrets(())
+
+
+class SecretInUrlError(OtasError):
+    """A request has a session token or a key in its URL and does not go where that may go; it was not sent.
+
+    A header can be left out without changing what is asked for; a URL cannot. The message does not hold the secret.
+    """
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"The URL of a request to {host} holds an OTAS session token or key, which must not go there; the request "
+            "was not sent. Take the secret out of the URL. (Tokens go to the project's domain only, keys to Brain "
+            "and UASAM only.)"
+        )
+
+
+def is_clean(raw: RawHeaders, target: bytes, secrets: Secrets) -> bool:
+    """Return whether nothing of OTAS is anywhere in a request's head: true of almost all requests."""
+    if secrets.are_in(target):
+        return False
+    shortest = secrets.shortest
+    for name, value in raw:
+        if name.lower() in _OUR_NAMES:
+            return False
+        if (len(value) >= shortest or len(name) >= shortest) and (secrets.are_in(value) or secrets.are_in(name)):
+            return False
+    return True
+
+
+def clean(
+    policy: OutboundPolicy, place: Place, raw: RawHeaders, target: bytes, host: bytes, token: str | None
+) -> RawHeaders:
+    """Return a request's headers without what must not go to a place; a token is still to be put in.
+
+    Args:
+        policy: Says what is secret.
+        place: Where the request goes.
+        raw: Its headers.
+        target: Path and query.
+        host: The host, for the error.
+        token: The token that is to be put in; without one, a token that the caller set stays inside.
+
+    Raises:
+        SecretInUrlError: The URL holds what must not go there.
+    """
+    secrets = policy.secrets(place)
+    names: frozenset[bytes] = frozenset()
+    if policy.exclusive:
+        if secrets.are_in(target):
+            raise SecretInUrlError(host.decode("latin-1"))
+        names = _KEY_NAMES if place is Place.INSIDE and token is None else _OUR_NAMES
+    return [
+        (name, value)
+        for name, value in raw
+        if name.lower() not in names and not secrets.are_in(value) and not secrets.are_in(name)
+    ]
+
+
+def head_for(
+    policy: OutboundPolicy, place: Place, raw: RawHeaders, target: bytes, host: bytes, token: str | None
+) -> RawHeaders | None:
+    """Return the headers that a request is to be sent with, or None when it is sent with those it has.
+
+    Args:
+        policy: Says what is secret, and whose the headers of OTAS are.
+        place: Inside or outside.
+        raw: The request's headers; not changed.
+        target: Path and query.
+        host: The host, for the error.
+        token: What a request inside is to carry, in place of any other; None leaves the caller's.
+
+    Raises:
+        SecretInUrlError: The URL holds what must not go there.
+    """
+    if is_clean(raw, target, policy.secrets(place)):
+        return None if token is None else [*raw, _entry(token)]
+    if token is not None and not policy.exclusive and has_token(raw):
+        token = None
+    headers = clean(policy, place, raw, target, host, token)
+    if token is None:
+        return headers
+    return [*(header for header in headers if header[0].lower() != _TOKEN_NAME), _entry(token)]
+
+
+def has_token(raw: RawHeaders) -> bool:
+    """Return whether a request has a token already."""
+    return _TOKEN_NAME in [name.lower() for name, _ in raw]
+
+
+def _entry(token: str) -> tuple[bytes, bytes]:
+    return TOKEN_HEADER.encode(), token.encode("latin-1")
+
+
+def failed(call: Capture | None, error: BaseException) -> None:
+    """Note what a recorded call ended with, unless it has ended already.
+
+    Args:
+        call: The record; None when there is none.
+        error: What is on its way to the caller.
+    """
+    try:
+        if call is not None and not call.finished:
+            call.failed(error)
+            call.finish()
+    except Exception:
+        report_internal_error("outbound.failed")
