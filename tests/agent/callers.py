@@ -8,6 +8,7 @@ import ssl
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -22,11 +23,7 @@ if TYPE_CHECKING:
 
     Instrument = Callable[[Any], Any]
 
-aiohttp: Any
-try:
-    import aiohttp
-except ImportError:
-    aiohttp = None  # as httpx
+aiohttp: Any = import_module("aiohttp") if find_spec("aiohttp") else None  # as httpx
 
 TLS = ssl.create_default_context()
 """One for all clients: making it takes longer than everything else in a test."""

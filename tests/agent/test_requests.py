@@ -42,7 +42,11 @@ def _asks_for_digest(request: Received) -> list[bytes]:
 
 def _busy(times: int) -> Any:
     answers = [response(b"busy", "503 Service Unavailable")] * times + [response(b"fine")]
-    return lambda _: [answers.pop(0)]
+
+    def answer(_: Received) -> list[bytes]:
+        return [answers.pop(0)]
+
+    return answer
 
 
 def _with_retries(requester: requests.Session, **options: Any) -> None:

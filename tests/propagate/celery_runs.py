@@ -55,15 +55,18 @@ def begun() -> int:
     return len(list(runs.iterdir()))
 
 
-signals.setup_logging.connect(lambda **_: logging.basicConfig(level="ERROR"), weak=False)
-app = celery.Celery("runs", broker="filesystem://", set_as_current=False)
+def set_up_logging(**_: object) -> None:
+    """Log errors only."""
+    logging.basicConfig(level="ERROR")
+
+
+signals.setup_logging.connect(set_up_logging, weak=False)
+# A child process publishes too. Kombu's file system transport may read a file that is still being written.
+broker = "filesystem://" if POOL == "prefork" else "memory://"
+files = {"data_folder_in": str(messages), "data_folder_out": str(messages), "control_folder": str(messages / "control")}
+app = celery.Celery("runs", broker=broker, set_as_current=False)
 app.conf.update(
-    broker_transport_options={
-        "data_folder_in": str(messages),
-        "data_folder_out": str(messages),
-        "control_folder": str(messages / "control"),
-        "polling_interval": 0.02,
-    },
+    broker_transport_options={"polling_interval": 0.02, **(files if POOL == "prefork" else {})},
     task_ignore_result=True,
     worker_enable_remote_control=False,
     worker_prefetch_multiplier=4,
@@ -123,3 +126,4 @@ for folder in (runs, messages, messages / "control"):
     folder.mkdir()
 threading.Thread(target=end, daemon=True).start()
 app.worker_main(["worker", f"--pool={POOL}", "--concurrency=2", "--without-mingle", "--without-gossip", "-l", "ERROR"])
+os._exit(2)  # the worker has ended before its time

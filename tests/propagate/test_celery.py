@@ -121,17 +121,19 @@ def test_an_eager_task_is_part_of_the_request(app: Any, backend: OtasSettings, a
 def test_a_run_leaves_no_token_behind_in_its_worker(pool: str, how: str, listed: Host, tmp_path: Path) -> None:
     if pool == "gevent":
         pytest.importorskip("gevent", reason="gevent is not installed")
-    script = Path(__file__).parent / "celery_runs.py"
-    environment = {**os.environ, "OTAS_PROPAGATE_TO": listed.url}
-    ended = subprocess.run(
-        [sys.executable, str(script), pool, how, listed.url, str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    for attempt in range(3):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        listed.requests.clear()
+        arguments = [str(Path(__file__).parent / "celery_runs.py"), pool, how, listed.url, str(folder)]
+        environment = {**os.environ, "OTAS_PROPAGATE_TO": listed.url}
+        ended = subprocess.run(
+            [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        if ended.returncode == 2 and pool == "prefork" and attempt < 2:
+            continue  # the worker was ended by its broker of files
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        break
     sent = {request.target: request.header(TOKEN_HEADER) for request in listed.requests}
     assert {target: tokens for target, tokens in sent.items() if target.startswith("/work")} == {
         "/work": ["the.agents.token"]

@@ -55,7 +55,7 @@ def _data(document: dict[str, Any], end: bytes = b"\n\n") -> bytes:
     return b"data: " + json.dumps(document).encode() + end
 
 
-# ---- Gemini (ai.google.dev/api/generate-content)
+# ---- Gemini, as ai.google.dev documents it
 
 
 def _gemini(text: str, *, last: bool) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _gemini_stream() -> Iterator[bytes]:
 GEMINI_USAGE = {"input": 9, "output": 12, "total": 21, "cached_input": 4, "reasoning": 5}
 
 
-# ---- Cohere (docs.cohere.com/v2/reference/chat)
+# ---- Cohere, as docs.cohere.com documents it
 
 _COHERE_USAGE = {
     "billed_units": {"input_tokens": 5, "output_tokens": 12},
@@ -117,7 +117,7 @@ def _cohere_stream() -> Iterator[bytes]:
         yield f"event: {document['type']}\n".encode() + _data(document)
 
 
-# ---- Ollama (docs.ollama.com/api)
+# ---- Ollama, as docs.ollama.com documents it
 
 OLLAMA_USAGE = {"input": 9, "output": 12, "total": 21}
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from agent.models import WORDS
 from sdk.provider_forms import COHERE_USAGE, GEMINI_USAGE, OLLAMA_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator
 
     from otas_middleware.agent import AgentSession
 
@@ -54,16 +54,20 @@ class Sdk:
     beside: tuple[str, ...] = ()
 
 
+def _module(name: str) -> Any:
+    return import_module(name)  # not every environment has every SDK, and some have no types
+
+
 def _library_of(sdk: Any) -> str:
     """The httpx that a generated SDK is built on, by the class of its own default client."""
-    return next(base.__name__ for base in _libraries() if issubclass(sdk.DefaultHttpxClient, base.Client))
+    return next(str(base.__name__) for base in _libraries() if issubclass(sdk.DefaultHttpxClient, base.Client))
 
 
 def _libraries() -> list[Any]:
     found: list[Any] = []
     for name in ("httpx2", "httpx"):
         try:
-            found.append(__import__(name))
+            found.append(_module(name))
         except ImportError:
             continue
     return found
@@ -86,7 +90,7 @@ async def _chat_text_async(answer: Any, stream: bool) -> str:
 
 def _generated(module: str, client: str, base: str = "") -> tuple[Ask, AskAsync]:
     def ask(session: AgentSession | None, url: str, stream: bool) -> str:
-        sdk = __import__(module)
+        sdk = _module(module)
         http = session.client(library=_library_of(sdk)) if session else None
         with getattr(sdk, client)(api_key="sk-x", base_url=url + base, http_client=http) as made:
             return _chat_text(
@@ -95,7 +99,7 @@ def _generated(module: str, client: str, base: str = "") -> tuple[Ask, AskAsync]
             )
 
     async def ask_async(session: AgentSession | None, url: str, stream: bool) -> str:
-        sdk = __import__(module)
+        sdk = _module(module)
         http = session.async_client(library=_library_of(sdk)) if session else None
         async with getattr(sdk, f"Async{client}")(api_key="sk-x", base_url=url + base, http_client=http) as made:
             answer = await made.chat.completions.create(model="gpt-4o", messages=QUESTION, stream=stream)
@@ -105,7 +109,7 @@ def _generated(module: str, client: str, base: str = "") -> tuple[Ask, AskAsync]
 
 
 def _responses(session: AgentSession | None, url: str, stream: bool) -> str:
-    import openai
+    openai = _module("openai")
 
     http = session.client(library=_library_of(openai)) if session else None
     with openai.OpenAI(api_key="sk-x", base_url=url + "/v1", http_client=http) as made:
@@ -122,7 +126,7 @@ def _responses(session: AgentSession | None, url: str, stream: bool) -> str:
 
 
 async def _responses_async(session: AgentSession | None, url: str, stream: bool) -> str:
-    import openai
+    openai = _module("openai")
 
     http = session.async_client(library=_library_of(openai)) if session else None
     async with openai.AsyncOpenAI(api_key="sk-x", base_url=url + "/v1", http_client=http) as made:
@@ -137,7 +141,7 @@ def _message_text(event: Any) -> str:
 
 
 def _anthropic(session: AgentSession | None, url: str, stream: bool) -> str:
-    import anthropic
+    anthropic = _module("anthropic")
 
     http = session.client(library=_library_of(anthropic)) if session else None
     with anthropic.Anthropic(api_key="sk-x", base_url=url, http_client=http) as made:
@@ -146,7 +150,7 @@ def _anthropic(session: AgentSession | None, url: str, stream: bool) -> str:
 
 
 async def _anthropic_async(session: AgentSession | None, url: str, stream: bool) -> str:
-    import anthropic
+    anthropic = _module("anthropic")
 
     http = session.async_client(library=_library_of(anthropic)) if session else None
     async with anthropic.AsyncAnthropic(api_key="sk-x", base_url=url, http_client=http) as made:
@@ -158,13 +162,11 @@ async def _anthropic_async(session: AgentSession | None, url: str, stream: bool)
 
 
 def _gemini_options(url: str, **clients: Any) -> Any:
-    from google.genai import types
-
-    return types.HttpOptions(base_url=url, **clients)
+    return _module("google.genai.types").HttpOptions(base_url=url, **clients)
 
 
 def _gemini(session: AgentSession | None, url: str, stream: bool) -> str:
-    from google import genai
+    genai = _module("google.genai")
 
     clients: dict[str, Any] = {"httpx_client": session.client()} if session else {}
     with genai.Client(api_key="k", http_options=_gemini_options(url, **clients)) as made:
@@ -175,7 +177,7 @@ def _gemini(session: AgentSession | None, url: str, stream: bool) -> str:
 
 
 async def _gemini_text(clients: dict[str, Any], url: str, stream: bool) -> str:
-    from google import genai
+    genai = _module("google.genai")
 
     async with genai.Client(api_key="k", http_options=_gemini_options(url, **clients)).aio as made:
         asked: dict[str, Any] = {"model": "gemini-2.5-flash", "contents": "How long?"}
@@ -203,20 +205,20 @@ def _mistral_text(event: Any) -> str:
 
 
 def _mistral(session: AgentSession | None, url: str, stream: bool) -> str:
-    from mistralai.client import Mistral
+    mistral = _module("mistralai.client").Mistral
 
     clients: dict[str, Any] = {"client": session.client()} if session else {}
-    with Mistral(api_key="k", server_url=url, **clients) as made:
+    with mistral(api_key="k", server_url=url, **clients) as made:
         if stream:
             return "".join(map(_mistral_text, made.chat.stream(model="gpt-4o", messages=QUESTION)))
         return str(made.chat.complete(model="gpt-4o", messages=QUESTION).choices[0].message.content)
 
 
 async def _mistral_async(session: AgentSession | None, url: str, stream: bool) -> str:
-    from mistralai.client import Mistral
+    mistral = _module("mistralai.client").Mistral
 
     clients: dict[str, Any] = {"async_client": session.async_client()} if session else {}
-    async with Mistral(api_key="k", server_url=url, **clients) as made:
+    async with mistral(api_key="k", server_url=url, **clients) as made:
         if stream:
             events = await made.chat.stream_async(model="gpt-4o", messages=QUESTION)
             return "".join([_mistral_text(event) async for event in events])
@@ -228,7 +230,7 @@ def _cohere_text(event: Any) -> str:
 
 
 def _cohere(session: AgentSession | None, url: str, stream: bool) -> str:
-    import cohere
+    cohere = _module("cohere")
 
     clients: dict[str, Any] = {"httpx_client": session.client(library="httpx")} if session else {}
     made = cohere.ClientV2("k", base_url=url, **clients)
@@ -238,7 +240,7 @@ def _cohere(session: AgentSession | None, url: str, stream: bool) -> str:
 
 
 async def _cohere_async(session: AgentSession | None, url: str, stream: bool) -> str:
-    import cohere
+    cohere = _module("cohere")
 
     clients: dict[str, Any] = {"httpx_client": session.async_client(library="httpx")} if session else {}
     made = cohere.AsyncClientV2("k", base_url=url, **clients)
@@ -248,7 +250,7 @@ async def _cohere_async(session: AgentSession | None, url: str, stream: bool) ->
 
 
 def _ollama(session: AgentSession | None, url: str, stream: bool) -> str:
-    import ollama
+    ollama = _module("ollama")
 
     options: dict[str, Any] = {"transport": session.transport()} if session else {}
     answer: Any = ollama.Client(host=url, **options).chat(model="llama3.2", messages=QUESTION, stream=stream)
@@ -256,7 +258,7 @@ def _ollama(session: AgentSession | None, url: str, stream: bool) -> str:
 
 
 async def _ollama_async(session: AgentSession | None, url: str, stream: bool) -> str:
-    import ollama
+    ollama = _module("ollama")
 
     options: dict[str, Any] = {"transport": session.async_transport()} if session else {}
     made = ollama.AsyncClient(host=url, **options)
@@ -265,20 +267,19 @@ async def _ollama_async(session: AgentSession | None, url: str, stream: bool) ->
 
 
 @contextmanager
-def _hub(url: str, session: AgentSession | None) -> Iterator[Any]:
+def _hub(url: str, session: AgentSession | None) -> Generator[Any]:
     """Hugging Face's module with the documented client factories set; its hub is the same host."""
     os.environ["HF_ENDPOINT"] = url  # read when the module is imported first
-    import huggingface_hub as hub
-    from huggingface_hub.utils import _http as defaults
+    hub = _module("huggingface_hub")
 
     if session is not None:
         hub.set_client_factory(lambda: session.client(follow_redirects=True, timeout=None))
         hub.set_async_client_factory(lambda: session.async_client(follow_redirects=True, timeout=None))
-    try:
-        yield hub
-    finally:
-        hub.set_client_factory(defaults.default_client_factory)
-        hub.set_async_client_factory(defaults.default_async_client_factory)
+    else:
+        library: Any = _module("httpx2")
+        hub.set_client_factory(lambda: library.Client(follow_redirects=True, timeout=None))
+        hub.set_async_client_factory(lambda: library.AsyncClient(follow_redirects=True, timeout=None))
+    yield hub
 
 
 def _hugging_face(session: AgentSession | None, url: str, stream: bool) -> str:
@@ -336,4 +337,3 @@ SDKS = [
         beside=("/api/agent-harnesses",),
     ),
 ]
-TEXT = "".join(WORDS)

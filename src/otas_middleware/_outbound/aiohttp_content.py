@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from otas_middleware._outbound.policy import failed
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
     from otas_middleware._capture.capture import Capture
+
+    Function = Callable[..., Any]
 
 _GZIP = b"\x1f\x8b"
 _READS = frozenset({"readany", "readexactly", "readline", "readuntil", "readchunk"})
@@ -35,14 +38,21 @@ class RecordedContent:
     def __getattr__(self, name: str) -> Any:
         if name in {"_inner", "_call"}:  # while it is being made
             raise AttributeError(name)
-        value = getattr(self._inner, name)
+        value: Any = getattr(self._inner, name)
         if name in _READS:
-            return lambda *args, **options: self._reading(value(*args, **options))
+            return partial(self._read_by, value)
         if name in _ITERATES:
-            return lambda *args, **options: _Pieces(self, aiter(value(*args, **options)))
-        if name == "read_nowait":
-            return lambda *args: self._noted(value(*args))
-        return value
+            return partial(self._iterate_by, value)
+        return partial(self._read_now, value) if name == "read_nowait" else value
+
+    def _read_by(self, function: Function, *args: Any, **options: Any) -> Awaitable[Any]:
+        return self.reading(function(*args, **options))
+
+    def _iterate_by(self, function: Function, *args: Any, **options: Any) -> _Pieces:
+        return _Pieces(self, aiter(function(*args, **options)))
+
+    def _read_now(self, function: Function, *args: Any, **options: Any) -> Any:
+        return self._noted(function(*args, **options))
 
     def __aiter__(self) -> _Pieces:
         return _Pieces(self, aiter(self._inner))
@@ -50,10 +60,10 @@ class RecordedContent:
     async def read(self, n: int = -1) -> bytes:
         """Read so many bytes, or all (see `aiohttp.StreamReader.read`); all of them piece by piece, as it does."""
         if n >= 0:
-            data: bytes = await self._reading(self._inner.read(n))
+            data: bytes = await self.reading(self._inner.read(n))
             return data
         pieces: list[bytes] = []
-        while piece := await self._reading(self._inner.readany()):
+        while piece := await self.reading(self._inner.readany()):
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -61,7 +71,8 @@ class RecordedContent:
         if "_call" in self.__dict__:
             self._call.finish()  # of a response that nobody closed
 
-    async def _reading(self, read: Awaitable[Any]) -> Any:
+    async def reading(self, read: Awaitable[Any]) -> Any:
+        """Await what was read, and note it."""
         try:
             data = await read
         except StopAsyncIteration:
@@ -77,7 +88,7 @@ class RecordedContent:
         """Note what was read: bytes, or a chunk with whether it ends there; return it."""
         call = self._call
         if not call.finished:
-            piece: bytes = data[0] if isinstance(data, tuple) else data
+            piece = cast("bytes", data[0] if isinstance(data, tuple) else data)
             if piece:
                 if not self._begun:
                     self._begun = True
@@ -86,7 +97,7 @@ class RecordedContent:
             if self._inner.at_eof():
                 call.ended()
                 call.finish()
-        return data
+        return cast("Any", data)
 
 
 class _Pieces:
@@ -100,7 +111,7 @@ class _Pieces:
         return self
 
     async def __anext__(self) -> Any:
-        return await self._content._reading(anext(self._pieces))  # noqa: SLF001  # of the same module
+        return await self._content.reading(anext(self._pieces))
 
 
 def _forget_coding(call: Capture, beginning: bytes) -> None:
@@ -139,7 +150,8 @@ def record_writing(body: Any, call: Capture) -> None:
                 call.request.add(bytes(chunk))
             await self._inner.write_eof(chunk)
 
-    own: Callable[..., Awaitable[None]] = type(body).write_with_length
+    kind: Any = cast("object", type(body))
+    own: Callable[..., Awaitable[None]] = kind.write_with_length
 
     async def write_with_length(writer: Any, content_length: int | None) -> None:
         del body.write_with_length  # for this one time: a redirect writes the same payload again

@@ -115,7 +115,7 @@ def _whereabouts(request: ClientRequest) -> Whereabouts:
     return url.scheme, (url.raw_host or "").encode("ascii", "replace"), url.port, url.raw_path_qs.encode()
 
 
-def _note_response(call: Capture, response: ClientResponse) -> None:
+def _note_response(call: Capture, response: Any) -> None:
     """Note the head of an answer, and have its body noted as it is consumed."""
     try:
         call.started(response.status, list(response.headers.items()), response.reason)
@@ -124,7 +124,7 @@ def _note_response(call: Capture, response: ClientResponse) -> None:
             call.finish()
             return
         record_release(response, call)
-        response.content = RecordedContent(response.content, call)  # type: ignore[assignment]  # it has what that has
+        response.content = RecordedContent(response.content, call)
     except Exception:
         report_internal_error("outbound.aiohttp")
         call.finish()

@@ -53,8 +53,9 @@ def _instrument_httpx(client: Any, policy: OutboundPolicy) -> None:
         TypeError: The private names are not there.
     """
     wrap = wrap_async_transport if hasattr(client, "aclose") else wrap_transport
-    transport, mounts = getattr(client, "_transport", None), getattr(client, "_mounts", None)
-    if transport is None or not isinstance(mounts, dict):
+    transport = getattr(client, "_transport", None)
+    mounts: dict[Any, Any] | None = getattr(client, "_mounts", None)
+    if transport is None or mounts is None:
         raise TypeError(
             f"This version of httpx keeps the transports of a {type(client).__name__} where they cannot be found, so "
             "an existing client cannot be instrumented; make it with session.client(), or give it "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._outbound.httpx_streams import (
     AsyncRequestStream,
@@ -125,12 +125,12 @@ def library_of_transport(thing: object, *, own: bool = False) -> Library | None:
     return _find(thing, "BaseTransport", "AsyncBaseTransport")
 
 
-_of_requests: dict[type, Library] = {}
+_of_requests: dict[object, Library] = {}
 
 
 def library_of_request(request: Any) -> Library:
     """Return the library that a request is of; of one that is neither's, the one that is installed."""
-    kind: type = type(request)
+    kind: Any = cast("object", type(request))
     known = _of_requests.get(kind)
     if known is None:
         known = _of_requests[kind] = _find(request, "Request") or installed(None)

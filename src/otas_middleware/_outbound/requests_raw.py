@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._outbound.policy import failed
@@ -38,9 +39,9 @@ class RecordedRaw:
             raise AttributeError(name)
         if name == "data":
             return self._whole(lambda: self._raw.data, (), {})
-        value = getattr(self._raw, name)
-        reader = _READERS.get(name)
-        return value if reader is None else lambda *args, **options: reader(self, value, args, options)
+        value: Any = getattr(self._raw, name)
+        method = _READERS.get(name)
+        return value if method is None else partial(_call, getattr(self, method), value)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in _OWN:
@@ -149,14 +150,19 @@ class RecordedRaw:
             self._call.finish()
 
 
-_READERS: dict[str, Callable[[RecordedRaw, Function, Args, Options], Any]] = {
-    "read": RecordedRaw._read,  # noqa: SLF001  # the table is the class's own; so below
-    "read1": RecordedRaw._some,  # noqa: SLF001
-    "readline": RecordedRaw._some,  # noqa: SLF001
-    "readlines": RecordedRaw._lines,  # noqa: SLF001
-    "readinto": RecordedRaw._readinto,  # noqa: SLF001
-    "stream": RecordedRaw._pieces,  # noqa: SLF001
-    "read_chunked": RecordedRaw._pieces,  # noqa: SLF001
-    "json": RecordedRaw._json,  # noqa: SLF001
-    "close": RecordedRaw._close,  # noqa: SLF001
+_READERS = {
+    "read": "_read",
+    "read1": "_some",
+    "readline": "_some",
+    "readlines": "_lines",
+    "readinto": "_readinto",
+    "stream": "_pieces",
+    "read_chunked": "_pieces",
+    "json": "_json",
+    "close": "_close",
 }
+"""What reads of a response's own methods, and what stands in front of it here."""
+
+
+def _call(method: Function, function: Function, *args: Any, **options: Any) -> Any:
+    return method(function, args, options)

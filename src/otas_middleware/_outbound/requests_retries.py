@@ -108,13 +108,15 @@ class _Telling:
         tries = _all_under_way()
         for each in tries:
             each.failed(response, error)
-        result = super().increment(method, url, response, error, *rest, **more)  # type: ignore[misc]  # `Retry`'s
+        usual: Any = super()
+        result: Any = usual.increment(method, url, response, error, *rest, **more)
         for each in tries:
             each.finish()
         return result
 
     def sleep(self, *args: Any, **options: Any) -> None:
-        super().sleep(*args, **options)  # type: ignore[misc]  # as above
+        usual: Any = super()
+        usual.sleep(*args, **options)
         for each in _all_under_way():
             each.again()
 
