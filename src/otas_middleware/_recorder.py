@@ -11,6 +11,7 @@ from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.context import current, delivering
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
+from otas_middleware._errors import ConfigurationError
 from otas_middleware._runtime import Source, runtime
 
 if TYPE_CHECKING:
@@ -166,9 +167,6 @@ def in_background(recorder: Recorder) -> Delivery:
     return open_delivery(recorder.settings, recorder.build, raw=True, on_token=recorder.gate.learn)
 
 
-_logged: set[str] = set()
-
-
 def _redirect(behaviour: Behaviour) -> Callable[[], None]:
     """Have the recorders deliver as a new behaviour says; return what gives them back what they had."""
     make: Callable[[Recorder], Delivery] = behaviour.deliver or in_background
@@ -210,6 +208,11 @@ def open_recorder(
 
     if settings is None:
         settings = load_settings(keywords, framework or NO_FRAMEWORK)
+    elif not hasattr(settings, "model_fields_set"):
+        raise ConfigurationError(
+            f"otas_middleware: settings= is a {type(settings).__name__}; give it an OtasSettings, "
+            "or the settings by their names."
+        )
     elif keywords:
         settings = settings.replace(**keywords)
     if not settings.enabled:
@@ -218,7 +221,7 @@ def open_recorder(
     has_destination = settings.sdk_key or settings.agnost_org_id or settings.destinations
     if not (has_destination or runtime.behaviour.record_without_key):
         runtime.off_because.add("no_sdk_key")
-        log_once(
+        runtime.log_once(
             logging.WARNING,
             "otas_middleware is off: no SDK key. Set OTAS_SDK_KEY to the project's backend key to record agent "
             "requests, or OTAS_ENABLED=0 to silence this warning.",
@@ -283,17 +286,3 @@ def _add(total: dict[str, Any], part: Mapping[str, Any]) -> None:
             total[name] = total.get(name, 0) + value
         else:
             total[name] = value
-
-
-def log_once(level: int, message: str) -> None:
-    """Log a message that this process has not logged before.
-
-    Args:
-        level: As for `logging.log`.
-        message: The text; no secret may be in it.
-    """
-    with runtime.lock:
-        if message in _logged:
-            return
-        _logged.add(message)
-    logger.log(level, "%s", message)

@@ -7,6 +7,7 @@ sessions are therefore `Any` here and have their types where they are made.
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+
+_logger = logging.getLogger("otas_middleware")
 
 
 class Source(Protocol):
@@ -57,6 +61,7 @@ class Runtime:
         recorders: `OtasSettings` to the `Recorder` of those settings.
         sources: What delivers events beside the recorders: the agent's side adds itself.
         off_because: Why a middleware of this process is off: `disabled`, `no_sdk_key`.
+        logged: What was logged once and is not again.
         lock: Held for changes of these.
     """
 
@@ -65,6 +70,7 @@ class Runtime:
         self.recorders: dict[Any, Any] = {}
         self.sources: list[Source] = []
         self.off_because: set[str] = set()
+        self.logged: set[str] = set()
         self.lock = threading.RLock()
         self._followers: list[tuple[str, Callable[[Behaviour], Callable[[], None]]]] = []
 
@@ -77,6 +83,19 @@ class Runtime:
                 the block's end.
         """
         self._followers.append((field, change))
+
+    def log_once(self, level: int, message: str) -> None:
+        """Log a message that this process has not logged before.
+
+        Args:
+            level: As for `logging.log`.
+            message: The text; no secret may be in it.
+        """
+        with self.lock:
+            if message in self.logged:
+                return
+            self.logged.add(message)
+        _logger.log(level, "%s", message)
 
     @contextmanager
     def replaced(self, **changes: Any) -> Generator[None]:

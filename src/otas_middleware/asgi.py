@@ -24,7 +24,8 @@ from otas_middleware._capture.frameworks import framework_of
 from otas_middleware._capture.session import TOKEN_HEADER_BYTES
 from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._recorder import log_once, open_recorder
+from otas_middleware._recorder import open_recorder
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +75,7 @@ class OtasMiddleware:
             self._recorder = _open_recorder(unexpected, options, settings)
         except OtasError as error:
             self._failure = str(error)
-            log_once(logging.ERROR, f"{error}\nUntil this is mended, nothing is recorded.")
+            runtime.log_once(logging.ERROR, f"{error}\nUntil this is mended, nothing is recorded.")
         except Exception:
             report_internal_error("asgi.init")
 

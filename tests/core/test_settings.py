@@ -7,10 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from otas_middleware import ConfigurationError, OtasSettings
 from otas_middleware._config.sources import FrameworkSettings, env_name, gather, load_settings
 from otas_middleware._recorder import open_recorder
+from otas_middleware._runtime import runtime
 
 KEY = "otas_abc_s3cr3tvalue"
 
@@ -72,7 +74,6 @@ def test_a_base_url_loses_its_trailing_slash(url: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"OTAS_SDKKEY": "x"}, ["OTAS_SDKKEY", "did you mean OTAS_SDK_KEY"]),
         ({"OTAS_MAX_BODY_BYTES": "lots"}, ["OTAS_MAX_BODY_BYTES", "integer", "'lots'"]),
         ({"OTAS_MAX_BODY_BYTES": "-1"}, ["OTAS_MAX_BODY_BYTES", "greater than or equal to 0"]),
         ({"OTAS_BRAIN_URL": "localhost:8002"}, ["OTAS_BRAIN_URL", "https://brain.example.com"]),
@@ -80,6 +81,7 @@ def test_a_base_url_loses_its_trailing_slash(url: str) -> None:
         ({"OTAS_PROJECT_ID": "seven"}, ["OTAS_PROJECT_ID", "UUID"]),
         ({"OTAS_ENABLED": "perhaps"}, ["OTAS_ENABLED", "boolean"]),
         ({"OTAS_SHOULD_RECORD": "no.such:thing"}, ["OTAS_SHOULD_RECORD", "package.module:name"]),
+        ({"OTAS_BEFORE_SEND": "support.unimportable:thing"}, ["OTAS_BEFORE_SEND", "raises ZeroDivisionError"]),
     ],
 )
 def test_a_bad_variable_is_named_with_its_problem_and_the_fix(environ: dict[str, str], words: list[str]) -> None:
@@ -96,6 +98,45 @@ def test_an_unknown_keyword_and_an_unknown_framework_name_are_errors_too() -> No
         load_settings({}, django(BRAIN="x"), {})
     with pytest.raises(ConfigurationError, match="OTAS"):
         load_settings({}, django(max_body_bytes=1), {})
+
+
+def test_unknown_names_in_the_environment_are_one_warning_and_stop_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    runtime.logged.clear()
+    environ = {
+        "OTAS_SDKKEY": "s3cr3t",
+        "OTAS_MAXBODY": "1",
+        "OTAS_Enabled": "0",
+        "OTAS_X": "",
+        "OTAS_MAX_BODY_BYTES": "7",
+    }
+    for _ in range(2):
+        assert load_settings({}, environ=environ) == OtasSettings(max_body_bytes=7)
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    for words in ("OTAS_SDKKEY", "did you mean OTAS_SDK_KEY?", "OTAS_MAXBODY", "OTAS_Enabled", "is ignored"):
+        assert words in record.message
+    assert "OTAS_X" not in record.message
+    assert "s3cr3t" not in record.message
+
+
+@pytest.mark.parametrize("empty", ["", " \n", SecretStr(""), SecretStr(" "), None])
+def test_an_empty_key_switches_off_and_is_no_error(empty: Any) -> None:
+    assert OtasSettings(sdk_key=empty).sdk_key is None
+    assert open_recorder({"sdk_key": empty}) is None
+    assert open_recorder({}, django(SDK_KEY=empty)) is None
+
+
+def test_a_key_that_is_a_secret_already_is_taken_without_the_blanks_around_it() -> None:
+    key = OtasSettings(sdk_key=SecretStr(f" {KEY}\n")).sdk_key
+    assert key is not None
+    assert key.get_secret_value() == KEY
+
+
+def test_settings_that_are_none_are_refused_by_their_type() -> None:
+    settings: Any = {"sdk_key": KEY}
+    with pytest.raises(ConfigurationError, match="settings= is a dict") as caught:
+        open_recorder({}, settings=settings)
+    assert KEY not in str(caught.value)
 
 
 def test_what_kubernetes_puts_into_the_environment_is_not_taken_for_settings() -> None:
@@ -159,9 +200,7 @@ def test_each_value_is_traced_to_the_place_that_set_it() -> None:
 
 
 def test_without_a_key_there_is_one_warning_and_no_recorder(caplog: pytest.LogCaptureFixture) -> None:
-    from otas_middleware import _recorder
-
-    _recorder._logged.clear()
+    runtime.logged.clear()
     with caplog.at_level(logging.WARNING, "otas_middleware"):
         assert open_recorder({}) is None
         assert open_recorder({}) is None

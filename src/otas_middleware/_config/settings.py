@@ -270,6 +270,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     @classmethod
     def _strip_secret(cls, value: object) -> object:
         # Keys often come out of files with a line break at their end; an empty key is a missing key.
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
         return (value.strip() or None) if isinstance(value, str) else value
 
     @field_validator("sdk_key", "agent_key")

@@ -6,6 +6,7 @@ A field `max_body_bytes` is spelled `max_body_bytes=` as a keyword, `OTAS["MAX_B
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._runtime import runtime
 from otas_middleware._version import SETTINGS_URL
 
 if TYPE_CHECKING:
@@ -54,24 +56,22 @@ def gather(
     Args:
         keywords: Field names to values.
         framework: The framework's own configuration.
-        environ: The environment; `os.environ` when left out. An empty variable counts as not set.
+        environ: The environment; `os.environ` when left out. An empty variable counts as not set, and so does one
+            that is no setting (`unknown_variables`).
 
     Returns:
         Field name → value and spelling, for the fields that were set.
 
     Raises:
-        ConfigurationError: A name is not a setting.
+        ConfigurationError: A name in code or in the framework's configuration is not a setting.
     """
     environ = os.environ if environ is None else environ
     fields = OtasSettings.model_fields
     found: dict[str, Origin] = {}
-    for name, text in environ.items():
-        if not name.startswith(ENV_PREFIX) or not text or _SERVICE_LINK.fullmatch(name):
-            continue
-        field = name[len(ENV_PREFIX) :].lower()
-        if field not in fields or name != env_name(field):
-            raise _unknown(name, (env_name(known) for known in fields), "the environment")
-        found[field] = Origin(text, name)
+    for field in fields:
+        text = environ.get(env_name(field))
+        if text:
+            found[field] = Origin(text, env_name(field))
     for name, value in framework.values.items():
         spelling = framework.spelling.format(name)
         if name.lower() not in fields or name != name.upper():
@@ -83,6 +83,23 @@ def gather(
             raise _unknown(f"{name}=", (f"{known}=" for known in fields), "the arguments")
         found[name] = Origin(value, f"{name}=")
     return found
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each variable that looks like a setting and is none.
+
+    They stop nothing: a release that knows a setting may be rolled back to one that does not.
+
+    Args:
+        environ: The environment; `os.environ` when left out.
+    """
+    environ = os.environ if environ is None else environ
+    known = {env_name(field) for field in OtasSettings.model_fields}
+    return [
+        f"{name} is not a setting and is ignored;{_suggestion(name, known)}"
+        for name, text in environ.items()
+        if name.startswith(ENV_PREFIX) and text and name not in known and not _SERVICE_LINK.fullmatch(name)
+    ]
 
 
 def env_name(field: str) -> str:
@@ -98,13 +115,19 @@ def load_settings(
     """Build the settings from all sources (see `gather` for the arguments).
 
     When `enabled` comes out false, nothing else is looked at: the kill switch works even while another value is bad.
+    Unknown names in the environment are one warning.
 
     Raises:
-        ConfigurationError: A name is unknown or a value cannot be used; the message names the setting and the fix.
+        ConfigurationError: A name in code or in the framework's configuration is unknown, or a value cannot be used;
+            the message names the setting and the fix.
     """
     enabled = _enabled(keywords, framework, os.environ if environ is None else environ)
     if not enabled:
         return OtasSettings.model_construct(enabled=False)
+    unknown = unknown_variables(environ)
+    if unknown:
+        text = "\n".join(unknown)
+        runtime.log_once(logging.WARNING, f"otas_middleware: {text} All settings are listed at {SETTINGS_URL}")
     found = gather(keywords, framework, environ)
     values = {name: origin.value for name, origin in found.items()}
     return OtasSettings.spelled(values, {name: origin.spelling for name, origin in found.items()})
@@ -125,11 +148,14 @@ _BOOL: TypeAdapter[bool] = TypeAdapter(bool)
 
 
 def _unknown(spelling: str, known: Iterable[str], place: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{spelling} in {place} is not a setting of otas_middleware;{_suggestion(spelling, known)} "
+        f"All settings are listed at {SETTINGS_URL}"
+    )
+
+
+def _suggestion(spelling: str, known: Iterable[str]) -> str:
     import difflib  # noqa: PLC0415  # needed only on the way to an error
 
     close = difflib.get_close_matches(spelling, list(known), n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return ConfigurationError(
-        f"{spelling} in {place} is not a setting of otas_middleware; {hint}"
-        f"Correct or remove it; all settings are listed at {SETTINGS_URL}"
-    )
+    return f" did you mean {close[0]}?" if close else " correct or remove it."

@@ -37,27 +37,36 @@ def _check_pattern(value: str) -> str:
     return value
 
 
-def _import(value: object) -> object:
-    """Let a callable be named by its import path, as environment variables need."""
-    return import_path(value) if isinstance(value, str) else value
+def import_path(path: str) -> Any:
+    """Import what a path names.
 
-
-def import_path(value: str) -> object:
-    """Return what an import path such as `package.module:name` leads to.
+    Args:
+        path: Such as `shop.telemetry:Archive` or `shop.telemetry.Archive`.
 
     Raises:
-        ValueError: It leads nowhere.
+        ValueError: It leads nowhere, or what it imports fails.
     """
-    module, separator, name = value.partition(":")
+    module, separator, name = path.partition(":")
     if not separator:
-        module, _, name = value.rpartition(".")
+        module, _, name = path.rpartition(".")
     try:
         found: Any = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"it cannot be imported ({error}); write it as package.module:name") from error
+        raise ValueError(
+            f"it cannot be imported ({type(error).__name__}: {error}); write it as package.module:name"
+        ) from error
+    except Exception as error:  # the user's code; its message may hold anything
+        raise ValueError(
+            f"it cannot be imported, because {module} raises {type(error).__name__}; import it in a shell to see where"
+        ) from error
     return found
+
+
+def _import(value: object) -> object:
+    """Let a callable be named by its import path, as environment variables need."""
+    return import_path(value) if isinstance(value, str) else value
 
 
 def check_url(value: str) -> str:

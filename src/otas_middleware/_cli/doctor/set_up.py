@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._cli.application.find import installed
 from otas_middleware._cli.application.load import ApplicationError, masked
 from otas_middleware._cli.doctor.report import Check
+from otas_middleware._config.sources import unknown_variables
 from otas_middleware._version import SETTINGS_URL, __version__
 
 if TYPE_CHECKING:
@@ -101,11 +102,13 @@ def _settings(subject: Subject) -> Check:
     width = max(map(len, shown))
     details = tuple(f"{name:<{width}}  {values[name]}  ({where})" for name, where in shown.items())
     data = {name: {"value": values[name], "from": where} for name, where in shown.items()}
+    unknown = unknown_variables()
     return Check(
         "settings",
-        "ok",
+        "warning" if unknown else "ok",
         f"{len(subject.origins) or 'none'} set; read from {subject.source}",
-        details=details,
+        f"correct or remove these variables; all settings are explained at {SETTINGS_URL}" if unknown else "",
+        details=(*unknown, *details),
         data=data,
     )
 

@@ -69,7 +69,12 @@ def _users_own(path: str, settings: OtasSettings) -> Destination:
             raise ConfigurationError(
                 f"otas_middleware: {path!r} is neither a destination nor a function that makes one."
             )
-        made = cast("Callable[[OtasSettings], object]", made)(settings)
+        try:
+            made = cast("Callable[[OtasSettings], object]", made)(settings)
+        except Exception as error:  # the user's code; its message may hold anything
+            raise ConfigurationError(
+                f"otas_middleware: making the destination {path!r} raised {type(error).__name__}."
+            ) from error
     if not all(hasattr(made, part) for part in ("name", "request", "outcome")):
         raise ConfigurationError(f"otas_middleware: {path!r} is no destination: it needs name, request and outcome.")
     return cast("Destination", made)
