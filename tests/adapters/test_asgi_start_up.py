@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
@@ -163,6 +164,6 @@ def test_a_mistake_of_ours_while_it_is_made_stops_nothing(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(_recorder.Recorder, "__init__", fail)
     with runtime.replaced(reraise=False):
-        app = starlette(sdk_key=KEY)
+        app = starlette(sdk_key=KEY, project_id=uuid4())
         assert run(start_up(app))[0]["type"] == "lifespan.startup.complete"
         assert call_asgi(app, Request(headers=(TOKEN,))).body == b"hello"
