@@ -79,7 +79,7 @@ class Brain:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that it prints."""
-        return dict(re.findall(r"^export (\w+)=(\S+)$", self._log.read_text(), re.MULTILINE))
+        return dict(re.findall(r"^(?:# )?export (\w+)=(\S+)$", self._log.read_text(), re.MULTILINE))
 
     def misbehave(self, **order: object) -> None:
         assert get(f"{self.url}/_local/faults", order) is not None

@@ -43,7 +43,8 @@ class RunningBrain:
         )
         self.lines: list[str] = []
         self.introduction = self._introduction()
-        self.environment = dict(re.findall(r"^export (\w+)=(.+)$", self.introduction, re.MULTILINE))
+        exported = re.findall(r"^export (\w+)=(.+)$|^# export (OTAS_AGENT_KEY)=(.+)$", self.introduction, re.MULTILINE)
+        self.environment = {name or agents: value or key for name, value, agents, key in exported}
         if read:
             threading.Thread(target=self._read, daemon=True).start()
 

@@ -8,6 +8,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -68,7 +69,7 @@ class Client:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.brain.port, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(self.brain.url).hostname or "", self.brain.port, timeout=10)
         try:
             connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()

@@ -34,7 +34,21 @@ def version(
 @app.command()
 def brain(
     *,
-    host: Annotated[str, typer.Option(help="A loopback address, or localhost.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="A loopback address, or localhost; with an access token any, such as 0.0.0.0.")
+    ] = "127.0.0.1",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A further name under which it may be addressed, such as its container's."),
+    ] = None,
+    access_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LOCAL_BRAIN_ACCESS_TOKEN",
+            metavar="TOKEN",
+            help="What the page asks for once, before it shows anything.",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 chooses a free port.")] = 8002,
     db: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep keys and events in this SQLite file.")] = None,
     slow: Annotated[
@@ -55,7 +69,17 @@ def brain(
     """
     from otas_middleware.localbrain.command import run  # noqa: PLC0415  # see the module's docstring
 
-    run(host=host, port=port, db=db, slow_ms=slow, fail_rate=fail, down_after=down_after, quiet=quiet)
+    run(
+        host=host,
+        allow_hosts=allow_host or [],
+        access_token=access_token,
+        port=port,
+        db=db,
+        slow_ms=slow,
+        fail_rate=fail,
+        down_after=down_after,
+        quiet=quiet,
+    )
 
 
 @app.command()

@@ -9,8 +9,11 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
+from otas_middleware.localbrain.access import DENIED, LOGIN, Access
 from otas_middleware.localbrain.endpoint import Endpoint
 from otas_middleware.localbrain.faults import SERVICES
+from otas_middleware.localbrain.page.assets import assets
+from otas_middleware.localbrain.page.http import Changing
 from otas_middleware.localbrain.pages import BAD_HOST, NO_SLASH, NOT_FOUND, TOO_MANY_HEADERS
 
 if TYPE_CHECKING:
@@ -42,10 +45,14 @@ class Guard:
         endpoints: Path to application. Paths are exact, as Brain's are: no slash is added, removed or merged.
         otherwise: Answers every other path.
         hosts: The names under which the server may be addressed.
+        access: Whether a request may see what is stored.
     """
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp], otherwise: ASGIApp, hosts: Iterable[str]) -> None:
+    def __init__(
+        self, endpoints: Mapping[str, ASGIApp], otherwise: ASGIApp, hosts: Iterable[str], access: Access
+    ) -> None:
         self._endpoints = endpoints
+        self._access = access
         self._otherwise = otherwise
         self._hosts = frozenset(host.encode() for host in hosts)
 
@@ -65,6 +72,8 @@ class Guard:
                 hosts.append(_without_port(value))
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return BAD_HOST
+        if not self._access.permits(scope):
+            return DENIED
         return self._endpoints.get(scope["path"], self._otherwise)
 
 
@@ -80,7 +89,9 @@ class Services:
     site: Site
 
 
-def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[str]) -> ASGIApp:
+def build_app(
+    services: Services, faults: Faults, drop: Drop, hosts: Iterable[str], access_token: str | None = None
+) -> ASGIApp:
     """Put the application together.
 
     Args:
@@ -88,7 +99,12 @@ def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[st
         faults: The misbehaviour that is asked for.
         drop: Ends a request's connection.
         hosts: The names under which the server may be addressed, beside the usual ones.
+        access_token: Guards what is stored, where others can reach the server.
+
+    Raises:
+        ConfigurationError: The access token is too short.
     """
+    access = Access(access_token, frozenset(assets()))
     plain = partial(Endpoint, faults=faults, drop=drop)
     reading = partial(plain, method="GET")
     analytics = partial(reading, csrf=True)
@@ -96,6 +112,7 @@ def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[st
     uasam = partial(uasam, key_first=True)
     endpoints: dict[str, ASGIApp] = {
         **services.site.endpoints(),
+        LOGIN: Changing(access.log_in),
         "/api/v1/backend/log/sdk/": services.site.watch(brain(services.intake.from_backend)),
         "/api/v1/backend/log/agent/": services.site.watch(brain(services.intake.from_agent)),
         "/api/v1/agent/session/events/": analytics(services.analytics.session_events),
@@ -113,7 +130,8 @@ def build_app(services: Services, faults: Faults, drop: Drop, hosts: Iterable[st
         "/_local/faults": plain(services.control.inject),
         "/_local/faults/clear": plain(services.control.clear),
     }
-    return Guard(endpoints, _Elsewhere(endpoints), {"localhost", "127.0.0.1", "[::1]", *hosts})
+    names = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in hosts)}
+    return Guard(endpoints, _Elsewhere(endpoints), names, access)
 
 
 class _Elsewhere:

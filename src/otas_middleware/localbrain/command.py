@@ -23,6 +23,8 @@ _MOST_LINES = 10_000
 def run(
     *,
     host: str,
+    allow_hosts: Sequence[str],
+    access_token: str | None,
     port: int,
     db: Path | None,
     slow_ms: float,
@@ -40,6 +42,8 @@ def run(
     lines = Lines()
     brain = LocalBrain(
         host=host,
+        allow_hosts=allow_hosts,
+        access_token=access_token,
         port=port,
         db=db,
         slow_ms=slow_ms,
@@ -62,6 +66,7 @@ def introduction(brain: LocalBrain, db: Path | None) -> str:
     kept = f"Keys and events are kept in {db}." if db else "Nothing is kept when it ends; --db FILE keeps all."
     plain = brain.environment()
     agnost = {name: value for name, value in brain.environment(agnost=True).items() if name not in plain}
+    agents_own = {name: plain.pop(name) for name in ("OTAS_AGENT_KEY",)}  # a backend has no use for it
     headers = {
         "X-OTAS-USER-TOKEN": brain.user_token,
         "X-OTAS-AGENT-ID": brain.agent_id,
@@ -71,8 +76,10 @@ def introduction(brain: LocalBrain, db: Path | None) -> str:
         [
             f"# See what arrives: {brain.url}/",
             f"# Local Brain, UASAM and Agnost on {brain.url} (Ctrl-C ends it). {kept}",
-            "# For the application, and for the agent:",
+            "# For the application:",
             *(f"export {name}={value}" for name, value in plain.items()),
+            "# For the agent as well, in its own terminal:",
+            *(f"# export {name}={value}" for name, value in agents_own.items()),
             "# To send the events to Agnost as well:",
             *(f"# export {name}={value}" for name, value in agnost.items()),
             "# Headers for the analytics endpoints:",

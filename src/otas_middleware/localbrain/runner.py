@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import math
 import threading
 from typing import TYPE_CHECKING
@@ -29,7 +28,7 @@ class Runner:
     """A server thread.
 
     Args:
-        host: Where to listen (see `check_loopback`).
+        host: Where to listen.
         port: Where to listen; 0 chooses a free port, which stays the same when it goes down and up.
         faults: Say when to be down.
         keep_alive: How long an idle connection stays open, in seconds.
@@ -135,23 +134,6 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except ImportError:
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def check_loopback(host: str) -> None:
-    """Refuse an address that other machines can reach: everyone who reaches this Brain can read what it stored.
-
-    Raises:
-        ConfigurationError: It is not `localhost` and not a loopback address.
-    """
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ConfigurationError(
-            f"host {host!r} is not a loopback address; the local Brain shows everything to everyone who reaches it, "
-            "so it listens only on 127.0.0.1, ::1 or localhost"
-        )
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> ConfigurationError:

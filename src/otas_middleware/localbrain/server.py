@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from otas_middleware.localbrain.access import check_reach
 from otas_middleware.localbrain.app import build_app
 from otas_middleware.localbrain.assembly import assemble
 from otas_middleware.localbrain.faults import Faults
-from otas_middleware.localbrain.runner import Runner, check_loopback
+from otas_middleware.localbrain.runner import Runner
 from otas_middleware.localbrain.tokens import SESSION_LIFETIME
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
 
 _POLL_SECONDS = 0.01
+_ANY = ("0.0.0.0", "::")  # noqa: S104  # not to be named in a URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ class LocalBrain:
 
     Args:
         port: Where to listen; 0 chooses a free port, which it keeps over `close` and `start`.
-        host: A loopback address or `localhost`.
+        host: A loopback address or `localhost`; with an access token any address.
+        allow_hosts: Further names under which it may be addressed, such as that of its container.
+        access_token: What has to be shown to see what is stored: by the page once, by programs as
+            `Authorization: Bearer`. Posting events needs no more than keys. At least 16 characters.
         db: The SQLite file that keeps keys and events; None keeps them until `close`.
         slow_ms: How long each event waits before it is handled, in milliseconds.
         fail_rate: The share of events that are answered `500 event_capture_failed`, from 0 to 1.
@@ -65,7 +70,7 @@ class LocalBrain:
         on_refused: Called on the server's thread with the reason whenever an event cannot be stored.
 
     Raises:
-        ConfigurationError: `host` is not a loopback address.
+        ConfigurationError: `host` is not a loopback address, and there is no access token.
     """
 
     def __init__(
@@ -73,6 +78,8 @@ class LocalBrain:
         *,
         port: int = 0,
         host: str = "127.0.0.1",
+        allow_hosts: Sequence[str] = (),
+        access_token: str | None = None,
         db: Path | str | None = None,
         slow_ms: float = 0.0,
         fail_rate: float = 0.0,
@@ -81,10 +88,12 @@ class LocalBrain:
         on_events: Callable[[Sequence[tuple[object, ...]]], None] | None = None,
         on_refused: Callable[[str], None] | None = None,
     ) -> None:
-        check_loopback(host)
+        check_reach(host, access_token)
         self.faults = Faults(slow_ms=slow_ms, fail_rate=fail_rate, down_after=down_after)
         self.port = port
         self._host = host
+        self._hosts = [_in_url(host), *allow_hosts]
+        self._access_token = access_token
         self._db = None if db is None else Path(db)
         self._keep_alive = keep_alive
         self._on_events = on_events or _ignore
@@ -102,7 +111,7 @@ class LocalBrain:
             parts = assemble(self._db, self.faults, self._on_events, self._on_refused)
             running.callback(parts.store.close)
             runner = Runner(self._host, self.port, self.faults, keep_alive=self._keep_alive)
-            runner.start(build_app(parts.services, self.faults, runner.drop, [_in_url(self._host)]))
+            runner.start(build_app(parts.services, self.faults, runner.drop, self._hosts, self._access_token))
             running.callback(runner.stop)
             self.port = runner.port
             self._started = parts
@@ -124,7 +133,8 @@ class LocalBrain:
     @property
     def url(self) -> str:
         """The address of Brain, UASAM and Agnost, without a trailing slash."""
-        return f"http://{_in_url(self._host)}:{self.port}"
+        name = self._hosts[0] if self._host not in _ANY else next(iter(self._hosts[1:]), "127.0.0.1")
+        return f"http://{name}:{self.port}"
 
     @property
     def sdk_key(self) -> str:

@@ -13,6 +13,7 @@ export function address(name, parameters = {}) {
 
 async function answer(response) {
   const body = await response.json();
+  if (response.status === 401) dispatchEvent(new Event("access-needed"));
   if (!response.ok) throw new Refused(body.error ?? `status ${response.status}`);
   return body;
 }
@@ -31,8 +32,8 @@ export async function ask(name, parameters, signal) {
   return answer(await fetch(address(name, parameters), { signal }));
 }
 
-export async function order(name) {
+export async function order(name, body = {}) {
   return answer(await fetch(address(name), {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: "{}",
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   }));
 }

@@ -1,5 +1,6 @@
 // The page: which view is shown, which event is open, and the keys that work everywhere.
 
+import { guard } from "./access.js";
 import { $, say } from "./dom.js";
 import { closeEvent, openEvent } from "./event.js";
 import { eventsView } from "./events.js";
@@ -102,4 +103,5 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 $("theme").addEventListener("click", nextTheme);
 nameTheme();
+guard();
 show();
