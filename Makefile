@@ -7,7 +7,7 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test canary matrix fuzz chaos broker-test page-test page-pictures newcomer lint format docs bench bench-quick brain clean
+.PHONY: help demo test canary matrix fuzz chaos broker-test page-test page-pictures newcomer audit lint format docs bench bench-quick brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -70,6 +70,16 @@ bench: $(VENV)/.ready ## Measure what recording costs (ARGS="--only asgi --compa
 
 bench-quick: $(VENV)/.ready ## Check in half a minute that the request path has not become dearer
 	@$(BIN)/python -m benchmarks.guard $(ARGS)
+
+audit: $(VENV)/.ready ## Look for known holes in the oldest packages that are allowed (needs pypi.org or api.osv.dev)
+	@$(BIN)/python -m pip install --quiet pip-audit uv
+	@mkdir -p build
+	@$(BIN)/uv pip compile --quiet --no-header --resolution lowest-direct --output-file build/oldest.txt \
+		$(foreach extra,$(AUDITED),--extra $(extra)) pyproject.toml >/dev/null
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/oldest.txt $(ARGS)
+
+# What this package itself brings; a framework's version is the application's choice, and old ones stay supported.
+AUDITED := cli brain demo verify celery compression encryption prometheus relay
 
 docs: $(VENV)/.ready ## Write the generated parts of the documentation (ARGS=--measured for figures too)
 	@PYTHONPATH=tests $(BIN)/python -m docs.generate $(ARGS)

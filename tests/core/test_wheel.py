@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,23 @@ def test_the_wheel_holds_the_package_its_types_and_the_examples(wheel: Path) -> 
     assert any(name.endswith("licenses/LICENSE") for name in names)
     for example in ("fastapi_app", "flask_app", "django_app"):
         assert f"otas_middleware/_cli/demo/examples/{example}/README.md" in names
+
+
+def test_the_wheel_brings_the_licence_of_what_it_vendors(wheel: Path) -> None:
+    archive = ZipFile(wheel)
+    (licence,) = [name for name in archive.namelist() if ".dist-info/" in name and "uplot/LICENSE" in name]
+    assert b"Leon Sorokin" in archive.read(licence)
+
+
+def test_the_links_of_the_readme_work_without_its_folder(wheel: Path) -> None:
+    archive = ZipFile(wheel)
+    (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    text = archive.read(metadata).decode()
+    targets = re.findall(r"\]\(([^)]+)\)", text.partition("\n\n")[2])
+    assert targets
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+    assert all("/raw.githubusercontent.com/" in target for target in targets if target.endswith(".png"))
+    assert "Project-URL: Documentation, https://" in text
 
 
 def test_the_wheel_holds_nothing_that_is_not_the_packages(wheel: Path) -> None:

@@ -38,7 +38,7 @@ class Environment:
 
 
 _OLD_DJANGO = ("django==4.2.*", "djangorestframework==3.15.*")
-_OLD_FLASK = ("flask==2.3.*", "werkzeug==2.3.8")
+_OLD_FLASK = ("flask==2.3.*", "werkzeug==3.0.6")
 _OLD_STARLETTE = ("starlette==0.40.*", "fastapi==0.115.2", "python-multipart==0.0.12")
 _UWSGI_WITHOUT_THREADS = "pyuwsgi==2.0.26"  # the last one in which threads must be asked for
 _NOT_BESIDE_OLD = ("litestar", "multipart", "quart")
@@ -53,6 +53,7 @@ ENVIRONMENTS = (
     Environment("3.12-django-5.2", "3.12", ("django==5.2.*",)),
     Environment("3.12-newest", "3.12", servers=True),
     Environment("3.13-newest", "3.13"),
+    Environment("3.14-newest", "3.14"),
 )
 
 CANARY = Environment(

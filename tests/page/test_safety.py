@@ -62,7 +62,7 @@ def test_modules_import_what_is_served(client: Client) -> None:
 
 
 def test_charts_come_with_their_licence() -> None:
-    folder = next(file for file in assets._FOLDER.rglob("uPlot.esm.js")).parent
+    folder = next(file for file in assets._FOLDER.rglob("uPlot.min.js")).parent
     assert "MIT License" in (folder / "LICENSE").read_text()
 
 

@@ -6,7 +6,7 @@ import { filterbar, filterOf } from "./filterbar.js";
 import { count, latency, share } from "./format.js";
 import { throttled } from "./live.js";
 import { change, go } from "./route.js";
-import uPlot from "./vendor/uplot/uPlot.esm.js";
+import uPlot from "./vendor/uplot/uPlot.min.js";
 
 const RANGES = [["0", "everything"], ["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last 24 hours"],
   ["604800", "last 7 days"]];
