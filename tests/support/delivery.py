@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._config.settings import OtasSettings
-from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery import DELIVERED, Outcome, Pipeline, Request, Response
 from otas_middleware._event.model import BackendEvent, Envelope
 
 if TYPE_CHECKING:
@@ -46,6 +46,21 @@ class Item:
             metadata={"event_id": self.event_id, "captured_at": "2026-01-01T00:00:00.000Z"},
         )
         return Envelope(event, self.token, self.session_id, "agent-1")
+
+
+class Archive:
+    """A destination of the user's own that takes everything."""
+
+    name = "archive"
+
+    def __init__(self, settings: OtasSettings) -> None:
+        self._url = f"{settings.brain_url}/archive/"
+
+    def request(self, envelope: Envelope) -> Request:
+        return Request(self._url, (), envelope.event.to_json())
+
+    def outcome(self, _response: Response) -> Outcome:
+        return DELIVERED
 
 
 def build(item: Any, _settings: OtasSettings) -> Envelope | None:

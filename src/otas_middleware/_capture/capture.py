@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     HeadWaitsFor = Literal["nothing", "result", "chunk", "byte"]
     Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
 
-_BASE_WEIGHT = 2048
+_BASE_WEIGHT = 1280
 """Bytes of a capture itself, with the objects that every one holds."""
 
-_PAIR_WEIGHT = 150
+_PAIR_WEIGHT = 135
 """Bytes that a header takes beside its characters."""
 
 _MANY_PARTS = 64

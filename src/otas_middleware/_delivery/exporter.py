@@ -81,7 +81,7 @@ class Exporter:
             self._spooler = self._sender.spooler = Spooler(
                 self._queue, disk, self._sender.build, self.log, settings.request_timeout
             )
-        self._workers = WorkerPool(name, self, lambda: make_attempt(clock))
+        self._workers = WorkerPool(name, self, lambda: make_attempt(clock), settings.max_connections)
         self._asking = threading.Lock()
         """Held while a worker is given work: one at a time."""
         self._most = settings.queue_max_events
@@ -103,7 +103,7 @@ class Exporter:
     def offer(self, captured: Weighted) -> None:
         """Queue what the request path left. What does not fit pushes the oldest out. Never raises."""
         try:
-            item = QueueItem(token_of(captured), captured.weight, captured)
+            item = QueueItem(token_of(captured), int(captured.weight), captured)
         except Exception:  # whatever the application put into a request
             self.refuse("internal_error", getattr(captured, "receipt", None))
             report_internal_error("delivery.weigh")

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._delivery.queue_item import QUEUE_WEIGHT, QueueItem
+from otas_middleware._delivery.queue_item import TOKEN_WEIGHT, QueueItem
 from otas_middleware._delivery.stats import DeliveryStats
 from otas_middleware._delivery.waiting_line import NEVER, SHARE, WaitingLine
 
@@ -92,6 +92,9 @@ class Queue:
             self._stats.dropped[reason] += count
 
     def _enter(self, item: QueueItem) -> None:
+        if not self._turns.has(item.token):
+            item.overhead += TOKEN_WEIGHT
+            item.weight += TOKEN_WEIGHT
         self._turns.add(item)
         self._count += 1
         self._numbered += item.seq > 0
@@ -203,12 +206,12 @@ class Queue:
                 self._stats.failures[failure] += 1
             self._stats.possible_duplicates += resent
 
-    def reweigh(self, item: QueueItem, weight: int) -> None:
-        """Correct an item's weight when it holds something else."""
+    def reweigh(self, item: QueueItem, held: int) -> None:
+        """Correct the weight of an item that holds so many bytes now."""
         with self._lock:
             if self._flight.get(item.seq) is item:  # else it was taken over at the weight it had
-                self._bytes += weight + QUEUE_WEIGHT - item.weight
-                item.weight = weight + QUEUE_WEIGHT
+                self._bytes += held + item.overhead - item.weight
+                item.weight = held + item.overhead
 
     def delivered(self, item: QueueItem, stored_as: str = "") -> bool:
         """Let it go as delivered, with the id that the destination gave it; its token is an accepted one."""

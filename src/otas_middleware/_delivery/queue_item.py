@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Receipt, Request, Weighted
     from otas_middleware._event.model import BackendEvent, Envelope
 
-QUEUE_WEIGHT = 640
+QUEUE_WEIGHT = 448
 """Bytes that the queue spends on an event beside what the event itself holds."""
+
+TOKEN_WEIGHT = 1536
+"""Bytes that it spends on a session token with the first event that waits for it."""
 
 _EVENT_WEIGHT = 2048
 """Bytes that a built event takes beside its texts and values."""
@@ -29,7 +32,8 @@ class QueueItem:
         captured: What the request path left, until it is built.
         envelope: The built event.
         request: The request that delivers it, made at the first attempt and kept for the next.
-        weight: Bytes it holds on to, estimated.
+        weight: Bytes that it takes in the queue, estimated, `overhead` included.
+        overhead: Bytes of that which the queue itself needs.
         attempts: How often it was tried.
         failures: Failed attempts that may be its own fault.
         delivered_before: How many events had been delivered when it failed first; more since then prove that the
@@ -45,6 +49,7 @@ class QueueItem:
         "delivered_before",
         "envelope",
         "failures",
+        "overhead",
         "possibly_stored",
         "receipt",
         "request",
@@ -64,6 +69,7 @@ class QueueItem:
     ) -> None:
         self.seq = 0
         self.token = token
+        self.overhead = QUEUE_WEIGHT
         self.weight = weight + QUEUE_WEIGHT
         self.captured = captured
         self.envelope = envelope
@@ -87,7 +93,8 @@ class QueueItem:
     def copy(self) -> QueueItem:
         """Return another item for the same event, as one that may have been stored if it was tried."""
         captured = self.captured  # before the envelope: who builds it sets that first
-        copy = QueueItem(self.token, self.weight - QUEUE_WEIGHT, captured, self.envelope, self.row)
+        copy = QueueItem(self.token, 0, captured, self.envelope, self.row)
+        copy.weight, copy.overhead = self.weight, self.overhead
         copy.receipt, self.receipt = self.receipt, None
         copy.seq = self.seq
         copy.failures = self.failures

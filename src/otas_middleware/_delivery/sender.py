@@ -199,6 +199,8 @@ class Sender:
             self._drop(item, "internal_error")
             report_internal_error("delivery.prepare")
             return False
+        if item.request is not None and not item.attempts:
+            self._queue.reweigh(item, item.weight - item.overhead + len(item.request.body))
         return True
 
     def build(self, item: QueueItem) -> bool:

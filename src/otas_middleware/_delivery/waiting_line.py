@@ -100,6 +100,10 @@ class WaitingLine:
         """Say whether the destination has yet to accept a token."""
         return not self._trusting and token not in self._known
 
+    def has(self, token: str) -> bool:
+        """Say whether events of a token wait."""
+        return token in self._accepted.items or token in self.unjudged.items
+
     def ready(self, most: int) -> int:
         """Return how many could leave now, when events of so many unjudged tokens may be under way."""
         return self._accepted.count + max(0, min(most - len(self._under_way), len(self.unjudged.order)))

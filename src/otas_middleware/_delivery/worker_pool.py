@@ -76,14 +76,16 @@ class WorkerPool:
         name: For the threads' names.
         source: Who gives them what to do.
         make_attempt: Makes one thread's way of delivering.
+        most: How many threads there may be.
     """
 
-    def __init__(self, name: str, source: WorkSource, make_attempt: Callable[[], Attempt]) -> None:
+    def __init__(self, name: str, source: WorkSource, make_attempt: Callable[[], Attempt], most: int) -> None:
         self.on_start: Callable[[], object] = lambda: None
         """Called before a thread is started."""
         self._name = name
         self._source = source
         self._make_attempt = make_attempt
+        self._most = most
         self._lock = threading.Lock()
         self._resting: list[_Rest] = []
         self._threads = 0
@@ -106,6 +108,8 @@ class WorkerPool:
             if self._asking > self._calls:
                 self._calls += 1
                 return
+            if self._threads >= self._most:
+                return  # each looks for work again when it has done its own
             self._threads += 1
             generation = self._generation
         self._start(generation)

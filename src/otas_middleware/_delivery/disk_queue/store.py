@@ -131,14 +131,12 @@ class DiskQueue:
     def acknowledge(self, rows: Sequence[int]) -> int:
         """Delete events that this process holds; return how many it still held."""
 
-        def delete(connection: sqlite3.Connection) -> tuple[int, bool]:
+        def delete(connection: sqlite3.Connection) -> int:
             statement = "DELETE FROM event WHERE id = ? AND lease_owner = ?"
-            held = sum(connection.execute(statement, (row, self._owner)).rowcount for row in rows)
-            return held, _shrink(connection)
+            return sum(connection.execute(statement, (row, self._owner)).rowcount for row in rows)
 
-        held, shrunk = self._run(delete)
-        if shrunk:  # the file itself becomes smaller when what was written is taken over into it; waits for nobody
-            self._run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall(), write=False)
+        held = self._run(delete)
+        self._run(_shrink, write=False)
         return held
 
     def count(self) -> int:
@@ -253,17 +251,18 @@ def _pages(connection: sqlite3.Connection) -> tuple[int, int]:
     return pages, free
 
 
-def _shrink(connection: sqlite3.Connection) -> bool:
-    """Give free pages back: all of an empty spool, some of one that is mostly free; return whether there were any."""
+def _shrink(connection: sqlite3.Connection) -> None:
+    """Give the pages of a drained spool back to the system, and some of one that is mostly free."""
     pages, free = _pages(connection)
     if free * 2 <= pages:
-        return False
+        return
     empty = connection.execute("SELECT 1 FROM event LIMIT 1").fetchone() is None
     if not empty and free < 2 * _VACUUM:
-        return False
-    # It frees one page for each row that is fetched.
-    connection.execute("PRAGMA incremental_vacuum" if empty else f"PRAGMA incremental_vacuum({_VACUUM})").fetchall()
-    return True
+        return
+    # `execute` would free a single page: it steps a statement without columns once. The file itself becomes smaller
+    # when what was written is taken over into it, which waits for nobody.
+    how_many = "" if empty else f"({_VACUUM})"
+    connection.executescript(f"PRAGMA incremental_vacuum{how_many}; PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _end_leases_of_the_dead(connection: sqlite3.Connection, now: float) -> None:

@@ -1,0 +1,249 @@
+"""Whose turn it is: sessions take turns, and tokens that nobody has accepted yet do not starve those that are known."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otas_middleware._delivery.clock import Deadline
+from otas_middleware._delivery.queue import Queue
+from otas_middleware._delivery.queue_item import QueueItem
+from support.delivery import Item, RawServer, answer, balance, created, eventually, pipeline
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from support.delivery import Received
+
+REFUSED = answer("401 Unauthorized", b'{"status":0,"status_description":"invalid_or_expired_token"}')
+
+
+def path_of(request: Received) -> str:
+    return str(json.loads(request.body)["path"])
+
+
+class Brain:
+    """Takes its time for each answer, for a few requests at once; it knows one session."""
+
+    def __init__(
+        self, seconds: float, knows: Callable[[str], bool] = lambda token: token.startswith("known"), parallel: int = 1
+    ) -> None:
+        self.seconds = seconds
+        self.taken: dict[str, float] = {}
+        self.judged: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self._knows = knows
+        self._busy = threading.Semaphore(parallel)
+        self._counting = threading.Lock()
+
+    def __call__(self, connection: socket.socket, request: Received) -> None:
+        token = request.header("X-OTAS-AGENT-SESSION-TOKEN") or ""
+        known = self._knows(token)
+        with self._counting:
+            self.at_once += not known
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        with self._busy:
+            time.sleep(self.seconds)
+        with self._counting:
+            self.at_once -= not known
+            self.judged.append(token)
+            if known:
+                self.taken[path_of(request)] = time.monotonic()
+        connection.sendall(created() if known else REFUSED)
+
+
+def test_a_known_session_is_not_starved_by_a_thousand_invented_tokens_a_second() -> None:
+    brain = Brain(0.125)  # eight answers a second
+    with RawServer(brain) as server, pipeline(server.url) as sender:
+        sender.put(Item(path="/first", token="known.a.b"))
+        eventually(lambda: "/first" in brain.taken)
+        over = threading.Event()
+
+        def invent() -> None:
+            number = 0
+            while not over.wait(0.01):
+                for _ in range(10):
+                    number += 1
+                    sender.put(Item(token=f"forged.{number}.x"))
+
+        stranger = threading.Thread(target=invent)
+        stranger.start()
+        try:
+            eventually(lambda: sender.stats()["queued"] > 2000)
+            for number in range(4):
+                sender.put(Item(path=f"/good/{number}", token="known.a.b"))
+                eventually(lambda: f"/good/{number}" in brain.taken, within=5.0)  # noqa: B023  # called at once
+        finally:
+            over.set()
+            stranger.join()
+        assert sender.stats()["queued"] <= 10_000 // 4 + 10
+        assert sender.stats()["dropped"]["unknown_token"] > 0
+        assert balance(sender.stats()) == 0
+
+
+def test_unjudged_tokens_share_a_quarter_of_the_connections() -> None:
+    brain = Brain(0.05, parallel=8)
+    with RawServer(brain) as server, pipeline(server.url, max_connections=8) as sender:
+        for number in range(300):
+            sender.put(Item(path=f"/{number}", token="known.a.b"))
+        eventually(lambda: sender.stats()["connections"] > 4)
+        for number in range(100):
+            sender.put(Item(token=f"forged.{number}.x"))
+        assert sender.flush(30)
+        assert brain.most_at_once <= 2
+        assert sender.stats()["delivered"] == 300
+        assert sender.stats()["dropped"] == {"bad_token": 100}
+
+
+def test_of_an_unjudged_token_one_event_is_under_way_and_the_others_follow_its_judgement() -> None:
+    asked, judge = threading.Event(), threading.Event()
+
+    def slow(connection: socket.socket, request: Received) -> None:
+        token = request.header("X-OTAS-AGENT-SESSION-TOKEN") or ""
+        asked.set()
+        judge.wait(30)
+        connection.sendall(REFUSED if "forged" in token else created())
+
+    with RawServer(slow) as server, pipeline(server.url) as sender:
+        for _ in range(20):
+            sender.put(Item(token="forged.a.b"))
+        assert asked.wait(30)
+        assert sender.stats()["in_flight"] == 1
+        judge.set()
+        assert sender.flush(30)
+        assert sender.stats()["dropped"] == {"bad_token": 20}
+        assert len(server.requests) == 1
+        for _ in range(20):
+            sender.put(Item(token="known.a.b"))
+        assert sender.flush(30)
+        assert sender.stats()["delivered"] == 20
+
+
+def test_sessions_take_turns() -> None:
+    first, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def script(connection: socket.socket, request: Received) -> None:
+        first.set()
+        go_on.wait(30)
+        order.append(path_of(request))
+        connection.sendall(created())
+
+    with RawServer(script) as server, pipeline(server.url, max_connections=1) as sender:
+        for token in ("a.a.a", "b.b.b"):
+            sender.put(Item(path="/warm", token=token))
+        go_on.set()
+        assert sender.flush(30)
+        order.clear()
+        first.clear()
+        go_on.clear()
+        sender.put(Item(path="/begin", token="a.a.a"))
+        assert first.wait(30)
+        for number in range(50):
+            sender.put(Item(path=f"/much/{number}", token="a.a.a"))
+        sender.put(Item(path="/little", token="b.b.b"))
+        go_on.set()
+        assert sender.flush(30)
+        assert order.index("/little") <= 2
+
+
+def test_when_memory_is_full_tokens_that_nobody_accepted_give_way_first() -> None:
+    brain = Brain(0.0)
+    with RawServer(brain) as server, pipeline(server.url, queue_max_events=100) as sender:
+        sender.put(Item(path="/warm", token="known.a.b"))
+        assert sender.flush(30)
+        brain.seconds = 30.0
+        sender.put(Item(path="/hangs", token="known.a.b"))
+        eventually(lambda: sender.stats()["in_flight"] == 1)
+        for _ in range(90):
+            sender.put(Item(token="stranger.a.b"))
+        for number in range(99):
+            sender.put(Item(path=f"/{number}", token="known.a.b"))
+        stats = sender.stats()
+        assert stats["dropped"]["queue_full"] == stats["captured"] - 1 - 100
+        assert balance(stats) == 0
+        kept = [item for item in _waiting(sender) if item.token == "known.a.b"]
+        assert len(kept) >= 74  # all but a quarter of the room
+
+
+def _waiting(sender: Any) -> list[QueueItem]:
+    (exporter,) = sender._state.exporters
+    return exporter._queue.grab(1000, 0)
+
+
+class TestTheQueue:
+    """What is given back goes first and in order, whatever the tokens; nothing is lost and nothing comes twice."""
+
+    def test_what_was_given_back_keeps_its_order(self) -> None:
+        queue = Queue(100, 10**9, trusting=True)
+        for name in "abc":
+            queue.add(QueueItem(name, 1))
+        taken = [queue.take(0.0, 8, early=False, watch=False) for _ in range(3)]
+        items = [item for item in taken if item is not None]
+        for item in (items[1], items[2], items[0]):
+            assert queue.give_back(item)
+        again = [queue.take(0.0, 8, early=False, watch=False) for _ in range(3)]
+        assert again == items
+
+    @given(
+        steps=st.lists(
+            st.tuples(
+                st.sampled_from(["add", "take", "deliver", "lose", "back", "delay", "hold", "reject", "grab", "store"]),
+                st.integers(0, 3),
+            ),
+            max_size=80,
+        ),
+        trusting=st.booleans(),
+    )
+    def test_every_event_has_one_fate(self, steps: list[tuple[str, int]], trusting: bool) -> None:
+        queue = Queue(20, 10**9, trusting=trusting)
+        flying: list[QueueItem] = []
+        now = 0.0
+        for step, number in steps:
+            now += 1.0
+            if step == "add":
+                queue.add(QueueItem(f"token-{number}", 10))
+            elif step == "take":
+                item = queue.take(now, 8, early=False, watch=True)
+                flying += [item] if item is not None else []
+            elif step == "grab":
+                flying += queue.grab(number, 0)
+            elif flying:
+                item = flying.pop(number % len(flying))
+                ways: dict[str, Callable[[QueueItem], object]] = {
+                    "deliver": queue.delivered,
+                    "lose": lambda item: queue.lost(item, "x"),
+                    "back": queue.give_back,
+                    "delay": lambda item, due=now: queue.delay(item, due + 2.0),
+                    "hold": lambda item, due=now: queue.hold(item, due + 2.0),
+                    "reject": lambda item: queue.reject(item, "bad_token"),
+                    "store": lambda item: queue.stored([item], 0),
+                }
+                ways[step](item)
+            assert balance(queue.stats()) == 0
+            assert queue.stats()["in_flight"] == len(flying)
+        for item in flying:
+            queue.delivered(item)
+        while (item := queue.take(now + 100.0, 8, early=True, watch=False)) is not None:
+            queue.delivered(item)
+        stats = queue.stats()
+        assert (stats["queued"], stats["queued_bytes"], stats["in_flight"], balance(stats)) == (0, 0, 0, 0)
+        assert queue.wait(Deadline(0.0), lambda: False)
+
+
+@pytest.mark.parametrize("values", [{"session_secret": "a-secret-of-at-least-32-characters"}])
+def test_where_signatures_are_checked_every_token_is_as_good_as_accepted(values: dict[str, Any]) -> None:
+    brain = Brain(0.05, knows=lambda _token: True)
+    with RawServer(brain) as server, pipeline(server.url, queue_max_events=20, **values) as sender:
+        for number in range(20):
+            sender.put(Item(path=f"/{number}", token=f"{number}.a.b"))
+        assert sender.flush(30)
+        assert sender.stats()["delivered"] == 20
+        assert sender.stats()["dropped"] == {}
