@@ -154,14 +154,15 @@ def capture(token: str, path: str, values: dict[str, Any], raw: bytes | None = N
     return made
 
 
-class Unweighable(Item):
-    @property
-    def weight(self) -> int:  # type: ignore[override]
-        raise TypeError("object of type 'int' has no len()")
+class Unweighable:
+    """What a request left that cannot be weighed."""
 
-    @weight.setter
-    def weight(self, value: int) -> None:
-        """Take no note."""
+    session_id = "session-1"
+    token = "header.payload.signature"
+
+    @property
+    def weight(self) -> int:
+        raise TypeError("object of type 'int' has no len()")
 
 
 @pytest.mark.parametrize("destinations", [(), ("support.delivery:Archive",)])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otas_middleware._delivery import Outcome, Verdict
 from otas_middleware._delivery.limiter import Limiter
 from otas_middleware._delivery.retry import LONGEST_RETRY_AFTER, Breaker, full_jitter, retry_after
 from support.delivery import (
@@ -96,6 +97,21 @@ class TestTheBreaker:
             assert not breaker.suspect("http_500", 0.0)
             breaker.succeeded()
         assert [breaker.suspect("http_500", 0.0) for _ in range(5)] == [False] * 4 + [True]
+
+    @pytest.mark.parametrize("pause", [None, 0.0])
+    def test_a_probe_never_follows_a_failure_at_once_whatever_the_backoff_or_the_destination_says(
+        self, pause: float | None
+    ) -> None:
+        for _ in range(200):
+            breaker = Breaker(0.0001)
+            breaker.failed("x", 0.0, pause=pause)
+            assert breaker.wait(0.0) == 0.05
+
+    def test_a_fault_of_ours_tells_nothing_about_the_destination(self) -> None:
+        breaker = Breaker(30.0)
+        ours = Outcome(Verdict.RETRYABLE, "internal_error", ambiguous=True)
+        assert [breaker.learn(ours, 0.0) for _ in range(20)] == [(False, False)] * 20
+        assert breaker.closed
 
     def test_whatever_happens_somebody_may_try_again_in_bounded_time(self) -> None:
         breaker = Breaker(5.0)
@@ -292,6 +308,34 @@ def test_connections_grow_with_a_backlog_and_fall_when_brain_refuses() -> None:
         eventually(lambda: sender.stats()["connections"] < 6)
         assert sender.flush(30)
         assert sender.stats()["delivered"] == 300
+
+
+def test_threads_that_a_slow_spell_called_for_end_although_events_keep_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otas_middleware._delivery.worker_pool.IDLE", 0.5)
+    seconds = [0.05]
+
+    def script(connection: socket.socket, _request: Received) -> None:
+        time.sleep(seconds[0])
+        connection.sendall(created())
+
+    def senders() -> int:
+        return sum(thread.name == "otas-brain" for thread in threading.enumerate())
+
+    before = senders()
+    with RawServer(script) as server, pipeline(server.url, max_connections=4) as sender:
+        for _ in range(200):
+            sender.put(Item())
+        eventually(lambda: senders() - before == 4)
+        assert sender.flush(PATIENCE)
+        seconds[0] = 0.001
+
+        def put_and_count() -> bool:
+            sender.put(Item())
+            time.sleep(0.02)
+            return senders() - before == 1
+
+        eventually(put_and_count)
+        assert server.connections >= 4
 
 
 def test_at_two_hundred_milliseconds_a_reply_the_connections_are_kept_busy() -> None:

@@ -170,6 +170,35 @@ class TestTheEnd:
         )
         assert out.startswith("True 100\n")
 
+    def test_with_a_spool_nothing_is_begun_at_the_end_that_cannot_be_answered_in_time_and_so_nothing_comes_twice(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        script.spool = str(tmp_path / "spool")
+        script.brain.faults.slow_ms = 700
+        out = script.run(
+            """
+            pipeline = open_pipeline(shutdown_timeout=1.0)
+            put(pipeline, *(f"/{number}" for number in range(12)))
+            while pipeline.stats()["delivered"] < 2:
+                time.sleep(0.01)
+            pipeline.close()
+            stats = pipeline.stats()
+            print(stats["spooled"], stats["delivered"])
+            """
+        )
+        spooled, delivered = map(int, out.split())
+        assert (spooled + delivered, spooled > 0) == (12, True)
+        script.brain.faults.slow_ms = 0
+        script.run(
+            f"""
+            pipeline = open_pipeline()
+            put(pipeline, "/next")
+            while pipeline.stats()["delivered"] < {spooled + 1}:
+                time.sleep(0.01)
+            """
+        )
+        assert len(script.paths()) == len(set(script.paths())) == 13
+
     def test_kill_dash_nine_loses_nothing_that_was_written_through(self, script: Script, tmp_path: Path) -> None:
         script.spool = str(tmp_path / "spool")
         with script.brain.faults.inject(Mode.HANG):

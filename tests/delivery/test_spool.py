@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,16 @@ from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import LEASE, DiskQueue, Held, is_gone
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware.localbrain import LocalBrain, Mode
-from support.delivery import Item, RawServer, balance, build, eventually, pipeline, settings
+from support.delivery import PATIENCE, Item, RawServer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
     from otas_middleware.localbrain import StoredEvent
+    from support.delivery import Received
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2VjcmV0"
 
@@ -243,6 +246,26 @@ class TestBounds:
         spool.close()
         assert sum(path.stat().st_size for path in folder.glob("*.sqlite3")) < 1_500_000
 
+    def test_a_drained_spools_file_is_small_again(self, folder: Path) -> None:
+        spool = DiskQueue(folder / "otas-brain.sqlite3", 100_000_000, None)
+        for _ in range(5):
+            spool.write([record(number, os.urandom(10_000)) for number in range(100)])
+        while found := spool.claim(100):
+            spool.acknowledge([row for row, _ in found])
+        spool.close()
+        assert only_file(folder).stat().st_size < 100_000
+
+    def test_a_spool_that_is_hardly_used_any_more_shrinks_step_by_step(self, folder: Path) -> None:
+        spool = DiskQueue(folder / "otas-brain.sqlite3", 100_000_000, None)
+        spool.write([record(number, os.urandom(10_000)) for number in range(1000)])
+        spool.claim(1)
+        (*rows,) = (row for row, _ in spool.claim(900))
+        for start in range(0, len(rows), 20):
+            spool.acknowledge(rows[start : start + 20])
+        spool.close()
+        assert only_file(folder).stat().st_size < 5_000_000
+        assert len(DiskQueue(folder / "otas-brain.sqlite3", 100_000_000, None).claim(1000)) == 99
+
     def test_a_spool_full_of_leased_events_says_so(self, folder: Path) -> None:
         spool = DiskQueue(folder / "otas-brain.sqlite3", 1_048_576, None)
         batch = [record(number, b"x" * 10_000) for number in range(500)]
@@ -439,6 +462,45 @@ class TestTheLane:
             eventually(lambda: sender.stats()["dropped"] == {"unreadable": 1}, within=15)
             eventually(lambda: rows(folder) == 0)
             assert balance(sender.stats()) == 0
+
+    def test_what_another_process_took_over_meanwhile_is_no_delivery_of_ours(self, folder: Path) -> None:
+        with LocalBrain() as brain:
+            asked, answer_it = threading.Event(), threading.Event()
+
+            def script(connection: socket.socket, _request: Received) -> None:
+                asked.set()
+                answer_it.wait(PATIENCE)
+                connection.sendall(created())
+
+            with (
+                RawServer(script) as server,
+                pipeline(server.url, sdk_key=brain.sdk_key, spool_dir=folder, durability="spool") as sender,
+            ):
+                sender.put(Item())
+                assert asked.wait(PATIENCE)
+                with closing(sqlite3.connect(only_file(folder))) as connection, connection:
+                    connection.execute("UPDATE event SET lease_owner = 'another', lease_until = ?", (time.time() + 60,))
+                answer_it.set()
+                eventually(lambda: sender.stats()["possible_duplicates"] == 1)
+                stats = sender.stats()
+                assert (stats["captured"], stats["delivered"], stats["spooled"], balance(stats)) == (1, 0, 1, 0)
+
+    def test_the_log_says_how_many_wait_on_disk(self, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("INFO")
+        with LocalBrain() as brain:
+            token = brain.create_session()
+            brain.faults.down()
+            first = Pipeline(settings(brain.url, sdk_key=brain.sdk_key, spool_dir=folder), build)
+            for _ in range(30):
+                first.put(Item(token=token))
+            eventually(lambda: first.stats()["spooled"] == 30)
+            first.close()
+            with pipeline(brain.url, sdk_key=brain.sdk_key, spool_dir=folder) as second:
+                second.put(Item(token=token))
+                eventually(lambda: caplog.text.count("takes no events now") == 2)
+                assert "31 wait and are sent when it does" in caplog.text
+                brain.faults.up()
+                eventually(lambda: second.stats()["delivered"] == 31)
 
     def test_keys_of_two_projects_never_share_events(self, folder: Path) -> None:
         with LocalBrain() as brain:

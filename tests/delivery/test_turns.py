@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from otas_middleware._delivery import Pipeline
     from support.delivery import Received
 
 REFUSED = answer("401 Unauthorized", b'{"status":0,"status_description":"invalid_or_expired_token"}')
@@ -173,7 +175,7 @@ def test_when_memory_is_full_tokens_that_nobody_accepted_give_way_first() -> Non
         assert len(kept) >= 74  # all but a quarter of the room
 
 
-def _waiting(sender: Any) -> list[QueueItem]:
+def _waiting(sender: Pipeline) -> list[QueueItem]:
     (exporter,) = sender._state.exporters
     return exporter._queue.grab(1000, 0)
 
@@ -221,8 +223,8 @@ class TestTheQueue:
                     "deliver": queue.delivered,
                     "lose": lambda item: queue.lost(item, "x"),
                     "back": queue.give_back,
-                    "delay": lambda item, due=now: queue.delay(item, due + 2.0),
-                    "hold": lambda item, due=now: queue.hold(item, due + 2.0),
+                    "delay": partial(queue.delay, due=now + 2.0),
+                    "hold": partial(queue.hold, due=now + 2.0),
                     "reject": lambda item: queue.reject(item, "bad_token"),
                     "store": lambda item: queue.stored([item], 0),
                 }

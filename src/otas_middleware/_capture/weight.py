@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _MOST_VALUES = 1000
 """So many values of a container are looked at; the rest of it is taken to be like them."""
 
+_SHARED_KEY = 64
+"""Up to so many characters a key is taken for one that stands in the code, and so in memory once."""
+
 
 def size_of(value: object) -> int:
     """Return the bytes that a value takes with all that it holds, estimated; of other people's objects their own."""
@@ -27,7 +30,8 @@ def _measure(value: object, left: int) -> tuple[int, int]:
     parts: Iterable[object]
     if isinstance(value, dict):
         mapping = cast("dict[object, object]", value)
-        count, parts = 2 * len(mapping), (part for pair in mapping.items() for part in pair)
+        count, parts = len(mapping), mapping.values()
+        size += sum(len(key) for key in list(mapping) if isinstance(key, str) and len(key) > _SHARED_KEY)
     elif isinstance(value, list | tuple | set | frozenset):
         parts = cast("Collection[object]", value)
         count = len(cast("Collection[object]", value))
