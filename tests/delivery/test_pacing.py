@@ -323,11 +323,15 @@ def test_threads_that_a_slow_spell_called_for_end_although_events_keep_coming(mo
 
     before = senders()
     with RawServer(script) as server, pipeline(server.url, max_connections=4) as sender:
-        for _ in range(200):
-            sender.put(Item())
-        eventually(lambda: senders() - before == 4)
-        assert sender.flush(PATIENCE)
+
+        def put_more() -> bool:
+            for _ in range(5):
+                sender.put(Item())
+            return senders() - before == 4
+
+        eventually(put_more)
         seconds[0] = 0.001
+        assert sender.flush(PATIENCE)
 
         def put_and_count() -> bool:
             sender.put(Item())
