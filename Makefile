@@ -7,7 +7,7 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test canary matrix fuzz chaos broker-test page-test page-pictures newcomer audit lint format docs bench bench-quick brain clean
+.PHONY: help demo test operations-test canary matrix fuzz chaos broker-test page-test page-pictures newcomer audit lint format docs bench bench-quick brain clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -51,6 +51,15 @@ $(VENV)/axe/.ready: $(VENV)/.ready
 
 matrix: $(VENV)/.ready ## Run the tests in all versions and behind all servers; write docs/compatibility.md (takes long)
 	@$(BIN)/python tests/matrix/run.py $(ARGS)
+
+operations-test: $(VENV)-operations/.ready ## Test MCP, GraphQL, A2A, Connect, gRPC-web and SOAP with their real servers
+	@$(VENV)-operations/bin/python -m pytest -m slow -p no:randomly tests/operations/servers $(ARGS)
+
+$(VENV)-operations/.ready: pyproject.toml
+	@$(PYTHON) -m venv $(VENV)-operations
+	@$(VENV)-operations/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(VENV)-operations/bin/python -m pip install --quiet --editable '.[all]' --group operations
+	@touch $@
 
 canary: $(VENV)/.ready ## Run the contract suite against the newest pre-releases of the frameworks and clients
 	@$(BIN)/python tests/matrix/run.py canary

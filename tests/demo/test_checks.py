@@ -13,6 +13,7 @@ from otas_middleware._cli.demo.agent import Exchange, play
 from otas_middleware._cli.demo.agnost_checks import AgnostRecord, agnost_differences
 from otas_middleware._cli.demo.checks import Event, differences, is_agents_own, request_id
 from otas_middleware._cli.demo.environment import environment_set_up
+from otas_middleware._cli.demo.mcp_calls import CALLS, call_differences, is_call, make_calls
 from otas_middleware._cli.demo.mock_service import MockService, nobody
 from otas_middleware._cli.demo.scenario import steps
 from otas_middleware._cli.demo.sentinels import Secrets
@@ -35,15 +36,20 @@ class Played:
     received: list[Mapping[str, str]]
     """The headers that arrived outside of the domain."""
     agnost: AgnostRecord
+    calls: list[Event]
+    """Those made by MCP."""
 
     def differences(self) -> list[str]:
         return differences(self.exchanges, self.events, self.secrets)
+
+    def call_differences(self) -> list[str]:
+        return call_differences(self.calls, self.secrets)
 
     def task_differences(self) -> list[str]:
         return task_differences(self.own, self.received, self.secrets)
 
     def agnost_differences(self) -> list[str]:
-        return agnost_differences(self.agnost, [*self.events, *self.own], self.secrets)
+        return agnost_differences(self.agnost, [*self.events, *self.own, *self.calls], self.secrets)
 
     def task(self, path: str) -> Event:
         return next(event for event in self.own if event["path"] == path)
@@ -66,11 +72,14 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Played:
             secrets |= {"session token": token, **environment.brain.keys}
             exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
             assert run_tasks(session, mock_service.url, nobody(), secrets) == "Refund the tea, keep the cup."
-            expected = sum(exchange.step.by_agent for exchange in exchanges) + len(TASKS)
+            make_calls(session, environment.addresses["orders"])
+            expected = sum(exchange.step.by_agent for exchange in exchanges) + len(TASKS) + len(CALLS)
             events = environment.brain.settled_events(str(session.session_id), expected, timeout=20)
             own = [event for event in events if is_agents_own(event)]
-            others = [event for event in events if not is_agents_own(event)]
-            return Played(exchanges, others, secrets, own, mock_service.received, environment.brain.agnost())
+            calls = [event for event in events if is_call(event)]
+            others = [event for event in events if not (is_agents_own(event) or is_call(event))]
+            agnost = environment.brain.agnost()
+            return Played(exchanges, others, secrets, own, mock_service.received, agnost, calls)
 
 
 @pytest.fixture
@@ -81,6 +90,7 @@ def played(original: Played) -> Played:
 def test_all_is_well_when_nothing_is_wrong(played: Played) -> None:
     assert played.differences() == []
     assert played.task_differences() == []
+    assert played.call_differences() == []
     assert played.agnost_differences() == []
 
 
@@ -226,7 +236,7 @@ def test_what_agnost_lacks_or_has_too_much_of_is_a_difference(played: Played) ->
     played.agnost["sessions"] *= 2
     assert played.agnost_differences() == [
         "Agnost was told of 2 sessions instead of one",
-        "Agnost has 50 events, not exactly the 51 that Brain has",
+        "Agnost has 54 events, not exactly the 55 that Brain has",
     ]
 
 
@@ -238,3 +248,15 @@ def test_what_agnost_would_refuse_or_must_not_have_is_a_difference(played: Playe
         f"Agnost's event {first['body']['primitive_name']} is not of a known session in both forms",
         f"Agnost's event {second['body']['primitive_name']} holds a secret (card number)",
     ]
+
+
+def test_a_call_by_mcp_that_failed_without_an_error_is_a_difference(played: Played) -> None:
+    failed = next(event for event in played.calls if event["error"])
+    failed["error"] = ""
+    [difference] = played.call_differences()
+    assert difference.startswith("tools/call cancel_order: error is '' instead of 'mcp tool_error: ")
+
+
+def test_a_call_by_mcp_that_came_twice_is_a_difference(played: Played) -> None:
+    played.calls.append(played.calls[0])
+    assert len(played.call_differences()) == 2

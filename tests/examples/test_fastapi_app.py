@@ -114,3 +114,35 @@ def test_shipping_is_quoted_by_weight_and_fails_for_a_country_without_a_rate(cli
     client.post("/orders", json={**ORDER, "country": "AQ"})
     assert client.get("/orders/1/shipping").json() == {"country": "GB", "weight_grams": 750, "price": 765}
     assert client.get("/orders/2/shipping").status_code == 500
+
+
+def call_tool(client: TestClient, name: str, **arguments: object) -> dict[str, Any]:
+    envelope = {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": name, "arguments": arguments, "_meta": envelope}
+    answer = client.post(
+        "http://127.0.0.1:8000/mcp",
+        json={"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params},
+        headers={
+            "accept": "application/json, text/event-stream",
+            "mcp-protocol-version": "2026-07-28",
+            "mcp-method": "tools/call",
+            "mcp-name": name,
+        },
+    )
+    result: dict[str, Any] = answer.json()["result"]
+    return result
+
+
+def test_the_tools_of_the_mcp_server_work_on_the_same_orders(api: ModuleType, client: TestClient) -> None:
+    waiting = waiting_order(api)
+    found = call_tool(client, "find_orders", customer="Ada")
+    assert [order["id"] for order in found["structuredContent"]["result"]] == [waiting]
+    assert "tracking_token" not in json.dumps(found)
+    assert call_tool(client, "cancel_order", order_id=waiting)["isError"] is False
+    refused = call_tool(client, "cancel_order", order_id=waiting)
+    assert refused["isError"] is True
+    assert refused["content"][0]["text"] == f"Error executing tool cancel_order: Order {waiting} is already cancelled."

@@ -1,10 +1,11 @@
-"""An orders API: JSON in and out, a background task, and a stream of server-sent events."""
+"""An orders API: JSON in and out, a background task, a stream of server-sent events, and an MCP server for agents."""
 
 import asyncio
 import json
 import os
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request, Response
@@ -13,6 +14,7 @@ from fastapi.responses import StreamingResponse
 import otas_middleware as otas
 from otas_middleware.asgi import OtasMiddleware
 
+from .mcp_server import McpEndpoint, make_server
 from .models import NewOrder, Order, PlacedOrder, ShippingQuote, Status
 from .store import Store
 
@@ -20,8 +22,18 @@ STEP_SECONDS = float(os.environ.get("ORDERS_STEP_SECONDS", "1"))
 SHIPPING_RATES = {"DE": 490, "FR": 590, "GB": 690, "IN": 890, "US": 990}
 ITEM_WEIGHT_GRAMS = 250
 
-app = FastAPI(title="Orders")
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    server = make_server(app.state.store)
+    app.state.mcp = server.streamable_http_app()
+    async with server.session_manager.run():
+        yield
+
+
+app = FastAPI(title="Orders", lifespan=lifespan)
 app.add_middleware(OtasMiddleware)
+app.add_route("/mcp", McpEndpoint())
 app.state.store = Store()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware._cli.demo.applications import ORDERS
 from otas_middleware._cli.demo.checks import is_agents_own, request_id
+from otas_middleware._cli.demo.mcp_calls import is_call
 from otas_middleware._cli.demo.table import Cell, Column, render
 from otas_middleware._cli.demo.tasks import TASKS
 
@@ -19,7 +21,7 @@ COLUMNS = (
     Column("Where"),
     Column("Told by"),
     Column("Method"),
-    Column("Path", least=22),
+    Column("Path or operation", least=24),
     Column("Status", right=True),
     Column("Latency", right=True),
     Column("Request", right=True),
@@ -48,8 +50,9 @@ def event_table(
     rows: list[tuple[Cell, ...]] = []
     for event in events:
         if not is_agents_own(event):
-            where = applications.get(request_id(event) or "", "?")
-            rows.append(_row(where, "backend", event["path"], event, at_agnost))
+            where = ORDERS.name if is_call(event) else applications.get(request_id(event) or "", "?")
+            called = event["metadata"].get("operation", {}).get("name") if is_call(event) else None
+            rows.append(_row(where, "backend", called or event["path"], event, at_agnost))
     tasks = {(task.method, task.path): task.name for task in TASKS}
     for depth, event in _in_order([event for event in events if is_agents_own(event)]):
         where = tasks.get((event["method"], event["path"]), "?")
@@ -84,7 +87,7 @@ def size(count: int) -> str:
 
 def _row(where: str, teller: str, path: str, event: Event, at_agnost: Collection[str]) -> tuple[Cell, ...]:
     status = event["status_code"]
-    colour = RED if status >= 500 or not status else YELLOW if status >= 400 else GREEN
+    colour = RED if status >= 500 or not status else YELLOW if status >= 400 or event["error"] else GREEN
     return (
         Cell(where),
         Cell(teller),

@@ -14,6 +14,7 @@ from otas_middleware._cli.demo.agnost_checks import agnost_differences, checkpoi
 from otas_middleware._cli.demo.checks import differences, is_agents_own
 from otas_middleware._cli.demo.console import Console
 from otas_middleware._cli.demo.environment import environment_set_up
+from otas_middleware._cli.demo.mcp_calls import CALLS, call_differences, is_call, make_calls
 from otas_middleware._cli.demo.mock_service import MockService, nobody
 from otas_middleware._cli.demo.processes import ProcessError
 from otas_middleware._cli.demo.report import event_table, masked_places
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from otas_middleware._cli.demo.checks import Event
     from otas_middleware._cli.demo.environment import Environment
 
-PACKAGES = ("django", "fastapi", "flask", "gunicorn", "starlette", "uvicorn")
+PACKAGES = ("django", "fastapi", "flask", "gunicorn", "mcp", "starlette", "uvicorn")
 DELIVERY_SECONDS = 20.0
 WATCH_SECONDS = 0.5
 
@@ -80,13 +81,18 @@ def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep:
             token = session.headers_for(environment.addresses["orders"])[TOKEN_HEADER]
             secrets |= {"session token": token, **environment.brain.keys}
             exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
+            make_calls(session, environment.addresses["orders"])
             run_tasks(session, mock_service.url, nobody(), secrets)
             by_agent = sum(exchange.step.by_agent for exchange in exchanges)
             _tell_what_was_done(console, by_agent, len(exchanges) - by_agent)
-            events = environment.brain.settled_events(str(session.session_id), by_agent + len(TASKS), DELIVERY_SECONDS)
+            expected = by_agent + len(CALLS) + len(TASKS)
+            events = environment.brain.settled_events(str(session.session_id), expected, DELIVERY_SECONDS)
             record = environment.brain.agnost()
             problems = [
-                *differences(exchanges, [event for event in events if not is_agents_own(event)], secrets),
+                *differences(
+                    exchanges, [event for event in events if not (is_agents_own(event) or is_call(event))], secrets
+                ),
+                *call_differences([event for event in events if is_call(event)], secrets),
                 *task_differences([event for event in events if is_agents_own(event)], mock_service.received, secrets),
                 *agnost_differences(record, events, secrets),
             ]
@@ -101,7 +107,8 @@ def _play(console: Console, interruptions: Interruptions, folder: Path, *, keep:
 
 def _tell_what_was_done(console: Console, by_agent: int, others: int) -> None:
     console.say(
-        f"\nSent {by_agent} requests as an agent within its project's domain, and {others} without a session token.\n"
+        f"\nSent {by_agent} requests as an agent within its project's domain, and {others} without a session token;\n"
+        f"called {len(CALLS)} operations by MCP, one of which fails with an HTTP status of 200.\n"
         f"Outside of it the agent ran {len(TASKS)} tasks: tools, a language model, a service that nobody runs."
     )
 

@@ -1,0 +1,109 @@
+"""The conversation of a real MCP client with real MCP servers, in both eras: each call with its operation."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from operations.servers import shop_mcp
+from otas_middleware.asgi import OtasMiddleware
+from support.loopback import Uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otas_middleware.testing import RecordedEvents
+
+pytest.importorskip("mcp", reason="the group `operations` is not installed")
+pytest.importorskip("fastmcp", reason="the group `operations` is not installed")
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+CONVERSATION = [
+    ("tools/list", "ok"),
+    ("tools/call add", "ok"),
+    ("tools/call boom", "error"),
+    ("tools/call nope", "error"),
+    ("tools/call add", "error"),
+    ("resources/read", "ok"),
+    ("resources/read", "error"),
+    ("prompts/get summarise", "ok"),
+    ("tools/call slow", "ok"),
+]
+
+
+async def converse(url: str, headers: dict[str, str], mode: str, *, streams: bool) -> None:
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        Client(streamable_http_client(url, http_client=http), mode=mode) as client,  # type: ignore[arg-type]
+    ):
+        await client.list_tools()
+        await client.call_tool("add", {"a": 1, "b": 2})
+        await client.call_tool("boom", {"order_id": 9})
+        await client.call_tool("nope", {})
+        await client.call_tool("add", {"a": "x"})
+        await client.read_resource("orders://42")
+        with suppress(Exception):
+            await client.read_resource("nothing://42")
+        await client.get_prompt("summarise", {"order_id": "42"})
+        begun = asyncio.Event()
+
+        async def progress(*_: object) -> None:
+            begun.set()
+
+        await client.call_tool("slow", {"steps": 2}, progress_callback=progress)
+        if streams:  # else nobody learns that the call has begun
+            begun.clear()
+            endless = asyncio.create_task(client.call_tool("slow", {"steps": 10_000}, progress_callback=progress))
+            await begun.wait()
+            endless.cancel()
+            with suppress(asyncio.CancelledError):
+                await endless
+        await client.list_tools()  # so that the session does not end before the server has heard of it
+
+
+def recorded(events: RecordedEvents) -> list[tuple[str, str, str]]:
+    """Return name, outcome and error of every call, in the order of their arrival."""
+    ordered = sorted(events, key=lambda event: str(event.metadata["captured_at"]))
+    found = [
+        (event.metadata["operation"]["name"], event.metadata["operation"]["outcome"], event.error) for event in ordered
+    ]
+    helpers = ("initialize", "notifications/", "GET stream", "DELETE session", "server/discover")
+    return [row for row in found if not row[0].startswith(helpers)]
+
+
+@pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
+@pytest.mark.parametrize(
+    ("make", "streams"),
+    [
+        pytest.param(shop_mcp.official, True, id="mcp"),
+        pytest.param(partial(shop_mcp.official, json_response=True), False, id="mcp-json"),
+        pytest.param(partial(shop_mcp.official, stateless_http=True), True, id="mcp-stateless"),
+        pytest.param(shop_mcp.fast, True, id="fastmcp"),
+    ],
+)
+def test_every_call_has_its_operation_and_every_failure_is_an_error(
+    make: Callable[[], Any], streams: bool, mode: str, otas_events: RecordedEvents
+) -> None:
+    cancelled = [("tools/call slow", "cancelled")] if streams else []
+    expected = [*CONVERSATION, *cancelled, ("tools/list", "ok")]
+    with Uvicorn(OtasMiddleware(make()), lifespan=True) as server:
+        asyncio.run(converse(f"http://127.0.0.1:{server.port}/mcp", dict(otas_events.headers), mode, streams=streams))
+    otas_events.wait(len(expected))
+    calls = recorded(otas_events)
+    assert [(name, outcome) for name, outcome, _ in calls] == expected
+    assert all(bool(error) == (outcome == "error") for _, outcome, error in calls)
+    for event in otas_events.matching(operation="tools/call boom"):
+        assert event.error.startswith("mcp tool_error: Error ")
+        assert event.metadata["operation"]["version"] == ("2025-11-25" if mode == "legacy" else mode)
+    for event in otas_events.matching(operation="GET stream"):
+        assert event.metadata["stream"]["long_lived"] is True
+        assert event.latency_ms < event.metadata["stream"]["duration_ms"]
