@@ -65,6 +65,16 @@ LOOK_ALIKES = [
         ),
         None,
     ),
+    Row(
+        "a route that a bridge hands MCP's headers on to",
+        post(None, {"id": 8}, method="GET", headers={**MODERN, "mcp-method": "tools/call", "mcp-name": "read_order"}),
+        None,
+    ),
+    Row(
+        "a route that a bridge hands MCP's headers on to, with a body",
+        post({"order": 8}, {"id": 8}, headers={**MODERN, "mcp-method": "tools/call", "mcp-name": "read_order"}),
+        None,
+    ),
     Row("REST with an MCP header", post({"a": 1}, {"isError": True}, headers=MODERN), None),
     Row(
         "multipart that is no batch of requests",

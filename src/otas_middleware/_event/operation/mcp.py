@@ -40,7 +40,7 @@ def read(exchange: Exchange) -> Operation | None:
     has_session = "mcp-session-id" in headers
     if calls and (declared or _is_known(calls[0])):
         operation = json_rpc.read_calls(exchange, _describe, _judge)
-    elif has_method:
+    elif has_method and exchange.method == "POST" and _may_be_call(exchange):
         operation = _named(exchange.header("mcp-method"), decode_header(exchange.header("mcp-name")))
     elif declared and not calls:
         without_method = _without_method(exchange, has_session=has_session)
@@ -61,6 +61,13 @@ def decode_header(value: str) -> str:
         return base64.b64decode(value[9:-2], validate=True).decode()
     except ValueError:
         return value
+
+
+def _may_be_call(exchange: Exchange) -> bool:
+    """Say whether bodies that hold no call allow for one: bridges hand the headers on to routes that know no MCP."""
+    if exchange.request.text and exchange.request_whole:
+        return False
+    return exchange.failed or not exchange.response.text or '"jsonrpc"' in exchange.response.text
 
 
 def _is_known(call: dict[str, Any]) -> bool:
