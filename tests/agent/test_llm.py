@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otas_middleware._agent.llm import describe, ended_well
+from otas_middleware._agent.llm import describe
 
 ASKED = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]})
 
@@ -55,7 +55,7 @@ def sse(*documents: object) -> str:
             json.dumps(
                 {"model": "claude", "usage": {"input_tokens": 5, "output_tokens": 6, "cache_read_input_tokens": 2}}
             ),
-            {"model": "claude", "usage": {"input": 5, "output": 6, "cached_input": 2, "total": 11}},
+            {"model": "claude", "usage": {"input": 7, "output": 6, "total": 13, "cached_input": 2}},
             id="message",
         ),
         pytest.param(
@@ -104,6 +104,136 @@ def test_it_reads(answer: str, expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        pytest.param(
+            {
+                "model": "claude",
+                "usage": {
+                    "input_tokens": 4,
+                    "cache_creation_input_tokens": 1000,
+                    "cache_read_input_tokens": 40000,
+                    "output_tokens": 6,
+                },
+            },
+            {"input": 41004, "output": 6, "total": 41010, "cached_input": 40000, "cache_write": 1000},
+            id="Anthropic, with its cache",
+        ),
+        pytest.param(
+            {
+                "modelVersion": "gemini",
+                "candidates": [],
+                "usageMetadata": {
+                    "promptTokenCount": 9,
+                    "cachedContentTokenCount": 4,
+                    "toolUsePromptTokenCount": 2,
+                    "candidatesTokenCount": 7,
+                    "thoughtsTokenCount": 5,
+                    "totalTokenCount": 23,
+                },
+            },
+            {"input": 11, "output": 12, "total": 23, "cached_input": 4, "reasoning": 5},
+            id="Gemini",
+        ),
+        pytest.param(
+            {
+                "message": {"content": []},
+                "usage": {
+                    "billed_units": {"input_tokens": 5, "output_tokens": 12},
+                    "tokens": {"input_tokens": 9, "output_tokens": 12},
+                },
+            },
+            {"input": 9, "output": 12, "total": 21},
+            id="Cohere",
+        ),
+        pytest.param(
+            {"embeddings": {}, "meta": {"api_version": {"version": "2"}, "billed_units": {"input_tokens": 5}}},
+            {"input": 5},
+            id="Cohere's embeddings",
+        ),
+        pytest.param(
+            {"model": "llama", "done": True, "prompt_eval_count": 9, "eval_count": 12},
+            {"input": 9, "output": 12, "total": 21},
+            id="Ollama",
+        ),
+        pytest.param(
+            {
+                "model": "mistral",
+                "choices": [],
+                "usage": {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21},
+            },
+            {"input": 9, "output": 12, "total": 21},
+            id="Mistral",
+        ),
+        pytest.param(
+            {
+                "output": {"message": {"role": "assistant", "content": [{"text": "hi"}]}},
+                "usage": {
+                    "inputTokens": 4,
+                    "outputTokens": 6,
+                    "totalTokens": 10,
+                    "cacheReadInputTokens": 40,
+                    "cacheWriteInputTokens": 10,
+                },
+            },
+            {"input": 54, "output": 6, "total": 60, "cached_input": 40, "cache_write": 10},
+            id="Bedrock's converse",
+        ),
+        pytest.param(
+            {
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": 9,
+                    "completion_tokens": 12,
+                    "total_tokens": 21,
+                    "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 2},
+                },
+            },
+            {"input": 9, "output": 12, "total": 21, "cached_input": 3, "cache_write": 2},
+            id="a router that says what it wrote to the cache",
+        ),
+    ],
+)
+def test_counts_mean_the_same_whoever_gave_them(answer: dict[str, Any], expected: dict[str, int]) -> None:
+    assert describe("", json.dumps(answer))["usage"] == expected
+    assert describe("", sse({"usage": None}, answer))["usage"] == expected
+
+
+def test_the_counts_of_a_stream_of_anthropics_are_put_together() -> None:
+    begun = {"input_tokens": 4, "cache_read_input_tokens": 40, "cache_creation_input_tokens": 10, "output_tokens": 1}
+    answer = sse(
+        {"type": "message_start", "message": {"model": "claude", "usage": begun}},
+        {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 15}},
+        {"type": "message_stop"},
+    )
+    usage = {"input": 54, "output": 15, "total": 69, "cached_input": 40, "cache_write": 10}
+    assert describe(ASKED, answer)["usage"] == usage
+
+
+def test_lines_of_json_are_read_too() -> None:
+    lines = [{"model": "llama", "message": {"content": "a"}, "done": False}]
+    lines.append({"model": "llama", "done": True, "prompt_eval_count": 9, "eval_count": 12})
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    expected = {"model": "llama", "usage": {"input": 9, "output": 12, "total": 21}}
+    assert describe(ASKED, text) == expected
+    assert describe(ASKED, text[:60], text[-80:])["usage"] == expected["usage"]
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/v1beta/models/gemini-2.5-flash:streamGenerateContent", "gemini-2.5-flash"),
+        ("/model/anthropic.claude-3-v1:0/converse-stream", "anthropic.claude-3-v1:0"),
+        ("/models/7/comments", None),
+    ],
+)
+def test_the_path_names_the_model_where_the_body_does_not(path: str, model: str | None) -> None:
+    asked = json.dumps({"contents": [{"parts": [{"text": "hi"}]}], "messages": []})
+    assert describe(asked, "", "", path).get("model") == model
+    assert describe('{"name": "x"}', "", "", path) == {}
+
+
+@pytest.mark.parametrize(
     ("request_body", "answer"),
     [
         ("", '{"model": "Volvo 240", "year": 1974}'),
@@ -142,17 +272,3 @@ def test_the_end_of_a_long_document_says_what_was_used() -> None:
 
 def test_a_request_too_long_to_keep_still_names_its_model() -> None:
     assert describe(ASKED[:40] + "x" * 1000, "") == {"model": "gpt-4o"}
-
-
-@pytest.mark.parametrize(
-    ("end", "well"),
-    [
-        ("data: [DONE]\n\n", True),
-        ("data: [DONE]", True),
-        ('event: message_stop\ndata: {"type": "message_stop"}\n\n', True),
-        ('data: {"choices": []}\n\n', False),
-        ("", False),
-    ],
-)
-def test_the_last_event_says_whether_the_model_had_finished(end: str, well: bool) -> None:
-    assert ended_well(end) is well

@@ -310,7 +310,7 @@ SDKS = [
     Sdk(
         "google-genai",
         "google.genai",
-        "/v1beta/models/gemini-2.5-flash",
+        "/v1/models/gemini-2.5-flash",
         "gemini-2.5-flash",
         GEMINI_USAGE,
         _gemini,
@@ -319,7 +319,7 @@ SDKS = [
     Sdk(
         "google-genai aiohttp",
         "google.genai",
-        "/v1beta/models/gemini-2.5-flash",
+        "/v1/models/gemini-2.5-flash",
         "gemini-2.5-flash",
         GEMINI_USAGE,
         None,

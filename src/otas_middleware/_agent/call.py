@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from os import getpid
-from time import perf_counter
 from typing import TYPE_CHECKING
 
+from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
 from otas_middleware._capture.capture import Capture
+from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._capture.body import Chunk
+    from otas_middleware._capture.capture import Headers
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
+    from otas_middleware._event.render.coding import DecodedEnd
     from otas_middleware._outbound.policy import OutgoingRequest
 
-TAIL_BYTES = 16_384
+CODED_BYTES = 1_048_576
+"""How many bytes of a compressed answer are kept; one that is longer is decoded as it comes."""
 _BASE_WEIGHT = 4096
 
 
 class Call(Capture):
     """A request outside; fed by the taps of the HTTP libraries.
 
-    It keeps the end of an answer too when that is longer than what is recorded: there, models say what they used.
+    It keeps the end of an answer too when that is longer than what is recorded: there, models say what they used. The
+    end of a compressed answer takes decoding it all: in the worker, and for a very long one as it comes.
 
     Args:
         submit: Takes the finished call.
@@ -35,7 +40,7 @@ class Call(Capture):
         with_traceback: Whether exceptions bring their tracebacks.
     """
 
-    __slots__ = ("_limit", "outgoing", "pid", "tail")
+    __slots__ = ("_limit", "coded_end", "outgoing", "pid")
 
     def __init__(
         self,
@@ -53,21 +58,47 @@ class Call(Capture):
         self.parent_id = parent_id
         self.pid = getpid()
         """The process whose call it is; a forked child has a copy, and is not to hand it in."""
-        self.tail = bytearray()
+        self.coded_end: DecodedEnd | None = None
+        """Decodes the end of an answer in a content coding of which more came than is kept."""
         self.framework = outgoing.library
         self.method = outgoing.method
         self.request_headers = outgoing.headers
 
+    def started(self, status_code: int, headers: Headers, reason: str | None = None) -> None:
+        """Note status and headers of the answer; of a compressed one more is kept, as its end needs all of it."""
+        super().started(status_code, headers, reason)
+        if self.coding and self._limit and not self.response.size:
+            self.response = BoundedBody(max(self._limit, CODED_BYTES), TAIL_BYTES)
+
+    @property
+    def coding(self) -> str:
+        """The answer's content coding; empty when it has none, or the HTTP library has undone it."""
+        for name, value in self.response_headers:
+            text = name.decode("latin-1") if isinstance(name, bytes) else name
+            if text.lower() == "content-encoding":
+                return value.decode("latin-1") if isinstance(value, bytes) else value
+        return ""
+
     def sent(self, chunk: Chunk) -> None:
         """Note a piece of the answer that the agent has consumed."""
-        if self._first_byte is None and chunk:
-            self._first_byte = perf_counter()
-        self.response.add(chunk)
-        if self.response.size > self._limit:
-            tail = self.tail
-            tail += chunk.encode() if isinstance(chunk, str) else chunk
-            if len(tail) > 4 * TAIL_BYTES:
-                del tail[:-TAIL_BYTES]
+        if not self.response.whole or (self.coded_end is None and self.response.left < len(chunk)):
+            self._decode(chunk)
+        super().sent(chunk)
+
+    def _decode(self, chunk: Chunk) -> None:
+        """Decode a long answer's end as it comes: later it could not be, without all that came before it."""
+        try:
+            if self.coded_end is None:
+                coding = self.coding
+                if not coding:
+                    return
+                from otas_middleware._event.render.coding import DecodedEnd  # noqa: PLC0415  # for a few answers
+
+                self.coded_end = DecodedEnd(coding, TAIL_BYTES)
+                self.coded_end.add(self.response.kept())
+            self.coded_end.add(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
+        except Exception:
+            report_internal_error("agent.coding")
 
     def cut_off(self) -> None:
         """Finish it as far as it has come: the process ends."""
@@ -84,7 +115,7 @@ class Call(Capture):
     @property
     def weight(self) -> int:
         """An estimate of the bytes held, for the queue's bound."""
-        return _BASE_WEIGHT + self.request.held + self.response.held + len(self.tail)
+        return _BASE_WEIGHT + self.request.held + self.response.held
 
     def envelope(self, settings: OtasSettings) -> Envelope | None:
         """Make the event of this call, in the worker."""

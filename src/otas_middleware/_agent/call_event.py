@@ -6,18 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from otas_middleware._agent.llm import describe, ended_well
+from otas_middleware._agent.completeness import is_complete
+from otas_middleware._agent.llm import describe
+from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._event.build import build
 from otas_middleware._event.limits import fit
-from otas_middleware._event.render import all_values, header_map
-from otas_middleware._event.render.coding import undo_codings
+from otas_middleware._event.render import first_value, header_map
+from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 
 if TYPE_CHECKING:
     from otas_middleware._agent.call import Call
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
 
-_MAX_DECODED = 1_048_576
+_HEAD_BYTES = 262_144
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -31,13 +33,12 @@ def call_parcel(call: Call, settings: OtasSettings) -> Envelope | None:
     path, _, query = outgoing.target.partition(b"?")
     call.path = unquote(path.decode("latin-1"))
     call.query_string = query
-    tail = call.tail.decode("utf-8", "replace")
-    answer = _answer(call)
-    if call.aborted and ended_well(tail or answer):
+    answer, tail = _answer(call)
+    request = call.request_body().decode("utf-8", "replace")
+    if call.aborted and call.status_code and call.exception is None and _is_complete(call, request, tail or answer):
         call.complete = True
     host = _host(outgoing.scheme, outgoing.host, outgoing.port)
-    request = call.request_body().decode("utf-8", "replace")
-    call.annotate({"host": host, **describe(request, answer, tail)})
+    call.annotate({"host": host, **describe(request, answer, tail, call.path)})
     envelope = build(call, settings)
     if envelope is None:
         return None
@@ -57,8 +58,32 @@ def _host(scheme: str, host: str, port: int | None) -> str:
     return name if port is None or port == _DEFAULT_PORTS.get(scheme) else f"{name}:{port}"
 
 
-def _answer(call: Call) -> str:
-    """Return the kept part of the answer as text, without its content coding where that is known."""
-    coding = all_values(header_map(call.response_headers), "content-encoding")
-    decoded = undo_codings(call.response_body(), coding, _MAX_DECODED)
-    return decoded.data.decode("utf-8", "replace") if decoded.undone else ""
+def _answer(call: Call) -> tuple[str, str]:
+    """Return an answer as text without its content coding: its beginning, and, of a longer one, its end."""
+    body = call.response_body()
+    coding = call.coding
+    if not coding:
+        end, gap = call.response.end()
+        if gap:
+            return body.decode("utf-8", "replace"), end.decode("utf-8", "replace")
+        return (body + end).decode("utf-8", "replace"), ""
+    decoded = undo_codings(body, coding, _HEAD_BYTES)
+    if not decoded.undone:
+        return "", ""
+    ending = call.coded_end
+    if ending is None:
+        ending = DecodedEnd(coding, TAIL_BYTES)
+        if decoded.cut:
+            ending.add(body)
+    return decoded.data.decode("utf-8", "replace"), ending.bytes().decode("utf-8", "replace")
+
+
+def _is_complete(call: Call, request: str, answer: str) -> bool:
+    """Return whether an answer that the client left is complete by its protocol."""
+    headers = header_map(call.response_headers)
+    media = first_value(headers, "content-type").partition(";")[0].strip().lower()
+    if call.method == "GET" and media == "text/event-stream":
+        sent = header_map(call.request_headers)
+        if "mcp-session-id" in sent or "mcp-protocol-version" in sent:
+            return True  # MCP's stream of notifications, which ends when its client leaves
+    return is_complete(media, request, answer)

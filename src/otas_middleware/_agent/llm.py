@@ -1,58 +1,126 @@
 """What an answer of a language model says about itself: the model's name and how many tokens it took.
 
-Understands the wire formats of OpenAI (chat completions, responses, embeddings) and Anthropic (messages), and of the
-many services that copy them, by the shape of what was sent and answered, not by host. Runs in the worker. The result's
-keys do not hold the word `token`, because values under such names are taken for secrets and masked.
+Understands the wire forms of OpenAI (chat completions, responses, embeddings), Anthropic (messages), Gemini, Mistral,
+Cohere, Ollama and Bedrock (converse), and of the many services that copy them, by the shape of what was sent and
+answered, not by host. Runs in the worker. The result's keys do not hold the word `token`, because values under such
+names are taken for secrets and masked.
+
+The counts mean the same whoever gave them: `input` is all that the model read, what came from a cache and what was
+written to one included; `output` all that it wrote, its reasoning included; `total` is their sum where the service
+says none.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_COUNTS = {
-    "prompt_tokens": "input",
-    "input_tokens": "input",
-    "completion_tokens": "output",
-    "output_tokens": "output",
-    "total_tokens": "total",
-    "cache_read_input_tokens": "cached_input",
-    "cache_creation_input_tokens": "cache_write",
-}
-_DETAILS = {"cached_tokens": "cached_input", "reasoning_tokens": "reasoning"}
-_PROMPTS = frozenset({"messages", "input", "prompt"})
 _MAX_NAME = 200
-_MODEL = re.compile(r'"model"\s*:\s*"((?:[^"\\]|\\.){1,200})"')
-_USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
+_MAX_DEPTH = 4
+_PROMPTS = frozenset({"messages", "input", "prompt"})
+_WRAPPERS = ("response", "message", "delta", "metadata", "meta")
+"""Where streams, and Cohere, keep the object that holds a usage."""
+
+
+class _Form(NamedTuple):
+    """How one family of services names its counts.
+
+    Attributes:
+        counts: Their names, and ours.
+        beside: Counts of ours that the service does not include in its `input`, and not in its `output`.
+    """
+
+    counts: Mapping[str, str]
+    beside: Mapping[str, tuple[str, ...]]
+
+
+_OPENAI = _Form(
+    {
+        "prompt_tokens": "input",
+        "input_tokens": "input",
+        "completion_tokens": "output",
+        "output_tokens": "output",
+        "total_tokens": "total",
+        "cached_tokens": "cached_input",
+        "prompt_cache_hit_tokens": "cached_input",
+        "cache_write_tokens": "cache_write",
+        "reasoning_tokens": "reasoning",
+    },
+    {},
+)
+_ANTHROPIC = _Form(
+    {
+        "input_tokens": "input",
+        "output_tokens": "output",
+        "cache_read_input_tokens": "cached_input",
+        "cache_creation_input_tokens": "cache_write",
+    },
+    {"input": ("cached_input", "cache_write")},
+)
+_GEMINI = _Form(
+    {
+        "promptTokenCount": "input",
+        "toolUsePromptTokenCount": "tool_input",
+        "candidatesTokenCount": "output",
+        "totalTokenCount": "total",
+        "cachedContentTokenCount": "cached_input",
+        "thoughtsTokenCount": "reasoning",
+    },
+    {"input": ("tool_input",), "output": ("reasoning",)},
+)
+_BEDROCK = _Form(
+    {
+        "inputTokens": "input",
+        "outputTokens": "output",
+        "totalTokens": "total",
+        "cacheReadInputTokens": "cached_input",
+        "cacheWriteInputTokens": "cache_write",
+    },
+    {"input": ("cached_input", "cache_write")},
+)
+_OLLAMA = _Form({"prompt_eval_count": "input", "eval_count": "output"}, {})
+_DETAILS = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_tokens"})
+_ORDER = ("input", "output", "total", "cached_input", "cache_write", "reasoning")
+
+_MODEL = re.compile(r'"model(?:Version)?"\s*:\s*"((?:[^"\\]|\\.){1,200})"')
+_USAGE = re.compile(r'"(?:usage|usageMetadata)"\s*:\s*(?=\{)')
 _PROMPT = re.compile(r'"(?:messages|input|prompt)"\s*:')
+_CONTENTS = re.compile(r'"(?:contents|messages|content)"\s*:')
+_HINTS = ('"usage', '"model', "eval_count", '"tokens"', '"billed_units"')
+_IN_PATH = re.compile(r"/models/([^/:]+):\w+$|/model/([^/]+)/(?:converse|invoke)[\w-]*$")
+"""Gemini's and Bedrock's ways to say which model is asked."""
 
 
-def describe(request: str, response: str, tail: str = "") -> dict[str, Any]:
+def describe(request: str, response: str, tail: str = "", path: str = "") -> dict[str, Any]:
     """Return `model` and `usage` where the call was one to a language model, else nothing.
 
     Args:
         request: The request body, or its beginning.
-        response: The response body, or its beginning: a JSON document, or server-sent events.
+        response: The response body, or its beginning: a JSON document, lines of JSON, or server-sent events.
         tail: The end of a response that is longer than that.
+        path: The path of the URL.
 
     Returns:
         `{"model": "…", "usage": {"input": 12, "output": 34, "total": 46}}`; in `usage` also `cached_input`,
         `cache_write` and `reasoning`, where the service says them. Either part may be missing.
     """
-    usage: dict[str, int] = {}
+    given: dict[str, int] = {}
+    form: _Form | None = None
     model = ""
-    for document in _documents(response):
-        model = _model_of(document) or model
-        for found in _usages(document):
-            usage.update(_counts(found))
-    if not usage or tail:
+    for text in (response, tail):
+        for document in _documents(text):
+            model = _model_of(document) or model
+            for found in _usages(document):
+                form = _take(found, given, form)
+    if tail or not given:
         for found in _usages_in_text(response + "\n" + tail):
-            usage.update(_counts(found))
-    asked = _asked_model(request)
+            form = _take(found, given, form)
+    usage = {} if form is None else _in_our_terms(given, form)
+    asked = _asked_model(request, path, certain=bool(usage))
     if not usage and not asked:
         return {}
     result: dict[str, Any] = {}
@@ -60,53 +128,46 @@ def describe(request: str, response: str, tail: str = "") -> dict[str, Any]:
     if name:
         result["model"] = name
     if usage:
-        if "total" not in usage and {"input", "output"} <= usage.keys():
-            usage["total"] = usage["input"] + usage["output"]
         result["usage"] = usage
     return result
 
 
-def ended_well(tail: str) -> bool:
-    """Say whether a stream's end shows that the model had finished: clients close there without reading on."""
-    return tail.rstrip().endswith("data: [DONE]") or "event: message_stop" in tail[-400:]
-
-
 def _documents(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the JSON objects of a body: itself, or the data of each server-sent event."""
+    """Yield the JSON objects of a body: itself, its lines, or the data of each server-sent event."""
     stripped = text.lstrip()
-    if stripped.startswith("{"):
+    if stripped.startswith(("{", "[")):
         parsed = _parse(stripped)
         if parsed is not None:
-            yield parsed
-        return
-    for line in stripped.splitlines():
+            yield from parsed
+            return
+    for line in stripped.split("\n"):
         # Most events of a stream are pieces of text; only those that can say something are parsed.
-        if line.startswith("data:") and ('"usage"' in line or '"model"' in line):
-            parsed = _parse(line[5:])
-            if parsed is not None:
-                yield parsed
+        if any(hint in line for hint in _HINTS):
+            yield from _parse(line.removeprefix("data:")) or ()
 
 
-def _parse(text: str) -> Mapping[str, Any] | None:
+def _parse(text: str) -> list[Mapping[str, Any]] | None:
+    """Return the objects of a JSON document: itself, or those of a list."""
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else None
+    items = cast("list[object]", value) if isinstance(value, list) else [value]
+    return [cast("Mapping[str, Any]", item) for item in items if isinstance(item, dict)]
 
 
-def _inner(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the document and what streams wrap it in: OpenAI's `response`, Anthropic's `message`."""
+def _inner(document: Mapping[str, Any], depth: int = _MAX_DEPTH) -> Iterator[Mapping[str, Any]]:
+    """Yield the document and what it is wrapped in."""
     yield document
-    for name in ("response", "message"):
+    for name in _WRAPPERS if depth else ():
         value = document.get(name)
         if isinstance(value, dict):
-            yield cast("Mapping[str, Any]", value)
+            yield from _inner(cast("Mapping[str, Any]", value), depth - 1)
 
 
 def _model_of(document: Mapping[str, Any]) -> str:
     for part in _inner(document):
-        value = part.get("model")
+        value = part.get("model") or part.get("modelVersion")
         if isinstance(value, str):
             return value[:_MAX_NAME]
     return ""
@@ -114,13 +175,25 @@ def _model_of(document: Mapping[str, Any]) -> str:
 
 def _usages(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for part in _inner(document):
-        value = part.get("usage")
+        for name in ("usage", "usageMetadata"):
+            value = part.get(name)
+            if isinstance(value, dict):
+                yield _coheres(cast("Mapping[str, Any]", value))
+        if "eval_count" in part or "prompt_eval_count" in part or "billed_units" in part:
+            yield _coheres(part)
+
+
+def _coheres(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the counts of a usage: Cohere keeps those that it billed, and all of them, in objects of their own."""
+    for name in ("tokens", "billed_units"):
+        value = usage.get(name)
         if isinstance(value, dict):
-            yield cast("Mapping[str, Any]", value)
+            return cast("Mapping[str, Any]", value)
+    return usage
 
 
 def _usages_in_text(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield the usage objects of a document that cannot be parsed, because its middle is missing."""
+    """Yield the usage objects of a document that cannot be parsed, because its middle is missing, or it is binary."""
     decoder = json.JSONDecoder()
     for match in _USAGE.finditer(text):
         try:
@@ -128,30 +201,80 @@ def _usages_in_text(text: str) -> Iterator[Mapping[str, Any]]:
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
-            yield cast("Mapping[str, Any]", value)
+            yield from _usages({"usage": value})
 
 
-def _counts(usage: Mapping[str, Any]) -> dict[str, int]:
-    found = {name: usage[key] for key, name in _COUNTS.items() if _is_count(usage.get(key))}
+def _take(usage: Mapping[str, Any], given: dict[str, int], before: _Form | None) -> _Form | None:
+    """Add the counts of a usage to those that came before it in a stream; return whose form they are in."""
+    form = _form_of(usage)
+    if form is None or (form is _OPENAI and before is not None):  # whose names Anthropic's later counts have too
+        form = before
+    if form is None:
+        return None
+    for name, value in _named(usage):
+        ours = form.counts.get(name)
+        if ours is not None and _is_count(value):
+            given[ours] = value
+    return form
+
+
+def _named(usage: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from usage.items()
     for key, details in usage.items():
         if key.endswith("_tokens_details") and isinstance(details, dict):
-            values = cast("Mapping[str, Any]", details)
-            found.update({name: values[kind] for kind, name in _DETAILS.items() if _is_count(values.get(kind))})
-    return found
+            for name, value in cast("Mapping[str, Any]", details).items():
+                if name in _DETAILS:
+                    yield name, value
+
+
+def _form_of(usage: Mapping[str, Any]) -> _Form | None:
+    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
+        return _ANTHROPIC
+    for form, known in (
+        (_GEMINI, ("promptTokenCount", "totalTokenCount")),
+        (_BEDROCK, ("inputTokens", "outputTokens")),
+        (_OLLAMA, ("eval_count", "prompt_eval_count")),
+    ):
+        if any(name in usage for name in known):
+            return form
+    return _OPENAI if any(name in _OPENAI.counts for name in usage) else None
+
+
+def _in_our_terms(given: dict[str, int], form: _Form) -> dict[str, int]:
+    usage = dict(given)
+    for name, beside in form.beside.items():
+        if name in usage:
+            usage[name] += sum(given.get(other, 0) for other in beside)
+    if {"input", "output"} <= usage.keys() and ("total" not in usage or form is _BEDROCK):
+        usage["total"] = usage["input"] + usage["output"]
+    return {name: usage[name] for name in _ORDER if name in usage}
 
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
-def _asked_model(request: str) -> str:
-    """Return the model that a request asks for, if it looks like one to a language model."""
-    body = _parse(request) if request.lstrip().startswith("{") else None
-    if body is not None:
-        value = body.get("model")
-        return value[:_MAX_NAME] if isinstance(value, str) and not _PROMPTS.isdisjoint(body) else ""
-    match = _MODEL.search(request)
-    return match[1] if match is not None and _PROMPT.search(request) else ""
+def _asked_model(request: str, path: str, *, certain: bool) -> str:
+    """Return the model that a request asks for.
+
+    Args:
+        request: The request body, or its beginning.
+        path: The path of the URL.
+        certain: It is a request to a model; else it has to look like one.
+    """
+    parsed = _parse(request) if request.lstrip().startswith("{") else None
+    if parsed:
+        value = parsed[0].get("model")
+        if isinstance(value, str) and (certain or not _PROMPTS.isdisjoint(parsed[0])):
+            return value[:_MAX_NAME]
+    elif certain or _PROMPT.search(request) is not None:
+        match = _MODEL.search(request)
+        if match is not None:
+            return match[1]
+    in_path = _IN_PATH.search(path)
+    if in_path is None or not (certain or _CONTENTS.search(request)):
+        return ""
+    return (in_path[1] or in_path[2])[:_MAX_NAME]
 
 
 def _first_model(text: str) -> str:
