@@ -211,7 +211,7 @@ def test_the_counts_of_a_stream_of_anthropics_are_put_together() -> None:
 
 
 def test_lines_of_json_are_read_too() -> None:
-    lines = [{"model": "llama", "message": {"content": "a"}, "done": False}]
+    lines: list[dict[str, Any]] = [{"model": "llama", "message": {"content": "a"}, "done": False}]
     lines.append({"model": "llama", "done": True, "prompt_eval_count": 9, "eval_count": 12})
     text = "".join(json.dumps(line) + "\n" for line in lines)
     expected = {"model": "llama", "usage": {"input": 9, "output": 12, "total": 21}}
