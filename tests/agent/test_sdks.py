@@ -61,7 +61,7 @@ def message(client: Any, **options: Any) -> Any:
 
 CHAT_USAGE = {"input": 9, "output": 12, "total": 21}
 RESPONSE_USAGE = {**CHAT_USAGE, "cached_input": 4, "reasoning": 5}
-MESSAGE_USAGE = {"input": 25, "output": 15, "cached_input": 3, "total": 40}
+MESSAGE_USAGE = {"input": 28, "output": 15, "total": 43, "cached_input": 3}
 GPT, CLAUDE, EMBEDDER = "gpt-4o-2024-08-06", "claude-test-1", "text-embedding-3-small"
 
 WHOLE = [
