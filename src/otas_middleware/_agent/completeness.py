@@ -89,8 +89,7 @@ def _ends_a_stream(events: list[tuple[str, str]]) -> bool:
 def _answers_calls(request: str, events: list[tuple[str, str]]) -> bool:
     """Say whether each JSON-RPC call of a request has its response among the events: MCP, A2A."""
     sent = _parse(request)
-    items = cast("list[Any]", sent if isinstance(sent, list) else [sent])
-    calls = [call for call in _objects(items) if "id" in call and "method" in call]
+    calls = [call for call in (_objects(sent) or _objects([sent])) if "id" in call and "method" in call]
     answers = [message for _, data in events if "result" in (message := _object(data)) or "error" in message]
     if not calls:
         return False
