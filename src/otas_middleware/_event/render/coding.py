@@ -172,9 +172,11 @@ class _Brotli:
             for start in range(0, len(data), _STEP):
                 if self._stream.is_finished():
                     return
-                yield self._stream.process(data[start : start + _STEP], output_buffer_limit=_PIECE)
-                while not self._stream.can_accept_more_data():
-                    yield self._stream.process(b"", output_buffer_limit=_PIECE)
+                piece: bytes = self._stream.process(data[start : start + _STEP], output_buffer_limit=_PIECE)
+                yield piece
+                while not self._stream.can_accept_more_data() or len(piece) >= _PIECE:
+                    piece = self._stream.process(b"", output_buffer_limit=_PIECE)
+                    yield piece
         except (self._error, TypeError):  # `TypeError`: a version before 1.2, which cannot be told to stop
             raise _UnknownCodingError from None
 
