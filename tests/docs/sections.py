@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
@@ -13,8 +13,14 @@ from otas_middleware import BackendEvent, OtasSettings
 from otas_middleware._config.sources import env_name
 from otas_middleware._delivery import Verdict
 from otas_middleware._delivery.destinations import agnost_form, brain
+from otas_middleware._event.redact import forms as _forms
+from otas_middleware._event.redact import name_table as _table
 from otas_middleware._event.redact import names as _names
+from otas_middleware._event.redact import service_keys as _keys
 from otas_middleware._event.redact import shapes as _shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TOPICS = {
     "What is on, and where Brain is": "enabled sdk_key project_id brain_url uasam_url",
@@ -94,15 +100,40 @@ def names(_: str = "") -> str:
     return _names.names_table() + "\n"
 
 
-def counters(_: str = "") -> str:
-    """Return the names of the token counts that stay readable."""
-    return ", ".join(f"`{kind}_tokens`" for kind in sorted(_names._COUNTED.split())) + "\n"
+def readable(_: str = "") -> str:
+    """Return the table of the words of names that say what form a value has that stays readable."""
+    rows = ["| a name that | stays readable when its value is |", "|---|---|"]
+    for form, words in _table.ENDINGS.items():
+        rows.append(f"| ends with {_listed(words)} | {_forms.WHAT[form]} |")
+    for form, words in _table.BEGINNINGS.items():
+        rows.append(f"| begins with {_listed(words)} | {_forms.WHAT[form]} |")
+    return "\n".join(rows) + "\n"
+
+
+def labels(_: str = "") -> str:
+    """Return which members label others, and which are labelled."""
+    return (
+        f"Labels are members whose last word is one of {_listed(_table.LABELS)}; what they describe are members whose "
+        f"last word is one of {_listed(_table.VALUES)}, and unless the label may be the name of a tool or of a kind, "
+        f"one of {_listed(_table.LOOSE_VALUES)}.\n"
+    )
 
 
 def shapes(_: str = "") -> str:
     """Return the table of the values that are masked whatever their name."""
     rows = ["| what | looks like |", "|---|---|"]
-    return "\n".join([*rows, *(f"| {shape.what} | `{shape.example}` |" for shape in _shapes.SURE)]) + "\n"
+    rows += [f"| {shape.what} | `{shape.example}` |" for shape in _shapes.SURE if shape.example]
+    return "\n".join(rows) + "\n"
+
+
+def services(_: str = "") -> str:
+    """Return the services whose keys and webhooks are known by their shape."""
+    keys = "; ".join(f"{service} ({_listed(prefixes.split())})" for service, (_, prefixes) in _keys.PREFIXES.items())
+    return f"{keys}; {', '.join(_keys.SPECIAL)}. Webhooks: {', '.join(_keys.WEBHOOKS)}.\n"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def optional_shapes(_: str = "") -> str:

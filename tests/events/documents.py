@@ -9,7 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from hypothesis import strategies as st
 
-from otas_middleware._event.redact.names import DEFAULT_NAMES, NameRules
+from otas_middleware._event.redact.name_table import DEFAULT_NAMES
+from otas_middleware._event.redact.names import NameRules
 
 Values = st.SearchStrategy[Any]
 
@@ -17,7 +18,7 @@ SECRET = "zq7xkv9wjh3yfb5t"
 PIECE = 6
 RULES = NameRules()
 
-_ENTRIES = [entry for row in DEFAULT_NAMES for entry in (*row.anywhere, *row.word)]
+_ENTRIES = [entry for row in DEFAULT_NAMES if not row.stays for entry in (*row.inside, *row.phrase)]
 _HARMLESS = [
     "x",
     "yy",
@@ -42,7 +43,7 @@ def _spell(entry: str, style: int, prefix: str, suffix: str) -> str:
         return "_".join(words)
     if style == 1:
         return "-".join(words).upper()
-    if style == 2:
+    if style == 2 and entry.isascii():
         return words[0] + "".join(word.capitalize() for word in words[1:])
     if style == 3 and "bearer" not in words:
         return " ".join(word.capitalize() for word in words)
@@ -110,13 +111,14 @@ def _is(value: object, kind: type[Any]) -> bool:
     return isinstance(value, kind)
 
 
+def _hides(name: str, item: object) -> bool:
+    return item not in (None, "") and not isinstance(item, bool) and RULES.sensitive(name)
+
+
 def expected(value: Any) -> Any:
     """Return a document with everything under a sensitive name masked, and nothing else changed."""
     if _is(value, dict):
-        return {
-            name: "[REDACTED]" if item not in (None, "") and RULES.sensitive(name) else expected(item)
-            for name, item in value.items()
-        }
+        return {name: "[REDACTED]" if _hides(name, item) else expected(item) for name, item in value.items()}
     return [expected(item) for item in value] if _is(value, list) else value
 
 

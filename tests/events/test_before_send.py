@@ -55,7 +55,7 @@ def test_it_can_change_an_event_in_place_or_by_a_copy() -> None:
 
 def test_what_it_adds_is_redacted_and_fitted() -> None:
     def spoil(event: BackendEvent) -> BackendEvent:
-        event.error = f"password=hunter2 \x00 {TOKEN}"
+        event.error = f"password='hunter2' \x00 {TOKEN}"
         event.status_code = -5
         event.metadata = {"session": "hunter2", "note": object()}
         event.custom_properties["secret"] = ["hunter2"]
@@ -66,7 +66,7 @@ def test_what_it_adds_is_redacted_and_fitted() -> None:
     posted = envelope.event.to_json().decode()
     assert "hunter2" not in posted
     assert TOKEN not in posted
-    assert envelope.event.error == "password=[REDACTED] \u2400 [REDACTED]"
+    assert envelope.event.error == "password='[REDACTED]' \u2400 [REDACTED]"
     assert envelope.event.status_code == 0
     assert envelope.event.metadata["session"] == "[REDACTED]"
     assert envelope.event.metadata["event_id"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from events.exchange import DEFAULTS
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.redact import redactor_for
 from otas_middleware._event.redact.probe import probe
+from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape, card_number, luhn, shapes_table
 
 REDACTOR = redactor_for(DEFAULTS)
@@ -63,6 +66,59 @@ SECRETS = [
     "6200000000000005",
     "6759649826438453",
 ]
+
+
+HEX = "0123456789abcdef0123456789abcdef"
+SPECIAL_SAMPLES = {
+    "Telegram bots": "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1",
+    "Telegram bots, in paths": "/bot110201543%3AAAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1/sendMessage",
+    "Discord bots": f"MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.{RANDOM}Zk3vQ9",
+    "Azure AD client secrets": f"abc8Q~{RANDOM}{RANDOM[:10]}",
+    "Google refresh tokens and codes": f"1//0{RANDOM}{RANDOM}",
+    "Firebase": f"dFq9Rk2LmN0:APA91b{RANDOM}{RANDOM}",
+    "Mailchimp": f"{HEX}-us12",
+    "Twilio keys": f"SK{HEX}",
+    "Asana": f"1/1199876543210987:{HEX}",
+    "Mapbox, Grafana": f"sk.eyJ1IjoiYW5uIn0{RANDOM}",
+    "PuTTY keys": f"Private-Lines: 2\n{RANDOM}{RANDOM}\n{RANDOM}\nPrivate-MAC: ab",
+}
+WEBHOOK_SAMPLES = {
+    "Slack": "https://hooks.slack.com/workflows/T0/A0/123/Zk3vQ9xW7jT1bN5y",
+    "Slack, without its host": "/services/T00000000/B00000000/Zk3vQ9xW7jT1bN5yR8mC2pL6",
+    "Discord": f"/api/webhooks/1122334455667788990/{RANDOM}{RANDOM}",
+    "Microsoft Teams": f"/webhookb2/a@b/IncomingWebhook/{HEX}/c",
+    "Zapier": "https://hooks.zapier.com/hooks/catch/1234567/abc12de/",
+    "Make": "https://hook.eu1.make.com/abcdefghijklmnopqrstuvwxyz012345",
+    "IFTTT": f"https://maker.ifttt.com/trigger/x/with/key/{RANDOM}",
+    "Mattermost": "https://chat.example.com/hooks/abcdefghijklmnopqrstuvwxyz",
+    "Rocket.Chat": f"https://chat.example.com/hooks/5f3Zk3vQ9xW7jT1bN/{RANDOM}{RANDOM}",
+    "Feishu, WeCom": "https://open.feishu.cn/open-apis/bot/v2/hook/0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11",
+    "PagerDuty": f"https://events.pagerduty.com/integration/{HEX}/enqueue",
+}
+
+
+def test_every_service_has_a_sample() -> None:
+    assert set(SPECIAL_SAMPLES) == set(SPECIAL)
+    assert set(WEBHOOK_SAMPLES) == set(WEBHOOKS)
+
+
+@pytest.mark.parametrize("prefix", [prefix for _, prefixes in PREFIXES.values() for prefix in prefixes.split()])
+def test_keys_of_every_service_are_masked_and_its_words_are_not(prefix: str) -> None:
+    key = prefix + RANDOM + RANDOM
+    assert REDACTOR.text(f'{{"note": "use {key}, please"}}') == '{"note": "use [REDACTED], please"}'
+    assert REDACTOR.pairs(f"q={key}&a=1") == "q=[REDACTED]&a=1"
+    words = prefix + "is-a-word-of-no-meaning"
+    assert REDACTOR.text(f"see {words} there") == f"see {words} there"
+
+
+@pytest.mark.parametrize("sample", [*SPECIAL_SAMPLES.values(), *WEBHOOK_SAMPLES.values()])
+def test_keys_and_webhooks_are_masked_in_text_json_and_percent_encoded(sample: str) -> None:
+    secret = max(re.findall(r"[A-Za-z0-9_~-]{7,}", sample.replace("webhookb2", "").replace("trigger", "")), key=len)
+    escaped = json.dumps({"url": sample}).replace("/", "\\/")
+    for text in (f"see {sample} there", json.dumps({"a": sample}), escaped, f'<a href="{sample}">'):
+        assert REDACTOR.text(text) != text, text
+        assert secret not in REDACTOR.text(text)
+    assert secret not in REDACTOR.pairs(f"next={quote(sample, safe='')}&a=1")
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -150,21 +206,23 @@ def test_a_shape_is_never_missed_by_its_probe(shape: Shape) -> None:
     finds = probe(shape.probe)
     samples = (
         *SECRETS,
+        *SPECIAL_SAMPLES.values(),
+        *WEBHOOK_SAMPLES.values(),
         "Bearer a1",
         "Basic dTpw",
         "a://u:p@h",
         "-----BEGIN PRIVATE KEY-----\nMIIE",
-        "hooks.slack.com/services/T0/B0/x",
         "a@b.cd",
         "+49301234567",
         "10.0.0.1",
     )
     chance = random.Random(7)
     found = 0
-    for sample in samples * 20:
+    for number, sample in enumerate(samples * 21):
         at = chance.randrange(len(sample))
-        mutated = sample[:at] + chance.choice('aZ0-_. :/@%+\\\n="') * chance.randrange(3) + sample[at + 1 :]
-        if shape.pattern.sub(shape.replace, mutated) != mutated:
+        odd = chance.choice('aZ0-_. :/@%+\\\n="') * chance.randrange(3)
+        mutated = sample if number < len(samples) else sample[:at] + odd + sample[at + 1 :]
+        if shape.mask(mutated) != mutated:
             assert finds(mutated), mutated
             found += 1
     assert found

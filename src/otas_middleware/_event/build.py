@@ -164,6 +164,8 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
         latency = _describe_life(capture, metadata)
     if response.kind == "events":
         response = _stream(response, metadata["stream"], masker)
+    elif response.kind == "lines":
+        response = response._replace(text=EventStream(response.text, lines=True).masked(masker.text, MASK))
 
     # Short texts are looked at together: in most events there is nothing in any of them.
     shown_request, shown_response, claims = _shown_headers(exchange, plan, operation)

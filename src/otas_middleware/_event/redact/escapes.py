@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-ESCAPES_PROBE = r"\\u00[2-7]"
-"""Found in every text with an ASCII character that JSON would not have needed to escape."""
+ESCAPES_PROBE = r"\\u00[2-7]|\\x[4-7]|&#(?:[0-9]|x[4-7])"
+"""Found in every text with an ASCII character that JSON, JavaScript or XML would not have needed to escape."""
 
 ENCODED_PROBE = r"%[0-9A-Fa-f]{2}"
 """Found in every text with percent-encoding."""
@@ -15,6 +15,7 @@ _DECODINGS = 3
 _UNICODE = re.compile(r"(?<!\\)(\\++)u00([2-7][0-9A-Fa-f])")
 
 
+_LETTER = re.compile(r"(?<!\\)\\x([4-7][0-9A-Fa-f])|&#(?:x0{0,4}([4-7][0-9A-Fa-f])|0{0,4}(\d{2,3}));")
 _ANY_UNICODE = re.compile(r"\\+u([0-9A-Fa-f]{4})")
 
 
@@ -41,7 +42,14 @@ def unescape_ascii(text: str) -> str:
 
     `{"\u0070in": 1}` becomes `{"pin": 1}`. A quote and a backslash get their own, shorter escape.
     """
-    return _UNICODE.sub(_unescape, text) if "\\u00" in text else text
+    if "\\" in text and "\\u00" in text:
+        text = _UNICODE.sub(_unescape, text)
+    return _LETTER.sub(_letter, text) if ("\\" in text and "\\x" in text) or ("&" in text and "&#" in text) else text
+
+
+def _letter(match: re.Match[str]) -> str:
+    char = chr(int(match[1] or match[2], 16) if match[3] is None else int(match[3]))
+    return char if char.isascii() and char.isalnum() else match[0]
 
 
 def _unescape(match: re.Match[str]) -> str:

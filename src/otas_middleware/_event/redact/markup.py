@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.labels import Label, is_label, is_value
+from otas_middleware._event.redact.mask import MASK, mask_of
 
 if TYPE_CHECKING:
-    from otas_middleware._event.redact.names import NameRules
+    from otas_middleware._event.redact.names import NameRules, Rule
 
 _NAME = r"[A-Za-z_][\w:.\-]*+"
 _TAG = re.compile(rf"<(?P<name>{_NAME})(?P<attributes>(?:\"[^\"<]*+(?:\"|$)|'[^'<]*+(?:'|$)|[^<>\"'])*+)(?P<closed>>?)")
@@ -64,31 +65,69 @@ _VOID = frozenset(
 )
 
 
+_LONGEST_LABEL = 128
+_LABEL_ELEMENTS = frozenset(
+    ("name", "key", "field", "property", "param", "header", "th", "dt", "id", "label", "attribute")
+)
+"""Elements whose text says what the next element holds: `<name>password</name><value>…</value>`."""
+
+_ESCAPED = re.compile(
+    r"&lt;(?P<name>[A-Za-z_][\w:.\-]{0,127})(?:(?!&[lg]t;)[^<>]){0,256}?&gt;(?P<value>(?:(?!&lt;)[^<>])++)"
+)
+
+
+def mask_escaped_markup(text: str, rules: NameRules) -> str:
+    """Return a text with the sensitive elements masked of XML that stands in it with `&lt;` and `&gt;`."""
+
+    def mask(match: re.Match[str]) -> str:
+        rule = rules.rule(match["name"])
+        if rule is None or not match["value"].strip() or rule.shows(match["value"].strip()):
+            return match[0]
+        return match[0][: match.start("value") - match.start()] + MASK
+
+    return _ESCAPED.sub(mask, text)
+
+
 def mask_markup(text: str, rules: NameRules) -> str:
     """Return XML or HTML, whole or cut off, with the values of sensitive elements masked."""
     pieces: list[str] = []
     done = 0
+    labelled_by: Rule | None = None
+    loosely = False
     position = text.find("<")
     while position >= 0 and (tag := _TAG.search(text, position)) is not None:
+        if labelled_by is not None and text.count("</", position, tag.start()):
+            labelled_by = None  # the element ended around the label
         position = tag.end()
-        holds_secret = rules.sensitive(tag["name"])
+        rule = rules.rule(tag["name"])
+        if labelled_by is not None and (not loosely or is_value(tag["name"], Label(labelled_by, loose=True))):
+            rule = rule or labelled_by
+        labelled_by = None
         masked = tag["attributes"]
         if "=" in masked:
-            labels = {name: value for _, _, name, value in _attributes(masked) if name in _LABELS | _KINDS}
-            labelled = {name for name, value in labels.items() if rules.sensitive(value)}
-            if holds_secret or labelled:
-                masked = _mask_values(masked)
-            holds_secret = holds_secret or (not _LABELS.isdisjoint(labelled) and tag["name"].lower() not in _VOID)
+            masked, rule = _mask_attributes(tag, rules, rule)
         if masked != tag["attributes"]:
             pieces += (text[done : tag.start("attributes")], masked)
             done = tag.end("attributes")
-        if not holds_secret or masked.endswith("/") or not tag["closed"]:
+        if masked.endswith("/") or not tag["closed"]:
+            continue
+        name = tag["name"].rpartition(":")[2].lower()
+        if name in _LABEL_ELEMENTS or is_label(tag["name"]):
+            end = text.find("<", position)
+            said = text[position : end if end >= 0 else position].strip()
+            if said and len(said) < _LONGEST_LABEL and rules.secret(said):
+                labelled_by = rules.rule(said)
+                loosely = name not in _LABEL_ELEMENTS
+                position = text.find(">", end) + 1 or len(text)
+                continue
+        if rule is None:
             continue
         end = _content_end(text, position, tag["name"])
-        if text[position:end].strip() not in {"", MASK}:
-            pieces += (text[done:position], MASK)
+        content = text[position:end].strip()
+        if content not in {"", MASK} and not rule.shows(content) and ("plain" not in rule.stays or "<" not in content):
+            pieces += (text[done:position], mask_of(content) if rule.fingerprint else MASK)
             done = end
-        position = end
+            position = end
     return "".join((*pieces, text[done:])) if pieces else text
 
 
@@ -100,9 +139,21 @@ def _attributes(text: str) -> list[tuple[int, int, str, str]]:
     return found
 
 
-def _mask_values(text: str) -> str:
+def _mask_attributes(tag: re.Match[str], rules: NameRules, rule: Rule | None) -> tuple[str, Rule | None]:
+    """Return the attributes of a tag, masked, and the rule of its content."""
+    text = tag["attributes"]
+    labels = {name: value for _, _, name, value in _attributes(text) if name in _LABELS | _KINDS}
+    labelled = {name: rules.rule(value) for name, value in labels.items() if rules.secret(value)}
+    named = rule or next(iter(labelled.values()), None)
+    if named is not None:
+        text = _mask_values(text, named)
+    content = not _LABELS.isdisjoint(labelled) and tag["name"].lower() not in _VOID
+    return text, named if content else rule
+
+
+def _mask_values(text: str, rule: Rule | None) -> str:
     for start, end, name, value in reversed(_attributes(text)):
-        if name in _VALUES and value:
+        if name in _VALUES and value and not (rule is not None and rule.shows(value)):
             text = text[:start] + MASK + text[end:]
     return text
 

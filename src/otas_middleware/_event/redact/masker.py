@@ -49,7 +49,9 @@ class Masker:
     def text(self, text: str) -> str:
         """Mask a text of any format."""
         try:
-            return self._redactor.text(self._hide(text)) if text else text
+            if self._head in text:
+                text = self._hide(text)
+            return self._redactor.text(text) if text else text
         except Exception:  # fail closed, whatever it was
             report_internal_error("redact")
             return UNREADABLE

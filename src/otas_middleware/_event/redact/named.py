@@ -10,40 +10,77 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from otas_middleware._event.redact.mask import MASK
-from otas_middleware._event.redact.names import counter
-from otas_middleware._event.redact.spans import ENTITIES, QUOTE, container_end, string_end
+from otas_middleware._event.redact.forms import is_message, is_placeholder, is_source, readable_container
+from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.spans import (
+    BARE,
+    ENTITIES,
+    HEADER,
+    LINE,
+    PHRASE,
+    QUOTE,
+    container_end,
+    end_of_line,
+    end_of_match,
+    string_end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from otas_middleware._event.redact.names import Rule
+
 
 class Rules(Protocol):
-    """Says which names are sensitive."""
+    """Says which names are sensitive, and what of their values is masked."""
 
-    def sensitive(self, name: str) -> bool:
-        """Tell whether what stands under this name is masked."""
+    @property
+    def harmless(self) -> set[str]:
+        """Names that are known not to be sensitive; not all of them."""
+        ...
+
+    def rule(self, name: str) -> Rule | None:
+        """Return what is masked under a name, or None when nothing is."""
         ...
 
 
 _NAME = r"\w.%$@/+\-\[\]"
+_COMMENT = r"/\*[^*]{0,256}\*/"
 _CANDIDATE = re.compile(
     rf"(?<![{_NAME}])(?P<name>[{_NAME}]++)"
-    rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt])*+|[ \t]*+)"
-    r"(?P<separator>=>|:=|={1,3}|:)"
+    rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{_COMMENT})*+"
+    rf"|\)?[*~]{{0,3}}[ \t]*+(?:{_COMMENT})?[ \t]*+)"
+    r"(?P<separator>=>|:=|={1,3}|:|->|\u2192|\\+u2192|<>|!=)"
 )
-_ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]]|{ENTITIES})*+[:=>]*+")
-_OPTION = re.compile(r"(?<![\w-])--(?P<name>\w[\w.-]*+)[ \t]++(?=[^-\s\"'])")
-_ARGUMENT = re.compile(r"[^\s\"']*+")
-_BLANK = re.compile(r"(?:\s|\\++[nrt])*+(?:data:[ ]?(?=\S))?")  # the value may stand in an event stream's next line
-_OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>{QUOTE})")
+_ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{_COMMENT})?\s*+[-:=>\u2192]*+")
+_OPTION = re.compile(  # --password x, "--password", "x"
+    r"(?<![\w-])--(?P<name>\w[\w.-]*+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-]))"
+)
+_ARGUMENT = re.compile(  # setItem('token', 'x')
+    r"(?<=\()\s*+(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=(?P=quote))"
+    r"|(?<![\w.])(?:\w++\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
+)
+_DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
+    r"(?m:^)[ \t]*+(?:(?:ENV|ARG|SET|setx|set|setenv|export|proxy_set_header|add_header|more_set_headers)[ \t]++)?"
+    r"(?P<name>[\w.-]{3,64})[ \t]++(?=[^\s=:|,;.(){}<>-][^\s=:|,;(){}<>]{7,}[ \t]*+;?$)"
+    r"|(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
+    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header)[ \t]++(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s\"'=])"
+)
+_DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ")
+_BLANK = re.compile(
+    r"(?:\s|\\++[nrt]|</\w{1,10}>|\*\*|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
+)  # the value may stand in an event stream's next line
+_OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>\"\"\"|'''|{QUOTE})")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
-_SCHEMES = "basic|bearer|token|digest|apikey|negotiate|hmac|bot"
-_BARE = re.compile(rf"(?:(?i:{_SCHEMES})[ \t]++)?(?:(?:\\\\)+|\\[^\"'`\\nrt]|(?!{ENTITIES})[^\s&\"'`<>\\])*+")
-_LINE = re.compile(rf"(?:(?:\\\\)+|\\[^\"'`\\nr]|(?!{ENTITIES})[^\r\n\"'`<>\\])*+")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
 _LOOK_BACK = 128
-_WORDS = re.compile(r"[\w \t'-]*")
+_LONGEST_LOOK = 4096
+_FURTHEST_META = 1024
+_MAX_FOLDED = 8
+_FOLDED = re.compile(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
+_QUOTED_LOOK_BACK = 512
+_FIRST_WORDS = re.compile(r"[\w \t'*>#-]*")
+_NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)*")
 _WORDS_BEFORE = re.compile(r"(?<![\w'-])(?:[\w'-]++ ){1,3}$")
 
 _WINDOWS = (2048, 256)
@@ -74,23 +111,48 @@ def _findings(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> lis
     """Return start, end and mask of what is to be masked, in the order of the text."""
     found: list[tuple[int, int, str]] = []
     done = 0
+    harmless = rules.harmless
     for begin, end in _windows(text, suspicious, 0, len(text), _WINDOWS):
-        limit = _end(_ENDING, text, end)  # names end within the window, and what follows them may not
+        limit = end_of_match(_ENDING, text, end)  # names end within the window, and what follows them may not
         for match in _CANDIDATE.finditer(text, begin, limit):
             start = match.start()
+            if match[1] in harmless and text[start - 1 : start] == match[3]:
+                continue  # nearly all of the names of JSON
             # A name within what is masked matters only when its value lies beyond.
-            if (start >= done or match.end() >= done) and _names_a_secret(text, start, match, rules):
-                span = _Value(text, match).span()
+            if start >= done or match.end() >= done:
+                rule = _rule_of(text, start, match, rules)
+                span = None if rule is None else _value(text, match, rule)
                 if span is not None:
                     found.append(span)
                     done = span[1]
-        found += (
-            (option.end(), _end(_ARGUMENT, text, option.end()), MASK)
-            for option in _OPTION.finditer(text, begin, min(limit + 1, len(text)))
-            if rules.sensitive(option["name"])
-        )
+        found += _arguments(text, rules, begin, min(limit + 1, len(text)))
     found.sort()
     return found
+
+
+def _arguments(text: str, rules: Rules, begin: int, limit: int) -> Iterator[tuple[int, int, str]]:
+    """Yield the values that are set off from their names by blanks or commas."""
+    part = text[begin:limit]
+    found: list[re.Match[str]] = []
+    if "--" in part:
+        found += _OPTION.finditer(text, begin, limit)
+    if "('" in part or '("' in part or '(\\"' in part:
+        found += _ARGUMENT.finditer(text, begin, limit)
+    if " " in part and ('"' not in part or any(word in part for word in _DIRECTIVES)):
+        found += _DIRECTIVE.finditer(text, begin, limit)
+    for match in found:
+        rule = rules.rule(match["name"] if match.re is _OPTION else match[match.lastgroup or 0])
+        if rule is None:
+            continue
+        start = match.end()
+        opening = _OPENING.match(text, start)
+        if opening is not None:
+            start = opening.end()
+            end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
+        else:
+            end = end_of_match(BARE, text, start)
+        if start < end and not rule.shows(text[start:end]):
+            yield start, end, MASK
 
 
 def _windows(
@@ -104,33 +166,64 @@ def _windows(
     while begin < end:
         cut = _BREAK.search(text, begin + size, end)
         border = end if cut is None else cut.start()
-        if suspicious(text[max(0, begin - _LOOK_BACK) : border]):
+        if suspicious(text[max(0, begin - _LOOK_BACK) : min(border + _LOOK_AHEAD, len(text))]):
             yield from _windows(text, suspicious, begin, border, tuple(smaller))
         begin = border
 
 
-def _names_a_secret(text: str, start: int, match: re.Match[str], rules: Rules) -> bool:
+_LOOK_AHEAD = 32  # of a probe that looks at values too
+
+
+def _rule_of(text: str, start: int, match: re.Match[str], rules: Rules) -> Rule | None:
+    """Return the rule of a candidate's name, which may be more than the one word before the separator."""
+    name = match["name"]
+    rule = rules.rule(name)
+    if rule is not None and "plain" not in rule.stays:
+        return rule
+    longer = _longer_rule(text, start, match, rules)
+    return rule if longer is None else longer
+
+
+def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> Rule | None:
     name, _, quote, _ = match.groups()
-    if rules.sensitive(name):
-        return True
-    if text.startswith("\\", start - 1) and name[0] in "bfnrt" and rules.sensitive(name[1:]):
-        return True  # `\npin: …` in a JSON string
+    if text.startswith("\\", start - 1) and name[0] in "bfnrt":
+        rule = rules.rule(name[1:])  # `\npin: …` in a JSON string
+        if rule is not None:
+            return rule
     if quote is not None:  # `"credit card number": …`: look at the whole of what is quoted
         if text.startswith(quote, start - len(quote)):
-            return False
-        opening = text.rfind(quote, max(0, start - _LOOK_BACK), start)
-        return opening >= 0 and rules.sensitive(text[opening + len(quote) : match.end("name")])
+            return None
+        opening = text.rfind(quote, max(0, start - _QUOTED_LOOK_BACK), start)
+        return rules.rule(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
     if text[start - 1 : start] != " ":
-        return False
+        return None
     words = _WORDS_BEFORE.search(text, max(0, start - _LOOK_BACK), start)
-    return words is not None and rules.sensitive(words[0] + name)  # `API key: …`, `the password for bob: …`
+    return None if words is None else rules.rule(words[0] + name)  # `API key: …`, `the password for bob: …`
+
+
+def _value(text: str, match: re.Match[str], rule: Rule) -> tuple[int, int, str] | None:
+    """Return start, end and mask of the value that follows a name, or None when there is nothing to hide."""
+    start, end, mask = _Value(text, match, rule).locate()
+    if start >= end or text[start:end] == mask:
+        return None
+    if mask == MASK and (rule.fingerprint or (rule.session and match["quote"] and _in_meta(text, match.start()))):
+        mask = mask_of(text[start:end])
+    return start, end, mask
+
+
+def _in_meta(text: str, position: int) -> bool:
+    """Tell whether a member stands directly in MCP's `_meta`."""
+    least = max(0, position - _FURTHEST_META)
+    meta = text.rfind('"_meta', least, position)
+    return meta >= 0 and text.count("{", meta, position) > text.count("}", meta, position)
 
 
 class _Value:
     """The value that follows a name: where it is, and what it becomes."""
 
-    def __init__(self, text: str, match: re.Match[str]) -> None:
+    def __init__(self, text: str, match: re.Match[str], rule: Rule) -> None:
         self.text = text
+        self.rule = rule
         self.name = match["name"]
         self.begin = match.start()
         self.after = match.end()
@@ -138,38 +231,67 @@ class _Value:
         self.quote: str = match["quote"] or ""
         self.backslashes: str = match["level"] or ""
 
-    def span(self) -> tuple[int, int, str] | None:
-        """Return start, end and mask of the value, or None when there is nothing to hide."""
-        start, end, mask = self._locate()
-        return (start, end, mask) if start < end and self.text[start:end] != mask else None
-
-    def _locate(self) -> tuple[int, int, str]:
+    def locate(self) -> tuple[int, int, str]:
+        """Return start, end and mask; an empty span when there is nothing to hide."""
         text = self.text
-        indent = self._indent()
-        if indent is not None and self.separator == ":":
+        before = None if self.quote else self._before()
+        if before is not None and self.separator == ":":
             block = _BLOCK.match(text, _skip_blanks(text, self.after))
             if block is not None:
-                return self._block(block, indent)
+                return self._block(block, len(before) - len(before.lstrip(" \t-")))
         start = self._value_start()
         opening = _OPENING.match(text, start)
         if opening is not None:
             start = opening.end()
             end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-            return start, end, MASK if end > start else ""
-        if text[start : start + 1] in {"{", "[", "("}:
-            json = self.quote == '"'
-            end = container_end(text, start, '"' if json else "", len(self.backslashes))
-            return start, end, self._quoted()
+            return (start, start, "") if self._is_a_models(end) else self._unless_shown(start, end)
+        code = not self.quote and not self.rule.strict and self._is_code(start)
+        if not code and text[start : start + 1] in {"{", "[", "("}:
+            return self._container(start)
         if self.quote:
             return self._unquoted_json(start)
-        if indent is not None and self.separator == ":":
-            return start, _end_of_line(text, start), MASK
-        return start, _end(_BARE, text, start), MASK
+        return (start, start, "") if code else self._unquoted(start, before)
+
+    def _container(self, start: int) -> tuple[int, int, str]:
+        end = container_end(self.text, start, '"' if self.quote == '"' else "", len(self.backslashes))
+        container = self.text[start : min(end, start + _LONGEST_LOOK)]
+        if not self.rule.strict and readable_container(container, self.rule.stays):
+            return start, start, ""
+        return start, end, self._quoted()
+
+    def _is_code(self, start: int) -> bool:
+        value = self.text[start : start + 256]
+        spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or self._line_is_code(start))
+        return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
+
+    def _line_is_code(self, start: int) -> bool:
+        """Tell whether a colon is that of a type: `token: str = None`, `(password: String!)`."""
+        return self.text[start : start + 1].isalpha()
+
+    def _is_a_models(self, end: int) -> bool:
+        """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""
+        if not self.quote or self.name != "token":
+            return False
+        around = self.text[end : end + 24], self.text[max(0, self.begin - 40) : self.begin]
+        return any("logprob" in part for part in around)
 
     def _value_start(self) -> int:
         if self.separator == "=" and not self.quote:
-            return _skip_blanks(self.text, self.after)
-        return _end(_BLANK, self.text, self.after)
+            start = _skip_blanks(self.text, self.after)
+            # `password=` and the value in the next line, set in
+            return end_of_match(_BLANK, self.text, start) if self.text.startswith(("\n ", "\n\t"), start) else start
+        return end_of_match(_BLANK, self.text, self.after)
+
+    def _unless_shown(self, start: int, end: int) -> tuple[int, int, str]:
+        if start == end or self._shown(start, end):
+            return start, start, ""
+        return start, end, MASK
+
+    def _shown(self, start: int, end: int) -> bool:
+        if end - start > 256:
+            return False
+        value = self.text[start:end]
+        return self.rule.shows(value) or (not self.rule.strict and is_message(value, sentence=True))
 
     def _quoted(self) -> str:
         """Return the mask as a string of the document that the name stands in."""
@@ -177,25 +299,53 @@ class _Value:
         return quote + MASK + quote
 
     def _unquoted_json(self, start: int) -> tuple[int, int, str]:
-        end = _end(_SCALAR, self.text, start)
+        end = end_of_match(_SCALAR, self.text, start)
         word = self.text[start:end]
-        if word == "null" or (word.isdecimal() and len(word) < 13 and counter(self.name)):
+        if word == "null" or self.rule.shows(word):
             return start, start, ""
         if word and (word[0] in "-0123456789" or word in {"true", "false"}):
             return start, end, self._quoted()
-        return start, _end(_BARE, self.text, start), self._quoted()
+        return start, end_of_match(BARE, self.text, start), self._quoted()
 
-    def _indent(self) -> int | None:
-        """Return the indentation of a name that is the first of its line, else None."""
-        if self.quote:
-            return None
+    def _unquoted(self, start: int, before: str | None) -> tuple[int, int, str]:
+        text, rule = self.text, self.rule
+        if self.separator == ":" and (before is not None or text[start - 1 : start] == " "):
+            line = end_of_match(LINE, text, start)
+            if rule.extent != "words" and is_message(text[start:line], sentence=False):
+                return start, start, ""
+            if before is not None:
+                return self._unless_shown(start, self._folded(end_of_line(text, start), before))
+        if rule.extent == "header" and self.separator == ":":
+            return self._unless_shown(start, end_of_match(HEADER, text, start))
+        if rule.extent == "words" or (rule.extent == "phrase" and self.separator == ":"):
+            return self._unless_shown(start, end_of_match(PHRASE, text, start))
+        if self.separator == "=" and (self._is_first() or text[self.begin - 1 : self.begin] == ";"):
+            return self._unless_shown(start, end_of_match(LINE, text, start))
+        return self._unless_shown(start, end_of_match(BARE, text, start))
+
+    def _folded(self, end: int, before: str) -> int:
+        """Return where a value ends that goes on in the next lines, set in further than its name, as in YAML."""
+        indent = len(before) - len(before.lstrip(" \t-"))
+        for _ in range(_MAX_FOLDED):
+            line = _FOLDED.match(self.text, end)
+            if line is None or len(line["indent"]) <= indent:
+                break
+            end = line.end()
+        return end
+
+    def _is_first(self) -> bool:
+        """Tell whether nothing stands before the name in its line, as in `.env` and INI files."""
+        line = self._line()
+        return line is not None and _NOTHING_BEFORE.fullmatch(line) is not None
+
+    def _before(self) -> str | None:
+        """Return what stands before a name that is the first of its line, but for a few words; else None."""
+        line = self._line()
+        return line if line is not None and _FIRST_WORDS.fullmatch(line) is not None else None
+
+    def _line(self) -> str | None:
         line = self.text.rfind("\n", max(0, self.begin - _LOOK_BACK), self.begin) + 1
-        if line == 0 and self.begin > _LOOK_BACK:
-            return None
-        before = self.text[line : self.begin]
-        if _WORDS.fullmatch(before) is None:
-            return None
-        return len(before) - len(before.lstrip(" \t-"))
+        return None if line == 0 and self.begin > _LOOK_BACK else self.text[line : self.begin]
 
     def _block(self, block: re.Match[str], indent: int) -> tuple[int, int, str]:
         """Locate what stands below a name, as in YAML: the lines that are indented further, or the next word."""
@@ -211,24 +361,16 @@ class _Value:
                 break
             end = line_end
         if text[block.end() : end].strip():
+            if "members" in self.rule.stays or "plain" in self.rule.stays:
+                return block.start(), block.start(), ""
             return block.start(), end, MASK
-        after = _end(_BLANK, text, end)
+        after = end_of_match(_BLANK, text, end)
         if _CANDIDATE.match(text, after):
             return after, after, ""
-        return after, _end(_BARE, text, after), MASK
-
-
-def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
-    match = pattern.match(text, start)
-    return start if match is None else match.end()
+        return self._unless_shown(after, end_of_match(BARE, text, after))
 
 
 def _skip_blanks(text: str, start: int) -> int:
     while text.startswith((" ", "\t"), start):
         start += 1
     return start
-
-
-def _end_of_line(text: str, start: int) -> int:
-    end = text.find("\n", start)
-    return len(text) if end < 0 else end - text.startswith("\r", end - 1)

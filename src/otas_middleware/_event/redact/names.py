@@ -1,4 +1,4 @@
-"""Which names are sensitive: the table of defaults, and the rules made of it and of the settings.
+"""Which names are sensitive: the rules made of the table of defaults (`name_table`) and of the settings.
 
 A name is looked at as it stands in a header, a query string, a JSON object, an XML tag and so on: without case, with
 `-`, `_`, `.` and blanks alike, in `snake_case`, `kebab-case` and `camelCase`, percent-encoded or not.
@@ -10,106 +10,51 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.escapes import undo_percent, unescape_all
+from otas_middleware._event.redact.forms import WHAT, readable
+from otas_middleware._event.redact.name_table import BEGINNINGS, DEFAULT_NAMES, ENDINGS, FINGERPRINTED, HARMLESS, LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-
-class SensitiveNames(NamedTuple):
-    """One row of the table. `_` stands where a name may have a separator: `api_key` is api-key and apiKey too."""
-
-    what: str
-    anywhere: tuple[str, ...] = ()
-    """Sensitive wherever it stands in a name: `secret` masks `client_secret_v2`."""
-    word: tuple[str, ...] = ()
-    """Sensitive as a word of the name, or its plural: `pin` masks `userPin` and `pin_code`, and not `shipping`."""
-    last: tuple[str, ...] = ()
-    """Sensitive as the last word of the name: `session` masks `user_session`, and not `session_count`."""
-
-
-_KEYS = (
-    "access account admin api app auth client consumer crypt encryption functions hmac license master private secret "
-    "security service session shared signing ssh storage subscription"
-)
-_CODES = "access activation auth backup mfa recovery security sms verification"
-
-DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
-    SensitiveNames(
-        "passwords",
-        anywhere=("pass_word", "pass_wd", "pass_phrase", "pass_code", "pwd"),
-        word=("pass", "salt"),
-    ),
-    SensitiveNames(
-        "passwords in other languages",
-        anywhere=("passwort", "kennwort", "mot_de_passe", "contrasena", "contraseña", "wachtwoord"),
-        word=("senha",),
-    ),
-    SensitiveNames("tokens", anywhere=("token", "jwt", "magic_link"), word=("bearer",)),
-    SensitiveNames(
-        "secrets and credentials",
-        anywhere=("secret", "credential", "mnemonic", "seed_phrase", "recovery_phrase", "connection_string"),
-        word=("dsn",),
-    ),
-    SensitiveNames(
-        "authentication",
-        anywhere=("authorization", "code_verifier", "oauth_verifier", "device_code", "saml_response", "assertion"),
-        word=("auth",),
-    ),
-    SensitiveNames("keys", anywhere=tuple(f"{kind}_key" for kind in _KEYS.split())),
-    SensitiveNames("signatures", anywhere=("signature",), word=("sig", "hmac")),
-    SensitiveNames(
-        "sessions and cookies",
-        anywhere=("cookie", "session_id", "sess_id"),
-        word=("sid",),
-        last=("session", "sess"),
-    ),
-    SensitiveNames("cross-site request forgery", anywhere=("csrf", "xsrf")),
-    SensitiveNames(
-        "one-time codes",
-        anywhere=(*(f"{kind}_code" for kind in _CODES.split()), "one_time", "two_factor", "2fa", "security_answer"),
-        word=("otp", "totp", "hotp", "mfa", "pin"),
-    ),
-    SensitiveNames(
-        "cards",
-        anywhere=(
-            *("card_number", "card_no", "card_num", "cc_num", "credit_card", "debit_card"),
-            *("cvv", "cvc", "track_data"),
-        ),
-        word=("pan", "csc"),
-    ),
-    SensitiveNames(
-        "bank accounts",
-        anywhere=("account_number", "account_no", "acct_num", "acct_no", "bank_account", "routing_number", "sort_code"),
-        word=("iban",),
-    ),
-    SensitiveNames(
-        "identity documents",
-        anywhere=("social_security", "national_id", "tax_id", "passport", "driver_license", "drivers_license"),
-        word=("ssn",),
-    ),
-    SensitiveNames("OTAS and Agnost", anywhere=("sdk_key", "agent_key", "x_org_id")),
-)
-
-_COUNTED = (
-    "prompt completion total input output cached reasoning audio max max_new max_output max_completion "
-    "cache_creation_input cache_read_input accepted_prediction rejected_prediction"
-)
-COUNTERS = frozenset(kind.replace("_", "") + "tokens" for kind in _COUNTED.split())
-"""Counts of a language model's tokens. They stay readable as long as the value is a plain number."""
-
-LABELS = ("name", "key", "field", "header", "param", "parameter", "label", "id", "type", "kind", "attribute")
-"""Members of an object that may say what its other members are: `{"name": "password", "value": "…"}`."""
+    from otas_middleware._event.redact.name_table import SensitiveNames
 
 SEPARATORS = "[-_. ]{0,3}"
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[a-z])(?=2fa(?![0-9a-z]))")
+_NUMBERED = re.compile(r"(?<=[^\W\d_])\d+$")
 _EXCEPTION = re.compile(r"(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning)")
 """A class's name: what follows is a message, not a value."""
 _MAX_KNOWN = 8192
 _MAX_NAME_CHARACTERS = 512
 
 
+class Rule(NamedTuple):
+    """What is masked of the value of a sensitive name.
+
+    Attributes:
+        stays: Forms of values (`forms.FORMS`) that are no secret under this name.
+        extent: How far an unquoted value goes; see `SensitiveNames.extent`.
+        strict: Named by the user's settings: flags and schemas are masked too.
+        fingerprint: An id that ties calls together; a fingerprint takes its place.
+        session: A session, of which the same is true within the `_meta` of MCP.
+    """
+
+    stays: frozenset[str] = frozenset()
+    extent: str = "word"
+    strict: bool = False
+    fingerprint: bool = False
+    session: bool = False
+
+    def shows(self, text: str) -> bool:
+        """Tell whether a value, as the text that a document shows, is no secret by its form."""
+        return not self.strict and readable(text, self.stays)
+
+
+_STRICT = Rule(strict=True)
+
+
 class NameRules:
-    """Decides for each name once, and remembers.
+    """Decides for each name once, and remembers, up to a number of names.
 
     Args:
         sensitive: Names that are sensitive beside the defaults; a whole name each, `*` stands for anything.
@@ -117,40 +62,73 @@ class NameRules:
     """
 
     def __init__(self, sensitive: Iterable[str] = (), keep: Iterable[str] = ()) -> None:
-        self._anywhere = re.compile("|".join(_with_separators(part) for part in _all("anywhere")), re.IGNORECASE)
-        self._words = frozenset(_all("word"))
-        self._last = frozenset(_all("last"))
         extra = tuple(dict.fromkeys(sensitive))
         self._extra = _whole_names(extra)
         self._keep = _whole_names(keep)
-        self._hidden: set[str] = set()
+        self._known: dict[str, Rule] = {}
         self.harmless: set[str] = set()
         """Names that were asked for and are not sensitive; not all of them."""
         self.probes = _probes(extra)
 
-    def sensitive(self, name: str) -> bool:
-        """Tell whether what stands under this name is masked."""
+    def rule(self, name: str) -> Rule | None:
+        """Return what is masked under a name, or None when nothing is."""
         if name in self.harmless:
-            return False
-        if name in self._hidden:
-            return True
+            return None
+        known = self._known.get(name)
+        if known is not None:
+            return known
         if len(name) > _MAX_NAME_CHARACTERS:  # hardly a name; what makes it sensitive is near one of its ends
             return self._decide(decoded(name[:_MAX_NAME_CHARACTERS] + " " + name[-_MAX_NAME_CHARACTERS:]))
-        sensitive = self._decide(decoded(name))
-        if len(self.harmless) + len(self._hidden) < _MAX_KNOWN:
-            (self._hidden if sensitive else self.harmless).add(name)
-        return sensitive
+        rule = self._decide(decoded(name))
+        # Strangers can invent names without end: what they fill is emptied, and the names in use are soon back.
+        if rule is None:
+            if len(self.harmless) >= _MAX_KNOWN:
+                self.harmless.clear()
+            self.harmless.add(name)
+        else:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[name] = rule
+        return rule
 
-    def _decide(self, name: str) -> bool:
+    def sensitive(self, name: str) -> bool:
+        """Tell whether anything that stands under this name is masked."""
+        return self.rule(name) is not None
+
+    def secret(self, name: str) -> bool:
+        """Tell whether a name, as another member's value, says that what it labels is a secret."""
+        rule = self.rule(name)
+        return rule is not None and "plain" not in rule.stays
+
+    def _decide(self, name: str) -> Rule | None:
         if self._keep.fullmatch(name) or _EXCEPTION.fullmatch(name):
-            return False
-        if self._anywhere.search(name) or self._extra.fullmatch(name):
-            return True
-        words = [word.lower() for word in _WORD.findall(name)]
-        singular = [word.removesuffix("s") for word in words]
-        if not self._words.isdisjoint(words) or not self._words.isdisjoint(singular):
-            return True
-        return bool(words) and (words[-1] in self._last or singular[-1] in self._last)
+            return None
+        if self._extra.fullmatch(name):
+            return _STRICT
+        joined = _HARMLESS.sub("", "_".join(split_words(name)).lower())
+        return _rule_of(joined) if joined else None
+
+
+def split_words(name: str) -> list[str]:
+    """Return the words of a name in `snake_case`, `kebab-case` or `camelCase`."""
+    return [word for part in _NOT_ALPHANUMERIC.split(name) for word in _HUMP.split(part) if word]
+
+
+def _rule_of(joined: str) -> Rule | None:
+    """Return the rule of a name that is given as its words in lower case, joined by `_`."""
+    found = [(row, match) for row, pattern in _PATTERNS if (match := pattern.search(joined)) is not None]
+    if not found:
+        return None
+    rows = [row for row, _ in found]
+    stays = frozenset(rows[0].stays).intersection(*(row.stays for row in rows))
+    # What the name's first and last words say of its value, unless they are what makes it sensitive.
+    words = [_NUMBERED.sub("", word) for word in joined.split("_") if word]
+    if words[-1] == "tokens" or max(match.end() for _, match in found) <= len(joined.rstrip("_")) - len(words[-1]):
+        stays = stays.union(form for form, endings in ENDINGS.items() if words[-1] in endings)
+    if min(match.start() for _, match in found) >= len(words[0]):
+        stays = stays.union(form for form, beginnings in BEGINNINGS.items() if words[0] in beginnings)
+    session = "session" in joined or "conversation" in joined
+    return Rule(stays, rows[0].extent, fingerprint=joined in FINGERPRINTED, session=session)
 
 
 def decoded(name: str) -> str:
@@ -160,17 +138,23 @@ def decoded(name: str) -> str:
     return undo_percent(name).replace("+", " ")
 
 
-def counter(name: str) -> bool:
-    """Tell whether a name is one of a language model's token counts (`COUNTERS`)."""
-    return name.replace("_", "").replace("-", "").lower() in COUNTERS
+def _entry(entry: str) -> str:
+    return "_?".join(split_words(entry)).lower()
 
 
-def _all(kind: str) -> list[str]:
-    return [entry for row in DEFAULT_NAMES for entry in getattr(row, kind)]
+def _pattern_of(row: SensitiveNames) -> re.Pattern[str]:
+    parts = [_entry(entry) for entry in row.inside]
+    if row.phrase:
+        entries = "|".join(map(_entry, row.phrase))
+        parts.append(rf"(?:^|_)(?:{entries})(?:s|\d*)(?:_|$)")
+    if row.last:
+        entries = "|".join(map(_entry, row.last))
+        parts.append(rf"(?:^|_)(?:{entries})(?:s|\d*)_*$")
+    return re.compile("|".join(parts))
 
 
-def _with_separators(entry: str) -> str:
-    return SEPARATORS.join(re.escape(piece) for piece in entry.split("_"))
+_PATTERNS = tuple((row, _pattern_of(row)) for row in DEFAULT_NAMES)
+_HARMLESS = re.compile(rf"(?:{'|'.join(HARMLESS)})(?![a-rt-z])")
 
 
 def _pieces(name: str) -> list[list[str]]:
@@ -189,7 +173,12 @@ class Probes(NamedTuple):
     """Sources of patterns, without look-around, that are found at least wherever the name rules have work to do."""
 
     mentioned: str
-    """A sensitive name, wherever it stands and whatever follows."""
+    """A sensitive name of ASCII, wherever it stands and whatever follows, but for a value that looks random where only
+    such a one is a secret."""
+    foreign: str
+    """A sensitive name with other characters than those of ASCII."""
+    escaped: str
+    """Such a name as JSON escapes it."""
     labelled: str
     """A sensitive name that is itself a value: `{"name": "password", "value": …}`, `["password", …]`, or part of the
     place that a validation error names: `{"loc": ["body", "password"], "input": …}`."""
@@ -200,47 +189,74 @@ class Probes(NamedTuple):
 _BETWEEN = r"[-_. +]*"
 _BEFORE = r"(?:[^A-Za-z]|\\[bfnrt])"
 _WITHIN = r"[^\"'`<>{}:=]"
+_RANDOM = "[A-Za-z0-9_.~+/=:%|-]" * 16
 
 
 def _probes(extra: Iterable[str]) -> Probes:
-    # Repetitions are not counted in these: an automaton with many counters no longer fits into the engine's cache, and
-    # is a thousand times slower.
-    words = "|".join(_all("word") + _all("last"))
-    cased = "|".join(form for word in words.split("|") for form in (word.capitalize(), word.upper()))
-    anywhere = "|".join(
-        (
-            *(_BETWEEN.join(map(_literal, entry.split("_"))) for entry in _all("anywhere")),
-            *(f"{_WITHIN}*".join(_BETWEEN.join(map(_literal, part)) for part in _pieces(name)) for name in extra),
-        )
-    )
-    after = "[sS]?(?:[^a-z]|$)"
-    inner = f"(?i:{anywhere})|(?:{_BEFORE}(?i:{words})|{cased}){after}"  # where something stands before it
-    first = f"(?i:{words}){after}"
-    label = rf"(?i:[\"'](?:{'|'.join(LABELS)})\\*[\"'])\s*:\s*"
-    place = r"[\"']loc\\*[\"']\s*:\s*\[[^\[\]]*"
+    # The engine is as fast as it is as long as its automaton is small: repetitions are not counted, entries with the
+    # same last word share it, and only those of one word are looked at for where they begin and end.
+    anywhere: list[str] = []
+    singles: list[str] = []
+    random: list[str] = []
+    for row in DEFAULT_NAMES:
+        anywhere += row.inside
+        for entry in (*row.phrase, *row.last):
+            kind = random if "plain" in row.stays else anywhere if "_" in entry or not entry.isascii() else singles
+            kind.append(entry)
+    words = "|".join(singles)
+    cased = "|".join(form for entry in singles for form in (entry.capitalize(), entry.upper()))
+    named = "|".join(f"{_WITHIN}*".join(_BETWEEN.join(map(_literal, part)) for part in _pieces(name)) for name in extra)
+    plain = _by_last_word(entry for entry in anywhere if entry.isascii())
+    foreign = [form for entry in anywhere if not entry.isascii() for form in _forms(entry)]
+    after = "[sS]?[0-9]*(?:[^a-z]|$)"
+    inside = f"(?i-u:{plain})" + (f"|(?i:{named})" if named else "")
+    inner = f"{inside}|(?:{_BEFORE}(?i-u:{words})|{cased}){after}"  # where something stands before it
+    first = f"(?i-u:{words}){after}"
+    valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;)+{_RANDOM}"
+    label = rf"(?i-u:(?:{'|'.join(LABELS)})\\*[\"'`]?)\s*[:=]\s*"
+    place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
+    listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
     return Probes(
-        mentioned=f"{inner}|^{first}",
-        labelled=rf"(?:{label}|\[\s*|{place})\\*[\"'](?:{_WITHIN}*(?:{inner})|{first})",
+        mentioned=f"{inner}|^{first}|{valued}",
+        foreign="|".join(map(_literal, foreign)),
+        escaped="|".join(map(_escaped, foreign)),
+        labelled=rf"(?:{label}|{listed}|{place})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})|(?i-u:raw_?headers)",
     )
+
+
+def _by_last_word(entries: Iterable[str]) -> str:
+    """Return a pattern of entries of ASCII, of which those with the same last word are one branch."""
+    before: dict[str, list[str]] = {}
+    for entry in entries:
+        *words, last = entry.split("_")
+        before.setdefault(last, []).append("".join(word + _BETWEEN for word in words))
+    return "|".join(last if starts == [""] else f"(?:{'|'.join(starts)}){last}" for last, starts in before.items())
+
+
+def _forms(entry: str) -> list[str]:
+    """Return how an entry is spelt: in lower and upper case and capitalised, with and without its separators."""
+    cases = dict.fromkeys((entry, entry.upper(), entry.capitalize()))
+    return list(dict.fromkeys(case.replace("_", between) for case in cases for between in ("", "_", "-", " ", ".")))
 
 
 def _literal(text: str) -> str:
     """Quote a text for the probe's regular expressions, whose escapes are not Python's."""
-    return "".join(_literal_character(char) for char in text)
+    return "".join(char if char.isascii() and char.isalnum() else f"\\x{{{ord(char):x}}}" for char in text)
 
 
-def _literal_character(char: str) -> str:
-    if char.isascii():
-        return char if char.isalnum() else f"\\x{{{ord(char):x}}}"
-    cases = sorted({char, char.lower(), char.upper()})
-    utf16 = ("".join(f"\\\\+u{unit:04x}" for unit in memoryview(case.encode("utf-16-le")).cast("H")) for case in cases)
-    return f"(?:\\x{{{ord(char):x}}}|{'|'.join(utf16)})"
+def _escaped(text: str) -> str:
+    return "".join(
+        _literal(char)
+        if char.isascii()
+        else "".join(rf"\\+u(?i-u:{unit:04x})" for unit in memoryview(char.encode("utf-16-le")).cast("H"))
+        for char in text
+    )
 
 
 def names_table() -> str:
     """Return the table of sensitive names as Markdown, for the documentation."""
-    lines = ["| what | anywhere in the name | as a word of the name | as its last word |", "|---|---|---|---|"]
+    lines = ["| what | inside of names | as words of names | as last words | stays readable |", "|---|---|---|---|---|"]
     for row in DEFAULT_NAMES:
-        cells = (", ".join(f"`{entry}`" for entry in entries) for entries in (row.anywhere, row.word, row.last))
-        lines.append(f"| {row.what} | {' | '.join(cells)} |")
+        cells = (", ".join(f"`{entry}`" for entry in entries) for entries in (row.inside, row.phrase, row.last))
+        lines.append(f"| {row.what} | {' | '.join(cells)} | {'; '.join(WHAT[form] for form in row.stays)} |")
     return "\n".join(lines)

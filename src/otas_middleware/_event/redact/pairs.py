@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,9 +47,11 @@ def _mask_pair(piece: str, rules: NameRules, redact: Callable[[str], str], *, pl
     name, equals, value = piece.partition("=")
     if not equals or _PLAIN_NAME.fullmatch(decode(name)) is None:
         name, equals, value = "", "", piece
-    elif rules.sensitive(name):
-        return name + equals + MASK if value else piece
     plain = decode(value)
+    rule = rules.rule(name) if equals and name else None
+    if rule is not None:
+        return name + equals + MASK if value and not rule.shows(plain) else piece
+    plain = storable(plain)
     masked = redact(plain)
     # What is not masked stays as it was sent; what is, is encoded again as a whole.
     return piece if masked == plain else name + equals + encode(masked, safe="[]")

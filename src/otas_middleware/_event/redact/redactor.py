@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from otas_middleware._event.redact.base64_texts import BASE64_PROBE, WORDS_PROBE, mask_base64, mask_encoded_words
 from otas_middleware._event.redact.escapes import ENCODED_PROBE, ESCAPES_PROBE, undo_percent, unescape_ascii
-from otas_middleware._event.redact.markup import mask_markup
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.labels import mask_labelled
+from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
+from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.messages import MESSAGES_PROBE, mask_messages
 from otas_middleware._event.redact.named import mask_named
 from otas_middleware._event.redact.names import NameRules
 from otas_middleware._event.redact.pairs import mask_encoded, mask_pairs
 from otas_middleware._event.redact.probe import probe
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
-from otas_middleware._event.redact.table import mask_table
-from otas_middleware._event.redact.values import AnyValue, Walk
+from otas_middleware._event.redact.table import looks_like_table, mask_drawn_tables, mask_table
+from otas_middleware._event.redact.values import Walk
 from otas_middleware._event.storable import storable
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
 
 _MAX_DECODINGS = 6
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
 _NO_BOUND = 1 << 62
 
 
@@ -40,10 +45,16 @@ class Redactor:
         self.rules = NameRules((*settings.sensitive_headers, *settings.sensitive_fields), settings.redact_keep)
         shapes = (*SURE, *(shape for name, shape in OPTIONAL.items() if getattr(settings, name)))
         self._shapes = [(probe(shape.probe), shape) for shape in shapes]
-        self._has_name = probe(self.rules.probes.mentioned)
+        probes = self.rules.probes
+        self._mentioned = probe(probes.mentioned)
+        self._foreign = probe(probes.foreign)
+        self._escaped = probe(probes.escaped)
         self._has_label = probe(self.rules.probes.labelled)
-        self._beyond_names = probe(self.rules.probes.labelled, ENCODED_PROBE, *(shape.probe for shape in shapes))
-        self._suspicious = probe(self.rules.probes.mentioned, ESCAPES_PROBE, *(shape.probe for shape in shapes))
+        self._has_base64 = probe(BASE64_PROBE)
+        self._has_message = probe(MESSAGES_PROBE)
+        others = (MESSAGES_PROBE, BASE64_PROBE, WORDS_PROBE, *(shape.probe for shape in shapes))
+        self._beyond_names = probe(self.rules.probes.labelled, ENCODED_PROBE, *others)
+        self._suspicious = probe(probes.mentioned, ESCAPES_PROBE, *others)
         self._patterns = tuple(re.compile(pattern) for pattern in settings.redact_patterns)
         self._path_patterns = tuple(re.compile(pattern) for pattern in settings.redact_path_patterns)
 
@@ -57,11 +68,15 @@ class Redactor:
             text: The text. Characters that cannot be stored are replaced.
             depth: How many encodings have been undone around it.
         """
-        text = storable(text)
+        ascii_only = text.isascii()
+        if not ascii_only or "\x00" in text:
+            text = storable(text)
         for pattern in self._patterns:
             text = pattern.sub(MASK, text)
-        if not self._is_suspicious(text):
-            return text
+        if not self._suspicious(text):
+            unescaped = ascii_only and "%" not in text and "\\" not in text
+            if unescaped or not self._is_suspicious(text):
+                return text
         if depth > _MAX_DECODINGS:
             return MASK
         plain = unescape_ascii(text)
@@ -72,14 +87,48 @@ class Redactor:
         beyond_names = self._beyond_names(text)
         if beyond_names:
             text = self._mask_shapes(text, depth)
+        if "\\" in text and ("\\n" in text or "\\r" in text):
+            text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         if "<" in text:
             text = mask_markup(text, self.rules)
+        if "&lt;" in text:
+            text = mask_escaped_markup(text, self.rules)
+        if looks_like_table(text, self.rules):
+            text = mask_table(text, self.rules)
+        elif "|" in text and "--" in text:
+            text = mask_drawn_tables(text, self.rules)
+        if beyond_names and self._has_message(text):
+            text = mask_messages(text, self.rules)
         text = mask_named(text, self.rules, self._has_name)
         return self._mask_labelled(text, depth) if beyond_names and self._has_label(text) else text
 
+    def _lines_of(self, match: re.Match[str], depth: int) -> str:
+        """Look at a JSON string of several lines as at the text that it is."""
+        literal = match[0]
+        if "\\n" not in literal and "\\r" not in literal:
+            return literal
+        try:
+            plain: str = json.loads(literal if match["end"] else literal.rstrip("\\") + '"', strict=False)
+        except ValueError:
+            return literal
+        masked = self.text(plain, depth + 1)
+        if masked == plain:
+            return literal
+        return json.dumps(masked, ensure_ascii=literal.isascii())[: None if match["end"] else -1]
+
     def _is_suspicious(self, text: str) -> bool:
         """Tell whether there may be anything to mask: no sensitive word and no shape of a secret means no."""
-        return self._suspicious(text) or ("%" in text and self._suspicious(undo_percent(text)))
+        if self._suspicious(text):
+            return True
+        if ("\\" in text or not text.isascii()) and self._has_foreign_name(text):
+            return True
+        return "%" in text and (plain := undo_percent(text)) != text and self._is_suspicious(plain)
+
+    def _has_foreign_name(self, text: str) -> bool:
+        return (not text.isascii() and self._foreign(text)) or ("\\" in text and "\\u" in text and self._escaped(text))
+
+    def _has_name(self, text: str) -> bool:
+        return self._mentioned(text) or self._has_foreign_name(text)
 
     def _mask_shapes(self, text: str, depth: int) -> str:
         """Mask what is percent-encoded, and what is known by its shape."""
@@ -87,15 +136,18 @@ class Redactor:
             text = mask_encoded(text, self.rules, lambda value: self.text(value, depth + 1))
         for has_shape, shape in self._shapes:
             if has_shape(text):
-                text = shape.pattern.sub(shape.replace, text)
-        return text
+                text = shape.mask(text)
+        if "=?" in text:
+            text = mask_encoded_words(text, lambda plain: self.text(plain, depth + 1))
+        return mask_base64(text, lambda plain: self.text(plain, depth + 1)) if self._has_base64(text) else text
 
     def _mask_labelled(self, text: str, depth: int) -> str:
         """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
         whole = self._by_structure(text, depth)
         if whole is not None:
             return whole
-        return "\n".join([self._by_line(line, depth) for line in text.split("\n")])
+        lines = [self._by_line(line, depth) for line in text.split("\n")]
+        return mask_labelled("\n".join(lines), self.rules)
 
     def pairs(self, text: str) -> str:
         """Return a query string or urlencoded form with its secrets masked."""
@@ -127,8 +179,13 @@ class Redactor:
         """Return headers with the values of the sensitive ones masked; the other values are not looked at."""
         shown = dict(headers)
         for name in headers.keys() - self.rules.harmless:
-            if self.rules.sensitive(name):
-                shown[name] = MASK
+            rule = self.rules.rule(name)
+            if rule is None:
+                continue
+            value = headers[name]
+            values = [value] if isinstance(value, str) else value
+            if not all(rule.shows(one) for one in values):
+                shown[name] = mask_of(", ".join(values)) if rule.fingerprint else MASK
         return shown
 
     def value(self, value: Any) -> Any:
@@ -141,7 +198,7 @@ class Redactor:
             return line
         start = len(line) - len(line.removeprefix("data:").lstrip())
         structured = self._by_structure(line[start:], depth)
-        return mask_named(line, AnyValue(), _always) if structured is None else line[:start] + structured
+        return line if structured is None else line[:start] + structured
 
     def _by_structure(self, text: str, depth: int) -> str | None:
         """Mask JSON as the structure that it is; None when it is no JSON. Unchanged, it keeps its spelling."""
@@ -154,10 +211,6 @@ class Redactor:
         walk = Walk(self.rules, lambda leaf: self.text(leaf, depth + 1), max_nodes=_NO_BOUND, max_characters=_NO_BOUND)
         masked = walk.value(parsed)
         return text if masked == parsed else to_json(masked).decode()
-
-
-def _always(_: str) -> bool:
-    return True
 
 
 def _parse(text: str) -> Any:

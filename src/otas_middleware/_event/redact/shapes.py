@@ -12,7 +12,9 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,37 +27,160 @@ class Shape(NamedTuple):
     example: str
     """Begins like the real thing; the table of the documentation shows it."""
     probe: str
-    """Pattern for `probe`, found wherever `pattern` matches (and elsewhere too, at the price of a closer look)."""
-    pattern: re.Pattern[str]
-    replace: Callable[[re.Match[str]], str] = lambda _: MASK
-    """What a match becomes."""
+    """Pattern for `probe`, found wherever `mask` changes something (elsewhere too, at the price of a closer look)."""
+    mask: Callable[[str], str]
+    """Returns a text with the secrets of this kind masked."""
+
+
+def _each(
+    pattern: str | re.Pattern[str], replace: Callable[[re.Match[str]], str] | None = None
+) -> Callable[[str], str]:
+    """Return a function that masks each match, or writes what `replace` makes of it."""
+    compiled = re.compile(pattern)
+    if replace is None:
+        return lambda text: compiled.sub(MASK, text)
+    return lambda text: compiled.sub(replace, text)
 
 
 _START = r"(?<![A-Za-z0-9])"
+_KEY_CHARACTER = r"[A-Za-z0-9_.\-]"
 
-# Prefix → fewest characters that follow it. The characters are those of the base64url alphabet and the dot.
-_PREFIXES = {
-    8: "AKIA ASIA sk_live_ sk_test_ rk_live_ rk_test_ whsec_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ glpat- xapp- ya29. "
-    "GOCSPX-",
-    12: "sk- gsk_ xai- pplx- hf_ r8_ SG. npm_ pypi- dop_v1_ doo_v1_ dor_v1_ shpat_ shpca_ shppa_ shpss_ sq0csp- "
-    "sq0atp- hvs. hvb. lin_api_ ntn_ sbp_ PMAK- figd_ ATATT3 sntrys_ NRAK- glsa_ glc_ pscale_tkn_ AGE-SECRET-KEY- "
-    "AIza EAAC",
-}
-_KEY_PREFIXES = tuple((least, prefix) for least, prefixes in _PREFIXES.items() for prefix in prefixes.split())
-_KEYS = "|".join(rf"{re.escape(prefix)}[A-Za-z0-9_.\-]{{{least}}}" for least, prefix in _KEY_PREFIXES)
-_ANY_KEY = "|".join(re.escape(prefix) for _, prefix in _KEY_PREFIXES)
+
+def _trie(words: list[str]) -> str:
+    """Return a pattern of all words that has one branch for each first character: `re` tries them one by one."""
+    groups: dict[str, list[str]] = {}
+    for word in sorted(words, key=len, reverse=True):
+        groups.setdefault(word[0], []).append(re.escape(word[1:]))
+    return "|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in groups.items())
+
+
+_LEAST = {prefix: least for least, prefixes in PREFIXES.values() for prefix in prefixes.split()}
+_ANY_KEY = "|".join(re.escape(prefix) for prefix in _LEAST)
+_KEY = re.compile(rf"{_START}(?P<prefix>{_trie(list(_LEAST))})(?P<body>{_KEY_CHARACTER}{{8,}}+)")
+_WORDS = re.compile(
+    r"(?:[a-z]{2,}|[A-Z]{2,}|\d{1,4}|[A-Z]?[a-z]+|[a-z])(?:[-_.]+(?:[a-z]+\d?|[A-Z]+|\d{1,4}|[A-Z][a-z]+))*+[-_.]*"
+)
+
+
+def _mask_key(match: re.Match[str]) -> str:
+    prefix, body = match["prefix"], match["body"].rstrip(".")
+    if len(body) < _LEAST[prefix] or _WORDS.fullmatch(body):  # `sk-fading-circle` is a style sheet's
+        return match[0]
+    if prefix in WORDY and not (looks_random(body) or (len(body) >= 24 and not body.isalpha())):
+        return match[0]
+    return MASK + match["body"][len(body) :]
+
+
+_WEBHOOK_PATTERNS = tuple(re.compile(pattern) for pattern in WEBHOOKS.values())
+
+
+def _mask_group(match: re.Match[str]) -> str:
+    start, end = match.span("secret")
+    return match[0][: start - match.start()] + MASK + match[0][end - match.start() :]
+
+
+def _mask_webhooks(text: str) -> str:
+    for pattern in _WEBHOOK_PATTERNS:
+        text = pattern.sub(_mask_group, text)
+    return text
+
+
+_PEM = re.compile(
+    r"-----(?P<what>BEGIN|END)[ +%][A-Za-z0-9 +%]{0,40}"
+    r"(?:PRIVATE[ +%0-9]{1,3}KEY|Static[ +%0-9]{1,3}key)[A-Za-z0-9 +%]{0,16}-----"
+)
+_PEM_BODY = re.compile(
+    # of a key that was cut off: base64 in lines, as JSON, XML, HTML, mail and lists of lines write them
+    r"(?:[A-Za-z0-9+/=\s:,.%()]|\\+[nrt/]|-(?!----)|&#x?[0-9A-Fa-f]{1,4};|&gt;|<br ?/?>"
+    r"|>(?=[ A-Za-z0-9+/])|[|#]|\\*[\"'][,+ ]*+\s*+\\*[\"'])*+"
+)
+_LONGEST_PEM = 32_768
+
+
+def _mask_pem(text: str) -> str:
+    pieces: list[str] = []
+    done = 0
+    begin: re.Match[str] | None = None
+
+    def close(end: int) -> None:
+        nonlocal done
+        if begin is not None:
+            pieces.extend((text[done : begin.start()], MASK))
+            done = end
+
+    for mark in _PEM.finditer(text):
+        if mark["what"] == "END":
+            if begin is not None and mark.end() - begin.start() <= _LONGEST_PEM:
+                close(mark.end())
+                begin = None
+            continue
+        close(_pem_end(text, begin))
+        begin = mark
+    close(_pem_end(text, begin))
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def _pem_end(text: str, begin: re.Match[str] | None) -> int:
+    """Return where the key ends whose end is not marked."""
+    if begin is None:
+        return 0
+    body = _PEM_BODY.match(text, begin.end(), begin.end() + _LONGEST_PEM)
+    return begin.end() if body is None else body.end()
+
+
+# What base64 is wrapped with, when the line before was long and the next is more of it.
+_WRAP = r"(?<=[A-Za-z0-9+/_.\-]{32})\s{1,2}(?=[A-Za-z0-9+/_.\-]*[0-9][A-Za-z0-9+/_.=\-]*(?:[\s\"'\\]|$))"
+_RUN = rf"(?:[A-Za-z0-9_\-+]|\\*/|%2[BFbf]|{_WRAP})"
+_URL_SAFE_RUN = rf"(?:[A-Za-z0-9_\-+]|{_WRAP})"
+_BASE64_JSON = re.compile(
+    rf"(?P<json>eyJ|eyA|ew[ok0]|W3s|Ww[ok0]|WyJ|WyA)"
+    rf"(?P<rest>{_URL_SAFE_RUN}{{8,}}+(?:=*\.{_URL_SAFE_RUN}*+){{1,4}}|{_RUN}{{5,}}+)=*+"
+)
+_JSON_BEGINS = re.compile(rb"\s*(?:\[\s*)*(?:\{\s*(?:[\"}]|$)|\"[^\x00-\x1f]*$|\[?\s*$)")
+
+
+def _mask_base64_json(match: re.Match[str]) -> str:
+    if match["json"] == "eyJ":
+        return MASK
+    before = match.string[match.start() - 1 : match.start()]
+    text = (match["json"] + match["rest"]).replace("-", "+").replace("_", "/").replace("\\", "").partition(".")[0][:32]
+    try:
+        begins = base64.b64decode(text[: len(text) // 4 * 4])
+    except binascii.Error:
+        return match[0]
+    return MASK if not before.isalnum() and len(text) > 11 and _JSON_BEGINS.match(begins) else match[0]
+
 
 # Lengths and leading digits of the card networks (ISO/IEC 7812; Visa, Mastercard, American Express, Diners Club,
-# JCB, Discover, UnionPay, Maestro). A check digit alone would mask one in ten order numbers.
+# JCB, Discover, UnionPay, Maestro), in the lengths that they issue today. A check digit alone would mask one in ten
+# order numbers, and Visa's numbers of 13 digits, which are gone, one in ten of the codes of articles.
 _NETWORK = re.compile(
-    r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3[0689]\d{12}|35\d{14}|6\d{15,18}|5[0678]\d{14,17}"
+    r"4\d{15}|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}"
+    r"|(?:6011|64[4-9]\d|65\d\d|62\d\d)\d{12}|(?:5018|5020|5038|5893|6304|67\d\d)\d{12}"
+)
+_GAP = (
+    r"(?:[ +\-\u00a0\u2007\u2009\u202f\u2010-\u2013]|%20|%C2%A0|\\+u(?:00a0|2009|202f|201[0-3])|&nbsp;|&#160;|&#xA0;)"
 )
 _CARD = re.compile(
     # a run of digits, and neither the fraction of a number nor a piece of a hexadecimal hash ...
-    r"(?<!\d)(?<!\d\.)(?<![0-9a-f]{2})[2-6]\d{12,18}(?![0-9])(?![0-9a-f]{2})"
+    r"(?<!\d)(?<!\d\.)(?<![0-9a-f]{2})[2-6]\d{13,15}(?![0-9])(?![0-9a-f]{2})"
     # ... or groups of digits as they are embossed, and not a piece of a UUID
-    r"|(?<!\w)(?<![0-9a-fA-F]-)[2-6]\d{3}([ -])(?:\d{4}\1\d{4}\1\d{1,7}|\d{6}\1\d{4,5})(?!\w)(?!-[0-9a-fA-F])"
+    rf"|(?<!\w)(?<![0-9a-fA-F]-)[2-6]\d{{3}}(?P<gap>{_GAP})(?:\d{{4}}(?P=gap)\d{{4}}(?P=gap)\d{{4}}|\d{{6}}(?P=gap)\d{{4,5}})(?!\w)(?!-[0-9a-fA-F])"
 )
+_LONGEST_ID_NAME = 64
+_IDS = (
+    "id|ids|ean|ean13|gtin|upc|isbn|asin|imei|imsi|iccid|msisdn|phone|phones|tel|telephone|mobile|fax|timestamp|ts|order"
+    "|order_?number|tracking|tracking_?number|sku|snowflake|invoice|invoice_?number|serial|serial_?number|barcode|vin|lot"
+)
+_ID = re.compile(rf"(?i:.*(?<![A-Za-z])(?:{_IDS})|.*[a-z](?:Id|Ids|Phone))")
+_ID_BEFORE = re.compile(rf"(?:(?i:(?<![A-Za-z])(?:{_IDS}))|[a-z](?:Id|Ids|Phone))\\*[\"']?\s*[:=]\s*\[?\s*\\*[\"']?$")
+
+
+def names_an_id(name: str) -> bool:
+    """Tell whether digits under this name are an id: in one of ten of those a card's check digit happens to hold."""
+    return len(name) < _LONGEST_ID_NAME and _ID.fullmatch(name) is not None
+
+
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}+(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _PHONE = re.compile(
     r"(?<![\w+])(?:\+|%2B)[1-9](?:[ ().\-/]{0,2}\d){7,14}(?!\d)"
@@ -80,9 +205,13 @@ def card_number(digits: str) -> bool:
 
 def _mask_card(match: re.Match[str]) -> str:
     text = match[0]
-    if not card_number(text.replace(" ", "").replace("-", "")):
+    gap = match["gap"]
+    if not card_number(text.replace(gap, "") if gap else text):
         return text
-    before = match.string[max(0, match.start() - 16) : match.start()].rstrip()[-1:]
+    context = match.string[max(0, match.start() - 40) : match.start()]
+    if gap is None and _ID_BEFORE.search(context):
+        return text
+    before = context.rstrip()[-1:]
     after = match.string[match.end() : match.end() + 16].lstrip()[:1]
     number = text.isdigit() and before and before in ":[," and (not after or after in ",]}")
     return f'"{MASK}"' if number else MASK  # a number of a JSON document becomes a string
@@ -103,14 +232,18 @@ _NOT_CREDENTIALS = frozenset(
 )
 
 
+_SHORT = 12
+
+
 def _mask_bearer(match: re.Match[str]) -> str:
-    if match["credentials"].lower() in _NOT_CREDENTIALS:
+    credentials = match["credentials"].lower()
+    if credentials in _NOT_CREDENTIALS or (credentials.startswith("of") and len(credentials) < _SHORT):
         return match[0]
     return match["scheme"] + MASK
 
 
 def _mask_basic(match: re.Match[str]) -> str:
-    text = match["credentials"].replace("-", "+").replace("_", "/").rstrip("=")
+    text = match["credentials"].replace("\\", "").replace("-", "+").replace("_", "/").rstrip("=")
     try:
         pair = base64.b64decode(text[: len(text) // 4 * 4])
     except binascii.Error:
@@ -118,17 +251,18 @@ def _mask_basic(match: re.Match[str]) -> str:
     return match["scheme"] + MASK if b":" in pair or len(text) > 24 else match[0]
 
 
-_WORDS = re.compile(r"[a-z0-9]{1,3}[-_.][a-z]+(?:[-_.][a-z]+)*+")
-
-
-def _mask_key(match: re.Match[str]) -> str:
-    return match[0] if _WORDS.fullmatch(match[0]) else MASK  # `sk-fading-circle` is a style sheet's
+_OTAS_KEY = re.compile(r"(?:otas|agent)_(?P<prefix>[A-Za-z0-9_\-]{11}|[A-Za-z0-9\-]+)_(?P<secret>[A-Za-z0-9_\-]{4,})")
 
 
 def _mask_otas_key(match: re.Match[str]) -> str:
-    # `agent_session_id` and its like are names, not keys: a key's secret is random and has digits or capitals.
+    # The prefix is `token_urlsafe(8)`, and may itself begin with `_`. `agent_session_id` and its like are names, not
+    # keys: a key's secret is random and has digits or capitals.
     key = match[0]
-    return MASK if key.startswith("otas") or any(char.isdigit() or char.isupper() for char in key) else key
+    parts = _OTAS_KEY.fullmatch(key)
+    if parts is None:
+        return key
+    random = any(char.isdigit() or char.isupper() for char in key)
+    return MASK if random or (key.startswith("otas_") and "_" not in parts["prefix"]) else key
 
 
 def _mask_userinfo(match: re.Match[str]) -> str:
@@ -145,91 +279,82 @@ def _mask_ip(match: re.Match[str]) -> str:
 
 _BLANK = r"(?:[ \t]|%20|\+)"
 
+_ORACLE = re.compile(r"(?P<before>jdbc:oracle:\w{1,8}:)[^\s\"'/@]{1,64}/[^\s\"'@]{1,128}(?=@)")
+_URL_CREDENTIALS = re.compile(
+    r"(?P<slashes>:\\*/\\*/)(?:[^\s\"'<>/?#\\]{1,512}(?=@)"
+    # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
+    r"|[^\s\"'<>/?#@:\\]{0,256}:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}(?=@|$))(?P<at>@?)"
+)
+
+
+def _mask_credentials(text: str) -> str:
+    return _ORACLE.sub(rf"\g<before>{MASK}", _URL_CREDENTIALS.sub(_mask_userinfo, text))
+
+
 SURE: tuple[Shape, ...] = (
+    Shape("private keys (PEM, also cut off)", "-----BEGIN PRIVATE KEY-----", r"-----BEGIN", _mask_pem),
     Shape(
-        "JSON Web Tokens, and other base64 of a JSON object",
+        "JSON Web Tokens, and other base64 of a JSON object or list",
         "eyJhbGciOiJIUzI1NiIs…",
-        r"eyJ[A-Za-z0-9_\-]{4}",
-        re.compile(r"eyJ[A-Za-z0-9_\-]{8,}+(?:\.[A-Za-z0-9_\-]*+){0,4}"),
+        r"(?:eyJ|eyA|ew[ok0]|W3s|Ww[ok0]|WyJ|WyA)(?:[A-Za-z0-9_\-+]|\\*/){4}",
+        _each(_BASE64_JSON, _mask_base64_json),
     ),
     Shape(
         "bearer tokens",
         "Bearer …",
         rf"(?i-u:bearer){_BLANK}",
-        re.compile(
-            rf"(?P<scheme>{_START}bearer{_BLANK}++)(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|%2[BF])*+=*+)(?![=\w])",
-            re.IGNORECASE,
+        _each(
+            rf"(?i)(?P<scheme>{_START}bearer{_BLANK}++)(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|\\+/|%2[BF])*+=*+)(?![=\w])",
+            _mask_bearer,
         ),
-        _mask_bearer,
     ),
     Shape(
         "basic credentials",
         "Basic …",
         rf"(?i-u:basic){_BLANK}",
-        re.compile(rf"(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>[A-Za-z0-9+/_\-]{{4,}}+=*+)", re.IGNORECASE),
-        _mask_basic,
+        _each(
+            rf"(?i)(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>(?:[A-Za-z0-9+/_\-]|\\+/){{4,}}+=*+)", _mask_basic
+        ),
     ),
     Shape(
         "OTAS keys",
         "otas_<prefix>_<secret>, agent_<prefix>_<secret>",
-        r"(?:otas|agent)_[A-Za-z0-9\-]*_",
-        re.compile(
-            rf"{_START}(?:otas_[A-Za-z0-9\-]++_[A-Za-z0-9_\-]{{4,}}+|agent_[A-Za-z0-9\-]++_[A-Za-z0-9_\-]{{8,}}+)"
-        ),
-        _mask_otas_key,
-    ),
-    Shape(
-        "private keys (PEM, also cut off)",
-        "-----BEGIN PRIVATE KEY-----",
-        r"-----BEGIN",
-        re.compile(
-            r"-----BEGIN[ +%][A-Z0-9 +%]{0,40}PRIVATE[ +%0-9]{1,3}KEY[A-Z0-9 +%]{0,16}-----"
-            r"(?:[A-Za-z0-9+/=\s:,.%]|\\+[nrt]|-(?!----END))*+(?:-----END[A-Z0-9 +%]{0,60}-----)?"
-        ),
+        r"(?:otas|agent)_[A-Za-z0-9_\-]+",
+        _each(rf"{_START}(?:otas|agent)_[A-Za-z0-9_\-]{{8,}}+", _mask_otas_key),
     ),
     Shape(
         "keys of well-known services",
         "AKIA…, ghp_…, github_pat_…, glpat-…, sk_live_…, xoxb-…, AIza…, sk-…, sk-ant-…, hf_…, SG.… and others",
-        rf"(?:{_ANY_KEY}|xox[a-z]-)[A-Za-z0-9_.\-]{{4}}",
-        re.compile(rf"{_START}(?:{_KEYS}|xox[a-z]-[A-Za-z0-9\-]{{8}})[A-Za-z0-9_.\-]*+"),
-        _mask_key,
+        rf"(?:{_ANY_KEY}){_KEY_CHARACTER}{{4}}",
+        _each(_KEY, _mask_key),
     ),
-    Shape(
-        "Slack webhooks",
-        "hooks.slack.com/services/…",
-        r"hooks\.slack\.com",
-        re.compile(r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9_/\-]++"),
-    ),
+    *(Shape(what, "", hint, _each(pattern)) for what, (hint, pattern) in SPECIAL.items()),
+    Shape("webhooks", "hooks.slack.com/services/…, /api/webhooks/…", WEBHOOKS_PROBE, _mask_webhooks),
     Shape(
         "credentials in URLs",
         "https://user:password@host",
-        r":\\*/\\*/(?:[^ \t\r\n\"'<>@]*@|[^ \t\r\n\"'<>@/:]*:[^ \t\r\n\"'<>@]*$)",
-        re.compile(
-            r"(?P<slashes>:\\*/\\*/)(?:[^\s\"'<>/?#\\]{1,512}(?=@)"
-            # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
-            r"|[^\s\"'<>/?#@:\\]{0,256}:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}(?=@|$))(?P<at>@?)"
-        ),
-        _mask_userinfo,
+        r":\\*/\\*/(?:[^ \t\r\n\"'<>@]*@|[^ \t\r\n\"'<>@/:]*:[^ \t\r\n\"'<>@]*$)|jdbc:oracle",
+        _mask_credentials,
     ),
     Shape(
         "card numbers (a network's digits, valid check digit)",
         "4111 1111 1111 1111",
-        r"[2-6](?:[ \-]?[0-9]){12}",
-        _CARD,
-        _mask_card,
+        rf"[2-6](?:{_GAP}?[0-9]){{12}}",
+        _each(_CARD, _mask_card),
     ),
 )
 """On by default."""
 
 OPTIONAL: dict[str, Shape] = {
-    "redact_emails": Shape("e-mail addresses", "ann@example.com", r"@|%40", _EMAIL),
-    "redact_phones": Shape("telephone numbers", "+49 30 1234567", r"(?:\+|%2B)[1-9]|[0-9]{3}[ .\-][0-9]{4}", _PHONE),
+    "redact_emails": Shape("e-mail addresses", "ann@example.com", r"@|%40", _each(_EMAIL)),
+    "redact_phones": Shape(
+        "telephone numbers", "+49 30 1234567", r"(?:\+|%2B)[1-9]|[0-9]{3}[ .\-][0-9]{4}", _each(_PHONE)
+    ),
     "redact_ips": Shape(
         "IP addresses",
         "203.0.113.9, 2001:db8::1",
         r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:",
-        _IP,
-        _mask_ip,
+        _each(_IP, _mask_ip),
     ),
 }
 """By the setting that switches it on."""

@@ -22,6 +22,34 @@ _TOKENS: dict[str, re.Pattern[str]] = {
 }
 _CLOSING = frozenset("]})")
 
+_NEXT_NAME = r"[\w.%\[\]-]{1,40}[ \t]?="
+_CHARACTER = (
+    rf"(?:(?:\\\\)+|\\[^\"'`\\nrt]|(?!{ENTITIES})[^\s\"'`<\\&;,]"  # an escaped blank belongs to the word
+    rf"|&(?!{ENTITIES[1:]})(?!(?:amp;|#38;|#x26;)?{_NEXT_NAME})"  # `ab&cd` is a password, `&cd=` the next parameter
+    rf"|[;,](?!\s|$|\\*[\"'`}})\]]|[ ]?{_NEXT_NAME}|[\w.-]{{1,40}}:)"
+    r"|(?<=\w)[\"'`](?=\w)"  # an apostrophe
+    r"|<(?!/|[!?a-zA-Z][^<>\n]{0,80}>))"
+)
+BARE = re.compile(rf"{_CHARACTER}*+")
+"""One word, as a shell, a query string or a log line has it."""
+LINE = re.compile(rf"(?:{_CHARACTER}|[ \t]++(?!{_NEXT_NAME}|[#]|[\"'`]|$))*+")
+"""Words to the end of the line, or up to the next `name=`."""
+_STOPS = (
+    "is|was|were|are|be|not|has|have|had|does|did|will|must|should|could|cannot|for|"
+    "from|to|of|in|on|at|and|but|or|by|with"
+)
+PHRASE = re.compile(
+    rf"{_CHARACTER}*+(?:[ \t]++(?!(?:{_STOPS})\b|{_NEXT_NAME}|[\w.-]{{1,40}}:|[-(\[{{]){_CHARACTER}++){{0,24}}+"
+)
+"""A few words, up to one with which a sentence goes on."""
+_PARAMETER_FIRST = r"(?:(?<==)(?P<first>\\*\")[^\"\r\n\\]{0,256}(?P=first))"
+_PARAMETER = r"(?:(?<==)(?P<mark>\\*\")[^\"\r\n\\]{0,256}(?P=mark))"
+HEADER = re.compile(
+    rf"{_CHARACTER}*+(?:[ \t]++{_CHARACTER}++{_PARAMETER_FIRST}?+(?=[;,]|[ \t]*+(?:[\"'`\r\n\\]|$)|\s))?+"
+    rf"(?:[;,][ \t]*+{_CHARACTER}*+{_PARAMETER}?+)*+"
+)
+"""The credentials of a header: a scheme and a word, or parameters."""
+
 
 def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool]:
     """Find the end of a quoted string.
@@ -84,3 +112,15 @@ def container_end(text: str, start: int, quote: str, level: int) -> int:
                 return position
             position += level + 1
     return len(text)
+
+
+def end_of_match(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Return where a match of the pattern at this place ends; the place itself when there is none."""
+    match = pattern.match(text, start)
+    return start if match is None else match.end()
+
+
+def end_of_line(text: str, start: int) -> int:
+    """Return where the line of this place ends."""
+    end = text.find("\n", start)
+    return len(text) if end < 0 else end - text.startswith("\r", end - 1)

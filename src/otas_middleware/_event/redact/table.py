@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
@@ -14,19 +15,25 @@ if TYPE_CHECKING:
 _DELIMITERS = ",;\t|"
 
 
+_HEADING = re.compile(r"[ \t]*+[|]?[ \t]*+[\w.\"' \-/()]{1,64}(?:[,;\t|][\w.\"' \-/()]{0,64}){1,64}\r?$")
+_RULE = re.compile(r"\n[ \t|:+-]*+\r?(?=\n)")
+_FURTHEST = 65_536
+
+
 def mask_table(text: str, rules: NameRules) -> str:
     """Return a table, whole or cut off, with the columns masked whose heading is sensitive."""
-    heading = text.partition("\n")[0]
+    comments, heading = _first_line(text)
+    table = text[comments:]
     delimiter = max(_DELIMITERS, key=heading.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(table, newline=""), delimiter=delimiter)
     try:
         names = next(reader, None) or []
-        hidden = [index for index, name in enumerate(names) if rules.sensitive(name.strip())]
+        hidden = [index for index, name in enumerate(names) if rules.secret(name.strip())]
         if not hidden:
             return text
         rows = list(reader)
     except csv.Error:  # a cell larger than the reader takes; nobody can say which column it is in
-        return f"{heading}\n{UNREADABLE}"
+        return f"{text[:comments]}{heading}\n{UNREADABLE}"
     for row in rows:
         for index in hidden:
             if index < len(row):
@@ -35,4 +42,54 @@ def mask_table(text: str, rules: NameRules) -> str:
     writer = csv.writer(masked, delimiter=delimiter, lineterminator="\r\n" if heading.endswith("\r") else "\n")
     writer.writerow(names)
     writer.writerows(rows)
-    return masked.getvalue()
+    return text[:comments] + masked.getvalue()
+
+
+def _first_line(text: str) -> tuple[int, str]:
+    """Return where the first line begins that is no comment, and the line."""
+    start = 0
+    while text.startswith("#", start) and "\n" in text[start:]:
+        start = text.index("\n", start) + 1
+    return start, text[start:].partition("\n")[0]
+
+
+def looks_like_table(text: str, rules: NameRules) -> bool:
+    """Tell whether a text of another type is a table with a sensitive column: several lines of as many cells."""
+    start, heading = _first_line(text[:4096])
+    if _HEADING.fullmatch(heading) is None:
+        return False
+    delimiter = max(_DELIMITERS, key=heading.count)
+    second = text[start + len(heading) + 1 :].partition("\n")[0]
+    if second.count(delimiter) < heading.count(delimiter) or (delimiter == "|" and "|" in heading.strip()[:1]):
+        return False
+    return any(rules.secret(name.strip(" \t\r\"'")) for name in heading.split(delimiter))
+
+
+def mask_drawn_tables(text: str, rules: NameRules) -> str:
+    """Return a text with the columns masked of tables that are drawn with dashes and bars (Markdown, psql)."""
+    pieces: list[str] = []
+    done = 0
+    for ruled in _RULE.finditer(text):
+        if "--" not in ruled[0]:
+            continue
+        begin = text.rfind("\n", done, ruled.start()) + 1 or done
+        cells = text[begin : ruled.start()].split("|")
+        hidden = {at for at, cell in enumerate(cells) if rules.secret(cell.strip(" \t\r*`"))}
+        if not hidden or len(cells) < 2 or begin < done:
+            continue
+        end = ruled.end() + 1
+        lines: list[str] = []
+        for line in text[end : end + _FURTHEST].split("\n"):
+            row = line.split("|")
+            if len(row) < 2:
+                break
+            lines.append("|".join(_drawn(cell) if at in hidden else cell for at, cell in enumerate(row)))
+            end += len(line) + 1
+        pieces += (text[done : ruled.end() + 1], "\n".join((*lines, "")))
+        done = min(end, len(text))
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def _drawn(cell: str) -> str:
+    plain = cell.strip()
+    return cell.replace(plain, MASK) if plain else cell

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
-from otas_middleware._event.redact.mask import MASK
-from otas_middleware._event.redact.names import LABELS, counter
-from otas_middleware._event.redact.shapes import card_number
+from otas_middleware._event.redact.forms import counts_only, describes, is_message, looks_random
+from otas_middleware._event.redact.labels import is_value, label_of
+from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.shapes import card_number, names_an_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otas_middleware._event.redact.names import NameRules
+    from otas_middleware._event.redact.names import NameRules, Rule
 
 MAX_DEPTH = 100
 MAX_NODES = 20_000
@@ -37,35 +38,14 @@ CYCLE = "[CUT: contains itself]"
 
 # Postgres takes integers of 131,072 digits, Python's JSON reader takes 4,300; nobody reads either.
 _MAX_INTEGER = 10**100
-_MAX_COUNT = 10**12
+_MIN_CARD = 10**12
 _type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
 _NUMBERS: tuple[type[Any], ...] = (int, float)
 _BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
+_LONGEST_NAME = 64
+_COLUMNS = frozenset(("columns", "header", "headers", "fields", "names"))
+_ROWS = frozenset(("rows", "data", "values", "records", "results"))
 _COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
-
-_VALUES = frozenset(
-    (
-        "value",
-        "values",
-        "val",
-        "content",
-        "contents",
-        "data",
-        "text",
-        "default",
-        "input",
-    )
-)
-_PLACE = "loc"
-"""Where pydantic's validation errors, which FastAPI sends as its answers, name the member whose `input` they quote."""
-
-
-class AnyValue:
-    """Rules by which every member is sensitive that a label could describe."""
-
-    def sensitive(self, name: str) -> bool:
-        """Tell whether this is one of those members."""
-        return name.lower() in _VALUES
 
 
 class Walk:
@@ -86,11 +66,12 @@ class Walk:
         max_nodes: int = MAX_NODES,
         max_characters: int = MAX_CHARACTERS,
     ) -> None:
-        self._sensitive = rules.sensitive
+        self._rules = rules
         self._redact = redact
         self._nodes = max_nodes
         self._characters = max_characters
         self._open: set[int] = set()
+        self._meta = 0  # levels of MCP's `_meta` around
 
     def value(self, value: Any) -> Any:
         """Return the plain, masked form of a value."""
@@ -138,41 +119,108 @@ class Walk:
 
     def _mapping(self, items: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        labelled = any(self._is_label(name, value) for name, value in items)
+        label = label_of(items, self._rules)
+        columns: Any = next((item for name, item in items if name in _COLUMNS and _type_of(item) is list), None)
+        probable = any(name == "logprob" for name, _ in items)  # a word of a model's, not a token
         for key, item in items:
             name = key if type(key) is str else _key(key)
             if len(result) > MAX_NODES or self._nodes < 0:
                 result[TOO_MUCH] = len(items) - len(result)
                 break
-            hidden = self._sensitive(name) or (labelled and name.lower() in _VALUES)
-            if item is None or item == "" or (type(item) is int and abs(item) < _MAX_COUNT and counter(name)):
-                hidden = False
+            rule = self._rules.rule(name)
+            if probable and name == "token":
+                rule = None
+            if rule is None and label is not None and is_value(name, label):
+                rule = label.rule
             shown = self._text(name)
-            result[shown] = MASK if hidden else self.value(item)
+            if name == "_meta":
+                self._meta += 1
+            if rule is not None:
+                result[shown] = self._under(rule, item)
+            elif type(item) in {int, str} and str(item).isdigit() and names_an_id(name):
+                result[shown] = self.value(item) if len(str(item)) > _LONGEST_NAME else item
+            elif columns and _type_of(item) is list and name in _ROWS and all(map(_is_row, item)):
+                result[shown] = self._rows([columns, *item])[1:]
+            elif _type_of(item) is list and item and name.replace("_", "").lower() == "rawheaders":
+                result[shown] = self.headers(item)
+            else:
+                result[shown] = self.value(item)
+            if name == "_meta":
+                self._meta -= 1
         return result
 
-    def _is_label(self, name: Any, value: Any) -> bool:
-        kind = _type_of(value)
-        if name == _PLACE and issubclass(kind, (list, tuple)):
-            return any(type(part) is str and self._sensitive(part) for part in value)
-        return name in LABELS and issubclass(kind, str) and self._sensitive(value)
+    def _under(self, rule: Rule, item: Any) -> Any:
+        """Return what is shown of a value that stands under a sensitive name."""
+        kind = _type_of(item)
+        if item is None or item == "" or (kind is bool and not rule.strict):
+            return item
+        if kind is str:
+            if rule.shows(item) or (not rule.strict and is_message(item, sentence=True)):
+                return self._text(item)
+            return mask_of(item) if rule.fingerprint or (rule.session and self._meta) else MASK
+        if kind in _NUMBERS:
+            return self.value(item) if rule.shows(str(item)) else MASK
+        return MASK if rule.strict else self._inside(rule, kind, item)
+
+    def _inside(self, rule: Rule, kind: Any, item: Any) -> Any:
+        """Return what is shown of a container, or of an object of another class, under a sensitive name."""
+        if kind is dict and ("logprob" in item or describes(item)):
+            return self.value(item)
+        if "members" in rule.stays or "plain" in rule.stays:
+            if kind is list and all(_type_of(part) is str for part in item):
+                return [self._under(rule, part) for part in item]
+            shown = self.value(item)
+            return shown if not isinstance(shown, str) or rule.shows(shown) else MASK
+        return self.value(item) if "count" in rule.stays and counts_only(item) else MASK
 
     def _list(self, items: Sequence[Any]) -> list[Any]:
-        if items and all(_is_pair(item) for item in items):  # [["authorization", "Bearer …"], …]
-            return [
-                [self.value(name), MASK] if self._sensitive(name) else [self.value(name), self.value(value)]
-                for name, value in items
-            ]
+        if items and all(_is_row(item) for item in items) and isinstance(items[0][0], str | bytes):
+            return self._rows(items)
         result: list[Any] = []
+        hidden: Rule | None = None
+        option = False
         for item in items:
-            result.append(self.value(item))
+            if hidden is not None and type(item) is str and not item.startswith("-") and (option or looks_random(item)):
+                result.append(self._under(hidden, item))
+                hidden = None
+            else:
+                result.append(self.value(item))
+                # `["--password", "x"]`
+                option = type(item) is str and item.startswith("-") and "=" not in item
+                hidden = self._rules.rule(item) if type(item) is str and len(item) < _LONGEST_NAME else None
             if self._nodes < 0:
                 break
         return result
 
+    def _rows(self, rows: Sequence[Any]) -> list[Any]:
+        """Return rows that begin with their names, `[["authorization", "…"]]`, or of which the first names columns."""
+        head: list[str] = [_key(cell.get("name") if _type_of(cell) is dict else cell) for cell in rows[0]]
+        columns = [self._rules.rule(cell) if self._rules.secret(cell) else None for cell in head]
+        if columns[0] is not None or any(len(row) != len(head) for row in rows) or len(rows) < 2:
+            columns = []
+        shown: list[Any] = []
+        for number, row in enumerate(rows):
+            name = _key(row[0])
+            rule = self._rules.rule(name) if self._rules.secret(name) else None
+            cells: list[Any] = [self.value(row[0])]
+            for at, cell in enumerate(row[1:], 1):
+                column = columns[at] if number and at < len(columns) else None
+                applied = rule or column
+                cells.append(self.value(cell) if applied is None else self._under(applied, cell))
+            shown.append(cells)
+            if self._nodes < 0:
+                break
+        return shown
 
-def _is_pair(item: Any) -> bool:
-    return type(item) in {list, tuple} and len(item) == 2 and isinstance(item[0], str)
+    def headers(self, items: Sequence[Any]) -> list[Any]:
+        """Return a flat list of names and values, as Node.js has its `rawHeaders`."""
+        rows = self._rows([items[at : at + 2] for at in range(0, len(items), 2)])
+        return [cell for row in rows for cell in row]
+
+
+def _is_row(item: Any) -> bool:
+    kind = _type_of(item)
+    return kind in {list, tuple} and 1 < len(item) < 64
 
 
 class _Opened(NamedTuple):
@@ -215,7 +263,7 @@ def _number(value: Any) -> int | float | str:
         return number if math.isfinite(number) else str(number)
     integer = int.__int__(value)
     if -_MAX_INTEGER < integer < _MAX_INTEGER:
-        return MASK if integer > _MAX_COUNT and card_number(str(integer)) else integer
+        return MASK if integer > _MIN_CARD and card_number(str(integer)) else integer
     return f"[CUT: an integer of {integer.bit_length()} bits]"
 
 

@@ -8,9 +8,12 @@ from typing import Any, Literal, NamedTuple
 from otas_middleware._event.render.charset import decode_text, sniff_text
 from otas_middleware._event.render.coding import undo_codings
 from otas_middleware._event.render.content_type import ContentType, parse_content_type
-from otas_middleware._event.render.multipart import read_parts
+from otas_middleware._event.render.multipart import boundary_in, read_parts
 
 _DISPLAYED = 100
+_STREAMED = frozenset(('{"', "0:", "f:", "g:", "2:"))
+"""How streams of lines begin: NDJSON, and the protocol of Vercel's AI SDK."""
+_DASHES = frozenset((b"-", b"\r"))
 
 
 class Body(NamedTuple):
@@ -18,14 +21,15 @@ class Body(NamedTuple):
 
     Attributes:
         text: What it says, or a note about what it is.
-        kind: What the text is: an urlencoded `form`, an event stream (`events`), a `table`, or any other text.
+        kind: What the text is: an urlencoded `form`, an event stream (`events`), a document in each of the `lines`, a
+            `table`, or any other text.
         parts: Of a multipart form; the text is then empty.
         truncated: How much of it was recorded, when not all of it was: `kept` and `size` are bytes as they passed;
             `decoded` is the number of bytes that the text shows of a body with a content coding.
     """
 
     text: str = ""
-    kind: Literal["text", "form", "events", "table"] = "text"
+    kind: Literal["text", "form", "events", "lines", "table"] = "text"
     parts: list[dict[str, Any]] | None = None
     truncated: dict[str, int] | None = None
 
@@ -62,8 +66,9 @@ def render_body(data: bytes, size: int, content_type: str, content_encoding: str
 def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | None, data: bytes, size: int) -> Body:
     cut = truncated is not None
     kind = declared.kind
-    if kind == "multipart":
-        parts = read_parts(content, declared.boundary, cut=cut)
+    sent = boundary_in(content) if content[:1] in _DASHES and kind != "multipart" else None
+    if kind == "multipart" or sent is not None:
+        parts = read_parts(content, sent or declared.boundary, cut=cut)
         if parts is not None:
             return Body(parts=parts, truncated=truncated)
     elif kind == "unknown":
@@ -72,6 +77,10 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
             return Body(text, truncated=truncated)
     elif kind != "binary":
         text = decode_text(content, declared.charset, cut=cut)
+        if kind == "text" and text[:2] in _STREAMED and "\n" in text:
+            line = text[: text.index("\n")]
+            if line.endswith(("}", '"', "]")):
+                return Body(text, "lines", truncated=truncated)
         return Body(text, kind, truncated=truncated)
     return Body(_note(f"binary: {declared.media[:_DISPLAYED] or 'unknown type'}", data, size), truncated=truncated)
 

@@ -19,6 +19,17 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _BEGINNINGS = frozenset(mark[:1] for mark, _ in _MARKS)
+_LETTERS = b'{"a": "Zz09"}'
+_LONGEST_CHARACTER = 4
+_SURE = 8
+_MARKUP = frozenset(b'":=<')
+_WIDE = {
+    b"\1\0\0\0": "utf-32-le",
+    b"\0\0\0\1": "utf-32-be",
+    b"\1\0\1\0": "utf-16-le",
+    b"\0\1\0\1": "utf-16-be",
+}
+"""Encodings by which of the first four bytes are zero, when the first two characters are of ASCII."""
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 
 
@@ -30,8 +41,10 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
         charset: As declared, or empty for UTF-8. A byte order mark has the last word.
         cut: More followed, so that an incomplete character at the end is left out.
     """
-    declared = _codec(charset)
-    encoding = (_marked(data) if data[:1] in _BEGINNINGS else None) or declared
+    declared = encoding = _codec(charset)
+    first = data[:4]
+    if encoding != "utf-8" or 0 in first or first[:1] in _BEGINNINGS:
+        encoding = (_marked(data) if first[:1] in _BEGINNINGS else None) or _plausible(data, declared)
     if encoding == "utf-32" and declared.startswith("utf-16"):
         encoding = "utf-16"  # the mark of UTF-16 and a U+0000
     if encoding == "utf-8":
@@ -40,6 +53,36 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
         except UnicodeDecodeError:
             pass
     return codecs.getincrementaldecoder(encoding)("replace").decode(data, final=not cut)
+
+
+def _plausible(data: bytes, declared: str) -> str:
+    """Return the declared charset, or the one that the bytes show: applications may not read what is declared.
+
+    JSON may be UTF-16 or UTF-32 without a mark, told by where its zero bytes stand (RFC 4627, section 3); and UTF-8 is
+    sent under the name of charsets in which ASCII would be something else.
+    """
+    if _reads_ascii(declared):
+        return _WIDE.get(bytes(map(bool, data[:4])), declared) if 0 in data[:4] else declared
+    return "utf-8" if _is_plain(data) else declared
+
+
+def _is_plain(data: bytes) -> bool:
+    """Tell whether bytes are surely UTF-8: characters of other charsets rarely spell a document of ASCII by chance."""
+    if len(data) < _SURE or data.translate(None, _CONTROLS) != data or _MARKUP.isdisjoint(data):
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return bool(error.start) and len(data) - error.start < _LONGEST_CHARACTER  # cut off within a character
+    return True
+
+
+@lru_cache(maxsize=128)
+def _reads_ascii(encoding: str) -> bool:
+    try:
+        return _LETTERS.decode(encoding) == _LETTERS.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def sniff_text(data: bytes, *, cut: bool) -> str | None:

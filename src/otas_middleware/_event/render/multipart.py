@@ -1,17 +1,25 @@
-"""`multipart/form-data` becomes a list of its parts: fields with their values, files without their content."""
+"""Multipart bodies become a list of their parts: fields with their values, files without their content."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from functools import lru_cache
+from importlib import import_module, metadata, util
+from typing import Any
 
 from otas_middleware._event.render.charset import decode_text
 from otas_middleware._event.render.content_type import parse_content_type
 
-if TYPE_CHECKING:
-    from werkzeug.sansio.multipart import Field, File
-
 MAX_PARTS = 10_000
 _MAX_BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
+_SHOWN_HEADERS = ("Content-Range", "Content-ID")
+_FIRST_LINE = re.compile(rb"\s{0,4}--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
+
+
+def boundary_in(data: bytes) -> str | None:
+    """Return the boundary with which a body begins that is sent under another type, or another boundary."""
+    first = _FIRST_LINE.match(data)
+    return None if first is None else first[1].decode("ascii")
 
 
 def read_parts(data: bytes, boundary: str, *, cut: bool) -> list[dict[str, Any]] | None:
@@ -23,54 +31,83 @@ def read_parts(data: bytes, boundary: str, *, cut: bool) -> list[dict[str, Any]]
         cut: More followed.
 
     Returns:
-        A field is `{"name", "value"}`; a file is `{"name", "filename", "content_type", "size"}`. The last part has
+        A field, or any part of text, is `{"name", "value"}`; a file, or a part of another kind, is
+        `{"name", "filename", "content_type", "size"}`. What a part does not say is left out. The last part has
         `"truncated": True` when its end is missing, and its size is then that of the recorded piece. None when the body
         is not what its Content-Type says.
     """
-    from werkzeug.exceptions import RequestEntityTooLarge  # noqa: PLC0415  # 20 ms of import, for those who upload
-    from werkzeug.sansio.multipart import Data, Field, File, MultipartDecoder, NeedData, State  # noqa: PLC0415
-
+    library = _library()
     if not boundary or len(boundary) > _MAX_BOUNDARY_CHARACTERS:
         return None
-    decoder = MultipartDecoder(boundary.encode("latin-1", "replace"), max_parts=MAX_PARTS)
-    decoder.receive_data(data)
     parts: list[dict[str, Any]] = []
     content = bytearray()
-    field: Field | None = None
+    segment: Any = None
+    complete = False
     try:
-        while not isinstance(event := decoder.next_event(), NeedData):
-            if isinstance(event, Field | File):
-                parts.append(_part(event))
-                field = event if isinstance(event, Field) else None
+        parser = library.PushMultipartParser(boundary.encode("latin-1", "replace"), max_segment_count=MAX_PARTS)
+        for event in parser.parse(data):
+            if isinstance(event, library.MultipartSegment):
+                segment = event
+                parts.append(_part(segment))
                 content.clear()
-            elif isinstance(event, Data) and field is None:
-                parts[-1]["size"] += len(event.data)
-            elif isinstance(event, Data):
-                content += event.data
-                if not event.more_data:
-                    parts[-1]["value"] = _value(field, content, cut=False)
-                    field = None
-    except (RequestEntityTooLarge, ValueError):
-        cut = True  # too many parts, or broken headers: what came before them stands
-    if decoder.state is State.EPILOGUE:
-        return parts
-    if field is not None:
-        parts[-1]["value"] = _value(field, content, cut=True)
-    if parts:
+            elif segment is not None and event is not None:
+                if "value" in parts[-1]:
+                    content += event
+                else:
+                    parts[-1]["size"] += len(event)
+            elif segment is not None:
+                _finish(parts[-1], segment, content, cut=False)
+                segment = None
+        parser.close()
+        complete = True
+    except (library.MultipartError, ValueError):
+        pass  # too many parts, broken headers, or no end: what came before it stands
+    if segment is not None:
+        _finish(parts[-1], segment, content, cut=True)
+    if parts and not complete:
         parts[-1]["truncated"] = True
-    return parts if parts or cut else None
+    if parts or cut or (complete and data.lstrip().startswith(b"--" + boundary.encode("latin-1", "replace"))):
+        return parts
+    return None
 
 
-def _part(event: Field | File) -> dict[str, Any]:
-    part: dict[str, Any] = {"name": event.name or ""}
-    filename = getattr(event, "filename", None)
-    if filename is None:
+@lru_cache(maxsize=1)
+def _library() -> Any:
+    """Return defnull's `multipart`, imported for those who upload.
+
+    Old releases of `python-multipart`, which FastAPI needs, install a package of the same name over it; its one file is
+    then loaded from where its distribution says it is.
+    """
+    module = import_module("multipart")
+    if hasattr(module, "PushMultipartParser"):
+        return module
+    path = metadata.distribution("multipart").locate_file("multipart.py")
+    spec = util.spec_from_file_location("_otas_multipart", str(path))
+    if spec is None or spec.loader is None:
+        raise ImportError("No multipart parser: install the distribution `multipart`, version 2 or later")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _part(segment: Any) -> dict[str, Any]:
+    form = segment.disposition == "form-data"
+    part: dict[str, Any] = {"name": segment.name or ""} if form or segment.name else {}
+    declared = segment.header("Content-Type") or ""
+    if segment.filename is not None:
+        part["filename"] = segment.filename
+    elif form:
+        part["value"] = ""
+        return part
+    part["content_type"] = declared
+    part.update((name.lower(), segment[name]) for name in _SHOWN_HEADERS if segment.header(name))
+    if segment.filename is None and parse_content_type(declared or "text/plain").kind in {"text", "form"}:
         part["value"] = ""
     else:
-        part.update(filename=filename, content_type=event.headers.get("content-type", ""), size=0)
+        part["size"] = 0
     return part
 
 
-def _value(field: Field | None, content: bytearray, *, cut: bool) -> str:
-    declared = field.headers.get("content-type", "") if field is not None else ""
-    return decode_text(bytes(content), parse_content_type(declared).charset, cut=cut)
+def _finish(part: dict[str, Any], segment: Any, content: bytearray, *, cut: bool) -> None:
+    if "value" in part:
+        part["value"] = decode_text(bytes(content), segment.charset or "", cut=cut)

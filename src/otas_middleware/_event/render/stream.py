@@ -1,161 +1,240 @@
-"""Event streams (server-sent events): how many events, and the text that a model streamed in them.
+"""What is streamed in pieces: server-sent events and lines of JSON, and the text that a model writes in them.
 
-Understood are the chunks of OpenAI's Chat Completions, Completions and Responses, of the many servers that speak them,
-and of Anthropic's Messages. A model's text comes in pieces, and a secret in it may be cut anywhere, so that no piece
-looks like one: what is written in pieces is joined here, to be looked through as a whole.
+A model's text comes in pieces, and a secret in it may be cut anywhere, so that no piece looks like one. Whatever the
+model's provider calls them: texts that stand at the same place of one document after the other continue one another,
+and are looked through as one.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Channel = tuple[object, ...]
 
-class Piece(NamedTuple):
-    """One piece of what a model streams.
+_TEXTS = frozenset(
+    (
+        ("choices", "delta", "content"),  # OpenAI's Chat Completions, and the many servers that speak them
+        ("choices", "delta", "content", "text"),  # Mistral
+        ("choices", "text"),  # Completions
+        ("completion",),  # Anthropic's Text Completions
+        ("candidates", "content", "parts", "text"),  # Gemini
+        ("delta", "message", "content", "text"),  # Cohere
+        ("message", "content"),  # Ollama
+        ("response",),
+        ("contentBlockDelta", "delta", "text"),  # Bedrock
+        ("token", "text"),  # Text Generation Inference
+    )
+)
+"""Where models' answers stand: not their reasoning, and not the arguments of tool calls."""
+_TYPED_TEXTS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("delta", "text"): ("content_block_delta",),  # Anthropic's Messages
+    ("delta",): ("response.output_text.delta", "text-delta", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_CHUNK"),
+    ("",): ("0",),  # Vercel's AI SDK: `0:"…"`
+}
+_INDEXES = ("index", "output_index", "content_index")
+_LABELS = frozenset(("role", "type", "object", "model", "finish_reason", "id", "event", "created_at", "done_reason"))
+_MAX_DEPTH = 10
+_MAX_LEAVES = 200
+_HINT = re.compile(
+    r"\"(?:delta|choices|completion|content|text|message|response|parts|token|output|chunk|arguments)\"|^\d:\""
+)
+_NUMBERED = re.compile(r"([0-9a-z]):(?=[\"{\[])")
 
-    Attributes:
-        channel: What it continues: the same for all pieces of one text.
-        is_text: The model's answer; not its reasoning, and not the arguments of a tool call.
-        holder: The object of the chunk that holds it, under `key`.
-        key: See `holder`.
-    """
 
-    channel: tuple[object, ...]
-    is_text: bool
-    holder: dict[str, Any]
-    key: str
+class _Piece(NamedTuple):
+    """One piece of what is streamed: `holder[key]` of a document, and what it continues."""
+
+    channel: Channel
+    holder: Any
+    key: Any
 
 
 class EventStream:
-    """What an event stream's text holds.
+    """What a stream's text holds.
 
     Args:
         body: The stream, or its beginning.
+        lines: Its documents are its lines, as in NDJSON; else they are the data of server-sent events.
 
     Attributes:
-        events: How many events with data are complete in it.
+        events: How many events with data, or lines, are complete in it.
         channels: Everything that was written in pieces, joined.
     """
 
-    def __init__(self, body: str) -> None:
-        self._body = body
-        self.events = 0
-        self.channels: dict[tuple[object, ...], list[str]] = {}
-        self._texts: list[tuple[object, ...]] = []
-        if not _hinted(body):
-            self.events = sum(block.startswith("data:") or "\ndata:" in block for block in _blocks(body))
+    def __init__(self, body: str, *, lines: bool = False) -> None:
+        self._separator = "\n" if lines else "\n\n"
+        if "\r" in body:
+            body = body.replace("\r\n", "\n").replace("\r", "\n")
+        self._blocks = body.split(self._separator)
+        self._lines = lines
+        self.events = sum(map(self._has_data, self._blocks[:-1]))
+        self.channels: dict[Channel, list[str]] = {}
+        self._texts: list[Channel] = []
+        if _HINT.search(body) is None:
             return
-        for _, data in stream_events(body):
-            self.events += 1
-            for piece in _pieces(_parse(data)):
+        for document in self._documents():
+            for piece in _pieces(document):
                 known = self.channels.setdefault(piece.channel, [])
-                if piece.is_text and not known:
+                if not known and _is_text(piece, document):
                     self._texts.append(piece.channel)
                 known.append(piece.holder[piece.key])
 
     def text(self) -> str | None:
         """Return the model's answer, or None when this is not a model's stream."""
-        if not self.channels:
-            return None
-        return "\n".join("".join(self.channels[channel]) for channel in self._texts)
+        joined = "\n".join("".join(self.channels[channel]) for channel in self._texts)
+        return joined or None
 
     def masked(self, redact: Callable[[str], str], mask: str) -> str:
-        """Return the stream with each piece masked that belongs to something in which, joined, a secret is found."""
-        unsafe = {
-            channel for channel, pieces in self.channels.items() if (text := "".join(pieces)) and redact(text) != text
+        """Return the stream with the pieces masked of those texts in which, joined, a secret is found."""
+        spans = {
+            channel: _secret_pieces(pieces, redact, mask)
+            for channel, pieces in self.channels.items()
+            if len(pieces) > 1 and len(set(pieces)) > 1
         }
+        unsafe = {channel: iter(secret) for channel, secret in spans.items() if any(secret)}
         if not unsafe:
-            return self._body
+            return self._separator.join(self._blocks)
         blocks: list[str] = []
-        for block, data in stream_events(self._body):
-            chunk = _parse(data)
-            found = [piece for piece in _pieces(chunk) if piece.channel in unsafe]
+        for block, document in zip(self._blocks, self._documents(), strict=True):
+            found = [piece for piece in _pieces(document) if piece.channel in unsafe and next(unsafe[piece.channel])]
             for piece in found:
                 piece.holder[piece.key] = mask
-            if found:
-                names = [line for line in block.split("\n") if not line.startswith("data:")]
-                block = "\n".join((*names, "data: " + to_json(chunk).decode()))  # noqa: PLW2901
-            blocks.append(block + "\n\n")
-        return "".join(blocks)
+            blocks.append(self._written(block, document) if found else block)
+        return self._separator.join(blocks)
+
+    def _has_data(self, block: str) -> bool:
+        return bool(block.strip()) if self._lines else _has_data(block)
+
+    def _data(self, block: str) -> str:
+        """Return the JSON of an event or a line; empty when it has none."""
+        return block if self._lines else _data_of(block)
+
+    def _documents(self) -> Iterator[dict[str, Any] | list[Any] | None]:
+        """Yield what each block holds, or None for what is no JSON; the last block may have been cut off."""
+        last = len(self._blocks) - 1
+        for number, block in enumerate(self._blocks):
+            data = self._data(block)
+            numbered = _NUMBERED.match(data)
+            if numbered is not None:
+                text = _parsed(data[2:], cut=number == last)
+                yield {"type": numbered[1], "": text}
+            else:
+                yield _parsed(data, cut=number == last) if data[:1] in {"{", "["} else None
+
+    def _written(self, block: str, document: Any) -> str:
+        numbered = "" in document and block[1:2] == ":"
+        data = json.dumps(document[""] if numbered else document, ensure_ascii=block.isascii(), separators=(",", ":"))
+        if self._lines:
+            return block[:2] + data if numbered else data
+        names = [line for line in block.split("\n") if not line.startswith("data:")]
+        return "\n".join((*names, "data: " + data))
 
 
 def stream_events(body: str) -> Iterator[tuple[str, str]]:
-    """Yield each complete event that has data: as it stands, and its data."""
-    for block in _blocks(body):
-        if block.startswith("data: ") and "\n" not in block:
-            yield block, block[6:]
-            continue
-        lines = [line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
-        if lines:
-            yield block, "\n".join(lines)
-
-
-def _blocks(body: str) -> list[str]:
-    """Return the complete events: what follows the last blank line is nothing, or cut off."""
+    """Yield each complete event of server-sent events that has data: as it stands, and its data."""
     if "\r" in body:
         body = body.replace("\r\n", "\n").replace("\r", "\n")
-    return body.split("\n\n")[:-1]
+    for block in body.split("\n\n")[:-1]:
+        if _has_data(block):
+            yield block, _data_of(block)
 
 
-def _hinted(text: str) -> bool:
-    """Say whether a model's pieces may be in it."""
-    return '"delta"' in text or '"choices"' in text or '"completion"' in text
+def _has_data(block: str) -> bool:
+    return block.startswith("data:") or "\ndata:" in block
 
 
-def _parse(data: str) -> dict[str, Any]:
-    if not _hinted(data):
-        return {}
+def _data_of(block: str) -> str:
+    if block.startswith("data: ") and "\n" not in block:
+        return block[6:]
+    return "\n".join([line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")])
+
+
+def _parsed(data: str, *, cut: bool) -> Any:
     try:
-        return _object(from_json(data))
+        return from_json(data, allow_partial="trailing-strings" if cut else False)
     except ValueError:
-        return {}
+        pass
+    try:
+        return json.loads(data)  # which knows halves of surrogate pairs
+    except (ValueError, RecursionError):
+        return None
 
 
-def _pieces(chunk: dict[str, Any]) -> list[Piece]:
-    """Return what a chunk adds, and where in the chunk it stands."""
-    return [piece for piece in _places(chunk) if isinstance(piece.holder.get(piece.key), str)]
+def _secret_pieces(pieces: list[str], redact: Callable[[str], str], mask: str) -> list[bool]:
+    """Tell which of the pieces hold some of a secret that is found in the text that they make together."""
+    text = "".join(pieces)
+    masked = redact(text)
+    if masked == text:
+        return []
+    spans = _masked_spans(text, masked, mask)
+    secret: list[bool] = []
+    start = 0
+    for piece in pieces:
+        end = start + len(piece)
+        secret.append(bool(piece) and any(first < end and start < last for first, last in spans))
+        start = end
+    return secret
 
 
-def _places(chunk: dict[str, Any]) -> Iterator[Piece]:
-    """Yield where a chunk may hold a piece."""
-    kind = chunk.get("type")
-    if "choices" in chunk:  # Chat Completions, Completions
-        for choice in _objects(chunk["choices"]):
-            yield from _places_in_choice(choice)
-    elif kind == "content_block_delta":  # Messages
-        delta = _object(chunk.get("delta"))
-        for key in delta:
-            if key != "type":
-                yield Piece((key, chunk.get("index")), key == "text", delta, key)
-    elif isinstance(kind, str) and kind.endswith(".delta"):  # Responses
-        channel = kind, chunk.get("output_index"), chunk.get("content_index")
-        yield Piece(channel, kind == "response.output_text.delta", chunk, "delta")
-    elif kind == "completion":  # Text Completions
-        yield Piece((kind,), True, chunk, "completion")  # noqa: FBT003  # its fields, in their order
+def _masked_spans(text: str, masked: str, mask: str) -> list[tuple[int, int]]:
+    """Return spans of a text that hold at least what was masked in it.
+
+    What stands between the masks is looked for from the text's beginning and from its end; where both do not agree, the
+    larger span is meant.
+    """
+    kept = masked.split(mask)
+    if not text.startswith(kept[0]) or not text.endswith(kept[-1]):
+        return [(0, len(text))]
+    ends = [len(kept[0])]
+    for part in kept[1:-1]:
+        at = text.find(part, ends[-1])
+        if at < 0:
+            return [(0, len(text))]
+        ends.append(at + len(part))
+    starts = [len(text) - len(kept[-1])]
+    for part in reversed(kept[1:-1]):
+        at = text.rfind(part, 0, starts[-1])
+        if at < 0:
+            return [(0, len(text))]
+        starts.append(at)
+    return list(zip(ends, reversed(starts), strict=True))
 
 
-def _places_in_choice(choice: dict[str, Any]) -> Iterator[Piece]:
-    index = choice.get("index")
-    delta = _object(choice.get("delta"))
-    if "text" in choice:
-        yield Piece(("text", index), True, choice, "text")  # noqa: FBT003  # as above
-    for key in delta:
-        if key != "role":
-            yield Piece((key, index), key == "content", delta, key)
-    if "tool_calls" in delta:
-        for call in _objects(delta["tool_calls"]):
-            channel = "arguments", index, call.get("index")
-            yield Piece(channel, False, _object(call.get("function")), "arguments")  # noqa: FBT003  # as above
+def _is_text(piece: _Piece, document: Any) -> bool:
+    path = tuple(part for part in piece.channel[1:] if isinstance(part, str))
+    if path in _TEXTS:
+        return not piece.holder.get("thought")
+    return path in _TYPED_TEXTS and document.get("type") in _TYPED_TEXTS.get(path, ())
 
 
-def _object(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+def _pieces(document: Any) -> Iterator[_Piece]:
+    """Yield the texts of a document that may continue those of the documents before it."""
+    kind = cast("dict[str, Any]", document).get("type") if isinstance(document, dict) else None
+    channel = (kind if isinstance(kind, str) else None,)
+    yield from _leaves(document, channel, _MAX_DEPTH)
 
 
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [_object(item) for item in cast("list[object]", value)] if isinstance(value, list) else []
+def _leaves(value: Any, channel: Channel, depth: int) -> Iterator[_Piece]:
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        index = tuple(members[name] for name in _INDEXES if type(members.get(name)) is int)
+        for key, item in members.items():
+            if isinstance(item, str):
+                if key not in _LABELS:
+                    yield _Piece((*channel, *index, key), members, key)
+            elif depth and isinstance(item, dict | list):
+                yield from _leaves(item, (*channel, *index, key), depth - 1)
+    elif isinstance(value, list):
+        items = cast("list[object]", value)
+        for at, item in enumerate(items[:_MAX_LEAVES]):
+            if isinstance(item, str):
+                yield _Piece((*channel, at), items, at)
+            elif depth:
+                yield from _leaves(item, (*channel, at), depth - 1)

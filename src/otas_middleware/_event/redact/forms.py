@@ -1,0 +1,218 @@
+"""Forms of values that are no secret, although their names sound like one: `password_changed_at`, `tokens`, `pass`.
+
+A value is looked at as the text that a document shows. What has none of the forms that its name allows is masked, so
+each of them is narrow.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from otas_middleware._event.redact.name_table import MESSAGE_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
+_LONGEST = 256
+_MAX_COUNT_DIGITS = 13
+_SHORTEST_CREDENTIAL = 16
+_LONG = 20
+_BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
+
+_FLAG = re.compile(r"(?i:true|false|yes|no|on|off|none|null|undefined|nil)")
+_COUNT = re.compile(
+    r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?%?"  # a number
+    r"|(?:\d{1,9}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h|d|w|y))+"  # a duration: 6m0s
+    r"|P(?:\d{1,5}[YMWD]){0,4}(?:T(?:\d{1,5}(?:\.\d{1,9})?[HMS]){1,3})?"  # ISO 8601's
+    r"|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z| ?[+-]\d\d:?\d\d)?)?"  # a date
+    r"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"
+)
+_COUNTS_ONLY = re.compile(r"(?:[\s{}\[\],]|\\*\"\w{1,64}\\*\"\s*:|-?\d{1,13}(?:\.\d+)?(?![\w.])|null|true|false)*+")
+_WORDS = re.compile(
+    r"[^\W\d_][^\W\d_'\u2019]*[.,!?:;]?(?: (?:[^\W\d_][^\W\d_'\u2019-]*|\d{1,4})[.,!?:;)]?)+"
+    r"|\d{1,4} [^\W\d_]+(?: \w{1,12})*"
+)
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}:)?//[\w.:\-\[\]]*(?:/[\w.~%/+{}:-]*)?|/[\w.~%/{}:-]*")
+_PATH = re.compile(r"(?:~|[A-Za-z]:)?(?:[/\\]+[\w.@ -]{1,64}){1,32}[/\\]*|\.{1,2}[/\\].{0,100}")
+_SOURCE = re.compile(
+    r"(?:def|fn|func|function|class|async|public|private|static|void|int|const|let|var)\b.*|.*[(].*[)].*|.*->.*"
+)
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_CREDENTIAL = re.compile(r"[A-Za-z0-9_.~+/=:%|-]{16,4096}")
+_PIECE = re.compile(r"[A-Za-z0-9]+")
+_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
+_KEY_OF_OBJECT = re.compile(r"[a-z][a-z_-]{2,}/|.*/.*\.[a-z0-9]{2,5}$")
+_SCHEMA = re.compile(
+    r"\{\s*\\*\"(?:type|\$ref|\$schema|anyOf|oneOf|allOf|description|title|format|minLength|maxLength|nullable|readOnly"
+    r"|writeOnly|required|properties|deprecated|x-[\w-]+|in)\\*\"\s*:\s*(?![\s])"
+)
+_LISTED = re.compile(r"[\[,]\s*\\*\"([^\"\\]{16,256})\\*\"(?=\s*[,\]])")
+_SCHEMA_TYPES = "string number integer boolean object array null apiKey http oauth2 openIdConnect mutualTLS"
+_SCHEMA_SIGN = re.compile(
+    r"\"(?:\$ref|anyOf|oneOf|allOf|properties|flows)\\*\"\s*:"
+    rf"|\"type\\*\"\s*:\s*(?:\[\s*)?\\*\"(?:{_SCHEMA_TYPES.replace(' ', '|')})\\*\""
+)
+
+
+def looks_random(text: str) -> bool:
+    """Tell whether a text looks like a key that a machine made, and not like a name, a path, a number or an id.
+
+    It is of 16 characters at least and one word, and in one of its pieces letters, capitals and digits change as often
+    as they do by chance.
+    """
+    if _CREDENTIAL.fullmatch(text) is None or _UUID.fullmatch(text) or _KEY_OF_OBJECT.match(text):
+        return False
+    pieces = _PIECE.findall(text)
+    longest = max(pieces, key=len, default="")
+    changes = sum(1 for piece in pieces if len(piece) > 5 for _ in _CHANGE.finditer(piece))
+    length = sum(len(piece) for piece in pieces if len(piece) > 5)
+    digits = any(char.isdigit() for char in longest)
+    if length < _SHORTEST_CREDENTIAL - 4:
+        return False
+    if digits and len(longest) >= _LONG and _BETWEEN_LETTERS.search(longest):
+        return True
+    if digits:
+        return changes * 6 >= length or (len(longest) >= 32 and not longest.isdigit() and changes * 12 >= length)
+    return len(longest) >= 20 and changes * 5 >= len(longest) * 2  # letters only, capitals all over
+
+
+def _is_count(text: str) -> bool:
+    return _COUNT.fullmatch(text) is not None
+
+
+def _is_plain(text: str) -> bool:
+    return not looks_random(text)
+
+
+def _is_words(text: str) -> bool:
+    return _WORDS.fullmatch(text) is not None
+
+
+def _is_url(text: str) -> bool:
+    return _URL.fullmatch(text) is not None and not any(looks_random(part) for part in text.split("/"))
+
+
+def _is_path(text: str) -> bool:
+    return _PATH.fullmatch(text) is not None and not looks_random(text.strip("/"))
+
+
+def _is_source(text: str) -> bool:
+    return _SOURCE.fullmatch(text) is not None
+
+
+def _has_few_digits(text: str) -> bool:
+    return sum(char.isdigit() for char in text) < 12 and text.isalnum() and len(text) < 12
+
+
+FORMS: dict[str, Callable[[str], bool]] = {
+    "count": _is_count,
+    "plain": _is_plain,
+    "words": _is_words,
+    "url": _is_url,
+    "path": _is_path,
+    "source": _is_source,
+    "few_digits": _has_few_digits,
+}
+"""Of texts and numbers. `members`, the form of an object that is looked into, is not among them."""
+
+WHAT: dict[str, str] = {
+    "count": "a number, a duration, a date",
+    "plain": "nothing that looks like a machine made it by chance",
+    "words": "a sentence",
+    "url": "an address without a random part",
+    "path": "a file's path",
+    "source": "a piece of source code",
+    "few_digits": "short, and no number of a card",
+    "members": "an object, whose members are looked at",
+}
+"""For the documentation."""
+
+
+def readable(text: str, forms: frozenset[str]) -> bool:
+    """Tell whether a value, as the text that a document shows, has one of the forms, or is a flag."""
+    if len(text) > _LONGEST:
+        return False
+    return _FLAG.fullmatch(text) is not None or any(FORMS[form](text) for form in forms if form in FORMS)
+
+
+def readable_container(text: str, forms: frozenset[str]) -> bool:
+    """Tell whether an object or list, as JSON, is a schema, or has a form that lets it be looked into."""
+    if "members" in forms or "plain" in forms:
+        return text[0] != "[" or not any(map(looks_random, _LISTED.findall(text)))
+    if text[0] == "{" and "logprob" in text:  # what a model chose
+        return True
+    if _SCHEMA.match(text) is not None and _SCHEMA_SIGN.search(text, 0, 512) is not None:
+        return True
+    return "count" in forms and _COUNTS_ONLY.fullmatch(text) is not None
+
+
+_MESSAGE_WORDS = frozenset(MESSAGE_WORDS)
+_MESSAGE = re.compile(r"[^\W\d_][^\W\d_'\u2019]*(?:[ ,;:/()-]+(?:[^\W\d_'\u2019]+|\d{1,3}))*[.!?)]*")
+_SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?: [\w'\u2019()-]+){2,}[.!]?[\s\"'\]]*")
+_SPLIT_WORDS = re.compile(r"[^\w']+")
+_CODE_END = r"[;,)\]}]*(?=\s|\\*[\"'`]|$)"
+_CODE = (
+    r"(?:[A-Za-z_$]\w*[.?])*[A-Za-z_$]+\d{0,4}\([^\n]{0,200}?\)" + _CODE_END,  # a call
+    r"(?:self|this|req|request|res|response|process|os|config|settings|ctx|context|data|body|args|params|props|state|env|user"
+    r"|form|kwargs|options|opts|input|event|payload|cls|app|vars?|local|module|each)"
+    r"(?:\.[A-Za-z_]\w*|\[[^\]\n]{1,64}\])+" + _CODE_END,  # a member
+    r"(?:str|string|String|int|bool|boolean|Optional|SecretStr|bytes|any|Any|null|None|undefined)"
+    r"(?:!|\?|\[[\w, ]{1,32}\])?" + _CODE_END,  # a type
+)
+_PLACEHOLDERS = (
+    r"\$\{[\w.:|\- ]{1,64}\}",
+    r"\$\{\{[^{}\n]{1,128}\}\}",
+    r"\{\{[^{}\n]{1,64}\}\}",
+    r"%\(\w+\)s",
+    r"%[sr](?=\W|$)",
+    r"\$[A-Z_]{3,64}(?=\W|$)",
+    r"[*]{3,}(?=\W|$)",
+    r"<[A-Za-z _-]{2,40}>(?=\s|$)",
+)
+_SOURCE_VALUE = re.compile(rf"(?:(?:await|new|yield|not|typeof|return)[ ]+)?(?:{'|'.join(_CODE)})")
+_PLACEHOLDER = re.compile(rf"(?:(?i:bearer|basic|token|key)[ ]+)?(?:{'|'.join(_PLACEHOLDERS)})")
+
+
+def is_message(text: str, *, sentence: bool) -> bool:
+    """Tell whether a text is prose about a name, as in `invalid_token: expired`, and not the name's value.
+
+    Args:
+        text: The text.
+        sentence: Whether it has to be a whole sentence: `This field is required.`
+    """
+    text = text.strip()
+    if len(text) > _LONGEST or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
+        return False
+    return not _MESSAGE_WORDS.isdisjoint(_SPLIT_WORDS.split(text.lower()))
+
+
+def is_source(text: str) -> bool:
+    """Tell whether an unquoted value is source code that yields it: a call, a member, a type."""
+    return _SOURCE_VALUE.match(text) is not None
+
+
+def is_placeholder(text: str) -> bool:
+    """Tell whether an unquoted value stands for another: `${TOKEN}`, `{{token}}`, `***`."""
+    return _PLACEHOLDER.match(text) is not None
+
+
+def describes(value: Mapping[str, Any]) -> bool:
+    """Tell whether an object is a JSON schema: it says what a value is like, and is none."""
+    kind: Any = value.get("type")
+    if _type_of(kind) is list:
+        kind = kind[0] if kind else None
+    return any(sign in value for sign in ("$ref", "anyOf", "oneOf", "allOf")) or (
+        isinstance(kind, str) and kind in _SCHEMA_TYPES.split()
+    )
+
+
+def counts_only(value: Any, depth: int = 3) -> bool:
+    """Tell whether a value holds numbers only, down to some depth."""
+    kind = _type_of(value)
+    if value is None or kind in {bool, int, float}:
+        return True
+    if kind not in {dict, list} or not depth:
+        return False
+    return all(counts_only(item, depth - 1) for item in (value.values() if kind is dict else value))

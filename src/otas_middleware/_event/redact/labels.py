@@ -1,0 +1,192 @@
+"""Members of an object that say what its other members are: `{"name": "password", "value": "…"}`.
+
+In JSON that can be read whole, `values.Walk` asks here member by member. In all other texts (JSON that is cut off,
+broken or inside of a log line, JavaScript, YAML, TOML, HCL) the object around the label is looked for in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from otas_middleware._event.redact.name_table import ACTIONS, LABELS, LOOSE_VALUES, VALUES, WEAK_LABELS
+from otas_middleware._event.redact.named import mask_named
+from otas_middleware._event.redact.names import split_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otas_middleware._event.redact.names import NameRules, Rule
+
+_LABELS = frozenset(LABELS)
+_WEAK = frozenset(WEAK_LABELS)
+_VALUES = frozenset(VALUES)
+_LOOSE = frozenset(LOOSE_VALUES)
+_ACTIONS = frozenset(ACTIONS)
+_LONGEST_LABEL = 256
+
+
+class Label(NamedTuple):
+    """What the label of an object says.
+
+    Attributes:
+        rule: That of the name which the label gives to the object's value.
+        loose: Whether it is surely a name, so that less telling members (`content`, `input`) are its value as well.
+    """
+
+    rule: Rule
+    loose: bool
+
+
+@lru_cache(maxsize=4096)
+def _last_word(name: str) -> str:
+    words = split_words(name)
+    return words[-1].lower() if words and len(words) < 4 else ""
+
+
+def is_label(name: str) -> bool:
+    """Tell whether a member may be a label."""
+    return _last_word(name) in _LABELS
+
+
+def is_value(name: str, label: Label) -> bool:
+    """Tell whether a member is what the label describes."""
+    word = _last_word(name)
+    return word in _VALUES or (label.loose and word in _LOOSE)
+
+
+def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules) -> Label | None:
+    """Return what the members of an object say of its value, or None when none of them labels a secret."""
+    found: Label | None = None
+    for name, value in members:
+        if not isinstance(name, str) or not is_label(name):
+            continue
+        parts = (
+            cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
+        )  # `"loc": ["body", "password"]`
+        for part in parts:
+            if isinstance(part, str) and len(part) <= _LONGEST_LABEL:
+                label = _label(name, part, rules, listed=parts is value)
+                if label is not None and (found is None or label.loose):
+                    found = label
+    return found
+
+
+def _label(name: str, value: str, rules: NameRules, *, listed: bool) -> Label | None:
+    rule = rules.rule(value)
+    if rule is None or "plain" in rule.stays:
+        return None
+    weak = _last_word(name) in _WEAK and not listed and value != "Secret"
+    words = split_words(value)
+    return Label(rule, loose=not weak and not (len(words) > 1 and words[0].lower() in _ACTIONS))
+
+
+class _Described:
+    """Rules by which the members are sensitive that a label describes."""
+
+    def __init__(self, label: Label) -> None:
+        self._label = label
+        self.harmless: set[str] = set()
+
+    def rule(self, name: str) -> Rule | None:
+        return self._label.rule if is_value(name, self._label) else None
+
+
+class _Everything:
+    """Rules by which every member is."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self.harmless: set[str] = set()
+
+    def rule(self, name: str) -> Rule | None:  # noqa: ARG002  # whatever it is called
+        return self._rule
+
+
+_LABEL = re.compile(
+    rf"(?<![\w.-])(?P<label>[\w.-]{{0,40}}?(?i:{'|'.join(LABELS)}))\\*[\"'`]?\s*[:=]\s*(?:\\*[\"'`])?"
+    r"(?P<value>[^\"'`\r\n{}\[\]():;=\\<>]{2,128})"
+    r"|\"(?:loc|path)\\*\"\s*:\s*\[(?P<place>[^\[\]]{2,256})\]"
+    r"|(?<![\w.-])(?:variable|secret|output|parameter|local|resource[ ]+\"[\w-]+\")"
+    r"[ ]+\"(?P<block>[\w-]{2,64})\"[ ]*(?=\{)"
+    r"|(?m:^)\[+(?P<section>[\w.\- ]{2,64})\]+[ \t]*$"
+)
+_BRACE = re.compile(r"[{}]")
+_ITEM = re.compile(r"\n(?=[ \t]*(?:-[ ]|\r?\n|\[|\}))")
+_FURTHEST = 2048
+_PREFIX = re.compile(r"(?m)^data:")
+
+
+def mask_labelled(text: str, rules: NameRules) -> str:
+    """Return a text that is no whole JSON with the values masked that labels in it describe.
+
+    Args:
+        text: The text.
+        rules: Which names are sensitive.
+    """
+    pieces: list[str] = []
+    done = 0
+    for match in _LABEL.finditer(text):
+        if match.start() < done:
+            continue
+        label = _label_in(match, rules)
+        if label is None:
+            continue
+        start, end = _object_around(text, match, done)
+        described = _Everything(label.rule) if match["section"] else _Described(label)
+        inner = text[start:end]
+        masked = mask_named(inner, described, _always)
+        if masked != inner:
+            pieces += (text[done:start], masked)
+            done = end
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+def _label_in(match: re.Match[str], rules: NameRules) -> Label | None:
+    name = match["label"]
+    if name is not None:
+        return _label(name, match["value"].strip(), rules, listed=False) if is_label(name) else None
+    if match["place"] is not None:
+        return label_of([("loc", re.findall(r"[\w.-]+", match["place"]))], rules)
+    return _label("name", match["block"] or match["section"], rules, listed=False)
+
+
+def _object_around(text: str, match: re.Match[str], least: int) -> tuple[int, int]:
+    """Return where the object around a label begins and ends, as far as that can be told within some distance."""
+    furthest = min(len(text), match.end() + _FURTHEST)
+    if match["section"]:
+        end = text.find("\n[", match.end(), furthest)
+        return match.end(), furthest if end < 0 else end
+    least = max(least, match.start() - _FURTHEST)
+    if match["block"]:
+        return match.end(), _closing(text, match.end(), furthest, depth=0)
+    start = _opening(text, match.start(), least)
+    if start >= 0:
+        return start, _closing(text, match.end(), furthest, depth=1)
+    start = least
+    for item in _ITEM.finditer(text, least, match.start()):
+        start = item.end()
+    after = _ITEM.search(text, match.end(), furthest)
+    return start, furthest if after is None else after.start()
+
+
+def _opening(text: str, position: int, least: int) -> int:
+    depth = 1
+    for brace in reversed(list(_BRACE.finditer(text, least, position))):
+        depth += 1 if brace[0] == "}" else -1
+        if depth == 0:
+            return brace.end()
+    return -1
+
+
+def _closing(text: str, position: int, furthest: int, depth: int) -> int:
+    for brace in _BRACE.finditer(text, position, furthest):
+        depth += 1 if brace[0] == "{" else -1
+        if depth <= 0:
+            return brace.start()
+    return furthest

@@ -1,0 +1,247 @@
+"""The table of sensitive names, as data. The rules, the probes and the documentation are made of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class SensitiveNames(NamedTuple):
+    """One row of the table. `_` stands where a name may have a separator: `api_key` is api-key and apiKey too."""
+
+    what: str
+    inside: tuple[str, ...] = ()
+    """Sensitive wherever it stands, also inside of a word: `token` masks `accesstokenv2`."""
+    phrase: tuple[str, ...] = ()
+    """Sensitive as one or more whole words, or their plural: `pin` masks `userPin`, and not `shipping`."""
+    last: tuple[str, ...] = ()
+    """Sensitive as the last words of the name: `session` masks `user_session`, and not `session_title`."""
+    stays: tuple[str, ...] = ()
+    """Forms of values (`_forms`) that are no secret under these names."""
+    extent: str = "word"
+    """How far an unquoted value goes: one `word`, a `phrase` of a few, all `words` of the line, or a
+    `header` with its scheme."""
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+def _each(kinds: str, ending: str) -> tuple[str, ...]:
+    return tuple(f"{kind}_{ending}" for kind in kinds.split())
+
+
+_GLUED = (
+    "account admin auth base basic cert client db enc ftp http key ldap login mail master mongo my mysql new old pg "
+    "redis root service smtp sql ssh store user wifi wp"
+)
+_KEYS = (
+    "access account admin aes api app application auth authorization cert certificate cipher client consumer crypt "
+    "customer_encryption decrypt decryption deploy des dsa ecdsa ed25519 enc encryption functions gpg hash hmac ingest "
+    "insert integration jwk kms license licence master pgp priv private publishable rsa sas sas_token secret security "
+    "sendgrid service session shared sign signing ssh ssl stripe storage subscription tls token unlock wg wireguard "
+    "write server_side_encryption_customer"
+)
+_CODES = (
+    "access activation auth authorization backup confirm confirmation device invitation invite login magic mfa oauth "
+    "oob otp pairing passcode phone_verification recovery reset scratch security setup sms two_factor unlock user "
+    "verification verify"
+)
+
+DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
+    SensitiveNames(
+        "mnemonics and seed phrases",
+        inside=("mnemonic",),
+        phrase=_each("backup mnemonic recovery secret seed wallet", "phrase")
+        + _each("backup mnemonic recovery seed", "words"),
+        extent="words",
+    ),
+    SensitiveNames(
+        "passwords",
+        inside=_words("pass_word passw0rd pass_wd pass_phrase pass_code"),
+        phrase=_words("psw pswd passw pwds wpa_key requirepass masterauth") + _each("wpa wifi network", "psk"),
+        last=("psk",),
+        extent="phrase",
+    ),
+    SensitiveNames("passwords, short", inside=("pwd",), stays=("path",), extent="phrase"),
+    SensitiveNames("passwords, shorter", phrase=("pass", *_each(_GLUED, "pass")), stays=("count", "path")),
+    SensitiveNames("salts", phrase=("salt",), stays=("count", "words")),
+    SensitiveNames(
+        "passwords in other languages",
+        inside=_words(
+            "passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord "
+            "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό κωδικός_πρόσβασης "
+            "密码 密碼 口令 暗証番号 パスワード 비밀번호 암호 "
+            "סיסמה סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน "
+            "पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi"
+        ),
+        phrase=_words(
+            "senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă лозинка пин pasahitza "
+            "nenosiri geheim"
+        ),
+        extent="phrase",
+    ),
+    SensitiveNames(
+        "passwords in other languages, ambiguous", phrase=_words("contra parole parola parool sandi"), stays=("plain",)
+    ),
+    SensitiveNames("tokens", inside=_words("token jwt magic_link"), phrase=("bearer",), stays=("url",)),
+    SensitiveNames(
+        "secrets and credentials",
+        inside=_words("secret credential connection_string connectionstring"),
+        phrase=_words("dsn cred creds conn_str conn_string connstr keytab key_material"),
+    ),
+    SensitiveNames(
+        "authorization headers",
+        inside=("authorization",),
+        phrase=_words("x_auth basic_auth http_auth proxy_auth sentry_auth"),
+        stays=("url",),
+        extent="header",
+    ),
+    SensitiveNames(
+        "authentication",
+        phrase=(
+            *_words(
+                "code_verifier oauth_verifier saml_response samlresponse saml_request samlrequest saml_art sam_lart"
+            ),
+            *_words(
+                "honeycomb_team shared_access auth authn oauth auth0 oob_code oobcode wresult "
+                "id_assertion client_assertion client_cert"
+            ),
+        ),
+        stays=("url", "count"),
+    ),
+    SensitiveNames("assertions", inside=("assertion",), stays=("count", "source", "words")),
+    SensitiveNames(
+        "keys",
+        inside=_words("api_key access_key secret_key private_key shared_key pass_key signing_key"),
+        phrase=_each(_KEYS, "key"),
+        stays=("count",),
+    ),
+    SensitiveNames("other keys", last=("key",), stays=("plain",)),
+    SensitiveNames("codes, tickets, nonces and seeds", last=_words("code ticket nonce seed"), stays=("plain",)),
+    SensitiveNames(
+        "signatures",
+        inside=("signature",),
+        phrase=_words("sig hmac access_sign api_sign x_sign"),
+        stays=("source", "words", "count"),
+    ),
+    SensitiveNames("cookies", inside=("cookie",), stays=("count",), extent="header"),
+    SensitiveNames("sessions", inside=_words("session_id sess_id"), phrase=("sid",)),
+    SensitiveNames("sessions, as a name's end", last=_words("session sess"), stays=("count", "members")),
+    SensitiveNames("cross-site request forgery", inside=("csrf", "xsrf")),
+    SensitiveNames(
+        "one-time codes",
+        phrase=(
+            *_each(_CODES, "code"),
+            *_words("one_time onetime two_factor twofactor 2fa security_answer"),
+            *_words("otp totp hotp mfa pin pincode pin_code passkey"),
+        ),
+    ),
+    SensitiveNames(
+        "cards",
+        phrase=(
+            *_words("card_number card_no card_num cc_num cc_number credit_card debit_card"),
+            *_words("cvv cvv2 cvc cvc2 csc cvn"),
+        ),
+    ),
+    SensitiveNames(
+        "card numbers and magnetic stripes", phrase=_words("pan track_data track1 track2"), stays=("few_digits",)
+    ),
+    SensitiveNames(
+        "bank accounts",
+        phrase=_words(
+            "account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer "
+            "account_num bank_number numero_de_cuenta numéro_de_compte"
+        ),
+    ),
+    SensitiveNames(
+        "identity documents",
+        phrase=_words(
+            "social_security social_security_number national_id tax_id passport driver_license drivers_license "
+            "driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf national_insurance_number "
+            "personnummer maiden_name mothers_maiden_name"
+        ),
+    ),
+    SensitiveNames("OTAS and Agnost", phrase=("sdk_key", "agent_key", "x_org_id")),
+)
+
+HARMLESS = (
+    # words that only contain the letters
+    *_words("secretar(?:y|ies|iat|ial) secret(?:ion|ions|ory|e|es|ed|ing|ive|ly)(?![a-z]) secret_santa"),
+    *_words("token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"),
+    # what is no secret although its parts are
+    *_words("(?:next|prev|previous|first|last)_(?:page_)?token page_token continuation_token progress_token"),
+    *_words("pagination_token sync_token cursor_token cancellation_token cancel_token token_ids? stop_tokens?"),
+    *_words("special_tokens? (?:bos|eos|pad|unk|sep|cls|mask|unused)_tokens?(?:_id)? sub_?tokens?"),
+    *_words("cookie_(?:consent|policy|banner|notice|preferences|settings|law) (?:boarding|season|day|ski|bus)_pass"),
+    *_words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
+    *_words("(?:primary|foreign|public|partition|idempotency|sort|range|cache|natural|composite|candidate|row)_keys?"),
+    *_words("(?:i18n|translation|locale|message|dedup(?:e|lication)?|websocket|clustering|unique|surrogate)_keys?"),
+    *_words("(?:object|lookup|group|grouping|join|index|column|field|property|map|dict|hot|arrow|function)_keys?"),
+)
+"""Patterns of names, in their words joined by `_`, that make nothing sensitive."""
+
+ENDINGS: dict[str, tuple[str, ...]] = {
+    "count": _words(
+        "tokens count counts total totals length len size limit max maximum min minimum fee fees rate ratio percent "
+        "percentage score strength age ttl seconds secs ms minutes hours days in remaining used budget usage attempts "
+        "retries tries failures bits bytes second minute hour day reset index position offset price cost cents amount "
+        "entropy rounds iterations lifetime duration timeout interval at on date time timestamp since until expires "
+        "expiry expiration expired updated changed created issued rotated modified seen exp iat nbf"
+    ),
+    "plain": _words(
+        "type types kind method methods provider algorithm alg policy status state format scheme required enabled "
+        "disabled supported mode scope scopes issuer name names prefix strategy backend engine version"
+    ),
+    "url": _words("url uri endpoint"),
+    "members": _words("details usage config configuration settings options stats"),
+    "words": _words(
+        "label placeholder help title description error errors message messages msg note notes text instructions "
+        "requirements rules policy question warning reason info"
+    ),
+}
+"""Last words of a name that say what its value is. A value of that form stays readable: `password_changed_at`."""
+
+BEGINNINGS: dict[str, tuple[str, ...]] = {
+    "count": _words("has is num number n count total max min avg mean sum remaining active open concurrent ratelimit"),
+}
+"""First words of a name that do so."""
+
+FINGERPRINTED = _words("mcp_session_id")
+"""Names of ids that tie calls together: equal values keep equal fingerprints instead of a mask."""
+
+LABELS = _words(
+    "k name key field header param parameter label id type kind attribute attr column path pointer property prop "
+    "option prompt tag slug variable var setting input question identifier flag loc"
+)
+"""Last words of the members of an object that may say what another member is: `{"name": "password", "value": "…"}`."""
+
+WEAK_LABELS = _words("type kind path pointer tag id")
+"""Those that say so of a `value` only: `{"type": "token", "content": "Hello"}` is a piece of a model's answer."""
+
+VALUES = _words("v value values val")
+"""Last words of the members that a label describes: `oldValue`, `string_value`."""
+
+LOOSE_VALUES = _words(
+    "content contents data text default input answer response received actual given previous old new before after "
+    "from to current plaintext string"
+)
+"""Members that a label describes as well, unless it is the name of a tool: `{"name": "rotate_session", "input": …}`."""
+
+ACTIONS = _words(
+    "add authenticate auth call change check clear create decode delete destroy do encode exchange expire fetch find "
+    "generate get has inspect invalidate introspect is issue list load log login logout make mint new parse put query "
+    "read refresh regenerate remove renew request reset resolve revoke rotate run save scan search select send set "
+    "show start stop store test update upload use validate verify write"
+)
+"""First words of the names of tools and functions."""
+
+MESSAGE_WORDS = _words(
+    "absent already ambiguous are at bad be been blank blocked by cannot changed check closed confirm "
+    "contain corrupt could deleted denied did differ different digits disabled do does enter error "
+    "exceeded exist exists expired failed failure forbidden format found from has have in incorrect "
+    "insufficient invalid is isn't locked long malformed match mismatch missing must needed no not null "
+    "of on only optional out please rejected required reset revoked rotated set should short successfully "
+    "than the to too unauthorized unexpected unknown unset unsupported updated use used valid was weak "
+    "were will with wrong you your"
+)
+"""Words of which one at least stands in prose about a secret: `password: too short`."""

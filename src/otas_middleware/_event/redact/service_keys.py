@@ -1,0 +1,196 @@
+"""The keys of well-known services, as data: how each begins, and what of it is secret."""
+
+from __future__ import annotations
+
+SLASH = r"(?:\\*/|%2[Ff]|%252[Ff]|\\+u002[Ff]|&#x2[Ff];)"
+"""A slash as URLs, JSON and XML write it."""
+
+PREFIXES: dict[str, tuple[int, str]] = {
+    # service: (fewest characters that follow, the keys' beginnings)
+    "AWS": (12, "AKIA ASIA ABIA ACCA"),
+    "Stripe": (8, "sk_live_ sk_test_ rk_live_ rk_test_ sk_org_ whsec_"),
+    "GitHub": (8, "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"),
+    "GitLab": (8, "glpat- glptt- gldt- glrt- glrtr- glcbt- glimt- glagent- glsoat- gloas- glffct- glft-"),
+    "Google": (12, "AIza ya29. GOCSPX- GOOG1E AQ.Ab8"),
+    "OpenAI, Anthropic, OpenRouter, DeepSeek and others": (12, "sk-"),
+    "Groq": (12, "gsk_"),
+    "xAI": (12, "xai-"),
+    "Perplexity": (12, "pplx-"),
+    "Hugging Face": (12, "hf_ api_org_"),
+    "Replicate": (12, "r8_"),
+    "NVIDIA": (12, "nvapi-"),
+    "Cerebras": (12, "csk-"),
+    "Together": (12, "tgp_v1_"),
+    "Fireworks": (16, "fw_"),
+    "LangSmith": (12, "lsv2_pt_ lsv2_sk_"),
+    "Langfuse": (12, "sk-lf-"),
+    "E2B": (16, "e2b_"),
+    "Jina": (16, "jina_"),
+    "Tavily": (12, "tvly-"),
+    "Firecrawl": (16, "fc-"),
+    "Slack": (8, "xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxc- xoxd- xoxe- xoxe. xapp-"),
+    "SendGrid": (12, "SG."),
+    "Mailgun": (24, "key-"),
+    "Brevo": (12, "xkeysib- xsmtpsib-"),
+    "MailerSend": (12, "mlsn."),
+    "Resend": (16, "re_"),
+    "npm": (12, "npm_"),
+    "PyPI": (12, "pypi-"),
+    "RubyGems": (12, "rubygems_"),
+    "crates.io": (24, "cio"),
+    "NuGet": (40, "oy2"),
+    "Docker": (12, "dckr_pat_ dckr_oat_"),
+    "DigitalOcean": (12, "dop_v1_ doo_v1_ dor_v1_"),
+    "Shopify": (12, "shpat_ shpca_ shppa_ shpss_ shptka_"),
+    "Square": (12, "sq0csp- sq0atp- sq0idp- EAAAE EAAAl"),
+    "PayPal and Braintree": (12, "access_token$production$ access_token$sandbox$"),
+    "Plaid": (12, "access-production- access-sandbox- access-development-"),
+    "Flutterwave": (12, "FLWSECK- FLWSECK_TEST- FLWPUBK-"),
+    "Paystack, Clerk, ElevenLabs": (24, "sk_"),
+    "WooCommerce": (32, "ck_ cs_"),
+    "Mollie": (24, "live_ test_"),
+    "Razorpay": (12, "rzp_live_ rzp_test_"),
+    "Paddle": (12, "pdl_live_ pdl_sdbx_ pdl_ntfset_"),
+    "Polar": (12, "polar_oat_ polar_pat_ polar_whs_"),
+    "Stytch": (12, "secret-live- secret-test-"),
+    "Shippo, EasyPost, Duffel": (12, "shippo_live_ shippo_test_ EZAK EZTK duffel_live_ duffel_test_"),
+    "Vault": (12, "hvs. hvb. hvr."),
+    "Doppler": (12, "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit."),
+    "Databricks": (24, "dapi dose dkea"),
+    "Heroku": (12, "HRKU-"),
+    "Netlify": (12, "nfp_ nfc_ nfo_ nfu_ nfb_"),
+    "Vercel": (16, "vcp_ vci_ vca_ vcr_ vck_"),
+    "Fly.io": (12, "fm1_ fm2_ fm1r_ fm1a_ fo1_"),
+    "Supabase": (12, "sbp_ sb_secret_"),
+    "PlanetScale": (12, "pscale_tkn_ pscale_pw_ pscale_oauth_"),
+    "Neon": (24, "napi_"),
+    "Tailscale": (12, "tskey-"),
+    "Cloudflare": (40, "v1.0- cfut_ cfat_"),
+    "Terraform, Pulumi, Prefect": (12, "atlasv1. pul- pnu_ pnb_"),
+    "Grafana": (12, "glsa_ glc_"),
+    "New Relic": (12, "NRAK- NRII- NRIQ- NRRA- NRSP- NRAA-"),
+    "Sentry": (12, "sntrys_ sntryu_ sntrya_"),
+    "PostHog": (12, "phx_ phs_"),
+    "Honeycomb": (12, "hcaik_ hcaic_ hcxik_ hcalk_ hcbik_"),
+    "Honeybadger": (12, "hbp_"),
+    "Dynatrace": (12, "dt0c01. dt0s01. dt0s02."),
+    "Datadog": (24, "ddapp_ ddapi_"),
+    "Atlassian": (12, "ATATT3 ATCTT3 ATBB ATOA"),
+    "Linear": (12, "lin_api_ lin_oauth_"),
+    "Notion": (12, "ntn_"),
+    "Notion, the older": (32, "secret_"),
+    "Figma": (12, "figd_ figo_ figoh_ figor_"),
+    "Postman": (12, "PMAK-"),
+    "Contentful": (12, "CFPAT-"),
+    "HubSpot": (12, "pat-na1- pat-na2- pat-eu1-"),
+    "Typeform": (16, "tfp_"),
+    "ReadMe": (16, "rdme_"),
+    "Sourcegraph": (12, "sgp_"),
+    "SonarQube": (24, "squ_ sqp_ sqa_"),
+    "Buildkite, CircleCI": (12, "bkua_ bkpt_ bkct_ CCIPAT_ CCIPRJ_"),
+    "Octopus Deploy": (20, "API-"),
+    "JFrog": (40, "AKCp cmVmdGtu"),
+    "OpenShift": (32, "sha256~"),
+    "1Password": (16, "ops_ey"),
+    "age": (12, "AGE-SECRET-KEY-"),
+    "Dropbox": (24, "sl."),
+    "Airtable": (48, "pat"),
+    "Alibaba": (12, "LTAI"),
+    "Tencent": (24, "AKID"),
+    "Yandex": (32, "AQVN t1."),
+    "Facebook, Instagram": (24, "EAAB EAAC EAAG EAAM IGQV"),
+    "Instacart, Ably and others": (16, "sdk-live- sdk-test-"),
+    "BIP 32 wallets": (40, "xprv yprv zprv tprv"),
+    "Braze, Klaviyo": (24, "pk_prod_ sk_prod_"),
+}
+"""What follows is of the base64url alphabet and dots; a body of plain words only is no key."""
+
+WORDY = frozenset(
+    (
+        "sk-",
+        "key-",
+        "re_",
+        "fw_",
+        "fc-",
+        "sk_",
+        "ck_",
+        "cs_",
+        "live_",
+        "test_",
+        "secret_",
+        "API-",
+        "sl.",
+        "pat",
+        "dapi",
+        "dose",
+        "dkea",
+        "cio",
+        "hf_",
+        "t1.",
+        "ops_ey",
+    )
+)
+"""Beginnings that words have too: what follows must look as if made by chance."""
+
+SPECIAL: dict[str, tuple[str, str]] = {
+    # service: (pattern of the probe, pattern of the key; `(?<=` keeps what tells where it belongs)
+    "Telegram bots": (r":AA[A-Za-z0-9_\-]", r"(?<![0-9])\d{8,10}:AA[A-Za-z0-9_\-]{32,33}(?![A-Za-z0-9_\-])"),
+    "Telegram bots, in paths": (r"bot[0-9]+(?::|%3A)", r"(?<=bot)\d{6,12}(?::|%3[Aa])[A-Za-z0-9_\-]{20,64}"),
+    "Discord bots": (
+        r"[MNO][A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.",
+        r"(?<![A-Za-z0-9_\-.])[MNO][A-Za-z0-9_\-]{22,28}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,40}(?![A-Za-z0-9_\-])",
+    ),
+    "Azure AD client secrets": (
+        r"[0-9]Q~",
+        r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.\-]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~.\-])",
+    ),
+    "Google refresh tokens and codes": (
+        r"[14](?:\\*/|%2F)(?:\\*/|%2F)?0",
+        rf"(?<![A-Za-z0-9/])(?:1{SLASH}|4){SLASH}0[A-Za-z0-9_\-]{{16,256}}",
+    ),
+    "Firebase": (r":APA91b", r"(?<![A-Za-z0-9])[A-Za-z0-9_\-]{8,32}:APA91b[A-Za-z0-9_\-]{20,256}"),
+    "Mailchimp": (r"[0-9a-f]-us[0-9]", r"(?<![0-9A-Za-z])[0-9a-f]{32}-us\d{1,2}(?![0-9A-Za-z])"),
+    "Twilio keys": (r"SK[0-9a-f]", r"(?<![0-9A-Za-z])SK[0-9a-f]{32}(?![0-9A-Za-z])"),
+    "Asana": (
+        r"[0-2](?:\\*/|%2F)[0-9]",
+        rf"(?<![0-9A-Za-z/])[0-2]{SLASH}\d{{15,17}}(?:{SLASH}\d{{15,17}})?(?::|%3A)[0-9a-f]{{32}}",
+    ),
+    "Mapbox, Grafana": (r"sk\.ey|eyJrIjoi", r"(?<![A-Za-z0-9])(?:sk\.eyJ|eyJrIjoi)[A-Za-z0-9_.\-=]{24,}"),
+    "PuTTY keys": (
+        r"Private-Lines",
+        r"(?<=Private-Lines: )\d{1,3}(?:\s|\\+[rn]){1,4}(?:[A-Za-z0-9+/=]{8,80}(?:\s|\\+[rn]){0,4}){1,64}",
+    ),
+}
+
+_WEBHOOKS: dict[str, str] = {
+    # what → path, in which `<…>` is the secret; the host may stand in another field of an event
+    "Slack": r"hooks\.slack\.com/(?:services|workflows|triggers)/<[A-Za-z0-9_\-]{1,64}(?:/[A-Za-z0-9_\-]{1,64}){1,4}>",
+    "Slack, without its host": r"services/<T[A-Z0-9]{1,16}/B[A-Z0-9]{1,16}/[A-Za-z0-9]{3,64}>",
+    "Discord": r"api(?:/v\d{1,2})?/webhooks/\d{15,21}/<[A-Za-z0-9_-]{20,100}>",
+    "Microsoft Teams": r"IncomingWebhook/<[0-9A-Za-z]{16,64}(?:/[0-9A-Za-z-]{1,64}){0,2}>",
+    "Zapier": r"hooks/catch/<\d{1,12}/[A-Za-z0-9]{5,64}>",
+    "Make": r"hook\.(?:[a-z0-9]{1,6}\.)?(?:make|integromat)\.com/<[a-z0-9]{24,64}>",
+    "IFTTT": r"with/key/<[A-Za-z0-9_-]{16,64}>",
+    "Mattermost": r"hooks/<[a-z0-9]{26}(?![a-z0-9])>",
+    "Rocket.Chat": r"hooks/<[A-Za-z0-9]{17,24}/[A-Za-z0-9]{32,128}>",
+    "Feishu, WeCom": r"(?:bot/v2/hook|webhook/send)/<[A-Za-z0-9-]{16,64}>",
+    "PagerDuty": r"integration/<[a-f0-9]{32}>/enqueue",
+}
+
+
+def _with_slashes(path: str) -> str:
+    before, _, rest = path.partition("<")
+    secret, _, after = rest.rpartition(">")
+    return "".join(
+        f"{start}{part.replace('/', SLASH)}{end}"
+        for start, part, end in (("", before, ""), ("(?P<secret>", secret, ")"), ("", after, ""))
+    )
+
+
+WEBHOOKS: dict[str, str] = {what: _with_slashes(path) for what, path in _WEBHOOKS.items()}
+"""Patterns; the group `secret` is what is masked."""
+
+WEBHOOKS_PROBE = (
+    r"services(?:\\*/|%)|hooks\.slack|webhook|Webhook|hooks(?:\\*/|%)|hook\.|with(?:\\*/|%2F)key|bot(?:\\*/|%2F)v2"
+    r"|integration(?:\\*/|%2F)"
+)

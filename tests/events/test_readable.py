@@ -1,0 +1,196 @@
+"""What a monitor is for stays readable: counts, dates, flags, schemas and messages whose names sound like secrets.
+
+The table grows: whatever is found masked that is no secret becomes a row of it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from events.exchange import DEFAULTS, event_of, exchange
+from otas_middleware._event.redact import redactor_for
+
+REDACTOR = redactor_for(DEFAULTS)
+
+DOCUMENTS: dict[str, list[Any]] = {
+    "counts of tokens": [
+        {"usage": {"prompt_tokens": 11, "completion_tokens_details": {"reasoning_tokens": 3, "audio_tokens": 0}}},
+        {"usage": {"input_tokens_details": {"cached_tokens": 3}, "output_tokens_details": {"reasoning_tokens": 1}}},
+        {"usageMetadata": {"promptTokenCount": 8, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 8}]}},
+        {"usage": {"cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2}}},
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens_to_sample": 7, "min_tokens": 1},
+        {"token_count": 5, "tokens": 12, "num_tokens": 3, "n_tokens": 3, "tokenCount": 4, "total_token_count": 9},
+        {"tokens_per_second": 71.5, "tokens_used": 3, "tokensRemaining": 100, "token_limit": 8192, "maxTokenCount": 5},
+        {"tokens": {"input": 5, "output": 6, "cache": {"read": 0, "write": 1}}, "token_usage": {"total": 7}},
+        {"prompt_token_ids": [1, 2, 3], "token_ids": [4], "stop_token_ids": [5], "eos_token_id": 2, "bos_token": "<s>"},
+        {
+            "rate_limit_tokens": 5,
+            "prompt_tokens_cost": 0.12,
+            "avg_tokens": 3.5,
+            "tokens": "7171",
+            "tokens_reset": "6m0s",
+        },
+    ],
+    "a model's words": [
+        {"logprobs": {"content": [{"token": "Hello", "logprob": -0.1, "bytes": [72], "top_logprobs": []}]}},
+        {"logprob": -0.1, "token": " world"},
+        {"token": {"id": 5, "text": "Hello", "logprob": -0.5, "special": False}},
+        {"type": "token", "content": "Hello"},
+        {"type": "tool_use", "name": "rotate_session", "input": {"city": "Paris"}},
+        {"name": "create_token", "content": "weather", "arguments": {"days": 3}},
+        {"name": "reset_password", "description": "Sends a link", "text": "done"},
+        {"params": {"_meta": {"progressToken": "abc-1"}}},
+        {"tokenizer": "cl100k_base", "tokenized": "a b c", "detokenize": True, "tokenization": "bpe"},
+    ],
+    "schemas and documents about secrets": [
+        {"properties": {"password": {"type": "string", "minLength": 8}, "token": {"$ref": "#/defs/Token"}}},
+        {"properties": {"api_key": {"description": "Your key", "type": "string"}, "pin": {"type": ["string", "null"]}}},
+        {"parameters": [{"name": "token", "in": "query", "required": True, "schema": {"type": "string"}}]},
+        {"token_endpoint": "https://h/oauth/token", "authorization_endpoint": "https://h/authorize"},
+        {
+            "token_url": "https://h/token",
+            "auth_uri": "https://accounts.example.com/o/oauth2/auth",
+            "jwks_uri": "https://h/j",
+        },
+        {"token_endpoint_auth_methods_supported": ["client_secret_basic"], "credential_type": "password"},
+        {"token_type": "bearer", "auth_method": "oauth2", "password_policy": "strong", "secret_name": "prod/db"},
+        {"securitySchemes": {"apiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}}},
+        {"required": ["password", "email"], "fields": ["api_key", "token"]},
+        {"code": "const token = getToken();", "line": "password = get_password()", "more": "token: str = None"},
+        {
+            "code": "let secret = process.env.SECRET;",
+            "query": "mutation($password: String!) { login(password: $password) }",
+        },
+        {"template": "Authorization: Bearer ${TOKEN}", "url": "https://h/?token={{token}}", "doc": "password=****"},
+    ],
+    "flags, dates, counts": [
+        {"has_password": True, "password": False, "token": None, "mfa": True, "2fa": False, "pin": True},
+        {"is_secret": "yes", "requires_otp": "false", "password_required": True, "mfa_enabled": "true"},
+        {"password_changed_at": "2026-11-29T10:00:00Z", "token_expires_at": 1764448646, "session_started_at": 5},
+        {"token_expires_in": 3600, "otp_ttl": 300, "password_age": 12, "secret_version": "v2", "pin_attempts": 3},
+        {"pass": 12, "fail": 3, "pass_rate": 0.97, "passes": 4, "pass_count": 1},
+        {"active_sessions": 7, "session_count": 2, "sessions": 41, "session_duration": "1h30m", "max_sessions": 5},
+        {"one_time_fee": 12.5, "password_length": 12, "password_score": 3, "token_version": 2, "cookie_max_age": 86400},
+        {"passport_expiry": "2030-01-01", "passport_required": "no", "signature_required": True},
+    ],
+    "names that only contain the letters": [
+        {"secretary": "Ann", "secretariat": "x", "secretion": "y", "discardNotes": "n", "account_notes": "m"},
+        {"taxidermy": "t", "resort_code": "RC1", "service_keywords": "a, b", "device_codename": "sunfish"},
+        {"wildcard_node": "n1", "card_notes": "n", "card_title": "t", "cookie_consent": "all", "cookiecutter": "c"},
+        {"author": "Ann", "coauthors": "B", "passenger": "p", "compass": "N", "boarding_pass": "B12", "bypass": "x"},
+        {"keyboard": "de", "monkey": "m", "keywords": "k", "primary_key": "id", "public_key": "k7", "sort_key": "a"},
+        {"key": "orders/42.json", "keys": ["a", "b"], "code": "invalid_grant", "status_code": 200, "zip_code": "12345"},
+        {"9c42fa10-1111-4222-8333-444444444444": "n", "key": "0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11"},
+        {"partition_key": "tenant#1764448646123", "object_key": "a/b/9f8e7d6c5b4a39281706f5e4d3c2b1a0.png"},
+        {"next_page_token": "CAUQAA", "nextToken": "abc", "pageToken": "d", "continuation_token": "e"},
+        {"pinned": True, "spinning": "s", "opinion": "o", "panel": "p", "expand": "e", "japan": "j", "design": "d"},
+        {"salt": "1 tsp", "pan": 12, "sessions": [{"title": "Opening"}], "session": {"title": "Closing"}},
+        {"signature": "def f(x)", "pwd": "/home/ann/project", "assertions": 12, "ticket": "PROJ-123", "seed": 42},
+    ],
+    "numbers and ids": [
+        {"ean": 4006381333931, "order": "4000000000000002", "snow": "175928847299117063", "phone": "4915112345678"},
+        {"id": 4111111111111111, "imei": "353879234252633", "ts": 1764448646123, "tracking_number": "6011000990139424"},
+        {"plan": "Basic understanding", "t": "a bearer of good news", "time": "12:30:45", "ratio": 0.4111111111111111},
+        {"isbn": "9783161484100", "iban_ok": True, "gtin": "5012345678900", "vat": "DE123456789"},
+    ],
+}
+
+MESSAGES = [
+    "invalid_token: expired",
+    "Invalid password: too short",
+    "Session: closed by peer",
+    "password: must contain at least one digit",
+    "Token: not found",
+    "csrf: missing or incorrect",
+    "InvalidCredential: the password is wrong",
+    "authorization: denied for this user",
+    "error in token: unexpected end of input",
+    "Signature: does not match",
+    "secret: is required",
+    "Your password was changed. If it was not you, reset it.",
+    "401 Unauthorized: Basic authentication is required",
+]
+
+HEADERS = {
+    "x-ratelimit-remaining-tokens": "149984",
+    "x-ratelimit-reset-tokens": "6m0s",
+    "anthropic-ratelimit-output-tokens-remaining": "8000",
+    "anthropic-ratelimit-tokens-reset": "2026-11-29T12:00:00Z",
+    "idempotency-key": "8e03978e-40d5-43e8-bc93-6894a57f9324",
+    "x-request-id": "r8181",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "etag": '"33a64df551425fcc55e4d42a148795d9f25f89d4"',
+    "authors": "Ann",
+}
+
+ROWS = [(kind, document) for kind, documents in DOCUMENTS.items() for document in documents]
+
+
+@pytest.mark.parametrize(("kind", "document"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_document_stays_as_it_is(kind: str, document: dict[str, Any]) -> None:
+    for text in (json.dumps(document), json.dumps(document, indent=2), json.dumps([document], separators=(",", ":"))):
+        assert REDACTOR.text(text) == text, kind
+    assert REDACTOR.value(document) == document, kind
+
+
+@pytest.mark.parametrize(("kind", "document"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_document_stays_as_it_is_beside_a_secret(kind: str, document: dict[str, Any]) -> None:
+    text = json.dumps({"password": "hunter2", "inner": document, "text": json.dumps(document)})
+    assert REDACTOR.text(text) == text.replace("hunter2", "[REDACTED]"), kind
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_message_stays_as_it_is(message: str) -> None:
+    event = event_of(exchange(status=0, error=ValueError(message)))
+    assert event.error == f"ValueError: {message}"
+    assert event.metadata["exception"]["message"] == message
+    assert REDACTOR.text(json.dumps({"error": message})) == json.dumps({"error": message})
+
+
+def test_headers_that_are_no_secret_stay_as_they_are() -> None:
+    event = event_of(exchange(request_headers=list(HEADERS.items()), response_headers=list(HEADERS.items())))
+    assert json.loads(event.request_headers) == HEADERS
+    assert json.loads(event.response_headers) == HEADERS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("password", 12),
+        ("pin", 4928),
+        ("otp", "492817"),
+        ("token", 123456),
+        ("password_hint", "it is hunter2"),
+        ("tokens", ["a", "b"]),
+        ("key", "Zq7kXw2mPv9sLt4bRn8c"),
+        ("code", "Zq7kXw2mPv9sLt4bRn8c"),
+        ("cvv", 123),
+        ("has_password", "hunter2"),
+        ("password_changed_at", "hunter2"),
+        ("token_count", "eyJhbGciOiJIUzI1NiJ9"),
+        ("session", "a1b2c3"),
+        ("pass", "hunter2"),
+        ("salt", "9f8e7d6c5b4a3928"),
+        ("one_time", "492817"),
+    ],
+)
+def test_a_secret_in_a_name_like_these_is_masked_all_the_same(name: str, value: object) -> None:
+    assert json.loads(REDACTOR.text(json.dumps({name: value}))) == {name: "[REDACTED]"}
+    assert REDACTOR.value({name: value}) == {name: "[REDACTED]"}
+
+
+def test_ids_that_tie_calls_together_keep_a_fingerprint() -> None:
+    def recorded(session: str) -> tuple[str, str]:
+        body = json.dumps({"params": {"_meta": {"openai/session": session, "progressToken": 1}}}).encode()
+        event = event_of(
+            exchange(request_headers=[("Mcp-Session-Id", session)], request_body=body, request_type="application/json")
+        )
+        assert session not in event.to_json().decode()
+        return json.loads(event.request_headers)["mcp-session-id"], json.loads(event.request_body)["params"]["_meta"]
+
+    assert recorded("e4bbb7e60a1e4be0") == recorded("e4bbb7e60a1e4be0")
+    assert recorded("e4bbb7e60a1e4be0")[0] != recorded("another-session-id")[0]
+    assert recorded("e4bbb7e60a1e4be0")[1] != recorded("another-session-id")[1]
