@@ -137,8 +137,7 @@ class Recorder:
         except KeysUnavailableError:
             return True  # recorded as unverified: Brain checks the token itself
         if claims is None:
-            self.gate.refused["bad_signature"] += 1
-            self.gate.reject(capture.session.token)
+            self.gate.learn("bad_signature", capture.session.token)
             return False
         capture.session = self.gate.confirm(capture.session)
         return True

@@ -8,16 +8,50 @@ sessions are therefore `Any` here and have their types where they are made.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 
 _logger = logging.getLogger("otas_middleware")
+
+
+class ForkSafeLock:
+    """A reentrant lock that is free in a forked child, whoever held it in the parent. Use it with `with`."""
+
+    __slots__ = ("__weakref__", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        _locks.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def renew(self) -> None:
+        """Begin anew: nobody holds it."""
+        self._lock = threading.RLock()
+
+
+_locks: WeakSet[ForkSafeLock] = WeakSet()
+
+
+def _renew_locks() -> None:
+    for lock in list(_locks):
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class Source(Protocol):
@@ -71,7 +105,7 @@ class Runtime:
         self.sources: list[Source] = []
         self.off_because: set[str] = set()
         self.logged: set[str] = set()
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
         self._followers: list[tuple[str, Callable[[Behaviour], Callable[[], None]]]] = []
 
     def follow(self, field: str, change: Callable[[Behaviour], Callable[[], None]]) -> None:

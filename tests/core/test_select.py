@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -112,6 +114,55 @@ def test_a_session_over_its_event_limit_is_counted_and_recovers(clock: Callable[
     assert sum(wants(selection) for _ in range(100)) == 10
 
 
+def test_a_session_that_was_silent_for_long_has_ten_seconds_worth_and_no_more(clock: Callable[[float], None]) -> None:
+    selection = Selection(OtasSettings(session_max_events_per_second=2))
+    wants(selection)
+    clock(86_400)
+    assert sum(wants(selection) for _ in range(100)) == 20
+
+
+def test_a_clock_that_goes_back_costs_a_session_nothing(clock: Callable[[float], None]) -> None:
+    selection = Selection(OtasSettings(session_max_events_per_second=2))
+    wants(selection)
+    clock(-500)
+    assert sum(wants(selection) for _ in range(100)) == 19
+
+
+def test_when_there_are_too_many_sessions_the_longest_silent_one_is_forgotten() -> None:
+    selection = Selection(OtasSettings(session_max_events_per_second=0.1))
+    for number in range(4096):
+        assert wants(selection, session=session(str(number)))
+    assert not wants(selection, session=session("0"))
+    assert wants(selection, session=session("new"))
+    assert not wants(selection, session=session("0"))
+    assert wants(selection, session=session("1"))
+
+
+def session(name: str) -> SessionInfo:
+    return SessionInfo("a", name, verified=False, fingerprint="f", issued_at=None, expires_at=None, token="t")
+
+
+def test_many_threads_share_the_limits_and_the_counts(clock: Callable[[float], None]) -> None:
+    selection = Selection(OtasSettings(session_max_events_per_second=10))
+    recorded: list[bool] = []
+
+    def work(thread: int) -> None:
+        for number in range(500):
+            recorded.append(wants(selection, session=session("shared")))
+            wants(selection, session=session(f"{thread}-{number}"))
+            assert selection.skipped["session_events_limit"] >= 0
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(work, range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert sum(recorded) == 100
+    assert selection.skipped == {"session_events_limit": 3900}
+
+
 def test_a_session_over_its_byte_limit_is_counted(clock: Callable[[float], None]) -> None:
     selection = Selection(OtasSettings(session_max_bytes_per_second=100))
     assert [selection.keeps("s", weight=400, failed=True) for _ in range(3)] == [True, True, False]
@@ -124,6 +175,5 @@ def test_a_session_over_its_byte_limit_is_counted(clock: Callable[[float], None]
 def test_many_sessions_leave_the_memory_bounded() -> None:
     selection = Selection(OtasSettings(session_max_events_per_second=1))
     for number in range(5000):
-        session: Any = SessionInfo("a", str(number), False, "f", None, None, "t")
-        wants(selection, session=session)
+        wants(selection, session=session(str(number)))
     assert len(selection._events._left) == 4096

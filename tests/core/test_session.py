@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import sys
+import threading
 import time
-from typing import Any
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
@@ -15,6 +20,9 @@ from jwt.algorithms import ECAlgorithm
 
 from otas_middleware._capture.session import TokenGate, fingerprint, read_claims
 from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError, by_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECRET = "a-signing-secret-of-more-than-32-bytes"
 NOW = 1_700_000_000.0
@@ -63,6 +71,14 @@ def test_a_token_never_shows_in_a_repr() -> None:
         (unsigned(b"[]"), "malformed"),
         (unsigned(b"not json"), "malformed"),
         (unsigned(b"[" * 3000), "malformed"),
+        ("h.e30.", "malformed"),
+        (".e30.s", "malformed"),
+        ("h\x01.e30.s", "malformed"),
+        ("h.e30.s s", "malformed"),
+        ("h.e30.s\n", "malformed"),
+        ("h.e30=.s", "malformed"),
+        ("h.e30.s+", "malformed"),
+        ("h.e30.s,h.e30.s", "malformed"),
         (unsigned(b'{"agent_id": "x"}'), "missing_claims"),
         (unsigned(json.dumps({"agent_id": 5, "agent_session_id": "s"}).encode()), "missing_claims"),
         (unsigned(json.dumps({"agent_id": "a", "agent_session_id": ""}).encode()), "missing_claims"),
@@ -106,6 +122,102 @@ def test_what_brain_rejected_is_refused_for_a_while() -> None:
     assert gate.admit(text.encode(), now + 1) is None
     assert gate.refused["rejected_by_brain"] == 2
     assert gate.admit(text, now + 601) is not None
+
+
+@pytest.mark.parametrize("odd", [42, None, [1], {"a": 1}, bytearray(b"a.b.c"), ("a", "b")])
+def test_what_is_no_text_is_refused(odd: Any) -> None:
+    gate = TokenGate()
+    assert gate.admit(odd, NOW) is None
+    assert gate.refused == {"malformed": 1}
+
+
+@pytest.mark.parametrize("form", [str, str.encode])
+def test_a_rejected_token_is_known_in_no_form_any_more(form: Any) -> None:
+    gate = TokenGate()
+    text = token(exp=None)
+    assert gate.admit(form(text), time.time()) is not None
+    gate.reject(text)
+    assert gate.admit(form(text), time.time()) is None
+
+
+@pytest.mark.parametrize("form", [str, str.encode])
+def test_what_delivery_learns_of_a_token_holds_in_every_form(form: Any) -> None:
+    gate = TokenGate()
+    text = token(exp=None)
+    gate.admit(form(text), time.time())
+    gate.learn("confirmed", text)
+    session = gate.admit(form(text), time.time())
+    assert session is not None
+    assert session.verified
+    now = time.time()
+    gate.learn("bad_signature", text)
+    assert gate.admit(form(text), now + 1) is None
+    assert gate.admit(form(text), now + 20) is not None, "a key set may have been replaced meanwhile"
+    gate.learn("rejected", text)
+    assert gate.admit(form(text), now + 20) is None
+    assert gate.refused == {"bad_signature": 1, "rejected_by_brain": 2}
+
+
+def test_a_token_that_is_rejected_while_it_is_looked_at_is_not_admitted() -> None:
+    def verify(text: str) -> dict[str, object] | None:
+        gate.reject(text)  # another thread's
+        return read_claims(text)
+
+    gate = TokenGate(verify)
+    assert gate.admit(token(), time.time()) is None
+    assert gate.refused == {"rejected_by_brain": 1}
+
+
+def in_threads(work: Callable[[int], None], threads: int = 8) -> None:
+    """Call a function in several threads at once that change places as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(threads)))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_many_threads_use_one_gate_and_nothing_is_lost() -> None:
+    gate = TokenGate()
+
+    def work(thread: int) -> None:
+        for number in range(600):
+            text = unsigned(json.dumps({"agent_id": "a", "agent_session_id": f"{thread}-{number}"}).encode())
+            assert gate.admit(text, NOW) is not None
+            gate.reject(text)
+            assert gate.admit(text, time.time()) is None
+            assert gate.admit("malformed", NOW) is None
+            assert gate.refused["malformed"] > 0
+
+    in_threads(work)
+    assert gate.refused == {"malformed": 4800, "rejected_by_brain": 4800}
+    assert gate._known == {}
+
+
+def test_a_lock_is_free_in_a_forked_child_whoever_held_it() -> None:
+    gate = TokenGate()
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with gate._lock:
+            held.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, which is the point
+            pid = os.fork()
+        if not pid:
+            os._exit(gate.admit("malformed", NOW) is not None)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_flood_of_tokens_leaves_the_memory_bounded() -> None:

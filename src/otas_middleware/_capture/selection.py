@@ -9,6 +9,8 @@ from fnmatch import translate
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+from otas_middleware._runtime import ForkSafeLock
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -50,7 +52,8 @@ class Selection:
     """
 
     def __init__(self, settings: OtasSettings) -> None:
-        self.skipped: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
+        self._lock = ForkSafeLock()
         exact: list[str] = []
         prefixes: list[str] = []
         patterns: list[str] = []
@@ -77,6 +80,12 @@ class Selection:
         """Nothing is ever left out, so that nobody need ask."""
         self._events = _Budgets(settings.session_max_events_per_second)
         self._bytes = _Budgets(settings.session_max_bytes_per_second)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """How many requests were left out, by reason."""
+        with self._lock:
+            return self._skipped.copy()
 
     def wants(
         self,
@@ -137,7 +146,8 @@ class Selection:
         return False
 
     def _skip(self, reason: str) -> bool:
-        self.skipped[reason] += 1
+        with self._lock:
+            self._skipped[reason] += 1
         return False
 
 
@@ -147,6 +157,8 @@ class _Budgets:
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
         self._left: dict[str, tuple[float, float]] = {}
+        """What is left, and when that was said; the session that was longest without a request first."""
+        self._lock = ForkSafeLock()
 
     def spend(self, session_id: str, amount: float) -> bool:
         rate = self._rate
@@ -154,11 +166,12 @@ class _Budgets:
             return True
         now = monotonic()
         full = max(rate * _BURST_SECONDS, 1.0)
-        left, then = self._left.get(session_id, (full, now))
-        left = min(full, left + (now - then) * rate)
-        # An amount above the whole bucket may pass when the bucket is full, or it never could.
-        enough = left >= min(amount, full)
-        if session_id not in self._left and len(self._left) >= _MAX_BUDGETS:
-            self._left.pop(next(iter(self._left)), None)
-        self._left[session_id] = (left - amount if enough else left, now)
+        with self._lock:
+            left, then = self._left.pop(session_id, (full, now))
+            left = min(full, left + max(0.0, now - then) * rate)
+            # An amount above the whole bucket may pass when the bucket is full, or it never could.
+            enough = left >= min(amount, full)
+            while len(self._left) >= _MAX_BUDGETS:
+                del self._left[next(iter(self._left))]
+            self._left[session_id] = (left - amount if enough else left, now)
         return enough

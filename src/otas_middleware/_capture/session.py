@@ -12,7 +12,9 @@ import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
+
+from otas_middleware._runtime import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +26,9 @@ TOKEN_ENVIRON_KEY = "HTTP_" + TOKEN_HEADER.upper().replace("-", "_")
 MAX_TOKEN_BYTES = 4096
 EXPIRY_LEEWAY_SECONDS = 60.0
 REJECTED_SECONDS = 600.0
+RECHECKED_SECONDS = 10.0
+"""How long a token is refused whose signature no key made: a key set may just have been replaced."""
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _MAX_KNOWN = 1024
 _MAX_REJECTED = 4096
 
@@ -54,7 +59,8 @@ class SessionInfo:
 class TokenGate:
     """Looks at each token once and remembers it; what fails is not recorded and counted by reason.
 
-    The memory is bounded: at most 1,024 admitted tokens and 4,096 rejected ones.
+    The memory is bounded: at most 1,024 admitted tokens and 4,096 rejected ones. All threads of a process use one gate:
+    what is known is looked up without a lock, and changed under one.
 
     Args:
         verify: Checks a token's signature and returns its claims, or None when it does not hold; without it the
@@ -65,7 +71,14 @@ class TokenGate:
         self._verify = verify
         self._known: dict[str | bytes, SessionInfo] = {}
         self._rejected: dict[str, float] = {}
-        self.refused: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._lock = ForkSafeLock()
+
+    @property
+    def refused(self) -> Counter[str]:
+        """How many requests were not admitted, by reason."""
+        with self._lock:
+            return self._refused.copy()
 
     def admit(self, token: str | bytes, now: float) -> SessionInfo | None:
         """Return the session of a token that may be recorded, else None.
@@ -74,15 +87,25 @@ class TokenGate:
             token: The header's value as the server gave it (at most 4,096 bytes are considered).
             now: Unix time in seconds.
         """
-        session = self._known.get(token)
+        try:
+            session = self._known.get(token)
+        except TypeError:  # somebody has put a list, say, into the environ
+            self._refuse("malformed")
+            return None
         if session is None:
-            session = self._inspect(token, now)
-            if session is None:
+            try:
+                session = self._inspect(token, now)
+            except _RefusedError as refused:
+                self._refuse(refused.reason)
                 return None
         if session.expires_at is not None and session.expires_at + EXPIRY_LEEWAY_SECONDS < now:
-            self.refused["expired"] += 1
+            self._refuse("expired")
             return None
         return session
+
+    def _refuse(self, reason: str) -> None:
+        with self._lock:
+            self._refused[reason] += 1
 
     def reject(self, token: str, seconds: float = REJECTED_SECONDS) -> None:
         """Refuse a token for a while, because Brain answered `invalid_or_expired_token` for it.
@@ -91,18 +114,19 @@ class TokenGate:
             token: The raw token.
             seconds: For how long.
         """
-        if len(self._rejected) >= _MAX_REJECTED:
-            self._rejected.pop(next(iter(self._rejected)), None)
-        self._rejected[fingerprint(token)] = time.time() + seconds
-        self._known.pop(token, None)
-        self._known.pop(token.encode("latin-1", "replace"), None)
+        with self._lock:
+            _make_room(self._rejected, _MAX_REJECTED)
+            self._rejected[fingerprint(token)] = time.time() + seconds
+            for form in _forms(token):
+                self._known.pop(form, None)
 
     def confirm(self, session: SessionInfo) -> SessionInfo:
         """Remember that a token's signature was found to hold after it was admitted, and return the new session."""
         confirmed = replace(session, verified=True)
-        for key in (session.token, session.token.encode("latin-1", "replace")):
-            if key in self._known:
-                self._known[key] = confirmed
+        with self._lock:
+            for form in _forms(session.token):
+                if form in self._known:
+                    self._known[form] = confirmed
         return confirmed
 
     def learn(self, verdict: str, token: str) -> None:
@@ -113,25 +137,36 @@ class TokenGate:
             token: The raw token.
         """
         if verdict == "confirmed":
-            session = self._known.get(token) or self._known.get(token.encode("latin-1", "replace"))
-            if session is not None:
-                self.confirm(session)
+            for form in _forms(token):
+                session = self._known.get(form)
+                if session is not None:
+                    self.confirm(session)
             return
-        self.refused["bad_signature"] += verdict == "bad_signature"
-        self.reject(token)
+        if verdict == "bad_signature":
+            self._refuse(verdict)
+            self.reject(token, RECHECKED_SECONDS)
+        else:
+            self.reject(token)
 
-    def _inspect(self, raw: str | bytes, now: float) -> SessionInfo | None:
-        try:
-            session = self._read(raw, now)
-        except _RefusedError as refused:
-            self.refused[refused.reason] += 1
-            return None
-        while len(self._known) >= _MAX_KNOWN:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[raw] = session
+    def _inspect(self, raw: str | bytes, now: float) -> SessionInfo:
+        session = self._read(raw, now)
+        with self._lock:
+            self._refuse_rejected(session.fingerprint, now)  # it may have been rejected while it was read
+            _make_room(self._known, _MAX_KNOWN)
+            self._known[raw] = session
         return session
 
+    def _refuse_rejected(self, mark: str, now: float) -> None:
+        until = self._rejected.get(mark)
+        if until is not None:
+            if now < until:
+                raise _RefusedError("rejected_by_brain")
+            with self._lock:
+                self._rejected.pop(mark, None)
+
     def _read(self, raw: str | bytes, now: float) -> SessionInfo:
+        if not isinstance(raw, str | bytes):
+            raise _RefusedError("malformed")
         if len(raw) > MAX_TOKEN_BYTES:
             raise _RefusedError("too_long")
         token = raw.decode("latin-1") if isinstance(raw, bytes) else raw
@@ -139,11 +174,7 @@ class TokenGate:
         if claims is None:
             raise _RefusedError("malformed")
         mark = fingerprint(token)
-        until = self._rejected.get(mark)
-        if until is not None:
-            if now < until:
-                raise _RefusedError("rejected_by_brain")
-            self._rejected.pop(mark, None)
+        self._refuse_rejected(mark, now)
         if self._verify is not None:
             claims = self._verify(token)
             if claims is None:
@@ -168,16 +199,31 @@ class _RefusedError(Exception):
         self.reason = reason
 
 
+def _forms(token: str) -> tuple[str, bytes]:
+    """Return the forms in which servers give a token: as text (WSGI) and as bytes (ASGI)."""
+    return token, token.encode("latin-1", "replace")
+
+
+def _make_room(known: dict[Any, Any], most: int) -> None:
+    """Forget the oldest; called with the lock held."""
+    while len(known) >= most:
+        del known[next(iter(known))]
+
+
 def fingerprint(token: str) -> str:
     """Return the 16 hexadecimal digits that stand for a token wherever the token itself must not appear."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_claims(token: str) -> dict[str, object] | None:
-    """Return a JWT's claims without checking its signature, or None when it is not a JWT (RFC 7519, RFC 7515)."""
-    if token.count(".") != 2 or not token.isascii():
+    """Return a JWT's claims without checking its signature, or None when it is not a JWT in form.
+
+    That is three parts of base64url's alphabet (RFC 7515, section 7.1): nothing else may go into a header of ours.
+    """
+    parts = token.split(".")
+    if len(parts) != 3 or not all(parts) or not token.isascii() or token.encode().translate(None, _ALPHABET) != b"..":
         return None
-    payload = token.split(".")[1]
+    payload = parts[1]
     try:
         claims: object = json.loads(
             base64.b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_", validate=True)
