@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import gzip
 import json
 import os
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 import pytest
@@ -18,8 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm
 
+from otas_middleware._capture import verify as verify_module
 from otas_middleware._capture.session import TokenGate, fingerprint, read_claims
 from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError, by_secret
+from support.agent import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -252,32 +257,207 @@ def test_claims_are_read_without_checking() -> None:
 
 
 class KeySetServer:
-    """Serves one JSON document on loopback."""
+    """Serves one JSON document on loopback, however it is told to.
 
-    def __init__(self, document: bytes) -> None:
-        from http.server import BaseHTTPRequestHandler, HTTPServer
+    Args:
+        document: What it serves; it may be replaced.
+        answer: Writes the answer, if it is not that of a well-behaved server.
+    """
+
+    def __init__(self, document: bytes = b"", answer: Callable[[KeySetServer, Any], None] | None = None) -> None:
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
         from threading import Thread
+
+        served = self
+        self.document = document
+        self.asked = 0
+        self.over = threading.Event()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                served.asked += 1
+                if answer is not None:
+                    with contextlib.suppress(OSError):
+                        answer(served, self)
+                    return
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(document)
+                self.wfile.write(served.document)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the standard library's name
                 pass
 
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = Thread(target=self._server.serve_forever)
 
-    def __enter__(self) -> str:
-        self._thread.start()
+    @property
+    def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/keys"
 
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
     def __exit__(self, *_: object) -> None:
+        self.over.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+CLAIMS = {"agent_id": "a", "agent_session_id": "s"}
+
+
+class Key:
+    """A private key under a name, and what it signs."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.private = ec.generate_private_key(ec.SECP256R1())
+
+    def published(self) -> dict[str, Any]:
+        return {**ECAlgorithm.to_jwk(self.private.public_key(), as_dict=True), "kid": self.name, "alg": "ES256"}
+
+    def signed(self, name: str | None = None) -> str:
+        return jwt.encode(CLAIMS, self.private, algorithm="ES256", headers={"kid": name or self.name})
+
+
+def key_set(*keys: Key) -> bytes:
+    return json.dumps({"keys": [key.published() for key in keys]}).encode()
+
+
+def test_a_token_of_a_key_that_was_just_published_is_verified_and_others_do_not_fetch_again() -> None:
+    old, new, stranger = Key("old"), Key("new"), Key("stranger")
+    with KeySetServer(key_set(old)) as server:
+        verify = ByKeySet(server.url)
+        assert verify(old.signed()) == CLAIMS
+        server.document = key_set(old, new)
+        assert verify(new.signed()) == CLAIMS
+        assert server.asked == 2
+        for _ in range(20):
+            assert verify(stranger.signed()) is None
+            assert verify(stranger.signed("old")) is None
+        assert server.asked == 2, "strangers decide how often the keys are fetched"
+
+
+def test_after_ten_seconds_an_unknown_key_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(verify_module, "monotonic", lambda: now[0])
+    old, new = Key("old"), Key("new")
+    with KeySetServer(key_set(old)) as server:
+        verify = ByKeySet(server.url)
+        assert verify(new.signed()) is None
+        server.document = key_set(old, new)
+        assert verify(new.signed()) is None
+        now[0] += 10
+        assert verify(new.signed()) == CLAIMS
+        assert server.asked == 3
+
+
+def test_a_key_without_a_name_may_have_signed_any_token() -> None:
+    key = Key("")
+    nameless = {name: value for name, value in key.published().items() if name != "kid"}
+    with KeySetServer(json.dumps({"keys": [nameless]}).encode()) as server:
+        assert ByKeySet(server.url)(key.signed("some-name")) == CLAIMS
+
+
+def endless(server: KeySetServer, handler: Any) -> None:
+    """Answer with more than anybody keeps, until the client has had enough."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not server.over.is_set():
+        handler.wfile.write(b" " * 65_536)
+
+
+def bomb(_: KeySetServer, handler: Any) -> None:
+    """Answer with much in little: 100 MB in 100 kB."""
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(gzip.compress(b" " * 100_000_000))
+
+
+def drip(server: KeySetServer, handler: Any) -> None:
+    """Send a byte of the body now and then."""
+    handler.send_response(200)
+    handler.end_headers()
+    while not server.over.wait(0.05):
+        handler.wfile.write(b" ")
+
+
+def drip_headers(server: KeySetServer, handler: Any) -> None:
+    """Send a byte of a header now and then."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while not server.over.wait(0.05):
+        handler.wfile.write(b"a")
+
+
+def hang(server: KeySetServer, _: Any) -> None:
+    """Say nothing."""
+    server.over.wait()
+
+
+def elsewhere(_: KeySetServer, handler: Any) -> None:
+    """Send the client on, to a place that nobody configured."""
+    handler.send_response(302)
+    handler.send_header("Location", "/other")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+@pytest.mark.parametrize("answer", [endless, bomb, drip, drip_headers, hang, elsewhere])
+def test_whatever_the_key_server_does_nobody_waits_longer_than_the_time_out_and_nothing_large_is_kept(
+    answer: Callable[[KeySetServer, Any], None],
+) -> None:
+    tracemalloc.start()
+    try:
+        with KeySetServer(answer=answer) as server:
+            verify = ByKeySet(server.url, timeout=0.4)
+            began = time.monotonic()
+            with pytest.raises(KeysUnavailableError):
+                verify(Key("any").signed())
+            took = time.monotonic() - began
+            for thread in threading.enumerate():
+                if thread.name == "otas-keys":
+                    thread.join()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert took < PATIENCE
+    assert peak < (150_000_000 if answer is bomb else 20_000_000)  # of the bomb, what the server itself makes
+
+
+def test_on_a_request_path_nobody_waits_for_keys() -> None:
+    old, new = Key("old"), Key("new")
+
+    def answer(server: KeySetServer, handler: Any) -> None:
+        may_answer.wait()
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(server.document)
+
+    def fetched() -> None:
+        for thread in threading.enumerate():
+            if thread.name == "otas-keys":
+                thread.join()
+
+    may_answer = threading.Event()
+    with KeySetServer(key_set(old), answer) as server:
+        verify = ByKeySet(server.url)
+        with pytest.raises(KeysUnavailableError):
+            verify(old.signed(), wait=False)
+        may_answer.set()
+        fetched()
+        assert verify(old.signed(), wait=False) == CLAIMS
+        server.document = key_set(old, new)
+        may_answer.clear()
+        with pytest.raises(KeysUnavailableError):
+            verify(new.signed(), wait=False)
+        may_answer.set()
+        fetched()
+        assert verify(new.signed(), wait=False) == CLAIMS
+        assert verify(Key("stranger").signed(), wait=False) is None
+        assert server.asked == 2
 
 
 def test_a_published_key_verifies_and_cannot_be_used_as_a_secret() -> None:
@@ -292,8 +472,8 @@ def test_a_published_key_verifies_and_cannot_be_used_as_a_secret() -> None:
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     confused = _hs256(claims, pem, kid="one")
     stranger = jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), algorithm="ES256", headers={"kid": "one"})
-    with KeySetServer(document) as url:
-        verify = ByKeySet(url)
+    with KeySetServer(document) as server:
+        verify = ByKeySet(server.url)
         assert verify(good) == claims
         assert verify(confused) is None
         assert verify(stranger) is None
@@ -313,8 +493,8 @@ def _hs256(claims: dict[str, str], key: bytes, kid: str) -> str:
 
 
 def test_without_keys_nothing_is_said_about_a_signature(caplog: pytest.LogCaptureFixture) -> None:
-    with KeySetServer(b"<html>") as url:
-        verify = ByKeySet(url)
+    with KeySetServer(b"<html>") as server:
+        verify = ByKeySet(server.url)
         for _ in range(3):
             with pytest.raises(KeysUnavailableError):
                 verify(token())

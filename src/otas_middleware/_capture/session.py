@@ -164,7 +164,7 @@ class TokenGate:
             with self._lock:
                 self._rejected.pop(mark, None)
 
-    def _read(self, raw: str | bytes, now: float) -> SessionInfo:
+    def _read(self, raw: object, now: float) -> SessionInfo:
         if not isinstance(raw, str | bytes):
             raise _RefusedError("malformed")
         if len(raw) > MAX_TOKEN_BYTES:
