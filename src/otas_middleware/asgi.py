@@ -14,9 +14,9 @@ but the last one while its event goes to disk (`durability="spool"`). No event l
 from __future__ import annotations
 
 import logging
-from functools import partial
-from inspect import isclass, isroutine
-from typing import TYPE_CHECKING, Any, overload
+from functools import lru_cache, partial
+from inspect import isclass, isroutine, signature
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from otas_middleware._capture import in_thread
 from otas_middleware._capture.context import MARKER, current, mark
@@ -28,7 +28,7 @@ from otas_middleware._recorder import open_recorder
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
     from typing import Unpack
 
     from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
@@ -323,7 +323,8 @@ def _route(scope: Scope) -> str | None:
     """Return the innermost route's template as its framework spells it: None if none matched, `""` if unknown."""
     template = scope.get("path_template")  # Litestar
     if isinstance(template, str):
-        return template
+        # Of what is mounted the template is the mount's, and `path` what remains.
+        return None if getattr(scope.get("route_handler"), "is_mount", False) else template
     route = scope.get("route")
     if route is not None:
         path = getattr(route, "path", None)
@@ -331,9 +332,19 @@ def _route(scope: Scope) -> str | None:
         return path if isinstance(path, str) and not hasattr(route, "routes") else None
     # Older Starlette names the endpoint only; the template then follows from the path and its parameters.
     endpoint = scope.get("endpoint")
-    if endpoint is None:
+    if endpoint is None or not (isroutine(endpoint) or isclass(endpoint) or isinstance(endpoint, partial)):
         return None
-    return "" if isroutine(endpoint) or isclass(endpoint) or isinstance(endpoint, partial) else None
+    # Below a mount, a function may be the application that is mounted: what it makes of the path, nobody says.
+    return None if "app_root_path" in scope and _is_application(cast("Hashable", endpoint)) else ""
+
+
+@lru_cache(maxsize=256)
+def _is_application(endpoint: Any) -> bool:
+    """Say whether a function is an ASGI application rather than a view: it takes scope, receive and send."""
+    try:
+        return not isclass(endpoint) and len(signature(endpoint).parameters) == 3
+    except (TypeError, ValueError):
+        return False
 
 
 def _end_at_shutdown(send: Send) -> Send:

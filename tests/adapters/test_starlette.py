@@ -169,6 +169,37 @@ def test_a_base_http_middleware_around_and_inside_works_on(settings: OtasSetting
     assert (event["request_body"], event["response_body"]) == ("one two", "one two")
 
 
+class NoTeaError(Exception):
+    """What a handler turns into an answer."""
+
+
+@pytest.mark.parametrize(
+    ("ours_is", "error"), [("outside", "503 Service Unavailable"), ("inside", "NoTeaError: empty")]
+)
+def test_an_exception_that_a_handler_answers_is_named_inside_of_a_base_http_middleware_only(
+    ours_is: str, error: str, settings: OtasSettings, agent: Agent
+) -> None:
+    async def view(_: StarletteRequest) -> Response:
+        raise NoTeaError("empty")
+
+    async def sorry(_: StarletteRequest, __: Exception) -> Response:
+        return PlainTextResponse("no tea", 503)
+
+    async def pass_on(request: StarletteRequest, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        return response
+
+    app: Any = Starlette(routes=[Route("/", view)], exception_handlers={NoTeaError: sorry})
+    if ours_is == "inside":
+        recorded(app, settings)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
+    if ours_is == "outside":
+        recorded(app, settings)
+    assert call_asgi(app, Request(headers=(agent.header,))).status_code == 503
+    event = agent.event()
+    assert (event["status_code"], event["error"]) == (503, error)
+
+
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
 def test_a_stream_ends_when_its_client_goes_away(spec_version: str, settings: OtasSettings, agent: Agent) -> None:
     """By the `http.disconnect` that is received, or by the error of `send`, as the server's version has it."""
@@ -307,6 +338,65 @@ def test_installed_in_an_application_and_in_one_that_is_mounted_it_records_once(
     event = agent.event()
     assert event["path"] == "/shops/tea/inner/items/7"
     assert event["metadata"]["route"] == "/shops/{shop}/inner/items/{item_id}"
+
+
+class Copying:
+    """A middleware that gives its application a copy of the scope, as hypercorn's `ProxyFixMiddleware` does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(dict(scope), receive, send)
+
+
+def copying(app: ASGIApp) -> ASGIApp:
+    """Do as `Copying`, by a function."""
+
+    async def around(scope: Any, receive: Any, send: Any) -> None:
+        await app(dict(scope), receive, send)
+
+    return around
+
+
+async def answer_function(scope: Any, receive: Any, send: Any) -> None:
+    """Be an application that is a function."""
+    await PlainTextResponse("ok")(scope, receive, send)
+
+
+@pytest.mark.parametrize("kind", [Starlette, FastAPI])
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/function/orders/42", None),
+        ("/parameter/Tea/x", None),
+        ("/copied/items/7", None),
+        ("/copied-by-function/items/7", None),
+        ("/inner/items/7", "/inner/items/{item_id}"),
+        ("/inner/plain", "/inner/plain"),
+        ("/inner/none", None),
+        ("/shops/007/items/7", "/shops/{shop}/items/{item_id}"),
+        ("/users/6F9619FF-8B86-D011-B42D-00C04FC964FF/plain", "/users/{user}/plain"),
+        ("/names/names/plain", None),
+        ("/names/tea/plain", "/names/{name}/plain"),
+    ],
+)
+def test_the_route_below_mounts_is_a_template_or_unknown(
+    path: str, route: str | None, kind: type[Any], settings: OtasSettings, agent: Agent
+) -> None:
+    async def view(_: StarletteRequest) -> Response:
+        return PlainTextResponse("ok")
+
+    inner = Starlette(routes=[Route("/items/{item_id}", view), Route("/plain", view)])
+    app = kind()
+    app.mount("/function", answer_function)
+    app.mount("/parameter/{Shop}", answer_function)
+    app.mount("/copied", Copying(inner))
+    app.mount("/copied-by-function", copying(inner))
+    for prefix in ("/inner", "/shops/{shop:int}", "/users/{user:uuid}", "/names/{name}"):
+        app.mount(prefix, inner)
+    call_asgi(recorded(app, settings), Request(path=path, headers=(agent.header,)))
+    assert agent.event()["metadata"]["route"] == route
 
 
 @pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi is deprecated")

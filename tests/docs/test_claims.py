@@ -95,7 +95,7 @@ _GATES = ("_capture/session.py", "_capture/selection.py", "_recorder.py")
 def test_the_reasons_for_not_recording_are_those_in_the_code() -> None:
     package = ROOT / "src" / "otas_middleware"
     code = "".join((package / name).read_text(encoding="utf-8") for name in _GATES)
-    refused = set(re.findall(r'_RefusedError\("(\w+)"\)|refused\["(\w+)"\]', code))
+    refused = set(re.findall(r'_RefusedError\("(\w+)"\)|_refuse\("(\w+)"\)', code))
     skipped = set(re.findall(r'_skip\("(\w+)"\)', code))
     reasons = {name for pair in refused for name in pair if name} | skipped
     assert listed("troubleshooting.md", "## Recorded or not") == reasons

@@ -13,7 +13,7 @@ from events.exchange import SESSION, TOKEN, event_of, exchange, metadata
 from otas_middleware import __version__
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build
-from otas_middleware._event.model import NIL_PROJECT
+from otas_middleware._event.model import NIL_PROJECT, BackendEvent
 
 
 def test_an_event_says_what_happened() -> None:
@@ -161,6 +161,16 @@ def test_what_is_recorded_can_be_turned_off_globally_or_by_path(settings: dict[s
     assert {name for name in texts if not getattr(event, name)} == empty
     assert (event.request_size_bytes, event.response_size_bytes) == (3, 6)
     assert event.request_content_type == "application/x-www-form-urlencoded"
+
+
+def test_where_there_are_no_headers_stands_an_empty_object() -> None:
+    capture = exchange()
+    capture.request_headers = []
+    capture.status_code, capture.response_headers = 0, ()
+    event = event_of(capture)
+    assert (event.request_headers, event.response_headers) == ("{}", "{}")
+    made = BackendEvent(project_id=NIL_PROJECT, path="/", method="TOOL", status_code=200, latency_ms=1.0)
+    assert (made.request_headers, made.response_headers) == ("{}", "{}")
 
 
 def test_headers_of_any_server_have_lower_case_names_and_readable_values() -> None:

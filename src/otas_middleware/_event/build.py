@@ -197,6 +197,7 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
     if foreign:
         metadata.update(masker.members(foreign))
     request_text = _mask_body(request, masker, mask_bodies)
+    no_headers = "" if path in plan.without_headers else "{}"
     fields: dict[str, Any] = {
         "project_id": plan.project_id,
         "path": mask.path(path),
@@ -205,8 +206,8 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
         "latency_ms": latency * 1000.0,
         "request_size_bytes": capture.request_size,
         "response_size_bytes": capture.response_size,
-        "request_headers": to_json(mask.value(shown_request)).decode() if shown_request else "",
-        "response_headers": to_json(mask.value(shown_response)).decode() if shown_response else "",
+        "request_headers": to_json(mask.value(shown_request)).decode() if shown_request else no_headers,
+        "response_headers": to_json(mask.value(shown_response)).decode() if shown_response else no_headers,
         "request_body": "" if request.parts is not None else request_text,
         "response_body": _mask_body(response, masker, mask_bodies),
         "query_params": mask.pairs(query),

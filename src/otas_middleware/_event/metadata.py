@@ -173,7 +173,9 @@ def foreign_metadata(capture: Capture) -> dict[str, Any]:
 
 def route_of(capture: Capture) -> str | None:
     """Return the route's template, such as `/orders/{order_id}`, or None when no route matched."""
-    return template(capture.path, capture.route, capture.path_params)
+    return template(
+        capture.path, capture.route, capture.path_params, mounts=capture.framework not in {"django", "flask"}
+    )
 
 
 def _status_line(status: int, reason: str | None) -> str:

@@ -67,11 +67,12 @@ class BackendEvent(BaseModel):
         description="Bytes of the response body that passed, kept or not. 0 … 2147483647; left out if unknown.",
     )
     request_headers: str = Field(
-        default="",
-        description="JSON object of the request's headers: lower-case names; a list where a name came more than once.",
+        default="{}",
+        description="JSON object of the request's headers: lower-case names; a list where a name came more than once; "
+        "`{}` when there are none, empty when they are not recorded.",
     )
     response_headers: str = Field(
-        default="", description="JSON object of the response's headers, as `request_headers`."
+        default="{}", description="JSON object of the response's headers, as `request_headers`."
     )
     request_body: str = Field(
         default="",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._event.regex_route import is_regex, readable
 
@@ -31,7 +31,9 @@ def normalise(template: str, given: tuple[str, ...] = ()) -> str:
     return text if text.startswith("/") else "/" + text
 
 
-def template(path: str, route: str | None, path_params: Mapping[str, object] | None) -> str | None:
+def template(
+    path: str, route: str | None, path_params: Mapping[str, object] | None, *, mounts: bool = True
+) -> str | None:
     """Return the template that a path was matched with, mounts and prefixes included.
 
     Args:
@@ -39,9 +41,11 @@ def template(path: str, route: str | None, path_params: Mapping[str, object] | N
         route: The framework's template of the innermost router, `""` when it is not known but a route matched, or
             None when none matched.
         path_params: Names to values, as they stand in the path.
+        mounts: Whether some of the parameters may be those of mounts, which the innermost template does not hold.
 
     Returns:
-        Such as `/v1/orders/{order_id}`, or None.
+        Such as `/v1/orders/{order_id}`, or None; also when it cannot be told which part of the path is a mount's
+        parameter.
     """
     if route is None:
         return None
@@ -50,11 +54,11 @@ def template(path: str, route: str | None, path_params: Mapping[str, object] | N
     prefix = _before(path, tail, params)
     if prefix is None:
         return tail
+    if not mounts:
+        return (prefix + tail) or "/"
     names_in_tail = _split(tail)[1::2]
-    for name, value in params.items():
-        if name not in names_in_tail:
-            prefix = _replace_segment(prefix, str(value), "{" + name + "}")
-    return (prefix + tail) or "/"
+    named = _with_names(prefix, {name: value for name, value in params.items() if name not in names_in_tail})
+    return None if named is None else (named + tail) or "/"
 
 
 def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
@@ -88,13 +92,30 @@ def _end_patterns(inner: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(one), re.compile(many)
 
 
-def _replace_segment(prefix: str, value: str, name: str) -> str:
-    if not value:
-        return prefix
-    at = prefix.find("/" + value)
-    while at >= 0:
-        end = at + 1 + len(value)
-        if end == len(prefix) or prefix[end] == "/":
-            return prefix[: at + 1] + name + prefix[end:]
-        at = prefix.find("/" + value, at + 1)
-    return prefix
+def _with_names(prefix: str, params: Mapping[str, object]) -> str | None:
+    """Return what stands before the innermost template with the parameters of mounts in place of their values.
+
+    The values alone are known, and not where they stood: where more segments have one, nothing is said.
+    """
+    segments = prefix.split("/")
+    for value in {str(value): value for value in params.values()}.values():
+        names = [name for name, other in params.items() if str(other) == str(value)]
+        length = str(value).count("/") + 1
+        places = [at for at in range(1, len(segments)) if _is_value("/".join(segments[at : at + length]), value)]
+        if len(places) != len(names):
+            return None
+        for at, name in sorted(zip(places, names, strict=True), reverse=True):
+            segments[at : at + length] = ["{" + name + "}"]
+    return "/".join(segments)
+
+
+def _is_value(segment: str, value: object) -> bool:
+    """Say whether a parameter has its value from this part of a path: 7 is from `007`, a UUID from one in capitals."""
+    if segment == str(value):
+        return True
+    if isinstance(value, str) or not segment:
+        return False
+    try:
+        return bool(cast("type[Any]", type(value))(segment) == value)
+    except Exception:  # of a class that a framework or its user made
+        return False
