@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -13,8 +12,6 @@ Chunk = bytes | bytearray | memoryview | str  # frameworks let applications stre
 
 TAIL_BYTES = 16_384
 """How much of a body's end is kept beside its beginning."""
-
-_MANY_PIECES = 256
 
 
 class BoundedBody:
@@ -28,13 +25,14 @@ class BoundedBody:
         tail: How many bytes of the end of a longer body to keep.
     """
 
-    __slots__ = ("_limit", "_tail", "_tail_held", "_tail_limit", "left", "parts", "whole")
+    __slots__ = ("_limit", "_tail", "_tail_limit", "_trim_below", "left", "parts", "whole")
 
     def __init__(self, limit: int, tail: int = 0) -> None:
         self._limit = limit
         self._tail_limit = tail
-        self._tail: deque[bytes] | None = None
-        self._tail_held = 0
+        self._tail: list[bytes] | None = None
+        self._trim_below = 0
+        """The `left` from which on the tail is more than twice as long as it is to be."""
         self.whole = True
         """Nothing has been cut off yet."""
         self.left = limit
@@ -53,35 +51,30 @@ class BoundedBody:
 
     def cut(self, chunk: bytes) -> None:
         """Keep of a chunk after which `left` is negative what belongs to the beginning, and the rest as the end."""
-        if self.whole:
+        if self._tail is not None:
+            self._tail.append(chunk)
+            if self.left < self._trim_below:
+                self._trim()
+        elif self.whole:
             self.whole = False
             self.parts.append(chunk[: self.left])
-            chunk = chunk[self.left :]
-            self._tail = deque()
-        if not self._tail_limit or self._tail is None:
-            return
-        tail, limit = self._tail, self._tail_limit
-        if len(chunk) >= limit:
-            tail.clear()
-            tail.append(chunk[-limit:])
-            self._tail_held = limit
-            return
-        tail.append(chunk)
-        held = self._tail_held + len(chunk)
-        while held - len(tail[0]) >= limit:
-            held -= len(tail.popleft())
-        if len(tail) > _MANY_PIECES:
-            joined = b"".join(tail)
-            tail.clear()
-            tail.append(joined)
-        self._tail_held = held
+            if self._tail_limit:
+                self._tail = [chunk[self.left :]]
+                self._trim()
+
+    def _trim(self) -> None:
+        """Keep of the tail what is to be kept."""
+        if self._tail is not None:
+            self._tail[:] = [b"".join(self._tail)[-self._tail_limit :]]
+            self._trim_below = self.left - self._tail_limit
 
     def end(self) -> tuple[bytes, bool]:
         """Return the kept end of a body of which more than the beginning passed, and whether bytes before it are lost.
 
         Without such an end the first is empty.
         """
-        end = b"".join(self._tail or ())[-self._tail_limit :] if self._tail_limit else b""
+        self._trim()
+        end = self._tail[0] if self._tail else b""
         return end, len(end) < -self.left
 
     def take_over(self, earlier: BoundedBody) -> None:
@@ -94,6 +87,7 @@ class BoundedBody:
     def clear(self) -> None:
         """Forget all that passed: it did not get to where it was going."""
         self.parts.clear()
+        self._tail = None
         self.whole = True
         self.left = self._limit
 
@@ -105,8 +99,14 @@ class BoundedBody:
         """Return what an equal body in another process needs beside its `pieces`."""
         return self._limit, self.left, self.whole, self._tail_limit, self._tail_held
 
+    @property
+    def _tail_held(self) -> int:
+        self._trim()
+        return len(self._tail[0]) if self._tail else 0
+
     def pieces(self) -> list[bytes]:
         """Return all that is kept, the beginning and then the end: `held` bytes."""
+        self._trim()
         return [*self.parts, *self._tail] if self._tail else self.parts
 
     @classmethod
@@ -114,12 +114,12 @@ class BoundedBody:
         """Return the body with this state and these bytes, which were its `pieces`."""
         limit, left, whole, tail_limit, tail_held = state
         body = cls(limit, tail_limit)
-        body.left, body.whole, body._tail_held = left, whole, tail_held
+        body.left, body.whole = left, whole
         start = len(kept) - tail_held
         if start:
             body.parts.append(kept[:start])
-        if not whole:
-            body._tail = deque((kept[start:],) if tail_held else ())
+        if tail_held:
+            body._tail = [kept[start:]]
         return body
 
     @property

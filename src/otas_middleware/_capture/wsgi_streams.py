@@ -116,7 +116,7 @@ def pull(
         as_bytes: Turns into bytes what is none yet, where the framework will do so.
     """
     body = capture.response
-    keep = body.parts.append
+    keep, cut = body.parts.append, body.cut
     get_current = current.get
     previous = get_current()
     flowing = False
@@ -128,7 +128,7 @@ def pull(
                 if left >= 0 and chunk:
                     keep(chunk)
                 elif left < 0:
-                    body.cut(chunk)
+                    cut(chunk)
             else:
                 flowing = _sent(capture, chunk, as_bytes)
             yield chunk

@@ -1,0 +1,63 @@
+"""The bounded copy of a body: its beginning, its end, and how much passed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from otas_middleware._capture.body import BoundedBody
+
+LIMIT, TAIL = 10, 7
+CHUNKS = st.lists(st.binary(max_size=25), max_size=12)
+
+
+def filled(chunks: list[bytes], tail: int = TAIL) -> BoundedBody:
+    body = BoundedBody(LIMIT, tail)
+    for chunk in chunks:
+        body.add(chunk)
+    return body
+
+
+@given(CHUNKS)
+def test_the_beginning_and_the_end_are_kept_and_all_is_counted(chunks: list[bytes]) -> None:
+    sent = b"".join(chunks)
+    body = filled(chunks)
+    assert (body.size, body.kept()) == (len(sent), sent[:LIMIT])
+    assert body.end() == (sent[LIMIT:][-TAIL:], len(sent) > LIMIT + TAIL)
+    assert body.held == len(sent[:LIMIT]) + len(sent[LIMIT:][-TAIL:]) == sum(map(len, body.pieces()))
+
+
+@given(CHUNKS)
+def test_without_a_tail_the_beginning_alone_is_kept(chunks: list[bytes]) -> None:
+    sent = b"".join(chunks)
+    body = filled(chunks, tail=0)
+    assert (body.size, body.kept(), body.end()) == (len(sent), sent[:LIMIT], (b"", len(sent) > LIMIT))
+
+
+@given(CHUNKS, CHUNKS)
+def test_a_body_is_restored_in_another_process_and_goes_on(chunks: list[bytes], more: list[bytes]) -> None:
+    body = filled(chunks)
+    restored = BoundedBody.restored(body.state(), b"".join(body.pieces()))
+    for chunk in more:
+        body.add(chunk)
+        restored.add(chunk)
+    assert (restored.size, restored.kept(), restored.end()) == (body.size, body.kept(), body.end())
+
+
+@given(CHUNKS, CHUNKS)
+def test_a_body_goes_on_where_it_was_noted_before(chunks: list[bytes], more: list[bytes]) -> None:
+    sent = b"".join(chunks + more)
+    body = BoundedBody(LIMIT)
+    body.take_over(filled(chunks, tail=0))
+    for chunk in more:
+        body.add(chunk)
+    assert (body.size, body.kept()) == (len(sent), sent[:LIMIT])
+
+
+@pytest.mark.parametrize("size", [1, 100, 100_000])
+def test_of_an_endless_body_no_more_than_beginning_and_twice_the_end_is_held(size: int) -> None:
+    body = BoundedBody(100, 1000)
+    for _ in range(10_000 // size + 10):
+        body.add(bytes(size))
+        assert sum(map(len, body.parts)) + sum(map(len, body._tail or ())) <= 100 + 2 * 1000
