@@ -90,14 +90,14 @@ class Otas:
 def _mount(app: Flask, recorder: Recorder) -> None:
     """Stand around the application, and hear of route, response and exception by its hooks and Flask's signals."""
     try:
-        app.before_request(_note_route)
-        app.after_request(_note_response)
-        app.teardown_request(_note_teardown)
+        app.before_request(_before)
+        app.after_request(_after)
+        app.teardown_request(_teardown)
     except AssertionError:
         pass  # Flask takes no hooks after its first request; what they tell is told by signals, but for details
     # For any sender: what is dispatched to inside of the application may be another one.
-    request_started.connect(_note_route)
-    got_request_exception.connect(_note_unhandled)
+    request_started.connect(_on_started, weak=False)
+    got_request_exception.connect(_on_unhandled, weak=False)
     _hear_handled_exceptions(app)
     app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)  # type: ignore[method-assign]
 
@@ -113,7 +113,7 @@ def _hear_handled_exceptions(app: Flask) -> None:
     def handle_user_exception(*args: Any, **named: Any) -> Any:
         # Asked of the class anew, because tracers replace it there, also later, by objects that are no functions.
         answer = replaced(*args, **named) if replaced else getattr(kind, name)(alive(), *args, **named)
-        if current.get() is not None:
+        if _current() is not None:
             _note_error(sys.exception())
         return answer
 
@@ -155,8 +155,10 @@ class _FlaskExchange(Exchange):
         `ProxyFix` and its like correct `SCRIPT_NAME` in place, and mounts move the path's beginning there. A middleware
         that serves one path for another rewrites `PATH_INFO`; that is not what the client called.
         """
-        script, info = self._called
-        new_script, new_info = self.environ.get("SCRIPT_NAME", ""), self.environ.get("PATH_INFO", "")
+        new = self.environ.get("SCRIPT_NAME", ""), self.environ.get("PATH_INFO", "")
+        if new == self._called:
+            return self.capture.path
+        (script, info), (new_script, new_info) = self._called, new
         if info.endswith(new_info) and new_script.endswith(info[: len(info) - len(new_info)]):
             return full_path(self.environ)
         if new_script != script and "werkzeug.proxy_fix.orig" in self.environ:
@@ -164,15 +166,30 @@ class _FlaskExchange(Exchange):
         return self.capture.path
 
 
-def _note_route(*_: Any, **__: Any) -> None:
-    if current.get() is None:
+# Ordinary requests pass the hooks as well: nothing is asked of Flask before it is known that this one is recorded.
+_current = current.get
+
+
+def _before() -> None:
+    if _current() is not None:
+        _note_route()
+
+
+def _on_started(_sender: Flask, **_: Any) -> None:
+    """Do as the hook, also where another hook answers first, and for an application that is mounted inside."""
+    if _current() is not None:
+        _note_route()
+
+
+def _note_route() -> None:
+    capture = _current()
+    if capture is None or capture.route is not None:
         return
     try:
         # Once, since the proxy costs as much at each access.
         asked: Request = cast("Any", request)._get_current_object()  # noqa: SLF001  # documented by Werkzeug
-        capture = capture_of(asked.environ)
-        if capture is None or capture.route is not None:
-            return
+        if capture_of(asked.environ) is None:
+            return  # of an application that a view calls
         rule, values = asked.url_rule, asked.view_args
         if rule is None and isinstance(asked.routing_exception, MethodNotAllowed):
             rule, values = _route_of_other_methods(asked)
@@ -193,21 +210,20 @@ def _route_of_other_methods(asked: Request) -> tuple[Any, Any]:
         return None, None
 
 
-def _note_response(response: Response) -> Response:
-    if current.get() is not None:
+def _after(response: Response) -> Response:
+    capture = _current()
+    if capture is not None:
         try:
-            capture = capture_of(request.environ)
-            if capture is not None:
-                # A body that is there is over with its last chunk; test clients close it late, or never.
-                capture.ends_early = response.is_sequence
+            # A body that is there is over with its last chunk; test clients close it late, or never.
+            capture.ends_early = response.is_sequence
         except Exception:
             report_internal_error("flask.response")
     return response
 
 
-def _note_teardown(error: BaseException | None = None) -> None:
+def _teardown(error: BaseException | None = None) -> None:
     """Note an exception that no signal told of, unless it has been answered as the client's error."""
-    if error is not None and current.get() is not None:
+    if error is not None and _current() is not None:
         try:
             capture = capture_of(request.environ)
             if capture is not None and capture.exception is None and not 0 < capture.status_code < 500:
@@ -216,7 +232,7 @@ def _note_teardown(error: BaseException | None = None) -> None:
             report_internal_error("flask.teardown")
 
 
-def _note_unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
+def _on_unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
     _note_error(exception)
 
 

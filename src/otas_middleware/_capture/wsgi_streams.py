@@ -125,10 +125,10 @@ def pull(
         for chunk in iterable:
             if flowing and chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
-                if left >= 0 and chunk:
-                    keep(chunk)
-                elif left < 0:
+                if left < 0:
                     cut(chunk)
+                elif chunk:
+                    keep(chunk)
             else:
                 flowing = _sent(capture, chunk, as_bytes)
             yield chunk
