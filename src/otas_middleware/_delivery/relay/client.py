@@ -33,8 +33,8 @@ REFUSED_PAUSE = 30.0
 _AT_ONCE = 32
 """Items that one request gives back from a dead connection; a thread does the rest."""
 
-_POLL = 0.002
-"""Seconds between two looks for the relay's answers, for those who wait for them."""
+_POLL, _LONGEST_POLL = 0.002, 0.02
+"""Seconds between two looks for the relay's answers, for those who wait for them: more the longer they have waited."""
 
 
 class Account(NamedTuple):
@@ -124,22 +124,22 @@ class RelayClient:
         """
         if encoded.size > packets.MAX_PACKET:
             return TOO_LARGE
-        return self._through(lambda link: link.send(item, encoded))
+        return self._through(Link.send, item, encoded)
 
     def hand_over_many(self, batch: Sequence[tuple[object, Encoded]]) -> str:
         """Hand several events over in one packet, which they must fit; return `TAKEN` or why none was."""
-        return self._through(lambda link: link.send_many(batch))
+        return self._through(Link.send_many, batch)
 
-    def _through(self, send: Callable[[Link], str]) -> str:
+    def _through(self, send: Callable[..., str], *what: object) -> str:
         reason = FULL
         for link in self._links:
-            reason = self._try(link, send)
+            reason = self._try(link, send, what)
             if reason in _DECIDED:
                 return reason
         opened = self._open()
-        return self._try(opened, send) if opened is not None else self._why if not self._links else reason
+        return self._try(opened, send, what) if opened is not None else self._why if not self._links else reason
 
-    def _try(self, link: Link, send: Callable[[Link], str]) -> str:
+    def _try(self, link: Link, send: Callable[..., str], what: tuple[object, ...]) -> str:
         if not link.lock.acquire(blocking=False):
             return FULL
         try:
@@ -149,7 +149,7 @@ class RelayClient:
                 link.look()
                 if self._keeps_enough():
                     return "unsettled"
-            return send(link)
+            return send(link, *what)
         finally:
             link.lock.release()
             if link.heard or link.dead or link.leaving:
@@ -294,11 +294,13 @@ class RelayClient:
             with link.lock:
                 if link.kept and not link.dead:
                     link.order(packets.FLUSH, order)
+        begun = time.monotonic()
         while not self._settled(marks):
-            if time.monotonic() >= deadline:
+            now = time.monotonic()
+            if now >= deadline:
                 self.give_back()
                 return False
-            time.sleep(_POLL)
+            time.sleep(min(deadline - now, _LONGEST_POLL, _POLL + (now - begun) / 4))
         self.give_back()
         return True
 
