@@ -117,6 +117,15 @@ class Recorder:
                 return
         self.pipeline.put(capture)
 
+    def submit_at_once(self, capture: Capture) -> bool:
+        """Give a closed capture to the delivery, if that takes no waiting although it must not be lost any more.
+
+        Returns:
+            False when that cannot be said: then `capture.submit` does it, and may write to a disk.
+        """
+        put: Callable[[Capture], bool] | None = getattr(self.pipeline, "put_at_once", None)
+        return put is not None and self._takes_all and put(capture)
+
     def build(self, capture: Capture, settings: OtasSettings) -> Envelope | None:
         """Make the envelope of a finished capture, in the worker; None when it is not to be sent after all."""
         from otas_middleware._event.build import build  # noqa: PLC0415  # heavy, and first needed in the worker

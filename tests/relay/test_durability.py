@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,14 +14,20 @@ import pytest
 from otas_middleware import ConfigurationError, OtasSettings
 from otas_middleware.wsgi import OtasMiddleware
 from relay.host import host, paths, respond
+from support.asgi_gateway import call_asgi
 from support.delivery import eventually
+from support.harnesses import Harness, harnesses
 from support.relay import RelayProcess
+from support.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from otas_middleware._capture.asgi_types import Message, Receive, Scope, Send
     from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
+
+JSON = next(scenario for scenario in SCENARIOS if scenario.name == "json")
 
 PROGRAM = """
 import os, sys
@@ -88,3 +95,26 @@ def test_it_does_not_matter_that_batches_were_asked_for(brain: LocalBrain, agent
         assert app.stats()["queued"] == 0
         assert app.stats()["relay"]["handed_over"] == 1
         assert os.getpid() in {pid for tenant in (relay.state() or {})["tenants"] for pid in tenant["hosts"]}
+
+
+@pytest.mark.parametrize("harness", [found for found in harnesses() if found.protocol == "asgi"], ids=str)
+def test_an_event_loop_hands_over_before_the_last_byte_and_without_a_thread(
+    harness: Harness, brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    handed_over: list[int] = []
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path, durability="relay") as app:
+        application = harness.application(app.settings)
+
+        async def watched(scope: Scope, receive: Receive, send: Send) -> None:
+            async def look(message: Message) -> None:
+                if message["type"] == "http.response.body" and not message.get("more_body"):
+                    handed_over.append(app.stats()["relay"]["handed_over"])
+                await send(message)
+
+            await application(scope, receive, look)
+
+        before = set(threading.enumerate())
+        call_asgi(watched, JSON.request.having(agent.header))
+        assert not [thread.name for thread in set(threading.enumerate()) - before if "otas" in thread.name]
+        assert app.delivery.flush(20)
+    assert handed_over == [1]

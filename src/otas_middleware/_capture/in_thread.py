@@ -1,7 +1,8 @@
 """A piece of blocking work under a coroutine: done in a thread of ours while the coroutine waits (asyncio, trio).
 
-For `durability="spool"` only: the event is made and written while the response's last message is held back, and the
-event loop goes on. The threads are ours, so that neither the application's nor ours wait for the other's.
+For durable events only (`durability` is `spool`, or `relay` while that does not take them): the event is made and
+written while the response's last message is held back, and the event loop goes on. The threads are
+ours, so that neither the application's nor ours wait for the other's.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ async def secure(capture: Capture, *, last: bool = False) -> None:
 
 async def finish(capture: Capture) -> None:
     """Do as `Capture.finish` does, without keeping the event loop; wait until it is done."""
-    if not capture.close():
+    if not capture.close() or _at_once(capture):
         return
     waiting = _waiting()
     done = None if waiting is None else _begin(capture.submit)
@@ -56,8 +57,14 @@ async def finish(capture: Capture) -> None:
 
 def finish_without_waiting(capture: Capture) -> None:
     """Do as `Capture.finish` does, for a request that was cancelled and must not wait any more."""
-    if capture.close() and (_waiting() is None or _begin(capture.submit) is None):
+    if capture.close() and not _at_once(capture) and (_waiting() is None or _begin(capture.submit) is None):
         capture.submit()
+
+
+def _at_once(capture: Capture) -> bool:
+    """Give it to a relay that takes it now; return False where it may have to go to a disk."""
+    submit_at_once: Callable[[Capture], bool] | None = getattr(capture.taker, "submit_at_once", None)
+    return submit_at_once is not None and submit_at_once(capture)
 
 
 def wait_for_all() -> None:

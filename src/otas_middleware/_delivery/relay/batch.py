@@ -27,6 +27,8 @@ BATCH_DELAY = 0.03
 _PACKET_BYTES = 131_072
 _PACKET_EVENTS = 64
 _IDLE = 10.0
+_LOOK = 0.05
+"""Seconds between two looks for the relay's messages while it has events of ours."""
 
 
 class BatchSender:
@@ -38,6 +40,7 @@ class BatchSender:
             Without a frame, `here` gets what is to be kept; None means that there is nothing to deliver.
         here: Delivers in this process what the relay does not take; gets the reason.
         max_events: How many items may wait.
+        tell: Called now and then in the thread, which reads the relay's messages while there are any to come.
     """
 
     def __init__(
@@ -46,11 +49,13 @@ class BatchSender:
         prepare: Callable[[Any], tuple[object, Encoded | None] | None],
         here: Callable[[Any, str], object],
         max_events: int,
+        tell: Callable[[], object],
     ) -> None:
         self._client = client
         self._prepare = prepare
         self._here = here
         self._max_events = max_events
+        self._tell = tell
         self._items: deque[Any] = deque()
         self._work = threading.Condition()
         self._sending = threading.Lock()
@@ -85,19 +90,24 @@ class BatchSender:
             while self._wait():
                 self.send_now()
         except Exception:  # the next item starts a new thread; report_internal_error logs it
-            _internal_errors.report_internal_error("relay.batch")
-        finally:
             self._running = self._asleep = False
+            _internal_errors.report_internal_error("relay.batch")
 
     def _wait(self) -> bool:
         """Wait for items, and for company; return False when there were none for long."""
-        with self._work:
-            if not self._items:
+        idle = 0.0
+        while not self._items:
+            pause = _LOOK if self._client.kept else _IDLE
+            with self._work:
                 self._asleep = True
-                if not self._items and not self._work.wait(_IDLE) and not self._items:
-                    self._running = self._asleep = False
+                if not self._items and not self._work.wait(pause):
+                    idle += pause
+                self._asleep = False
+                if idle >= _IDLE and not self._items:
+                    self._running = False
                     return False
-            self._asleep = False
+            self._client.look()
+            self._tell()
         until = time.monotonic() + BATCH_DELAY
         while not self._flushing and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.01))

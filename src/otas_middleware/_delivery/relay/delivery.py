@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from otas_middleware._capture.context import delivering
 from otas_middleware._delivery import process
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
@@ -88,12 +90,25 @@ class RelayDelivery:
                 self._here(routed, reason)
             return
         if self._raw:
-            encoded = encode_request(item)  # type: ignore[arg-type]  # raw items are captures
-            reason = "unencodable" if encoded is None else state.client.hand_over(item, encoded)
+            reason = self._hand_over(state, item)
             if reason:
                 self._here(item, reason)
             return
         state.batch.send(_Routed(item, source))
+
+    def put_at_once(self, item: Weighted) -> bool:
+        """Hand over what must not be lost any more, if that takes no waiting: for event loops.
+
+        Returns:
+            False when it was not taken: `put` it where waiting for a disk keeps nobody.
+        """
+        state = self._current()
+        return self._durable and self._raw and not self._hand_over(state, item)
+
+    @staticmethod
+    def _hand_over(state: _State, item: Weighted) -> str:
+        encoded = encode_request(item)  # type: ignore[arg-type]  # raw items are captures
+        return "unencodable" if encoded is None else state.client.hand_over(item, encoded)
 
     def put_envelope(self, envelope: Envelope) -> None:
         """Hand over a finished event (the agent's side, user code)."""
@@ -147,8 +162,20 @@ class RelayDelivery:
         self._log.losses(self._current().client.account().lost)
 
     def _stored(self, envelope: object, name: str) -> None:
-        if isinstance(envelope, Envelope):
-            self._on_delivered(envelope, Outcome(Verdict.DELIVERED, "delivered", stored_as=name))
+        self._current().stored.append((envelope, name))  # for a thread in which nothing is recorded
+
+    def _tell_stored(self) -> None:
+        """Tell whoever wants to know it which ids events have got; what that one does is not recorded."""
+        stored = self._current().stored
+        if stored:
+            copy_context().run(self._tell_each, stored)
+
+    def _tell_each(self, stored: deque[tuple[object, str]]) -> None:
+        delivering.set(True)
+        while stored:
+            envelope, name = stored.popleft()
+            if isinstance(envelope, Envelope):
+                self._on_delivered(envelope, Outcome(Verdict.DELIVERED, "delivered", stored_as=name))
 
     # ---- the account
 
@@ -170,6 +197,7 @@ class RelayDelivery:
         state = self._current()
         state.batch.flush()
         settled = state.client.flush(deadline)
+        self._tell_stored()
         return self.pipeline.flush(max(0.0, deadline - time.monotonic())) and settled
 
     def stats(self) -> dict[str, Any]:
@@ -182,11 +210,11 @@ class RelayDelivery:
         acknowledged, kept, lost, returned = account
         lost = lost + state.withheld
         waiting = state.batch.waiting
-        counters["captured"] += acknowledged + kept + waiting + lost.total()
-        counters["queued"] += waiting
-        dropped: dict[str, int] = counters["dropped"]
+        counters["captured"] = counters.get("captured", 0) + acknowledged + kept + waiting + lost.total()
+        counters["queued"] = counters.get("queued", 0) + waiting
+        dropped: dict[str, int] = counters.get("dropped", {})
         counters["dropped"] = dict(lost + Counter(dropped))
-        counters["possible_duplicates"] += returned
+        counters["possible_duplicates"] = counters.get("possible_duplicates", 0) + returned
         counters["acknowledged"] = acknowledged
         counters["kept"] = kept
         counters["relay"] = self._relay_stats(account)
@@ -230,7 +258,9 @@ class RelayDelivery:
         if state.client.pid != os.getpid():
             return
         state.batch.flush()
-        if not state.client.flush(deadline, ending=True):
+        settled = state.client.flush(deadline, ending=True)
+        self._tell_stored()
+        if not settled:
             self._log.say(
                 "kept",
                 logging.WARNING,
@@ -263,7 +293,7 @@ class RelayDelivery:
             )
         else:
             client = RelayClient(settings.relay, self._hello, feedback, most, size)
-        return _State(client, BatchSender(client, self._prepare, self._here, most))
+        return _State(client, BatchSender(client, self._prepare, self._here, most, self._tell_stored))
 
     def _current(self) -> _State:
         state = self._state
@@ -285,3 +315,5 @@ class _State:
         self.batch = batch
         self.withheld: Counter[str] = Counter()
         """Events that were built here and are not to be sent."""
+        self.stored: deque[tuple[object, str]] = deque()
+        """Events, and the ids that they have got."""

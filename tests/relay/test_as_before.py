@@ -1,0 +1,179 @@
+"""With a relay everything is as before: what is built, masked, withheld, and where it goes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from otas_middleware import BackendEvent, OtasSettings
+from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery.opening import open_delivery
+from otas_middleware._runtime import runtime
+from otas_middleware.agent import AgentSession
+from relay.host import host, paths
+from support.delivery import RawServer, answer, created, eventually
+from support.relay import RelayThread, balance
+
+if TYPE_CHECKING:
+    import socket
+
+    from otas_middleware.agent import LoggedEvent
+    from otas_middleware.localbrain import LocalBrain
+    from support.agent import Agent
+    from support.delivery import Received
+
+
+def test_before_send_has_the_last_word_in_the_host(brain: LocalBrain, agent: Agent) -> None:
+    def before_send(event: BackendEvent) -> BackendEvent | None:
+        return None if event.path == "/secret" else event.model_copy(update={"error": "marked"})
+
+    with RelayThread() as relay, host(brain, agent, relay.path, before_send=before_send) as app:
+        app.call("/secret")
+        app.call("/open")
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    [event] = brain.events(agent.session_id)
+    assert (event["path"], event["error"]) == ("/open", "marked")
+    assert (stats["acknowledged"], stats["dropped"]) == (1, {"filtered": 1})
+    assert balance(stats) == 0
+
+
+def test_before_send_that_raises_withholds_and_the_event_is_counted_once(
+    brain: LocalBrain, agent: Agent, as_in_production: None
+) -> None:
+    def before_send(event: BackendEvent) -> BackendEvent | None:
+        raise ValueError("on purpose")
+
+    with RelayThread() as relay, host(brain, agent, relay.path, before_send=before_send) as app:
+        app.call()
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    assert stats["captured"] == 1
+    assert balance(stats) == 0
+    assert paths(brain, agent) == []
+
+
+def test_secrets_are_masked_and_settings_hold_on_the_other_side(brain: LocalBrain, agent: Agent) -> None:
+    with (
+        RelayThread() as relay,
+        host(brain, agent, relay.path, sensitive_fields=("badge",), ignore_paths=("/*/internal",)) as app,
+    ):
+        app.call("/login", b"badge=4711&name=ada&password=hunter2")
+        app.call("/orders/internal")
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    [event] = brain.events(agent.session_id)
+    assert "4711" not in str(event)
+    assert "hunter2" not in str(event)
+    assert "ada" in str(event["request_body"])
+    assert stats["captured"] == stats["acknowledged"] + sum(stats["dropped"].values())
+
+
+def test_a_second_destination_gets_the_same_event(brain: LocalBrain, agent: Agent) -> None:
+    bodies: list[bytes] = []
+
+    def take(connection: socket.socket, request: Received) -> None:
+        bodies.append(request.body)
+        if b"/capture-" in request.data.partition(b"\r\n")[0]:
+            connection.sendall(answer("200 OK", b'{"session_id": "s", "event_id": "e"}'))
+        else:
+            connection.sendall(created())
+
+    organisation = UUID("6a1b1f0e-5d0c-4a43-9a0b-6d4f3c2b1a00")
+    with (
+        RawServer(take) as server,
+        RelayThread() as relay,
+        host(brain, agent, relay.path, brain_url=server.url, agnost_org_id=organisation, agnost_url=server.url) as app,
+    ):
+        app.call()
+        assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 1
+    assert len(bodies) == 3  # Brain's event, Agnost's session and event
+
+
+class Own:
+    """A destination of the user's own."""
+
+    name = "own"
+
+    def __init__(self, _settings: OtasSettings) -> None:
+        pass
+
+    def request(self, envelope: Any) -> Any:
+        raise NotImplementedError
+
+    def outcome(self, response: Any) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"destinations": ("relay.test_as_before:Own",)}, {"transport": "relay.test_as_before:carry"}],
+    ids=["destination", "transport"],
+)
+def test_code_of_the_users_own_stays_in_the_host_and_that_is_said(
+    changes: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "otas_middleware")
+    settings = OtasSettings(sdk_key="otas_a_b", relay="/nowhere/relay.sock", **changes)
+    opened = open_delivery(settings, lambda _item, _settings: None, raw=True, on_token=print)
+    assert isinstance(opened, Pipeline)
+    assert "OTAS_RELAY has no effect" in caplog.text
+
+
+def carry(_request: Any, _timeout: float) -> Any:
+    raise NotImplementedError
+
+
+@pytest.fixture
+def agents_session(brain: LocalBrain) -> Any:
+    with (
+        RelayThread() as relay,
+        AgentSession(
+            "https://api.example.com",
+            agent_key=brain.agent_key,
+            brain_url=brain.url,
+            uasam_url=brain.url,
+            relay=relay.path,
+        ) as session,
+    ):
+        yield session
+
+
+def test_an_agents_events_go_by_way_of_the_relay_and_it_learns_their_ids(
+    brain: LocalBrain, agents_session: AgentSession
+) -> None:
+    logged: list[LoggedEvent] = []
+    agents_session.on_logged = logged.append
+    with agents_session.tool("search") as run:
+        run.result = {"found": 3}
+    agents_session.log("GET", "/outside", status_code=200, latency_ms=1)
+    assert agents_session.flush(20)
+    eventually(lambda: len(logged) == 2)
+    assert agents_session.session_id is not None
+    events = brain.events(agents_session.session_id)
+    assert {event["path"] for event in events} == {"/tools/search", "/outside"}
+    assert {event.event_id for event in logged} == {event["event_id"] for event in events}
+    assert agents_session.stats()["acknowledged"] >= 2
+
+
+def test_what_on_logged_does_is_not_logged_or_it_would_never_end(
+    brain: LocalBrain, agents_session: AgentSession
+) -> None:
+    told: list[LoggedEvent] = []
+
+    def reports(event: LoggedEvent) -> None:
+        told.append(event)
+        agents_session.log("SEND", "/report", status_code=200, latency_ms=1)
+
+    agents_session.on_logged = reports
+    agents_session.log("GET", "/asked", status_code=200, latency_ms=1)
+    assert agents_session.flush(20)
+    eventually(lambda: told)
+    assert agents_session.flush(20)
+    assert agents_session.session_id is not None
+    assert [event["path"] for event in brain.events(agents_session.session_id)] == ["/asked"]
+    assert runtime.sources
