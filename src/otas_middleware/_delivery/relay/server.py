@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import select
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,18 +74,18 @@ class Server:
         self._paused: list[Connection] = []
         self._buffer = bytearray(packets.MAX_PACKET)
         self._sleeping = False
-        self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._alarm = _Alarm()
         self._epoll = select.epoll()
         self._ending = False
         self._busy_at = self._looked_at = time.monotonic()
         listener.settimeout(0.0)
         self._epoll.register(listener.fileno(), select.EPOLLIN)
-        self._epoll.register(self._alarm, select.EPOLLIN)
+        self._epoll.register(self._alarm.number, select.EPOLLIN)
 
     def end(self) -> None:
         """Have it end soon: from a signal handler or another thread."""
         self._ending = True
-        os.eventfd_write(self._alarm, 1)
+        self._alarm.ring()
 
     def run(self) -> None:
         """Serve until the end."""
@@ -107,9 +108,8 @@ class Server:
         found = self._epoll.poll(0.0 if not self._sleeping or self._report() else longest)
         self._sleeping = False
         for number, _ in found:
-            if number == self._alarm:
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(self._alarm)
+            if number == self._alarm.number:
+                self._alarm.silence()
             elif self._listener is not None and number == self._listener.fileno():
                 self._accept()
                 moved = True
@@ -122,7 +122,7 @@ class Server:
         """Let it look now, if it sleeps. Called in any thread."""
         if self._sleeping:
             self._sleeping = False
-            os.eventfd_write(self._alarm, 1)
+            self._alarm.ring()
 
     def _report(self, *, ended: bool = False) -> bool:
         moved = False
@@ -278,7 +278,7 @@ class Server:
         for connection in list(self._connections.values()):
             self._close(connection)
         self._epoll.close()
-        os.close(self._alarm)
+        self._alarm.close()
         logger.info("otas relay: ended.")
 
     @property
@@ -295,3 +295,26 @@ class Server:
             "waiting": self.waiting,
             "tenants": [tenant.stats() for tenant in self._tenants.values()],
         }
+
+
+class _Alarm:
+    """Wakes the main thread; may be rung by any thread, also when all is over."""
+
+    def __init__(self) -> None:
+        self.number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = threading.RLock()  # a signal handler may ring while this thread does
+        self._open = True
+
+    def ring(self) -> None:
+        with self._lock:
+            if self._open:
+                os.eventfd_write(self.number, 1)
+
+    def silence(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.number)
+
+    def close(self) -> None:
+        with self._lock:
+            self._open = False
+            os.close(self.number)
