@@ -7,7 +7,7 @@ WORKERS ?= 2
 EXAMPLES ?= 30000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test operations-test canary matrix fuzz chaos broker-test page-test page-pictures newcomer audit lint format docs bench bench-quick brain clean
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*##.*/\1/p' $(MAKEFILE_LIST))
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -60,6 +60,11 @@ $(VENV)-operations/.ready: pyproject.toml
 	@$(VENV)-operations/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(VENV)-operations/bin/python -m pip install --quiet --editable '.[all]' --group operations
 	@touch $@
+
+mutants: $(VENV)/.ready ## Change the core line by line and count what the tests notice (ARGS="otas_middleware._capture.session*"; hours)
+	@$(BIN)/python -m pip install --quiet mutmut==3.8.1
+	@$(BIN)/mutmut run --max-children $(WORKERS) $(ARGS)
+	@$(BIN)/mutmut export-cicd-stats
 
 canary: $(VENV)/.ready ## Run the contract suite against the newest pre-releases of the frameworks and clients
 	@$(BIN)/python tests/matrix/run.py canary
