@@ -132,6 +132,40 @@ def test_a_tool_shows_arguments_and_result(
 
 
 @pytest.mark.parametrize(
+    ("operation", "request_body", "answer", "texts"),
+    [
+        (
+            {"protocol": "mcp", "name": "resources/read", "outcome": "ok"},
+            {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": "orders://42"}},
+            {"jsonrpc": "2.0", "id": 1, "result": {"contents": []}},
+            ['{"uri":"orders://42"}', '{"contents":[]}'],
+        ),
+        (
+            {"protocol": "graphql", "name": "query Orders", "outcome": "ok"},
+            {"query": "query Orders { a }", "variables": {"id": 1}},
+            {"data": {"a": 2}},
+            ["queryOrders{a}", '{"id":1}', '{"a":2}'],
+        ),
+    ],
+    ids=["MCP", "GraphQL"],
+)
+def test_an_operation_shows_arguments_and_result(
+    browser: Browser, client: Client, operation: Body, request_body: Body, answer: Body, texts: list[str]
+) -> None:
+    client.log(
+        path="/api",
+        metadata={"operation": operation},
+        request_body=json.dumps(request_body),
+        response_body=json.dumps(answer),
+    )
+    with looking_at(browser, client.brain, "events?event=1") as sight:
+        sight.page.get_by_role("heading", name=operation["name"], level=2).wait_for()
+        part = sight.page.get_by_role("region", name="Operation", exact=True)
+        found = [text.replace("\n", "").replace(" ", "") for text in part.locator("pre").all_inner_texts()]
+        assert found == texts
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"request_body": '{"model": "T", "price": 3}', "response_body": "{}"},

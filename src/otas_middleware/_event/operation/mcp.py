@@ -26,7 +26,7 @@ _NAMES = (
     "notifications/cancelled notifications/progress notifications/message notifications/roots/list_changed"
 )
 _METHODS = frozenset(_NAMES.split())
-_TYPES = {"tools": "tool", "resources": "resource", "prompts": "prompt"}
+_TYPES = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "prompt"}
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -90,8 +90,7 @@ def _describe(call: dict[str, Any]) -> Operation:
 
 
 def _named(method: str, target: str) -> Operation:
-    kind = _TYPES.get(method.partition("/")[0], "")
-    operation = Operation("mcp", method, method=method, type=kind)
+    operation = Operation("mcp", method, method=method, type=_TYPES.get(method, ""))
     if method in {"tools/call", "prompts/get"}:
         operation.target = target
         if target:

@@ -1,7 +1,7 @@
 // What a model or a tool was asked and answered, read out of the recorded bodies: prompt, answer, tokens, tool calls.
 //
 // Understands the forms of OpenAI (chat completions, responses) and Anthropic (messages), streamed or not, MCP's
-// `tools/call`, and a tool that an agent recorded itself. What it does not understand is left to the raw bodies.
+// `tools/call`, a tool that an agent recorded itself, and arguments and results of JSON-RPC and GraphQL. What it does not understand is left to the raw bodies.
 
 const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 
@@ -128,7 +128,25 @@ function ofTool(event, request, answers) {
   };
 }
 
-/** What a model or a tool was asked and answered; null for every other event. */
+/** Another operation whose request names its arguments: of JSON-RPC and its kin, or of GraphQL. */
+function ofOperation(operation, request, answers) {
+  const last = answers.at(-1);
+  const isGraphql = operation.protocol === "graphql";
+  const input = isGraphql ? request.variables : request.params?.arguments ?? request.params;
+  return {
+    kind: "operation",
+    title: asText(operation.name),
+    asked: [
+      ...(isGraphql && request.query ? [{ role: "document", text: asText(request.query) }] : []),
+      ...(asText(input) ? [{ role: "arguments", text: asText(input) }] : []),
+    ],
+    answer: asText(last?.error ?? last?.errors ?? last?.result ?? last?.data),
+    calls: [],
+    tokens: [],
+  };
+}
+
+/** What a model, a tool or another operation was asked and answered; null for every other event. */
 export function conversationOf(event) {
   const request = parse(event.request_body ?? "");
   const text = event.response_body ?? "";
@@ -136,6 +154,10 @@ export function conversationOf(event) {
   const answers = isStream ? chunksOf(text) : [parse(text)].filter(isObject);
   if (event.metadata?.operation?.type === "tool" || request?.method === "tools/call" || event.custom_properties?.tool) {
     return ofTool(event, request, answers);
+  }
+  const operation = event.metadata?.operation;
+  if (isObject(operation) && isObject(request) && ["mcp", "json-rpc", "a2a", "graphql"].includes(operation.protocol)) {
+    return ofOperation(operation, request, answers);
   }
   const isPrompt = isObject(request) && typeof request.model === "string"
     && ["messages", "input", "prompt"].some((name) => name in request);

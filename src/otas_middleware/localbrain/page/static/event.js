@@ -63,12 +63,19 @@ function conversation(found) {
   if (found === null) return null;
   const turn = (name, text) => [h("h4", {}, name), block(text, name)];
   const tokens = found.tokens.map(([name, number]) => `${count(number)} ${name}`).join(" · ");
-  return h("section", { class: "conversation", "aria-label": found.kind === "model" ? "Model" : "Tool" },
-    h("h3", {}, found.kind === "model" ? "Model " : "Tool ", found.title), tokens && h("p", { class: "dim" }, `Tokens: ${tokens}`),
+  const kind = { model: "Model", tool: "Tool", operation: "Operation" }[found.kind];
+  return h("section", { class: "conversation", "aria-label": kind },
+    h("h3", {}, `${kind} `, found.title), tokens && h("p", { class: "dim" }, `Tokens: ${tokens}`),
     h("div", { class: "sides" },
       h("div", {}, found.asked.map(({ role, text }) => turn(role, text))),
       h("div", {}, found.answer && turn(found.kind === "model" ? "answer" : "result", found.answer),
         found.calls.map(({ name, input }) => turn(`calls ${name}`, input)))));
+}
+
+/** Some members of an object, if it is one. */
+function described(value, names) {
+  if (value === null || typeof value !== "object") return null;
+  return names.map((name) => value[name]).filter((one) => ["string", "number"].includes(typeof one)).join(" · ");
 }
 
 function copyButton(what, text) {
@@ -105,6 +112,8 @@ function content({ event, curl, python }) {
         ? moment(Date.parse(meta.captured_at) / 1000, { milliseconds: true }) : null],
       ["Session", h("a", { href: to(`session/${encodeURIComponent(event.agent_session_id)}`) },
         short(event.agent_session_id))],
+      ["Operation", described(meta.operation, ["protocol", "name", "outcome", "code"])],
+      ["Caller", described(meta.agent, ["name", "version", "user_agent", "bot"])],
       ["Route", typeof meta.route === "string" ? meta.route : null],
       ["From", [event.source, meta.framework, sdk.name, sdk.version].filter((x) => typeof x === "string").join(" · ")],
       ["Redacted", masked ? h("span", {}, h("mark", {}, String(masked)), masked === 1 ? " value" : " values") : "nothing"],
@@ -126,6 +135,12 @@ function content({ event, curl, python }) {
   ];
 }
 
+/** The operation's name where there is one, else the path. */
+function called({ metadata, path }) {
+  const name = metadata?.operation?.name;
+  return typeof name === "string" && name ? name : path;
+}
+
 /** Fill the panel beside the list; resolves when the event is shown. */
 export async function openEvent(id, signal) {
   const panel = $("detail");
@@ -136,7 +151,7 @@ export async function openEvent(id, signal) {
   try {
     const answer = await ask("event", { id }, signal);
     heading = h("h2", { tabindex: "-1", title: answer.event.path }, h("span", { class: "method" }, answer.event.method), " ",
-      marked(answer.event.path));
+      marked(called(answer.event)));
     shown = content(answer);
   } catch (error) {
     if (error.name === "AbortError") return;
