@@ -48,6 +48,9 @@ _PARTS_CHARACTERS = 2_097_152
 # if something is found and they have to be looked at again.
 _SHORT = 8_192
 
+_OWN_OBJECTS = 262_144
+"""Bytes of JSON that metadata have at most that are made here alone; an operation with its items is most of it."""
+
 
 class Plan(NamedTuple):
     """What a set of settings says about building, worked out once."""
@@ -192,7 +195,7 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
         if operation.is_error and capture.exception is None:
             error = operation.error(mask.text) or error
     if claims:
-        metadata["agent"] = {name: mask.text(value) for name, value in claims.items()}
+        metadata["agent"] = claims if mask is UNTOUCHED else {name: mask.text(text) for name, text in claims.items()}
     foreign = foreign_metadata(capture)
     if foreign:
         metadata.update(masker.members(foreign))
@@ -219,7 +222,9 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
         "error": error,
     }
     coerce_numbers(fields)
-    return fit(fields)
+    # What is made here is short; what others had a hand in has to be counted.
+    is_short = not (foreign or capture.custom_properties or "stream" in metadata) and len(route) <= _SHORT
+    return fit(fields, objects=_OWN_OBJECTS if is_short else None)
 
 
 def _flat(values: list[str | list[str]]) -> list[str]:
@@ -267,10 +272,12 @@ def _shown_headers(
     exchange: Exchange, plan: Plan, operation: Operation | None
 ) -> tuple[HeaderMap, HeaderMap, dict[str, str]]:
     """Return both header objects without what their names make secret, and the caller's claims about itself."""
-    claims = dict(operation.client or {}) if operation is not None else {}
+    client = operation.client if operation is not None else None
     if exchange.path in plan.without_headers:
-        return {}, {}, claims
-    claims.update(agent_claims(exchange.request_headers))
+        return {}, {}, dict(client or {})
+    claims = agent_claims(exchange.request_headers)
+    if client:
+        claims = {**client, **claims}
     request = plan.redactor.by_name(exchange.request_headers)
     if operation is not None and operation.protocol == "mcp":
         for name, value in request.items():

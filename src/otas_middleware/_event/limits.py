@@ -67,11 +67,12 @@ def coerce_numbers(fields: dict[str, Any]) -> None:
         fields["latency_ms"] = _milliseconds(value)
 
 
-def fit(fields: dict[str, Any]) -> BackendEvent:
+def fit(fields: dict[str, Any], *, objects: int | None = None) -> BackendEvent:
     """Return the event of these fields, within every limit of Brain.
 
     Args:
         fields: Coerced and redacted; the objects in it are plain JSON.
+        objects: So many bytes of JSON its objects have at most; they are counted where nobody knows.
     """
     texts = "".join(_texts_of(fields))
     characters = len(texts)
@@ -83,7 +84,8 @@ def fit(fields: dict[str, Any]) -> BackendEvent:
         fields[name] = fields[name][:MAX_CONTENT_TYPE_CHARACTERS]
     if len(fields["path"]) * _MAX_UTF8 > MAX_PATH_BYTES:
         _fit_path(fields)
-    objects = len(to_json(fields["custom_properties"])) + len(to_json(fields["metadata"]))
+    if objects is None:
+        objects = len(to_json(fields["custom_properties"])) + len(to_json(fields["metadata"]))
     event = _event(fields)
     if characters * _MAX_ESCAPE + objects + _MARGIN > MAX_EVENT_BYTES:
         _fit_size(event)

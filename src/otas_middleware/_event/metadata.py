@@ -17,7 +17,7 @@ from otas_middleware._event.routes import template
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._event.operation import Exchange, Operation
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SDK = {"name": "otas-middleware", "version": __version__}
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_MAX_CLAIM = 4_096
+_MAX_CLAIM = 2_048
+_MAX_VERSION = 64
 _PRODUCT = re.compile(r"([\w.!#$%&'*+^`|~-]{1,64})")
 _COMPATIBLE = re.compile(r"compatible;\s*([\w.-]{1,64})")
 _ADDRESS = re.compile(r"https?://[^\s\"?#;,]{1,256}")
@@ -66,13 +67,14 @@ def failure_of(capture: Capture, status: int) -> tuple[str, str]:
 
 def own_metadata(capture: Capture, request_headers: HeaderMap, traceparent: str = "") -> dict[str, Any]:
     """Return the metadata that is made here and holds nothing that a client or an application wrote."""
+    ttfb = capture.ttfb
     metadata: dict[str, Any] = {
         "event_id": capture.event_id or new_event_id(),
         "captured_at": timestamp(capture.captured_at),
         "framework": capture.framework,
         "sdk": SDK,
         "session": {"fingerprint": capture.session.fingerprint, "verified": capture.session.verified},
-        "ttfb_ms": None if capture.ttfb is None else round(capture.ttfb * 1000, 3),
+        "ttfb_ms": None if ttfb is None else round(ttfb * 1000, 3),
     }
     if capture.aborted:
         metadata["aborted"] = True
@@ -100,12 +102,8 @@ def is_long_lived(exchange: Exchange, operation: Operation | None) -> bool:
 
 def agent_claims(headers: HeaderMap) -> dict[str, str]:
     """Return who the caller says it is, by its headers: claims, and none of them a secret."""
-    claims: dict[str, str] = {}
-    if "user-agent" in headers:
-        family = _family(first_value(headers, "user-agent"))
-        if family:
-            claims["user_agent"] = family
-    if not headers.keys().isdisjoint(_CLAIMS):
+    claims = dict(_product(first_value(headers, "user-agent"))) if "user-agent" in headers else {}
+    if not _CLAIMS.keys().isdisjoint(headers):
         for header, read in _CLAIMS.items():
             if header in headers:
                 claims.update(read(first_value(headers, header)[:_MAX_CLAIM]))
@@ -113,10 +111,10 @@ def agent_claims(headers: HeaderMap) -> dict[str, str]:
 
 
 @lru_cache(maxsize=512)
-def _family(user_agent: str) -> str:
+def _product(user_agent: str) -> Mapping[str, str]:
     """Return the product that a User-Agent names: the compatible one of a browser's, else the first."""
     match = _COMPATIBLE.search(user_agent) or _PRODUCT.match(user_agent)
-    return match[1] if match else ""
+    return {"user_agent": match[1]} if match else {}
 
 
 def _signature_agent(value: str) -> dict[str, str]:
@@ -150,7 +148,7 @@ _CLAIMS: dict[str, Callable[[str], dict[str, str]]] = {
     "signature-agent": _signature_agent,
     "signature-input": _signature_input,
     "ucp-agent": _ucp_agent,
-    "a2a-version": lambda value: {"a2a_version": value} if value else {},
+    "a2a-version": lambda value: {"a2a_version": value[:_MAX_VERSION]} if value else {},
     "payment-signature": _payment,
     "x-payment": _payment,
 }

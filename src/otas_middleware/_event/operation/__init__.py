@@ -27,7 +27,7 @@ from otas_middleware._event.operation.mcp import decode_header
 from otas_middleware._event.operation.model import KnownProtocol, Operation, OperationReader, OperationRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 __all__ = [
     "PROTOCOLS",
@@ -54,7 +54,7 @@ PROTOCOLS: tuple[KnownProtocol, ...] = (
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
 
 
-def read_operation(exchange: Exchange, readers: Iterable[OperationReader] = ()) -> Operation | None:
+def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) -> Operation | None:
     """Return what was called, or None when the exchange is of no known protocol.
 
     Args:
@@ -65,7 +65,8 @@ def read_operation(exchange: Exchange, readers: Iterable[OperationReader] = ()) 
         The operation. Its outcome is `error` whenever the request itself failed, by an exception or by its status.
     """
     marked = not _HEADERS.isdisjoint(exchange.request_headers)
-    for read in (*readers, *_worth_asking(exchange.request_media, exchange.response_media, marked=marked)):
+    known = _worth_asking(exchange.request_media, exchange.response_media, marked, bool(exchange.calls))
+    for read in (*readers, *known) if readers else known:
         operation = read(exchange)
         if operation is not None:
             if exchange.failed and not operation.is_error:
@@ -75,12 +76,18 @@ def read_operation(exchange: Exchange, readers: Iterable[OperationReader] = ()) 
 
 
 @lru_cache(maxsize=256)
-def _worth_asking(request_media: str, response_media: str, *, marked: bool) -> tuple[OperationReader, ...]:
+def _worth_asking(
+    request_media: str,
+    response_media: str,
+    marked: bool,  # noqa: FBT001  # keywords would cost as much as the look-up
+    calls: bool,  # noqa: FBT001  # as above
+) -> tuple[OperationReader, ...]:
     return tuple(
         protocol.read
         for protocol in PROTOCOLS
         if protocol.always
         or (marked and protocol.headers)
+        or (calls and protocol.calls)
         or request_media.startswith(protocol.media)
         or response_media.startswith(protocol.media)
     )

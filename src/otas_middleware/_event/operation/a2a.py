@@ -35,4 +35,4 @@ def _describe(call: dict[str, Any]) -> Operation:
     return operation
 
 
-PROTOCOL = KnownProtocol(read, always=True)
+PROTOCOL = KnownProtocol(read, calls=True)

@@ -23,7 +23,7 @@ _MAX_END_BYTES = 65_536
 def read(exchange: Exchange) -> Operation | None:
     """Recognise the protocol's header, its streams' media type, or a GET with `connect=v1`."""
     streams = exchange.request_media.startswith(_STREAM_MEDIA)
-    if not streams and "connect-protocol-version" not in exchange.request_headers and not _is_get(exchange):
+    if not (streams or "connect-protocol-version" in exchange.request_headers or _is_get(exchange)):
         return None
     operation = procedure("connect", exchange.path)
     operation.version = exchange.header("connect-protocol-version")

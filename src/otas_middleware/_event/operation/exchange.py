@@ -221,7 +221,7 @@ def parse_json(text: str, *, partial: bool = False) -> Any:
         partial: It may end anywhere; what is complete in it counts.
     """
     try:
-        return from_json(text, allow_partial=partial)
+        return from_json(text, allow_partial=partial, cache_strings="keys")
     except ValueError:
         return None
 

@@ -111,4 +111,4 @@ def response_to(exchange: Exchange, wanted: str | float | None) -> Message | Non
     return nameless
 
 
-PROTOCOL = KnownProtocol(read, always=True)
+PROTOCOL = KnownProtocol(read, calls=True)

@@ -164,4 +164,4 @@ def _text_of(result: dict[str, Any]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-PROTOCOL = KnownProtocol(read, headers=_HEADERS, always=True)
+PROTOCOL = KnownProtocol(read, headers=_HEADERS, calls=True)

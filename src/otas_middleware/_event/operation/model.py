@@ -160,16 +160,20 @@ class KnownProtocol(NamedTuple):
         read: Reads an exchange.
         headers: Request headers that make it worth asking.
         media: Beginnings of media types, of request or response, that do.
-        always: It is recognised by what bodies or the query hold too, and so asked for every exchange.
+        calls: A request that holds calls of JSON-RPC does.
+        always: It is recognised by what bodies or the query hold, and so asked for every exchange.
     """
 
     read: OperationReader
     headers: frozenset[str] = frozenset()
     media: tuple[str, ...] = ()
+    calls: bool = False
     always: bool = False
 
 
 def shown(text: str, mask: Callable[[str], str], limit: int = _MAX_TEXT) -> str:
     """Return the beginning of a text, masked before it is cut: half a secret no longer looks like one."""
+    if len(text) <= _MAX_TEXT:
+        return mask(text)
     masked = mask(text[:_MAX_LOOKED_AT])
     return masked if len(masked) <= limit else masked[: limit - 1] + "…"
