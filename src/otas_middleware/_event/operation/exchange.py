@@ -140,7 +140,9 @@ class Exchange:
     @property
     def request_text(self) -> str:
         """The request body as text, of a multipart body too."""
-        return self.request.text if self.request.parts is None else self.request_bytes.decode("utf-8", "replace")
+        if self.request_media.startswith("multipart/"):  # whose text says of its parts what they are
+            return self.request_bytes.decode("utf-8", "replace")
+        return self.request.text
 
     @property
     def request_json(self) -> Any:
@@ -175,7 +177,7 @@ class Exchange:
     @property
     def response_text(self) -> str:
         """The response body as text, from its beginning on, as far as it is recorded without a gap."""
-        if (self._end and not self.gap) or self.response.parts is not None:
+        if (self._end and not self.gap) or self.response_media.startswith("multipart/"):
             return self.octets().decode("utf-8", "replace")
         return self.response.text
 
@@ -202,7 +204,7 @@ class Exchange:
         if self._documents is _UNREAD:
             if self.response_media == "text/event-stream":
                 self._documents = [event.data for event in self.events]
-            elif self.response_whole and self.response.parts is None:
+            elif self.response_whole and not self.response_media.startswith("multipart/"):
                 self._documents = [self.response_text]
             else:
                 self._documents = []

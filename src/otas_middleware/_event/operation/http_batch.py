@@ -23,7 +23,7 @@ def read(exchange: Exchange) -> Operation | None:
     """Recognise parts of `application/http`, or the JSON form below `…/$batch`."""
     if exchange.request_media == _MEDIA:
         header = exchange.header("content-type")
-        if exchange.request.text or exchange.request.parts is not None:
+        if exchange.request_bytes:
             if "application/http" not in exchange.request_text.lower():
                 return None
         elif not exchange.path.endswith("/$batch"):
