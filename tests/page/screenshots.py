@@ -6,7 +6,7 @@ from pathlib import Path
 
 from otas_middleware.localbrain import LocalBrain
 from page.browser import chromium, looking_at
-from page.seeds import seed
+from page.seeds import seed, talk
 
 _FOLDER = Path(__file__).parents[2] / "docs" / "images"
 
@@ -16,9 +16,8 @@ def main() -> None:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with chromium() as browser, LocalBrain() as brain:
         seed(brain, 1200, sessions=24, ago=20)
-        seed(brain, 14, sessions=1, seconds=12)
-        session = brain.events()[-1]["agent_session_id"]
-        posted = next(event["id"] for event in reversed(brain.events()) if event["custom_properties"])
+        session = talk(brain)
+        posted = next(event["id"] for event in brain.events(session) if event["path"] == "/v1/chat/completions")
         for name, place, ready, dark in (
             ("page-event", f"events?event={posted}", "#detail h2", False),
             ("page-charts-dark", "charts", ".busiest td", True),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from localbrain.wire import AGENT, EVENT, SDK, Client
 from otas_middleware.localbrain.schema import EVENT_COLUMNS
 
 if TYPE_CHECKING:
@@ -116,3 +117,74 @@ def _rows(
                 }
             ),
         }
+
+
+def talk(brain: LocalBrain) -> str:
+    """Store the session of an agent that asks a model, runs a tool, and asks again; returns the session's id."""
+    client = Client(brain)
+    began = time.time() - 70
+    prompt = {
+        "model": "gpt-5",
+        "messages": [
+            {"role": "system", "content": "You help the customers of a shop. Refund what arrived damaged."},
+            {"role": "user", "content": "My drill arrived broken. Order 42."},
+        ],
+    }
+    call = {"id": "c", "type": "function", "function": {"name": "refund_order", "arguments": '{"order_id": 42}'}}
+    answer = {"role": "assistant", "content": "I am sorry to hear that. I refund the order now.", "tool_calls": [call]}
+
+    def log(second: float, latency: float, called: str, *, agent: bool = False, **fields: Any) -> None:
+        method, _, path = called.partition(" ")
+        metadata = {
+            "captured_at": datetime.fromtimestamp(began + second, UTC).isoformat(),
+            **fields.pop("metadata", {}),
+        }
+        event = {**EVENT, "method": method, "path": path, "latency_ms": latency, "metadata": metadata, **fields}
+        client.post(AGENT if agent else SDK, event, client.agent_headers if agent else client.sdk_headers)
+
+    def ask(second: float, latency: float, used: dict[str, int]) -> None:
+        log(
+            second,
+            latency,
+            "POST /v1/chat/completions",
+            agent=True,
+            request_body=json.dumps(prompt),
+            response_body=json.dumps({"model": "gpt-5", "choices": [{"message": answer}]}),
+            request_content_type="application/json",
+            response_content_type="application/json",
+            custom_properties={"host": "api.openai.com", "model": "gpt-5", "usage": used},
+        )
+
+    shop: dict[str, Any] = {"request_headers": '{"host": "shop.example.com"}'}
+    route = {"parent_id": "tool", "framework": "fastapi"}
+    ask(0, 2100, {"input": 812, "output": 64})
+    log(
+        2.3,
+        3100,
+        "TOOL /tools/refund_order",
+        agent=True,
+        custom_properties={"tool": "refund_order"},
+        metadata={"event_id": "tool"},
+    )
+    log(2.4, 240, "GET /orders/42", **shop, metadata={**route, "route": "/orders/{order_id}"})
+    log(
+        2.8,
+        90,
+        "GET /orders/42/parcel",
+        **shop,
+        status_code=404,
+        error="404 Not Found",
+        metadata={**route, "route": "/orders/{order_id}/parcel"},
+    )
+    log(3.0, 2200, "POST /orders/42/refund", **shop, metadata={**route, "route": "/orders/{order_id}/refund"})
+    ask(5.6, 1400, {"input": 940, "output": 38})
+    log(
+        61.0,
+        35,
+        "POST /mcp",
+        **shop,
+        error="mcp -32602: no such ticket",
+        metadata={"operation": {"name": "tools/call close_ticket"}},
+    )
+    ask(61.2, 900, {"input": 1010, "output": 21})
+    return client.session_id

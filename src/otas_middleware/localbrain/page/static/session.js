@@ -64,8 +64,11 @@ function lens(onChange) {
 function axisCell(axis, view, set) {
   const { from, to } = view;
   const share = (place) => (place - from) / (to - from);
-  const marks = ticks(axis, from, to, matchMedia(NARROW).matches ? 1 : 6).map(([place, seconds]) => {
-    const isLast = share(place) > 0.85; // its label would be cut off at the edge
+  const found = ticks(axis, from, to, matchMedia(NARROW).matches ? 1 : 6);
+  const isAtEdge = (place) => share(place) > 0.88; // its label stands before it, or it would be cut off
+  const marks = found.filter(([place], index) => !isAtEdge(place) || !index
+    || share(place) - share(found[index - 1][0]) > 0.25).map(([place, seconds]) => {
+    const isLast = isAtEdge(place);
     const mark = h("span", { class: isLast ? "tick last" : "tick" }, seconds ? `+${latency(seconds * 1000)}` : "0");
     mark.style.setProperty("--from", share(place));
     return mark;
