@@ -69,6 +69,9 @@ mutants: $(VENV)/.ready ## Change the core line by line and count what the tests
 canary: $(VENV)/.ready ## Run the contract suite against the newest pre-releases of the frameworks and clients
 	@$(BIN)/python tests/matrix/run.py canary
 
+neighbours: $(VENV)/.ready ## Test beside seven other monitoring tools, each in an environment of its own
+	@$(BIN)/python -m pytest -m slow -p no:randomly tests/neighbours $(ARGS)
+
 lint: $(VENV)/.ready ## Check style (ruff) and types (mypy and pyright, both strict)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
