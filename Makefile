@@ -36,6 +36,9 @@ chaos: $(VENV)/.ready ## Break Brain, workers, disks and networks under load, an
 broker-test: $(VENV)/.ready ## Test Celery over RabbitMQ too, and over Redis at length (Debian: apt-get install redis-server rabbitmq-server)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/delivery/test_celery.py $(ARGS)
 
+sdk-test: $(VENV)/.ready ## Run each SDK of docs/agents.md, newest versions, in environments of their own (ARGS=newest)
+	@$(BIN)/python tests/sdk/run.py $(ARGS)
+
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/page $(ARGS)
 

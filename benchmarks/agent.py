@@ -1,8 +1,9 @@
-"""Part "agent": what the agent's side adds to a call over plain httpx, inside the domain and outside it.
+"""Part "agent": what the agent's side adds to a call over plain httpx or aiohttp, inside the domain and outside it.
 
-The calls go to a transport in this process that answers at once, so that nothing but the client's own work is in the
-figures. Plain and instrumented clients take turns in short rounds. CPU time is the calling thread's; events go to a
-Brain that is not there, so that delivery does not compete.
+The calls of httpx go to a transport in this process that answers at once, so that nothing but the client's own work is
+in the figures; aiohttp has nothing of the kind, and calls a server of another thread. Plain and instrumented clients
+take turns in short rounds. CPU time is the calling thread's; events go to a Brain that is not there, so that delivery
+does not compete.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socketserver
+import threading
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -76,10 +81,61 @@ def asynchronously(client: httpx2.AsyncClient, url: str, calls: int) -> float:
     return asyncio.run(run())
 
 
-def session() -> AgentSession:
+class Answering(socketserver.StreamRequestHandler):
+    """Answers every request on a connection at once."""
+
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%s: %s\r\n" % header for header in HEADERS) + b"\r\n"
+        while self.rfile.readline():
+            length = 0
+            while (line := self.rfile.readline()) not in {b"\r\n", b""}:
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            self.rfile.read(length)
+            self.wfile.write(head + ANSWER)
+
+
+def by_aiohttp(rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Return the CPU seconds of plain calls and of ours by aiohttp; empty where it is not installed."""
+    if find_spec("aiohttp") is None:
+        return {}
+    aiohttp: Any = import_module("aiohttp")
+
+    async def run(client: Any, url: str, calls: int) -> float:
+        began = time.thread_time()
+        for _ in range(calls):
+            async with client.post(url, json=BODY) as response:
+                await response.read()
+        return (time.thread_time() - began) / calls
+
+    async def measure(port: int) -> dict[str, tuple[list[float], list[float]]]:
+        found: dict[str, tuple[list[float], list[float]]] = {}
+        agent = session(f"http://127.0.0.1:{port}")
+        async with aiohttp.ClientSession() as plain, agent.aiohttp_session() as ours:
+            for place, host in (("inside", "127.0.0.1"), ("outside", "localhost")):
+                url = f"http://{host}:{port}/orders"
+                await run(plain, url, WARM_UP)
+                await run(ours, url, WARM_UP)
+                figures = [(await run(plain, url, CALLS), await run(ours, url, CALLS)) for _ in range(rounds)]
+                found[place] = [bare for bare, _ in figures], [with_us for _, with_us in figures]
+        return found
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answering) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            return asyncio.run(measure(server.server_address[1]))
+        finally:
+            server.shutdown()
+
+
+def session(*domain: str) -> AgentSession:
     """Return a session that need not be asked for."""
     agent = AgentSession(
-        INSIDE,
+        domain,
         agent_key="agent_abcdefghijk_" + "0" * 43,
         brain_url="http://127.0.0.1:1",
         uasam_url="http://127.0.0.1:1",
@@ -105,7 +161,7 @@ def measure(rounds: int) -> dict[str, Any]:
         Call → CPU microseconds of a plain call, and what is added to it, with quartiles.
     """
     logging.getLogger("otas_middleware").setLevel(logging.CRITICAL)  # that Brain is away is no news
-    agent = session()
+    agent = session(INSIDE)
     clients: list[tuple[str, Callable[..., float], Any, Any]] = [
         ("sync", synchronously, httpx2.Client(transport=Network()), httpx2.Client(transport=Network())),
         ("async", asynchronously, httpx2.AsyncClient(transport=Network()), httpx2.AsyncClient(transport=Network())),
@@ -121,6 +177,11 @@ def measure(rounds: int) -> dict[str, Any]:
                 "plain": summary([bare * 1e6 for bare, _ in figures]),
                 "added": summary([(with_us - bare) * 1e6 for bare, with_us in figures]),
             }
+    for place, (bare_times, our_times) in by_aiohttp(rounds).items():
+        found[f"{place} the domain, aiohttp"] = {
+            "plain": summary([bare * 1e6 for bare in bare_times]),
+            "added": summary([(ours - bare) * 1e6 for bare, ours in zip(bare_times, our_times, strict=True)]),
+        }
     return found
 
 
@@ -129,4 +190,4 @@ def show(found: dict[str, Any]) -> None:
     rows = [
         [call, *(with_quartiles(figures[column]) for column in ("plain", "added"))] for call, figures in found.items()
     ]
-    print(table("A call of an agent by httpx2: CPU µs", ["call", "plain", "added"], rows))
+    print(table("A call of an agent by httpx2 and aiohttp: CPU µs", ["call", "plain", "added"], rows))

@@ -58,7 +58,7 @@ def _module(name: str) -> Any:
     return import_module(name)  # not every environment has every SDK, and some have no types
 
 
-def _library_of(sdk: Any) -> str:
+def library_of(sdk: Any) -> str:
     """The httpx that a generated SDK is built on, by the class of its own default client."""
     return next(str(base.__name__) for base in _libraries() if issubclass(sdk.DefaultHttpxClient, base.Client))
 
@@ -91,7 +91,7 @@ async def _chat_text_async(answer: Any, stream: bool) -> str:
 def _generated(module: str, client: str, base: str = "") -> tuple[Ask, AskAsync]:
     def ask(session: AgentSession | None, url: str, stream: bool) -> str:
         sdk = _module(module)
-        http = session.client(library=_library_of(sdk)) if session else None
+        http = session.client(library=library_of(sdk)) if session else None
         with getattr(sdk, client)(api_key="sk-x", base_url=url + base, http_client=http) as made:
             return _chat_text(
                 made.chat.completions.create(model="gpt-4o", messages=QUESTION, stream=stream),
@@ -100,7 +100,7 @@ def _generated(module: str, client: str, base: str = "") -> tuple[Ask, AskAsync]
 
     async def ask_async(session: AgentSession | None, url: str, stream: bool) -> str:
         sdk = _module(module)
-        http = session.async_client(library=_library_of(sdk)) if session else None
+        http = session.async_client(library=library_of(sdk)) if session else None
         async with getattr(sdk, f"Async{client}")(api_key="sk-x", base_url=url + base, http_client=http) as made:
             answer = await made.chat.completions.create(model="gpt-4o", messages=QUESTION, stream=stream)
             return await _chat_text_async(answer, stream)
@@ -111,7 +111,7 @@ def _generated(module: str, client: str, base: str = "") -> tuple[Ask, AskAsync]
 def _responses(session: AgentSession | None, url: str, stream: bool) -> str:
     openai = _module("openai")
 
-    http = session.client(library=_library_of(openai)) if session else None
+    http = session.client(library=library_of(openai)) if session else None
     with openai.OpenAI(api_key="sk-x", base_url=url + "/v1", http_client=http) as made:
         answer: Any = made.responses.create(model="gpt-4o", input="How long?", stream=stream)
         if not stream:
@@ -128,7 +128,7 @@ def _responses(session: AgentSession | None, url: str, stream: bool) -> str:
 async def _responses_async(session: AgentSession | None, url: str, stream: bool) -> str:
     openai = _module("openai")
 
-    http = session.async_client(library=_library_of(openai)) if session else None
+    http = session.async_client(library=library_of(openai)) if session else None
     async with openai.AsyncOpenAI(api_key="sk-x", base_url=url + "/v1", http_client=http) as made:
         answer: Any = await made.responses.create(model="gpt-4o", input="How long?", stream=stream)
         if not stream:
@@ -143,7 +143,7 @@ def _message_text(event: Any) -> str:
 def _anthropic(session: AgentSession | None, url: str, stream: bool) -> str:
     anthropic = _module("anthropic")
 
-    http = session.client(library=_library_of(anthropic)) if session else None
+    http = session.client(library=library_of(anthropic)) if session else None
     with anthropic.Anthropic(api_key="sk-x", base_url=url, http_client=http) as made:
         answer: Any = made.messages.create(model="claude-test-1", max_tokens=9, messages=QUESTION, stream=stream)
         return "".join(map(_message_text, answer)) if stream else str(answer.content[0].text)
@@ -152,7 +152,7 @@ def _anthropic(session: AgentSession | None, url: str, stream: bool) -> str:
 async def _anthropic_async(session: AgentSession | None, url: str, stream: bool) -> str:
     anthropic = _module("anthropic")
 
-    http = session.async_client(library=_library_of(anthropic)) if session else None
+    http = session.async_client(library=library_of(anthropic)) if session else None
     async with anthropic.AsyncAnthropic(api_key="sk-x", base_url=url, http_client=http) as made:
         answer: Any = await made.messages.create(model="claude-test-1", max_tokens=9, messages=QUESTION, stream=stream)
         return "".join([_message_text(event) async for event in answer]) if stream else str(answer.content[0].text)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.host import Host
+from sdk.frameworks import FRAMEWORKS
 from sdk.provider_forms import TEXT, serve_providers
 from sdk.sdks import SDKS, Sdk
 
@@ -64,7 +65,7 @@ def ask(sdk: Sdk, session: AgentSession | None, url: str, *, asynchronously: boo
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("asynchronously", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.name)
+@pytest.mark.parametrize("sdk", [*SDKS, *FRAMEWORKS], ids=lambda sdk: sdk.name)
 def test_a_call_of_an_sdk_is_one_true_event(
     sdk: Sdk, asynchronously: bool, stream: bool, session: AgentSession, provider: Host, record: Record
 ) -> None:
@@ -86,7 +87,7 @@ def test_a_call_of_an_sdk_is_one_true_event(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("asynchronously", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("sdk", SDKS, ids=lambda sdk: sdk.name)
+@pytest.mark.parametrize("sdk", [*SDKS, *FRAMEWORKS], ids=lambda sdk: sdk.name)
 def test_an_sdk_sends_what_it_sends_without_us(
     sdk: Sdk, asynchronously: bool, stream: bool, session: AgentSession, provider: Host
 ) -> None:

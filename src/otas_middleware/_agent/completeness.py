@@ -74,6 +74,8 @@ def _ends_a_stream(events: list[tuple[str, str]]) -> bool:
     document = _object(data)
     if data.strip() == "[DONE]" or name in _LAST_EVENTS or document.get("type") in _LAST_EVENTS:
         return True
+    if document.get("type") == "message_delta" and _member(document, "delta").get("stop_reason"):
+        return True  # Anthropic's last but one, at which litellm leaves: the answer and its usage are there
     if "candidates" in document:  # Gemini
         return all(candidate.get("finishReason") for candidate in _objects(document["candidates"]))
     if "choices" not in document:

@@ -63,9 +63,16 @@ class RecordedContent:
             data: bytes = await self.reading(self._inner.read(n))
             return data
         pieces: list[bytes] = []
-        while piece := await self.reading(self._inner.readany()):
-            pieces.append(piece)
-        return b"".join(pieces)
+        read = self._inner.readany
+        try:
+            while piece := await read():
+                pieces.append(piece)
+                self._noted(piece)
+        except BaseException as error:
+            failed(self._call, error)
+            raise
+        self._noted(b"")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def __del__(self) -> None:
         if "_call" in self.__dict__:
@@ -163,9 +170,11 @@ def record_writing(body: Any, call: Capture) -> None:
 class _Release:
     """Stands for a response's `release` or `close`; refers to it weakly, so that it is freed as without us."""
 
-    def __init__(self, name: str, response: ClientResponse, call: Capture) -> None:
+    __slots__ = ("_call", "_name", "_response")
+
+    def __init__(self, name: str, response: weakref.ref[ClientResponse], call: Capture) -> None:
         self._name = name
-        self._response = weakref.ref(response)
+        self._response = response
         self._call = call
 
     def __call__(self) -> Any:
@@ -183,5 +192,6 @@ class _Release:
 
 def record_release(response: ClientResponse, call: Capture) -> None:
     """Finish the record when the response is released or closed."""
+    weak = weakref.ref(response)
     for name in ("release", "close"):
-        setattr(response, name, _Release(name, response, call))
+        setattr(response, name, _Release(name, weak, call))

@@ -1,0 +1,139 @@
+"""Agents' frameworks and protocols asked by the ways of `docs/agents.md`; see `sdk.sdks`."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sdk.sdks import CHAT_USAGE, MESSAGE_USAGE, OPENAI_MODEL, QUESTION, RESPONSES_USAGE, Sdk, library_of
+
+if TYPE_CHECKING:
+    from otas_middleware.agent import AgentSession
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it fetches a list when it is imported
+os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"  # else the SDK sends its traces to OpenAI
+
+
+def _module(name: str) -> Any:
+    return import_module(name)
+
+
+# ---- litellm
+
+
+def _texts(pieces: list[Any]) -> str:
+    return "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+
+
+def _litellm(session: AgentSession | None, url: str, stream: bool) -> str:
+    litellm = _module("litellm")
+    litellm.client_session = session.client() if session else None
+    answer = litellm.completion(
+        model="openai/gpt-4o",
+        messages=QUESTION,
+        stream=stream,
+        api_key=f"k{id(litellm.client_session)}",  # it keeps its clients by their keys
+        api_base=url + "/v1",
+    )
+    return _texts(list(answer)) if stream else str(answer.choices[0].message.content)
+
+
+async def _litellm_async(session: AgentSession | None, url: str, stream: bool) -> str:
+    litellm = _module("litellm")
+    litellm.aclient_session = session.async_client() if session else None
+    answer = await litellm.acompletion(
+        model="openai/gpt-4o",
+        messages=QUESTION,
+        stream=stream,
+        api_key=f"k{id(litellm.aclient_session)}",
+        api_base=url + "/v1",
+    )
+    return _texts([piece async for piece in answer]) if stream else str(answer.choices[0].message.content)
+
+
+def _litellm_anthropic(session: AgentSession | None, url: str, stream: bool) -> str:
+    litellm = _module("litellm")
+    handlers = _module("litellm.llms.custom_httpx.http_handler")
+    options: dict[str, Any] = {}
+    if session:
+        options["client"] = handlers.HTTPHandler(client=session.client(library="httpx"))
+    answer = litellm.completion(
+        model="anthropic/claude-test-1", messages=QUESTION, stream=stream, api_key="k", api_base=url, **options
+    )
+    return _texts(list(answer)) if stream else str(answer.choices[0].message.content)
+
+
+# ---- langchain-openai
+
+
+def _chain(session: AgentSession | None, url: str) -> Any:
+    clients: dict[str, Any] = {}
+    if session:
+        library = library_of(_module("openai"))
+        clients["http_client"] = session.client(library=library)
+        clients["http_async_client"] = session.async_client(library=library)
+    kind = _module("langchain_openai").ChatOpenAI
+    return kind(model="gpt-4o", api_key="k", base_url=url + "/v1", stream_usage=True, **clients)
+
+
+def _langchain(session: AgentSession | None, url: str, stream: bool) -> str:
+    chain = _chain(session, url)
+    if stream:
+        return "".join(str(piece.content) for piece in chain.stream("How long?"))
+    return str(chain.invoke("How long?").content)
+
+
+async def _langchain_async(session: AgentSession | None, url: str, stream: bool) -> str:
+    chain = _chain(session, url)
+    if stream:
+        return "".join([str(piece.content) async for piece in chain.astream("How long?")])
+    return str((await chain.ainvoke("How long?")).content)
+
+
+# ---- openai-agents, pydantic-ai
+
+
+async def _agents(session: AgentSession | None, url: str, stream: bool) -> str:
+    agents, openai = _module("agents"), _module("openai")
+    http = session.async_client(library=library_of(openai)) if session else None
+    agents.set_default_openai_client(
+        openai.AsyncOpenAI(api_key="k", base_url=url + "/v1", http_client=http), use_for_tracing=False
+    )
+    agent = agents.Agent(name="clerk", model="gpt-4o")
+    if not stream:
+        return str((await agents.Runner.run(agent, "How long?")).final_output)
+    run = agents.Runner.run_streamed(agent, "How long?")
+    async for _ in run.stream_events():
+        pass
+    return str(run.final_output)
+
+
+async def _pydantic_ai(session: AgentSession | None, url: str, stream: bool) -> str:
+    options: dict[str, Any] = {}
+    if session:
+        options["http_client"] = session.async_client(library=library_of(_module("openai")))
+    provider = _module("pydantic_ai.providers.openai").OpenAIProvider(api_key="k", base_url=url + "/v1", **options)
+    model = _module("pydantic_ai.models.openai").OpenAIChatModel("gpt-4o", provider=provider)
+    agent = _module("pydantic_ai").Agent(model)
+    if not stream:
+        return str((await agent.run("How long?")).output)
+    async with agent.run_stream("How long?") as run:
+        return "".join([piece async for piece in run.stream_text(delta=True)])
+
+
+FRAMEWORKS = [
+    Sdk("litellm openai", "litellm", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, _litellm, _litellm_async),
+    Sdk("litellm anthropic", "litellm", "/v1/messages", "claude-test-1", MESSAGE_USAGE, _litellm_anthropic),
+    Sdk(
+        "langchain-openai",
+        "langchain_openai",
+        "/v1/chat/completions",
+        OPENAI_MODEL,
+        CHAT_USAGE,
+        _langchain,
+        _langchain_async,
+    ),
+    Sdk("openai-agents", "agents", "/v1/responses", OPENAI_MODEL, RESPONSES_USAGE, None, _agents),
+    Sdk("pydantic-ai", "pydantic_ai", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, None, _pydantic_ai),
+]
