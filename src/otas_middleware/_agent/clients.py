@@ -34,6 +34,12 @@ class HttpClients:
         self._policy = policy
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
         self._async_clients: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._instrumented: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    @property
+    def clients(self) -> list[Any]:
+        """The HTTP clients that were made or instrumented here and are still in use."""
+        return list(self._clients | self._async_clients | self._instrumented)
 
     @overload
     def client(self, *, library: Literal["httpx2"] | None = None, **options: Any) -> httpx2.Client: ...
@@ -54,7 +60,7 @@ class HttpClients:
         """
         from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
 
-        made = self._instrumented(installed(library).module.Client, self.transport, library, options)
+        made = self._made(installed(library).module.Client, self.transport, library, options)
         self._clients.add(made)
         return made
 
@@ -77,11 +83,11 @@ class HttpClients:
         """
         from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
 
-        made = self._instrumented(installed(library).module.AsyncClient, self.async_transport, library, options)
+        made = self._made(installed(library).module.AsyncClient, self.async_transport, library, options)
         self._async_clients.add(made)
         return made
 
-    def _instrumented(self, kind: Any, transport: Any, library: str | None, options: dict[str, Any]) -> Any:
+    def _made(self, kind: Any, transport: Any, library: str | None, options: dict[str, Any]) -> Any:
         """Return a new client, instrumented after it was made: so it keeps the proxies of the environment."""
         made = kind(**options)
         try:
@@ -139,6 +145,7 @@ class HttpClients:
         from otas_middleware._outbound.clients import instrument  # noqa: PLC0415  # heavy
 
         instrument(client, self._policy)
+        self._instrumented.add(client)
         return client
 
     @overload

@@ -38,6 +38,14 @@ def doctor(
     uwsgi: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The ini file with which uWSGI runs the application.")
     ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent",
+            metavar="MODULE:SESSION",
+            help="Only try the HTTP clients of an AgentSession, and of MODULE:CLIENT after commas, on loopback.",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=300, help="For each answer.")] = 10.0,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings make the exit status 1 too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -55,6 +63,7 @@ def doctor(
         source=application.source(django, flask, asgi, wsgi),
         uasam_url=application.url("--uasam-url", uasam_url),
         uwsgi=uwsgi,
+        agent=agent,
         send=send,
         token=token,
         strict=strict,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._cli.application import read
 from otas_middleware._cli.doctor import TOKEN_VARIABLE
+from otas_middleware._cli.doctor.agent import check_agent
 from otas_middleware._cli.doctor.clock import check_clock
 from otas_middleware._cli.doctor.delivery import check_send, check_transport, new_token
 from otas_middleware._cli.doctor.key import check_key, key_problem, spelled
@@ -40,6 +41,7 @@ class Order:
         source: Where the configuration is read from.
         uasam_url: UASAM's address, where the settings do not hold it.
         uwsgi: uWSGI's configuration.
+        agent: The agent's session whose clients are tried, instead of everything else.
         send: Whether to deliver one test event.
         token: The session token to send it with; None lets the agent's key open a session.
         strict: Whether a warning makes the exit status 1.
@@ -49,6 +51,7 @@ class Order:
     source: Source
     uasam_url: str | None = None
     uwsgi: Path | None = None
+    agent: str | None = None
     send: bool = False
     token: str | None = None
     strict: bool = False
@@ -57,6 +60,9 @@ class Order:
 
 def examine(order: Order) -> Iterator[Check]:
     """Run all checks, in the order in which one depends on another."""
+    if order.agent is not None:
+        yield from check_agent(order.agent)
+        return
     subject = read(order.source)
     yield from check_set_up(subject)
     settings = subject.settings
