@@ -125,4 +125,27 @@ GRAPHQL = [
         ),
         {"name": "mutation Up"},
     ),
+    Row(
+        "a batch of a server that adds members",
+        post([REFUND], [{"data": {}, "id": "1", "status": 200}]),
+        {"name": "batch", "count": 1, "outcome": "ok"},
+    ),
+    Row(
+        "a shorthand that was refused",
+        post({"query": "{ orders { id } }"}, {"errors": [{"message": "not yours"}]}, status=403),
+        {"name": "query", "outcome": "error"},
+        "graphql: not yours",
+    ),
+    Row(
+        "a subscription in parts, the last of which failed",
+        post(
+            {"query": "subscription Watch { orders }"},
+            b"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{}\r\n--graphql\r\n"
+            b'Content-Type: application/json\r\n\r\n{"payload": {"data": {"orders": 1}}}\r\n--graphql\r\n'
+            b'Content-Type: application/json\r\n\r\n{"payload": {"errors": [{"message": "gone"}]}}\r\n--graphql--\r\n',
+            response_type='multipart/mixed; boundary="graphql"; subscriptionSpec=1.0',
+        ),
+        {"name": "subscription Watch", "type": "subscription", "outcome": "partial"},
+        "graphql: gone",
+    ),
 ]

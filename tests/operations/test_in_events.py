@@ -220,3 +220,24 @@ def test_an_error_at_the_beginning_of_a_body_that_was_cut_decides() -> None:
     answer = {**error(-32603, "broke"), "rest": "x" * 200_000}
     event = event_of(exchange(**post(call("add"), answer)))
     assert event.error == "json-rpc -32603: broke"
+
+
+@pytest.mark.parametrize(("is_error", "outcome"), [(True, "error"), (False, "ok"), ("no", "ok")])
+def test_the_end_of_a_long_json_answer_decides(is_error: object, outcome: str) -> None:
+    text = 'x" , ],"isError": true}} \\' * 9_000  # text that looks like the end of an answer
+    answer = result(tool_result(text, isError=is_error, resultType="complete"))
+    event = event_of(exchange(**post(call("tools/call", {"name": "refund"}), answer, headers=TOOL)))
+    assert event.metadata["operation"]["outcome"] == outcome
+    assert bool(event.error) == (outcome == "error")
+
+
+def test_errors_after_long_data_decide() -> None:
+    answer = {"data": {"text": "x" * 100_000}, "errors": [{"message": "half"}]}
+    event = event_of(exchange(**post({"query": "query Orders { text }"}, answer)))
+    assert event.error == "graphql: half"
+    assert event.metadata["operation"]["outcome"] == "partial"
+
+
+def test_long_data_without_errors_in_sight_is_unknown() -> None:
+    event = event_of(exchange(**post({"query": "query Orders { text }"}, {"data": {"text": "x" * 100_000}})))
+    assert event.metadata["operation"]["outcome"] == "unknown"

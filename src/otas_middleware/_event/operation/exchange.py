@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _UNREAD: Any = object()
 _MAX_QUERY_FIELDS = 64
+_MAX_TRIES = 16
+_decoder = JSONDecoder()
 
 
 class ServerSentEvent(NamedTuple):
@@ -213,6 +216,30 @@ class Exchange:
     def beginning(self) -> Any:
         """Return what is complete in the beginning of a JSON response that was cut; None when it is no JSON."""
         return None if self.response_whole else parse_json(self.response_text, partial=True)
+
+    def member_at_end(self, name: str, depth: int) -> Any:
+        """Return a member of a JSON response that was cut, when it stands in the recorded end; else None.
+
+        Args:
+            name: The member's name.
+            depth: How many objects are around its own.
+        """
+        if not self.gap or self.response_whole:
+            return None
+        ending = self.ending().decode("utf-8", "replace")
+        place = len(ending)
+        for _ in range(_MAX_TRIES):
+            place = ending.rfind(f'"{name}"', 0, place)
+            if place < 0:
+                return None
+            try:
+                members, end = _decoder.raw_decode("{" + ending[place:])
+            except (ValueError, RecursionError):
+                continue
+            # From its place on, the text holds its object to the end, and then nothing but what was open around it.
+            if ending[place + end - 1 :].split() == ["}" * depth] * bool(depth):
+                return members[name]
+        return None
 
 
 def parse_json(text: str, *, partial: bool = False) -> Any:

@@ -45,8 +45,10 @@ def read(exchange: Exchange) -> Operation | None:
         return operation
     results = _results(exchange)
     certain = says_so or all(call.certain for call in calls)
-    shaped = bool(results) and all(_is_result(item) for result in results for item in (as_list(result) or [result]))
-    if not (shaped if exchange.response_whole and not exchange.failed and exchange.response.text else certain):
+    answers = [item for result in results for item in (as_list(result) or [result])]
+    shaped = bool(answers) and all(_is_result(answer, certain=certain) for answer in answers)
+    unclear = exchange.failed or not exchange.response_whole or not exchange.response.text
+    if not (shaped or (certain and unclear)):
         return None
     if isinstance(exchange.request_json, list):
         return _batch(calls, results, exchange)
@@ -122,16 +124,23 @@ def _results(exchange: Exchange) -> list[Any]:
     """Return the response's results in their order: one, or one for each part or event."""
     if exchange.response_media == "multipart/mixed":
         parts = [parse_json(text) for text in _PART.findall(exchange.response_text)]
-        return [part for part in parts if part]
+        # A subscription's parts are wrapped, and empty ones keep it alive.
+        return [as_object(part).get("payload") or part for part in parts if part and part != {"payload": None}]
     if exchange.response_media == "text/event-stream":
         return [parse_json(event.data) for event in exchange.events if event.name in {"", "next"} and event.data]
     return [value for text in exchange.documents if (value := parse_json(text)) is not None]
 
 
-def _is_result(value: object) -> bool:
-    """Say whether a value is a response of GraphQL, which holds nothing but what the specification names."""
+def _is_result(value: object, *, certain: bool) -> bool:
+    """Say whether a value is a response of GraphQL, which holds nothing but what the specification names.
+
+    Args:
+        value: A JSON value.
+        certain: The request is beyond doubt; then a server may have added members, as some do.
+    """
     result = as_object(value)
-    if not result or not result.keys() <= _RESULT_KEYS:
+    known = result.keys() & _RESULT_KEYS
+    if not known or (not certain and len(known) < len(result)):
         return False
     data = result.get("data")
     return data is None or isinstance(data, dict)
@@ -170,10 +179,11 @@ def _judge(operation: Operation, results: list[Any], exchange: Exchange) -> None
 
 
 def _judge_beginning(operation: Operation, exchange: Exchange) -> None:
-    """Decide by the beginning of a response that was cut: `errors` come first, where a server follows the advice."""
+    """Decide by the beginning of a response that was cut, where `errors` are advised to stand, or by its end."""
     begun = as_object(exchange.beginning())
-    if as_list(begun.get("errors")):
-        _judge(operation, [begun], exchange)
+    errors = as_list(begun.get("errors")) or as_list(exchange.member_at_end("errors", 0))
+    if errors:
+        _judge(operation, [{**begun, "errors": errors}], exchange)
 
 
 def _parts(result: dict[str, Any]) -> list[dict[str, Any]]:

@@ -105,10 +105,19 @@ def response_to(exchange: Exchange, wanted: str | float | None) -> Message | Non
             if response.get("id") is None and nameless is None and response.get("error") is not None:
                 nameless = response
     if nameless is None and not exchange.documents:
-        begun = as_object(exchange.beginning())
-        if begun.get("id") == wanted and begun.get("error") is not None:
-            return begun
+        return _begun(exchange, wanted)
     return nameless
+
+
+def _begun(exchange: Exchange, wanted: str | float | None) -> Message | None:
+    """Return what decides of a response that was cut: an error at its beginning, MCP's `isError` at its end."""
+    begun = as_object(exchange.beginning())
+    if begun.get("id") != wanted or wanted is None:
+        return None
+    if begun.get("error") is not None:
+        return begun
+    is_error = exchange.member_at_end("isError", 1)
+    return None if is_error is None else {**begun, "result": {**as_object(begun.get("result")), "isError": is_error}}
 
 
 PROTOCOL = KnownProtocol(read, calls=True)

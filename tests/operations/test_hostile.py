@@ -1,0 +1,106 @@
+"""Whatever strangers send, reading the operation raises nothing and stays cheap."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.exchange import event_of, exchange
+from operations.graphql_rows import GRAPHQL
+from operations.json_rpc_rows import JSON_RPC, MCP
+from operations.other_rows import OTHERS
+from operations.wire import Row, call, post
+from otas_middleware._event.operation.graphql_document import operations_in
+
+ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *OTHERS]
+MEDIA = [
+    "application/json",
+    "text/event-stream",
+    "application/grpc-web",
+    "application/grpc-web-text",
+    "application/connect+json",
+    "multipart/mixed; boundary=b",
+    "text/xml",
+    "application/graphql",
+    "",
+]
+
+
+@given(
+    row=st.sampled_from(ROWS),
+    start=st.integers(0, 400),
+    length=st.integers(0, 400),
+    put=st.binary(max_size=12),
+    side=st.sampled_from(["request_body", "response_body"]),
+    limit=st.sampled_from([0, 16, 200, 65_536]),
+)
+def test_valid_traffic_with_something_else_in_it(
+    row: Row, start: int, length: int, put: bytes, side: str, limit: int
+) -> None:
+    body: bytes = row.request[side]
+    changed = {**row.request, side: body[:start] + put + body[start + length :], "limit": limit}
+    event_of(exchange(**changed))
+
+
+@given(
+    request=st.binary(max_size=300),
+    response=st.binary(max_size=300),
+    kinds=st.tuples(st.sampled_from(MEDIA), st.sampled_from(MEDIA)),
+    marks=st.lists(
+        st.sampled_from(["mcp-method", "mcp-session-id", "soapaction", "connect-protocol-version"]), max_size=2
+    ),
+    status=st.sampled_from([200, 202, 204, 294, 400, 500]),
+)
+def test_any_bytes_under_any_media_type(
+    request: bytes, response: bytes, kinds: tuple[str, str], marks: list[str], status: int
+) -> None:
+    event_of(
+        exchange(
+            request_body=request,
+            response_body=response,
+            request_type=kinds[0],
+            response_type=kinds[1],
+            request_headers=tuple((name, "x") for name in marks),
+            status=status,
+        )
+    )
+
+
+def test_names_and_messages_are_bounded_and_lists_too() -> None:
+    request = post(
+        [call("m" * 100_000, number=number) for number in range(3)], [{"jsonrpc": "2.0", "id": 1, "result": 1}]
+    )
+    operation = event_of(exchange(**request, limit=1_000_000)).metadata["operation"]
+    assert len(operation["items"][0]["name"]) == 200
+    many = post([call("m", number=number) for number in range(500)], [])
+    operation = event_of(exchange(**many)).metadata["operation"]
+    assert (operation["count"], len(operation["items"])) == (500, 20)
+    broken = {"jsonrpc": "2.0", "id": 1, "error": {"code": "c" * 9_000, "message": "e" * 50_000}}
+    assert len(event_of(exchange(**post(call("m"), broken))).error) < 1_500
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 60_000,
+        "query " * 10_000,
+        "{a" + "(" * 30_000,
+        '{a(x: """' + '"" ' * 20_000,
+        '{a(x: "' + "\\\\" * 30_000,
+        "{" + "a " * 30_000 + "}",
+        "#" * 60_000 + "\n" * 10,
+        "query A {" + "...on T{a}" * 6_000 + "}",
+    ],
+    ids=lambda text: text[:8],
+)
+def test_documents_that_would_make_a_careless_reader_slow_are_read(text: str) -> None:
+    assert operations_in(text, cut=False) is None or text.endswith("}")
+    operations_in(text, cut=True)
+
+
+def test_deep_nesting_is_no_operation_and_no_failure() -> None:
+    for deep in ("[" * 50_000, '{"a":' * 20_000, json.dumps(call("m"))[:-1] + ',"params":' + "[" * 5_000):
+        event_of(exchange(**post(deep, deep)))
