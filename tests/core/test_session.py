@@ -24,6 +24,7 @@ from jwt.algorithms import ECAlgorithm
 from otas_middleware._capture import verify as verify_module
 from otas_middleware._capture.session import TokenGate, fingerprint, read_claims
 from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError, by_secret
+from otas_middleware.testing import make_token
 from support.agent import PATIENCE
 
 if TYPE_CHECKING:
@@ -500,3 +501,16 @@ def test_without_keys_nothing_is_said_about_a_signature(caplog: pytest.LogCaptur
                 verify(token())
     assert len(caplog.records) == 1
     assert "OTAS_SESSION_JWKS_URL" in caplog.text
+
+
+def test_the_first_refusal_for_a_reason_is_said_to_developers_and_never_the_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "otas_middleware")
+    gate = TokenGate()
+    for token in ("not-a-token-1", "not-a-token-2", make_token(expires_in=-600)):
+        assert gate.admit(token, time.time()) is None
+    assert [record.levelname for record in caplog.records] == ["DEBUG", "DEBUG"]
+    assert "(malformed)" in caplog.text
+    assert "(expired)" in caplog.text
+    assert "not-a-token" not in caplog.text

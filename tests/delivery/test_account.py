@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import tempfile
 import threading
 import time
@@ -23,8 +24,6 @@ from support import delivery as kit
 from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
-    import socket
-
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
     from support.delivery import Received
@@ -277,3 +276,11 @@ def test_without_an_interval_nothing_is_logged_while_all_is_well(caplog: pytest.
             sender.put(Item(token=brain.create_session()))
         assert sender.flush(10)
     assert [record.message for record in caplog.records if record.name.startswith(("otas", "httpx", "httpcore"))] == []
+
+
+def test_the_log_names_the_address_that_does_not_answer(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+    with pipeline(f"http://{place}") as sender:
+        sender.put(Item())
+        eventually(lambda: f"No answer came from {place}; otas-middleware doctor says why." in caplog.text)

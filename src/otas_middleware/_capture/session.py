@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from otas_middleware._runtime import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+logger = logging.getLogger("otas_middleware")
 
 TOKEN_HEADER = "X-OTAS-AGENT-SESSION-TOKEN"  # noqa: S105  # a header's name
 TOKEN_HEADER_BYTES = TOKEN_HEADER.lower().encode()
@@ -104,8 +107,12 @@ class TokenGate:
         return session
 
     def _refuse(self, reason: str) -> None:
+        """Count a refusal; the first for a reason is said, for whoever develops an agent and wonders."""
         with self._lock:
             self._refused[reason] += 1
+            is_first = self._refused[reason] == 1
+        if is_first:
+            logger.debug("otas: a request is not recorded, its session token is refused (%s). Said once.", reason)
 
     def reject(self, token: str, seconds: float = REJECTED_SECONDS) -> None:
         """Refuse a token for a while, because Brain answered `invalid_or_expired_token` for it.

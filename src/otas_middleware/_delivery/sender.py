@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from otas_middleware._delivery import process
 from otas_middleware._delivery.codec import is_header_value
@@ -84,9 +85,9 @@ class HttpAttempt:
         try:
             response = self._transport(request, timeout)
         except TransportError as error:
-            return no_answer(error)
+            return no_answer(error, request.url)
         except OSError:  # a transport of the user's own lets the network's failures through
-            return no_answer(TransportError("connection failed", sent=True))
+            return no_answer(TransportError("connection failed", sent=True), request.url)
         outcome = self._destination.outcome(response)
         self._clock.learn(response.headers.get("date"), urgent=outcome.verdict is Verdict.BAD_TOKEN)
         return dataclasses.replace(outcome, resent=True) if response.resent else outcome
@@ -98,11 +99,18 @@ class HttpAttempt:
             close()
 
 
-def no_answer(error: TransportError) -> Outcome:
-    """Return what a transport's failure means: before the request was out it is never the event's fault."""
+def no_answer(error: TransportError, url: str = "") -> Outcome:
+    """Return what a transport's failure means: before the request was out it is never the event's fault.
+
+    Args:
+        error: The failure.
+        url: Where the request went; its host and port are named in the log.
+    """
     reason = error.cause.replace(" ", "_")
     verdict = Verdict.RETRYABLE if error.sent else Verdict.UNAVAILABLE
-    return Outcome(verdict, reason, ambiguous=error.sent, resent=error.resent)
+    place = urlsplit(url).netloc.rpartition("@")[2]
+    advice = f"No answer came from {place}; otas-middleware doctor says why." if place else ""
+    return Outcome(verdict, reason, advice, ambiguous=error.sent, resent=error.resent)
 
 
 class Hooks:
