@@ -216,7 +216,7 @@ class HttpClients:
         for client in list(self._async_clients):
             try:
                 await (client.aclose() if hasattr(client, "aclose") else client.close())
-            except Exception as error:
+            except Exception as error:  # as above
                 _not_closed(client, error)
 
 

@@ -1,0 +1,47 @@
+"""What `docs/architecture.md` says of the whole package holds in its code."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import otas_middleware
+
+PACKAGE = Path(otas_middleware.__file__).parent
+TOOLS = {"_cli", "localbrain", "_testing"}
+"""What runs in no host's process, or in its tests: there an exception may become a line for a person."""
+
+BROAD = {"Exception", "BaseException"}
+
+
+def handlers_that_catch_broadly() -> list[tuple[Path, ast.ExceptHandler]]:
+    return [
+        (path, node)
+        for path in PACKAGE.rglob("*.py")
+        if path.relative_to(PACKAGE).parts[0] not in TOOLS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in BROAD))
+    ]
+
+
+def reports_or_raises(handler: ast.ExceptHandler) -> bool:
+    for node in ast.walk(handler):
+        if isinstance(node, ast.Raise):
+            return True
+        if isinstance(node, ast.Call):
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name == "report_internal_error":
+                return True
+    return False
+
+
+def test_what_is_caught_broadly_is_reported_or_raised_again_or_says_why_not() -> None:
+    silent = [
+        f"{path.relative_to(PACKAGE)}:{handler.lineno}"
+        for path, handler in handlers_that_catch_broadly()
+        if not reports_or_raises(handler)
+        and "#" not in path.read_text(encoding="utf-8").splitlines()[handler.lineno - 1]
+    ]
+    assert not silent
