@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BASE_WEIGHT = 1280
 """Bytes of a capture itself, with the objects that every one holds."""
 
-_PAIR_WEIGHT = 135
+_PAIR_WEIGHT = 120
 """Bytes that a header takes beside its characters."""
 
 _MANY_PARTS = 64

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from otas_middleware._delivery.queue_item import QueueItem, weight_of
+from otas_middleware._delivery.queue_item import QueueItem, built
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -72,8 +72,9 @@ def item_of(record: Record, row: int | None = None) -> QueueItem:
         raise UnreadableError("its latency is no number")
     source: Literal["backend", "agent"] = "agent" if record.source == "agent" else "backend"
     envelope = Envelope(event, record.token, record.session_id, record.agent_id, source)
-    item = QueueItem(record.token, weight_of(event), envelope=envelope, row=row)
-    item.seq = 0 if row is None else -row
+    item = built(envelope)
+    if row is not None:
+        item.row, item.seq = row, -row
     item.failures = record.failures
     item.possibly_stored = record.possibly_stored
     item.attempts = int(record.possibly_stored or record.failures > 0)

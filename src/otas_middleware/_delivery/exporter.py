@@ -14,7 +14,7 @@ from otas_middleware._delivery.clock import Deadline, PeerClock
 from otas_middleware._delivery.limiter import SOON, Pace
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.queue import Queue
-from otas_middleware._delivery.queue_item import QueueItem, token_of, weight_of
+from otas_middleware._delivery.queue_item import QueueItem, built, token_of
 from otas_middleware._delivery.retry import RetryPolicy
 from otas_middleware._delivery.sender import Hooks, Sender
 from otas_middleware._delivery.worker_pool import Work, WorkerPool
@@ -118,7 +118,7 @@ class Exporter:
             durably: Write it to disk first, if that is possible.
         """
         try:
-            item = QueueItem(envelope.token, weight_of(envelope.event), envelope=envelope)
+            item = built(envelope)
             if durably and self._spooler is not None:
                 self._spooler.write_through(item)
         except Exception:
@@ -170,12 +170,11 @@ class Exporter:
             queue.interrupt()
             return Work(None)
         # While it is away, an event that waits for its own time will do as a probe, if there is no other.
-        item = queue.take(now, limit, early=not pace.closed, watch=pace.wants_news())
+        item, left = queue.take(now, limit, early=not pace.closed, watch=pace.wants_news())
         if item is None:
             pauses = [queue.pause(now), self._spooler.pause(now) if self._spooler is not None else None]
             return Work(None, min((pause for pause in pauses if pause is not None), default=None))
         pace.begin(item.seq, now)
-        left = queue.ready(limit)
         if not left and pace.wants_news():
             queue.watch()
         return Work(item, more=left > 0 and self._wanted(left, now))
@@ -193,8 +192,8 @@ class Exporter:
         if self._ending is not None or spooler.pause(now) != 0.0:
             return 0
         if self._pace.closed:
-            return spooler.BATCH if len(self._queue) * 4 < self._most else 0
-        return int(self._pace.pause(now) == 0.0 and not len(self._queue))  # a probe
+            return spooler.BATCH if self._queue.count * 4 < self._most else 0
+        return int(self._pace.pause(now) == 0.0 and not self._queue.count)  # a probe
 
     def deliver(self, item: QueueItem, attempt: Attempt) -> None:
         """Deliver an event that `next_work` gave. Never raises; takes as long as the destination needs."""
@@ -250,7 +249,7 @@ class Exporter:
         if not while_well:
             self._pace.flush_now()
         with self._workers.flushing():
-            if len(self._queue) and not self._workers.ensure_one():
+            if self._queue.count and not self._workers.ensure_one():
                 self._workers.work_here(deadline, unless=lambda: while_well and not self._pace.closed)
             return self._queue.wait(deadline, lambda: while_well and self._is_hopeless())
 
@@ -262,7 +261,7 @@ class Exporter:
         """Deliver or write to disk until the deadline, then count what remains as lost."""
         reserve = 0.0
         if self._spooler is not None:  # writing takes half a millisecond for each event, building included
-            reserve = min(0.7 * deadline.left(), 0.2 + len(self._queue) * 0.0005)
+            reserve = min(0.7 * deadline.left(), 0.2 + self._queue.count * 0.0005)
         self._ending = deadline.earlier(reserve)
         self._drain(self._ending, while_well=self._spooler is not None)
         self._workers.dismiss()  # else its threads would bring back what is now written
@@ -270,9 +269,9 @@ class Exporter:
             self._store_the_rest(self._spooler, deadline)
         self._ending = None
         self._queue.watch()
-        for item in [*self._take_over(), *self._queue.grab(len(self._queue), 0)]:
+        for item in [*self._take_over(), *self._queue.grab(self._queue.count, 0)]:
             if item.row is not None:
-                self._queue.forget(item)
+                self._queue.stored((item,), 0)
             else:
                 self._queue.lost(item, "exit")
         self.log.losses(self._queue.dropped())
@@ -310,7 +309,7 @@ class Exporter:
     def _waiting(self) -> int:
         """Return how many events wait here and on disk."""
         on_disk = 0 if self._spooler is None else self._spooler.count()
-        return len(self._queue) - (self._queue.rows if on_disk else 0) + on_disk
+        return self._queue.count - (self._queue.rows if on_disk else 0) + on_disk
 
     def stats(self) -> dict[str, Any]:
         """Return the counters and the state."""

@@ -135,7 +135,7 @@ class Limiter:
 
 
 class Pace:
-    """A limiter and a circuit breaker, for all threads of one exporter.
+    """A limiter and a circuit breaker, for all threads of one exporter. What only looks, looks without the lock.
 
     Args:
         most: The largest number of connections.
@@ -182,6 +182,8 @@ class Pace:
 
     def pause(self, now: float) -> float:
         """Return the seconds until an event may be sent: 0 for now, infinity while a probe is out."""
+        if self._breaker.closed:
+            return 0.0
         with self._lock:
             return self._breaker.wait(now)
 
@@ -193,26 +195,24 @@ class Pace:
             now: `time.monotonic`.
             at_once: Nothing may wait, as at the end of the process.
         """
-        with self._lock:
-            stalled = now - self._began_at >= SOON
-            return self._limiter.wants_another(ready, len(self._out), soon=0.0 if stalled or at_once else SOON)
+        stalled = now - self._began_at >= SOON
+        return self._limiter.wants_another(ready, len(self._out), soon=0.0 if stalled or at_once else SOON)
 
     def wants_news(self) -> bool:
         """Say whether the next event should be told of at once, rather than be found by those that send."""
-        with self._lock:
-            return not self._out or self._limiter.wants_another(1, len(self._out))
+        return not self._out or self._limiter.wants_another(1, len(self._out))
 
     def begin(self, number: int, now: float) -> None:
         """Note that a worker goes off with an event; while the destination is away, it is the probe."""
-        with self._lock:
-            self._breaker.sent()
-            self._out.add(number)
-            self._began_at = now
+        self._out.add(number)
+        self._began_at = now
+        if not self._breaker.closed:
+            with self._lock:
+                self._breaker.sent()
 
     def done(self, number: int) -> None:
         """Note that a worker has come back."""
-        with self._lock:
-            self._out.discard(number)
+        self._out.discard(number)
 
     def forget(self) -> None:
         """Count those that are sending now no longer: what comes of it is nothing to us any more."""

@@ -123,6 +123,8 @@ class DeliveryLog:
         Args:
             dropped: All losses of the exporter so far, by reason.
         """
+        if not dropped:
+            return
         news = _since(dropped, self._told)
         if news and self._on_loss is not None:
             self._told = dict(dropped)

@@ -43,43 +43,28 @@ class QueueItem:
         row: Its row in the disk queue, when it is there too.
     """
 
-    __slots__ = (
-        "attempts",
-        "captured",
-        "delivered_before",
-        "envelope",
-        "failures",
-        "overhead",
-        "possibly_stored",
-        "receipt",
-        "request",
-        "row",
-        "seq",
-        "token",
-        "weight",
-    )
+    # Defaults of the class, not of the instance: an item is made on the request path.
+    seq = 0
+    attempts = 0
+    failures = 0
+    delivered_before = -1
+    possibly_stored = False
+    overhead = QUEUE_WEIGHT
+    envelope: Envelope | None = None
+    request: Request | None = None
+    row: int | None = None
 
-    def __init__(
-        self,
-        token: str,
-        weight: int,
-        captured: Weighted | None = None,
-        envelope: Envelope | None = None,
-        row: int | None = None,
-    ) -> None:
-        self.seq = 0
+    def __init__(self, token: str, weight: int, captured: Weighted | None = None) -> None:
         self.token = token
-        self.overhead = QUEUE_WEIGHT
         self.weight = weight + QUEUE_WEIGHT
         self.captured = captured
-        self.envelope = envelope
-        self.request: Request | None = None
-        self.attempts = 0
-        self.failures = 0
-        self.delivered_before = -1
-        self.possibly_stored = False
-        self.row = row
         self.receipt: Receipt | None = getattr(captured, "receipt", None)
+
+    def carry_token(self) -> None:
+        """Add what the queue spends on a session token, once: the item is the first that waits with it."""
+        if self.overhead == QUEUE_WEIGHT:
+            self.overhead = QUEUE_WEIGHT + TOKEN_WEIGHT
+            self.weight += TOKEN_WEIGHT
 
     def settled(self, fate: str, stored_as: str = "") -> None:
         """Say what became of it, once, to whoever asked for a receipt."""
@@ -93,13 +78,21 @@ class QueueItem:
     def copy(self) -> QueueItem:
         """Return another item for the same event, as one that may have been stored if it was tried."""
         captured = self.captured  # before the envelope: who builds it sets that first
-        copy = QueueItem(self.token, 0, captured, self.envelope, self.row)
+        copy = QueueItem(self.token, 0, captured)
+        copy.envelope, copy.row = self.envelope, self.row
         copy.weight, copy.overhead = self.weight, self.overhead
         copy.receipt, self.receipt = self.receipt, None
         copy.seq = self.seq
         copy.failures = self.failures
         copy.possibly_stored = self.possibly_stored or self.attempts > 0
         return copy
+
+
+def built(envelope: Envelope) -> QueueItem:
+    """Return an item for a finished event."""
+    item = QueueItem(envelope.token, weight_of(envelope.event))
+    item.envelope = envelope
+    return item
 
 
 def weight_of(event: BackendEvent) -> int:

@@ -235,10 +235,12 @@ class Breaker:
     def learn(self, outcome: Outcome, now: float) -> tuple[bool, bool]:
         """Learn from an outcome; return whether that opened the breaker, and whether it closed it."""
         verdict = outcome.verdict
+        if verdict is Verdict.DELIVERED:
+            return False, self.succeeded()
         if outcome.reason == "internal_error":
             self.unsent()  # a fault of ours tells nothing about the destination
             return False, False
-        if verdict in {Verdict.UNAVAILABLE, Verdict.MISCONFIGURED}:
+        if verdict is Verdict.UNAVAILABLE or verdict is Verdict.MISCONFIGURED:
             return self.failed(outcome.reason, now, outcome.retry_after), False
         if verdict is Verdict.RETRYABLE:
             # No answer at all says more about the destination than an answer of 500.
@@ -249,7 +251,7 @@ class Breaker:
 
     def succeeded(self) -> bool:
         """Note an answer that shows the destination well; return True when that closed the breaker."""
-        was_open = not self.closed
+        was_open = self.reason != ""
         self._failures = self._suspects = 0
         self._probing = False
         self.reason = ""

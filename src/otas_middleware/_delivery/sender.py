@@ -189,12 +189,13 @@ class Sender:
         wait = self._policy.ahead(token)
         if wait:
             self._pace.unsent()
-            if self._queue.hold(item, time.monotonic() + wait):
-                self._log.clocks(wait, self._clock.offset)
+            self._reweigh(item)
+            self._queue.hold(item, time.monotonic() + wait)
+            self._log.clocks(wait, self._clock.offset)
             return False
         if item.row is not None and self.spooler is not None and not self.spooler.lease_is_good(time.monotonic()):
             self._pace.unsent()
-            self._queue.forget(item)
+            self._queue.stored((item,), 0)
             return False
         return True
 
@@ -207,8 +208,6 @@ class Sender:
             self._drop(item, "internal_error")
             report_internal_error("delivery.prepare")
             return False
-        if item.request is not None and not item.attempts:
-            self._queue.reweigh(item, item.weight - item.overhead + len(item.request.body))
         return True
 
     def build(self, item: QueueItem) -> bool:
@@ -218,7 +217,6 @@ class Sender:
         try:
             with process.no_fork:  # it imports what it needs for each kind of body
                 envelope = self._build(item.captured)
-            weight = 0 if envelope is None else weight_of(envelope.event)
         except Exception:  # rendering meets whatever a client sent
             self._drop(item, "internal_error")
             report_internal_error("delivery.build")
@@ -228,7 +226,6 @@ class Sender:
             return False
         item.envelope = envelope
         item.captured = None
-        self._queue.reweigh(item, weight)
         return True
 
     def _send(self, item: QueueItem, token: str, attempt: Attempt, timeout: float) -> None:
@@ -257,7 +254,8 @@ class Sender:
         if decision.fate is Fate.DELIVERED and item.envelope is not None:
             self._tell("delivered", self.hooks.delivered, item.envelope, outcome)
         opened, closed = self._pace.learn(outcome, now - started, now, self._queue)
-        self._queue.note("" if decision.fate is Fate.DELIVERED else outcome.reason, resent=outcome.resent)
+        if outcome.resent or decision.fate is not Fate.DELIVERED:
+            self._queue.note("" if decision.fate is Fate.DELIVERED else outcome.reason, resent=outcome.resent)
         self._apply(item, token, outcome, decision, now + decision.delay)
         if opened:
             self._queue.interrupt()
@@ -271,30 +269,38 @@ class Sender:
         """Do what was decided to the event."""
         fate = decision.fate
         if fate is Fate.DELIVERED:
-            ended = [item] if self._queue.delivered(item, outcome.stored_as) else []
+            ended = self._queue.delivered(item, outcome.stored_as)
         elif fate is Fate.LOST:
-            ended = [item] if self._queue.lost(item, decision.reason) else []
+            ended = self._queue.lost(item, decision.reason)
         elif fate is Fate.TOKEN_REJECTED:
             self._rejected.add(token)
-            ended = self._queue.reject(item, decision.reason)
+            ended = self._queue.lost(item, decision.reason, others=True)
             self._tell("bad_token", self.hooks.bad_token, token)
         else:
             ended = []
+            self._reweigh(item)
             item.possibly_stored = outcome.ambiguous or outcome.resent
             if fate is Fate.RETURNED:
                 self._queue.give_back(item)
             elif fate is Fate.DELAYED:
                 item.failures += 1
                 self._queue.delay(item, due)
-            elif self._queue.hold(item, due) and (ahead := self._policy.ahead(token)):
-                self._log.clocks(ahead, self._clock.offset)
+            else:
+                self._queue.hold(item, due)
+                if ahead := self._policy.ahead(token):
+                    self._log.clocks(ahead, self._clock.offset)
         self._delete_rows(ended)
 
     def _drop(self, item: QueueItem, reason: str) -> None:
         """End an event that was not sent."""
         self._pace.unsent()
-        if self._queue.lost(item, reason):
-            self._delete_rows([item])
+        self._delete_rows(self._queue.lost(item, reason))
+
+    def _reweigh(self, item: QueueItem) -> None:
+        """Correct the weight of an event that was built and now waits on, perhaps with its request."""
+        if item.envelope is not None:
+            body = 0 if item.request is None else len(item.request.body)
+            self._queue.reweigh(item, weight_of(item.envelope.event) + body)
 
     def _delete_rows(self, items: list[QueueItem]) -> None:
         rows = [item.row for item in items if item.row is not None]

@@ -116,7 +116,7 @@ class Spooler:
             self._fail(error)
             return False
         item.row = rows[0]
-        self._queue.evicted(evicted)
+        self._queue.stored((), evicted)
         return True
 
     # ---- in: disk to memory
@@ -178,7 +178,7 @@ class Spooler:
             if gone:
                 self._disk.release([found for item in gone if (found := _held_by(item)) is not None])
         except SpoolError as error:
-            self._queue.keep_let_go(gone)
+            self._queue.let_go(back=gone)
             self._fail(error)
         if not self._queue.rows and not self._unacknowledged:
             self._renewed = now

@@ -6,6 +6,7 @@ has at most one event under way, and all such tokens share a quarter of the conn
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
@@ -65,19 +66,6 @@ class WaitingLine:
         trusting: Take every token for accepted: its signature has been checked, or it is our own.
     """
 
-    __slots__ = (
-        "_accepted",
-        "_arrived",
-        "_held",
-        "_known",
-        "_trusting",
-        "_turn",
-        "_under_way",
-        "due",
-        "recalled",
-        "unjudged",
-    )
-
     def __init__(self, *, trusting: bool) -> None:
         self._trusting = trusting
         self._arrived: OrderedDict[int, QueueItem] = OrderedDict()
@@ -86,40 +74,54 @@ class WaitingLine:
         """How many of them were read back from disk."""
         self._known: OrderedDict[str, None] = OrderedDict()
         """Tokens that the destination has accepted, the latest last."""
+        self._returned: deque[QueueItem] = deque()
+        """What goes first again, the oldest first."""
+        self._delayed: list[tuple[float, QueueItem]] = []
+        """What waits for its own time (a heap)."""
         self._accepted = _Line()
         self.unjudged = _Line()
         """What waits for the judgement of its token."""
         self._under_way: set[str] = set()
         """Unjudged tokens of which an event is in flight."""
         self._held: dict[str, float] = {}
-        self.due = NEVER
+        self._held_until = NEVER
         """When the next held token may go on (`time.monotonic`)."""
         self._turn = 0
+
+    @property
+    def due(self) -> float:
+        """When the next event's own time comes (`time.monotonic`)."""
+        return min(self._held_until, self._delayed[0][0]) if self._delayed else self._held_until
 
     def is_unjudged(self, token: str) -> bool:
         """Say whether the destination has yet to accept a token."""
         return not self._trusting and token not in self._known
 
-    def has(self, token: str) -> bool:
-        """Say whether events of a token wait."""
-        return token in self._accepted.items or token in self.unjudged.items
+    @property
+    def strangers(self) -> int:
+        """How many tokens wait for their judgement."""
+        return len(self.unjudged.items)
 
-    def ready(self, most: int) -> int:
-        """Return how many could leave now, when events of so many unjudged tokens may be under way."""
-        return self._accepted.count + max(0, min(most - len(self._under_way), len(self.unjudged.order)))
+    def ready(self, limit: int) -> int:
+        """Return how many could leave now, when so many requests may be under way."""
+        strangers = min(max(1, limit // SHARE) - len(self._under_way), len(self.unjudged.order))
+        return len(self._returned) + self._accepted.count + max(0, strangers)
 
     def add(self, item: QueueItem) -> None:
         """Put an event behind all others of its token."""
         self._arrived[item.seq] = item
-        self.recalled += item.seq < 0
+        if item.seq < 0:
+            self.recalled += 1
         token = item.token
         line = self._accepted if self._trusting or token in self._known else self.unjudged
         line.count += 1
-        line.bytes += item.weight
         items = line.items.get(token)
         if items is not None:
             items.append(item)
+            line.bytes += item.weight
             return
+        item.carry_token()
+        line.bytes += item.weight
         line.items[token] = deque((item,))
         if token not in self._under_way and token not in self._held:
             line.order[token] = None
@@ -130,14 +132,44 @@ class WaitingLine:
         self._arrived.move_to_end(item.seq, last=False)
         self._line_of(item.token).items[item.token].rotate(1)
 
-    def next(self, now: float, most: int) -> QueueItem | None:
+    def give_back(self, item: QueueItem) -> None:
+        """Put an event that had left before all others."""
+        first = not self._returned or item.seq < self._returned[0].seq
+        self._returned.appendleft(item)
+        if not first:
+            self._returned = deque(sorted(self._returned))
+
+    def delay(self, item: QueueItem, due: float) -> None:
+        """Put an event aside until a point in time (`time.monotonic`)."""
+        heapq.heappush(self._delayed, (due, item))
+
+    def next(self, now: float, limit: int, *, early: bool) -> QueueItem | None:
         """Take out the next event, or return None when none may leave.
+
+        What was sent before goes first, then sessions in turn, then what waited long enough for its own time: suspects
+        come last, so that a poisonous event does not hold up the others.
 
         Args:
             now: `time.monotonic`.
-            most: Of how many unjudged tokens an event may be under way.
+            limit: How many requests may be under way.
+            early: Take one that waits for its own time, if there is no other.
         """
-        if now >= self.due:
+        if self._returned:
+            item = self._returned.popleft()
+        else:
+            found = self._next_in_turn(now, max(1, limit // SHARE))
+            if found is not None:
+                return found
+            if not self._delayed or (self._delayed[0][0] > now and not early):
+                return None
+            item = heapq.heappop(self._delayed)[1]
+        if self.is_unjudged(item.token):
+            self._under_way.add(item.token)
+            self.unjudged.order.pop(item.token, None)
+        return item
+
+    def _next_in_turn(self, now: float, most: int) -> QueueItem | None:
+        if now >= self._held_until:
             self._release(now)
         accepted, unjudged = self._accepted, self.unjudged
         if unjudged.order and len(self._under_way) < most:
@@ -157,14 +189,9 @@ class WaitingLine:
     def _take(self, line: _Line, token: str) -> QueueItem:
         item = line.take(token)
         del self._arrived[item.seq]
-        self.recalled -= item.seq < 0
+        if item.seq < 0:
+            self.recalled -= 1
         return item
-
-    def begin(self, token: str) -> None:
-        """Note that an event of a token goes out that did not wait for its turn."""
-        if self.is_unjudged(token):
-            self._under_way.add(token)
-            self.unjudged.order.pop(token, None)
 
     def settle(self, token: str) -> None:
         """Note that an event is no longer under way: the next one of its token may leave."""
@@ -180,7 +207,7 @@ class WaitingLine:
         if token in line.items:
             line.order.pop(token, None)
             self._held[token] = until
-            self.due = min(self.due, until)
+            self._held_until = min(self._held_until, until)
 
     def _release(self, now: float) -> None:
         for token in [token for token, until in self._held.items() if until <= now]:
@@ -188,7 +215,7 @@ class WaitingLine:
             line = self._line_of(token)
             if token in line.items and token not in self._under_way:
                 line.order[token] = None
-        self.due = min(self._held.values(), default=NEVER)
+        self._held_until = min(self._held.values(), default=NEVER)
 
     def accept(self, token: str) -> None:
         """Note that the destination took an event of a token."""
@@ -214,12 +241,34 @@ class WaitingLine:
         return found
 
     def pop_oldest(self) -> QueueItem | None:
-        """Take out the one that has waited longest."""
+        """Take out the one that has waited longest; None when there are only suspects, or none."""
+        if self._returned:
+            return self._returned.popleft()
         for item in self._arrived.values():
             return self._pop(item.token)  # it is the first of its token
         return None
 
-    def pop_oldest_unjudged(self) -> QueueItem | None:
+    def pop_one_too_many(self, max_events: int) -> QueueItem | None:
+        """Take out an event of the token that has waited longest for its judgement, if too many such tokens wait.
+
+        Args:
+            max_events: How many events there is room for.
+        """
+        return self._pop_oldest_unjudged() if self.strangers > max(1, max_events // SHARE) else None
+
+    def pop_dispensable(self, max_events: int, max_bytes: int) -> QueueItem | None:
+        """Take out a suspect; one of the unjudged, if they have more than their share of the room; or the oldest."""
+        if self._delayed:
+            return self.pop_delayed()
+        if self.unjudged.bytes * SHARE > max_bytes or self.unjudged.count * SHARE > max_events:
+            return self._pop_oldest_unjudged()
+        return self.pop_oldest()
+
+    def pop_delayed(self) -> QueueItem | None:
+        """Take out the suspect whose time comes next."""
+        return heapq.heappop(self._delayed)[1] if self._delayed else None
+
+    def _pop_oldest_unjudged(self) -> QueueItem | None:
         """Take out one of the token that has waited longest for its judgement."""
         for token in self.unjudged.items:
             return self._pop(token)
