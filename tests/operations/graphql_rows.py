@@ -127,7 +127,7 @@ GRAPHQL = [
     ),
     Row(
         "a batch of a server that adds members",
-        post([REFUND], [{"data": {}, "id": "1", "status": 200}]),
+        post([REFUND], [{"data": {"refund": 1}, "id": "1", "status": 200}]),
         {"name": "batch", "count": 1, "outcome": "ok"},
     ),
     Row(

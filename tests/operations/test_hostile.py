@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def test_valid_traffic_with_something_else_in_it(
     row: Row, start: int, length: int, put: bytes, side: str, limit: int
 ) -> None:
     body: bytes = row.request[side]
-    changed = {**row.request, side: body[:start] + put + body[start + length :], "limit": limit}
+    changed: dict[str, Any] = {**row.request, side: body[:start] + put + body[start + length :], "limit": limit}
     event_of(exchange(**changed))
 
 

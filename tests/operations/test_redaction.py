@@ -140,3 +140,13 @@ def test_what_is_no_secret_stays_readable() -> None:
         event = event_of(exchange(**request), settings)
         assert "[REDACTED]" not in json.dumps([event.metadata["operation"], event.metadata["agent"], event.error])
         assert event.metadata["operation"]["session"] == "ba7816bf8f01cfea"
+
+
+def test_what_pays_is_masked_whole() -> None:
+    payment = base64_of(
+        json.dumps({"scheme": "exact", "payload": {"authorization": {"nonce": "0x1"}}}).encode()
+    ).decode()
+    for name in ("X-PAYMENT", "PAYMENT-SIGNATURE"):
+        event = event_of(exchange(**post({}, {}, headers={name: payment})))
+        assert json.loads(event.request_headers)[name.lower()] == "[REDACTED]"
+        assert event.metadata["agent"] == {"payment": "exact"}

@@ -13,6 +13,7 @@ from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.opening import open_delivery
 from otas_middleware._runtime import runtime
 from otas_middleware.agent import AgentSession
+from otas_middleware.operations import Exchange, Operation
 from relay.host import host, paths
 from support.delivery import RawServer, answer, created, eventually
 from support.relay import RelayThread, balance
@@ -70,6 +71,29 @@ def test_secrets_are_masked_and_settings_hold_on_the_other_side(brain: LocalBrai
     assert "hunter2" not in str(event)
     assert "ada" in str(event["request_body"])
     assert stats["captured"] == stats["acknowledged"] + sum(stats["dropped"].values())
+
+
+def read_greeting(exchange: Exchange) -> Operation | None:
+    return Operation("greeting", exchange.request_text, outcome="ok")
+
+
+def test_protocols_of_the_users_own_are_read_in_the_host(brain: LocalBrain, agent: Agent) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path, operation_protocols=(read_greeting,)) as app:
+        app.call("/greet", b"hello")
+        assert app.delivery.flush(20)
+    [event] = brain.events(agent.session_id)
+    assert event["metadata"]["operation"]["name"] == "hello"
+
+
+def test_operations_are_read_on_the_other_side_by_the_end_of_a_long_answer_too(brain: LocalBrain, agent: Agent) -> None:
+    padding = b'"padding": "' + b"x" * 9_000 + b'"'
+    call = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "refund", ' + padding + b"}}"
+    with RelayThread() as relay, host(brain, agent, relay.path, max_body_bytes=2_000) as app:
+        app.call("/mcp", call)
+        assert app.delivery.flush(20)
+    [event] = brain.events(agent.session_id)
+    assert event["metadata"]["operation"]["name"] == "tools/call refund"
+    assert event["metadata"]["operation"]["outcome"] == "unknown"
 
 
 def test_a_second_destination_gets_the_same_event(brain: LocalBrain, agent: Agent) -> None:

@@ -69,8 +69,9 @@ def open_delivery(
             f"OTAS_RELAY has no effect with {here}: that code is this process's, and so it delivers its events itself."
         )
         return pipeline()
-    if hello.builds_here(settings):
-        _say("with before_send events are built in this process, by a thread, and handed over to the relay finished.")
+    builds = hello.builds_here(settings)
+    if builds:
+        _say(f"with {builds} events are built in this process, by a thread, and handed over to the relay finished.")
     return RelayDelivery(settings, pipeline, build, raw=raw, on_token=on_token, on_delivered=on_delivered)
 
 

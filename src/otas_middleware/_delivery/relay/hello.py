@@ -23,6 +23,7 @@ _STAY = frozenset(
         "destinations",
         "durability",
         "on_loss",
+        "operation_protocols",
         "project_domain",
         "propagate_to",
         "relay",
@@ -38,7 +39,9 @@ _STAY = frozenset(
 
 def builds_here(settings: OtasSettings) -> str:
     """Return which setting makes the host build its events, which are handed over finished; "" for none."""
-    return "before_send" if settings.before_send is not None else ""
+    if settings.before_send is not None:
+        return "before_send"
+    return "operation_protocols" if settings.operation_protocols else ""
 
 
 def stays_here(settings: OtasSettings) -> str:

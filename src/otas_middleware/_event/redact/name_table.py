@@ -161,6 +161,7 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
             "personnummer maiden_name mothers_maiden_name"
         ),
     ),
+    SensitiveNames("payments by agents (x402)", phrase=("x_payment",)),
     SensitiveNames("OTAS and Agnost", phrase=("sdk_key", "agent_key", "x_org_id")),
 )
 
