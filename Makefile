@@ -12,16 +12,22 @@ EXAMPLES ?= 30000
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-13s %s\n", $$1, $$2}'
 
-$(VENV)/.ready: pyproject.toml
+# What the demo needs is there in a few seconds; the rest, for tests and types, takes longer.
+$(VENV)/.demo: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or later is needed; set PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "Setting up $(VENV) (once; takes a minute)"
+	@echo "Setting up $(VENV) (once)"
 	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.demo
+	@echo "Setting up $(VENV) for development (once; takes a minute)"
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@
 
-demo: $(VENV)/.ready ## Play an agent against three applications and show what arrived in Brain (ARGS=--keep)
+demo: $(VENV)/.demo ## Play an agent against three applications and show what arrived in Brain (ARGS=--keep)
 	@$(BIN)/otas-middleware demo $(ARGS)
 
 test: $(VENV)/.ready ## Run all tests, in random order, with branch coverage
@@ -104,7 +110,7 @@ AUDITED := cli brain demo verify celery compression encryption prometheus relay
 docs: $(VENV)/.ready ## Write the generated parts of the documentation (ARGS=--measured for figures too)
 	@PYTHONPATH=tests $(BIN)/python -m docs.generate $(ARGS)
 
-brain: $(VENV)/.ready ## Start a local Brain (ARGS="--port 8002")
+brain: $(VENV)/.demo ## Start a local Brain (ARGS="--port 8002")
 	@$(BIN)/otas-middleware brain $(ARGS)
 
 clean: ## Remove the virtual environment and all caches
