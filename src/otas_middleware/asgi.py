@@ -14,21 +14,19 @@ but the last one while its event goes to disk (`durability="spool"`). No event l
 from __future__ import annotations
 
 import logging
-from functools import lru_cache, partial
-from inspect import isclass, isroutine, signature
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from otas_middleware._capture import in_thread
+from otas_middleware._capture.asgi_scope import full_path, route_of
 from otas_middleware._capture.context import MARKER, current, mark
-from otas_middleware._capture.frameworks import framework_of
 from otas_middleware._capture.session import TOKEN_HEADER_BYTES
 from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._recorder import open_recorder
+from otas_middleware._recorder import framework_of, open_recorder
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Iterable
     from typing import Unpack
 
     from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
@@ -177,23 +175,25 @@ class _Recording:
         keep = body.parts.append
 
         async def sending(message: Message) -> None:
-            if not self._flowing or not message.get("more_body"):
-                await self._send_noting(message)
-                return
-            chunk: Any = message.get("body")
-            if chunk.__class__ is not bytes or message["type"] != "http.response.body":
-                await self._send_noting(message)
-                return
-            left = body.left = body.left - len(chunk)
-            if left >= 0:
-                keep(chunk)
-            else:
-                body.cut(chunk)
-            try:
-                await send(message)
-            except OSError:  # ASGI specification: the client has gone
-                capture.disconnected = True
-                raise
+            if self._flowing:
+                chunk: Any
+                try:
+                    more, chunk = message["more_body"], message["body"]
+                except KeyError:
+                    more = chunk = None
+                if more and chunk.__class__ is bytes:
+                    left = body.left = body.left - len(chunk)
+                    if left >= 0:
+                        keep(chunk)
+                    else:
+                        body.cut(chunk)
+                    try:
+                        await send(message)
+                    except OSError:  # ASGI specification: the client has gone
+                        capture.disconnected = True
+                        raise
+                    return
+            await self._send_noting(message)
 
         return sending
 
@@ -283,7 +283,7 @@ class _Recording:
         """Note what the framework left in the scope, unless an adapter inside knows better."""
         capture = self.capture
         if capture.route is None:
-            capture.route = _route(self.scope)
+            capture.route = route_of(self.scope)
             capture.path_params = self.scope.get("path_params")
 
 
@@ -297,7 +297,7 @@ def _begin(
             token,
             framework_of(scope.get("app"), framework),
             scope.get("method", ""),
-            _full_path(scope),
+            full_path(scope),
             scope.get("query_string", b""),
             scope["headers"],
         )
@@ -308,43 +308,6 @@ def _begin(
     except Exception:
         report_internal_error("asgi.begin")
         return None
-
-
-def _full_path(scope: Scope) -> str:
-    """Return the path as the client called it: `path` includes `root_path`, but older servers left it out."""
-    path: str = scope.get("path", "")
-    root: str = (scope.get("root_path") or "").rstrip("/")
-    if root and path != root and not path.startswith(root + "/"):
-        return root + path
-    return path
-
-
-def _route(scope: Scope) -> str | None:
-    """Return the innermost route's template as its framework spells it: None if none matched, `""` if unknown."""
-    template = scope.get("path_template")  # Litestar
-    if isinstance(template, str):
-        # Of what is mounted the template is the mount's, and `path` what remains.
-        return None if getattr(scope.get("route_handler"), "is_mount", False) else template
-    route = scope.get("route")
-    if route is not None:
-        path = getattr(route, "path", None)
-        # What has routes is a mount: which one of the mounted application matched, it does not say.
-        return path if isinstance(path, str) and not hasattr(route, "routes") else None
-    # Older Starlette names the endpoint only; the template then follows from the path and its parameters.
-    endpoint = scope.get("endpoint")
-    if endpoint is None or not (isroutine(endpoint) or isclass(endpoint) or isinstance(endpoint, partial)):
-        return None
-    # Below a mount, a function may be the application that is mounted: what it makes of the path, nobody says.
-    return None if "app_root_path" in scope and _is_application(cast("Hashable", endpoint)) else ""
-
-
-@lru_cache(maxsize=256)
-def _is_application(endpoint: Any) -> bool:
-    """Say whether a function is an ASGI application rather than a view: it takes scope, receive and send."""
-    try:
-        return not isclass(endpoint) and len(signature(endpoint).parameters) == 3
-    except (TypeError, ValueError):
-        return False
 
 
 def _end_at_shutdown(send: Send) -> Send:

@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture.context import MARKER, current, mark
-from otas_middleware._capture.frameworks import framework_of
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._capture.wsgi_streams import tap_environ, tap_response
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._recorder import open_recorder
+from otas_middleware._recorder import framework_of, open_recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Chunk = bytes | bytearray | memoryview | str  # frameworks let applications stream all of these
 
@@ -140,3 +140,12 @@ class BoundedBody:
 def _octets(chunk: Chunk) -> bytes:
     # By way of a view: `bytes(5)` would be five bytes.
     return chunk.encode("utf-8", "surrogateescape") if isinstance(chunk, str) else bytes(memoryview(chunk))
+
+
+def declared_size(headers: Iterable[tuple[bytes, bytes] | tuple[str, str]]) -> int | None:
+    """Return the bytes that the headers of a response announce, or None when they announce none."""
+    for name, value in headers:
+        text = name.decode("latin-1") if isinstance(name, bytes) else name
+        if text.lower() == "content-length" and value.isdigit():
+            return int(value)
+    return None

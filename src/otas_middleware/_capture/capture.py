@@ -7,12 +7,12 @@ object from `finish` on and reads it only.
 from __future__ import annotations
 
 import sys
-from os import urandom
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
-from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
+from otas_middleware._capture.body import TAIL_BYTES, BoundedBody, declared_size
 from otas_middleware._capture.exception import describe_exception, is_loss_of_the_client
+from otas_middleware._capture.session import new_event_id
 from otas_middleware._capture.weight import size_of
 from otas_middleware._internal_errors import report_internal_error
 
@@ -250,19 +250,12 @@ class Capture:
         """Return how many bytes are left of what the response's headers announce; None where they say nothing."""
         if self._bodiless():
             return 0
-        declared = self._declared_size()
+        declared = declared_size(self.response_headers)
         return None if declared is None else max(0, declared - self.response.size)
 
     def _bodiless(self) -> bool:
         """Say whether no body follows the headers (RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5)."""
         return self.method == "HEAD" or self.status_code in {204, 304}
-
-    def _declared_size(self) -> int | None:
-        for name, value in self.response_headers:
-            text = name.decode("latin-1") if isinstance(name, bytes) else name
-            if text.lower() == "content-length" and value.isdigit():
-                return int(value)
-        return None
 
     def identify(self) -> str:
         """Return the id that the event will have."""
@@ -311,7 +304,7 @@ class Capture:
         if self._bodiless():
             return 0
         if self.opaque:
-            return self._declared_size() or 0
+            return declared_size(self.response_headers) or 0
         return self.response.size
 
     def request_body(self) -> bytes:
@@ -338,13 +331,6 @@ class Capture:
 
     def __repr__(self) -> str:
         return f"<Capture {self.method} {self.status_code} of session {self.session.session_id}>"
-
-
-def new_event_id() -> str:
-    """Return a random UUID (version 4, RFC 9562); `uuid.uuid4` takes thrice as long to say the same."""
-    digits = urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _weigh(capture: Capture) -> int:

@@ -1,4 +1,7 @@
-"""Which admitted requests are recorded: paths, methods, the user's own word, sampling and limits by session."""
+"""Which admitted requests are recorded: paths, methods, the user's own word, sampling and limits by session.
+
+Paths are written as settings name them: exact (`/health`), a prefix (`/static/`), or a pattern (`/*/internal`).
+"""
 
 from __future__ import annotations
 
@@ -43,6 +46,39 @@ class RequestInfo(NamedTuple):
     framework: str
 
 
+class PathSet:
+    """Tells whether a path is among those that a setting names.
+
+    Args:
+        entries: A path; a prefix, which ends in `/` or in `*`; or a pattern with `*`, `?` or `[...]` in it.
+    """
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        exact: list[str] = []
+        prefixes: list[str] = []
+        patterns: list[str] = []
+        for entry in entries:
+            stem = entry.removesuffix("*")
+            if set(stem) & set("*?["):
+                patterns.append(translate(entry))
+            else:
+                (prefixes if stem.endswith("/") or stem != entry else exact).append(stem)
+        self._exact = frozenset(exact)
+        self._prefixes = tuple(prefixes)
+        self._pattern = re.compile("|".join(patterns)) if patterns else None
+
+    def names(self, path: str) -> bool:
+        """Say whether a path is named itself or begins as one of them; cheap enough for the request path."""
+        return path in self._exact or path.startswith(self._prefixes)
+
+    def matches(self, path: str) -> bool:
+        """Say whether a pattern matches a path."""
+        return self._pattern is not None and self._pattern.match(path) is not None
+
+    def __contains__(self, path: str) -> bool:
+        return self.names(path) or self.matches(path)
+
+
 class Selection:
     """Decides on the request path what is recorded, and counts what is not by reason.
 
@@ -54,18 +90,7 @@ class Selection:
     def __init__(self, settings: OtasSettings) -> None:
         self._skipped: Counter[str] = Counter()
         self._lock = ForkSafeLock()
-        exact: list[str] = []
-        prefixes: list[str] = []
-        patterns: list[str] = []
-        for path in settings.ignore_paths:
-            stem = path.removesuffix("*")
-            if not set(stem) & set("*?["):
-                (prefixes if stem.endswith("/") or stem != path else exact).append(stem)
-            else:
-                patterns.append(translate(path))
-        self._exact = frozenset(exact)
-        self._prefixes = tuple(prefixes)
-        self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._paths = PathSet(settings.ignore_paths)
         self._methods = frozenset(method.upper() for method in settings.ignore_methods)
         self._operations = [re.compile(translate(name)) for name in settings.ignore_operations]
         self._should_record = settings.should_record
@@ -97,7 +122,7 @@ class Selection:
         framework: str,
     ) -> bool:
         """Say whether a request is to be captured; called before anything is copied (see `RequestInfo`)."""
-        if path in self._exact or path.startswith(self._prefixes) or method in self._methods:
+        if self._paths.names(path) or method in self._methods:
             return self._skip("ignored")
         if self._should_record is not None and not self._should_record(
             RequestInfo(method, path, query_string, headers, session, framework)
@@ -139,11 +164,7 @@ class Selection:
 
     def matches_pattern(self, path: str) -> bool:
         """Say whether a pattern of `ignore_paths` matches; the worker asks, since regular expressions cost."""
-        for pattern in self._patterns:
-            if pattern.match(path):
-                self._skip("ignored")
-                return True
-        return False
+        return self._paths.matches(path) and not self._skip("ignored")
 
     def _skip(self, reason: str) -> bool:
         with self._lock:

@@ -13,6 +13,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware._capture.context import delivering
 from otas_middleware._errors import MissingExtraError
 from otas_middleware._runtime import ForkSafeLock
 
@@ -161,6 +162,7 @@ class ByKeySet:
             done.wait(self._timeout)
 
     def _fetch(self, httpx: Any) -> None:
+        delivering.set(True)  # what httpx logs here, and a handler asks of the application, is not recorded
         try:
             document = json.loads(_read(httpx, self._url, self._timeout))
             self._keys = self._jwt.PyJWKSet.from_dict(document).keys

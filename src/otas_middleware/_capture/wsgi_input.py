@@ -35,8 +35,10 @@ class InputTap:
         return object.__new__(_classes.get(kind) or _class_for(kind))
 
     def __init__(self, stream: object, note: Callable[[bytes], None]) -> None:
-        for name, value in (("_stream", stream), ("_note_bytes", note), ("_again", 0)):
-            object.__setattr__(self, name, value)
+        assign = object.__setattr__  # ours hands on to the stream
+        assign(self, "_stream", stream)
+        assign(self, "_note_bytes", note)
+        assign(self, "_again", 0)
 
     def _noted(self, data: bytes) -> bytes:
         try:

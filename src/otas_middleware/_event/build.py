@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
-from otas_middleware._capture.capture import new_event_id
-from otas_middleware._capture.path_patterns import PathSet
+from otas_middleware._capture.selection import PathSet
+from otas_middleware._capture.session import new_event_id
 from otas_middleware._event.limits import coerce, coerce_numbers, fit
 from otas_middleware._event.metadata import (
     SDK,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from otas_middleware._capture.capture import new_event_id
+from otas_middleware._capture.session import new_event_id
 from otas_middleware._event.render import first_value
 from otas_middleware._event.routes import template
 from otas_middleware._version import __version__
