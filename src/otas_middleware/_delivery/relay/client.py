@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets, place
+from otas_middleware._delivery.relay.feedback import Account
 from otas_middleware._delivery.relay.frames import encode
 from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from otas_middleware._delivery.relay.feedback import Feedback
     from otas_middleware._delivery.relay.frames import Encoded
+    from otas_middleware._delivery.relay.start import Finder
 
 logger = logging.getLogger("otas_middleware")
 
@@ -37,72 +39,35 @@ _POLL, _LONGEST_POLL = 0.002, 0.02
 """Seconds between two looks for the relay's answers, for those who wait for them: more the longer they have waited."""
 
 
-class Account(NamedTuple):
-    """What became of the events that a client handed over.
-
-    Attributes:
-        acknowledged: Delivered, or on disk.
-        kept: Not settled yet; this process still has them.
-        lost: Dropped by the relay, by reason.
-        returned: Given back by a relay that ended, and delivered by this process.
-    """
-
-    acknowledged: int
-    kept: int
-    lost: Counter[str]
-    returned: int
-
-
-class Feedback:
-    """What a client tells; each may be replaced. All are called where the relay's messages are read.
-
-    Attributes:
-        returned: Gets each item that the relay did not settle, to be delivered by this process.
-        token: Gets what was found out about a session token, and the token.
-        lost: Called after events were dropped by the relay; `RelayClient.account` has the counts.
-        stored: Gets an item and the id that the destination gave it.
-    """
-
-    def __init__(self, returned: Callable[[Any], object]) -> None:
-        self.returned = returned
-        self.token: Callable[[str, str], object] = _ignore
-        self.lost: Callable[[], object] = _ignore
-        self.stored: Callable[[Any, str], object] = _ignore
-
-
 class RelayClient:
     """The way of all events to the relay, in one process.
 
     Args:
-        path: The relay's socket, or None where `find` is to say it.
+        path: The relay's socket, or who finds it.
         hello: The packet that introduces this host.
         feedback: Who is told of what.
         max_events: How many events may be kept until they are settled.
         max_bytes: How many bytes these may hold.
-        find: Finds the relay's socket, or starts a relay; called in a thread of its own.
     """
 
     def __init__(
         self,
-        path: str | None,
+        path: str | Finder,
         hello: bytes,
         feedback: Feedback,
         max_events: int,
         max_bytes: int,
-        find: Callable[[], str] | None = None,
     ) -> None:
         self.pid = os.getpid()
         self.fell_back: Counter[str] = Counter()
         """Events that the relay did not take, by reason."""
         self.returned = 0
         """Events that a relay took and did not settle before it ended."""
-        self._path = path
+        self._place = path
         self._hello = hello
         self._feedback = feedback
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._find = find
-        self._finding = False
         self._retry_at = 0.0
         self._why = "absent"
         self._links: tuple[Link, ...] = ()
@@ -132,6 +97,8 @@ class RelayClient:
 
     def _through(self, send: Callable[..., str], *what: object) -> str:
         reason = FULL
+        if self._back:
+            self.give_back(_AT_ONCE)
         for link in self._links:
             reason = self._try(link, send, what)
             if reason in _DECIDED:
@@ -170,11 +137,10 @@ class RelayClient:
 
     def _open(self) -> Link | None:
         """Connect once more, if that is possible and allowed now."""
-        path = self._path
-        if len(self._links) >= MAX_LINKS or (not self._links and time.monotonic() < self._retry_at):
+        if len(self._links) >= MAX_LINKS or time.monotonic() < self._retry_at:
             return None
+        path = self._place if isinstance(self._place, str) else self._found(self._place)
         if path is None:
-            self._look_for_relay()
             return None
         if not self._control.acquire(blocking=False):
             return None  # somebody else does
@@ -189,10 +155,18 @@ class RelayClient:
             return link
         finally:
             self._control.release()
+        if self._why == "absent" and not isinstance(self._place, str):
+            self._place.forget()
+            pause = 0.0
         self._retry_at = time.monotonic() + pause
-        if self._why == "absent":
-            self._look_for_relay()
         return None
+
+    def _found(self, finder: Finder) -> str | None:
+        path = finder.path
+        if path is None:
+            finder.look()
+            self._why = finder.trouble or "absent"
+        return path
 
     def _remove(self, link: Link) -> None:
         """Use a link no more; give back what a dead one kept, and wait for the answers of one that is leaving."""
@@ -246,30 +220,6 @@ class RelayClient:
         self._why = "refused"
         self._retry_at = time.monotonic() + REFUSED_PAUSE
         logger.warning("otas: the relay does not serve this process: %s. It delivers by itself meanwhile.", reason)
-
-    # ---- finding and starting one
-
-    def _look_for_relay(self) -> None:
-        """Find a relay, or start one, in a thread of its own, or here where there are no threads."""
-        if self._finding or self._find is None or self._ending:
-            return
-        self._finding = True
-        if not process.start_thread(self._found, "otas-relay-start"):
-            self._found()
-
-    def _found(self) -> None:
-        try:
-            if self._find is not None:
-                self._path = self._find()
-                self._retry_at = 0.0
-        except place.UnsafePlaceError as error:
-            self._why, self._retry_at = "unsafe_place", time.monotonic() + REFUSED_PAUSE
-            _say_once(f"otas: no relay: {error}. This process delivers by itself.")
-        except OSError as error:
-            self._why, self._retry_at = "not_started", time.monotonic() + REFUSED_PAUSE
-            _say_once(f"otas: no relay could be started ({error.strerror}). This process delivers by itself.")
-        finally:
-            self._finding = False
 
     # ---- waiting
 
@@ -366,18 +316,3 @@ class RelayClient:
 
 
 _DECIDED = frozenset({TAKEN, TOO_LARGE, "unsettled"})
-
-_said: set[str] = set()
-_said_lock = threading.Lock()
-
-
-def _say_once(line: str) -> None:
-    with _said_lock:
-        if line in _said:
-            return
-        _said.add(line)
-    logger.warning(line)
-
-
-def _ignore(*_: object) -> None:
-    """Take the place of a hook that nobody has set."""

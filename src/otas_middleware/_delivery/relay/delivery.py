@@ -19,7 +19,8 @@ from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._delivery.relay import start
 from otas_middleware._delivery.relay.batch import BatchSender
-from otas_middleware._delivery.relay.client import Feedback, RelayClient
+from otas_middleware._delivery.relay.client import RelayClient
+from otas_middleware._delivery.relay.feedback import Feedback
 from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._event.model import Envelope
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.factory import Build
     from otas_middleware._delivery.pipeline import Pipeline
     from otas_middleware._delivery.protocols import Weighted
-    from otas_middleware._delivery.relay.client import Account
+    from otas_middleware._delivery.relay.feedback import Account
     from otas_middleware._delivery.relay.frames import Encoded
 
 logger = logging.getLogger("otas_middleware")
@@ -287,12 +288,9 @@ class RelayDelivery:
         feedback = Feedback(self._deliver)
         feedback.token, feedback.lost, feedback.stored = self._on_token, self._lost, self._stored
         most, size = settings.queue_max_events, settings.queue_max_bytes
-        if settings.relay == "auto":
-            client = RelayClient(
-                None, self._hello, feedback, most, size, lambda: start.find_or_start(settings.relay_log)
-            )
-        else:
-            client = RelayClient(settings.relay, self._hello, feedback, most, size)
+        path = settings.relay or ""
+        found = start.Finder(settings.relay_log) if path == "auto" else path
+        client = RelayClient(found, self._hello, feedback, most, size)
         return _State(client, BatchSender(client, self._prepare, self._here, most, self._tell_stored))
 
     def _current(self) -> _State:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import subprocess
 import sys
@@ -16,12 +17,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import place
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+logger = logging.getLogger("otas_middleware")
 
 START_SECONDS = 5.0
 """How long a relay that was started may take to listen."""
@@ -35,6 +39,7 @@ _BOOTSTRAP = Path(__file__).parents[2] / "_cli" / "relay" / "bootstrap.py"
 _AGAIN = 0.5
 """Seconds after which one that still does not listen is started once more: its predecessor may only now have ended."""
 
+_TROUBLE_PAUSE = 30.0
 _POLL = 0.01
 _PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", *place.ENVIRONMENT)
 """What of the host's environment the relay gets: no tracer's `PYTHONPATH`, no secret."""
@@ -129,3 +134,57 @@ def _paths() -> list[str]:
         for place_of in (spec.submodule_search_locations or ()) if spec is not None else ():
             found[str(Path(place_of).parent.absolute())] = None
     return list(found)
+
+
+class Finder:
+    """Finds a relay, or starts one, in a thread of its own; in the calling one only where there are no threads.
+
+    Args:
+        log: Where a relay that is started writes its log; beside its socket when left out.
+
+    Attributes:
+        path: The relay's socket, once it is known.
+        trouble: Why none could be found or started the last time; "" for nothing.
+    """
+
+    def __init__(self, log: Path | None) -> None:
+        self.path: str | None = None
+        self.trouble = ""
+        self._log = log
+        self._looking = False
+        self._again_at = 0.0
+
+    def forget(self) -> None:
+        """Look anew the next time: nobody is at the path any more."""
+        self.path = None
+
+    def look(self) -> None:
+        """Begin to look, unless that is under way, or failed lately."""
+        if self._looking or time.monotonic() < self._again_at:
+            return
+        self._looking = True
+        if not process.start_thread(self._find, "otas-relay-start"):
+            self._find()
+
+    def _find(self) -> None:
+        try:
+            self.path = find_or_start(self._log)
+            self.trouble = ""
+        except place.UnsafePlaceError as error:
+            self.trouble = "unsafe_place"
+            _say_once(f"otas: no relay: {error}. This process delivers by itself.")
+        except OSError as error:
+            self.trouble = "not_started"
+            _say_once(f"otas: no relay could be started ({error.strerror}). This process delivers by itself.")
+        finally:
+            self._again_at = time.monotonic() + (_TROUBLE_PAUSE if self.trouble else 0.0)
+            self._looking = False
+
+
+_said: set[str] = set()
+
+
+def _say_once(line: str) -> None:
+    if line not in _said:
+        _said.add(line)
+        logger.warning(line)
