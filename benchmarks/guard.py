@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.driver import interleave
 from benchmarks.overhead import delivered, exchanges, runners, settings_for
+from benchmarks.relay import relay
 from benchmarks.report import table
 from benchmarks.sink import sink
 
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 BASELINE = Path(__file__).parent / "baseline.json"
 APPLICATIONS = ("asgi", "starlette", "wsgi", "flask", "django-wsgi", "django-asgi")
 FLOOR = "look-up"
-GUARDED = ("ordinary", "recorded")
+GUARDED = ("ordinary", "recorded", "handed over")
+"""What is guarded: a request without a token, one that is recorded, and one that is handed to a relay as well."""
+
 ROUNDS = 40
 BASELINE_RUNS = 5
 MARGIN = 1.25
@@ -43,17 +46,17 @@ MARGIN = 1.25
 def measure(names: Sequence[str]) -> dict[str, float]:
     """Return the ratios of these applications: CPU per request over that of the look-up, by application and variant."""
     found: dict[str, float] = {}
-    with sink() as url:
+    with sink() as url, relay() as path:
         for name in names:
             with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                figures = process.submit(_measure, name, url).result()
+                figures = process.submit(_measure, name, url, path).result()
             found.update({f"{name}, {variant}": value for variant, value in figures.items()})
     return found
 
 
-def _measure(name: str, url: str) -> dict[str, float]:
-    transport, settings = next(iter(settings_for(url).items()))
-    turning = runners(name, next(exchanges(name)), {transport: settings}, (FLOOR, *GUARDED))
+def _measure(name: str, url: str, path: str) -> dict[str, float]:
+    settings = settings_for(url, ("direct", "relay"), path)
+    turning = runners(name, next(exchanges(name)), settings, (FLOOR, "ordinary", "recorded"))
     interleave(turning, ROUNDS, delivered)
     return ratios(turning)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import otas_middleware
 from benchmarks.applications import APPLICATIONS, PATH_PREFIX
 from benchmarks.driver import UPLOAD_PIECE, Call, Runner, batch_size, interleave
+from benchmarks.relay import NEEDS, WAYS
 from benchmarks.report import table, with_quartiles
 from benchmarks.rounds import quietest, summary
 from benchmarks.samples import json_document, session_token
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 SIZES = {"1/2 KB": (1024, 2048), "40/40 KB": (40_960, 40_960), "100/100 KB": (102_400, 102_400)}
 UPLOAD_BYTES = 100 * 1024 * 1024
-TRANSPORTS = {"direct": "httpx2", "httpx": "httpx2"}
+TRANSPORTS = {"direct": "httpx2", "httpx": "httpx2", **dict.fromkeys(WAYS, NEEDS)}
+"""How events leave the process, and the package that it takes: over a transport of its own, or by way of a relay."""
+
 VARIANTS = ("bare", "pass", "look-up", "ordinary", "recorded")
 DELIVERY_SECONDS = 60.0
 
@@ -93,13 +96,23 @@ def runners(
     return found
 
 
-def settings_for(url: str, transports: Sequence[str] = tuple(TRANSPORTS)) -> dict[str, OtasSettings]:
-    """Return the middleware's settings for each of these transports that is installed."""
-    return {
-        transport: OtasSettings(sdk_key="otas_bench_key", brain_url=url, transport=transport)
-        for transport in transports
-        if find_spec(TRANSPORTS[transport]) is not None
-    }
+def settings_for(url: str, transports: Sequence[str] = tuple(TRANSPORTS), relay: str = "") -> dict[str, OtasSettings]:
+    """Return the middleware's settings for each of these transports that is installed.
+
+    Args:
+        url: Where the sink is.
+        transports: Which, of `TRANSPORTS`.
+        relay: The socket of a relay; without it those ways are left out.
+    """
+
+    def settings(transport: str) -> OtasSettings:
+        way = WAYS.get(transport)
+        if way is None:
+            return OtasSettings(sdk_key="otas_bench_key", brain_url=url, transport=transport)
+        return OtasSettings(sdk_key="otas_bench_key", brain_url=url, relay=relay, **way)
+
+    found = [transport for transport in transports if find_spec(TRANSPORTS[transport]) is not None]
+    return {transport: settings(transport) for transport in found if relay or transport not in WAYS}
 
 
 def delivered() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import agent, building, footprint, hostile, overhead, sending, servers
 from benchmarks.applications import APPLICATIONS
+from benchmarks.relay import relay
 from benchmarks.report import comparison
 from benchmarks.sink import sink
 
@@ -44,11 +45,12 @@ class Part:
 
 
 def _applications(url: str, options: Options) -> dict[str, Any]:
-    settings = overhead.settings_for(url, options.transports)
     results: dict[str, Any] = {}
-    for name in options.only:
-        results[name] = overhead.measure(name, settings, options.rounds, only_small=options.small)
-        print(f"measured {name}", file=sys.stderr)
+    with relay() as path:
+        settings = overhead.settings_for(url, options.transports, path)
+        for name in options.only:
+            results[name] = overhead.measure(name, settings, options.rounds, only_small=options.small)
+            print(f"measured {name}", file=sys.stderr)
     return results
 
 

@@ -72,4 +72,5 @@ def _account() -> Account:
     complete = otas_middleware.flush(DELIVERY_SECONDS)
     stats = otas_middleware.stats()
     dropped = sum(stats.get("dropped", {}).values())
-    return Account(time.process_time(), stats.get("captured", 0), stats.get("delivered", 0), dropped, complete)
+    delivered = stats.get("delivered", 0) + stats.get("acknowledged", 0)  # the relay acknowledges what it delivered
+    return Account(time.process_time(), stats.get("captured", 0), delivered, dropped, complete)

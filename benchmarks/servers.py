@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.driver import Call
 from benchmarks.load import Job, Load, generator
+from benchmarks.relay import WAYS, relay
 from benchmarks.report import table, with_quartiles
 from benchmarks.rounds import summary, turns
 from benchmarks.samples import json_document, session_token
@@ -33,7 +33,14 @@ SERVERS = {
 }
 """Name → server and application."""
 
-TRANSPORTS = {"fast": "pyreqwest", "httpx": "httpx2"}
+WAYS_OUT: dict[str, dict[str, str]] = {
+    "direct": {"OTAS_TRANSPORT": "direct"},
+    "httpx": {"OTAS_TRANSPORT": "httpx"},
+    "relay": {},
+    "relay, batch": {"OTAS_RELAY_BATCH": "1"},
+}
+"""How events leave the process, as variables; the relays' get its path beside these."""
+
 CONNECTIONS = 16
 SECONDS = 1.5
 BUSY = 0.9
@@ -122,10 +129,11 @@ def _variants(kind: str, application: str, url: str) -> Generator[list[Variant]]
             Variant(name, stack.enter_context(serving(kind, application, "bare", {})), plain)
             for name in ("bare", "bare, again")  # how much two processes differ that do the same
         ]
-        for transport, package in TRANSPORTS.items():
-            if find_spec(package) is None:
-                continue
-            environ = {"OTAS_SDK_KEY": "otas_bench_key", "OTAS_BRAIN_URL": url, "OTAS_TRANSPORT": transport}
+        path = stack.enter_context(relay())
+        for transport, variables in WAYS_OUT.items():
+            environ = {"OTAS_SDK_KEY": "otas_bench_key", "OTAS_BRAIN_URL": url, **variables}
+            if transport in WAYS:
+                environ["OTAS_RELAY"] = path
             server = stack.enter_context(serving(kind, application, "otas", environ))
             if found[-1].name == "bare, again":  # no transport has to do with it
                 found.append(Variant("ordinary", server, plain))

@@ -74,14 +74,16 @@ def test_a_ratio_is_between_neighbours_so_that_a_slow_minute_changes_nothing() -
     turning = [
         _runner("look-up", floor),
         _runner("ordinary", [1.5 * path for path in floor]),
-        _runner("recorded, fast", [5 * path for path in floor]),
+        _runner("recorded, direct", [5 * path for path in floor]),
+        _runner("recorded, relay", [6 * path for path in floor]),
     ]
-    assert ratios(turning) == {"ordinary": 1.5, "recorded": 5.0}
+    assert ratios(turning) == {"ordinary": 1.5, "recorded": 5.0, "handed over": 6.0}
 
 
 def test_a_disturbed_round_changes_no_ratio() -> None:
-    turning = [_runner("look-up", [4.0] * 3), _runner("ordinary", [4.0, 90.0, 4.0]), _runner("recorded", [20.0] * 3)]
-    assert ratios(turning) == {"ordinary": 1.0, "recorded": 5.0}
+    recorded = [_runner("recorded, direct", [20.0] * 3), _runner("recorded, relay", [24.0] * 3)]
+    turning = [_runner("look-up", [4.0] * 3), _runner("ordinary", [4.0, 90.0, 4.0]), *recorded]
+    assert ratios(turning) == {"ordinary": 1.0, "recorded": 5.0, "handed over": 6.0}
 
 
 @pytest.mark.parametrize(("recorded", "status"), [(6.0, 0), (60.0, 1)])

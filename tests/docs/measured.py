@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RESULTS = ROOT / "benchmarks" / "results"
-_COLUMNS = ("bare", "ordinary over floor", "recorded, path", "recorded, total, fast", "recorded, total, httpx")
+_COLUMNS = (
+    *("bare", "ordinary over floor", "recorded, path", "recorded, total, direct", "recorded, total, httpx"),
+    *("recorded, total, relay", "recorded, total, relay, batch"),
+)
 
 
 def bench(old: str) -> str:

@@ -14,6 +14,7 @@ from otas_middleware._cli.doctor.clock import check_clock
 from otas_middleware._cli.doctor.delivery import check_send, check_transport, new_token
 from otas_middleware._cli.doctor.key import check_key, key_problem, spelled
 from otas_middleware._cli.doctor.network import check_brain, check_uasam
+from otas_middleware._cli.doctor.relay import check_relay
 from otas_middleware._cli.doctor.report import Check, as_json, as_text, conclusion, healthy
 from otas_middleware._cli.doctor.services import ask_brain, ask_uasam
 from otas_middleware._cli.doctor.set_up import check_set_up
@@ -86,6 +87,8 @@ def _services(order: Order, subject: Subject, settings: OtasSettings) -> Iterato
     of_key = check_key(problem, brain, uasam, spelled(subject, "sdk_key"))
     yield from check_surroundings(subject, settings)
     yield from (of_brain, of_uasam, of_key, check_clock(brain, uasam), check_transport(settings), check_spool(settings))
+    if settings.relay is not None:
+        yield check_relay(settings)
     yield check_threads(order.uwsgi)
     if not order.send:
         yield Check("send", "skipped", "whether Brain stores events (its database) was not tried; --send delivers one")
