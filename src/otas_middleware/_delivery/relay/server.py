@@ -272,6 +272,10 @@ class Server:
                 break
             self._turn(0.0)
             time.sleep(TICK)
+        if self.waiting and self._connections:
+            logger.info(
+                "otas relay: ends; what it does not deliver any more is left to the applications, which have it."
+            )
         for tenant in self._tenants.values():
             tenant.pipeline.close(patience if tenant.settings.spool_dir is not None else 0.0)
         self._report(ended=True)
