@@ -302,7 +302,9 @@ class RelayClient:
     @property
     def state(self) -> str:
         """`connected`, or why it is not."""
-        return "connected" if self._links else self._why
+        if self._links:
+            return "connected"
+        return self._why if isinstance(self._place, str) else self._place.trouble or self._why
 
     @property
     def connections(self) -> int:
