@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx2
 import pytest
 import requests
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     Instrument = Callable[[Any], Any]
 
+httpx2: Any = import_module("httpx2") if find_spec("httpx2") else None  # one of the two is there
 aiohttp: Any = import_module("aiohttp") if find_spec("aiohttp") else None  # as httpx
 
 TLS = ssl.create_default_context()
@@ -222,7 +222,9 @@ class Aiohttp(Caller):
 
 
 def _callers() -> list[Caller]:
-    callers: list[Caller] = [Httpx(httpx2), AsyncHttpx(httpx2), AsyncHttpx(httpx2, "trio"), Requests()]
+    callers: list[Caller] = [Requests()]
+    if httpx2 is not None:
+        callers += [Httpx(httpx2), AsyncHttpx(httpx2), AsyncHttpx(httpx2, "trio")]
     if aiohttp is not None:
         callers.append(Aiohttp())
     try:

@@ -70,7 +70,8 @@ def _is_end(event: ServerSentEvent) -> bool:
     if '"type"' not in event.data and '"finish_reason"' not in event.data:
         return False
     data = as_object(parse_json(event.data))
-    if as_text(data.get("type")) in _ENDS or as_text(data.get("stop_reason")):
+    delta = as_object(data.get("delta"))  # Anthropic's last event but one: clients leave there
+    if as_text(data.get("type")) in _ENDS or as_text(data.get("stop_reason")) or as_text(delta.get("stop_reason")):
         return True
     return any(as_object(choice).get("finish_reason") for choice in as_list(data.get("choices")))
 
