@@ -150,7 +150,7 @@ def session(*domain: str) -> AgentSession:
         expires_at=None,
         token=token,
     )
-    agent._core.keeper._of_this_process().take(made)
+    agent._core.manager._of_this_process().take(made)
     return agent
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from otas_middleware._agent.clients import HttpClients
-from otas_middleware._agent.core import Core
-from otas_middleware._agent.tool import Tool, ToolRun, enclosing
+from otas_middleware._agent.session import Core
+from otas_middleware._agent.tools import Tool, ToolRun, enclosing
 from otas_middleware._agent.uasam import MissingAgentKeyError, SessionError
 from otas_middleware._outbound.policy import SecretInUrlError
 
@@ -128,7 +128,7 @@ class AgentSession(HttpClients):
         if core.settings.enabled:
             core.require_key()
             core.closed = False
-            core.keeper.require()
+            core.manager.require()
 
     def close(self) -> None:
         """Deliver what was logged, within `shutdown_timeout`, and close the clients that were made here.
@@ -166,22 +166,22 @@ class AgentSession(HttpClients):
         Returns:
             False when the time was up first, or while there is no session.
         """
-        return self._core.outbox.flush(timeout)
+        return self._core.exporter.flush(timeout)
 
     def stats(self) -> dict[str, Any]:
         """Return the delivery counters of all sessions of this process that have the same settings."""
-        return self._core.outbox.stats()
+        return self._core.exporter.stats()
 
     @property
     def session_id(self) -> str | None:
         """The id of the current session; None while there is none."""
-        session = self._core.keeper.at_hand()
+        session = self._core.manager.at_hand()
         return None if session is None else session.session_id
 
     @property
     def agent_id(self) -> str | None:
         """The agent's id; None while there is no session."""
-        session = self._core.keeper.at_hand()
+        session = self._core.manager.at_hand()
         return None if session is None else session.agent_id
 
     def __repr__(self) -> str:
@@ -247,7 +247,7 @@ class AgentSession(HttpClients):
         Returns:
             Our id of the event (`metadata.event_id`).
         """
-        from otas_middleware._agent.described import described  # noqa: PLC0415  # heavy
+        from otas_middleware._agent.events import described  # noqa: PLC0415  # heavy
 
         if custom_properties is not None:
             fields["custom_properties"] = dict(custom_properties)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from otas_middleware._agent.plain import to_json
+from otas_middleware._agent.tools import to_json
 
 
 @dataclass

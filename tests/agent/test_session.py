@@ -472,7 +472,7 @@ def test_the_token_and_the_key_are_in_no_repr(brain: LocalBrain, inside: Host) -
     with AgentSession(inside.url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as session:
         token = session.headers_for(inside.url)[TOKEN_HEADER]
         with session.client() as http:
-            shown = repr(session) + repr(http) + repr(session._core.settings) + repr(session._core.keeper.at_hand())
+            shown = repr(session) + repr(http) + repr(session._core.settings) + repr(session._core.manager.at_hand())
     assert session.session_id is not None
     assert session.session_id in shown
     assert token not in shown

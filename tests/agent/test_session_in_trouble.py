@@ -13,8 +13,7 @@ import pytest
 from agent.host import as_json, redirects
 from agent.record import Record
 from agent.uasam import PATH, Uasam
-from otas_middleware._agent import keeper
-from otas_middleware._agent import keeper as _keeper
+from otas_middleware._agent import session_manager
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession, SessionError
 from support.agent import PATIENCE
@@ -57,7 +56,7 @@ def seconds(work: Callable[[], object]) -> float:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls wait for their first session for a third of a second only, so that a test need not."""
-    monkeypatch.setattr(keeper, "CALL_PATIENCE", 0.3)
+    monkeypatch.setattr(session_manager, "CALL_PATIENCE", 0.3)
 
 
 def test_while_uasam_hangs_one_call_waits_a_little_and_the_next_ones_not_at_all(
@@ -118,7 +117,7 @@ def test_where_no_thread_can_be_started_the_call_gets_its_session_by_itself(
     def start(*_: object) -> bool:
         return False
 
-    monkeypatch.setattr(_keeper, "start_thread", start)
+    monkeypatch.setattr(session_manager, "start_thread", start)
     with unopened.client() as http:
         http.get(inside.url)
     assert inside.one().header(TOKEN_HEADER)

@@ -206,7 +206,7 @@ def test_a_logged_call_is_an_event_with_what_was_said(session: AgentSession, rec
         "https://mail.example.com/send?draft=1",
         status_code=503,
         latency_ms=12.5,
-        request_headers={"Authorization": "Bearer sk-0123456789abcdef", "X-Kept": "yes"},
+        request_headers={"Authorization": "Bearer sk-0123456789abcdef", "X-SessionState": "yes"},
         request_body='{"to": "ada"}',
         response_body="busy",
         custom_properties={"provider": "mail"},
@@ -221,7 +221,7 @@ def test_a_logged_call_is_an_event_with_what_was_said(session: AgentSession, rec
     assert event["metadata"]["attempt"] == 2
     assert event["request_size_bytes"] == len('{"to": "ada"}')
     headers = json.loads(event["request_headers"] or "")
-    assert headers["X-Kept"] == "yes"
+    assert headers["X-SessionState"] == "yes"
     assert "0123456789abcdef" not in json.dumps(event)
 
 

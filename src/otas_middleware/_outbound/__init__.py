@@ -1,5 +1,8 @@
-"""Calls that leave this process: which hosts may get the session token, and the taps in HTTP client libraries.
+"""Calls that leave this process: which hosts may get the session token; instrumentation of HTTP client libraries.
 
-`otas_middleware.agent` and `otas_middleware.propagate` share it. A `Gate` decides; the taps of httpx
-and requests ask it for each request as it is about to be sent, redirects and retries included.
+Comes in: requests as a library is about to send them, redirects and retries included. Goes out: the same requests, with
+or without a token, and the record of each that is to be recorded. May import `_capture` and `_config`.
+
+An `OutboundPolicy` (`policy`) decides; `httpx_transport`, `requests_adapter` and `aiohttp_middleware` ask it, and
+`celery_signals` carries the token in messages. `otas_middleware.agent` and `otas_middleware.propagate` share them.
 """

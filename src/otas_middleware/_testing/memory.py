@@ -15,8 +15,8 @@ from otas_middleware._capture.context import delivering
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from otas_middleware._agent.exporter import AgentExporter, Item
     from otas_middleware._agent.issuing import Issue
-    from otas_middleware._agent.outbox import Item, Outbox
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope
@@ -169,13 +169,13 @@ def issuer(token: Callable[[], str]) -> Issue:
 
 
 class MemoryOutlet:
-    """One outbox's way into a memory."""
+    """One exporter's way into a memory."""
 
-    def __init__(self, memory: Memory, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, memory: Memory, exporter: AgentExporter) -> None:
+        self._outbox = exporter
         self._memory = memory
         self._taken = 0
-        memory.watch(outbox.under_way)
+        memory.watch(exporter.under_way)
 
     def put(self, item: Item, _source: object = "agent", /) -> None:
         """Take what the agent did."""

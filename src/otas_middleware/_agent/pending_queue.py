@@ -14,21 +14,21 @@ from otas_middleware._delivery.process import start_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._agent.keeper import Keeper
-    from otas_middleware._agent.outbox import Item
+    from otas_middleware._agent.exporter import Item
+    from otas_middleware._agent.session_manager import SessionManager
 
 
-class WaitingRoom:
+class PendingQueue:
     """Holds items until there is a session, has one created in the background, and sends them on.
 
     Args:
-        keeper: Creates the session.
+        manager: Creates the session.
         forward: Takes the items when there is one.
         limit: How many items may wait; the oldest leave first and are counted.
     """
 
-    def __init__(self, keeper: Keeper, forward: Callable[[Item], None], limit: int) -> None:
-        self._keeper = keeper
+    def __init__(self, manager: SessionManager, forward: Callable[[Item], None], limit: int) -> None:
+        self._manager = manager
         self._forward = forward
         self._limit = limit
         self._state = _State()
@@ -89,13 +89,13 @@ class WaitingRoom:
                     if not state.items:
                         state.running = False
                         return
-                time.sleep(max(0.05, self._keeper.retry_in))
+                time.sleep(max(0.05, self._manager.retry_in))
         except Exception:
             state.running = False
             _internal_errors.report_internal_error("agent.waiting")
 
     def _empty(self, state: _State, patience: float | None = None) -> None:
-        session = self._keeper.attempt() if patience is None else self._keeper.attempt(patience)
+        session = self._manager.attempt() if patience is None else self._manager.attempt(patience)
         while session is not None:
             with state.lock:
                 if not state.items:

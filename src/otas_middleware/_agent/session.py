@@ -1,4 +1,4 @@
-"""What an agent session is made of: settings, domain, keeper and outbox; and the gate that the taps ask."""
+"""What an agent session is made of: settings, domain, session manager and exporter; the policy of its calls."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware import _internal_errors
 from otas_middleware._agent import issuing
-from otas_middleware._agent.call import Call
-from otas_middleware._agent.keeper import Keeper
-from otas_middleware._agent.note import Note
-from otas_middleware._agent.outbox import NO_SESSION
-from otas_middleware._agent.outboxes import outbox_for
-from otas_middleware._agent.tool import enclosing
+from otas_middleware._agent.calls import Call, Note
+from otas_middleware._agent.exporter import NO_SESSION, exporter_for
+from otas_middleware._agent.pending_queue import PendingQueue
+from otas_middleware._agent.session_manager import SessionManager
+from otas_middleware._agent.tools import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
-from otas_middleware._agent.waiting import WaitingRoom
 from otas_middleware._capture.context import delivering
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
@@ -25,8 +23,8 @@ from otas_middleware._outbound.policy import Place, Secrets
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otas_middleware._agent.exporter import Item
     from otas_middleware._agent.issuing import Issue
-    from otas_middleware._agent.outbox import Item
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
@@ -66,11 +64,11 @@ class Core:
         self._domain = Domain(settings.project_domain)
         self._ours = Domain(f"{url}/*" for url in _own_urls(settings))
         self._places: dict[tuple[str, bytes, int | None], Place] = {}
-        self.keeper = Keeper(self._create, settings.max_retry_delay, self._introduce)
-        self.token_at_hand = self.keeper.token_at_hand
-        self.outbox = outbox_for(settings)
-        self._waiting = WaitingRoom(self.keeper, self.outbox.put, settings.queue_max_events)
-        self.outbox.rooms.add(self._waiting)
+        self.manager = SessionManager(self._create, settings.max_retry_delay, self._introduce)
+        self.token_at_hand = self.manager.token_at_hand
+        self.exporter = exporter_for(settings)
+        self._waiting = PendingQueue(self.manager, self.exporter.put, settings.queue_max_events)
+        self.exporter.pending.add(self._waiting)
         self._issue: Issue = create_session
         self._records = settings.agent_key is not None
         self._keys = tuple(key.get_secret_value() for key in (settings.agent_key, settings.sdk_key) if key is not None)
@@ -78,7 +76,7 @@ class Core:
         self._secrets_outside: tuple[tuple[str, ...], Secrets] = ((), self._secrets_inside)
         issuing.register(self)
 
-    # ---- the gate (`_outbound.gate.Gate`)
+    # ---- the policy (`_outbound.policy.OutboundPolicy`)
 
     def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
         """Say where a request goes."""
@@ -100,14 +98,14 @@ class Core:
 
     def token(self) -> str | None:
         """Return the token, creating a session if there is none; None when there is none to be had. May block."""
-        session = self.keeper.for_call()
+        session = self.manager.for_call()
         return None if session is None else session.token
 
     def secrets(self, place: Place) -> Secrets:
         """Return what must not be in the head of a request: keys, and outside the domain the tokens too."""
         if place is Place.INSIDE:
             return self._secrets_inside
-        tokens = self.keeper.tokens
+        tokens = self.manager.tokens
         known, secrets = self._secrets_outside
         if tokens is not known:
             secrets = Secrets((*tokens, *self._keys))
@@ -121,7 +119,7 @@ class Core:
         try:
             call = Call(
                 self._submit,
-                self.keeper.at_hand() or NO_SESSION,
+                self.manager.at_hand() or NO_SESSION,
                 outgoing,
                 enclosing(),
                 limit=self.settings.max_body_bytes,
@@ -130,7 +128,7 @@ class Core:
         except Exception:
             _internal_errors.report_internal_error("agent.begin")
             return None
-        self.outbox.under_way.add(call)
+        self.exporter.under_way.add(call)
         return call
 
     # ---- what is recorded
@@ -138,11 +136,11 @@ class Core:
     def note(self, event: BackendEvent, event_id: str, parent_id: str | None, captured_at: float) -> None:
         """Queue a described event."""
         if self._records and not self.closed and not delivering.get():
-            self._put(Note(event, event_id, self.keeper.at_hand() or NO_SESSION, parent_id, captured_at))
+            self._put(Note(event, event_id, self.manager.at_hand() or NO_SESSION, parent_id, captured_at))
 
     def _submit(self, capture: Capture) -> None:
         if isinstance(capture, Call):
-            self.outbox.under_way.discard(capture)
+            self.exporter.under_way.discard(capture)
             if capture.pid == getpid():
                 self._put(capture)
 
@@ -151,19 +149,19 @@ class Core:
             if item.session is NO_SESSION:
                 self._waiting.add(item)
             else:
-                self.outbox.put(item)
+                self.exporter.put(item)
         except Exception:
             _internal_errors.report_internal_error("agent.put")
 
-    # ---- what the outbox tells (`_agent.outbox.Owner`)
+    # ---- what the exporter tells (`_agent.exporter.Owner`)
 
     def refused(self, token: str) -> None:
         """Take note that Brain refused a token: the next use creates a session."""
-        self.keeper.discard(token)
+        self.manager.discard(token)
 
     def logged(self, envelope: Envelope, event_id: str) -> None:
         """Take note that Brain stored an event under an id of its own."""
-        self.keeper.accepted()
+        self.manager.accepted()
         try:
             self._logged(envelope, event_id)
         except KeyboardInterrupt:
@@ -189,18 +187,18 @@ class Core:
         return self._issue(self.settings, meta, min(patience, self.settings.request_timeout))
 
     def _introduce(self, session: SessionInfo) -> None:
-        self.outbox.introduce(session, self)
+        self.exporter.introduce(session, self)
 
     def begin_anew(self, issue: Issue) -> Callable[[], None]:
         """Have a session of this issuer's from now on, with or without a key; return what undoes it."""
-        kept, issued, records = self.keeper.lay_aside(), self._issue, self._records
+        state, issued, records = self.manager.lay_aside(), self._issue, self._records
         if self.settings.enabled:
             self._issue, self._records = issue, True
-            self.keeper.attempt()  # at once, so that nothing has to wait for it
+            self.manager.attempt()  # at once, so that nothing has to wait for it
 
         def undo() -> None:
             self._issue, self._records = issued, records
-            self.keeper.take_up(kept)
+            self.manager.take_up(state)
 
         return undo
 

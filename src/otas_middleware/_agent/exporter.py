@@ -6,22 +6,28 @@ says of an event is for the session that the event belongs to, which is found ag
 
 from __future__ import annotations
 
+import logging
+import os
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from otas_middleware._capture.session import SessionInfo
+from otas_middleware._delivery import process as _process
 from otas_middleware._delivery.opening import open_delivery
-from otas_middleware._runtime import Source
+from otas_middleware._runtime import Source, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._agent.call import Call
-    from otas_middleware._agent.waiting import WaitingRoom
+    from otas_middleware._agent.calls import Call
+    from otas_middleware._agent.pending_queue import PendingQueue
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
     from otas_middleware._event.model import Envelope
+    from otas_middleware._runtime import Behaviour
+
 
 NO_SESSION = SessionInfo(
     agent_id="", session_id="", verified=False, fingerprint="", issued_at=None, expires_at=None, token=""
@@ -57,14 +63,14 @@ class Owner(Protocol):
 
 
 class Delivery(Source, Protocol):
-    """Where an outbox's items go: the background pipeline, or the memory of the test kit."""
+    """Where an exporter's items go: the background pipeline, or the memory of the test kit."""
 
     def put(self, item: Item, source: Literal["agent"], /) -> None:
         """Queue an item. Never blocks, never raises."""
         ...
 
 
-class Outbox:
+class AgentExporter:
     """The way of all items with the same settings into delivery.
 
     Args:
@@ -72,9 +78,9 @@ class Outbox:
         deliver: Makes the delivery.
     """
 
-    def __init__(self, settings: OtasSettings, deliver: Callable[[Outbox], Delivery]) -> None:
+    def __init__(self, settings: OtasSettings, deliver: Callable[[AgentExporter], Delivery]) -> None:
         self.settings = settings
-        self.rooms: weakref.WeakSet[WaitingRoom] = weakref.WeakSet()
+        self.pending: weakref.WeakSet[PendingQueue] = weakref.WeakSet()
         self.under_way: set[Call] = set()
         """Calls whose answers have not come to an end."""
         self._owners: weakref.WeakValueDictionary[str, Owner] = weakref.WeakValueDictionary()
@@ -99,14 +105,14 @@ class Outbox:
             False when the time was up first, or when there was no session to deliver in.
         """
         deadline = time.monotonic() + timeout
-        settled = [room.settle(deadline) for room in list(self.rooms)]
+        settled = [queue.settle(deadline) for queue in list(self.pending)]
         return self.delivery.flush(max(0.0, deadline - time.monotonic())) and all(settled)
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of delivery, those that never got there for want of a session included."""
         counters = self.delivery.stats()
-        rooms = list(self.rooms)
-        waiting, lost = sum(room.waiting for room in rooms), sum(room.lost for room in rooms)
+        pending = list(self.pending)
+        waiting, lost = sum(queue.waiting for queue in pending), sum(queue.lost for queue in pending)
         counters["captured"] = counters.get("captured", 0) + waiting + lost
         counters["queued"] = counters.get("queued", 0) + waiting
         if lost:
@@ -127,19 +133,91 @@ class Outbox:
             owner.logged(envelope, event_id)
 
 
-def in_background(outbox: Outbox) -> Delivery:
+def in_background(exporter: AgentExporter) -> Delivery:
     """Deliver by the pipeline: what agents get."""
 
     def delivered(envelope: Envelope, outcome: Outcome) -> None:
         if outcome.stored_as:
-            outbox.delivered(envelope, outcome.stored_as)
+            exporter.delivered(envelope, outcome.stored_as)
 
     def learn(verdict: str, token: str) -> None:
         if verdict == "rejected":
-            outbox.refused(token)
+            exporter.refused(token)
 
-    return open_delivery(outbox.settings, _build, raw=False, on_token=learn, on_delivered=delivered)
+    return open_delivery(exporter.settings, _build, raw=False, on_token=learn, on_delivered=delivered)
 
 
 def _build(item: Item, settings: OtasSettings) -> Envelope | None:
     return item.envelope(settings)
+
+
+logger = logging.getLogger("otas_middleware")
+
+
+class _LastCall:
+    """At the end of the process, before the pipelines end: takes in what is unfinished or waits for a session."""
+
+    def before_fork(self) -> None:
+        """Nothing is open."""
+
+    def after_fork(self) -> None:
+        """Nothing was closed."""
+
+    def renew(self) -> None:
+        """What belongs to a process knows it by itself."""
+
+    def deadline(self) -> float:
+        """Return until when it may take, in `time.monotonic` seconds."""
+        longest = max((exporter.settings.shutdown_timeout for exporter in exporters()), default=0.0)
+        return time.monotonic() + longest
+
+    def end(self, deadline: float) -> None:
+        """Send on what waits; what cannot be is counted and logged."""
+        for exporter in exporters():
+            for call in list(exporter.under_way):
+                call.cut_off()
+            for queue in list(exporter.pending):
+                if not queue.settle(deadline):
+                    logger.warning("otas: %d calls were not recorded, for want of a session.", queue.give_up())
+
+
+_exporters: dict[OtasSettings, AgentExporter] = {}
+_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # no child may find the lock held by a thread that it does not have
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_process.register(_LastCall())  # before any pipeline of ours, since they end in this order
+
+
+def exporter_for(settings: OtasSettings) -> AgentExporter:
+    """Return the process's exporter for these settings; what concerns only one session's calls makes no difference."""
+    settings = settings.replace(project_domain=(), propagate_to=(), sdk_key=None)
+    with _lock:
+        exporter = _exporters.get(settings)
+        if exporter is None:
+            exporter = _exporters[settings] = AgentExporter(settings, runtime.behaviour.deliver_agent or in_background)
+            runtime.sources.append(exporter)
+    return exporter
+
+
+def exporters() -> list[AgentExporter]:
+    """Return all exporters of this process."""
+    with _lock:
+        return list(_exporters.values())
+
+
+def _redirect(behaviour: Behaviour) -> Callable[[], None]:
+    """Have the exporters deliver as a new behaviour says; return what gives them back what they had."""
+    make = behaviour.deliver_agent or in_background
+    replaced = {exporter: exporter.delivery for exporter in exporters()}
+    for exporter in replaced:
+        exporter.delivery = make(exporter)
+
+    def undo() -> None:
+        usual = runtime.behaviour.deliver_agent or in_background
+        for exporter in exporters():
+            exporter.delivery = replaced[exporter] if exporter in replaced else usual(exporter)
+
+    return undo
+
+
+runtime.follow("deliver_agent", _redirect)

@@ -1,29 +1,35 @@
-"""From a finished call to its event: what `_event.build` makes of any capture, and what only the agent's side knows."""
+"""What an agent did becomes events: what `_event.build` makes of any capture, and what only the agent knows."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from otas_middleware._agent.completeness import is_complete
 from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._event.build import build
 from otas_middleware._event.limits import fit
+from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.render import first_value, header_map
 from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 
 if TYPE_CHECKING:
-    from otas_middleware._agent.call import Call
+    from collections.abc import Mapping
+
+    from otas_middleware._agent.calls import Call
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
+
 
 _HEAD_BYTES = 262_144
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def call_parcel(call: Call, settings: OtasSettings) -> Envelope | None:
+def call_envelope(call: Call, settings: OtasSettings) -> Envelope | None:
     """Return the envelope of a call; None when `before_send` withheld it.
 
     The path is the path part of the URL. `custom_properties` hold the host, and the model and usage of a language
@@ -87,3 +93,37 @@ def _is_complete(call: Call, request: str, answer: str) -> bool:
         if "mcp-session-id" in sent or "mcp-protocol-version" in sent:
             return True  # MCP's stream of notifications, which ends when its client leaves
     return is_complete(media, request, answer)
+
+
+def described(method: str, url: str, headers: Mapping[str, Mapping[str, str] | None], **fields: Any) -> BackendEvent:
+    """Return the event, with what can be told from the rest filled in: path, query, host, sizes, error.
+
+    Args:
+        method: The HTTP method, or another word for what was done.
+        url: The URL, or a path.
+        headers: `request_headers` and `response_headers`, as far as they are known.
+        **fields: The event's other fields.
+    """
+    parts = urlsplit(url)
+    if parts.netloc:
+        fields["custom_properties"] = {
+            "host": parts.netloc.rpartition("@")[2],
+            **fields.get("custom_properties", {}),
+        }
+    for side in ("request", "response"):
+        body = fields.get(f"{side}_body")
+        if isinstance(body, str):
+            fields.setdefault(f"{side}_size_bytes", len(body.encode("utf-8", "replace")))
+    fields.setdefault("query_params", parts.query)
+    fields["error"] = fields.get("error") or _status_line(fields["status_code"])
+    fields.update({name: json.dumps(dict(values)) for name, values in headers.items() if values})
+    return BackendEvent(path=parts.path or "/", method=method, **fields)
+
+
+def _status_line(status: int) -> str:
+    if status < 400:
+        return ""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} Error"
