@@ -125,9 +125,6 @@ class Call(Capture):
         return call_envelope(self, settings)
 
 
-_BASE_WEIGHT = 4096
-
-
 class Note:
     """A described event on its way to the worker.
 
