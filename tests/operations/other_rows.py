@@ -143,6 +143,19 @@ OTHERS = [
         {"count": 2, "failed": 0, "outcome": "ok"},
     ),
     Row(
+        "OData's batch, a set of changes in it failed",
+        post(
+            BATCH,
+            b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\n\r\n"
+            b"HTTP/1.1 412 Precondition Failed\r\n\r\n{}\r\n--c--\r\n" + BATCHED % b"HTTP/1.1 200 OK" + b"--b--\r\n",
+            path="/odata/$batch",
+            request_type="multipart/mixed; boundary=b",
+            response_type="multipart/mixed; boundary=b",
+        ),
+        {"count": 2, "failed": 1, "outcome": "error", "code": 412},
+        "http-batch 412: Precondition Failed",
+    ),
+    Row(
         "OData's batch in JSON",
         post(
             {"requests": [{"id": "1", "method": "GET", "url": "x"}]},

@@ -8,18 +8,40 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from events.exchange import SESSION, event_of, exchange
-from operations.wire import ENVELOPE, LEGACY, MODERN, SSE, call, error, post, result, sse, tool_result
+from operations.wire import (
+    ENVELOPE,
+    LEGACY,
+    MODERN,
+    SSE,
+    base64_of,
+    call,
+    error,
+    frame,
+    post,
+    result,
+    sse,
+    tool_result,
+)
 from otas_middleware import BackendEvent, OtasSettings
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.selection import Selection
 from otas_middleware._event.build import build
 from otas_middleware._event.operation import Exchange, Operation
 from otas_middleware._runtime import runtime
+from otas_middleware.asgi import OtasMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from otas_middleware.testing import RecordedEvents
 
 TOOL = {**MODERN, "mcp-method": "tools/call", "mcp-name": "refund"}
 FAILED = post(call("tools/call", {"name": "refund"}), result(tool_result("no", isError=True)), headers=TOOL)
@@ -241,3 +263,46 @@ def test_errors_after_long_data_decide() -> None:
 def test_long_data_without_errors_in_sight_is_unknown() -> None:
     event = event_of(exchange(**post({"query": "query Orders { text }"}, {"data": {"text": "x" * 100_000}})))
     assert event.metadata["operation"]["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize(("is_error", "outcome"), [(True, "error"), (False, "ok")])
+def test_the_end_of_a_last_event_that_is_longer_than_what_is_kept_decides(is_error: bool, outcome: str) -> None:
+    stream = sse(
+        {"jsonrpc": "2.0", "method": "notifications/progress"}, result(tool_result("x" * 90_000, isError=is_error))
+    )
+    request = post(call("tools/call", {"name": "refund"}), stream, headers=TOOL, response_type=SSE)
+    assert event_of(exchange(**request)).metadata["operation"]["outcome"] == outcome
+
+
+GRPC_OK, GRPC_MISSING = b"grpc-status:0\r\n", b"grpc-status:5\r\ngrpc-message:no\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "coded", "last", "outcome"),
+    [
+        ("application/grpc-web", False, frame(0x80, GRPC_OK), "ok"),
+        ("application/grpc-web+proto", False, frame(0x80, GRPC_MISSING), "error"),
+        ("application/grpc-web-text", True, frame(0x80, GRPC_MISSING), "error"),
+        ("application/connect+json", False, frame(2, b"{}"), "ok"),
+        ("application/connect+proto", False, frame(2, b'{"error": {"code": "aborted"}}'), "error"),
+    ],
+)
+@pytest.mark.parametrize("size", [90_000, 90_001, 90_002, 90_003])
+def test_the_last_frame_of_a_long_stream_decides(kind: str, coded: bool, last: bytes, outcome: str, size: int) -> None:
+    body = frame(0, b"\x80\x00\x02" * (size // 3) + b"x" * (size % 3)) + last
+    request = post(None, base64_of(body) if coded else body, path="/a.B/C", request_type=kind, response_type=kind)
+    assert event_of(exchange(**request)).metadata["operation"]["outcome"] == outcome
+
+
+def test_a_session_that_is_not_sampled_leaves_its_failed_operations_only(otas_events: RecordedEvents) -> None:
+    async def answer(request: Request) -> JSONResponse:
+        asked = await request.json()
+        outcome = {"error": {"code": 1, "message": "no"}} if asked["method"] == "broken" else {"result": 1}
+        return JSONResponse({"jsonrpc": "2.0", "id": asked["id"], **outcome})
+
+    app = Starlette(routes=[Route("/rpc", answer, methods=["POST"])])
+    app.add_middleware(OtasMiddleware, session_sample_rate=0.0)
+    client = TestClient(app, headers=otas_events.headers)
+    for method in ("add", "broken", "add"):
+        client.post("/rpc", json=call(method))
+    assert [event.metadata["operation"]["name"] for event in otas_events] == ["broken"]

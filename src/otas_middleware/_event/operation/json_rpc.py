@@ -104,15 +104,13 @@ def response_to(exchange: Exchange, wanted: str | float | None) -> Message | Non
                 return response
             if response.get("id") is None and nameless is None and response.get("error") is not None:
                 nameless = response
-    if nameless is None and not exchange.documents:
-        return _begun(exchange, wanted)
-    return nameless
+    return nameless or _cut(exchange, wanted)
 
 
-def _begun(exchange: Exchange, wanted: str | float | None) -> Message | None:
+def _cut(exchange: Exchange, wanted: str | float | None) -> Message | None:
     """Return what decides of a response that was cut: an error at its beginning, MCP's `isError` at its end."""
-    begun = as_object(exchange.beginning())
-    if begun.get("id") != wanted or wanted is None:
+    begun = as_object(exchange.beginning()) if not exchange.events else {}
+    if begun and (begun.get("id") != wanted or wanted is None):
         return None
     if begun.get("error") is not None:
         return begun
