@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from litestar import Litestar
+from starlette.testclient import TestClient
 
 from doctor.relay import Relay
+from otas_middleware.asgi import OtasMiddleware
+from otas_middleware.testing import record_events
 
 if TYPE_CHECKING:
     from doctor.conftest import Diagnosis, Doctor
@@ -105,6 +109,15 @@ def test_in_the_list_of_litestar(doctor: Doctor) -> None:
     said = warned(doctor("--asgi", "asgi_shop:inside"), "middleware")
     assert "app = OtasMiddleware(app)" in said
     assert doctor("--asgi", "asgi_shop:around").checks["middleware"]["status"] == "ok"
+
+
+def test_litestars_own_answers_are_missing_there_as_the_warning_says() -> None:
+    with record_events() as events:
+        inside: Any = Litestar([], middleware=[OtasMiddleware])
+        bare: Any = Litestar([])
+        for app in (inside, OtasMiddleware(bare)):
+            TestClient(app).get("/nowhere", headers=events.headers)
+        assert events.summaries == ["GET /nowhere 404"]
 
 
 def test_two_adapters_around_the_same_django_project(doctor: Doctor) -> None:

@@ -50,7 +50,7 @@ _FRAMEWORKS = {
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _INSIDE_OF_LITESTAR = (
-    "it runs inside of Litestar, so what Litestar answers itself (404, 405, handled exceptions) is not recorded",
+    "it runs inside of Litestar, so what Litestar answers for want of a handler (404, 405) is not recorded",
     "take it out of middleware=[…] and wrap the application: app = OtasMiddleware(app)",
 )
 
