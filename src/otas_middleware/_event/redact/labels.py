@@ -115,6 +115,8 @@ _LABEL = re.compile(
 _BRACE = re.compile(r"[{}]")
 _ITEM = re.compile(r"\n(?=[ \t]*(?:-[ ]|\r?\n|\[|\}))")
 _FURTHEST = 2048
+_MOST_OBJECTS = 256
+"""So many labels are looked at one by one; what follows is looked through as one object."""
 _PREFIX = re.compile(r"(?m)^data:")
 
 
@@ -127,19 +129,21 @@ def mask_labelled(text: str, rules: NameRules) -> str:
     """
     pieces: list[str] = []
     done = 0
+    left = _MOST_OBJECTS
     for match in _LABEL.finditer(text):
         if match.start() < done:
             continue
         label = _label_in(match, rules)
         if label is None:
             continue
-        start, end = _object_around(text, match, done)
+        left -= 1
+        start, end = _object_around(text, match, done) if left else (match.start(), len(text))
         described = _Everything(label.rule) if match["section"] else _Described(label)
         inner = text[start:end]
         masked = mask_named(inner, described, _always)
-        if masked != inner:
-            pieces += (text[done:start], masked)
-            done = end
+        # What was looked through once, in whose name ever, need not be again; else the work would grow with the square.
+        pieces += (text[done:start], masked)
+        done = end
     return "".join((*pieces, text[done:])) if pieces else text
 
 

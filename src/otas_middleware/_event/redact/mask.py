@@ -17,3 +17,11 @@ def mask_of(value: str) -> str:
     if value.startswith(MASK[:-1]):
         return value
     return f"{MASK[:-1]} {hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()[:_FINGERPRINT_DIGITS]}]"
+
+
+def most(text: str) -> int:
+    """Return how many secrets of one kind are masked one by one in a text: one in 128 characters, and 512 more.
+
+    Nobody writes more of them. A text that holds more was made to cost time, and is masked as a whole from there on.
+    """
+    return 512 + len(text) // 128

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from otas_middleware._event.redact.forms import is_message, is_placeholder, is_source, readable_container
-from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.spans import (
     BARE,
     ENTITIES,
@@ -72,6 +72,7 @@ _BLANK = re.compile(
 )  # the value may stand in an event stream's next line
 _OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>\"\"\"|'''|{QUOTE})")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
+_COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
 _LOOK_BACK = 128
 _LONGEST_LOOK = 4096
@@ -112,6 +113,7 @@ def _findings(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> lis
     found: list[tuple[int, int, str]] = []
     done = 0
     harmless = rules.harmless
+    left = most(text)
     for begin, end in _windows(text, suspicious, 0, len(text), _WINDOWS):
         limit = end_of_match(_ENDING, text, end)  # names end within the window, and what follows them may not
         for match in _CANDIDATE.finditer(text, begin, limit):
@@ -121,10 +123,15 @@ def _findings(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> lis
             # A name within what is masked matters only when its value lies beyond.
             if start >= done or match.end() >= done:
                 rule = _rule_of(text, start, match, rules)
-                span = None if rule is None else _value(text, match, rule)
+                if rule is None or (rule.stays and _COUNT.match(text, match.end()) and "count" in rule.stays):
+                    continue
+                span = _value(text, match, rule)
                 if span is not None:
                     found.append(span)
                     done = span[1]
+                    left -= 1
+                    if left == 0:
+                        return [*found, (done, len(text), MASK)]
         found += _arguments(text, rules, begin, min(limit + 1, len(text)))
     found.sort()
     return found

@@ -51,6 +51,8 @@ def _mask_pair(piece: str, rules: NameRules, redact: Callable[[str], str], *, pl
     rule = rules.rule(name) if equals and name else None
     if rule is not None:
         return name + equals + MASK if value and not rule.shows(plain) else piece
+    if plain == value and not plus:
+        return piece  # nothing was encoded: the text around it is looked through with it
     plain = storable(plain)
     masked = redact(plain)
     # What is not masked stays as it was sent; what is, is encoded again as a whole.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
 
 _MAX_DECODINGS = 6
+_JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
 _NO_BOUND = 1 << 62
 
@@ -146,8 +147,8 @@ class Redactor:
         whole = self._by_structure(text, depth)
         if whole is not None:
             return whole
-        lines = [self._by_line(line, depth) for line in text.split("\n")]
-        return mask_labelled("\n".join(lines), self.rules)
+        lines = _JSON_LINE.sub(lambda line: self._by_line(line[0], depth), text)
+        return mask_labelled(lines, self.rules)
 
     def pairs(self, text: str) -> str:
         """Return a query string or urlencoded form with its secrets masked."""

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.forms import looks_random
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.mask import MASK, most
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
 
 if TYPE_CHECKING:
@@ -37,9 +37,23 @@ def _each(
 ) -> Callable[[str], str]:
     """Return a function that masks each match, or writes what `replace` makes of it."""
     compiled = re.compile(pattern)
-    if replace is None:
-        return lambda text: compiled.sub(MASK, text)
-    return lambda text: compiled.sub(replace, text)
+
+    def mask(text: str) -> str:
+        pieces: list[str] = []
+        done = 0
+        left = most(text)
+        for match in compiled.finditer(text):
+            shown = MASK if replace is None else replace(match)
+            if shown == match[0]:
+                continue
+            pieces += (text[done : match.start()], shown)
+            done = match.end()
+            left -= 1
+            if left == 0:
+                return "".join((*pieces, MASK))
+        return "".join((*pieces, text[done:])) if pieces else text
+
+    return mask
 
 
 _START = r"(?<![A-Za-z0-9])"
@@ -265,10 +279,6 @@ def _mask_otas_key(match: re.Match[str]) -> str:
     return MASK if random or (key.startswith("otas_") and "_" not in parts["prefix"]) else key
 
 
-def _mask_userinfo(match: re.Match[str]) -> str:
-    return match["slashes"] + MASK + match["at"]
-
-
 def _mask_ip(match: re.Match[str]) -> str:
     try:
         ipaddress.ip_address(match[0].rstrip("."))
@@ -280,15 +290,24 @@ def _mask_ip(match: re.Match[str]) -> str:
 _BLANK = r"(?:[ \t]|%20|\+)"
 
 _ORACLE = re.compile(r"(?P<before>jdbc:oracle:\w{1,8}:)[^\s\"'/@]{1,64}/[^\s\"'@]{1,128}(?=@)")
+_LONGEST_TAIL = 512
 _URL_CREDENTIALS = re.compile(
-    r"(?P<slashes>:\\*/\\*/)(?:[^\s\"'<>/?#\\]{1,512}(?=@)"
+    r"(?P<slashes>:\\*/\\*/)(?:(?=[^@])(?:[^\s\"'<>/?#\\@]{0,512}+@)++"
     # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
-    r"|[^\s\"'<>/?#@:\\]{0,256}:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}(?=@|$))(?P<at>@?)"
+    r"|[^\s\"'<>/?#@:\\]{0,64}+:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,128}+@)"
 )
+_CUT_CREDENTIALS = re.compile(r"(?P<slashes>:\\*/\\*/)[^\s\"'<>/?#@:\\]{0,64}+:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}+$")
+
+
+_mask_userinfo = _each(_URL_CREDENTIALS, lambda match: f"{match['slashes']}{MASK}@")
+_mask_oracle = _each(_ORACLE, lambda match: match["before"] + MASK)
 
 
 def _mask_credentials(text: str) -> str:
-    return _ORACLE.sub(rf"\g<before>{MASK}", _URL_CREDENTIALS.sub(_mask_userinfo, text))
+    if "@" in text:
+        text = _mask_oracle(_mask_userinfo(text))
+    tail = text[-_LONGEST_TAIL:]  # a URL that was cut off before its @
+    return text[: len(text) - len(tail)] + _CUT_CREDENTIALS.sub(rf"\g<slashes>{MASK}", tail)
 
 
 SURE: tuple[Shape, ...] = (
