@@ -94,6 +94,9 @@ format: $(VENV)/.ready ## Bring the code into shape
 bench: $(VENV)/.ready ## Measure what recording costs (ARGS="--only asgi --compare FILE")
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 
+bench-redaction: $(VENV)/.ready ## Double 200 kinds of input, and print where redaction is not linear, or slow (ARGS="password")
+	@$(BIN)/python -m benchmarks.redaction $(ARGS)
+
 bench-quick: $(VENV)/.ready ## Check in half a minute that the request path has not become dearer
 	@$(BIN)/python -m benchmarks.guard $(ARGS)
 

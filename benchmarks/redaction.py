@@ -1,8 +1,8 @@
 """Whether redaction is linear for every input: `make bench-redaction`.
 
-Each kind of input is made in sizes that double; a time is the median of five, in CPU time. Printed is every step at which twice the
-input takes more than `WORST_RATIO` times as long, and every body of 64 KB that takes longer than `WORST_MILLISECONDS`.
-There should be none.
+Each kind of input is made in sizes that double; a time is the median of five, in CPU time. Printed is every step at
+which twice the input takes more than `WORST_RATIO` times as long, and every body of 64 KB that takes longer than
+`WORST_MILLISECONDS`. There should be none.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -28,21 +29,177 @@ NOTICED_MILLISECONDS = 2.0
 """Below, a ratio says more of the clock than of redaction."""
 
 UNITS = (
-    *('"', "'", "`", "\\", '\\"', "\\'", "{", "[", "}", "]", "(", "<", ">", "&", "%", "=", ":", "://", "@", "#", "-", "_", " ", "\n"),
-    *("password=", '"password":', "password:\n", "password: |\n", "password:\n  ", '"password":[', '"password":{"', "<password>"),
-    *("password=x&", "password=x;", "password: x, ", "password -> x ", "--password x ", '"--password","x",', "pass ", "pin=1\n"),
-    *('"name":"password"\n', '{"name":"password","value":', "- name: password\n", "[password]\n", "name = password, value = x;"),
-    *("-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----%", "-----BEGIN ", "-----END PRIVATE KEY-----", "eyJ", "eyJhbGciOi."),
-    *("Bearer ", "Bearer%20pass ", "Basic ", "basic%20", "4111 ", "4111111111111111 ", "41", "sk-", "ghp_", "AKIA", "otas_a_", "xoxb-"),
-    *("https://u:p@", "`://", "://a:b", "a://b@", "https://h/?token=%3D&", "%2F%2F", "%25", "%2570", "%7B%22password%22%3A", "%u"),
-    *("<a ", "<a b='", '<a b="', "<a>", "</password>", "<![CDATA[", "<!--", "&lt;password&gt;", "&quot;password&quot;:", "&#112;"),
-    *('<x name="password" value="', "<name>password</name>", "<key>password</key><string>", "| password |\n|---|\n", "password,x\n", "|"),
-    *("data:\n", "data: {}\n\n", 'data: {"password":"x"}\n\n', "event: x\n", "key: ", "key=abcdefghijklmnopqrst1 ", "code=", "ticket="),
-    *("INSERT INTO u (password) VALUES ('x');", "Key (token)=(x) ", "input_value='x' ", "[parameters: ", "IDENTIFIED BY 'x' ", "PASSWORD '"),
-    *("\\u0022", "\\u005c", "\\u0070assword", "\\x70", "\\n", "\\npassword=x", "пароль: x ", "密码", "é", "😀", "\x00", "\ud800"),
-    *("token ", "token is 1abcdef ", "Authorization: ", "Authorization: a b, ", "Cookie: a=b; ", "cGFzc3dvcmQ6", "=?utf-8?B?cGFz?= "),
-    *("a@", "1.", "::", "+1 ", "a b ", "a b c password", "api_", "secret\\", 'secret=\\"', "session_id=", '"a b c password":1,', "const token = f();"),
-    *('["password","x"],', "hooks.slack.com/services/", "/api/webhooks/1/", "set_token('", "mnemonic: a b c ", "Password: a b c ", "x" * 40 + "\n"),
+    *(
+        '"',
+        "'",
+        "`",
+        "\\",
+        '\\"',
+        "\\'",
+        "{",
+        "[",
+        "}",
+        "]",
+        "(",
+        "<",
+        ">",
+        "&",
+        "%",
+        "=",
+        ":",
+        "://",
+        "@",
+        "#",
+        "-",
+        "_",
+        " ",
+        "\n",
+    ),
+    *(
+        "password=",
+        '"password":',
+        "password:\n",
+        "password: |\n",
+        "password:\n  ",
+        '"password":[',
+        '"password":{"',
+        "<password>",
+    ),
+    *(
+        "password=x&",
+        "password=x;",
+        "password: x, ",
+        "password -> x ",
+        "--password x ",
+        '"--password","x",',
+        "pass ",
+        "pin=1\n",
+    ),
+    *(
+        '"name":"password"\n',
+        '{"name":"password","value":',
+        "- name: password\n",
+        "[password]\n",
+        "name = password, value = x;",
+    ),
+    *(
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----%",
+        "-----BEGIN ",
+        "-----END PRIVATE KEY-----",
+        "eyJ",
+        "eyJhbGciOi.",
+    ),
+    *(
+        "Bearer ",
+        "Bearer%20pass ",
+        "Basic ",
+        "basic%20",
+        "4111 ",
+        "4111111111111111 ",
+        "41",
+        "sk-",
+        "ghp_",
+        "AKIA",
+        "otas_a_",
+        "xoxb-",
+    ),
+    *(
+        "https://u:p@",
+        "`://",
+        "://a:b",
+        "a://b@",
+        "https://h/?token=%3D&",
+        "%2F%2F",
+        "%25",
+        "%2570",
+        "%7B%22password%22%3A",
+        "%u",
+    ),
+    *(
+        "<a ",
+        "<a b='",
+        '<a b="',
+        "<a>",
+        "</password>",
+        "<![CDATA[",
+        "<!--",
+        "&lt;password&gt;",
+        "&quot;password&quot;:",
+        "&#112;",
+    ),
+    *(
+        '<x name="password" value="',
+        "<name>password</name>",
+        "<key>password</key><string>",
+        "| password |\n|---|\n",
+        "password,x\n",
+        "|",
+    ),
+    *(
+        "data:\n",
+        "data: {}\n\n",
+        'data: {"password":"x"}\n\n',
+        "event: x\n",
+        "key: ",
+        "key=abcdefghijklmnopqrst1 ",
+        "code=",
+        "ticket=",
+    ),
+    *(
+        "INSERT INTO u (password) VALUES ('x');",
+        "Key (token)=(x) ",
+        "input_value='x' ",
+        "[parameters: ",
+        "IDENTIFIED BY 'x' ",
+        "PASSWORD '",
+    ),
+    *(
+        "\\u0022",
+        "\\u005c",
+        "\\u0070assword",
+        "\\x70",
+        "\\n",
+        "\\npassword=x",
+        "пароль: x ",
+        "密码",
+        "é",
+        "😀",
+        "\x00",
+        "\ud800",
+    ),
+    *(
+        "token ",
+        "token is 1abcdef ",
+        "Authorization: ",
+        "Authorization: a b, ",
+        "Cookie: a=b; ",
+        "cGFzc3dvcmQ6",
+        "=?utf-8?B?cGFz?= ",
+    ),
+    *(
+        "a@",
+        "1.",
+        "::",
+        "+1 ",
+        "a b ",
+        "a b c password",
+        "api_",
+        "secret\\",
+        'secret=\\"',
+        "session_id=",
+        '"a b c password":1,',
+        "const token = f();",
+    ),
+    *(
+        '["password","x"],',
+        "hooks.slack.com/services/",
+        "/api/webhooks/1/",
+        "set_token('",
+        "mnemonic: a b c ",
+        "Password: a b c ",
+        "x" * 40 + "\n",
+    ),
 )
 WRAPPERS: dict[str, Callable[[str], str]] = {
     "alone": lambda filling: filling,
@@ -55,12 +212,19 @@ def inputs() -> Iterator[tuple[str, Callable[[int], str]]]:
     """Yield the name of each kind of input, and what makes one of so many characters."""
     for unit in UNITS:
         for name, wrap in WRAPPERS.items():
-            yield f"{unit!r} {name}", lambda size, unit=unit, wrap=wrap: wrap((unit * (size // len(unit) + 1))[:size])
+            yield f"{unit!r} {name}", partial(_repeated, unit, wrap)
     yield "deep lists", lambda size: '{"name":"password","value":' + "[" * (size // 2) + "]" * (size // 2) + "}"
     yield "deep objects", lambda size: '{"name":"password","x":' + '{"a":' * (size // 6) + "1" + "}" * (size // 6) + "}"
     yield "indented", lambda size: "".join(" " * level + "password:\n" for level in range(int((2 * size) ** 0.5)))
-    yield "levels of quotes", lambda size: "".join("\\" * level + '"password' for level in range(int((2 * size) ** 0.5)))
+    yield (
+        "levels of quotes",
+        lambda size: "".join("\\" * level + '"password' for level in range(int((2 * size) ** 0.5))),
+    )
     yield "JSON in JSON", _nested
+
+
+def _repeated(unit: str, wrap: Callable[[str], str], size: int) -> str:
+    return wrap((unit * (size // len(unit) + 1))[:size])
 
 
 def _nested(size: int) -> str:

@@ -262,6 +262,10 @@ def _shared(settings: OtasSettings) -> Recorder:
         recorder: Recorder | None = runtime.recorders.get(settings)
         if recorder is None:
             recorder = runtime.recorders[settings] = Recorder(settings)
+            if settings.redact_patterns or settings.redact_path_patterns:
+                from otas_middleware._event.redact.patterns import warn_of_patterns  # noqa: PLC0415  # heavy
+
+                warn_of_patterns(settings)
     return recorder
 
 

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from events.exchange import TOKEN, event_of, exchange, metadata, posted
 from events.test_redaction_matrix import SECRET, assert_no_secret
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import finish_event
 from otas_middleware._event.model import BackendEvent
+from otas_middleware._event.redact import Masker, redactor_for
 
 HEADERS = [
     "Authorization",
@@ -187,6 +189,38 @@ def test_the_session_token_is_masked_also_where_a_body_was_cut_off_within_it() -
     for limit in range(len(body) + 1):
         sent = posted(exchange(response_body=body, response_type="text/plain", limit=limit)).decode()
         assert TOKEN[:16] not in sent
+
+
+def test_a_token_of_any_look_is_masked_also_where_a_text_was_cut_off_within_it() -> None:
+    token = "!plain:words/that~look=like.nothing"
+    masker = Masker(redactor_for(OtasSettings()), token)
+    whole = f"one {token} and two {token}"
+    for end in range(len(whole) + 1):
+        shown = masker.text(whole[:end])
+        assert token[:16] not in shown, shown
+        assert token not in masker.text(f"{whole[:end]} and more")
+    assert masker.text(whole) == "one [REDACTED] and two [REDACTED]"
+    assert masker.text(f"x {token[:20]} y") == f"x {token[:20]} y", "the same beginning in the midst is another word"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["otas__k3JqW-9xTz_q8Zr2mVn4Lp7Yc1Xb", "agent__ab_cd-EF12_q8Zr2mVn4Lp7Yc1Xb", "otas_Ab1-_x9Q2zT_abcdefgh-ijklmnop"],
+)
+def test_keys_whose_prefix_holds_or_begins_with_an_underscore_are_masked(key: str) -> None:
+    assert redactor_for(OtasSettings()).text(f'{{"note": "use {key} now"}}') == '{"note": "use [REDACTED] now"}'
+
+
+def test_this_processs_own_keys_are_masked_whatever_they_look_like() -> None:
+    settings = OtasSettings(sdk_key=SecretStr("otas_plain_words-only"), session_secret=SecretStr("just seven words"))
+    redactor = redactor_for(settings)
+    assert redactor.text("a otas_plain_words-only b just seven words c") == "a [REDACTED] b [REDACTED] c"
+    assert redactor.pairs("q=just%20seven%20words&a=1") == "q=[REDACTED]&a=1"
+
+
+def test_a_query_is_as_it_was_sent_but_for_its_masks() -> None:
+    query = b"x=%00&y=%ff&z=%ed%a0%80&api_key=abc"
+    assert event_of(exchange(query=query)).query_params == "x=%00&y=%ff&z=%ed%a0%80&api_key=[REDACTED]"
 
 
 def test_a_masked_event_says_so_only_where_there_was_something() -> None:

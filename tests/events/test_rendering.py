@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from events.codings import CODINGS, raw_deflate
 from events.exchange import event_of, exchange
 from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event.render import multipart
 
 if TYPE_CHECKING:
     from otas_middleware._event.model import BackendEvent
@@ -239,7 +242,7 @@ def test_multipart_forms_that_were_cut_off_list_what_there_was() -> None:
         {"name": "user", "value": "ann é"},
         {"name": "password", "value": "[REDACTED]"},
         {"name": "doc", "filename": "café.png", "content_type": "image/png", "size": parts_of(PARTS, at)[2]["size"]}
-        | {"truncated": True},
+        | {"truncated": True, "at_most": parts_of(PARTS, at)[2]["at_most"]},
     ]
     assert parts_of(PARTS, at)[2]["size"] <= 30
     for limit in range(1, len(PARTS)):
@@ -266,3 +269,97 @@ def test_no_more_parts_are_listed_than_ten_thousand() -> None:
 @pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
 def test_wide_characters_without_a_mark_are_little_endian(charset: str) -> None:
     assert body_of("größe é".encode(f"{charset}-le"), f"text/plain; charset={charset}") == "größe é"
+
+
+JSON = '{"password": "hunter2", "größe": "日本"}'
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_characters_of_json_are_known_without_a_mark_and_without_a_charset(encoding: str) -> None:
+    assert body_of(JSON.encode(encoding), "application/json") == JSON.replace("hunter2", "[REDACTED]")
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16-be", "utf-32", "cp037", "cp500", "cp1140", "cp273", "cp1026"])
+def test_utf8_that_is_sent_under_another_charset_is_read_as_what_it_is(charset: str) -> None:
+    assert body_of(JSON.encode(), f"application/json; charset={charset}") == JSON.replace("hunter2", "[REDACTED]")
+    cut = JSON.encode()[:-4]  # within a character
+    assert "hunter2" not in body_of(cut, f"application/json; charset={charset}", limit=len(cut))
+
+
+@pytest.mark.parametrize("charset", ["utf-16-le", "cp037"])
+def test_what_is_sent_as_declared_is_read_as_declared(charset: str) -> None:
+    text = "The quick brown fox = 12: see <a>"
+    assert body_of(text.encode(charset), f"text/plain; charset={charset}") == text
+
+
+def test_a_multipart_body_is_listed_whatever_its_content_type_says() -> None:
+    event = event_of(exchange(request_body=PARTS, request_type="application/json"))
+    assert json.loads(event.post_data)[1] == {"name": "password", "value": "[REDACTED]"}
+
+
+def test_other_multipart_bodies_are_listed_with_what_their_parts_say() -> None:
+    related = (
+        b"--r\r\nContent-Type: application/json\r\nContent-ID: <a>\r\n\r\n" + b'{"password": "hunter2"}\r\n'
+        b"--r\r\nContent-Type: image/png\r\n\r\n" + PNG + b"\r\n--r--\r\n"
+    )
+    event = event_of(exchange(response_body=related, response_type="multipart/related; boundary=r"))
+    assert json.loads(event.response_body) == [
+        {"content_type": "application/json", "content-id": "<a>", "value": '{"password": "[REDACTED]"}'},
+        {"content_type": "image/png", "size": len(PNG)},
+    ]
+    ranges = b"--r\r\nContent-Type: application/pdf\r\nContent-Range: bytes 0-9/99\r\n\r\n" + b"0123456789\r\n--r--\r\n"
+    event = event_of(exchange(response_body=ranges, response_type="multipart/byteranges; boundary=r"))
+    assert json.loads(event.response_body) == [
+        {"content_type": "application/pdf", "content-range": "bytes 0-9/99", "size": 10}
+    ]
+
+
+def test_an_upload_that_was_cut_off_tells_its_own_size_where_that_is_known() -> None:
+    head = b'--xyz\r\nContent-Disposition: form-data; name="f"; filename="f.bin"\r\n'
+    kind = b"Content-Type: application/octet-stream\r\n"
+    upload = bytes(76_826)
+    declared = head + kind + b"Content-Length: 76826\r\n\r\n" + upload + b"\r\n--xyz--\r\n"
+    file = parts_of(declared)[0]
+    assert (file["size"], file["truncated"]) == (76_826, True)
+    file = parts_of(head + kind + b"\r\n" + upload + b"\r\n--xyz--\r\n")[0]
+    assert file["at_most"] == 76_826
+    assert file["size"] < 65_536
+
+
+def test_many_parts_cost_as_many_steps_as_there_are_bytes() -> None:
+    part = b'--xyz\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+    assert len(parts_of(part * 1_300 + b"--xyz--\r\n", limit=1_048_576)) == 1_300
+
+
+def test_a_package_of_the_same_name_does_not_hide_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "multipart", ModuleType("multipart"))  # as old releases of python-multipart do
+    for cached in (multipart._library, multipart._parser):
+        cached.cache_clear()
+    try:
+        assert parts_of(PARTS)[0] == {"name": "user", "value": "ann é"}
+    finally:
+        for cached in (multipart._library, multipart._parser):
+            cached.cache_clear()
+
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize(
+    ("header", "trace"),
+    [
+        (f"00-{TRACE}-00f067aa0ba902b7-01", TRACE),
+        (f"01-{TRACE}-00f067aa0ba902b7-01-more", TRACE),
+        (f"cc-{TRACE}-00f067aa0ba902b7-00", TRACE),
+        (f"ff-{TRACE}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}-00f067aa0ba902b7-01-more", None),
+        (f"00-{TRACE}-00f067aa0ba902b7-0x", None),
+        (f"00-{TRACE}-00f067aa0ba902b7-01x", None),
+        (f"00-{TRACE}-0000000000000000-01", None),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE.upper()}-00f067aa0ba902b7-01", None),
+        (f"00-{TRACE}-00f067aa0ba902b7", None),
+    ],
+)
+def test_a_trace_is_named_only_by_a_header_that_is_one(header: str, trace: str | None) -> None:
+    assert event_of(exchange(request_headers=[("traceparent", header)])).metadata.get("trace_id") == trace

@@ -307,7 +307,7 @@ def _mask_body(body: Body, masker: Masker, mask: Masker | Untouched) -> str:
         return to_json(masker.value(body.parts, max_nodes=_PARTS_NODES, max_characters=_PARTS_CHARACTERS)).decode()
     if body.kind == "form":
         return mask.pairs(body.text)
-    return mask.table(body.text) if body.kind == "table" else mask.text(body.text)
+    return mask.table(body.text) if body.kind == "table" else mask.text(body.text, cut=body.truncated is not None)
 
 
 def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: dict[str, Any]) -> None:

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 SDK = {"name": "otas-middleware", "version": __version__}
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+# W3C Trace Context, section 3.2: version 00 has these fields and no others, later ones may have more, ff is none.
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-.*)?"
+)
 _MAX_CLAIM = 2_048
 _MAX_VERSION = 64
 _PRODUCT = re.compile(r"([\w.!#$%&'*+^`|~-]{1,64})")
@@ -81,9 +84,9 @@ def own_metadata(capture: Capture, request_headers: HeaderMap, traceparent: str 
     if capture.parent_id:
         metadata["parent_id"] = capture.parent_id
     if traceparent or "traceparent" in request_headers:
-        trace = _TRACEPARENT.match(first_value(request_headers, "traceparent") or traceparent)
-        if trace is not None:
-            metadata["trace_id"] = trace[1]
+        trace = _TRACEPARENT.fullmatch(first_value(request_headers, "traceparent") or traceparent)
+        if trace is not None and not (trace["version"] == "00" and trace["more"]):
+            metadata["trace_id"] = trace["trace"]
     return metadata
 
 

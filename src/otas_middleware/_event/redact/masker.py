@@ -46,12 +46,12 @@ class Masker:
             report_internal_error("redact")
             return False
 
-    def text(self, text: str) -> str:
-        """Mask a text of any format."""
+    def text(self, text: str, *, cut: bool = False) -> str:
+        """Mask a text of any format; of a cut one the end is missing."""
         try:
             if self._head in text:
                 text = self._hide(text)
-            return self._redactor.text(text) if text else text
+            return self._redactor.text(text, cut=cut) if text else text
         except Exception:  # fail closed, whatever it was
             report_internal_error("redact")
             return UNREADABLE
@@ -139,7 +139,7 @@ class Masker:
 class Untouched:
     """Stands in for a masker where it is known that there is nothing to mask."""
 
-    def text(self, text: str) -> str:
+    def text(self, text: str, *, cut: bool = False) -> str:  # noqa: ARG002  # the masker's signature
         """Return the text."""
         return text
 

@@ -205,7 +205,7 @@ def _probes(extra: Iterable[str]) -> Probes:
             kind.append(entry)
     words = "|".join(singles)
     cased = "|".join(form for entry in singles for form in (entry.capitalize(), entry.upper()))
-    named = "|".join(f"{_WITHIN}*".join(_BETWEEN.join(map(_literal, part)) for part in _pieces(name)) for name in extra)
+    named = "|".join(f"{_WITHIN}*".join(_BETWEEN.join(map(literal, part)) for part in _pieces(name)) for name in extra)
     plain = _by_last_word(entry for entry in anywhere if entry.isascii())
     foreign = [form for entry in anywhere if not entry.isascii() for form in _forms(entry)]
     after = "[sS]?[0-9]*(?:[^a-z]|$)"
@@ -218,7 +218,7 @@ def _probes(extra: Iterable[str]) -> Probes:
     listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
     return Probes(
         mentioned=f"{inner}|^{first}|{valued}",
-        foreign="|".join(map(_literal, foreign)),
+        foreign="|".join(map(literal, foreign)),
         escaped="|".join(map(_escaped, foreign)),
         labelled=rf"(?:{label}|{listed}|{place})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})|(?i-u:raw_?headers)",
     )
@@ -239,14 +239,14 @@ def _forms(entry: str) -> list[str]:
     return list(dict.fromkeys(case.replace("_", between) for case in cases for between in ("", "_", "-", " ", ".")))
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Quote a text for the probe's regular expressions, whose escapes are not Python's."""
     return "".join(char if char.isascii() and char.isalnum() else f"\\x{{{ord(char):x}}}" for char in text)
 
 
 def _escaped(text: str) -> str:
     return "".join(
-        _literal(char)
+        literal(char)
         if char.isascii()
         else "".join(rf"\\+u(?i-u:{unit:04x})" for unit in memoryview(char.encode("utf-16-le")).cast("H"))
         for char in text

@@ -7,12 +7,14 @@ the text is then left exactly as it is. A probe may say yes too often, and must 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic_core import SchemaValidator, core_schema
+from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_LINEAR = ConfigDict(regex_engine="rust-regex")
 
 
 def probe(*sources: str) -> Callable[[str], bool]:
@@ -24,5 +26,5 @@ def probe(*sources: str) -> Callable[[str], bool]:
     Returns:
         The function. Its argument must be encodable as UTF-8: a text with a lone surrogate is answered `False`.
     """
-    schema = core_schema.str_schema(pattern="|".join(sources), regex_engine="rust-regex", strict=True)
-    return SchemaValidator(schema).isinstance_python
+    constrained = Annotated[str, StringConstraints(pattern="|".join(sources), strict=True)]
+    return TypeAdapter(constrained, config=_LINEAR).validator.isinstance_python

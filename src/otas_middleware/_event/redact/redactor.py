@@ -16,8 +16,9 @@ from otas_middleware._event.redact.markup import mask_escaped_markup, mask_marku
 from otas_middleware._event.redact.mask import MASK, mask_of
 from otas_middleware._event.redact.messages import MESSAGES_PROBE, mask_messages
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.names import NameRules
+from otas_middleware._event.redact.names import NameRules, literal
 from otas_middleware._event.redact.pairs import mask_encoded, mask_pairs
+from otas_middleware._event.redact.patterns import compile_pattern
 from otas_middleware._event.redact.probe import probe
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
 from otas_middleware._event.redact.table import looks_like_table, mask_drawn_tables, mask_table
@@ -25,7 +26,7 @@ from otas_middleware._event.redact.values import Walk
 from otas_middleware._event.storable import storable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otas_middleware._config.settings import OtasSettings
 
@@ -33,6 +34,8 @@ _MAX_DECODINGS = 6
 _JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
 _NO_BOUND = 1 << 62
+_SHORTEST_SECRET = 8
+_MOST_DECODED = 128
 
 
 class Redactor:
@@ -53,13 +56,20 @@ class Redactor:
         self._has_label = probe(self.rules.probes.labelled)
         self._has_base64 = probe(BASE64_PROBE)
         self._has_message = probe(MESSAGES_PROBE)
-        others = (MESSAGES_PROBE, BASE64_PROBE, WORDS_PROBE, *(shape.probe for shape in shapes))
+        self._own = _own_secrets(settings)
+        others = (
+            *map(literal, self._own),
+            MESSAGES_PROBE,
+            BASE64_PROBE,
+            WORDS_PROBE,
+            *(shape.probe for shape in shapes),
+        )
         self._beyond_names = probe(self.rules.probes.labelled, ENCODED_PROBE, *others)
         self._suspicious = probe(probes.mentioned, ESCAPES_PROBE, *others)
-        self._patterns = tuple(re.compile(pattern) for pattern in settings.redact_patterns)
-        self._path_patterns = tuple(re.compile(pattern) for pattern in settings.redact_path_patterns)
+        self._patterns = tuple(map(compile_pattern, settings.redact_patterns))
+        self._path_patterns = tuple(map(compile_pattern, settings.redact_path_patterns))
 
-    def text(self, text: str, depth: int = 0) -> str:
+    def text(self, text: str, depth: int = 0, *, cut: bool = False) -> str:
         """Return a text of any format, whole, cut off or broken, with its secrets masked.
 
         A text in which there is nothing to mask is returned as it is; of any other, only the secrets change (and JSON
@@ -68,6 +78,7 @@ class Redactor:
         Args:
             text: The text. Characters that cannot be stored are replaced.
             depth: How many encodings have been undone around it.
+            cut: Its end is missing.
         """
         ascii_only = text.isascii()
         if not ascii_only or "\x00" in text:
@@ -81,10 +92,12 @@ class Redactor:
         if depth > _MAX_DECODINGS:
             return MASK
         plain = unescape_ascii(text)
-        masked = self._mask(plain, depth)
-        return text if masked == plain else masked
+        for secret in self._own:
+            plain = plain.replace(secret, MASK)
+        masked = self._mask(plain, depth, cut=cut)
+        return text if masked == text or masked == plain == unescape_ascii(text) else masked
 
-    def _mask(self, text: str, depth: int) -> str:
+    def _mask(self, text: str, depth: int, *, cut: bool) -> str:
         beyond_names = self._beyond_names(text)
         if beyond_names:
             text = self._mask_shapes(text, depth)
@@ -101,7 +114,7 @@ class Redactor:
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules)
         text = mask_named(text, self.rules, self._has_name)
-        return self._mask_labelled(text, depth) if beyond_names and self._has_label(text) else text
+        return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
 
     def _lines_of(self, match: re.Match[str], depth: int) -> str:
         """Look at a JSON string of several lines as at the text that it is."""
@@ -134,7 +147,7 @@ class Redactor:
     def _mask_shapes(self, text: str, depth: int) -> str:
         """Mask what is percent-encoded, and what is known by its shape."""
         if "%" in text:
-            text = mask_encoded(text, self.rules, lambda value: self.text(value, depth + 1))
+            text = mask_encoded(text, self.rules, self._decoded(depth + 1))
         for has_shape, shape in self._shapes:
             if has_shape(text):
                 text = shape.mask(text)
@@ -142,9 +155,9 @@ class Redactor:
             text = mask_encoded_words(text, lambda plain: self.text(plain, depth + 1))
         return mask_base64(text, lambda plain: self.text(plain, depth + 1)) if self._has_base64(text) else text
 
-    def _mask_labelled(self, text: str, depth: int) -> str:
+    def _mask_labelled(self, text: str, depth: int, *, cut: bool) -> str:
         """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
-        whole = self._by_structure(text, depth)
+        whole = self._by_structure(text, depth, cut=cut)
         if whole is not None:
             return whole
         lines = _JSON_LINE.sub(lambda line: self._by_line(line[0], depth), text)
@@ -157,7 +170,20 @@ class Redactor:
             return text
         if text.lstrip()[:1] in {"{", "[", "<"}:  # sent under the wrong content type
             return self.text(text)
-        return mask_pairs(text, self.rules, lambda value: self.text(value, 1))
+        return mask_pairs(text, self.rules, self._decoded(1))
+
+    def _decoded(self, depth: int) -> Callable[[str], str]:
+        """Return what masks decoded values; after so many suspicious ones, whole ones, so that none can cost much."""
+        left = _MOST_DECODED >> 2 * (depth - 1)
+
+        def redact(value: str) -> str:
+            nonlocal left
+            if not self._patterns and not self._is_suspicious(value):
+                return value
+            left -= 1
+            return self.text(value, depth) if left >= 0 else MASK
+
+        return redact
 
     def table(self, text: str) -> str:
         """Return comma- or tab-separated values with the columns masked whose heading is sensitive."""
@@ -198,34 +224,29 @@ class Redactor:
         if not self._has_label(line):
             return line
         start = len(line) - len(line.removeprefix("data:").lstrip())
-        structured = self._by_structure(line[start:], depth)
+        structured = self._by_structure(line[start:], depth, cut=False)
         return line if structured is None else line[:start] + structured
 
-    def _by_structure(self, text: str, depth: int) -> str | None:
+    def _by_structure(self, text: str, depth: int, *, cut: bool) -> str | None:
         """Mask JSON as the structure that it is; None when it is no JSON. Unchanged, it keeps its spelling."""
         if text.lstrip()[:1] not in {"{", "["}:
             return None
         try:
-            parsed = _parse(text)
+            parsed = from_json(text, allow_partial="trailing-strings" if cut else False)
         except ValueError:
             return None
-        walk = Walk(self.rules, lambda leaf: self.text(leaf, depth + 1), max_nodes=_NO_BOUND, max_characters=_NO_BOUND)
+        walk = Walk(
+            self.rules, lambda leaf: self.text(leaf, depth + 1, cut=cut), max_nodes=_NO_BOUND, max_characters=_NO_BOUND
+        )
         masked = walk.value(parsed)
         return text if masked == parsed else to_json(masked).decode()
 
 
-def _parse(text: str) -> Any:
-    """Return what JSON says, also when it was cut off.
-
-    Raises:
-        ValueError: It is no JSON, or something follows it.
-    """
-    try:
-        return from_json(text)
-    except ValueError as error:
-        if "EOF" not in str(error):
-            raise
-    return from_json(text, allow_partial="trailing-strings")
+def _own_secrets(settings: OtasSettings) -> tuple[str, ...]:
+    """Return the keys that this process itself has, which it masks whatever they look like."""
+    secrets = (settings.sdk_key, settings.agent_key, settings.session_secret, settings.spool_key)
+    values = [secret.get_secret_value() for secret in secrets if secret is not None]
+    return tuple(value for value in values if len(value) >= _SHORTEST_SECRET)
 
 
 def _mask_groups(match: re.Match[str]) -> str:

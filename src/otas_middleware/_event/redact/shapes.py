@@ -296,7 +296,9 @@ _URL_CREDENTIALS = re.compile(
     # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
     r"|[^\s\"'<>/?#@:\\]{0,64}+:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,128}+@)"
 )
-_CUT_CREDENTIALS = re.compile(r"(?P<slashes>:\\*/\\*/)[^\s\"'<>/?#@:\\]{0,64}+:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}+$")
+_CUT_CREDENTIALS = re.compile(
+    r"(?P<slashes>:\\*/\\*/)[^\s\"'<>/?#@:\\]{0,64}+:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,256}+$"
+)
 
 
 _mask_userinfo = _each(_URL_CREDENTIALS, lambda match: f"{match['slashes']}{MASK}@")

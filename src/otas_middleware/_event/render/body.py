@@ -68,7 +68,8 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
     kind = declared.kind
     sent = boundary_in(content) if content[:1] in _DASHES and kind != "multipart" else None
     if kind == "multipart" or sent is not None:
-        parts = read_parts(content, sent or declared.boundary, cut=cut)
+        missing = size - len(data) if content is data else 0
+        parts = read_parts(content, sent or declared.boundary, cut=cut, missing=missing)
         if parts is not None:
             return Body(parts=parts, truncated=truncated)
     elif kind == "unknown":

@@ -11,6 +11,9 @@ from otas_middleware._event.render.charset import decode_text
 from otas_middleware._event.render.content_type import parse_content_type
 
 MAX_PARTS = 10_000
+_MAX_DIGITS = 16
+_MAX_HEADERS = 32
+_CLOSING_BYTES = 8  # "\r\n--", the boundary, "--\r\n"
 _MAX_BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
 _SHOWN_HEADERS = ("Content-Range", "Content-ID")
 _FIRST_LINE = re.compile(rb"\s{0,4}--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
@@ -22,19 +25,20 @@ def boundary_in(data: bytes) -> str | None:
     return None if first is None else first[1].decode("ascii")
 
 
-def read_parts(data: bytes, boundary: str, *, cut: bool) -> list[dict[str, Any]] | None:
+def read_parts(data: bytes, boundary: str, *, cut: bool, missing: int = 0) -> list[dict[str, Any]] | None:
     """Return the parts of a multipart body.
 
     Args:
         data: The body, or its beginning.
         boundary: From the Content-Type.
         cut: More followed.
+        missing: How many bytes, when that is known.
 
     Returns:
         A field, or any part of text, is `{"name", "value"}`; a file, or a part of another kind, is
         `{"name", "filename", "content_type", "size"}`. What a part does not say is left out. The last part has
-        `"truncated": True` when its end is missing, and its size is then that of the recorded piece. None when the body
-        is not what its Content-Type says.
+        `"truncated": True` when its end is missing: its size is then what its own Content-Length says, or else that of
+        the recorded piece, with `"at_most"` beside it. None when the body is not what its Content-Type says.
     """
     library = _library()
     if not boundary or len(boundary) > _MAX_BOUNDARY_CHARACTERS:
@@ -44,7 +48,9 @@ def read_parts(data: bytes, boundary: str, *, cut: bool) -> list[dict[str, Any]]
     segment: Any = None
     complete = False
     try:
-        parser = library.PushMultipartParser(boundary.encode("latin-1", "replace"), max_segment_count=MAX_PARTS)
+        parser = _parser()(
+            boundary.encode("latin-1", "replace"), max_segment_count=MAX_PARTS, max_header_count=_MAX_HEADERS
+        )
         for event in parser.parse(data):
             if isinstance(event, library.MultipartSegment):
                 segment = event
@@ -66,6 +72,8 @@ def read_parts(data: bytes, boundary: str, *, cut: bool) -> list[dict[str, Any]]
         _finish(parts[-1], segment, content, cut=True)
     if parts and not complete:
         parts[-1]["truncated"] = True
+        if segment is not None and "size" in parts[-1]:
+            _estimate(parts[-1], segment, missing and missing - len(boundary) - _CLOSING_BYTES)
     if parts or cut or (complete and data.lstrip().startswith(b"--" + boundary.encode("latin-1", "replace"))):
         return parts
     return None
@@ -90,6 +98,18 @@ def _library() -> Any:
     return module
 
 
+@lru_cache(maxsize=1)
+def _parser() -> Any:
+    """Return a parser of every kind of multipart body: how, its documentation says where it refuses all but forms."""
+    library = _library()
+
+    class Parser(library.PushMultipartParser):  # type: ignore[name-defined, misc]  # a class of a library that is found late
+        def _create_segment(self, headerlist: list[tuple[str, str]]) -> Any:
+            return library.MultipartSegment(headerlist)
+
+    return Parser
+
+
 def _part(segment: Any) -> dict[str, Any]:
     form = segment.disposition == "form-data"
     part: dict[str, Any] = {"name": segment.name or ""} if form or segment.name else {}
@@ -106,6 +126,15 @@ def _part(segment: Any) -> dict[str, Any]:
     else:
         part["size"] = 0
     return part
+
+
+def _estimate(part: dict[str, Any], segment: Any, missing: int) -> None:
+    """Say how large a file is of which the end is missing, as far as that is known."""
+    declared = segment.header("Content-Length") or ""
+    if declared.isdecimal() and len(declared) < _MAX_DIGITS:
+        part["size"] = int(declared)
+    elif missing > 0:
+        part["at_most"] = part["size"] + missing
 
 
 def _finish(part: dict[str, Any], segment: Any, content: bytearray, *, cut: bool) -> None:

@@ -1,0 +1,61 @@
+"""The patterns of the settings, compiled by an engine that runs them in linear time, where it is there and can.
+
+Python's own engine tries all ways to match: a pattern with nested repetition, `(a+)+$`, may take minutes for thirty
+characters, and holds the interpreter's lock for as long, so that all threads stand. RE2 (extra `re2`) does not.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otas_middleware._config.settings import OtasSettings
+
+_log = logging.getLogger("otas_middleware")
+
+
+@lru_cache(maxsize=1)
+def _re2() -> Any:
+    try:
+        return import_module("re2")
+    except ImportError:
+        return None
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Return a compiled pattern, of RE2 where it takes it, else of `re`; both have `sub`."""
+    engine = _re2()
+    if engine is not None:
+        options = engine.Options()
+        options.log_errors = False
+        try:
+            return engine.compile(pattern, options)
+        except engine.error:
+            pass
+    return re.compile(pattern)
+
+
+def unbounded(patterns: Iterable[str]) -> list[str]:
+    """Return those patterns that Python's engine runs."""
+    return [pattern for pattern in patterns if isinstance(compile_pattern(pattern), re.Pattern)]
+
+
+def warn_of_patterns(settings: OtasSettings) -> None:
+    """Say once, at the start, which patterns strangers could make run for very long."""
+    patterns = unbounded((*settings.redact_patterns, *settings.redact_path_patterns))
+    if not patterns:
+        return
+    _log.warning(
+        "%s run with Python's engine over what strangers send: with nested repetitions, one text can stop all threads "
+        "for minutes. %s",
+        ", ".join(repr(pattern) for pattern in patterns),
+        "Install otas-middleware[re2], which runs them in linear time."
+        if _re2() is None
+        else "RE2 refuses them; write them without look-around and back-references.",
+    )
