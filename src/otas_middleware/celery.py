@@ -114,6 +114,12 @@ class TaskDeliverer:
         )
         return outcome, decision
 
+    def close(self) -> None:
+        """Close the calling thread's connections."""
+        attempts: dict[str, Attempt] = self._local.__dict__.pop("attempts", {})
+        for attempt in attempts.values():
+            attempt.close()
+
     def _try(self, message: Message, peer: _Peer) -> Outcome:
         until = time.monotonic() + HOLD
         while True:
@@ -179,7 +185,9 @@ def use(settings: OtasSettings | None) -> None:
     """Deliver with these settings instead of those of the environment (None: the environment's again)."""
     global _deliverer  # noqa: PLW0603  # one per process
     with _deliverer_lock:
-        _deliverer = None if settings is None else TaskDeliverer(settings)
+        before, _deliverer = _deliverer, None if settings is None else TaskDeliverer(settings)
+    if before is not None:
+        before.close()
 
 
 def _deliver(task: Any, message: Any) -> None:
