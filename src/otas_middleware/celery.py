@@ -183,7 +183,7 @@ def task_deliverer() -> TaskDeliverer:
 
 def use(settings: OtasSettings | None) -> None:
     """Deliver with these settings instead of those of the environment (None: the environment's again)."""
-    global _deliverer  # noqa: PLW0603  # one per process
+    global _deliverer  # one per process
     with _deliverer_lock:
         before, _deliverer = _deliverer, None if settings is None else TaskDeliverer(settings)
     if before is not None:

@@ -207,3 +207,42 @@ def test_what_a_task_captures_is_delivered_when_its_process_ends(farm: Farm) -> 
     worker.terminate()
     worker.wait(30)
     assert [event["path"] for event in farm.brain.events()] == ["/task"]
+
+
+QUORUM: dict[str, object] = {
+    "task_default_queue_type": "quorum",
+    "task_create_missing_queue_type": "quorum",
+    "task_create_missing_queue_exchange_type": "topic",
+    "broker_transport_options": {"confirm_publish": True},
+}
+"""Quorum queues, as Celery's documentation has them; the delays of retries are then the broker's."""
+
+
+@pytest.fixture
+def quorum_farm(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with RabbitMQ(tmp_path_factory.mktemp("quorum")) as broker, LocalBrain() as brain:
+        made = Farm(tmp_path, broker, brain, QUORUM)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.mark.slow
+def test_over_quorum_queues_retries_hold_up_no_other_event_and_the_dead_are_buried_once(quorum_farm: Farm) -> None:
+    farm = quorum_farm
+    farm.brain.faults.inject(Mode.CAPTURE_FAILED, times=6)
+    rejected = Item(token="")
+    sender = farm.pipeline()
+    sender.put(rejected)
+    expected = sent(farm, 12)
+    assert sender.flush(LONG)
+    farm.worker(OTAS_MAX_RETRY_DELAY="20")
+    eventually(lambda: len(set(stored(farm))) >= 6, LONG)
+    eventually(lambda: set(stored(farm)) == set(expected), 2 * LONG)
+    assert sorted(stored(farm)) == sorted(expected)
+    dead = f"{farm.queue}.dead"
+    eventually(lambda: farm.waiting(dead) == 1, LONG)
+    farm.worker(dead, OTAS_MAX_RETRY_DELAY="1")
+    eventually(lambda: farm.log().count("missing_agent_session_token") >= 3, LONG)
+    assert farm.waiting(dead) <= 1

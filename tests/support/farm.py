@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Farm:
     """A Celery project on one broker: an application, workers, and what lies in its queues."""
 
-    def __init__(self, folder: Path, broker: Broker, brain: LocalBrain) -> None:
+    def __init__(self, folder: Path, broker: Broker, brain: LocalBrain, conf: dict[str, object] | None = None) -> None:
         self.brain = brain
         self.broker = broker
         self.queue = f"otas-{folder.name}"
@@ -41,6 +41,7 @@ class Farm:
                 app.conf.worker_prefetch_multiplier = 1
                 app.conf.broker_connection_retry_on_startup = True
                 app.conf.worker_cancel_long_running_tasks_on_connection_loss = True
+                app.conf.update({conf or {}!r})
                 if app.conf.broker_url.startswith("redis"):
                     app.conf.broker_transport_options = {{"visibility_timeout": 2, "polling_interval": 0.1}}
 

@@ -60,6 +60,35 @@ class SessionInfo:
     token: str = field(repr=False)
 
 
+class RejectedTokens:
+    """Session tokens that were refused, remembered for a while by their fingerprints, at most 4,096. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._lock = ForkSafeLock()
+
+    def add(self, token: str, seconds: float = REJECTED_SECONDS) -> None:
+        """Remember a token for so many seconds from now on."""
+        with self._lock:
+            _make_room(self._until, _MAX_REJECTED)
+            self._until[fingerprint(token)] = time.time() + seconds
+
+    def holds(self, mark: str, now: float) -> bool:
+        """Say whether the token with this fingerprint is refused still (`now`: Unix seconds)."""
+        until = self._until.get(mark)
+        if until is None or now < until:
+            return until is not None
+        with self._lock:
+            self._until.pop(mark, None)
+        return False
+
+    def __contains__(self, token: str) -> bool:
+        return bool(self._until) and self.holds(fingerprint(token), time.time())
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+
 class TokenGate:
     """Looks at each token once and remembers it; what fails is not recorded and counted by reason.
 
@@ -74,7 +103,7 @@ class TokenGate:
     def __init__(self, verify: Callable[[str], Mapping[str, object] | None] | None = None) -> None:
         self._verify = verify
         self._known: dict[str | bytes, SessionInfo] = {}
-        self._rejected: dict[str, float] = {}
+        self._rejected = RejectedTokens()
         self._refused: Counter[str] = Counter()
         self._lock = ForkSafeLock()
 
@@ -123,8 +152,7 @@ class TokenGate:
             seconds: For how long.
         """
         with self._lock:
-            _make_room(self._rejected, _MAX_REJECTED)
-            self._rejected[fingerprint(token)] = time.time() + seconds
+            self._rejected.add(token, seconds)
             for form in _forms(token):
                 self._known.pop(form, None)
 
@@ -165,12 +193,8 @@ class TokenGate:
         return session
 
     def _refuse_rejected(self, mark: str, now: float) -> None:
-        until = self._rejected.get(mark)
-        if until is not None:
-            if now < until:
-                raise _RefusedError("rejected_by_brain")
-            with self._lock:
-                self._rejected.pop(mark, None)
+        if self._rejected.holds(mark, now):
+            raise _RefusedError("rejected_by_brain")
 
     def _read(self, raw: object, now: float) -> SessionInfo:
         if not isinstance(raw, str | bytes):
