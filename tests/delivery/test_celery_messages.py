@@ -117,8 +117,8 @@ BROKEN: dict[str, object] = {
 
 
 def broken(change: object) -> object:
-    if not isinstance(change, dict) or not change:
-        return cast("object", change)
+    if change == {} or not isinstance(change, dict):
+        return change
     fields = {**good(), **cast("dict[str, object]", change)}
     return {name: value for name, value in fields.items() if value is not ABSENT}
 
