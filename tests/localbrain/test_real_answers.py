@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -271,3 +273,20 @@ def test_a_foreign_host_is_refused_here_whatever_a_real_stack_does(brain: LocalB
     connection.request("GET", LATENCY, headers={"Host": "brain.example"})
     assert connection.getresponse().status == 400
     connection.close()
+
+
+def test_a_method_that_nobody_knows_is_405_where_the_parser_lets_it_through() -> None:
+    """With httptools uvicorn answers 400 itself (findings/uvicorn_parsers_differ_on_methods.sh); h11 hands it on."""
+    code = f"""
+import sys; sys.modules["httptools"] = None
+import http.client
+from otas_middleware.localbrain import LocalBrain
+with LocalBrain() as brain:
+    for path in {[SDK, CREATE_SESSION, LATENCY]!r}:
+        connection = http.client.HTTPConnection("127.0.0.1", brain.port)
+        connection.request("FOO", path)
+        print(connection.getresponse().status)
+        connection.close()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["405", "405", "403"]
