@@ -1,0 +1,191 @@
+"""What is aiohttp's own: middlewares, what a response shows of its request, and bodies that nobody reads."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.host import redirects, replies, response, streams
+from otas_middleware._capture.session import TOKEN_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from agent.host import Host
+    from agent.record import Record
+    from otas_middleware.agent import AgentSession
+
+pytest.importorskip("aiohttp", reason="aiohttp is not installed")
+aiohttp: Any = import_module("aiohttp")
+
+
+def play(session: AgentSession, use: Callable[[Any], Awaitable[object]], **options: Any) -> None:
+    """Use a session of aiohttp that the agent's session makes."""
+
+    async def run() -> None:
+        async with session.aiohttp_session(**options) as client:
+            await use(client)
+
+    asyncio.run(run())
+
+
+def test_neither_the_response_nor_an_error_shows_the_token(session: AgentSession, inside: Host) -> None:
+    inside.on("/gone", replies(b"no", "410 Gone"))
+    token = session.headers_for(inside.url)[TOKEN_HEADER]
+
+    async def use(client: Any) -> None:
+        async with client.get(inside.url + "/gone") as answer:
+            assert TOKEN_HEADER not in answer.request_info.headers
+            with pytest.raises(aiohttp.ClientResponseError) as failure:
+                answer.raise_for_status()
+        assert token not in repr(failure.value)
+
+    play(session, use)
+    assert inside.one().header(TOKEN_HEADER) == [token]
+
+
+def test_redirects_are_an_event_each_and_whole(session: AgentSession, outside: Host, record: Record) -> None:
+    outside.on("/old", redirects("/new"))
+
+    async def use(client: Any) -> None:
+        async with client.get(outside.url + "/old") as answer:
+            assert answer.status == 200
+
+    play(session, use)
+    old, new = record.events()
+    assert (old["status_code"], new["status_code"]) == (302, 200)
+    assert old["response_size_bytes"] == len(b"over there")
+    assert "aborted" not in old["metadata"]
+
+
+def test_a_middleware_of_the_users_runs_before_ours_and_each_of_its_tries_is_seen(
+    session: AgentSession, outside: Host, record: Record
+) -> None:
+    answers = [response(b"busy", "503 Service Unavailable"), response(b"fine")]
+    outside.on("/flaky", lambda _: [answers.pop(0)])
+
+    async def tries_twice(request: Any, handler: Any) -> Any:
+        first = await handler(request)
+        if first.status != 503:
+            return first
+        await first.read()
+        return await handler(request)
+
+    async def use(client: Any) -> None:
+        async with client.get(outside.url + "/flaky") as answer:
+            assert await answer.text() == "fine"
+
+    play(session, use, middlewares=(tries_twice,))
+    assert [event["status_code"] for event in record.events()] == [503, 200]
+
+
+def test_a_middleware_can_be_given_to_one_call(session: AgentSession, inside: Host) -> None:
+    async def run() -> None:
+        async with aiohttp.ClientSession() as client:
+            await client.get(inside.url, middlewares=(session.aiohttp_middleware(),))
+            await client.get(inside.url)
+
+    asyncio.run(run())
+    assert [len(request.header(TOKEN_HEADER)) for request in inside.requests] == [1, 0]
+
+
+@pytest.mark.parametrize("kind", ["pieces", "file", "form"])
+def test_a_body_that_is_written_in_pieces_is_recorded(
+    session: AgentSession, outside: Host, record: Record, kind: str
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"two"
+
+    async def use(client: Any) -> None:
+        body: Any = {"pieces": pieces(), "file": io.BytesIO(b"one two")}.get(kind)
+        if kind == "form":
+            body = aiohttp.FormData()
+            body.add_field("file", b"one two", filename="a.txt", content_type="text/plain")
+        headers = {} if kind == "form" else {"Content-Type": "text/plain"}
+        async with client.post(outside.url + "/up", data=body, headers=headers) as answer:
+            await answer.read()
+
+    play(session, use)
+    event = record.one()
+    assert event["request_size_bytes"] == len(outside.one().body)
+    assert ('"size":7' if kind == "form" else "one two") in (event["request_body"] or event["post_data"] or "")
+
+
+READS: dict[str, Callable[[Any], Awaitable[object]]] = {
+    "read": lambda answer: answer.read(),
+    "text": lambda answer: answer.text(),
+    "content": lambda answer: answer.content.read(),
+    "so many": lambda answer: answer.content.readexactly(8),
+    "lines": lambda answer: _collected(answer.content),
+    "any": lambda answer: _collected(answer.content.iter_any()),
+    "chunked": lambda answer: _collected(answer.content.iter_chunked(3)),
+    "chunks": lambda answer: _collected(answer.content.iter_chunks()),
+}
+
+
+async def _collected(pieces: Any) -> list[Any]:
+    return [piece async for piece in pieces]
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS.keys())
+def test_each_way_to_read_an_answer_is_seen(
+    session: AgentSession, outside: Host, record: Record, read: Callable[[Any], Awaitable[object]]
+) -> None:
+    outside.on("/lines", streams([b"one\n", b"two\n"], "text/plain"))
+
+    async def use(client: Any) -> None:
+        async with client.get(outside.url + "/lines") as answer:
+            await read(answer)
+            await answer.content.read()
+
+    play(session, use)
+    event = record.one()
+    assert event["response_body"] == "one\ntwo\n"
+    assert "aborted" not in event["metadata"]
+
+
+@pytest.mark.parametrize("decompress", [True, False])
+def test_a_compressed_answer_is_recorded_as_text_whether_aiohttp_undoes_it_or_not(
+    session: AgentSession, outside: Host, record: Record, decompress: bool
+) -> None:
+    outside.on("/z", replies(gzip.compress(b"plain text"), headers=["Content-Encoding: gzip"]))
+
+    async def use(client: Any) -> None:
+        async with client.get(outside.url + "/z") as answer:
+            await answer.read()
+
+    play(session, use, auto_decompress=decompress)
+    assert record.one()["response_body"] == "plain text"
+
+
+def test_an_answer_that_is_left_unread_is_aborted(session: AgentSession, outside: Host, record: Record) -> None:
+    async def use(client: Any) -> None:
+        async with client.get(outside.url + "/left") as answer:
+            assert answer.status == 200
+
+    play(session, use)
+    assert record.one()["metadata"]["aborted"] is True
+
+
+def test_a_websocket_is_an_event_with_its_status(session: AgentSession, outside: Host, record: Record) -> None:
+    async def use(client: Any) -> None:
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await client.ws_connect(outside.url + "/socket")
+
+    play(session, use)
+    assert (record.one()["method"], record.one()["path"]) == ("GET", "/socket")
+
+
+def test_the_session_closes_what_it_has_made(session: AgentSession) -> None:
+    async def run() -> Any:
+        client = session.aiohttp_session()
+        await session.aclose()
+        return client
+
+    assert asyncio.run(run()).closed
