@@ -142,10 +142,12 @@ _HEAD_WAITS_FOR: dict[str, HeadWaitsFor] = {
 def _head_waits_for(environ: WSGIEnvironment) -> HeadWaitsFor:
     """Return when the server sends what `start_response` was called with."""
     software = environ.get("SERVER_SOFTWARE")
-    if software is None:
-        # uWSGI and a2wsgi send it at once; asgiref's bridge and hypercorn with the first chunk, empty or not.
-        return "nothing" if "uwsgi.version" in environ or "asgi.scope" in environ else "chunk"
-    return _HEAD_WAITS_FOR.get(software.partition("/")[0], "byte")
+    if software is not None:
+        return _HEAD_WAITS_FOR.get(software.partition("/")[0], "byte")
+    if "uwsgi.version" in environ or "asgi.scope" in environ:  # uWSGI, a2wsgi
+        return "nothing"
+    # bjoern and Twisted keep to PEP 3333; pyvoy, hypercorn and asgiref's bridge send with any first chunk.
+    return "byte" if "wsgi.file_wrapper" in environ or "twisted.web.wsgi" in sys.modules else "chunk"
 
 
 def _is_the_same(outer: Capture, token: str, method: str, path: str) -> bool:

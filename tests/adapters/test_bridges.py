@@ -124,6 +124,40 @@ def test_the_latency_of_a_stream_behind_a_bridge_runs_to_its_end(settings: OtasS
     assert event["response_body"] == "onetwo"
 
 
+def gateway_event(path: str, headers: dict[str, str]) -> dict[str, Any]:
+    """Return an event as API Gateway's HTTP APIs make it (payload format 2.0)."""
+    return {
+        "version": "2.0",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"host": "function.example", **headers},
+        "requestContext": {
+            "domainName": "function.example",
+            "http": {"method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"},
+            "stage": "$default",
+        },
+        "isBase64Encoded": False,
+    }
+
+
+@pytest.mark.parametrize("library", ["apig_wsgi", "serverless_wsgi"])
+@pytest.mark.parametrize(("path", "size"), [("/whole", 5), ("/stream", 6)])
+def test_a_function_of_lambda_that_is_a_wsgi_application_is_recorded_whole(
+    path: str, size: int, library: str, settings: OtasSettings, agent: Agent
+) -> None:
+    module = pytest.importorskip(library)
+    event = gateway_event(path, dict([agent.header]))
+    app = wsgi_app(settings)
+    if library == "apig_wsgi":
+        answer = module.make_lambda_handler(app)(event, None)
+    else:
+        answer = module.handle_request(app, event, None)
+    assert answer["statusCode"] == 200
+    recorded = agent.event()
+    assert (recorded["status_code"], recorded["response_size_bytes"], recorded["path"]) == (200, size, path)
+    assert "aborted" not in recorded["metadata"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "events"), [("POST", "/orders", 1), ("GET", "/orders", 2), ("POST", "/others", 2)]
 )

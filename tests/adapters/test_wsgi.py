@@ -222,6 +222,12 @@ def test_a_response_that_fails_before_its_server_sent_anything_is_the_servers_50
     assert ("x-nobody" in (event["response_headers"] or "")) is (status == 200)
 
 
+def test_a_server_without_a_name_that_wraps_files_sends_nothing_with_an_empty_chunk(wrap: Wrap, agent: Agent) -> None:
+    with pytest.raises(ValueError, match="no row"):
+        list(wrap(fails_before([b""]))(environ_of(agent, {"wsgi.file_wrapper": FileWrapper}), ignore))
+    assert agent.event()["status_code"] == 500
+
+
 @pytest.mark.parametrize("key", ["uwsgi.version", "asgi.scope"])
 def test_servers_that_send_the_head_at_once_have_sent_it_when_the_response_fails(
     key: str, wrap: Wrap, agent: Agent

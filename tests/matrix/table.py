@@ -27,6 +27,24 @@ bare, measured in the same run), **disconnect** (a client leaves in the middle: 
 `aborted`), **failure** (an unhandled exception).
 """
 
+NOT_IN_THE_TABLE = """## Not in the tables
+
+- Tornado's `WSGIContainer` collects the whole response before it sends anything, and answers nothing when the
+  application raises.
+- FastPySGI waits for requests without letting go of the interpreter lock: no thread of the application runs meanwhile,
+  so events leave with the next requests or at the end (`findings/fastpysgi_threads_sleep.sh`).
+- socketify: an exception of the application ends the process.
+- pyvoy, ASGI: the endless stream of the check *disconnect* does not reach the client, with or without the middleware;
+  the other checks passed.
+- Starlette's `WSGIMiddleware` is deprecated for a2wsgi. Both and asgiref's are tested in process too, by
+  `tests/adapters/test_bridges.py`; so are apig-wsgi and serverless-wsgi, which are functions and no servers. Mangum has
+  `tests/servers/test_lambda.py`.
+- mod_wsgi needs Apache. It names itself in `SERVER_SOFTWARE`, and is taken to keep to PEP 3333.
+
+Some differences between what an application answers and what its client gets happen behind the middleware and cannot be
+seen from inside: hypercorn's WSGI answers 500 to empty bodies, and a2wsgi ignores a second `start_response`.
+"""
+
 
 class Result:
     """One test case of a JUnit file."""
@@ -71,6 +89,7 @@ def write_table(folder: Path, page: Path) -> None:
     parts = [HEAD]
     for interface, title in (("asgi", "ASGI"), ("wsgi", "WSGI")):
         parts.append(f"## {title}\n\n" + "\n".join(grid(found, interface)))
+    parts.append(NOT_IN_THE_TABLE)
     parts.append("## The first byte of a stream\n\n" + first_byte(found))
     parts.append("## Further checks\n\n" + "\n".join(further(found)))
     parts.append("## Versions\n\n" + "\n".join(versions(found)))

@@ -7,7 +7,7 @@ import sysconfig
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 _PACKAGE = "servers.applications"
@@ -70,7 +70,10 @@ class Server:
 
     def command(self, application: Application, port: int) -> list[str]:
         """Return the command that serves an application on a port of the loopback address."""
-        program, *arguments = (argument.format(target=application.target, port=port) for argument in self.arguments)
+        program, *arguments = (
+            argument.format(target=application.target, dotted=application.target.replace(":", "."), port=port)
+            for argument in self.arguments
+        )
         return [sys.executable if program == "python" else str(SCRIPTS / program), *arguments]
 
 
@@ -123,6 +126,14 @@ _UWSGI = (
     *("--processes", "2", "--die-on-term", "--disable-logging"),
 )
 
+
+def _own(name: str, distributions: tuple[str, ...], start: str, **more: Any) -> Server:
+    """Return a server that is started by a few lines of Python (`programmatic`)."""
+    interface: Interface = more.pop("interface", "wsgi")
+    arguments = ("python", "-m", "servers.programmatic", start, "{target}", "{port}")
+    return Server(name, distributions, interface, arguments, **more)
+
+
 SERVERS = (
     Server("uvicorn, h11", ("uvicorn", "h11"), "asgi", (*_UVICORN, "--http", "h11")),
     Server("uvicorn, httptools", ("uvicorn", "httptools"), "asgi", (*_UVICORN, "--http", "httptools")),
@@ -166,7 +177,28 @@ SERVERS = (
         only="Django (sync)",
         by_signal="SIGINT",
     ),
+    _own("cheroot", ("cheroot",), "cheroot", by_signal="SIGINT"),
+    _own("gevent.pywsgi", ("gevent",), "gevent", by_signal="SIGINT"),
+    _own("bjoern", ("bjoern",), "bjoern", by_signal="SIGINT"),
+    Server(
+        "Twisted (twist web)",
+        ("twisted",),
+        "wsgi",
+        ("python", "-m", "twisted", "web", "--listen", "tcp:{port}:interface=127.0.0.1", "--wsgi", "{dotted}"),
+    ),
+    Server(
+        "pyvoy, WSGI",
+        ("pyvoy",),
+        "wsgi",
+        ("pyvoy", "--interface", "wsgi", "--address", "127.0.0.1", "--port", "{port}", "{target}"),
+    ),
+    Server("gunicorn, asgi worker", ("gunicorn",), "asgi", (*_GUNICORN, "--worker-class", "asgi")),
+    Server("hypercorn, WSGI", ("hypercorn",), "wsgi", ("hypercorn", "wsgi:{target}", "--bind", "127.0.0.1:{port}")),
+    _own("asgiref WsgiToAsgi, uvicorn", ("asgiref", "uvicorn"), "asgiref"),
+    _own("a2wsgi, uvicorn", ("a2wsgi", "uvicorn"), "a2wsgi"),
+    _own("a2wsgi, waitress", ("a2wsgi", "waitress"), "a2wsgi_asgi", interface="asgi"),
 )
+
 
 UWSGI_WITHOUT_THREADS = Server("uWSGI, no threads", ("pyuwsgi",), "wsgi", _UWSGI, takes_chunks=False)
 """Not among the others: events are delivered when it stops, so what is checked of it is different."""

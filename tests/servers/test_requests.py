@@ -68,6 +68,23 @@ def test_an_exception_is_answered_as_without_the_middleware_and_recorded(pair: P
     assert event["error"]
 
 
+@pytest.mark.check("failure")
+@pytest.mark.parametrize("after", ["nothing", "empty"])
+def test_a_response_that_fails_before_its_first_byte_has_the_status_that_the_client_got(pair: Pair, after: str) -> None:
+    """PEP 3333 has servers hold the head back; some send it with an empty chunk, or at once."""
+    if pair.combination.application.framework != "WSGI callable":
+        pytest.skip("the frameworks answer in one way each; the callable shows the server")
+    agent = pair.agent()
+
+    reply, bare = pair.both("GET", f"/late-failure/{after}", agent)
+
+    event = pair.event(agent)
+    assert event["error"]
+    if bare.head.strip():  # granian may close the connection before the head is out
+        assert reply == bare
+        assert event["status_code"] == reply.status
+
+
 @pytest.mark.check("upload")
 def test_an_upload_arrives_whole(pair: Pair) -> None:
     agent = pair.agent()

@@ -8,7 +8,7 @@ from otas_middleware.wsgi import OtasMiddleware
 from servers.applications import behaviour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
@@ -28,8 +28,16 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
             return _stream(start_response, behaviour.download(int(argument)))
         case "fail":
             raise behaviour.BrokenError
+        case "late-failure":
+            return _stream(start_response, _failing_after(argument))
         case _:
             return _answer(start_response, b"", status="404 Not Found")
+
+
+def _failing_after(what: str) -> Iterator[bytes]:
+    if what == "empty":
+        yield b""
+    raise behaviour.BrokenError
 
 
 def _answer(start_response: StartResponse, body: bytes, status: str = "200 OK") -> Iterable[bytes]:
