@@ -79,6 +79,8 @@ def test_what_a_killed_relay_had_is_delivered_by_the_host(slow_brain: LocalBrain
         stats = app.stats()
     arrived = paths(slow_brain, agent)
     assert len(set(arrived)) == 65
+    ids = {(event["path"], event["metadata"]["event_id"]) for event in slow_brain.events(agent.session_id)}
+    assert len(ids) == 65  # what arrived twice is recognised by its id
     assert balance(stats) == 0
     assert stats["captured"] == 65
     assert stats["kept"] == 0

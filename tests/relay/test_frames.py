@@ -28,20 +28,9 @@ OF_THE_REQUEST_PATH = {
 """Attributes of a capture that mean nothing once it is finished."""
 
 CARRIED_OTHERWISE = {
-    *(
-        "_end",
-        "_first_byte",
-        "_started",
-        "_t0",
-        "checkpoints",
-        "custom_properties",
-        "exception",
-        "path_params",
-        "request",
-    ),
-    *("response", "session"),
+    *("checkpoints", "custom_properties", "exception", "path_params", "request", "response", "session"),
 }
-"""Clock readings, as differences; bodies, as they are; what the application gave, after a look at it."""
+"""Bodies, as they are; what the application gave, after a look at it."""
 
 
 def finished(**changes: Any) -> Capture:
@@ -62,7 +51,7 @@ def finished(**changes: Any) -> Capture:
 def crossed(capture: Capture) -> Capture:
     encoded = encode_request(capture)
     assert encoded is not None
-    kind, token, meta, first, second, first_bytes, second_bytes = encoded
+    _, kind, token, meta, first, second, first_bytes, second_bytes = encoded
     head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, 7)
     packet = b"".join((head, token, meta, *first, *second))
     assert len(packet) == encoded.size
@@ -153,7 +142,7 @@ def test_a_value_that_contains_itself_does_not_cross() -> None:
 def test_a_finished_event_crosses() -> None:
     event = BackendEvent(path="/a", method="GET", status_code=200, latency_ms=1.5, metadata={"event_id": "e"})
     envelope = Envelope(event, "token", "session", "agent", "agent")
-    kind, token, meta, first, _, size, _ = encode_event(envelope)
+    _, kind, token, meta, first, _, size, _ = encode_event(envelope)
     head = packets.HEAD.pack(kind, len(token), len(meta), size, 0, 7)
     frame = packets.read(b"".join((head, token, meta, *first)))
     assert decode_event(frame) == envelope

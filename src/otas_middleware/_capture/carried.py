@@ -16,6 +16,10 @@ from otas_middleware._capture.exception import CapturedException
 from otas_middleware._capture.session import SessionInfo
 
 AS_THEY_ARE = (
+    "_end",
+    "_first_byte",
+    "_started",
+    "_t0",
     "captured_at",
     "complete",
     "disconnected",
@@ -33,7 +37,7 @@ AS_THEY_ARE = (
     "sampled_out",
     "status_code",
 )
-"""The attributes of a capture that are plain values."""
+"""The attributes of a capture that are plain values. Its clock's readings mean something only between themselves."""
 
 _as_they_are = attrgetter(*AS_THEY_ARE)
 _SESSION = tuple(field.name for field in fields(SessionInfo) if field.name != "token")
@@ -46,7 +50,6 @@ def state_of(capture: Capture) -> tuple[object, ...]:
     return (
         _session(capture.session),
         None if exception is None else tuple(exception),
-        (capture.latency, capture.ttfb, capture.first_response),
         capture.request.state(),
         capture.response.state(),
         *_as_they_are(capture),
@@ -70,11 +73,9 @@ class CarriedCapture(Capture):
     __slots__ = ()
 
     def __init__(self, token: str, state: Any, request: bytes, response: bytes) -> None:
-        session, exception, clock, request_state, response_state, *rest = state
+        session, exception, request_state, response_state, *rest = state
         known = SessionInfo(**dict(zip(_SESSION, session, strict=True)), token=token)
         super().__init__(_nowhere, known, 0, with_traceback=False)
-        self._t0 = 0.0
-        self._end, self._first_byte, self._started = clock
         self.exception = None if exception is None else CapturedException(*exception)
         self.request = BoundedBody.restored(request_state, request)
         self.response = BoundedBody.restored(response_state, response)

@@ -32,6 +32,7 @@ class Connection:
     Attributes:
         tenant: Whose it is; None until its hello was read.
         pid: The host's process.
+        secret: Random bytes of the host, of which the ids of its events are made.
         paused: It is not read now, because its tenant has no room.
     """
 
@@ -39,6 +40,7 @@ class Connection:
         self.sock = sock
         self.tenant: Tenant | None = None
         self.pid = 0
+        self.secret = b""
         self.paused = False
         self.closed = False
         self.done: deque[tuple[int, str, str]] = deque()
@@ -136,10 +138,11 @@ class Waiting:
         token: The session token in it.
     """
 
-    __slots__ = ("frame", "receipt", "token", "weight")
+    __slots__ = ("frame", "receipt", "secret", "token", "weight")
 
     def __init__(self, frame: bytes, connection: Connection, number: int, token: str) -> None:
         self.frame = frame
+        self.secret = connection.secret
         self.token = token
         self.weight = len(frame) + WAITING_BYTES
         self.receipt = Receipt(connection, number, self.weight)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 from decimal import Decimal
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from uuid import UUID
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.capture import Capture
     from otas_middleware._event.model import Envelope
 
+_HEAD = packets.HEAD.size
 _MAX_DEPTH = 16
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _DATES = frozenset({datetime, date, time})
@@ -35,6 +37,8 @@ class _NotPlainError(TypeError):
 class Encoded(NamedTuple):
     """A frame without its number: token, metadata, pieces of the bodies, and their lengths."""
 
+    size: int
+    """Bytes of the whole frame."""
     kind: int
     token: bytes
     meta: bytes
@@ -42,11 +46,6 @@ class Encoded(NamedTuple):
     second: Sequence[bytes]
     first_bytes: int
     second_bytes: int
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole frame."""
-        return packets.HEAD.size + len(self.token) + len(self.meta) + self.first_bytes + self.second_bytes
 
 
 def _text_of(value: Any) -> str:
@@ -63,7 +62,6 @@ encode = msgspec.msgpack.Encoder().encode
 
 def encode_request(capture: Capture) -> Encoded | None:
     """Return a finished capture as a frame, or None when it holds something that cannot cross."""
-    capture.identify()  # whoever delivers it in the end, it is this event
     try:
         properties, checkpoints, params = capture.custom_properties, capture.checkpoints, capture.path_params
         meta = _encode(
@@ -78,7 +76,9 @@ def encode_request(capture: Capture) -> Encoded | None:
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
         return None  # a lone surrogate, an integer of more than 64 bits, an object of the application's
     request, response = capture.request, capture.response
-    return Encoded(packets.REQUEST, token, meta, request.pieces(), response.pieces(), request.held, response.held)
+    first, second = request.held, response.held
+    size = _HEAD + len(token) + len(meta) + first + second
+    return Encoded(size, packets.REQUEST, token, meta, request.pieces(), response.pieces(), first, second)
 
 
 def decode_request(frame: packets.Frame) -> Capture:
@@ -100,8 +100,9 @@ def decode_request(frame: packets.Frame) -> Capture:
 def encode_event(envelope: Envelope) -> Encoded:
     """Return a finished event as a frame."""
     meta = encode((envelope.session_id, envelope.agent_id, envelope.source))
-    body = envelope.event.to_json()
-    return Encoded(packets.EVENT, envelope.token.encode(), meta, (body,), (), len(body), 0)
+    body, token = envelope.event.to_json(), envelope.token.encode()
+    size = _HEAD + len(token) + len(meta) + len(body)
+    return Encoded(size, packets.EVENT, token, meta, (body,), (), len(body), 0)
 
 
 def decode_event(frame: packets.Frame) -> Envelope:
@@ -115,6 +116,18 @@ def decode_event(frame: packets.Frame) -> Envelope:
     session_id, agent_id, source = decode(frame.meta)
     event = BackendEvent.model_validate_json(bytes(frame.first))
     return Envelope(event, text(frame.token), session_id, agent_id, "agent" if source == "agent" else "backend")
+
+
+def event_id(secret: bytes, number: int) -> str:
+    """Return the id of an event that nobody has given one yet: on both sides the same UUID, in the form of version 4.
+
+    Args:
+        secret: Random bytes of the connection that it goes over.
+        number: Its number there.
+    """
+    digits = blake2b(number.to_bytes(8, "big"), key=secret, digest_size=16).hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def source_of(frame: packets.Frame) -> Literal["backend", "agent"]:

@@ -52,12 +52,11 @@ def stays_here(settings: OtasSettings) -> str:
 
 
 def hello(settings: OtasSettings) -> bytes:
-    """Return the packet that introduces a host with these settings."""
+    """Return what introduces a host with these settings."""
     crossing = {name: _plain(getattr(settings, name)) for name in sorted(settings.model_fields_set - _STAY)}
     certificates = place.environment() if _uses_tls(settings) else None
     trusting = settings.session_secret is not None
-    meta = encode((packets.PROTOCOL, os.getpid(), certificates, trusting, crossing))
-    return packets.order(packets.HELLO, meta)
+    return encode((packets.PROTOCOL, os.getpid(), certificates, trusting, crossing))
 
 
 def _uses_tls(settings: OtasSettings) -> bool:

@@ -6,6 +6,7 @@ All of it is done under the link's own lock, which is tried and never waited for
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from _socket import socket as NativeSocket  # noqa: N812  # gevent and eventlet replace `socket.socket`; this never waits
 from collections import Counter, deque
@@ -13,7 +14,7 @@ from socket import AF_UNIX, SO_SNDBUF, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.relay import packets, place
-from otas_middleware._delivery.relay.frames import decode
+from otas_middleware._delivery.relay.frames import decode, event_id
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ ITEM_BYTES = 1024
 """What an item that is kept takes beside its bodies, estimated."""
 
 _READ_BYTES = 65_536
+_FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 
 TAKEN = ""
 FULL = "full"
@@ -108,6 +110,7 @@ class Link:
     """
 
     __slots__ = (
+        "_secret",
         "_sends",
         "_sock",
         "dead",
@@ -123,8 +126,9 @@ class Link:
 
     def __init__(self, path: str, hello: bytes) -> None:
         self._sock = connect(path)
+        self._secret = os.urandom(16)
         try:
-            self._sock.send(hello)
+            self._sock.send(packets.order(packets.HELLO, hello, self._secret))
         except OSError:
             self._sock.close()
             raise RelayUnavailableError("absent", 0.05) from None
@@ -145,14 +149,15 @@ class Link:
 
     def send(self, item: object, encoded: Encoded) -> str:
         """Hand one event over; return `TAKEN` or why it was not."""
-        kind, token, meta, first, second, first_bytes, second_bytes = encoded
+        size, kind, token, meta, first, second, first_bytes, second_bytes = encoded
         number = self.number + 1
         head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, number)
-        failure = self._send((head, token, meta, *first, *second))
-        if failure:
-            return failure
+        try:
+            self._sock.sendmsg((head, token, meta, *first, *second))
+        except OSError as error:
+            return self._failed(error)
         self.number = number
-        size = first_bytes + second_bytes + len(meta) + ITEM_BYTES
+        size += ITEM_BYTES
         self.kept[number] = (item, size)
         self.kept_bytes += size
         self._sends += 1
@@ -164,7 +169,7 @@ class Link:
         """Hand several events over in one packet; return `TAKEN` or why none of them was."""
         pieces: list[bytes] = []
         number = self.number
-        for _, (kind, token, meta, first, second, first_bytes, second_bytes) in batch:
+        for _, (_, kind, token, meta, first, second, first_bytes, second_bytes) in batch:
             number += 1
             head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, number)
             pieces += (head, token, meta, *first, *second)
@@ -186,16 +191,18 @@ class Link:
     def _send(self, pieces: Sequence[bytes]) -> str:
         try:
             self._sock.sendmsg(pieces)
-        except BlockingIOError:
-            return FULL
         except OSError as error:
-            if error.errno == errno.ENOBUFS:
-                return FULL
-            if error.errno == errno.EMSGSIZE:
-                return TOO_LARGE
-            self._end()
-            return DEAD
+            return self._failed(error)
         return TAKEN
+
+    def _failed(self, error: OSError) -> str:
+        """Return what it means that a packet could not be sent."""
+        if error.errno in _FULL:
+            return FULL
+        if error.errno == errno.EMSGSIZE:
+            return TOO_LARGE
+        self._end()
+        return DEAD
 
     def look(self) -> None:
         """Read what the relay has to say, without waiting for it."""
@@ -271,6 +278,9 @@ class Link:
     def take_back(self) -> deque[Any]:
         """Return what a dead link kept, oldest first; it is the caller's to deliver."""
         kept, self.kept, self.kept_bytes = self.kept, {}, 0
+        for number, (item, _) in kept.items():
+            if getattr(item, "event_id", None) == "":
+                item.event_id = event_id(self._secret, number)  # as the relay calls it, which may have delivered it
         return deque(item for item, _ in kept.values())
 
 

@@ -28,7 +28,8 @@ HEAD = Struct("<BxHIIIQ")
 
 # Frames of a host.
 HELLO = 1
-"""Who is there, and with which settings. The first frame of each connection, except for `STATUS`."""
+"""Who is there, with which settings, and random bytes of which the ids of its events are made. The first frame of each
+connection, except for `STATUS`."""
 REQUEST = 2
 """A finished capture: its state, its request body, its response body."""
 EVENT = 3
@@ -73,9 +74,9 @@ class PacketError(ValueError):
     """A packet is not what it should be; the connection it came over is of no use."""
 
 
-def order(kind: int, meta: bytes) -> bytes:
-    """Return a frame that holds nothing but metadata."""
-    return HEAD.pack(kind, 0, len(meta), 0, 0, 0) + meta
+def order(kind: int, meta: bytes, first: bytes = b"") -> bytes:
+    """Return a frame that is no event."""
+    return HEAD.pack(kind, 0, len(meta), len(first), 0, 0) + meta + first
 
 
 def frames(packet: memoryview) -> Iterator[memoryview]:

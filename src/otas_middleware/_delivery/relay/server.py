@@ -178,7 +178,9 @@ class Server:
             connection.tell(packets.STATE, self.state())
             raise EOFError
         if kind == packets.HELLO:
-            self._admit(connection, packets.read(frame).meta)
+            parts = packets.read(frame)
+            connection.secret = bytes(parts.first[:64])
+            self._admit(connection, parts.meta)
             return
         if connection.tenant is None:
             raise packets.PacketError("a host did not introduce itself")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._delivery.pipeline import Pipeline
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.connection import Connection, Waiting
-from otas_middleware._delivery.relay.frames import decode_event, decode_request, source_of, text
+from otas_middleware._delivery.relay.frames import decode_event, decode_request, event_id, source_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,10 @@ class Tenant:
         frame = packets.read(waiting.frame)
         if frame.kind == packets.EVENT:
             return decode_event(frame)
-        return self._build_capture(decode_request(frame), settings)
+        capture = decode_request(frame)
+        if not capture.event_id:
+            capture.event_id = event_id(waiting.secret, frame.number)
+        return self._build_capture(capture, settings)
 
     def settled(self, weight: int) -> None:
         """Take note that one event is settled. Called in any thread."""
