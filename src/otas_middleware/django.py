@@ -16,6 +16,7 @@ signals, `process_exception`, and attributes of the request and the response.
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,9 +24,10 @@ from otas_middleware._errors import ConfigurationError, MissingExtraError
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django import VERSION
     from django.conf import settings as django_settings
     from django.core.exceptions import MiddlewareNotUsed, RequestDataTooBig
-    from django.core.signals import got_request_exception, request_started
+    from django.core.signals import got_request_exception, request_finished, request_started
     from django.http import RawPostDataException, UnreadablePostError
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in {"django", "asgiref"}:
@@ -35,9 +37,8 @@ except ModuleNotFoundError as error:
 from otas_middleware._capture import in_thread
 from otas_middleware._capture.context import MARKER, capture_of, current
 from otas_middleware._capture.django_body import ReadTap, early_note, forget_others, tap_early
-from otas_middleware._capture.django_streams import AsyncStream, Stream, cancelled_task, complete, finish, lose
+from otas_middleware._capture.django_streams import cancelled_task, finish, tap_stream
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
-from otas_middleware._capture.wsgi_streams import tap_file
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import open_recorder
@@ -77,6 +78,8 @@ class OtasMiddleware:
         self._is_async = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]  # the mark that Django sets
         if self._is_async:
             markcoroutinefunction(self)
+            if VERSION >= (6, 0):
+                request_finished.connect(_on_finished, dispatch_uid="otas_middleware")
         request_started.connect(self._tap_input)
         got_request_exception.connect(_on_unhandled, dispatch_uid="otas_middleware")
 
@@ -123,8 +126,10 @@ class OtasMiddleware:
             if task is None:
                 _abandon(capture, error, request)
                 current.set(previous)
-            else:  # by Django, or by a time limit of a middleware around this one: how the task ends will tell
-                task.add_done_callback(partial(_after_cancellation, capture, error, request))
+            else:  # by Django, or by a time limit of a middleware around this one: how the request ends will tell
+                end = partial(_after_cancellation, capture, error, request)
+                _cancellation.set(end)
+                task.add_done_callback(end)
             raise
         current.set(previous)
         if _record_response(request, response, capture):
@@ -217,9 +222,6 @@ def _open_recorder() -> Recorder:
     return recorder
 
 
-# --- what is known of a request
-
-
 def _capture_of(request: HttpRequest) -> Capture | None:
     """Return the capture of a request, made here or by an adapter around Django's application."""
     return capture_of(request.META) or capture_of(getattr(request, "scope", {}))
@@ -259,9 +261,6 @@ def _name_for_outer(request: HttpRequest, response: HttpResponseBase) -> None:
         report_internal_error("django.outer")
 
 
-# --- the request's body
-
-
 def _note_unread(request: HttpRequest, body: BoundedBody) -> None:
     """Note a body that Django took from the server (ASGI) and that nobody has read since, or somebody before us."""
     length = request.META.get("CONTENT_LENGTH", "")
@@ -276,9 +275,6 @@ def _note_unread(request: HttpRequest, body: BoundedBody) -> None:
             body.add(whole)
 
 
-# --- the response
-
-
 def _record_response(request: HttpRequest, response: HttpResponseBase, capture: Capture) -> bool:
     """Note the response; return whether that is all, and the capture is to be finished."""
     try:
@@ -291,7 +287,7 @@ def _record_response(request: HttpRequest, response: HttpResponseBase, capture: 
         headers += [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
         capture.started(status, headers, response.reason_phrase)
         if response.streaming:
-            _tap_stream(request, response, capture)
+            tap_stream(request, response, capture)
             return False
         _record_content(response, capture)
     except Exception:
@@ -310,26 +306,30 @@ def _record_content(response: Any, capture: Capture) -> None:
     capture.ended()
 
 
-def _tap_stream(request: HttpRequest, response: Any, capture: Capture) -> None:
-    file = getattr(response, "file_to_stream", None)
-    if file is not None and request.META.get("wsgi.file_wrapper"):
-        capture.opaque = True  # the server sends the file itself
-        if capture.durable:
-            capture.secure(last=True)
-        tap_file(response, partial(complete, capture))
-        return
-    # A handler that awaits collects what does not, and the other way round, before it sends the first chunk.
-    asgi = hasattr(request, "scope")
-    end = partial(lose, capture, begun=asgi) if response.is_async is not asgi else partial(finish, capture)
-    chunks = response.streaming_content
-    response.streaming_content = (AsyncStream if response.is_async else Stream)(chunks, capture, end)
-    if file is not None:
-        response.file_to_stream = file  # which the setter makes a FileResponse forget
+_cancellation: ContextVar[Callable[[], None] | None] = ContextVar("otas_middleware.cancellation", default=None)
+"""What is to be done when a request that was cancelled is over."""
 
 
-def _after_cancellation(capture: Capture, error: BaseException, request: HttpRequest, task: Task[Any]) -> None:
-    capture.disconnected = task.cancelled()
-    _abandon(capture, error, request)
+def _on_finished(**_: Any) -> None:
+    end = _cancellation.get()
+    if end is not None:  # Django 6 and later, where the request has no task of its own
+        end()
+
+
+def _after_cancellation(
+    capture: Capture, error: BaseException, request: HttpRequest, task: Task[Any] | None = None
+) -> None:
+    """Finish a request that was cancelled.
+
+    Args:
+        capture: Its capture.
+        error: What it was cancelled with.
+        request: The request.
+        task: Its own task, which is over; without one nothing but an exception tells that the client was still there.
+    """
+    if not capture.finished:
+        capture.disconnected = capture.exception is None if task is None else task.cancelled()
+        _abandon(capture, error, request)
 
 
 def _abandon(capture: Capture, error: BaseException, request: HttpRequest | None = None) -> None:

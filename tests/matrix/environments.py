@@ -41,9 +41,8 @@ _OLD_DJANGO = ("django==4.2.*", "djangorestframework==3.15.*")
 _OLD_FLASK = ("flask==2.3.*", "werkzeug==3.0.6")
 _OLD_STARLETTE = ("starlette==0.40.*", "fastapi==0.115.2", "python-multipart==0.0.12")
 _UWSGI_WITHOUT_THREADS = "pyuwsgi==2.0.26"  # the last one in which threads must be asked for
-_NOT_BESIDE_OLD = ("litestar", "multipart", "quart")
-"""Litestar needs the package `multipart`, which hides the module that Starlette 0.40 means (python-multipart's); Quart
-needs a newer Flask."""
+_NOT_BESIDE_OLD = ("litestar", "quart")
+"""Quart needs a newer Flask, Litestar newer packages beside it."""
 
 ENVIRONMENTS = (
     Environment(

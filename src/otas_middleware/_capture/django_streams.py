@@ -8,13 +8,37 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture import in_thread
 from otas_middleware._capture.context import current
-from otas_middleware._capture.wsgi_streams import pull, secured
+from otas_middleware._capture.wsgi_streams import pull, secured, tap_file
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from otas_middleware._capture.capture import Capture
+
+
+def tap_stream(request: Any, response: Any, capture: Capture) -> None:
+    """Watch what a streaming response streams.
+
+    Args:
+        request: The `HttpRequest`.
+        response: The `StreamingHttpResponse`.
+        capture: Gets the chunks, the end, and the exceptions.
+    """
+    file = getattr(response, "file_to_stream", None)
+    if file is not None and request.META.get("wsgi.file_wrapper"):
+        capture.opaque = True  # the server sends the file itself
+        if capture.durable:
+            capture.secure(last=True)
+        tap_file(response, partial(complete, capture))
+        return
+    # A handler that awaits collects what does not, and the other way round, before it sends the first chunk.
+    asgi = hasattr(request, "scope")
+    end = partial(lose, capture, begun=asgi) if response.is_async is not asgi else partial(finish, capture)
+    chunks = response.streaming_content
+    response.streaming_content = (AsyncStream if response.is_async else Stream)(chunks, capture, end)
+    if file is not None:
+        response.file_to_stream = file  # which the setter makes a FileResponse forget
 
 
 class Stream:
