@@ -8,7 +8,7 @@ const CHIPS = ["session", "path", "called"]; // filters without a field of their
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TOOL"];
 const STATUSES = [["error", "errors"], ["2xx"], ["3xx"], ["4xx"], ["5xx"]];
 const SOURCES = [["backend", "backends"], ["agent", "agents"]];
-const TYPING_PAUSE = 150;
+const TYPING_PAUSE = 100;
 
 /** The part of the address's parameters that is a filter. */
 export function filterOf(parameters) {
