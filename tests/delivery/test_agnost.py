@@ -44,13 +44,20 @@ JSON_VALUES = st.recursive(
     max_leaves=6,
 )
 
+OPERATIONS = st.dictionaries(
+    st.sampled_from(["protocol", "method", "target", "name", "user_agent"]),
+    st.sampled_from(["mcp", "tools/call", "tools/list", "sse", ""]) | JSON_VALUES,
+)
+
 
 @given(
     session_id=st.text(min_size=1, max_size=40) | st.uuids().map(str),
     method=st.sampled_from(["GET", "POST"]),
     texts=st.lists(st.text(max_size=30), min_size=4, max_size=4),
     latency=st.floats(0, 1e12),
-    metadata=st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4),
+    metadata=st.dictionaries(
+        st.text(max_size=8) | st.sampled_from(["operation", "agent"]), JSON_VALUES | OPERATIONS, max_size=4
+    ),
     properties=st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4),
 )
 def test_any_event_satisfies_both_published_forms(

@@ -118,7 +118,18 @@ def test_it_ends_well_whatever_is_configured_for_other_purposes(finished: Demo) 
 def test_it_shows_the_requests_of_all_three_applications_in_a_table(finished: Demo) -> None:
     heading, *rows = table(finished)
     assert re.split(r"  +", heading) == [
-        *("Where", "Told by", "Method", "Path", "Status", "Latency", "Request", "Response", "Agnost", "Error or model")
+        *(
+            "Where",
+            "Told by",
+            "Method",
+            "Path or operation",
+            "Status",
+            "Latency",
+            "Request",
+            "Response",
+            "Agnost",
+            "Error or model",
+        )
     ]
     told_by_backends = [row for row in rows if "  backend  " in row]
     assert len(told_by_backends) >= 40
@@ -144,7 +155,7 @@ def test_it_shows_what_the_agent_did_elsewhere_each_below_its_tool(finished: Dem
 
 def test_it_shows_what_agnost_holds(finished: Demo) -> None:
     assert (
-        "Agnost, the second destination, holds 51 events of 1 session, with 2 checkpoints (placed)." in finished.output
+        "Agnost, the second destination, holds 55 events of 1 session, with 2 checkpoints (placed)." in finished.output
     )
     assert "  no  " not in "\n".join(table(finished))
 
@@ -259,9 +270,13 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(tmp_path: Pa
     program = """
 import sys
 sys.modules["gunicorn"] = sys.modules["flask"] = None
-from otas_middleware._cli.demo import main
+sys.argv = ["otas-middleware", "demo"]
+from otas_middleware.__main__ import main
 sys.exit(main())
 """
     demo = Demo(("-c", program), tmp_path)
     assert demo.finish() == 1
-    assert demo.output == "The demo needs packages that are not installed; run: pip install flask gunicorn\n"
+    assert demo.output == (
+        "otas-middleware: The demo (flask, gunicorn) needs a package that is not installed; "
+        "run: pip install 'otas-middleware[demo]'\n"
+    )

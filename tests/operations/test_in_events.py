@@ -306,3 +306,10 @@ def test_a_session_that_is_not_sampled_leaves_its_failed_operations_only(otas_ev
     for method in ("add", "broken", "add"):
         client.post("/rpc", json=call(method))
     assert [event.metadata["operation"]["name"] for event in otas_events] == ["broken"]
+
+
+def test_the_header_names_the_tool_that_a_long_body_does_not() -> None:
+    params = {"arguments": {"text": "x" * 90_000}, "name": "refund"}
+    event = event_of(exchange(**post(call("tools/call", params), result(tool_result("done")), headers=TOOL)))
+    assert event.metadata["operation"]["name"] == "tools/call refund"
+    assert event.metadata["operation"]["outcome"] == "ok"

@@ -21,7 +21,7 @@ COLUMNS = (
     Column("Where"),
     Column("Told by"),
     Column("Method"),
-    Column("Path or operation", least=24),
+    Column("Path or operation", least=22),
     Column("Status", right=True),
     Column("Latency", right=True),
     Column("Request", right=True),

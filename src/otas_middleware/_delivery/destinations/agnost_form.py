@@ -56,7 +56,9 @@ def session_body(envelope: Envelope, tools: Sequence[str] = ()) -> dict[str, obj
     body: dict[str, object] = {
         "session_id": session_uuid(envelope.session_id),
         "user_data": {"user_id": envelope.agent_id, "userId": envelope.agent_id},
-        "client_config": agent.get("name") or agent.get("user_agent") or f"otas-middleware/{__version__}",
+        "client_config": as_text(agent.get("name"))
+        or as_text(agent.get("user_agent"))
+        or f"otas-middleware/{__version__}",
         "connection_type": "http",
         "ip": "",
         "tools": list(tools),
@@ -107,14 +109,15 @@ def _primitive(event: BackendEvent) -> tuple[str, str, str, str]:
     """Return type, name, arguments and result of what was called."""
     about = event.metadata
     operation = as_object(about.get("operation"))
-    if operation.get("protocol") == "mcp" and operation.get("method") in _PRIMITIVES and operation.get("target"):
+    protocol, target = operation.get("protocol"), as_text(operation.get("target"))
+    kind = _PRIMITIVES.get(as_text(operation.get("method"))) if protocol == "mcp" else None
+    if kind is not None and target:
         params = as_object(as_object(parse_json(event.request_body, partial=True)).get("params"))
-        args = {"uri": params["uri"]} if "uri" in params else params.get("arguments") or {}
+        args: object = {"uri": params["uri"]} if "uri" in params else params.get("arguments") or {}
         answer = _last_message(event.response_body)
         result = answer.get("result", answer.get("error"))
-        kind = _PRIMITIVES[operation["method"]]
-        return kind, operation["target"], json.dumps(args, ensure_ascii=False), json.dumps(result, ensure_ascii=False)
-    name = operation.get("name") if operation.get("protocol") != "sse" else None
+        return kind, target, json.dumps(args, ensure_ascii=False), json.dumps(result, ensure_ascii=False)
+    name = as_text(operation.get("name")) if protocol != "sse" else ""
     name = name or f"{event.method} {about.get('route') or event.path}"
     return "tool", name, _args(event), _as_json(event.response_body)
 

@@ -40,6 +40,8 @@ def read(exchange: Exchange) -> Operation | None:
     has_session = "mcp-session-id" in headers
     if calls and (declared or _is_known(calls[0])):
         operation = json_rpc.read_calls(exchange, _describe, _judge)
+        if not operation.target and has_method:  # a body that was cut before it
+            _aim(operation, decode_header(exchange.header("mcp-name")))
     elif has_method and exchange.method == "POST" and _may_be_call(exchange):
         operation = _named(exchange.header("mcp-method"), decode_header(exchange.header("mcp-name")))
     elif declared and not calls:
@@ -91,14 +93,17 @@ def _describe(call: dict[str, Any]) -> Operation:
 
 def _named(method: str, target: str) -> Operation:
     operation = Operation("mcp", method, method=method, type=_TYPES.get(method, ""))
-    if method in {"tools/call", "prompts/get"}:
-        operation.target = target
-        if target:
-            operation.name = f"{method} {target}"
-    elif method.startswith("resources/"):
-        operation.target = target  # a URI, and so no part of the name
     operation.long_lived = method == "subscriptions/listen"
+    _aim(operation, target)
     return operation
+
+
+def _aim(operation: Operation, target: str) -> None:
+    """Note what the method is applied to; a resource's URI is no part of the name."""
+    if target and operation.method in {"tools/call", "prompts/get"}:
+        operation.name = f"{operation.method} {target}"
+    if operation.type or operation.method.startswith("resources/"):
+        operation.target = target
 
 
 def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | None:
