@@ -332,7 +332,7 @@ def rows(folder: Path) -> int:
         return found[0]
 
 
-class TestTheLane:
+class TestTheSpooler:
     def test_while_brain_is_away_events_wait_on_disk_and_arrive_when_it_returns(self, folder: Path) -> None:
         with LocalBrain() as brain:
             token = brain.create_session()

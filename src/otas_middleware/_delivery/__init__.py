@@ -1,4 +1,8 @@
-"""Background delivery: a bounded queue, threads that send, retries, and an account of every event."""
+"""Background delivery: a bounded queue, threads that send, retries, and an account of every event.
+
+In come captures and finished envelopes; out go requests to destinations, and counters that balance at any moment. May
+import `_event`, `_capture` and `_config`; start with `pipeline`, then `exporter`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where events go: one module per service, and the list of those that the settings name."""
+"""Where events go: one module per service, and the list of those that the settings name.
+
+In comes an envelope, out comes a request; in comes an answer, out comes a verdict. Nothing here sends.
+"""
 
 from __future__ import annotations
 
