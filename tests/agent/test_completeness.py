@@ -213,3 +213,26 @@ def test_what_cannot_be_decoded_has_no_end(coding: str) -> None:
     end = DecodedEnd(coding, 1000)
     end.add(b"this is no such thing" * 1000)
     assert end.bytes() == b""
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/v1/chat/completions", "m"),
+        ("/v1/responses", "m"),
+        ("/v1/messages", "m"),
+        ("/v1beta/models/gemini-2.5-flash:streamGenerateContent", "m"),
+        ("/v2/chat", "command-a"),
+        ("/api/chat", "llama3.2"),
+    ],
+)
+def test_the_text_of_a_stream_is_joined_whoever_wrote_it(
+    session: AgentSession, outside: Host, record: Record, path: str, model: str
+) -> None:
+    from sdk.provider_forms import TEXT, serve_providers
+
+    serve_providers(outside)
+    with session.client(trust_env=False) as http:
+        http.post(outside.url + path, json={"model": model, "messages": [], "stream": True})
+    stream = record.one()["metadata"]["stream"]
+    assert (stream["text"], stream["ended"]) == (TEXT, "complete")

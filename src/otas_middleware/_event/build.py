@@ -23,6 +23,7 @@ from otas_middleware._event.metadata import (
     own_metadata,
     route_of,
     status_of,
+    stream_of,
 )
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
 from otas_middleware._event.operation import Exchange, decode_header, read_operation
@@ -168,7 +169,11 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
     if response.kind == "events":
         response = _stream(response, metadata["stream"], masker)
     elif response.kind == "lines":
-        response = response._replace(text=EventStream(response.text, lines=True).masked(masker.text, MASK))
+        stream = EventStream(response.text, lines=True)
+        if stream.text() is not None:  # a model's, as Ollama's
+            about = {**stream_of(capture), **metadata.get("stream", {})}
+            metadata["stream"] = {**about, **_what_was_said(stream, masker)}
+        response = response._replace(text=stream.masked(masker.text, MASK))
 
     # Short texts are looked at together: in most events there is nothing in any of them.
     shown_request, shown_response, claims = _shown_headers(exchange, plan, operation)
@@ -317,11 +322,7 @@ def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: 
     if response.truncated is not None:
         metadata.setdefault("truncated", {})["response_body"] = response.truncated
     if response.kind == "events":
-        ended = "error" if capture.exception is not None else "aborted" if capture.aborted else "complete"
-        stream: dict[str, Any] = {"ended": ended}
-        if capture.ttfb is not None:
-            stream["first_event_ms"] = round(capture.ttfb * 1000, 3)
-        metadata["stream"] = stream
+        metadata["stream"] = stream_of(capture)
 
 
 def _describe_life(capture: Capture, metadata: dict[str, Any]) -> float:
@@ -335,8 +336,11 @@ def _describe_life(capture: Capture, metadata: dict[str, Any]) -> float:
 def _stream(body: Body, about: dict[str, Any], masker: Masker) -> Body:
     """Describe an event stream; return its body without the pieces of a secret that was cut up."""
     stream = EventStream(body.text)
-    about["events"] = stream.events
-    text = stream.text()
-    if text is not None:
-        about["text"] = masker.text(text)
+    about.update(_what_was_said(stream, masker))
     return body._replace(text=stream.masked(masker.text, MASK))
+
+
+def _what_was_said(stream: EventStream, masker: Masker) -> dict[str, Any]:
+    """Return the number of a stream's events, and the text that a model wrote in them."""
+    text = stream.text()
+    return {"events": stream.events} if text is None else {"events": stream.events, "text": masker.text(text)}

@@ -157,6 +157,15 @@ _CLAIMS: dict[str, Callable[[str], dict[str, str]]] = {
 }
 
 
+def stream_of(capture: Capture) -> dict[str, Any]:
+    """Return how a stream ended, and the milliseconds to its first event."""
+    ended = "error" if capture.exception is not None else "aborted" if capture.aborted else "complete"
+    about: dict[str, Any] = {"ended": ended}
+    if capture.ttfb is not None:
+        about["first_event_ms"] = round(capture.ttfb * 1000, 3)
+    return about
+
+
 def foreign_metadata(capture: Capture) -> dict[str, Any]:
     """Return the metadata that others had a hand in: it is looked through before it leaves."""
     metadata: dict[str, Any] = {}

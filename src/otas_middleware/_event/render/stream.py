@@ -88,8 +88,8 @@ class EventStream:
 
     def text(self) -> str | None:
         """Return the model's answer, or None when this is not a model's stream."""
-        joined = "\n".join("".join(self.channels[channel]) for channel in self._texts)
-        return joined or None
+        joined = ["".join(self.channels[channel]) for channel in self._texts]
+        return "\n".join([text for text in joined if text]) or None  # one that began empty stands elsewhere
 
     def masked(self, redact: Callable[[str], str], mask: str) -> str:
         """Return the stream with the pieces masked of those texts in which, joined, a secret is found."""
