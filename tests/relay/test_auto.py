@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import place, start
 from otas_middleware._delivery.relay.status import state_of
 from otas_middleware._version import __version__
@@ -41,13 +42,13 @@ def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def relays_in(folder: Path) -> list[int]:
     """The processes that run as relays with a socket in a folder."""
     found: list[int] = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for running in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_bytes()
+            command = (running / "cmdline").read_bytes()
         except OSError:
             continue
         if b"bootstrap.py" in command and os.fsencode(folder) in command:
-            found.append(int(process.name))
+            found.append(int(running.name))
     return found
 
 
@@ -240,3 +241,24 @@ def test_a_relay_ends_by_itself_when_its_hosts_are_gone(runtime_folder: Path) ->
     begun = time.monotonic()
     eventually(lambda: not alive(pid), within=start.IDLE_SECONDS + 10)
     assert time.monotonic() - begun > start.IDLE_SECONDS / 2
+
+
+def test_without_threads_the_relay_is_started_and_not_waited_for(
+    runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_threads(_target: object, _name: str) -> bool:
+        return False
+
+    monkeypatch.setattr(process, "start_thread", no_threads)
+    finder = start.Finder(None)
+    finder.look()
+    assert finder.path is None
+    assert len(relays_in(runtime_folder)) == 1
+
+    def found() -> bool:
+        finder.look()
+        return finder.path is not None
+
+    eventually(found, within=20)
+    assert len(relays_in(runtime_folder)) == 1
+    assert finder.path == str(place.automatic(__version__))

@@ -64,13 +64,18 @@ def find_or_start(log: Path | None) -> str:
         now = time.monotonic()
         if now > deadline:
             raise TimeoutError(None, "it does not listen; see its log")
-        if now >= again:
-            with _start_lock(path) as mine:
-                if mine and not _listens(path):
-                    _start(path, log or path.with_suffix(".log"))
-                    again = time.monotonic() + _AGAIN
+        if now >= again and _start_unless_another_does(path, log):
+            again = time.monotonic() + _AGAIN
         time.sleep(_POLL)
     return str(path)
+
+
+def _start_unless_another_does(path: Path, log: Path | None) -> bool:
+    with _start_lock(path) as mine:
+        if not mine or _listens(path):
+            return False
+        _start(path, log or path.with_suffix(".log"))
+    return True
 
 
 def _listens(path: Path) -> bool:
@@ -164,11 +169,15 @@ class Finder:
             return
         self._looking = True
         if not process.start_thread(self._find, "otas-relay-start"):
-            self._find()
+            self._find(wait=False)  # in a request: it will listen for a later one
 
-    def _find(self) -> None:
+    def _find(self, *, wait: bool = True) -> None:
         try:
-            self.path = find_or_start(self._log)
+            if wait:
+                self.path = find_or_start(self._log)
+            else:
+                path = place.automatic(__version__)
+                self.path = None if _start_unless_another_does(path, self._log) else str(path)
             self.trouble = ""
         except place.UnsafePlaceError as error:
             self.trouble = "unsafe_place"
@@ -177,7 +186,7 @@ class Finder:
             self.trouble = "not_started"
             _say_once(f"otas: no relay could be started ({error.strerror}). This process delivers by itself.")
         finally:
-            self._again_at = time.monotonic() + (_TROUBLE_PAUSE if self.trouble else 0.0)
+            self._again_at = time.monotonic() + (_TROUBLE_PAUSE if self.trouble else 0.0 if wait else _AGAIN)
             self._looking = False
 
 
