@@ -31,9 +31,16 @@ def test_people_get_a_line_each_and_no_secret(monkeypatch: pytest.MonkeyPatch) -
     assert KEY not in ended.stdout
 
 
-def test_a_bad_setting_is_one_line_that_points_to_the_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTAS_MAX_BODY", "1")
+def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTAS_MAX_BODY_BYTES", "many")
     ended = run("settings")
     assert (ended.returncode, ended.stdout) == (1, "")
+    assert "OTAS_MAX_BODY_BYTES cannot be used" in ended.stderr
+
+
+def test_a_variable_that_is_no_setting_is_a_warning_beside_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTAS_MAX_BODY", "1")
+    ended = run("settings")
+    assert ended.returncode == 0
     assert "did you mean OTAS_MAX_BODY_BYTES?" in ended.stderr
     assert "/docs/settings.md" in ended.stderr

@@ -18,7 +18,7 @@ from otas_middleware._delivery.destinations.agnost_form import event_body, sessi
 from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode
-from otas_middleware.localbrain.agnost_forms import EVENT_FORMS, SESSION, problems
+from otas_middleware.localbrain.agnost import EVENT_FORMS, SESSION, problems
 from support.delivery import Item, RawServer, answer, balance, build, eventually, pipeline, settings
 
 if TYPE_CHECKING:

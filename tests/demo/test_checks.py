@@ -10,16 +10,20 @@ import pytest
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.demo.agent import Exchange, play
-from otas_middleware._cli.demo.agnost_checks import AgnostRecord, agnost_differences
-from otas_middleware._cli.demo.checks import Event, differences, is_agents_own, request_id
+from otas_middleware._cli.demo.checks import (
+    AgnostRecord,
+    Event,
+    agnost_differences,
+    differences,
+    is_agents_own,
+    request_id,
+    task_differences,
+)
 from otas_middleware._cli.demo.environment import environment_set_up
 from otas_middleware._cli.demo.mcp_calls import CALLS, call_differences, is_call, make_calls
-from otas_middleware._cli.demo.mock_service import MockService, nobody
-from otas_middleware._cli.demo.scenario import steps
-from otas_middleware._cli.demo.sentinels import Secrets
-from otas_middleware._cli.demo.signals import Interruptions
-from otas_middleware._cli.demo.task_checks import task_differences
-from otas_middleware._cli.demo.tasks import TASKS, run_tasks
+from otas_middleware._cli.demo.processes import Interruptions
+from otas_middleware._cli.demo.scenario import Secrets, steps
+from otas_middleware._cli.demo.tasks import TASKS, MockService, nobody, run_tasks
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from otas_middleware._cli.demo.processes import Child, Children, ProcessError
-from otas_middleware._cli.demo.signals import Interrupted, Interruptions
+from otas_middleware._cli.demo.processes import Child, Children, Interrupted, Interruptions, ProcessError
 
 READY = re.compile(r"ready (\d+)")
 
@@ -119,7 +118,7 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 import os, time
 from pathlib import Path
 from otas_middleware._cli.demo.processes import Children
-from otas_middleware._cli.demo.signals import Interruptions
+from otas_middleware._cli.demo.processes import Interruptions
 children = Children(Interruptions(), Path({str(tmp_path)!r}))
 print(children.start("child", ("-c", "import time; time.sleep(60)"), os.environ, Path("/")).pid, flush=True)
 time.sleep(60)

@@ -6,8 +6,7 @@ import re
 
 import pytest
 
-from otas_middleware._cli.demo.report import size
-from otas_middleware._cli.demo.table import Cell, Column, render
+from otas_middleware._cli.demo.report import Cell, Column, render, size
 
 COLUMNS = (Column("Name"), Column("Path", least=8), Column("Size", right=True), Column("Error", least=6))
 ROWS = [

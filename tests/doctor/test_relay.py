@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otas_middleware._cli.doctor.relay import check_relay
+from otas_middleware._cli.doctor.delivery import check_relay
 from otas_middleware._config.settings import OtasSettings
 from support.relay import RelayProcess
 

@@ -14,8 +14,7 @@ import httpx2
 import pytest
 
 from otas_middleware._cli.demo.applications import HELP_DESK, KNOWLEDGE_BASE, Launcher, address
-from otas_middleware._cli.demo.processes import Children
-from otas_middleware._cli.demo.signals import Interruptions
+from otas_middleware._cli.demo.processes import Children, Interruptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

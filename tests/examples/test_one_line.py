@@ -17,8 +17,7 @@ from otas_middleware._cli.demo.applications import (
     Launcher,
     address,
 )
-from otas_middleware._cli.demo.processes import Children
-from otas_middleware._cli.demo.signals import Interruptions
+from otas_middleware._cli.demo.processes import Children, Interruptions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ORDERS_LINE = ["app.add_middleware(OtasMiddleware)"]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from otas_middleware.localbrain.index_limit import fits_index
+from otas_middleware.localbrain.schema import fits_index
 
 NOISE = "".join(random.Random(3).choices("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_", k=10_000))
 

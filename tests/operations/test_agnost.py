@@ -12,7 +12,7 @@ from otas_middleware._delivery.destinations.agnost import AgnostDestination
 from otas_middleware._delivery.destinations.agnost_form import event_body, session_body
 from otas_middleware._delivery.protocols import DELIVERED
 from otas_middleware._event.build import build
-from otas_middleware.localbrain.agnost_forms import EVENT_FORMS, SESSION, problems
+from otas_middleware.localbrain.agnost import EVENT_FORMS, SESSION, problems
 
 if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Outcome, Request

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from otas_middleware._cli.doctor.options import doctor
+from otas_middleware._cli.doctor.run import doctor
 from otas_middleware._cli.preview.command import preview
 from otas_middleware._cli.relay.options import relay
 from otas_middleware._cli.settings import settings

@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, cast
 
-from otas_middleware.localbrain.index_limit import fits_index
+from otas_middleware.localbrain.schema import fits_index
 
 REQUIRED = ("project_id", "path", "method", "status_code", "latency_ms")
 

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from otas_middleware.localbrain import LocalBrain
-from otas_middleware.localbrain.batch import named
+from otas_middleware.localbrain.store import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

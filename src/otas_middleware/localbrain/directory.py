@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from otas_middleware.localbrain.keys import new_key
+from otas_middleware.localbrain.tokens import new_key
 
 if TYPE_CHECKING:
-    from otas_middleware.localbrain.keys import KeyKind
     from otas_middleware.localbrain.store import Store
+    from otas_middleware.localbrain.tokens import KeyKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from otas_middleware.localbrain.access import check_reach
-from otas_middleware.localbrain.app import build_app
-from otas_middleware.localbrain.assembly import assemble
+from otas_middleware.localbrain.app import assemble, build_app
 from otas_middleware.localbrain.faults import Faults
 from otas_middleware.localbrain.runner import Runner
 from otas_middleware.localbrain.tokens import SESSION_LIFETIME
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
-    from otas_middleware.localbrain.assembly import Parts
+    from otas_middleware.localbrain.app import Parts
     from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
 
 _POLL_SECONDS = 0.01

@@ -11,8 +11,7 @@ from otas_middleware._compat import httpx
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from otas_middleware._cli.demo.sentinels import Secrets
-    from otas_middleware._cli.demo.steps import Step
+    from otas_middleware._cli.demo.scenario import Secrets, Step
     from otas_middleware.agent import AgentSession
 
 REQUEST_ID = "x-request-id"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from otas_middleware._cli.demo.checks import Event
-    from otas_middleware._cli.demo.sentinels import Secrets
+    from otas_middleware._cli.demo.scenario import Secrets
     from otas_middleware.agent import AgentSession
 
 MCP_PATH = "/mcp"

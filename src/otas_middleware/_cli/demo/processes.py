@@ -11,17 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from otas_middleware._cli.demo.signals import Interrupted
-
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping, Sequence
-
-    from otas_middleware._cli.demo.signals import Interruptions
+    from collections.abc import Generator, Mapping, Sequence
+    from types import FrameType
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.02
@@ -153,3 +150,56 @@ class Children:
         with self._interruptions.shield():
             while self._children:
                 self._children.pop().end()
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """The demo was asked to stop; not an `Exception`, so that nothing takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_status = 128 + number
+        """What a shell reports for a program that ended by this signal."""
+
+
+class Interruptions:
+    """Context manager: while it is open, SIGINT, SIGTERM and SIGHUP raise `Interrupted` in the main thread.
+
+    Only the first of them does: what follows it is cleaning up, which is bounded in time and must not be cut short.
+    The handlers that were installed before come back at the end.
+    """
+
+    def __init__(self) -> None:
+        self._shielded = False
+        self._received: int | None = None
+        self._raised = False
+
+    def __enter__(self) -> Self:
+        self._previous = [(number, signal.signal(number, self._receive)) for number in SIGNALS]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous:
+            signal.signal(number, handler)
+
+    @contextmanager
+    def shield(self) -> Generator[None]:
+        """Hold a signal back for a short piece of work that must be done whole."""
+        self._shielded = True
+        try:
+            yield
+        finally:
+            self._shielded = False
+            self._raise()
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self._received = number
+        if not self._shielded:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._received is not None and not self._raised:
+            self._raised = True
+            raise Interrupted(self._received)

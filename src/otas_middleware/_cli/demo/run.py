@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.demo.agent import UnansweredError, play
-from otas_middleware._cli.demo.agnost_checks import agnost_differences, checkpoints, event_ids
-from otas_middleware._cli.demo.checks import differences, is_agents_own
-from otas_middleware._cli.demo.console import Console
+from otas_middleware._cli.demo.checks import (
+    agnost_differences,
+    checkpoints,
+    differences,
+    event_ids,
+    is_agents_own,
+    task_differences,
+)
 from otas_middleware._cli.demo.environment import environment_set_up
 from otas_middleware._cli.demo.mcp_calls import CALLS, call_differences, is_call, make_calls
-from otas_middleware._cli.demo.mock_service import MockService, nobody
-from otas_middleware._cli.demo.processes import ProcessError
-from otas_middleware._cli.demo.report import event_table, masked_places
-from otas_middleware._cli.demo.scenario import steps
-from otas_middleware._cli.demo.sentinels import Secrets
-from otas_middleware._cli.demo.signals import Interrupted, Interruptions
-from otas_middleware._cli.demo.task_checks import task_differences
-from otas_middleware._cli.demo.tasks import TASKS, run_tasks
+from otas_middleware._cli.demo.processes import Interrupted, Interruptions, ProcessError
+from otas_middleware._cli.demo.report import Console, event_table, masked_places
+from otas_middleware._cli.demo.scenario import Secrets, steps
+from otas_middleware._cli.demo.tasks import TASKS, MockService, nobody, run_tasks
 from otas_middleware._compat import httpx
 from otas_middleware._errors import MissingExtraError
 from otas_middleware.agent import AgentSession, SessionError
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otas_middleware._cli.demo.agent import Exchange
-    from otas_middleware._cli.demo.agnost_checks import AgnostRecord
-    from otas_middleware._cli.demo.checks import Event
+    from otas_middleware._cli.demo.checks import AgnostRecord, Event
     from otas_middleware._cli.demo.environment import Environment
 
 PACKAGES = ("django", "fastapi", "flask", "gunicorn", "mcp", "starlette", "uvicorn")

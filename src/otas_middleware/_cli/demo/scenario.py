@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from otas_middleware._cli.demo.applications import HELP_DESK, KNOWLEDGE_BASE, ORDERS
-from otas_middleware._cli.demo.steps import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from otas_middleware._cli.demo.sentinels import Secrets
+    from otas_middleware._cli.demo.applications import Application
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 LONG_TEXT = "Press the red button. " * 5_000  # bytes enough to be recorded in part only
@@ -111,3 +113,51 @@ def _help_desk(secrets: Secrets) -> Iterator[Step]:
     yield Step(HELP_DESK, "GET", "/export.csv", 200)
     yield Step(HELP_DESK, "DELETE", "/api/tickets/2/", 204)
     yield Step(HELP_DESK, "GET", "/tickets/2/", 404)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request. `{secrets[NAME]}` in its target or a header stands for one of the demo's secrets."""
+
+    application: Application
+    method: str
+    target: str
+    """Path and query string."""
+    status: int
+    """What it must be answered with."""
+    _: KW_ONLY
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    json: Any = None
+    form: Mapping[str, str] | None = None
+    file: tuple[str, bytes] | None = None
+    """Name and content of an upload; `form` then holds the other parts of the multipart body."""
+    content: bytes | None = None
+    """A body as it is."""
+    exception: str = ""
+    """The exception that the recorded error must name."""
+    answers: tuple[str, ...] = ()
+    """Fields of the JSON answer that are secrets from then on, under the same names."""
+    by_agent: bool = True
+    """False: it comes from somebody else, without a session token, and must not be recorded."""
+
+    @property
+    def path(self) -> str:
+        """The path as it must be recorded."""
+        return unquote(urlsplit(self.target).path)
+
+
+class Secrets(dict[str, str]):
+    """Name → secret. A name that is asked for the first time gets a value that nothing else in the world holds."""
+
+    def __missing__(self, name: str) -> str:
+        value = self[name] = secrets.token_hex(12)
+        return value
+
+    def learn(self, name: str, value: str) -> None:
+        """Add a secret that an application made. The first one of a name keeps it, further ones are numbered."""
+        if value not in self.values():
+            self[f"{name} {len(self)}" if name in self else name] = value
+
+    def found_in(self, text: str) -> list[str]:
+        """Return the names of the secrets that stand in `text`."""
+        return [name for name, value in self.items() if value in text]

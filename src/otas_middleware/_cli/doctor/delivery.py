@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
+import threading
 import time
-from typing import TYPE_CHECKING
+from configparser import ConfigParser
+from configparser import Error as IniError
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import SessionInfo, TokenGate
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._delivery import Pipeline, TransportError, Verdict
 from otas_middleware._delivery.destinations.brain import BrainDestination
+from otas_middleware._delivery.process import uwsgi_without_threads
+from otas_middleware._delivery.relay import place
 from otas_middleware._delivery.transports import FORMER, transport_factory
 from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
@@ -124,3 +135,102 @@ def _deliver(settings: OtasSettings, session: SessionInfo) -> tuple[Outcome, str
         if close is not None:
             close()
     return outcome, str(event.metadata["event_id"])
+
+
+_THREADS_BY_DEFAULT = (2, 0, 27)
+_FIX = "add enable-threads = true, or update uWSGI to 2.0.27 or later, where threads are on by default"
+
+
+def check_threads(uwsgi: Path | None) -> Check:
+    """Check that events can be delivered in the background.
+
+    Args:
+        uwsgi: The configuration (ini) with which uWSGI runs the application, if it does.
+    """
+    if "uwsgi" in sys.modules:
+        if uwsgi_without_threads():
+            return Check("threads", "failed", "this uWSGI runs without threads: events wait until it ends", _FIX)
+        return Check("threads", "ok", "uWSGI runs threads")
+    if uwsgi is not None:
+        return _uwsgi_file(uwsgi)
+    try:
+        thread = threading.Thread(target=bool, name="otas-doctor", daemon=True)
+        thread.start()
+        thread.join(5.0)
+    except RuntimeError as error:
+        return Check(
+            "threads", "failed", f"no thread can be started: {error}", "raise the limit of processes (ulimit -u)"
+        )
+    return Check("threads", "ok", "a thread can be started (with uWSGI, name its configuration: --uwsgi FILE)")
+
+
+def _uwsgi_file(path: Path) -> Check:
+    parser = ConfigParser(strict=False, interpolation=None, allow_no_value=True)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+        options = dict(parser["uwsgi"])
+    except (OSError, KeyError, IniError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not an ini file with a section [uwsgi]"
+        return Check(
+            "threads",
+            "failed",
+            f"{path} cannot be read as uWSGI's configuration: {why}",
+            "or run this inside of uWSGI: uwsgi [your options] --pyrun $(which otas-middleware) --pyargv doctor",
+        )
+    if any(options.get(name, "false") not in {"false", "0", "no"} for name in ("enable-threads", "threads")):
+        return Check("threads", "ok", f"{path} starts uWSGI with threads")
+    version = _uwsgi_version()
+    if version is not None and version >= _THREADS_BY_DEFAULT:
+        return Check("threads", "ok", f"uWSGI {'.'.join(map(str, version))} runs threads by default")
+    known = f"uWSGI {'.'.join(map(str, version))}" if version is not None else "uWSGI before 2.0.27"
+    return Check("threads", "failed", f"{path} starts {known} without threads: events wait until a worker ends", _FIX)
+
+
+def _uwsgi_version() -> tuple[int, ...] | None:
+    """Return the version of the uWSGI that would be started, or None when there is none."""
+    program = shutil.which("uwsgi") or shutil.which("uwsgi", path=str(Path(sys.executable).parent))
+    if program is None:
+        return None
+    try:
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"^(\d+)\.(\d+)\.(\d+)", output, re.MULTILINE)
+    return tuple(map(int, found.groups())) if found is not None else None
+
+
+def check_relay(settings: OtasSettings) -> Check:
+    """Check the relay that the settings name, without handing anything over and without starting one."""
+    if not place.SUPPORTED:
+        return Check("relay", "warning", "OTAS_RELAY has no effect here: the relay needs Linux", "leave it out")
+    if find_spec("msgspec") is None:
+        return Check("relay", "failed", "OTAS_RELAY needs msgspec", "pip install 'otas-middleware[relay]'")
+    return _look(settings)
+
+
+def _look(settings: OtasSettings) -> Check:
+    from otas_middleware._delivery.relay import hello, status  # noqa: PLC0415  # an extra
+
+    here = hello.stays_here(settings)
+    if here:
+        return Check("relay", "warning", f"not used with {here}: the application delivers by itself", "leave it out")
+    try:
+        path = status.automatic_path() if settings.relay == "auto" else settings.relay or ""
+    except status.NoRelayError as error:
+        return Check("relay", "failed", str(error), "set XDG_RUNTIME_DIR to a directory of the application's user")
+    try:
+        return _running(path, status.state_of(path))
+    except status.NoRelayError as error:
+        if settings.relay == "auto":
+            return Check("relay", "ok", f"none runs at {path} yet: the first recorded event starts one")
+        return Check("relay", "failed", f"{error}; until then the application delivers by itself", "start it")
+
+
+def _running(path: str, state: dict[str, Any]) -> Check:
+    from otas_middleware._delivery.relay.packets import PROTOCOL  # noqa: PLC0415  # as above
+
+    if state.get("version") != PROTOCOL:
+        text = f"the relay at {path} is {state.get('version')}, and this is {PROTOCOL}"
+        return Check("relay", "failed", text, "deploy both in one version")
+    text = f"process {state['pid']} at {path}: {state['connections'] - 1} connections, {state['waiting']} events wait"
+    return Check("relay", "ok", text)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import StreamingResponse
 
+from otas_middleware.localbrain.page.copies import CREATOR, har_entry
 from otas_middleware.localbrain.page.filters import read_filter
-from otas_middleware.localbrain.page.har import CREATOR, har_entry
 from otas_middleware.localbrain.page.http import HEADERS, number
 from otas_middleware.localbrain.page.listing import page_of, plain
 from otas_middleware.localbrain.store import to_event

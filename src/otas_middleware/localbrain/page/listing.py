@@ -7,14 +7,14 @@ have to be read, a page looks at so many events as a quarter of a second allows,
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware.localbrain.page.curl import to_curl
+from otas_middleware.localbrain.page.copies import to_curl, to_python
 from otas_middleware.localbrain.page.filters import read_filter
 from otas_middleware.localbrain.page.http import Json, number
-from otas_middleware.localbrain.page.python import to_python
 from otas_middleware.localbrain.store import to_event
 
 if TYPE_CHECKING:
@@ -138,3 +138,40 @@ def finite(record: Mapping[str, Any]) -> dict[str, Any]:
     if latency is None or math.isnan(latency):
         return {**record, "latency_ms": "NaN"}
     return {**record, "latency_ms": latency if math.isfinite(latency) else "Infinity"}
+
+
+_SHOWN = 50
+_LONGEST_NAME = 300
+
+
+class AgnostRecords:
+    """Answers for Agnost's records."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def agnost(self, incoming: Incoming) -> Response:  # noqa: ARG002  # an answer's form
+        """`GET /_page/agnost`: the numbers of sessions and events, and the latest events, newest first."""
+        with self._store.reading() as connection:
+            sessions = connection.execute("SELECT count(*) FROM agnost_session").fetchone()[0]
+            events = connection.execute("SELECT count(*) FROM agnost_event").fetchone()[0]
+            latest = connection.execute("SELECT * FROM agnost_event ORDER BY id DESC LIMIT ?", (_SHOWN,)).fetchall()
+        return Json({"sessions": sessions, "events": events, "latest": [_event(row) for row in latest]})
+
+
+def _event(row: sqlite3.Row) -> dict[str, Any]:
+    """Name what matters of an event; `problem` is what a sender that means both forms and a session has got wrong."""
+    body = json.loads(row["body"])
+    lacking = {"first": "it satisfies only the first form", "second": "it satisfies only the second form"}
+    return {
+        "arrived_at": row["arrived_at"],
+        "session": row["session_uuid"],
+        "name": str(body.get("primitive_name", ""))[:_LONGEST_NAME],
+        "success": body.get("success", True) is True,
+        "latency": _milliseconds(body.get("latency")),
+        "problem": lacking.get(row["forms"], "") if row["session_known"] else "its session was not captured before it",
+    }
+
+
+def _milliseconds(latency: object) -> int | None:
+    return latency if isinstance(latency, int) and not isinstance(latency, bool) else None

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otas_middleware.localbrain.page.assets import assets
+from starlette.responses import Response
+
 from otas_middleware.localbrain.page.charts import Charts
 from otas_middleware.localbrain.page.exports import Exports
-from otas_middleware.localbrain.page.http import Changing, Json, Reading
-from otas_middleware.localbrain.page.listing import Listing
-from otas_middleware.localbrain.page.records import AgnostRecords
+from otas_middleware.localbrain.page.http import HEADERS, Changing, Json, Reading
+from otas_middleware.localbrain.page.listing import AgnostRecords, Listing
 from otas_middleware.localbrain.page.senders import Senders
 from otas_middleware.localbrain.page.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from starlette.responses import Response
     from starlette.types import ASGIApp
 
     from otas_middleware.localbrain.incoming import Incoming
     from otas_middleware.localbrain.page.feed import Feed
-    from otas_middleware.localbrain.page.refusals import Refusals
+    from otas_middleware.localbrain.page.senders import Refusals
     from otas_middleware.localbrain.store import Store
 
 
@@ -73,3 +74,36 @@ class Site:
         self._store.clear()
         self._feed.publish()
         return Json({"cleared": True})
+
+
+_FOLDER = Path(__file__).parent / "static"
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+@cache
+def assets() -> Mapping[str, Reading]:
+    """Return an endpoint for each file: the document at `/`, all others below `/_page/`, by exact path."""
+    found: dict[str, Reading] = {}
+    for file in sorted(_FOLDER.rglob("*")):
+        if file.suffix in _TYPES:
+            name = file.relative_to(_FOLDER).as_posix()
+            is_document = name == "index.html"
+            path = "/" if is_document else f"/_page/{name}"
+            found[path] = Reading(_File(file.read_bytes(), _TYPES[file.suffix]), public=is_document)
+    return found
+
+
+class _File:
+    """One file, read when the first server of the process starts."""
+
+    def __init__(self, content: bytes, media_type: str) -> None:
+        self._content = content
+        self._media_type = media_type
+
+    def __call__(self, _: Incoming) -> Response:
+        return Response(self._content, media_type=self._media_type, headers=HEADERS)
