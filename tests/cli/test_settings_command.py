@@ -43,4 +43,3 @@ def test_a_variable_that_is_no_setting_is_a_warning_beside_the_list(monkeypatch:
     ended = run("settings")
     assert ended.returncode == 0
     assert "did you mean OTAS_MAX_BODY_BYTES?" in ended.stderr
-    assert "/docs/settings.md" in ended.stderr

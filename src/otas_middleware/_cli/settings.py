@@ -22,10 +22,13 @@ def settings(
     Without an application they come from the environment alone.
     """
     from otas_middleware._cli.application import masked, read  # noqa: PLC0415  # each command imports what it needs
+    from otas_middleware._config.sources import unknown_variables  # noqa: PLC0415  # as above
 
     subject = read(application.source(django, flask, asgi, wsgi))
     if subject.error is not None or subject.settings is None:
         raise subject.error or RuntimeError("the settings cannot be read")
+    for line in unknown_variables():
+        typer.echo(line, err=True)
     listed = {
         name: {"value": masked(getattr(subject.settings, name)), "from": subject.origins.get(name, "default")}
         for name in type(subject.settings).model_fields
