@@ -113,7 +113,7 @@ def _primitive(event: BackendEvent) -> tuple[str, str, str, str]:
     kind = _PRIMITIVES.get(as_text(operation.get("method"))) if protocol == "mcp" else None
     if kind is not None and target:
         params = as_object(as_object(parse_json(event.request_body, partial=True)).get("params"))
-        args: object = {"uri": params["uri"]} if "uri" in params else params.get("arguments") or {}
+        args: object = {"uri": params["uri"]} if "uri" in params else as_object(params.get("arguments"))
         answer = _last_message(event.response_body)
         result = answer.get("result", answer.get("error"))
         return kind, target, json.dumps(args, ensure_ascii=False), json.dumps(result, ensure_ascii=False)
