@@ -212,7 +212,7 @@ def test_tokens_and_keys_that_the_caller_put_in_are_taken_out(
         "X-Otas-Sdk-Key": "otas_x_y",
         "X-Forwarded-Token": f"Bearer {token}",
         "X-Debug": f"key={brain.agent_key}",
-        "X-SessionState": "yes",
+        "X-Kept": "yes",
     }
     caller.call(session.instrument, "GET", outside.url, headers=headers)
     request = outside.one()
