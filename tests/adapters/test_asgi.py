@@ -11,6 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 import otas_middleware as otas
 from otas_middleware.asgi import OtasMiddleware
@@ -154,6 +155,46 @@ def test_a_client_that_is_gone_when_something_is_sent_leaves_an_aborted_event(
     assert "exception" not in event["metadata"]
     assert event["status_code"] == 200
     assert event["response_size_bytes"] == size
+
+
+@pytest.mark.parametrize(
+    ("left", "error"),
+    [
+        (OSError("gone"), ""),
+        (ClientDisconnect(), ""),
+        (ExceptionGroup("tasks", [OSError("gone"), ClientDisconnect()]), ""),
+        (BaseExceptionGroup("tasks", [asyncio.CancelledError(), OSError("gone")]), ""),
+        (ExceptionGroup("tasks", [OSError("gone"), ValueError("wrong")]), "ExceptionGroup: tasks (2 sub-exceptions)"),
+        (ValueError("wrong"), "ValueError: wrong"),
+    ],
+    ids=repr,
+)
+def test_what_a_lost_client_makes_an_application_raise_is_no_error_and_everything_else_is(
+    left: BaseException, error: str, wrap: Wrap, agent: Agent
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        raise left
+
+    server = ServerSide()
+    with pytest.raises(type(left)):
+        drive(wrap(app)(Request(headers=(agent.header,)).scope(), server.receive, server.send))
+    event = agent.event()
+    assert (event["status_code"], event["error"], event["metadata"]["aborted"]) == (200, error, True)
+
+
+@pytest.mark.parametrize(("length", "aborted"), [("5", False), ("6", True), ("4", False)])
+def test_a_body_shorter_than_its_length_is_aborted(length: str, aborted: bool, wrap: Wrap, agent: Agent) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**START, "headers": [(b"content-length", length.encode())]})
+        await send(chunk(b"hel", more=True))
+        await send(chunk(b"lo"))
+
+    server = ServerSide()
+    drive(wrap(app)(Request(headers=(agent.header,)).scope(), server.receive, server.send))
+    assert agent.event()["metadata"].get("aborted", False) is aborted
 
 
 def test_an_os_error_of_the_application_itself_is_its_error(wrap: Wrap, agent: Agent) -> None:
