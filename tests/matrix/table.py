@@ -41,6 +41,9 @@ NOT_IN_THE_TABLE = """## Not in the tables
   `tests/servers/test_lambda.py`.
 - mod_wsgi needs Apache. It names itself in `SERVER_SOFTWARE`, and is taken to keep to PEP 3333.
 
+gunicorn's asgi worker cancels an application whose client has gone, and tells those that ask only. Starlette and
+FastAPI do not ask while they stream: their event names the `CancelledError` and is not `aborted`.
+
 Some differences between what an application answers and what its client gets happen behind the middleware and cannot be
 seen from inside: hypercorn's WSGI answers 500 to empty bodies, and a2wsgi ignores a second `start_response`.
 """

@@ -57,6 +57,7 @@ class Server:
         trio: Whether its applications run on trio.
         by_signal: The signal by which its users stop it.
         takes_chunks: Whether it reads bodies that come without a length.
+        cancels: Whether it cancels applications whose client has gone, and tells those that ask only.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Server:
     trio: bool = False
     by_signal: Literal["SIGTERM", "SIGINT"] = "SIGTERM"
     takes_chunks: bool = True
+    cancels: bool = False
 
     def command(self, application: Application, port: int) -> list[str]:
         """Return the command that serves an application on a port of the loopback address."""
@@ -185,17 +187,25 @@ SERVERS = (
         ("twisted",),
         "wsgi",
         ("python", "-m", "twisted", "web", "--listen", "tcp:{port}:interface=127.0.0.1", "--wsgi", "{dotted}"),
+        takes_chunks=False,
     ),
     Server(
         "pyvoy, WSGI",
         ("pyvoy",),
         "wsgi",
         ("pyvoy", "--interface", "wsgi", "--address", "127.0.0.1", "--port", "{port}", "{target}"),
+        takes_chunks=False,
     ),
-    Server("gunicorn, asgi worker", ("gunicorn",), "asgi", (*_GUNICORN, "--worker-class", "asgi")),
-    Server("hypercorn, WSGI", ("hypercorn",), "wsgi", ("hypercorn", "wsgi:{target}", "--bind", "127.0.0.1:{port}")),
-    _own("asgiref WsgiToAsgi, uvicorn", ("asgiref", "uvicorn"), "asgiref"),
-    _own("a2wsgi, uvicorn", ("a2wsgi", "uvicorn"), "a2wsgi"),
+    Server("gunicorn, asgi worker", ("gunicorn",), "asgi", (*_GUNICORN, "--worker-class", "asgi"), cancels=True),
+    Server(
+        "hypercorn, WSGI",
+        ("hypercorn",),
+        "wsgi",
+        ("hypercorn", "wsgi:{target}", "--bind", "127.0.0.1:{port}"),
+        takes_chunks=False,
+    ),
+    _own("asgiref WsgiToAsgi, uvicorn", ("asgiref", "uvicorn"), "asgiref", takes_chunks=False),
+    _own("a2wsgi, uvicorn", ("a2wsgi", "uvicorn"), "a2wsgi", takes_chunks=False),
     _own("a2wsgi, waitress", ("a2wsgi", "waitress"), "a2wsgi_asgi", interface="asgi"),
 )
 
