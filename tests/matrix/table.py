@@ -44,6 +44,10 @@ NOT_IN_THE_TABLE = """## Not in the tables
 gunicorn's asgi worker cancels an application whose client has gone, and tells those that ask only. Starlette and
 FastAPI do not ask while they stream: their event names the `CancelledError` and is not `aborted`.
 
+waitress, Twisted's `twist` and uvicorn end by the signal that stops them, and Python then runs nothing at its end. An
+ASGI application's events are delivered by the lifespan all the same; a WSGI application behind a bridge on uvicorn
+loses what still waits in memory, unless `durability="spool"` is set.
+
 Some differences between what an application answers and what its client gets happen behind the middleware and cannot be
 seen from inside: hypercorn's WSGI answers 500 to empty bodies, and a2wsgi ignores a second `start_response`.
 """
