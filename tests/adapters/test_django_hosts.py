@@ -134,6 +134,11 @@ def test_a_body_that_is_read_while_the_response_is_streamed_is_recorded_once(sin
     assert capture.request_body() == capture.response_body() == b"0123456789"
 
 
+def test_a_request_is_copied_and_pickled_as_without_us(sink: Sink) -> None:
+    capture = record("asgi", Request("POST", "/copied", headers=(JSON,), body=(b"tea",)), sink)
+    assert (capture.status_code, capture.request_body()) == (200, b"tea")
+
+
 @both_handlers
 def test_copies_of_what_django_calls_meta_succeed_as_without_us(kind: str, sink: Sink) -> None:
     capture = record(kind, Request(path="/meta"), sink)

@@ -57,6 +57,21 @@ def meta(request: HttpRequest) -> JsonResponse:
     )
 
 
+def copied(request: HttpRequest) -> HttpResponse:
+    """Answer with what becomes of copies of the request, taken before Django has noted the view."""
+    request.resolver_match = None  # which cannot be pickled, whatever stands beside it
+    outcomes = [_outcome(copy.copy, request), _outcome(copy.deepcopy, request), _outcome(pickle.dumps, request)]
+    return HttpResponse(f"{outcomes} {request.read()!r}", content_type=PLAIN)
+
+
+def _outcome(function: Callable[[Any], object], request: HttpRequest) -> str:
+    try:
+        function(request)
+    except Exception as error:  # whatever a host would meet
+        return type(error).__name__
+    return "done"
+
+
 def _failing_at_once() -> Iterator[bytes]:
     yield _failing_chunk()
 
@@ -161,6 +176,7 @@ urlpatterns: list[Any] = [
     path("failing", failing),
     path("unrendered", unrendered),
     path("meta", meta),
+    path("copied", copied),
     path("fails-at-once", fails_at_once),
     path("fails-later", fails_later),
     path("async-fails-at-once", async_fails_at_once),

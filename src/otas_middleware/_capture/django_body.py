@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextvars import ContextVar
+from types import MethodType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from otas_middleware._capture.body import BoundedBody
@@ -11,7 +12,7 @@ from otas_middleware._capture.wsgi_input import InputTap
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Readable(Protocol):
@@ -121,6 +122,9 @@ class ReadTap:
         self._note(line, over=not line)
         return line
 
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Readable]]:
+        return _untapped, (self._alive(),)  # a copied or pickled request has what its class has
+
     def _alive(self) -> Readable:
         request = self._request()
         if request is None:
@@ -134,3 +138,8 @@ class ReadTap:
                 self._body.add(data)
             except Exception:
                 report_internal_error("django.read")
+
+
+def _untapped(request: Readable) -> Any:
+    kind = type(request)
+    return SimpleNamespace(read=MethodType(kind.read, request), readline=MethodType(kind.readline, request))
