@@ -30,12 +30,13 @@ class Masker:
         token: The raw session token, which an application may have echoed; empty when there is none.
     """
 
-    __slots__ = ("_head", "_redactor", "_token")
+    __slots__ = ("_head", "_redactor", "_suspicious", "_token")
 
     def __init__(self, redactor: Redactor, token: str) -> None:
         self._redactor = redactor
         self._token = token
         self._head = token[:_SHORTEST_PIECE]
+        self._suspicious = token.startswith("eyJ")  # as nearly all tokens are: by what they begin with
 
     def finds_nothing(self, texts: Iterable[str]) -> bool:
         """Tell quickly that there is nothing to mask in any of the texts; False says nothing."""
@@ -49,9 +50,11 @@ class Masker:
     def text(self, text: str, *, cut: bool = False) -> str:
         """Mask a text of any format; of a cut one the end is missing."""
         try:
-            if self._head in text:
-                text = self._hide(text)
-            return self._redactor.text(text, cut=cut) if text else text
+            if not text:
+                return text
+            if self._suspicious:
+                return self._redactor.text(text, cut=cut, hide=self._hide)
+            return self._redactor.text(self._hide(text), cut=cut)
         except Exception:  # fail closed, whatever it was
             report_internal_error("redact")
             return UNREADABLE

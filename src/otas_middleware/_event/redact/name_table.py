@@ -69,7 +69,7 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         "passwords in other languages",
         inside=_words(
             "passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord "
-            "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό κωδικός_πρόσβασης "
+            "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό "
             "密码 密碼 口令 暗証番号 パスワード 비밀번호 암호 "
             "סיסמה סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน "
             "पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi"

@@ -75,6 +75,7 @@ _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
 _COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
 _LOOK_BACK = 128
+_EDGE = 48
 _LONGEST_LOOK = 4096
 _FURTHEST_META = 1024
 _MAX_FOLDED = 8
@@ -88,17 +89,20 @@ _WINDOWS = (2048, 256)
 _BREAK = re.compile(rf"[^{_NAME}]")
 
 
-def mask_named(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> str:
+def mask_named(
+    text: str, rules: Rules, suspicious: Callable[[str], bool], valued: Callable[[str], bool] | None = None
+) -> str:
     """Return the text with the values of sensitive names masked.
 
     Args:
         text: Any text without lone surrogates.
         rules: Which names are sensitive.
         suspicious: Tells, quickly, whether a text may hold a sensitive name at all.
+        valued: Tells so of those names that are sensitive only when what follows looks random.
     """
     pieces: list[str] = []
     done = 0
-    for start, end, mask in _findings(text, rules, suspicious):
+    for start, end, mask in _findings(text, rules, suspicious, valued):
         if start >= done:
             pieces += (text[done:start], mask)
         done = max(done, end)  # what overlaps belongs to a value that is masked already
@@ -108,13 +112,15 @@ def mask_named(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> st
     return "".join(pieces)
 
 
-def _findings(text: str, rules: Rules, suspicious: Callable[[str], bool]) -> list[tuple[int, int, str]]:
+def _findings(
+    text: str, rules: Rules, suspicious: Callable[[str], bool], valued: Callable[[str], bool] | None
+) -> list[tuple[int, int, str]]:
     """Return start, end and mask of what is to be masked, in the order of the text."""
     found: list[tuple[int, int, str]] = []
     done = 0
     harmless = rules.harmless
     left = most(text)
-    for begin, end in _windows(text, suspicious, 0, len(text), _WINDOWS):
+    for begin, end in _windows(text, suspicious, valued, 0, len(text), _WINDOWS):
         limit = end_of_match(_ENDING, text, end)  # names end within the window, and what follows them may not
         for match in _CANDIDATE.finditer(text, begin, limit):
             start = match.start()
@@ -163,7 +169,12 @@ def _arguments(text: str, rules: Rules, begin: int, limit: int) -> Iterator[tupl
 
 
 def _windows(
-    text: str, suspicious: Callable[[str], bool], begin: int, end: int, sizes: tuple[int, ...]
+    text: str,
+    suspicious: Callable[[str], bool],
+    valued: Callable[[str], bool] | None,
+    begin: int,
+    end: int,
+    sizes: tuple[int, ...],
 ) -> Iterator[tuple[int, int]]:
     """Yield the parts of a text in which a name may be sensitive; no name is cut by their borders."""
     if not sizes:
@@ -173,12 +184,11 @@ def _windows(
     while begin < end:
         cut = _BREAK.search(text, begin + size, end)
         border = end if cut is None else cut.start()
-        if suspicious(text[max(0, begin - _LOOK_BACK) : min(border + _LOOK_AHEAD, len(text))]):
-            yield from _windows(text, suspicious, begin, border, tuple(smaller))
+        if suspicious(text[max(0, begin - _LOOK_BACK) : border]) or (
+            valued is not None and valued(text[max(0, border - _EDGE) : border + _EDGE])  # its value stands beyond
+        ):
+            yield from _windows(text, suspicious, valued, begin, border, tuple(smaller))
         begin = border
-
-
-_LOOK_AHEAD = 32  # of a probe that looks at values too
 
 
 def _rule_of(text: str, start: int, match: re.Match[str], rules: Rules) -> Rule | None:
@@ -253,7 +263,7 @@ class _Value:
             end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
             return (start, start, "") if self._is_a_models(end) else self._unless_shown(start, end)
         code = not self.quote and not self.rule.strict and self._is_code(start)
-        if not code and text[start : start + 1] in {"{", "[", "("}:
+        if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
             return self._container(start)
         if self.quote:
             return self._unquoted_json(start)

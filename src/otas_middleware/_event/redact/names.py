@@ -175,6 +175,8 @@ class Probes(NamedTuple):
     mentioned: str
     """A sensitive name of ASCII, wherever it stands and whatever follows, but for a value that looks random where only
     such a one is a secret."""
+    valued: str
+    """The latter alone."""
     foreign: str
     """A sensitive name with other characters than those of ASCII."""
     escaped: str
@@ -212,12 +214,13 @@ def _probes(extra: Iterable[str]) -> Probes:
     inside = f"(?i-u:{plain})" + (f"|(?i:{named})" if named else "")
     inner = f"{inside}|(?:{_BEFORE}(?i-u:{words})|{cased}){after}"  # where something stands before it
     first = f"(?i-u:{words}){after}"
-    valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;)+{_RANDOM}"
+    valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*[._]*(?:[^A-Za-z0-9_.~+/]|&quot;)+{_RANDOM}"
     label = rf"(?i-u:(?:{'|'.join(LABELS)})\\*[\"'`]?)\s*[:=]\s*"
     place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
     listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
     return Probes(
         mentioned=f"{inner}|^{first}|{valued}",
+        valued=valued,
         foreign="|".join(map(literal, foreign)),
         escaped="|".join(map(_escaped, foreign)),
         labelled=rf"(?:{label}|{listed}|{place})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})|(?i-u:raw_?headers)",

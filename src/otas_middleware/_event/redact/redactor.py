@@ -34,6 +34,8 @@ _MAX_DECODINGS = 6
 _JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
 _NO_BOUND = 1 << 62
+_QUOTE = re.compile("[\"']")
+_DECODER = json.JSONDecoder()
 _SHORTEST_SECRET = 8
 _MOST_DECODED = 128
 
@@ -51,6 +53,7 @@ class Redactor:
         self._shapes = [(probe(shape.probe), shape) for shape in shapes]
         probes = self.rules.probes
         self._mentioned = probe(probes.mentioned)
+        self._valued = probe(probes.valued)
         self._foreign = probe(probes.foreign)
         self._escaped = probe(probes.escaped)
         self._has_label = probe(self.rules.probes.labelled)
@@ -69,7 +72,7 @@ class Redactor:
         self._patterns = tuple(map(compile_pattern, settings.redact_patterns))
         self._path_patterns = tuple(map(compile_pattern, settings.redact_path_patterns))
 
-    def text(self, text: str, depth: int = 0, *, cut: bool = False) -> str:
+    def text(self, text: str, depth: int = 0, *, cut: bool = False, hide: Callable[[str], str] | None = None) -> str:
         """Return a text of any format, whole, cut off or broken, with its secrets masked.
 
         A text in which there is nothing to mask is returned as it is; of any other, only the secrets change (and JSON
@@ -79,6 +82,7 @@ class Redactor:
             text: The text. Characters that cannot be stored are replaced.
             depth: How many encodings have been undone around it.
             cut: Its end is missing.
+            hide: Masks what is known to look suspicious; called only when the text does.
         """
         ascii_only = text.isascii()
         if not ascii_only or "\x00" in text:
@@ -91,7 +95,7 @@ class Redactor:
                 return text
         if depth > _MAX_DECODINGS:
             return MASK
-        plain = unescape_ascii(text)
+        plain = unescape_ascii(text if hide is None else hide(text))
         for secret in self._own:
             plain = plain.replace(secret, MASK)
         masked = self._mask(plain, depth, cut=cut)
@@ -101,8 +105,6 @@ class Redactor:
         beyond_names = self._beyond_names(text)
         if beyond_names:
             text = self._mask_shapes(text, depth)
-        if "\\" in text and ("\\n" in text or "\\r" in text):
-            text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         if "<" in text:
             text = mask_markup(text, self.rules)
         if "&lt;" in text:
@@ -113,7 +115,9 @@ class Redactor:
             text = mask_drawn_tables(text, self.rules)
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules)
-        text = mask_named(text, self.rules, self._has_name)
+        text = mask_named(text, self.rules, self._has_name, self._valued)
+        if "\\" in text and ("\\n" in text or "\\r" in text) and _quotes_like_json(text):
+            text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
 
     def _lines_of(self, match: re.Match[str], depth: int) -> str:
@@ -232,7 +236,7 @@ class Redactor:
         if text.lstrip()[:1] not in {"{", "["}:
             return None
         try:
-            parsed = from_json(text, allow_partial="trailing-strings" if cut else False)
+            parsed = _parse(text, cut=cut)
         except ValueError:
             return None
         walk = Walk(
@@ -240,6 +244,35 @@ class Redactor:
         )
         masked = walk.value(parsed)
         return text if masked == parsed else to_json(masked).decode()
+
+
+def _parse(text: str, *, cut: bool) -> Any:
+    """Return what JSON says, also when it was cut off.
+
+    Raises:
+        ValueError: It is no JSON, or something follows it.
+    """
+    try:
+        return from_json(text)
+    except ValueError:
+        if not cut or _begins_with_a_document(text):
+            raise
+    return from_json(text, allow_partial="trailing-strings")
+
+
+def _quotes_like_json(text: str) -> bool:
+    """Tell whether strings stand in double quotes: in others, such as Python's, one of those may be a character."""
+    first = _QUOTE.search(text)
+    return first is not None and first[0] == '"'
+
+
+def _begins_with_a_document(text: str) -> bool:
+    """Tell whether a whole document stands at the beginning: then what was cut off is one of those after it."""
+    try:
+        _DECODER.raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _own_secrets(settings: OtasSettings) -> tuple[str, ...]:

@@ -11,9 +11,8 @@ from otas_middleware._event.render.content_type import ContentType, parse_conten
 from otas_middleware._event.render.multipart import boundary_in, read_parts
 
 _DISPLAYED = 100
-_STREAMED = frozenset(('{"', "0:", "f:", "g:", "2:"))
+_STREAMED = frozenset((b'{"', b"0:", b"f:", b"g:", b"2:"))
 """How streams of lines begin: NDJSON, and the protocol of Vercel's AI SDK."""
-_DASHES = frozenset((b"-", b"\r"))
 
 
 class Body(NamedTuple):
@@ -66,7 +65,8 @@ def render_body(data: bytes, size: int, content_type: str, content_encoding: str
 def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | None, data: bytes, size: int) -> Body:
     cut = truncated is not None
     kind = declared.kind
-    sent = boundary_in(content) if content[:1] in _DASHES and kind != "multipart" else None
+    begins = content[:2]
+    sent = boundary_in(content) if begins == b"--" and kind != "multipart" else None
     if kind == "multipart" or sent is not None:
         missing = size - len(data) if content is data else 0
         parts = read_parts(content, sent or declared.boundary, cut=cut, missing=missing)
@@ -78,7 +78,7 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
             return Body(text, truncated=truncated)
     elif kind != "binary":
         text = decode_text(content, declared.charset, cut=cut)
-        if kind == "text" and text[:2] in _STREAMED and "\n" in text:
+        if begins in _STREAMED and kind == "text" and "\n" in text:
             line = text[: text.index("\n")]
             if line.endswith(("}", '"', "]")):
                 return Body(text, "lines", truncated=truncated)

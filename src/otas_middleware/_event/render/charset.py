@@ -42,9 +42,8 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
         cut: More followed, so that an incomplete character at the end is left out.
     """
     declared = encoding = _codec(charset)
-    first = data[:4]
-    if encoding != "utf-8" or 0 in first or first[:1] in _BEGINNINGS:
-        encoding = (_marked(data) if first[:1] in _BEGINNINGS else None) or _plausible(data, declared)
+    if data[:1] in _BEGINNINGS or data[1:2] == b"\x00" or declared != "utf-8":
+        encoding = _marked(data) or _plausible(data, declared)
     if encoding == "utf-32" and declared.startswith("utf-16"):
         encoding = "utf-16"  # the mark of UTF-16 and a U+0000
     if encoding == "utf-8":

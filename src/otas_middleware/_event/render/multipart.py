@@ -16,7 +16,7 @@ _MAX_HEADERS = 32
 _CLOSING_BYTES = 8  # "\r\n--", the boundary, "--\r\n"
 _MAX_BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
 _SHOWN_HEADERS = ("Content-Range", "Content-ID")
-_FIRST_LINE = re.compile(rb"\s{0,4}--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
+_FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
 
 
 def boundary_in(data: bytes) -> str | None:
