@@ -238,7 +238,8 @@ def _by_last_word(entries: Iterable[str]) -> str:
 
 def _forms(entry: str) -> list[str]:
     """Return how an entry is spelt: in lower and upper case and capitalised, with and without its separators."""
-    cases = dict.fromkeys((entry, entry.upper(), entry.capitalize()))
+    titled = "_".join(word.capitalize() for word in entry.split("_"))
+    cases = dict.fromkeys((entry, entry.upper(), entry.capitalize(), titled))
     return list(dict.fromkeys(case.replace("_", between) for case in cases for between in ("", "_", "-", " ", ".")))
 
 
