@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from socket import AF_UNIX, SOCK_SEQPACKET, socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,13 +15,15 @@ from otas_middleware._delivery.relay.frames import encode
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
 from support.agent import Agent
-from support.delivery import eventually
+from support.delivery import RawServer, eventually
 from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from support.delivery import Received
 
 
 @pytest.fixture
@@ -210,6 +212,27 @@ def test_a_full_relay_stops_reading_and_loses_nothing(tmp_path: Path) -> None:
         assert stats["captured"] == 85
         assert len(set(paths(brain, agents[0]))) == 85
         assert hosts
+
+
+def test_a_full_relay_with_a_disk_writes_to_it_and_goes_on_reading(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    over = threading.Event()
+
+    def never_answers(_connection: socket, _request: Received) -> None:
+        over.wait(60)
+
+    with RawServer(never_answers) as server, RelayThread() as relay:
+        changes: dict[str, Any] = {"queue_max_events": 100, "spool_dir": tmp_path / "spool", "brain_url": server.url}
+        with host(brain, agent, relay.path, **changes) as app:
+            app.call("/a", count=100)
+            eventually(lambda: app.stats()["acknowledged"] > 0)
+            app.call("/b", count=50)
+            eventually(lambda: app.stats()["acknowledged"] >= 50)
+            stats = app.stats()
+            assert stats["dropped"] == {}
+            assert balance(stats) == 0
+            over.set()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _SLACK = 1024
 """Events that one packet may bring beyond the bound."""
 
+_SMALL = 80
+"""Bounds below this have no room for a packet of many events between them and twice of them."""
+
 _MOST_TOKENS = 1024
 
 _ENDING_SHARE = 0.6
@@ -54,10 +57,12 @@ class Tenant:
         self._wake = wake
         self._tokens: list[tuple[str, str]] = []
         self._build_capture = make_build(settings, self._found_out)
-        # The relay stops reading at the hosts' own bounds, so that its pipeline must never push out an event; with a
-        # disk queue it begins to write at half of its bounds, which is where reading would stop.
+        # The relay stops reading at the hosts' own bounds, so that its pipeline must never push out an event. With a
+        # disk queue that begins to write beyond half of its bounds: just where reading would stop.
+        most = settings.queue_max_events
+        writes = settings.spool_dir is not None and most > _SMALL
         wide = settings.replace(
-            queue_max_events=2 * settings.queue_max_events + _SLACK, queue_max_bytes=2 * settings.queue_max_bytes
+            queue_max_events=2 * most - 2 if writes else 2 * most + _SLACK, queue_max_bytes=2 * settings.queue_max_bytes
         )
         self.pipeline = Pipeline(wide, self._build, lambda token: self._found_out("rejected", token), trusting=trusting)
         self._texts: dict[bytes, str] = {}
