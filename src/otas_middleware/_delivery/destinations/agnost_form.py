@@ -115,7 +115,7 @@ def _primitive(event: BackendEvent) -> tuple[str, str, str, str]:
         params = as_object(as_object(parse_json(event.request_body, partial=True)).get("params"))
         args: object = {"uri": params["uri"]} if "uri" in params else as_object(params.get("arguments"))
         answer = _last_message(event.response_body)
-        result = answer.get("result", answer.get("error"))
+        result: object = answer.get("result", answer.get("error"))
         return kind, target, json.dumps(args, ensure_ascii=False), json.dumps(result, ensure_ascii=False)
     name = as_text(operation.get("name")) if protocol != "sse" else ""
     name = name or f"{event.method} {about.get('route') or event.path}"
