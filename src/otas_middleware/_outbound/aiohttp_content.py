@@ -28,12 +28,13 @@ class RecordedContent:
     Args:
         inner: The response's own stream.
         call: The record; finished when the stream is at its end, or nobody can read from it any more.
+        coded: Whether the response has a content coding, which aiohttp may have undone.
     """
 
-    def __init__(self, inner: Any, call: Capture) -> None:
+    def __init__(self, inner: Any, call: Capture, *, coded: bool) -> None:
         self._inner = inner
         self._call = call
-        self._begun = False
+        self._coded = coded
 
     def __getattr__(self, name: str) -> Any:
         if name in {"_inner", "_call"}:  # while it is being made
@@ -97,8 +98,8 @@ class RecordedContent:
         if not call.finished:
             piece = cast("bytes", data[0] if isinstance(data, tuple) else data)
             if piece:
-                if not self._begun:
-                    self._begun = True
+                if self._coded:
+                    self._coded = False
                     _forget_coding(call, piece)
                 call.sent(piece)
             if self._inner.at_eof():

@@ -124,7 +124,7 @@ def _note_response(call: Capture, response: Any) -> None:
             call.finish()
             return
         record_release(response, call)
-        response.content = RecordedContent(response.content, call)
+        response.content = RecordedContent(response.content, call, coded="Content-Encoding" in response.headers)
     except Exception:
         report_internal_error("outbound.aiohttp")
         call.finish()
