@@ -28,12 +28,13 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._delivery import process
+from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.clock import PeerClock
 from otas_middleware._delivery.codec import Message, UnreadableError, read_message
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.factory import make_cipher
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.retry import Breaker, Fate, RetryPolicy, full_jitter
+from otas_middleware._delivery.retry import Fate, RetryPolicy, full_jitter
 from otas_middleware._delivery.sender import HttpAttempt
 from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._delivery.transports.celery import TASK
