@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from events.exchange import DEFAULTS
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.redact import redactor_for
+from otas_middleware._event.redact.cards import card_number, luhn
 from otas_middleware._event.redact.probe import probe
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS
-from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape, card_number, luhn, shapes_table
+from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape, shapes_table
 
 REDACTOR = redactor_for(DEFAULTS)
 RANDOM = "Zk3vQ9xW7jT1bN5yR8mC2pL6"

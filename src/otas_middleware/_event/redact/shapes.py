@@ -12,6 +12,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from otas_middleware._event.redact.cards import CARD, GAP, mask_card
 from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.mask import MASK, most
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
@@ -165,70 +166,12 @@ def _mask_base64_json(match: re.Match[str]) -> str:
     return MASK if not before.isalnum() and len(text) > 11 and _JSON_BEGINS.match(begins) else match[0]
 
 
-# Lengths and leading digits of the card networks (ISO/IEC 7812; Visa, Mastercard, American Express, Diners Club,
-# JCB, Discover, UnionPay, Maestro), in the lengths that they issue today. A check digit alone would mask one in ten
-# order numbers, and Visa's numbers of 13 digits, which are gone, one in ten of the codes of articles.
-_NETWORK = re.compile(
-    r"4\d{15}|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}|35\d{14}"
-    r"|(?:6011|64[4-9]\d|65\d\d|62\d\d)\d{12}|(?:5018|5020|5038|5893|6304|67\d\d)\d{12}"
-)
-_GAP = (
-    r"(?:[ +\-\u00a0\u2007\u2009\u202f\u2010-\u2013]|%20|%C2%A0|\\+u(?:00a0|2009|202f|201[0-3])|&nbsp;|&#160;|&#xA0;)"
-)
-_CARD = re.compile(
-    # a run of digits, and neither the fraction of a number nor a piece of a hexadecimal hash ...
-    r"(?<!\d)(?<!\d\.)(?<![0-9a-f]{2})[2-6]\d{13,15}(?![0-9])(?![0-9a-f]{2})"
-    # ... or groups of digits as they are embossed, and not a piece of a UUID
-    rf"|(?<!\w)(?<![0-9a-fA-F]-)[2-6]\d{{3}}(?P<gap>{_GAP})(?:\d{{4}}(?P=gap)\d{{4}}(?P=gap)\d{{4}}|\d{{6}}(?P=gap)\d{{4,5}})(?!\w)(?!-[0-9a-fA-F])"
-)
-_LONGEST_ID_NAME = 64
-_IDS = (
-    "id|ids|ean|ean13|gtin|upc|isbn|asin|imei|imsi|iccid|msisdn|phone|phones|tel|telephone|mobile|fax|timestamp|ts|order"
-    "|order_?number|tracking|tracking_?number|sku|snowflake|invoice|invoice_?number|serial|serial_?number|barcode|vin|lot"
-)
-_ID = re.compile(rf"(?i:.*(?<![A-Za-z])(?:{_IDS})|.*[a-z](?:Id|Ids|Phone))")
-_ID_BEFORE = re.compile(rf"(?:(?i:(?<![A-Za-z])(?:{_IDS}))|[a-z](?:Id|Ids|Phone))\\*[\"']?\s*[:=]\s*\[?\s*\\*[\"']?$")
-
-
-def names_an_id(name: str) -> bool:
-    """Tell whether digits under this name are an id: in one of ten of those a card's check digit happens to hold."""
-    return len(name) < _LONGEST_ID_NAME and _ID.fullmatch(name) is not None
-
-
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}+(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _PHONE = re.compile(
     r"(?<![\w+])(?:\+|%2B)[1-9](?:[ ().\-/]{0,2}\d){7,14}(?!\d)"
     r"|(?<![\w.-])\(?[2-9]\d{2}\)?[ .\-]\d{3}[ .\-]\d{4}(?![\w-])"
 )
 _IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f:]{0,4}:[0-9A-Fa-f:.]{1,45}(?![\w:]))")
-
-
-def luhn(digits: str) -> bool:
-    """Tell whether the last digit is the check digit of the others (ISO/IEC 7812-1, annex B)."""
-    total = 0
-    for index, char in enumerate(reversed(digits)):
-        digit = ord(char) - 48
-        total += digit if index % 2 == 0 else digit * 2 - 9 * (digit > 4)
-    return total % 10 == 0
-
-
-def card_number(digits: str) -> bool:
-    """Tell whether digits (no separators) are the number of a payment card."""
-    return _NETWORK.fullmatch(digits) is not None and luhn(digits)
-
-
-def _mask_card(match: re.Match[str]) -> str:
-    text = match[0]
-    gap = match["gap"]
-    if not card_number(text.replace(gap, "") if gap else text):
-        return text
-    context = match.string[max(0, match.start() - 40) : match.start()]
-    if gap is None and _ID_BEFORE.search(context):
-        return text
-    before = context.rstrip()[-1:]
-    after = match.string[match.end() : match.end() + 16].lstrip()[:1]
-    number = text.isdigit() and before and before in ":[," and (not after or after in ",]}")
-    return f'"{MASK}"' if number else MASK  # a number of a JSON document becomes a string
 
 
 _NOT_CREDENTIALS = frozenset(
@@ -360,8 +303,8 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "card numbers (a network's digits, valid check digit)",
         "4111 1111 1111 1111",
-        rf"[2-6](?:{_GAP}?[0-9]){{12}}",
-        _each(_CARD, _mask_card),
+        rf"[2-6](?:{GAP}?[0-9]){{12}}",
+        _each(CARD, mask_card),
     ),
 )
 """On by default."""

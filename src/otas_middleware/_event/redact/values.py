@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
+from otas_middleware._event.redact.cards import card_number, names_an_id
 from otas_middleware._event.redact.forms import counts_only, describes, is_message, looks_random
 from otas_middleware._event.redact.labels import is_value, label_of
 from otas_middleware._event.redact.mask import MASK, mask_of
-from otas_middleware._event.redact.shapes import card_number, names_an_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
