@@ -217,7 +217,7 @@ class Exchange:
         try:
             result = app(self.environ, self.start_response)
         except BaseException as error:
-            capture.failed(error)
+            capture.broke_off(error)
             self.finish()
             raise
         current.set(self._previous)

@@ -318,6 +318,7 @@ def test_an_application_that_sends_nothing_is_a_server_error(wrap: Wrap, agent: 
     drive(wrap(app)(Request(headers=(agent.header,)).scope(), server.receive, server.send))
     event = agent.event()
     assert (event["status_code"], event["error"]) == (500, "500 Internal Server Error")
+    assert "aborted" not in event["metadata"]
 
 
 def test_an_exception_that_the_caller_is_handling_is_not_the_requests(wrap: Wrap, agent: Agent) -> None:

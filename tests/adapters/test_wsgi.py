@@ -404,6 +404,7 @@ def test_an_application_that_never_starts_a_response_has_failed(wrap: Wrap, agen
     list(wrap(lambda environ, start_response: body)(environ_of(agent), ignore))
     event = agent.event()
     assert (event["status_code"], event["error"]) == (500, "500 Internal Server Error")
+    assert "aborted" not in event["metadata"]
 
 
 def test_start_response_is_called_with_what_the_application_gave(wrap: Wrap, agent: Agent) -> None:

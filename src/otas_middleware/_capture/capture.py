@@ -1,7 +1,6 @@
 """One request's bounded copy: bytes, sizes, clock, exception. The request path only appends here.
 
-No I/O, no JSON, no decoding, no regular expression, no lock: everything else is done by the worker, which gets the
-object from `finish` on and reads it only.
+No I/O, no JSON, no decoding, no regular expression, no lock: the rest is the worker's, who reads what is finished.
 """
 
 from __future__ import annotations
@@ -181,6 +180,12 @@ class Capture:
         except Exception:  # called where the application's exception is on its way, and must go on
             report_internal_error("capture.failed")
 
+    def broke_off(self, error: BaseException) -> None:
+        """Note an exception that goes on to the server, which answers itself if it has sent nothing yet (PEP 3333)."""
+        self.failed(error)
+        if self.head_waits_for != "nothing" and not (self.finished or self.disconnected):
+            self.status_code, self.response_headers, self.reason = 0, (), None
+
     def ended(self) -> None:
         """Stop the clock: the response's last byte was handed on."""
         self._end = perf_counter()
@@ -228,15 +233,13 @@ class Capture:
 
     def _judge_the_status(self) -> None:
         """Say what the server answers where the application's own response did not begin, or did not get out."""
-        if self.exception is not None and not self.complete and self.head_waits_for != "nothing":
-            self.status_code, self.response_headers, self.reason = 0, (), None  # PEP 3333: nothing has been sent yet
         if not self.status_code and self.exception is None and not self.disconnected:
             self.status_code = 500
 
     @property
     def aborted(self) -> bool:
         """Whether the client is known not to have got the whole response; read by the worker."""
-        if not self.status_code:
+        if not self.status_code or self._started is None:  # no response began, or none got out
             return self.disconnected
         missing = self._missing()
         if self.complete:

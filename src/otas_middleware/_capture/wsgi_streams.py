@@ -137,7 +137,7 @@ def pull(
     except GeneratorExit:
         raise
     except BaseException as error:
-        capture.failed(error)
+        capture.broke_off(error)
         if at_failure is not None:
             at_failure()
         raise
