@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
+from otas_middleware._event.redact.arguments import OPENING, arguments
 from otas_middleware._event.redact.forms import is_message, is_placeholder, is_source, readable_container
 from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.spans import (
@@ -53,24 +54,9 @@ _CANDIDATE = re.compile(
     r"(?P<separator>=>|:=|={1,3}|:|->|\u2192|\\+u2192|<>|!=)"
 )
 _ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{_COMMENT})?\s*+[-:=>\u2192]*+")
-_OPTION = re.compile(  # --password x, "--password", "x"
-    r"(?<![\w-])--(?P<name>\w[\w.-]*+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-]))"
-)
-_ARGUMENT = re.compile(  # setItem('token', 'x')
-    r"(?<=\()\s*+(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=(?P=quote))"
-    r"|(?<![\w.])(?:\w++\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
-)
-_DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
-    r"(?m:^)[ \t]*+(?:(?:ENV|ARG|SET|setx|set|setenv|export|proxy_set_header|add_header|more_set_headers)[ \t]++)?"
-    r"(?P<name>[\w.-]{3,64})[ \t]++(?=[^\s=:|,;.(){}<>-][^\s=:|,;(){}<>]{7,}[ \t]*+;?$)"
-    r"|(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
-    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header)[ \t]++(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s\"'=])"
-)
-_DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ")
 _BLANK = re.compile(
     r"(?:\s|\\++[nrt]|</\w{1,10}>|\*\*|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
 )  # the value may stand in an event stream's next line
-_OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>\"\"\"|'''|{QUOTE})")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
 _COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
@@ -138,34 +124,9 @@ def _findings(
                     left -= 1
                     if left == 0:
                         return [*found, (done, len(text), MASK)]
-        found += _arguments(text, rules, begin, min(limit + 1, len(text)))
+        found += arguments(text, rules.rule, begin, min(limit + 1, len(text)))
     found.sort()
     return found
-
-
-def _arguments(text: str, rules: Rules, begin: int, limit: int) -> Iterator[tuple[int, int, str]]:
-    """Yield the values that are set off from their names by blanks or commas."""
-    part = text[begin:limit]
-    found: list[re.Match[str]] = []
-    if "--" in part:
-        found += _OPTION.finditer(text, begin, limit)
-    if "('" in part or '("' in part or '(\\"' in part:
-        found += _ARGUMENT.finditer(text, begin, limit)
-    if " " in part and ('"' not in part or any(word in part for word in _DIRECTIVES)):
-        found += _DIRECTIVE.finditer(text, begin, limit)
-    for match in found:
-        rule = rules.rule(match["name"] if match.re is _OPTION else match[match.lastgroup or 0])
-        if rule is None:
-            continue
-        start = match.end()
-        opening = _OPENING.match(text, start)
-        if opening is not None:
-            start = opening.end()
-            end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-        else:
-            end = end_of_match(BARE, text, start)
-        if start < end and not rule.shows(text[start:end]):
-            yield start, end, MASK
 
 
 def _windows(
@@ -257,7 +218,7 @@ class _Value:
             if block is not None:
                 return self._block(block, len(before) - len(before.lstrip(" \t-")))
         start = self._value_start()
-        opening = _OPENING.match(text, start)
+        opening = OPENING.match(text, start)
         if opening is not None:
             start = opening.end()
             end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
