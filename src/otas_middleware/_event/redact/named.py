@@ -239,12 +239,8 @@ class _Value:
 
     def _is_code(self, start: int) -> bool:
         value = self.text[start : start + 256]
-        spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or self._line_is_code(start))
+        spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
         return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
-
-    def _line_is_code(self, start: int) -> bool:
-        """Tell whether a colon is that of a type: `token: str = None`, `(password: String!)`."""
-        return self.text[start : start + 1].isalpha()
 
     def _is_a_models(self, end: int) -> bool:
         """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""
