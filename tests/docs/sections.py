@@ -59,7 +59,7 @@ _VERDICTS = {
 }
 
 
-def _settings_table(names: list[str]) -> str:
+def _settings_table(names: Iterable[str]) -> str:
     rows = ["| environment | default | what it does |", "|---|---|---|"]
     for name in names:
         field = OtasSettings.model_fields[name]

@@ -10,9 +10,7 @@ HOST = "127.0.0.1"
 
 
 def cheroot(app: Any, port: int) -> None:
-    from cheroot.wsgi import Server
-
-    server = Server((HOST, port), app)
+    server = import_module("cheroot.wsgi").Server((HOST, port), app)
     try:
         server.start()
     finally:

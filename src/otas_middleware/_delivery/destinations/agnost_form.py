@@ -125,8 +125,11 @@ def _primitive(event: BackendEvent) -> tuple[str, str, str, str]:
 def _last_message(body: str) -> dict[str, Any]:
     """Return the last response in a body of JSON, or of an event stream."""
     texts = [data for _, data in stream_events(body)] or [body]
-    messages = [as_object(parse_json(text, partial=True)) for text in texts]
-    return next((message for message in reversed(messages) if "result" in message or "error" in message), {})
+    for text in reversed(texts):
+        message = as_object(parse_json(text, partial=True))
+        if "result" in message or "error" in message:
+            return message
+    return {}
 
 
 def _args(event: BackendEvent) -> str:
