@@ -45,3 +45,8 @@ def test_what_is_caught_broadly_is_reported_or_raised_again_or_says_why_not() ->
         and "#" not in path.read_text(encoding="utf-8").splitlines()[handler.lineno - 1]
     ]
     assert not silent
+
+
+def test_no_module_is_longer_than_350_lines() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert not {str(path.relative_to(PACKAGE)): length for path, length in lengths.items() if length > 350}

@@ -118,12 +118,6 @@ class Call(Capture):
         """An estimate of the bytes held, for the queue's bound."""
         return _BASE_WEIGHT + self.request.held + self.response.held
 
-    def envelope(self, settings: OtasSettings) -> Envelope | None:
-        """Make the event of this call, in the worker."""
-        from otas_middleware._agent.events import call_envelope  # noqa: PLC0415  # heavy, in the worker only
-
-        return call_envelope(self, settings)
-
 
 class Note:
     """A described event on its way to the worker.

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from otas_middleware._agent.calls import Call, Note
 from otas_middleware._agent.completeness import is_complete
 from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
@@ -20,7 +21,7 @@ from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otas_middleware._agent.calls import Call
+    from otas_middleware._agent.pending_queue import Item
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
 
@@ -29,7 +30,14 @@ _HEAD_BYTES = 262_144
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def call_envelope(call: Call, settings: OtasSettings) -> Envelope | None:
+def envelope_of(item: Item, settings: OtasSettings) -> Envelope | None:
+    """Return the envelope of what the agent did; None when `before_send` withheld it."""
+    if isinstance(item, Call):
+        return _call_envelope(item, settings)
+    return item.envelope(settings) if isinstance(item, Note) else None
+
+
+def _call_envelope(call: Call, settings: OtasSettings) -> Envelope | None:
     """Return the envelope of a call; None when `before_send` withheld it.
 
     The path is the path part of the URL. `custom_properties` hold the host, and the model and usage of a language

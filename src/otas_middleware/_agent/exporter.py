@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._agent.calls import Call
-    from otas_middleware._agent.pending_queue import PendingQueue
+    from otas_middleware._agent.pending_queue import Item, PendingQueue
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
     from otas_middleware._event.model import Envelope
@@ -33,21 +33,6 @@ NO_SESSION = SessionInfo(
     agent_id="", session_id="", verified=False, fingerprint="", issued_at=None, expires_at=None, token=""
 )
 """Stands for the session of what happened before there was one."""
-
-
-class Item(Protocol):
-    """Something that the agent did, waiting to become an event."""
-
-    session: SessionInfo
-
-    @property
-    def weight(self) -> int:
-        """Bytes that it holds on to, estimated."""
-        ...
-
-    def envelope(self, settings: OtasSettings) -> Envelope | None:
-        """Make the event, redacted and fitted; None when `before_send` withheld it."""
-        ...
 
 
 class Owner(Protocol):
@@ -148,7 +133,9 @@ def in_background(exporter: AgentExporter) -> Delivery:
 
 
 def _build(item: Item, settings: OtasSettings) -> Envelope | None:
-    return item.envelope(settings)
+    from otas_middleware._agent.events import envelope_of  # noqa: PLC0415  # heavy, in the worker only
+
+    return envelope_of(item, settings)
 
 
 logger = logging.getLogger("otas_middleware")

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery.process import start_thread
@@ -14,8 +14,19 @@ from otas_middleware._delivery.process import start_thread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._agent.exporter import Item
     from otas_middleware._agent.session_manager import SessionManager
+    from otas_middleware._capture.session import SessionInfo
+
+
+class Item(Protocol):
+    """Something that the agent did, waiting to become an event."""
+
+    session: SessionInfo
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it holds on to, estimated."""
+        ...
 
 
 class PendingQueue:

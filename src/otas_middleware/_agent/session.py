@@ -23,8 +23,8 @@ from otas_middleware._outbound.policy import Place, Secrets
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otas_middleware._agent.exporter import Item
     from otas_middleware._agent.issuing import Issue
+    from otas_middleware._agent.pending_queue import Item
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+from otas_middleware._agent.events import envelope_of
 from otas_middleware._agent.uasam import session_of
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.context import delivering
@@ -15,8 +16,9 @@ from otas_middleware._capture.context import delivering
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from otas_middleware._agent.exporter import AgentExporter, Item
+    from otas_middleware._agent.exporter import AgentExporter
     from otas_middleware._agent.issuing import Issue
+    from otas_middleware._agent.pending_queue import Item
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope
@@ -192,7 +194,7 @@ class MemoryOutlet:
         return {"captured": self._taken, "delivered": self._taken, "queued": 0, "dropped": {}}
 
     def _make(self, item: Item) -> Envelope | None:
-        envelope = item.envelope(self._outbox.settings)
+        envelope = envelope_of(item, self._outbox.settings)
         if envelope is not None:
             reset = delivering.set(True)  # as in the threads that deliver
             try:

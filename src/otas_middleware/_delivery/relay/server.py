@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery.relay import packets, place
-from otas_middleware._delivery.relay.connection import Connection
 from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._delivery.relay.hello import RefusedError, introduced
-from otas_middleware._delivery.relay.tenant import Tenant
+from otas_middleware._delivery.relay.tenant import Connection, Tenant
 
 if TYPE_CHECKING:
     from socket import socket
