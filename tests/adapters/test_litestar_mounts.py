@@ -36,6 +36,6 @@ async def order() -> str:
 def test_what_is_mounted_has_no_route_of_litestars(
     path: str, route: str | None, settings: OtasSettings, agent: Agent
 ) -> None:
-    app = OtasMiddleware(Litestar([mounted, order], openapi_config=None), settings=settings)
+    app = OtasMiddleware(Litestar([mounted, order], openapi_config=None, logging_config=None), settings=settings)
     assert call_asgi(app, Request(path=path, headers=(agent.header,))).status_code == 200
     assert agent.event()["metadata"]["route"] == route

@@ -39,8 +39,8 @@ unzipped.add_middleware(OtasMiddleware)
 wrong = FastAPI()
 wrong.add_middleware(ForWsgi)
 
-inside = Litestar([], middleware=[OtasMiddleware])
-around = OtasMiddleware(Litestar([]))
+inside = Litestar([], middleware=[OtasMiddleware], logging_config=None)
+around = OtasMiddleware(Litestar([], logging_config=None))
 """
 
 WSGI = """
@@ -113,8 +113,8 @@ def test_in_the_list_of_litestar(doctor: Doctor) -> None:
 
 def test_litestars_own_answers_are_missing_there_as_the_warning_says() -> None:
     with record_events() as events:
-        inside: Any = Litestar([], middleware=[OtasMiddleware])
-        bare: Any = Litestar([])
+        inside: Any = Litestar([], middleware=[OtasMiddleware], logging_config=None)
+        bare: Any = Litestar([], logging_config=None)
         for app in (inside, OtasMiddleware(bare)):
             TestClient(app).get("/nowhere", headers=events.headers)
         assert events.summaries == ["GET /nowhere 404"]

@@ -19,7 +19,7 @@ UNTYPED = {
     "otas_middleware": {"ConfigurationError", "MissingExtraError", "OtasError", "__version__"},
     "otas_middleware.agent": {"MissingAgentKeyError", "SecretInUrlError", "SessionError", "ToolRun"},
     "otas_middleware.delivery": {"DELIVERED", "Verdict", "BackendEvent"},
-    "otas_middleware.propagate": {"async_httpx_hook", "connect_celery", "httpx_hook"},
+    "otas_middleware.propagate": {"aiohttp_middleware", "async_httpx_hook", "connect_celery", "httpx_hook"},
     "otas_middleware.testing": {"Expected", "SwallowedFailureError"},
 }
 MODULES = ["", ".agent", ".asgi", ".delivery", ".django", ".flask", ".propagate", ".testing", ".wsgi"]

@@ -134,7 +134,7 @@ def lose(capture: Capture, *, begun: bool) -> None:
     """Finish a response of which nothing got out, or its head only."""
     capture.response.clear()
     if not begun:
-        capture.head_waits_for = "byte"
+        capture.status_code, capture.response_headers, capture.reason = 0, (), None  # the handler answers itself
     finish(capture)
 
 

@@ -45,7 +45,7 @@ class Rules(Protocol):
         ...
 
 
-_NAME = r"\w.%$@/+\-\[\]"
+_NAME = r"\w.%$@/+\-\[\]\u0300-\u036f\u064b-\u0652\u093c-\u094d\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"  # marks are no \w
 _COMMENT = r"/\*[^*]{0,256}\*/"
 _CANDIDATE = re.compile(
     rf"(?<![{_NAME}])(?P<name>[{_NAME}]++)"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = "[-_. ]{0,3}"
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+_DIGIT_BEFORE_LETTER = re.compile("([0-9])(?=[a-z])")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[a-z])(?=2fa(?![0-9a-z]))")
 _NUMBERED = re.compile(r"(?<=[^\W\d_])\d+$")
 _EXCEPTION = re.compile(r"(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Warning)")
@@ -139,7 +140,8 @@ def decoded(name: str) -> str:
 
 
 def _entry(entry: str) -> str:
-    return "_?".join(split_words(entry)).lower()
+    words = "_?".join(split_words(entry)).lower()
+    return _DIGIT_BEFORE_LETTER.sub(r"\1_?", words)  # `2FA` is taken apart like `fooBar`
 
 
 def _pattern_of(row: SensitiveNames) -> re.Pattern[str]:
@@ -214,7 +216,7 @@ def _probes(extra: Iterable[str]) -> Probes:
     inside = f"(?i-u:{plain})" + (f"|(?i:{named})" if named else "")
     inner = f"{inside}|(?:{_BEFORE}(?i-u:{words})|{cased}){after}"  # where something stands before it
     first = f"(?i-u:{words}){after}"
-    valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*[._]*(?:[^A-Za-z0-9_.~+/]|&quot;)+{_RANDOM}"
+    valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*[^A-Za-z0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;){_RANDOM}"
     label = rf"(?i-u:(?:{'|'.join(LABELS)})\\*[\"'`]?)\s*[:=]\s*"
     place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
     listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
@@ -240,7 +242,9 @@ def _forms(entry: str) -> list[str]:
     """Return how an entry is spelt: in lower and upper case and capitalised, with and without its separators."""
     titled = "_".join(word.capitalize() for word in entry.split("_"))
     cases = dict.fromkeys((entry, entry.upper(), entry.capitalize(), titled))
-    return list(dict.fromkeys(case.replace("_", between) for case in cases for between in ("", "_", "-", " ", ".")))
+    return list(
+        dict.fromkeys(case.replace("_", between) for case in cases for between in ("", "_", "-", " ", ".", "+"))
+    )
 
 
 def literal(text: str) -> str:
