@@ -45,7 +45,8 @@ class Rules(Protocol):
         ...
 
 
-_NAME = r"\w.%$@/+\-\[\]\u0300-\u036f\u064b-\u0652\u093c-\u094d\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"  # marks are no \w
+_MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"  # are no `\w`
+_NAME = r"\w.%$@/+\-\[\]" + _MARKS
 _COMMENT = r"/\*[^*]{0,256}\*/"
 _CANDIDATE = re.compile(
     rf"(?<![{_NAME}])(?P<name>[{_NAME}]++)"
