@@ -45,8 +45,7 @@ class Rules(Protocol):
         ...
 
 
-_MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"  # are no `\w`
-_NAME = r"\w.%$@/+\-\[\]" + _MARKS
+_NAME = r"\w.%$@/+\-\[\]\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"  # with marks
 _COMMENT = r"/\*[^*]{0,256}\*/"
 _CANDIDATE = re.compile(
     rf"(?<![{_NAME}])(?P<name>[{_NAME}]++)"
