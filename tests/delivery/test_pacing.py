@@ -319,16 +319,16 @@ def test_threads_that_a_slow_spell_called_for_end_although_events_keep_coming(mo
         time.sleep(seconds[0])
         connection.sendall(created())
 
-    def senders() -> int:
-        return sum(thread.name == "otas-brain" for thread in threading.enumerate())
+    def senders() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "otas-brain"}
 
-    before = senders()
+    others = senders()  # of earlier tests, which may end meanwhile
     with RawServer(script) as server, pipeline(server.url, max_connections=4) as sender:
 
         def put_more() -> bool:
             for _ in range(5):
                 sender.put(Item())
-            return senders() - before == 4
+            return len(senders() - others) == 4
 
         eventually(put_more)
         seconds[0] = 0.001
@@ -337,7 +337,7 @@ def test_threads_that_a_slow_spell_called_for_end_although_events_keep_coming(mo
         def put_and_count() -> bool:
             sender.put(Item())
             time.sleep(0.02)
-            return senders() - before == 1
+            return len(senders() - others) == 1
 
         eventually(put_and_count)
         assert server.connections >= 4
