@@ -14,8 +14,8 @@ from otas_middleware._config.sources import env_name
 from otas_middleware._delivery import Verdict
 from otas_middleware._delivery.destinations import agnost_form, brain
 from otas_middleware._event.redact import forms as _forms
-from otas_middleware._event.redact import name_table as _table
-from otas_middleware._event.redact import names as _names
+from otas_middleware._event.redact import name_rules as _names
+from otas_middleware._event.redact import sensitive_names as _table
 from otas_middleware._event.redact import service_keys as _keys
 from otas_middleware._event.redact import shapes as _shapes
 

@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from hypothesis import strategies as st
 
-from otas_middleware._event.redact.name_table import DEFAULT_NAMES
-from otas_middleware._event.redact.names import NameRules
+from otas_middleware._event.redact.name_rules import NameRules
+from otas_middleware._event.redact.sensitive_names import DEFAULT_NAMES
 
 Values = st.SearchStrategy[Any]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from events.exchange import event_of, exchange
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.redact import redactor_for
-from otas_middleware._event.redact.name_table import DEFAULT_NAMES
-from otas_middleware._event.redact.names import NameRules, names_table
+from otas_middleware._event.redact.name_rules import NameRules, names_table
+from otas_middleware._event.redact.sensitive_names import DEFAULT_NAMES
 
 RULES = NameRules()
 

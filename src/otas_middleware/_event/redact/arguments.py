@@ -11,7 +11,7 @@ from otas_middleware._event.redact.spans import BARE, QUOTE, end_of_match, strin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otas_middleware._event.redact.names import Rule
+    from otas_middleware._event.redact.name_rules import Rule
 
 OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>\"\"\"|'''|{QUOTE})")
 _OPTION = re.compile(  # --password x, "--password", "x"

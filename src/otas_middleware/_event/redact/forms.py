@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event.redact.name_table import MESSAGE_WORDS
+from otas_middleware._event.redact.sensitive_names import MESSAGE_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,14 +10,14 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from otas_middleware._event.redact.name_table import ACTIONS, LABELS, LOOSE_VALUES, VALUES, WEAK_LABELS
+from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.names import split_words
+from otas_middleware._event.redact.sensitive_names import ACTIONS, LABELS, LOOSE_VALUES, VALUES, WEAK_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otas_middleware._event.redact.names import NameRules, Rule
+    from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 _LABELS = frozenset(LABELS)
 _WEAK = frozenset(WEAK_LABELS)

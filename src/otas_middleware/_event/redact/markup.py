@@ -12,7 +12,7 @@ from otas_middleware._event.redact.labels import Label, is_label, is_value
 from otas_middleware._event.redact.mask import MASK, mask_of
 
 if TYPE_CHECKING:
-    from otas_middleware._event.redact.names import NameRules, Rule
+    from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 _NAME = r"[A-Za-z_][\w:.\-]*+"
 _TAG = re.compile(rf"<(?P<name>{_NAME})(?P<attributes>(?:\"[^\"<]*+(?:\"|$)|'[^'<]*+(?:'|$)|[^<>\"'])*+)(?P<closed>>?)")

@@ -13,7 +13,7 @@ from otas_middleware._event.redact.mask import MASK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._event.redact.names import NameRules
+    from otas_middleware._event.redact.name_rules import NameRules
 
 _COLUMN = re.compile(r"[\w.]+")
 _VALUES = re.compile(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")

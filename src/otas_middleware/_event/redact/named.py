@@ -29,7 +29,7 @@ from otas_middleware._event.redact.spans import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otas_middleware._event.redact.names import Rule
+    from otas_middleware._event.redact.name_rules import Rule
 
 
 class Rules(Protocol):

@@ -12,7 +12,7 @@ from otas_middleware._event.storable import storable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._event.redact.names import NameRules
+    from otas_middleware._event.redact.name_rules import NameRules
 
 _PLAIN_NAME = re.compile(r"[^\x00-\x1f\"'`{}<>\\:=]*")
 _TOKEN = re.compile(r"[^\s\"'<>\\`{}]++")

@@ -15,8 +15,8 @@ from otas_middleware._event.redact.labels import mask_labelled
 from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
 from otas_middleware._event.redact.mask import MASK, mask_of
 from otas_middleware._event.redact.messages import MESSAGES_PROBE, mask_messages
+from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.names import NameRules, literal
 from otas_middleware._event.redact.pairs import mask_encoded, mask_pairs
 from otas_middleware._event.redact.patterns import compile_pattern
 from otas_middleware._event.redact.probe import probe

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
 
 if TYPE_CHECKING:
-    from otas_middleware._event.redact.names import NameRules
+    from otas_middleware._event.redact.name_rules import NameRules
 
 _DELIMITERS = ",;\t|"
 

@@ -24,7 +24,7 @@ from otas_middleware._event.redact.mask import MASK, mask_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otas_middleware._event.redact.names import NameRules, Rule
+    from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 MAX_DEPTH = 100
 MAX_NODES = 20_000

@@ -16,7 +16,7 @@ class SensitiveNames(NamedTuple):
     last: tuple[str, ...] = ()
     """Sensitive as the last words of the name: `session` masks `user_session`, and not `session_title`."""
     stays: tuple[str, ...] = ()
-    """Forms of values (`_forms`) that are no secret under these names."""
+    """Forms of values (`forms.FORMS`) that are no secret under these names."""
     extent: str = "word"
     """How far an unquoted value goes: one `word`, a `phrase` of a few, all `words` of the line, or a
     `header` with its scheme."""

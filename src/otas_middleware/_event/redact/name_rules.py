@@ -1,4 +1,4 @@
-"""Which names are sensitive: the rules made of the table of defaults (`name_table`) and of the settings.
+"""Which names are sensitive: the rules made of the table of defaults (`sensitive_names`) and of the settings.
 
 A name is looked at as it stands in a header, a query string, a JSON object, an XML tag and so on: without case, with
 `-`, `_`, `.` and blanks alike, in `snake_case`, `kebab-case` and `camelCase`, percent-encoded or not.
@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.escapes import undo_percent, unescape_all
 from otas_middleware._event.redact.forms import WHAT, readable
-from otas_middleware._event.redact.name_table import BEGINNINGS, DEFAULT_NAMES, ENDINGS, FINGERPRINTED, HARMLESS, LABELS
+from otas_middleware._event.redact.sensitive_names import (
+    BEGINNINGS,
+    DEFAULT_NAMES,
+    ENDINGS,
+    FINGERPRINTED,
+    HARMLESS,
+    LABELS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otas_middleware._event.redact.name_table import SensitiveNames
+    from otas_middleware._event.redact.sensitive_names import SensitiveNames
 
 SEPARATORS = "[-_. ]{0,3}"
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
