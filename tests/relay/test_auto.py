@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.relay import place, start
+from otas_middleware._delivery.relay import start, trust
 from otas_middleware._delivery.relay.status import state_of
 from otas_middleware._version import __version__
 from relay.host import host, paths
@@ -146,7 +146,7 @@ def test_a_relay_whose_socket_a_cleaner_removed_ends_and_another_takes_over(
     with host(brain, agent, "auto") as app:
         eventually(app.connected)
         [first] = relays_in(runtime_folder)
-        place.automatic(__version__).unlink()
+        trust.automatic(__version__).unlink()
 
         def another() -> bool:
             app.call("/two")
@@ -180,7 +180,7 @@ def test_the_relay_has_none_of_the_hosts_files_and_little_of_its_environment(
 def test_the_place_is_the_users_own(runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.umask(0o777)
     try:
-        path = place.automatic(__version__)
+        path = trust.automatic(__version__)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -200,8 +200,8 @@ def test_a_place_that_others_may_enter_is_not_used(fault: str, tmp_path: Path, m
         folder.chmod(0o755)
     else:
         folder.write_text("")
-    with pytest.raises(place.UnsafePlaceError):
-        place.automatic(__version__)
+    with pytest.raises(trust.UnsafePlaceError):
+        trust.automatic(__version__)
 
 
 def test_without_a_place_the_host_delivers_by_itself(
@@ -225,7 +225,7 @@ def test_a_path_that_is_longer_than_the_kernel_takes_works(
     folder.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
     path = start.find_or_start(None)
-    assert len(path) > place.LONGEST_NAME
+    assert len(path) > trust.LONGEST_NAME
     with host(brain, agent, "auto") as app:
         eventually(app.connected)
         assert app.delivery.flush(20)
@@ -261,4 +261,4 @@ def test_without_threads_the_relay_is_started_and_not_waited_for(
 
     eventually(found, within=20)
     assert len(relays_in(runtime_folder)) == 1
-    assert finder.path == str(place.automatic(__version__))
+    assert finder.path == str(trust.automatic(__version__))

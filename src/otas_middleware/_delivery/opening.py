@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.pipeline import Pipeline
-from otas_middleware._delivery.relay import place
+from otas_middleware._delivery.relay import trust
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def open_delivery(
                 "otas_middleware: durability='relay' needs a relay; set OTAS_RELAY to its socket, or to auto."
             )
         return pipeline()
-    if not place.SUPPORTED:
+    if not trust.SUPPORTED:
         _say("OTAS_RELAY has no effect here: the relay needs Linux. Events are delivered by this process.")
         return pipeline()
     if find_spec("msgspec") is None:

@@ -19,7 +19,7 @@ from otas_middleware._cli.doctor.report import Check
 from otas_middleware._delivery import Pipeline, TransportError, Verdict
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.process import uwsgi_without_threads
-from otas_middleware._delivery.relay import place
+from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.transports import FORMER, transport_factory
 from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
@@ -201,7 +201,7 @@ def _uwsgi_version() -> tuple[int, ...] | None:
 
 def check_relay(settings: OtasSettings) -> Check:
     """Check the relay that the settings name, without handing anything over and without starting one."""
-    if not place.SUPPORTED:
+    if not trust.SUPPORTED:
         return Check("relay", "warning", "OTAS_RELAY has no effect here: the relay needs Linux", "leave it out")
     if find_spec("msgspec") is None:
         return Check("relay", "failed", "OTAS_RELAY needs msgspec", "pip install 'otas-middleware[relay]'")

@@ -27,9 +27,9 @@ def relay(
     """
     if find_spec("msgspec") is None:
         raise MissingExtraError("otas-middleware relay", "relay")
-    from otas_middleware._delivery.relay import place  # noqa: PLC0415  # when the command runs
+    from otas_middleware._delivery.relay import trust  # noqa: PLC0415  # when the command runs
 
-    if not place.SUPPORTED:
+    if not trust.SUPPORTED:
         raise ConfigurationError("the relay needs Linux: packets over Unix sockets, and the other side's user")
     path = socket or os.environ.get("OTAS_RELAY", "")
     if path in {"", "auto"} and not status:

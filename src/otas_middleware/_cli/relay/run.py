@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.session import TokenGate
-from otas_middleware._delivery.relay import place
+from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.relay.server import Server
 from otas_middleware._delivery.relay.start import IDLE_SECONDS
 from otas_middleware._errors import ConfigurationError
@@ -90,13 +90,13 @@ def _no_delivery(_: Recorder) -> Any:
 @contextlib.contextmanager
 def _listening(path: str) -> Generator[tuple[socket, int]]:
     """Give a socket that listens at a path, and the lock that keeps others from it."""
-    place.check_path(path)
+    trust.check_path(path)
     folder = Path(path).parent
     if not folder.is_dir():
         raise ConfigurationError(f"{folder} is no directory; make it, for the relay's user alone (mode 0700)")
     try:
-        place.own_user()
-    except place.UnsafePlaceError as error:
+        trust.own_user()
+    except trust.UnsafePlaceError as error:
         raise ConfigurationError(f"no relay can run here: {error}") from None
     try:
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -120,7 +120,7 @@ def _bind(listener: socket, path: str) -> None:
             if not stat.S_ISSOCK(os.lstat(path).st_mode):
                 raise ConfigurationError(f"{path} is there and is no socket; choose another path")
             Path(path).unlink()
-        with place.reachable(path) as name:
+        with trust.reachable(path) as name:
             before = os.umask(0o177)
             try:
                 listener.bind(name)

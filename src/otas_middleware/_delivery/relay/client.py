@@ -13,7 +13,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.relay import packets, place
+from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.feedback import Account
 from otas_middleware._delivery.relay.frames import encode
 from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
@@ -149,7 +149,7 @@ class RelayClient:
             self._links = (*self._links, link)
         except RelayUnavailableError as error:
             self._why, pause = error.reason, error.retry
-        except place.UnsafePlaceError:
+        except trust.UnsafePlaceError:
             self._why, pause = "unsafe_user", REFUSED_PAUSE
         else:
             return link

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import DecodeError
 from pydantic import SecretStr
 
-from otas_middleware._delivery.relay import packets, place
+from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.frames import decode, encode
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def stays_here(settings: OtasSettings) -> str:
 def hello(settings: OtasSettings) -> bytes:
     """Return what introduces a host with these settings."""
     crossing = {name: _plain(getattr(settings, name)) for name in sorted(settings.model_fields_set - _STAY)}
-    certificates = place.environment() if _uses_tls(settings) else None
+    certificates = trust.environment() if _uses_tls(settings) else None
     trusting = settings.session_secret is not None
     return encode((packets.PROTOCOL, os.getpid(), certificates, trusting, crossing))
 
@@ -124,7 +124,7 @@ def _adopt(certificates: dict[str, str] | None) -> None:
     """
     if certificates is None:
         return
-    for name in place.ENVIRONMENT:
+    for name in trust.ENVIRONMENT:
         wanted = certificates.get(name)
         if wanted is not None and name not in os.environ:
             os.environ[name] = _adopted[name] = wanted

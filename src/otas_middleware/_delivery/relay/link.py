@@ -13,7 +13,7 @@ from collections import Counter, deque
 from socket import AF_UNIX, SO_SNDBUF, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._delivery.relay import packets, place
+from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.frames import decode, event_id
 from otas_middleware._internal_errors import report_internal_error
 
@@ -62,16 +62,16 @@ def connect(path: str) -> NativeSocket:
     sock = NativeSocket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK)
     try:
         sock.setsockopt(SOL_SOCKET, SO_SNDBUF, packets.SEND_BUFFER)
-        with place.reachable(path) as name:
+        with trust.reachable(path) as name:
             sock.connect(name)
-        ours = place.peer_user(sock) == place.own_user()
+        ours = trust.peer_user(sock) == trust.own_user()
     except BlockingIOError:  # its backlog is full
         sock.close()
         raise RelayUnavailableError("busy", 0.05) from None
     except OSError as error:
         sock.close()
         raise RelayUnavailableError("absent" if error.errno in _ABSENT else "unreachable") from None
-    except place.UnsafePlaceError:
+    except trust.UnsafePlaceError:
         sock.close()
         raise
     if not ours:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
-from otas_middleware._delivery.relay import packets, place
+from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._delivery.relay.hello import RefusedError, introduced
 from otas_middleware._delivery.relay.tenant import Connection, Tenant
@@ -140,7 +140,7 @@ class Server:
             except OSError:  # nobody waits any more
                 return
             sock.settimeout(0.0)
-            if place.peer_user(sock) != os.geteuid():
+            if trust.peer_user(sock) != os.geteuid():
                 logger.warning("otas relay: a process of another user was turned away.")
                 sock.close()
                 continue

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.relay import place
+from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
 from otas_middleware._version import __version__
 
@@ -41,7 +41,7 @@ _AGAIN = 0.5
 
 _TROUBLE_PAUSE = 30.0
 _POLL = 0.01
-_PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", *place.ENVIRONMENT)
+_PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", *trust.ENVIRONMENT)
 """What of the host's environment the relay gets: no tracer's `PYTHONPATH`, no secret."""
 
 _NEEDED = ("otas_middleware", "pydantic", "msgspec", "httpx2", "httpx", "werkzeug", "cryptography", "jwt", "brotli")
@@ -57,7 +57,7 @@ def find_or_start(log: Path | None) -> str:
         UnsafePlaceError: There is no place for one.
         OSError: It could not be started.
     """
-    path = place.automatic(__version__)
+    path = trust.automatic(__version__)
     deadline = time.monotonic() + START_SECONDS
     again = 0.0
     while not _listens(path):
@@ -176,10 +176,10 @@ class Finder:
             if wait:
                 self.path = find_or_start(self._log)
             else:
-                path = place.automatic(__version__)
+                path = trust.automatic(__version__)
                 self.path = None if _start_unless_another_does(path, self._log) else str(path)
             self.trouble = ""
-        except place.UnsafePlaceError as error:
+        except trust.UnsafePlaceError as error:
             self.trouble = "unsafe_place"
             _say_once(f"otas: no relay: {error}. This process delivers by itself.")
         except OSError as error:

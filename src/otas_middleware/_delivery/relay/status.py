@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from otas_middleware._delivery.relay import packets, place
+from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
 from otas_middleware._errors import OtasError
@@ -21,8 +21,8 @@ class NoRelayError(OtasError):
 def automatic_path() -> str:
     """Return where the relay of `OTAS_RELAY=auto` is, for this user, version and environment."""
     try:
-        return str(place.automatic(__version__))
-    except place.UnsafePlaceError as error:
+        return str(trust.automatic(__version__))
+    except trust.UnsafePlaceError as error:
         raise NoRelayError(f"there is no place for a relay: {error}") from None
 
 
@@ -34,7 +34,7 @@ def state_of(path: str) -> dict[str, Any]:
     """
     try:
         sock = connect(path)
-    except (RelayUnavailableError, place.UnsafePlaceError) as error:
+    except (RelayUnavailableError, trust.UnsafePlaceError) as error:
         raise NoRelayError(f"no relay at {path} ({error}); start one with `otas-middleware relay`") from None
     try:
         sock.send(packets.order(packets.STATUS, b""))

@@ -1,4 +1,4 @@
-"""Where a relay's socket is, and whom to trust there.
+"""Whom to trust at the socket of a relay, and where that is.
 
 A relay that hosts start by themselves lives in a directory that nobody else may enter. At a path of the operator's
 choice both sides look at the other's user instead: whoever puts a socket of his own there gets nothing.
