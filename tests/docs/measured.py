@@ -5,18 +5,36 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from chaos.report import COLUMNS as CHAOS_COLUMNS
 from docs.documents import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 RESULTS = ROOT / "benchmarks" / "results"
-_COLUMNS = (
-    *("bare", "ordinary over floor", "recorded, path", "recorded, total, direct", "recorded, total, httpx"),
-    *("recorded, total, relay", "recorded, total, relay, batch"),
-)
+_SMALL, _LARGE = "1/2 KB", "40/40 KB"
+_APPLICATIONS = {
+    "bare": (_SMALL, "bare"),
+    "no token": (_SMALL, "ordinary over floor"),
+    "path": (_SMALL, "recorded, path"),
+    "all": (_SMALL, "recorded, total, direct"),
+    "relay": (_SMALL, "recorded, total, relay"),
+    "relay, batch": (_SMALL, "recorded, total, relay, batch"),
+    "all, 40 KB": (_LARGE, "recorded, total, direct"),
+    "relay, 40 KB": (_LARGE, "recorded, total, relay"),
+}
+"""The columns of the first table, and where a run has them."""
+_SERVERS = ("ordinary", "recorded, direct", "recorded, relay", "recorded, relay, batch")
+_FAULTS = {
+    "fault": "fault",
+    "answered": "calls",
+    "lost": "lost",
+    "duplicates": "duplicates",
+    "possible_duplicates": "counted as possible",
+    "p99_before": "p99 before, ms",
+    "p99_during": "p99 during",
+    "recovery_seconds": "all arrived after, s",
+}
 
 
 def bench(old: str) -> str:
@@ -25,54 +43,61 @@ def bench(old: str) -> str:
     if not path.exists():
         return old
     run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    found: dict[str, dict[str, Any]] = run.get("applications", {})
-    lines = [
-        f"By `make bench`, Python {run['python']}, on a shared virtual machine.",
-        "Medians, quartiles in brackets. The aims: 0.5 µs over the floor (Django 1), a path of 15 µs (Django ASGI 25),",
-        "a total of 200 µs by httpx and of 100 µs by `fast`. Where they are missed, and why, is said under the tables.",
-        "",
+    return "\n".join(
+        [
+            f"By `make bench`, Python {run['python']}, on two shared cores. Medians.",
+            "",
+            *_applications(run.get("applications", {})),
+            *_servers(run.get("servers", {})),
+            *_others(run),
+        ]
+    )
+
+
+def _applications(found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    rows = [[name, *(_median(sizes, *place) for place in _APPLICATIONS.values())] for name, sizes in found.items()]
+    yield from _table(("application, CPU µs", *_APPLICATIONS), rows)
+
+
+def _servers(found: dict[str, dict[str, Any]]) -> Iterator[str]:
+    names = [name for name in _SERVERS if any(name in variants for variants in found.values())]
+    rows = [
+        [server, *(_median(variants, name, "CPU over bare", digits=2) for name in names)]
+        for server, variants in found.items()
     ]
-    for size in dict.fromkeys(size for figures in found.values() for size in figures):
-        lines += [f"**{size}**", "", f"| application | {' | '.join(_COLUMNS)} |", "|---|" + "---:|" * len(_COLUMNS)]
-        for name, figures in found.items():
-            if size in figures:
-                lines.append(f"| {name} | {' | '.join(_figure(figures[size].get(column)) for column in _COLUMNS)} |")
-        lines.append("")
-    return "\n".join([*lines, *_further(run)])
+    yield from _table(("one worker at full load: its CPU over bare", *names), rows)
 
 
-def _further(run: dict[str, Any]) -> Iterator[str]:
-    """Yield the tables of the other parts of a run."""
-    for server, variants in run.get("servers", {}).items():
-        yield from _table(f"{server}: one worker at full load", "variant", variants)
-    yield from _table("A call of an agent by httpx2, CPU µs", "call", run.get("agent", {}))
-    for size, kinds in run.get("building", {}).items():
-        yield from _table(f"Making an event, response body of {size}: CPU µs in the worker", "body", kinds)
-    yield from _table("Sending events that are made already, 1 KB and 2 KB", "how", run.get("sending", {}))
-    yield from _table("Hostile input, in the worker", "what", run.get("hostile", {}))
-    footprint: dict[str, float] = run.get("footprint", {})
-    yield from _table("Memory and imports", "what", {name: {"figure": value} for name, value in footprint.items()})
+def _others(run: dict[str, Any]) -> Iterator[str]:
+    building: dict[str, Any] = run.get("building", {})
+    sending: dict[str, Any] = run.get("sending", {})
+    rows = [
+        [f"make an event, response of {size}: CPU µs", f"{figures['whole']:.0f}"]
+        for size, kinds in building.items()
+        for kind, figures in kinds.items()
+        if kind == "JSON"
+    ]
+    rows += [[f"deliver one that is made, {how}: CPU µs", _median(sending, how, "CPU µs per event")] for how in sending]
+    rows += [[name, f"{value:g}"] for name, value in cast("dict[str, float]", run.get("footprint", {})).items()]
+    yield from _table(("other", "figure"), rows)
 
 
-def _table(title: str, heading: str, rows: dict[str, dict[str, Any]]) -> Iterator[str]:
-    columns = list(dict.fromkeys(column for figures in rows.values() for column in figures))
-    if rows:
-        yield from (f"**{title}**", "", f"| {heading} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns))
-        for name, figures in rows.items():
-            yield f"| {name} | {' | '.join(_cell(figures.get(column, '')) for column in columns)} |"
-        yield ""
-
-
-def _cell(value: Any) -> str:
-    return _figure(cast("dict[str, float]", value)) if isinstance(value, dict) else str(value)
-
-
-def _figure(found: dict[str, float] | None) -> str:
-    if found is None:
+def _median(found: dict[str, Any], *path: str, digits: int = 0) -> str:
+    value: Any = found
+    for name in path:
+        value = value.get(name, {})
+    if not value:
         return ""
-    digits = 2 if abs(found["median"]) < 10 else 1
-    low, middle, high = (f"{found[name]:.{digits}f}" for name in ("q1", "median", "q3"))
-    return f"{middle} ({low} … {high})"
+    if value["q1"] <= 0 <= value["q3"] or value["median"] < 0:
+        return "≈ 0"  # less than two runs of the same differ by
+    return f"{value['median']:.{digits or (1 if value['median'] < 10 else 0)}f}"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    first, *others = head
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    if lines:
+        yield from (f"| {' | '.join((first, *others))} |", "|---|" + "---:|" * len(others), *lines, "")
 
 
 def chaos(old: str, path: Path = RESULTS / "chaos.json") -> str:
@@ -80,8 +105,6 @@ def chaos(old: str, path: Path = RESULTS / "chaos.json") -> str:
     if not path.exists():
         return old
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    runs = {run["fault"]: {title: run[name] for name, title in CHAOS_COLUMNS.items()} for run in found["runs"]}
-    limits = {name: {"figure": value} for name, value in found["limits"].items()}
-    for figures in runs.values():
-        del figures["fault"]
-    return "\n".join([*_table("Faults", "fault", runs), *_table("Limits", "what", limits)])
+    faults = [[str(run[name]) for name in _FAULTS] for run in found["runs"]]
+    limits = [[name, str(value)] for name, value in found["limits"].items()]
+    return "\n".join([*_table(_FAULTS.values(), faults), *_table(("limit", "figure"), limits)])

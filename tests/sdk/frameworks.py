@@ -1,4 +1,4 @@
-"""Agents' frameworks and protocols asked by the ways of `docs/agents.md`; see `sdk.sdks`."""
+"""Agents' frameworks and protocols asked by the ways of `docs/sdks.md`; see `sdk.sdks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each SDK asked for one answer by the way that `docs/agents.md` gives for it, instrumented and bare.
+"""Each SDK asked for one answer by the way that `docs/sdks.md` gives for it, instrumented and bare.
 
 Every entry of `SDKS` makes one call, whole or streamed, synchronous or not, and returns the text that the SDK gave.
 With `session=None` the SDK uses the client that it makes itself.
@@ -31,7 +31,7 @@ MESSAGE_USAGE = {"input": 28, "output": 15, "total": 43, "cached_input": 3}
 
 @dataclass(frozen=True)
 class Sdk:
-    """One row of the table in `docs/agents.md`.
+    """One row of the table in `docs/sdks.md`.
 
     Attributes:
         name: What the test is called.

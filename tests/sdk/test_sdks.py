@@ -1,4 +1,4 @@
-"""The SDKs of `docs/agents.md`, each by its documented way, against a host that speaks its provider's wire form."""
+"""The SDKs of `docs/sdks.md`, each by its documented way, against a host that speaks its provider's wire form."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NAME = "agent"
 _FIX = (
     "make it with session.client(), session.async_client(), session.requests_session() or session.aiohttp_session(), "
-    "or session.instrument() it, and see docs/agents.md for the way of its SDK"
+    "or session.instrument() it, and see docs/sdks.md for the way of its SDK"
 )
 
 
