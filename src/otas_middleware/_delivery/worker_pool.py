@@ -92,6 +92,8 @@ class WorkerPool:
         self._calls = 0
         """Wake-ups that came while no thread was resting but one was about to."""
         self._asking = 0
+        self._woken = 0
+        """Threads whose rest an event has ended, and that have not looked for work yet."""
         self._flushing = 0
         self._hurry = threading.Event()
         """Set while somebody flushes."""
@@ -103,6 +105,7 @@ class WorkerPool:
             if self._resting:
                 rest = self._resting.pop()
                 rest.woken = True
+                self._woken += 1
                 rest.bell.set()
                 return
             if self._asking > self._calls:
@@ -142,7 +145,7 @@ class WorkerPool:
         """Let the threads end, each after what it is sending now. The next event starts a new one."""
         with self._lock:
             self._generation += 1
-            self._threads = self._asking = self._calls = 0
+            self._threads = self._asking = self._calls = self._woken = 0
             self._wake_all()
 
     def _wake_all(self) -> None:
@@ -187,7 +190,7 @@ class WorkerPool:
             while self._asks(generation):
                 item, pause, more = self._next_work()
                 if item is None:
-                    if not self._rest(generation, pause, idle=time.monotonic() - busy_at):
+                    if not self._rest(generation, pause, busy_at):
                         return
                     continue
                 self._found(generation)
@@ -234,13 +237,13 @@ class WorkerPool:
                 self._asking -= 1
                 self._calls = min(self._calls, self._asking)
 
-    def _rest(self, generation: int, pause: float | None, *, idle: float) -> bool:
+    def _rest(self, generation: int, pause: float | None, busy_at: float) -> bool:
         """Wait for work, and for more of it if an event has ended the rest; return False to end the thread.
 
         Args:
             generation: The thread's.
             pause: Seconds until there may be work; None when only a new event makes any.
-            idle: Seconds since it had some.
+            busy_at: `time.monotonic` when it last had some.
         """
         with self._lock:
             if generation != self._generation:
@@ -249,17 +252,29 @@ class WorkerPool:
             if self._calls > self._asking:  # somebody called while we asked
                 self._calls -= 1
                 return True
-            if self._threads > 1 and idle > IDLE:
-                self._threads -= 1
-                return False
-            rest = _Rest()
-            self._resting.append(rest)
-            alone = self._threads == 1
-        longest = None if alone else IDLE
-        rest.bell.wait(longest if pause is None else pause if longest is None else min(pause, longest))
-        with self._lock:
-            if rest in self._resting:
-                self._resting.remove(rest)
+        while True:
+            with self._lock:
+                if generation != self._generation:
+                    return False
+                alone = self._threads == 1
+                if not alone and time.monotonic() - busy_at > IDLE:
+                    self._threads -= 1
+                    return False
+                rest = _Rest()
+                self._resting.append(rest)
+            longest = None if alone else IDLE
+            rest.bell.wait(longest if pause is None else pause if longest is None else min(pause, longest))
+            with self._lock:
+                timed_out = rest in self._resting
+                if timed_out:
+                    self._resting.remove(rest)
+                if not (timed_out and self._woken):
+                    break
+            # One that was woken, and waits for company, will look. To take its event away would keep both of us busy.
+            pause = None if pause is None else max(pause, BATCH_DELAY)
         if rest.woken:
             self._hurry.wait(BATCH_DELAY)
+            with self._lock:
+                if generation == self._generation:
+                    self._woken -= 1
         return True
