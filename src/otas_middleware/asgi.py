@@ -81,20 +81,24 @@ class OtasMiddleware:
         """Hand the connection on; record it when it is an HTTP request with a session token."""
         recorder = self._recorder
         if recorder is not None:
-            kind = scope["type"]
-            if kind == "http":
-                headers: Iterable[tuple[bytes, bytes]] = scope.get("headers", ())
-                if headers.__class__ is not list and headers.__class__ is not tuple:
-                    headers = scope["headers"] = list(headers)  # any iterable is legal, and may be read only once
-                for name, value in headers:
-                    if name == TOKEN_HEADER_BYTES:
-                        recording = _begin(recorder, self._framework, scope, value, receive, send)
-                        if recording is not None:
-                            await recording.run(self.app)
-                            return
-                        break
-            elif kind == "lifespan":
-                send = _end_at_shutdown(send)
+            recording: _Recording | None = None
+            try:
+                kind = scope["type"]
+                if kind == "http":
+                    headers: Iterable[tuple[bytes, bytes]] = scope.get("headers", ())
+                    if headers.__class__ is not list and hasattr(headers, "__next__"):
+                        headers = scope["headers"] = list(headers)  # any iterable is legal, and this is read only once
+                    for name, value in headers:
+                        if name == TOKEN_HEADER_BYTES:
+                            recording = _begin(recorder, self._framework, scope, value, receive, send)
+                            break
+                elif kind == "lifespan":
+                    send = _end_at_shutdown(send)
+            except Exception:  # a scope against the specification, with which the application may well do
+                report_internal_error("asgi.scope")
+            if recording is not None:
+                await recording.run(self.app)
+                return
         elif self._failure is not None and scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.failed", "message": self._failure})
@@ -299,7 +303,7 @@ def _begin(
             scope.get("method", ""),
             full_path(scope),
             scope.get("query_string", b""),
-            scope["headers"],
+            list(scope["headers"]),
         )
         if capture is None:
             return None

@@ -22,7 +22,7 @@ from support.asgi_lint import AsgiLint
 from support.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from pathlib import Path
 
     from otas_middleware import OtasSettings
@@ -523,6 +523,32 @@ def test_a_scope_may_lack_a_key_or_have_none_in_it(missing: str, settings: OtasS
     assert [event["path"] for event in agent.events()] == ["/odd"] * events
 
 
+class _Unreadable:
+    def __iter__(self) -> Iterator[object]:
+        raise RuntimeError("not to be read")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [None, 5, [None], [(b"a",)], [(b"a", b"b", b"c")], {b"a": b"b"}, _Unreadable()],
+    ids=["none", "number", "none-in-list", "one", "three", "dictionary", "unreadable"],
+)
+def test_headers_against_the_specification_reach_the_application_that_does_not_mind_them(
+    headers: object, settings: OtasSettings, as_in_production: None
+) -> None:
+    seen: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["headers"])
+        await send(START)
+        await send(chunk(b"hello"))
+
+    server = ServerSide()
+    drive(OtasMiddleware(app, settings=settings)(Request().scope(headers=headers), server.receive, server.send))
+    assert seen == [headers]
+    assert len(server.outgoing) == 2
+
+
 def test_headers_may_be_an_iterable_that_can_be_read_once(settings: OtasSettings, agent: Agent) -> None:
     seen: list[Any] = []
 
@@ -573,6 +599,17 @@ def test_installed_twice_it_records_once(wrap: Wrap, agent: Agent) -> None:
 
     assert call_asgi(wrap(wrap(app)), Request(headers=(agent.header,))).body == b"hello"
     assert len(agent.events()) == 1
+
+
+def test_headers_that_an_inner_middleware_adds_are_not_the_clients(wrap: Wrap, agent: Agent) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"].append((b"x-request-id", b"made-inside"))
+        await send(START)
+        await send(chunk(b"hello"))
+
+    server = ServerSide()
+    drive(wrap(app)(Request(headers=(agent.header,)).scope(), server.receive, server.send))
+    assert "made-inside" not in (agent.event()["request_headers"] or "")
 
 
 def test_headers_that_are_changed_afterwards_are_recorded_as_they_were_sent(wrap: Wrap, agent: Agent) -> None:
