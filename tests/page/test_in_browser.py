@@ -114,6 +114,19 @@ def test_the_list_is_filtered_and_searched_and_the_address_keeps_it(browser: Bro
         assert rows(page) == ["/a"]
 
 
+def test_what_is_pasted_is_searched_at_once_and_what_is_typed_after_a_pause(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain) as sight:
+        page = sight.page
+        page.clock.install()
+        page.clock.pause_at("2030-01-01")
+        page.get_by_label("Search").fill("needle")
+        assert page.evaluate("location.hash").endswith("q=needle")
+        page.get_by_label("Search").press_sequentially("s in hay")
+        assert page.evaluate("location.hash").endswith("q=needle")
+        page.clock.run_for(1000)
+        assert "hay" in page.evaluate("location.hash")
+
+
 def test_older_events_are_loaded_while_scrolling(browser: Browser, brain: LocalBrain) -> None:
     seed(brain, 450)
     with looking_at(browser, brain) as sight:

@@ -33,12 +33,15 @@ function chip(name, value) {
 /** Make the form. `searchesBodies` is whether it offers to look into them. */
 export function filterbar(parameters, { searchesBodies = true } = {}) {
   let typing;
+  let typed = -Infinity;
   const form = h("form", {
     class: "filters", role: "search", "aria-label": "Filter events",
     onsubmit: (event) => event.preventDefault(),
     oninput: (event) => {
       clearTimeout(typing);
-      typing = setTimeout(apply, event.target.matches("input[type=search], input[type=number]") ? TYPING_PAUSE : 0);
+      if (event.timeStamp - typed < TYPING_PAUSE) typing = setTimeout(apply, TYPING_PAUSE);
+      else apply(); // what is pasted or chosen waits for nothing
+      typed = event.timeStamp;
     },
   },
   h("label", { class: "search" }, h("span", { class: "hidden" }, "Search"),
