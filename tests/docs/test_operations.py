@@ -1,27 +1,20 @@
-"""What operators load is right: alert rules, the dashboard, the manifests."""
+"""What operators load is right: alert rules and the dashboard."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
-from importlib import import_module
-from typing import Any
 
 import pytest
 from prometheus_client.core import CollectorRegistry
 
 from docs.documents import ROOT
-from otas_middleware import OtasSettings
-from otas_middleware._config.sources import env_name
-from otas_middleware.localbrain import LocalBrain
 from otas_middleware.prometheus import _RELAY, _RELAY_BY_REASON, OtasCollector
 from otas_middleware.testing import record_events
 
 OPERATIONS = ROOT / "docs" / "operations"
-DEPLOY = ROOT / "docs" / "deploy"
 
 
 def metrics() -> set[str]:
@@ -65,31 +58,3 @@ def test_the_dashboard_is_one_that_grafana_takes() -> None:
     ids = [panel["id"] for panel in dashboard["panels"]]
     assert len(ids) == len(set(ids)) == 8
     assert all(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
-
-
-def documents(name: str) -> list[Any]:
-    return list(import_module("yaml").safe_load_all((DEPLOY / name).read_text()))
-
-
-@pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml"])
-def test_the_manifests_set_what_are_settings(name: str) -> None:
-    assert documents(name)
-    named = set(re.findall(r"\bOTAS_[A-Z_]+", (DEPLOY / name).read_text()))
-    assert named
-    assert named <= {env_name(field) for field in OtasSettings.model_fields}
-
-
-def test_the_values_of_the_manifests_are_taken() -> None:
-    (container,) = documents("kubernetes.yaml")[1]["spec"]["template"]["spec"]["containers"]
-    given = {entry["name"].removeprefix("OTAS_").lower(): entry.get("value", "otas_a_b") for entry in container["env"]}
-    assert OtasSettings(**given).max_connections == 2
-
-
-def test_the_brain_of_the_compose_file_starts_with_its_options() -> None:
-    (compose,) = documents("compose.yaml")
-    words = shlex.split(shlex.split(compose["services"]["brain"]["command"])[-1])
-    options = dict(zip(words[words.index("brain") + 1 :: 2], words[words.index("brain") + 2 :: 2], strict=True))
-    assert options == {"--host": "0.0.0.0", "--allow-host": "brain", "--port": "8002", "--db": "/data/brain.sqlite3"}
-    with LocalBrain(host=options["--host"], allow_hosts=[options["--allow-host"]], access_token="x" * 16) as brain:
-        assert brain.url == f"http://brain:{brain.port}"
-    assert compose["services"]["shop"]["environment"]["OTAS_BRAIN_URL"] == f"http://brain:{options['--port']}"
