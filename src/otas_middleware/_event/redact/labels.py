@@ -104,9 +104,11 @@ class _Everything:
         return self._rule
 
 
+# A label is a whole word, of which the last letters are asked for first: trying all labels at each word costs far more.
+_LABEL_ENDS = "|".join(sorted({label[-2:] for label in LABELS if len(label) > 1}))
 _LABEL = re.compile(
-    rf"(?<![\w.-])(?P<label>[\w.-]{{0,40}}?(?i:{'|'.join(LABELS)}))\\*[\"'`]?\s*[:=]\s*(?:\\*[\"'`])?"
-    r"(?P<value>[^\"'`\r\n{}\[\]():;=\\<>]{2,128})"
+    rf"(?<![\w.-])(?P<label>[\w.-]{{1,64}}+)(?:(?<=(?i:{_LABEL_ENDS}))|(?<=[kK]))\\*[\"'`]?\s*[:=]\s*(?:\\*[\"'`])?"
+    r"(?=(?P<value>[^\"'`\r\n{}\[\]():;=\\<>]{2,128}))"
     r"|\"(?:loc|path)\\*\"\s*:\s*\[(?P<place>[^\[\]]{2,256})\]"
     r"|(?<![\w.-])(?:variable|secret|output|parameter|local|resource[ ]+\"[\w-]+\")"
     r"[ ]+\"(?P<block>[\w-]{2,64})\"[ ]*(?=\{)"
@@ -144,6 +146,8 @@ def mask_labelled(text: str, rules: NameRules) -> str:
         # What was looked through once, in whose name ever, need not be again; else the work would grow with the square.
         pieces += (text[done:start], masked)
         done = end
+        if not left:
+            break
     return "".join((*pieces, text[done:])) if pieces else text
 
 

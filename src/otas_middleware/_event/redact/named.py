@@ -69,7 +69,8 @@ _FOLDED = re.compile(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}
 _QUOTED_LOOK_BACK = 512
 _FIRST_WORDS = re.compile(r"[\w \t'*>#-]*")
 _NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)*")
-_WORDS_BEFORE = re.compile(r"(?<![\w'-])(?:[\w'-]++ ){1,3}$")
+_MAX_WORDS_BEFORE = 3
+_WORDS_BEFORE = re.compile(rf"(?<![\w'-])(?:[\w'-]++ ){{1,{_MAX_WORDS_BEFORE}}}$")
 
 _WINDOWS = (2048, 256)
 _BREAK = re.compile(rf"[^{_NAME}]")
@@ -175,7 +176,13 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> R
         return rules.rule(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
     if text[start - 1 : start] != " ":
         return None
-    words = _WORDS_BEFORE.search(text, max(0, start - _LOOK_BACK), start)
+    first = start - 1
+    for _ in range(_MAX_WORDS_BEFORE):
+        first = text.rfind(" ", max(0, start - _LOOK_BACK), first)
+        if first < 0:
+            first = max(0, start - _LOOK_BACK)
+            break
+    words = _WORDS_BEFORE.search(text, first, start)
     return None if words is None else rules.rule(words[0] + name)  # `API key: …`, `the password for bob: …`
 
 
