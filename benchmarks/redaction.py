@@ -200,6 +200,26 @@ UNITS = (
         "Password: a b c ",
         "x" * 40 + "\n",
     ),
+    *(
+        "name: password ",
+        "token: a b c d ",
+        "password: must be ",
+        "// token: ",
+        "Authorization: Basic ",
+        "Cookie: ",
+        "input_value=",
+        "a\n  b [type=x, input_value='",
+        "duplicate key value is (",
+        "row contains (",
+        "INSERT INTO u (password) VALUES (x",
+        'Variable "$password" got invalid value ',
+        "mysql -p",
+        "invalid token a1B2c3D4e5 ",
+        '{"name":"token","value":1}\n',
+        "<td>token</td>",
+        "a  password\n- --------\n",
+        "password | x\n-[ RECORD 1 ]\n",
+    ),
 )
 WRAPPERS: dict[str, Callable[[str], str]] = {
     "alone": lambda filling: filling,
@@ -224,7 +244,8 @@ def inputs() -> Iterator[tuple[str, Callable[[int], str]]]:
 
 
 def _repeated(unit: str, wrap: Callable[[str], str], size: int) -> str:
-    return wrap((unit * (size // len(unit) + 1))[:size])
+    # All sizes end at the same place of the unit: what is cut off elsewhere may be looked through in another way.
+    return wrap(unit * (size // len(unit)) + unit[: len(unit) // 2])
 
 
 def _nested(size: int) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
 _LONGEST = 256
+LONGEST_MESSAGE = _LONGEST
+"""Characters of a text that may be a message; longer ones are values."""
 _MAX_COUNT_DIGITS = 13
 _SHORTEST_CREDENTIAL = 16
 _LONG = 20

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import NameRules
 
 _COLUMN = re.compile(r"[\w.]+")
+_LINE_END = re.compile(r"[\n\\]")
+_LONGEST_PLACE = 200
 _VALUES = re.compile(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
 
 
@@ -32,6 +34,12 @@ class _Message(NamedTuple):
         return self.pattern.sub(lambda match: self.replace(match, rules), text)
 
 
+def _line_before(match: re.Match[str]) -> str:
+    """Return what stands before a match in its line, or at the end of the line before it."""
+    before = match.string[max(0, match.start() - _LONGEST_PLACE) : match.start()]
+    return _LINE_END.split(before)[-1]
+
+
 def _any_sensitive(names: str, rules: NameRules) -> bool:
     return any(rules.secret(name) for name in _COLUMN.findall(names))
 
@@ -46,13 +54,17 @@ def _by_column(match: re.Match[str], rules: NameRules) -> str:
     return _with_masked(match, "values") if _any_sensitive(match["columns"], rules) else match[0]
 
 
+def _by_line(match: re.Match[str], rules: NameRules) -> str:
+    return _with_masked(match, "values") if _any_sensitive(_line_before(match), rules) else match[0]
+
+
 def _always(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
     return _with_masked(match, "values")
 
 
 def _by_place(match: re.Match[str], rules: NameRules) -> str:
     """Mask pydantic's `input_value`; of a long one the middle was cut out, maybe with the name of what follows."""
-    if _any_sensitive(match["columns"], rules):
+    if _any_sensitive(_line_before(match), rules):
         return _with_masked(match, "values")
     values = match["values"]
     if "..." not in values or (values[:1] not in "{[(" and "(" not in values[:64]):
@@ -86,8 +98,8 @@ _MESSAGES = (
     _Message(  # pydantic
         ("input_value=",),
         re.compile(
-            r"(?P<columns>[^\n\\]{0,200}+)(?:\n|\\+n)[ ]{1,8}[^\n]{0,400}?\[type=[\w.]{1,64}, "
-            r"input_value=(?P<values>.{0,400}?), input_type="
+            r"(?:\n|(?<!\\)\\++n)[ ]{1,8}(?:(?!\[type=)[^\n]){0,400}+\[type=[\w.]{1,64}, "
+            r"input_value=(?P<values>(?:(?!input_value=).){0,400}?), input_type="
         ),
         _by_place,
     ),
@@ -101,7 +113,7 @@ _MESSAGES = (
     ),
     _Message(
         ("row contains",),
-        re.compile(r"[Rr]ow contains \((?P<values>[^\n]{1,4096})\)"),
+        re.compile(r"[Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)"),
         _always,
     ),
     _Message(  # MySQL
@@ -111,8 +123,8 @@ _MESSAGES = (
     ),
     _Message(  # SQL Server
         ("duplicate key value is",),
-        re.compile(r"(?P<columns>[^\n]{0,256})duplicate key value is \((?P<values>[^\n]{1,512}?)\)"),
-        _by_column,
+        re.compile(r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)"),
+        _by_line,
     ),
     _Message(  # SQLAlchemy: the statement stands before its parameters
         ("parameters:",),
@@ -125,7 +137,7 @@ _MESSAGES = (
     _Message(
         ("VALUES",),
         re.compile(
-            r"(?:INSERT|REPLACE|insert)\s+(?:INTO|into)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*VALUES\s*\((?P<values>.{1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
+            r"(?:INSERT|REPLACE|insert)\s+(?:INTO|into)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*VALUES\s*\((?P<values>(?:(?!VALUES\s*\().){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
         ),
         _in_rows,
     ),
@@ -137,7 +149,7 @@ _MESSAGES = (
     _Message(("PASSWORD",), re.compile(rf"(?<![\w-])PASSWORD\s+{_QUOTED}"), _always),
     _Message(
         ("LIKE",),
-        re.compile(rf"(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{_QUOTED}"),
+        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{_QUOTED}"),
         _by_column,
     ),
     _Message(
@@ -155,7 +167,7 @@ _MESSAGES = (
         _always,
     ),
     _Message(("SET PASSWORD",), re.compile(rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{_QUOTED}"), _always),
-    _Message((" IN (",), re.compile(rf"(?P<columns>[\w.]{{2,64}})\s+IN\s+\(\s*{_QUOTED}"), _by_column),
+    _Message((" IN (",), re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+IN\s+\(\s*{_QUOTED}"), _by_column),
     _Message(  # a part of a multipart form, with line ends that are none
         ("form-data; name=",),
         re.compile(

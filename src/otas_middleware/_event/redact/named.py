@@ -11,7 +11,13 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from otas_middleware._event.redact.arguments import OPENING, arguments
-from otas_middleware._event.redact.forms import is_message, is_placeholder, is_source, readable_container
+from otas_middleware._event.redact.forms import (
+    LONGEST_MESSAGE,
+    is_message,
+    is_placeholder,
+    is_source,
+    readable_container,
+)
 from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.spans import (
     BARE,
@@ -291,7 +297,7 @@ class _Value:
     def _unquoted(self, start: int, before: str | None) -> tuple[int, int, str]:
         text, rule = self.text, self.rule
         if self.separator == ":" and (before is not None or text[start - 1 : start] == " "):
-            line = end_of_match(LINE, text, start)
+            line = end_of_match(LINE, text, start, LONGEST_MESSAGE + 1)  # the whole line, of every name, is too much
             if rule.extent != "words" and is_message(text[start:line], sentence=False):
                 return start, start, ""
             if before is not None:

@@ -8,6 +8,7 @@ a quote's `level` is the number of backslashes that the document puts before it:
 from __future__ import annotations
 
 import re
+import sys
 
 ENTITIES = r"&quot;|&#0{0,5}(?:34|39);|&#x0{0,5}2[27];|&apos;"
 """Quotes as HTML and XML write them inside attributes."""
@@ -114,9 +115,9 @@ def container_end(text: str, start: int, quote: str, level: int) -> int:
     return len(text)
 
 
-def end_of_match(pattern: re.Pattern[str], text: str, start: int) -> int:
-    """Return where a match of the pattern at this place ends; the place itself when there is none."""
-    match = pattern.match(text, start)
+def end_of_match(pattern: re.Pattern[str], text: str, start: int, most: int = sys.maxsize) -> int:
+    """Return where a match at this place ends, looking at so many characters; the place itself when there is none."""
+    match = pattern.match(text, start, min(len(text), start + most))
     return start if match is None else match.end()
 
 
