@@ -51,12 +51,10 @@ def finished(**changes: Any) -> Capture:
 def crossed(capture: Capture) -> Capture:
     encoded = encode_request(capture)
     assert encoded is not None
-    _, kind, token, meta, first, second, first_bytes, second_bytes = encoded
-    head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, 7)
-    packet = b"".join((head, token, meta, *first, *second))
+    packet = b"".join(encoded.numbered(7))
     assert len(packet) == encoded.size
     [frame] = packets.frames(memoryview(packet))
-    return decode_request(packets.read(frame))
+    return decode_request(packets.read(frame), b"a secret")
 
 
 def event_of(capture: Capture) -> dict[str, Any]:
@@ -142,9 +140,7 @@ def test_a_value_that_contains_itself_does_not_cross() -> None:
 def test_a_finished_event_crosses() -> None:
     event = BackendEvent(path="/a", method="GET", status_code=200, latency_ms=1.5, metadata={"event_id": "e"})
     envelope = Envelope(event, "token", "session", "agent", "agent")
-    _, kind, token, meta, first, _, size, _ = encode_event(envelope)
-    head = packets.HEAD.pack(kind, len(token), len(meta), size, 0, 7)
-    frame = packets.read(b"".join((head, token, meta, *first)))
+    frame = packets.read(b"".join(encode_event(envelope).numbered(7)))
     assert decode_event(frame) == envelope
 
 

@@ -36,8 +36,8 @@ class BatchSender:
 
     Args:
         client: The way to the relay.
-        prepare: Makes a frame of an item, together with what is kept until the relay settles it; called in the thread.
-            Without a frame, `here` gets what is to be kept; None means that there is nothing to deliver.
+        prepare: Makes a frame of an item, together with what `here` gets if the relay does not take it, or if there is
+            no frame; called in the thread. None means that there is nothing to deliver.
         here: Delivers in this process what the relay does not take; gets the reason.
         max_events: How many items may wait.
         tell: Called now and then in the thread, which reads the relay's messages while there are any to come.
@@ -154,8 +154,7 @@ class BatchSender:
     def _send(self, batch: list[tuple[object, Encoded]]) -> None:
         if not batch:
             return
-        reason = self._client.hand_over_many(batch) if len(batch) > 1 else self._client.hand_over(*batch[0])
-        if reason:
+        if reason := self._client.hand_over(batch):
             for kept, _ in batch:
                 self._here(kept, reason)
         self._under_way -= len(batch)
@@ -163,7 +162,7 @@ class BatchSender:
     def send(self, item: object) -> None:
         """Prepare an item and hand it over, in the calling thread."""
         found = self._prepared(item)
-        if found is not None and (reason := self._client.hand_over(*found)):
+        if found is not None and (reason := self._client.hand_over((found,))):
             self._here(found[0], reason)
 
     def flush(self) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets, trust
@@ -19,10 +19,10 @@ from otas_middleware._delivery.relay.frames import encode
 from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from otas_middleware._delivery.relay.feedback import Feedback
-    from otas_middleware._delivery.relay.frames import Encoded
+    from otas_middleware._delivery.relay.link import Handed, Returned
     from otas_middleware._delivery.relay.start import Finder
 
 logger = logging.getLogger("otas_middleware")
@@ -36,7 +36,7 @@ _AT_ONCE = 32
 """Items that one request gives back from a dead connection; a thread does the rest."""
 
 _POLL, _LONGEST_POLL = 0.002, 0.02
-"""Seconds between two looks for the relay's answers, for those who wait for them: more the longer they have waited."""
+"""Seconds between two looks for the relay's answers, for those who wait for them: as many as they have waited."""
 
 
 class RelayClient:
@@ -75,38 +75,30 @@ class RelayClient:
         self._control = native_lock()
         self._done = 0
         self._lost: Counter[str] = Counter()
-        self._back: deque[Any] = deque()
+        self._back: deque[Returned] = deque()
         self._ending = False
 
     # ---- the request path
 
-    def hand_over(self, item: object, encoded: Encoded) -> str:
-        """Hand an event over; return `TAKEN`, or why this process must deliver it. Waits for nothing.
+    def hand_over(self, batch: Sequence[Handed]) -> str:
+        """Hand events over in one packet; return `TAKEN`, or why this process must deliver them. Waits for nothing.
 
         Args:
-            item: What is given back if the relay does not settle it.
-            encoded: The event as a frame.
+            batch: One event, or several that together are no larger than `packets.MAX_PACKET`.
         """
-        if encoded.size > packets.MAX_PACKET:
+        if len(batch) == 1 and batch[0][1].size > packets.MAX_PACKET:
             return TOO_LARGE
-        return self._through(Link.send, item, encoded)
-
-    def hand_over_many(self, batch: Sequence[tuple[object, Encoded]]) -> str:
-        """Hand several events over in one packet, which they must fit; return `TAKEN` or why none was."""
-        return self._through(Link.send_many, batch)
-
-    def _through(self, send: Callable[..., str], *what: object) -> str:
         reason = FULL
         if self._back:
             self.give_back(_AT_ONCE)
         for link in self._links:
-            reason = self._try(link, send, what)
+            reason = self._try(link, batch)
             if reason in _DECIDED:
                 return reason
         opened = self._open()
-        return self._try(opened, send, what) if opened is not None else self._why if not self._links else reason
+        return self._try(opened, batch) if opened is not None else self._why if not self._links else reason
 
-    def _try(self, link: Link, send: Callable[..., str], what: tuple[object, ...]) -> str:
+    def _try(self, link: Link, batch: Sequence[Handed]) -> str:
         if not link.lock.acquire(blocking=False):
             return FULL
         try:
@@ -116,7 +108,7 @@ class RelayClient:
                 link.look()
                 if self._keeps_enough():
                     return "unsettled"
-            return send(link, *what)
+            return link.send(batch)
         finally:
             link.lock.release()
             if link.heard or link.dead or link.leaving:
@@ -193,10 +185,10 @@ class RelayClient:
         """Have this process deliver what dead connections kept, as far as it is not yet."""
         for _ in range(most):
             try:
-                item = self._back.popleft()
+                returned = self._back.popleft()
             except IndexError:
                 return
-            self._feedback.returned(item)
+            self._feedback.returned(returned.item())
 
     # ---- what the relay says
 
@@ -250,7 +242,7 @@ class RelayClient:
             if now >= deadline:
                 self.give_back()
                 return False
-            time.sleep(min(deadline - now, _LONGEST_POLL, _POLL + (now - begun) / 4))
+            time.sleep(min(deadline - now, _LONGEST_POLL, _POLL + now - begun))
         self.give_back()
         return True
 

@@ -109,7 +109,7 @@ class RelayDelivery:
     @staticmethod
     def _hand_over(state: _State, item: Weighted) -> str:
         encoded = encode_request(item)  # type: ignore[arg-type]  # raw items are captures
-        return "unencodable" if encoded is None else state.client.hand_over(item, encoded)
+        return "unencodable" if encoded is None else state.client.hand_over(((item, encoded),))
 
     def put_envelope(self, envelope: Envelope) -> None:
         """Hand over a finished event (the agent's side, user code)."""

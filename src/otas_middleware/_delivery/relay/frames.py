@@ -18,7 +18,7 @@ from otas_middleware._capture.carried import CarriedCapture, state_of
 from otas_middleware._delivery.relay import packets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._event.model import Envelope
@@ -35,17 +35,18 @@ class _NotPlainError(TypeError):
 
 
 class Encoded(NamedTuple):
-    """A frame without its number: token, metadata, pieces of the bodies, and their lengths."""
+    """A frame without its number."""
 
     size: int
     """Bytes of the whole frame."""
-    kind: int
-    token: bytes
-    meta: bytes
-    first: Sequence[bytes]
-    second: Sequence[bytes]
-    first_bytes: int
-    second_bytes: int
+    lengths: tuple[int, int, int, int, int]
+    """What its head says before the number: the kind, and the bytes of each part."""
+    parts: tuple[bytes, ...]
+    """Token, metadata and the pieces of both bodies, which nobody copies."""
+
+    def numbered(self, number: int) -> tuple[bytes, ...]:
+        """Return the frame with this number, in pieces."""
+        return (packets.HEAD.pack(*self.lengths, number), *self.parts)
 
 
 def _text_of(value: Any) -> str:
@@ -76,13 +77,20 @@ def encode_request(capture: Capture) -> Encoded | None:
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
         return None  # a lone surrogate, an integer of more than 64 bits, an object of the application's
     request, response = capture.request, capture.response
-    first, second = request.held, response.held
+    return _encoded(packets.REQUEST, token, meta, request.held, response.held, *request.pieces(), *response.pieces())
+
+
+def _encoded(kind: int, token: bytes, meta: bytes, first: int, second: int, *bodies: bytes) -> Encoded:
     size = _HEAD + len(token) + len(meta) + first + second
-    return Encoded(size, packets.REQUEST, token, meta, request.pieces(), response.pieces(), first, second)
+    return Encoded(size, (kind, len(token), len(meta), first, second), (token, meta, *bodies))
 
 
-def decode_request(frame: packets.Frame) -> Capture:
-    """Return the capture that a frame holds.
+def decode_request(frame: packets.Frame, secret: bytes) -> Capture:
+    """Return the capture that a frame holds, with the id of its event.
+
+    Args:
+        frame: The frame.
+        secret: Random bytes of the connection that it was sent over.
 
     Raises:
         msgspec.DecodeError: The metadata are not MessagePack.
@@ -94,6 +102,8 @@ def decode_request(frame: packets.Frame) -> Capture:
     capture.path_params = params
     capture.custom_properties = properties
     capture.checkpoints = None if checkpoints is None else [(name, ms, found) for name, ms, found in checkpoints]
+    if not capture.event_id:
+        capture.event_id = event_id(secret, frame.number)
     return capture
 
 
@@ -101,8 +111,7 @@ def encode_event(envelope: Envelope) -> Encoded:
     """Return a finished event as a frame."""
     meta = encode((envelope.session_id, envelope.agent_id, envelope.source))
     body, token = envelope.event.to_json(), envelope.token.encode()
-    size = _HEAD + len(token) + len(meta) + len(body)
-    return Encoded(size, packets.EVENT, token, meta, (body,), (), len(body), 0)
+    return _encoded(packets.EVENT, token, meta, len(body), 0, body)
 
 
 def decode_event(frame: packets.Frame) -> Envelope:

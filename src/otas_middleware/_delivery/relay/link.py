@@ -11,10 +11,10 @@ import sys
 from _socket import socket as NativeSocket  # noqa: N812  # gevent and eventlet replace `socket.socket`; this never waits
 from collections import Counter, deque
 from socket import AF_UNIX, SO_SNDBUF, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._delivery.relay import packets, trust
-from otas_middleware._delivery.relay.frames import decode, event_id
+from otas_middleware._delivery.relay.frames import decode, decode_request
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.relay.frames import Encoded
 
 LOOK_EVERY = 8
-"""After so many packets the relay's messages are read."""
+"""After so many events the relay's messages are read."""
 
-ITEM_BYTES = 1024
-"""What an item that is kept takes beside its bodies, estimated."""
+FRAME_BYTES = 512
+"""What a frame that is kept takes beside its bytes, estimated."""
 
 _READ_BYTES = 65_536
 _FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
@@ -94,6 +94,22 @@ def native_lock() -> Lock:
     return _thread.allocate_lock()
 
 
+Handed = tuple[object, "Encoded"]
+"""What is handed over: a finished capture or a finished event, and its frame."""
+
+
+class Returned(NamedTuple):
+    """An event that a relay took and did not settle before it ended."""
+
+    finished: object
+    frame: tuple[bytes, ...]
+    secret: bytes
+
+    def item(self) -> object:
+        """Return it as it was recorded, with the id that it has at the relay, which may have delivered it."""
+        return self.finished or decode_request(packets.read(b"".join(self.frame)), self.secret)
+
+
 class Link:
     """A connection to the relay.
 
@@ -111,7 +127,6 @@ class Link:
 
     __slots__ = (
         "_secret",
-        "_sends",
         "_sock",
         "dead",
         "done",
@@ -132,13 +147,14 @@ class Link:
         except OSError:
             self._sock.close()
             raise RelayUnavailableError("absent", 0.05) from None
-        self._sends = 0
         self.lock = native_lock()
         self.dead = False
         self.leaving = False
         self.number = 0
         self.heard: deque[tuple[str, Any, Any]] = deque()
-        self.kept: dict[int, tuple[Any, int]] = {}
+        self.kept: dict[int, tuple[object, int, tuple[bytes, ...]]] = {}
+        """What is not settled: a finished event, or None; the bytes that it holds; its frame in pieces. Of a request
+        only the frame is kept, which the garbage collector need not look into."""
         self.kept_bytes = 0
         self.done = 0
         """How many events the relay has delivered or put on disk."""
@@ -147,41 +163,24 @@ class Link:
 
     # ---- under the lock
 
-    def send(self, item: object, encoded: Encoded) -> str:
-        """Hand one event over; return `TAKEN` or why it was not."""
-        size, kind, token, meta, first, second, first_bytes, second_bytes = encoded
-        number = self.number + 1
-        head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, number)
-        try:
-            self._sock.sendmsg((head, token, meta, *first, *second))
-        except OSError as error:
-            return self._failed(error)
-        self.number = number
-        size += ITEM_BYTES
-        self.kept[number] = (item, size)
-        self.kept_bytes += size
-        self._sends += 1
-        if self._sends % LOOK_EVERY == 0:
-            self.look()
-        return TAKEN
-
-    def send_many(self, batch: Sequence[tuple[object, Encoded]]) -> str:
-        """Hand several events over in one packet; return `TAKEN` or why none of them was."""
-        pieces: list[bytes] = []
-        number = self.number
-        for _, (_, kind, token, meta, first, second, first_bytes, second_bytes) in batch:
+    def send(self, batch: Sequence[Handed]) -> str:
+        """Hand events over in one packet, which they must fit; return `TAKEN` or why none of them was."""
+        before = number = self.number
+        frames: list[tuple[object, int, tuple[bytes, ...]]] = []
+        for item, encoded in batch:
             number += 1
-            head = packets.HEAD.pack(kind, len(token), len(meta), first_bytes, second_bytes, number)
-            pieces += (head, token, meta, *first, *second)
+            finished = item if encoded.lengths[0] == packets.EVENT else None
+            frames.append((finished, encoded.size + FRAME_BYTES, encoded.numbered(number)))
+        pieces = frames[0][2] if len(frames) == 1 else [piece for _, _, frame in frames for piece in frame]
         failure = self._send([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
         if failure:
             return failure
-        for item, encoded in batch:
-            self.number += 1
-            size = encoded.size + ITEM_BYTES
-            self.kept[self.number] = (item, size)
-            self.kept_bytes += size
-        self.look()
+        self.number = number
+        for number, frame in enumerate(frames, before + 1):
+            self.kept[number] = frame
+            self.kept_bytes += frame[1]
+        if number // LOOK_EVERY > before // LOOK_EVERY:
+            self.look()
         return TAKEN
 
     def order(self, kind: int, meta: bytes) -> bool:
@@ -228,7 +227,7 @@ class Link:
         kind, content = packet[:1], memoryview(packet)[packets.MESSAGE_HEAD :]
         if kind == packets.SETTLED:
             for number in content.cast("Q"):
-                self.done += self._release(number) is not None
+                self.done += self._release(number)
             return
         if kind == packets.LEAVING:
             self.leaving = True
@@ -237,26 +236,27 @@ class Link:
             told = decode(content)
             if kind == packets.LOST:
                 reason, numbers = told
-                self.lost[reason] += sum(self._release(number) is not None for number in numbers)
+                self.lost[reason] += sum(map(self._release, numbers))
                 self.heard.append(("lost", None, None))
             elif kind == packets.TOKEN:
                 self.heard.append(("token", *told))
             elif kind == packets.STORED:
                 number, name = told
-                if number in self.kept:
-                    self.heard.append(("stored", self.kept[number][0], name))
+                finished = self.kept[number][0] if number in self.kept else None
+                if finished is not None:
+                    self.heard.append(("stored", finished, name))
             elif kind == packets.REFUSED:
                 self.heard.append(("refused", told, None))
         except Exception:  # of another program; report_internal_error logs it
             report_internal_error("relay.message")
 
-    def _release(self, number: int) -> object:
-        """Keep an event no longer; return it, or None when it is not kept."""
+    def _release(self, number: int) -> bool:
+        """Keep an event no longer; return whether it was kept."""
         found = self.kept.pop(number, None)
         if found is None:
-            return None
+            return False
         self.kept_bytes -= found[1]
-        return found[0]
+        return True
 
     def _end(self) -> None:
         """Read the relay's last messages; the link is dead."""
@@ -275,13 +275,10 @@ class Link:
         self.kept = {}
         self._sock.close()  # and no `shutdown`, which would end the other's connection
 
-    def take_back(self) -> deque[Any]:
+    def take_back(self) -> deque[Returned]:
         """Return what a dead link kept, oldest first; it is the caller's to deliver."""
         kept, self.kept, self.kept_bytes = self.kept, {}, 0
-        for number, (item, _) in kept.items():
-            if getattr(item, "event_id", None) == "":
-                item.event_id = event_id(self._secret, number)  # as the relay calls it, which may have delivered it
-        return deque(item for item, _ in kept.values())
+        return deque(Returned(finished, frame, self._secret) for finished, _, frame in kept.values())
 
 
 _MOST_PIECES = 1000

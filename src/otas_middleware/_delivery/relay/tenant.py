@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.pipeline import Pipeline
 from otas_middleware._delivery.relay import packets
-from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode, event_id, source_of, text
+from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode, source_of, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,10 +94,7 @@ class Tenant:
         frame = packets.read(waiting.frame)
         if frame.kind == packets.EVENT:
             return decode_event(frame)
-        capture = decode_request(frame)
-        if not capture.event_id:
-            capture.event_id = event_id(waiting.secret, frame.number)
-        return self._build_capture(capture, settings)
+        return self._build_capture(decode_request(frame, waiting.secret), settings)
 
     def settled(self, weight: int) -> None:
         """Take note that one event is settled. Called in any thread."""
