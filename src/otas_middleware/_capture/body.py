@@ -95,23 +95,24 @@ class BoundedBody:
         """Join the parts; many small ones cost more than their bytes."""
         self.parts[:] = [self.kept()]
 
-    def state(self) -> tuple[int, int, bool, int, int]:
-        """Return what an equal body in another process needs beside its `pieces`."""
-        return self._limit, self.left, self.whole, self._tail_limit, self._tail_held
+    def carried(self) -> tuple[tuple[int, int, bool, int, int], list[bytes], int]:
+        """Return what an equal body in another process needs: its state, all that is kept, and how many bytes that is.
+
+        What is kept is the beginning and then the end.
+        """
+        tail = 0 if self._tail is None else self._tail_held
+        pieces = [*self.parts, *self._tail] if self._tail else self.parts
+        limit, left = self._limit, self.left
+        return (limit, left, self.whole, self._tail_limit, tail), pieces, limit - left if left > 0 else limit + tail
 
     @property
     def _tail_held(self) -> int:
         self._trim()
         return len(self._tail[0]) if self._tail else 0
 
-    def pieces(self) -> list[bytes]:
-        """Return all that is kept, the beginning and then the end: `held` bytes."""
-        self._trim()
-        return [*self.parts, *self._tail] if self._tail else self.parts
-
     @classmethod
     def restored(cls, state: Sequence[Any], kept: bytes) -> Self:
-        """Return the body with this state and these bytes, which were its `pieces`."""
+        """Return the body with this state and these bytes, as `carried` gave them."""
         limit, left, whole, tail_limit, tail_held = state
         body = cls(limit, tail_limit)
         body.left, body.whole = left, whole

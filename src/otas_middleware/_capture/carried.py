@@ -44,14 +44,20 @@ _SESSION = tuple(field.name for field in fields(SessionInfo) if field.name != "t
 _session = attrgetter(*_SESSION)
 
 
-def state_of(capture: Capture) -> tuple[object, ...]:
-    """Return what an equal capture needs, beside the token, the bodies' bytes and what the application gave."""
+def state_of(capture: Capture, request: object, response: object) -> tuple[object, ...]:
+    """Return what an equal capture needs, beside the token, the bodies' bytes and what the application gave.
+
+    Args:
+        capture: A finished one.
+        request: The state of its request body.
+        response: That of its response body.
+    """
     exception = capture.exception
     return (
         _session(capture.session),
         None if exception is None else tuple(exception),
-        capture.request.state(),
-        capture.response.state(),
+        request,
+        response,
         *_as_they_are(capture),
     )
 
@@ -62,7 +68,7 @@ class CarriedCapture(Capture):
     Args:
         token: The session's token.
         state: What `state_of` returned there, perhaps as lists.
-        request: The request body's `pieces`, joined.
+        request: What is kept of the request body, joined.
         response: Those of the response body.
 
     Raises:

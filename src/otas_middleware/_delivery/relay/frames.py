@@ -63,11 +63,13 @@ encode = msgspec.msgpack.Encoder().encode
 
 def encode_request(capture: Capture) -> Encoded | None:
     """Return a finished capture as a frame, or None when it holds something that cannot cross."""
+    request, first, first_bytes = capture.request.carried()
+    response, second, second_bytes = capture.response.carried()
     try:
         properties, checkpoints, params = capture.custom_properties, capture.checkpoints, capture.path_params
         meta = _encode(
             (
-                state_of(capture),
+                state_of(capture, request, response),
                 None if not params else _params(params),
                 None if not properties else _plain(properties),
                 None if not checkpoints else [(name, ms, _plain(found)) for name, ms, found in checkpoints],
@@ -76,8 +78,7 @@ def encode_request(capture: Capture) -> Encoded | None:
         token = capture.session.token.encode()
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
         return None  # a lone surrogate, an integer of more than 64 bits, an object of the application's
-    request, response = capture.request, capture.response
-    return _encoded(packets.REQUEST, token, meta, request.held, response.held, *request.pieces(), *response.pieces())
+    return _encoded(packets.REQUEST, token, meta, first_bytes, second_bytes, *first, *second)
 
 
 def _encoded(kind: int, token: bytes, meta: bytes, first: int, second: int, *bodies: bytes) -> Encoded:

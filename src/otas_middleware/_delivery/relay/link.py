@@ -172,9 +172,10 @@ class Link:
             finished = item if encoded.lengths[0] == packets.EVENT else None
             frames.append((finished, encoded.size + FRAME_BYTES, encoded.numbered(number)))
         pieces = frames[0][2] if len(frames) == 1 else [piece for _, _, frame in frames for piece in frame]
-        failure = self._send([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
-        if failure:
-            return failure
+        try:
+            self._sock.sendmsg([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
+        except OSError as error:
+            return self._failed(error)
         self.number = number
         for number, frame in enumerate(frames, before + 1):
             self.kept[number] = frame
@@ -185,14 +186,12 @@ class Link:
 
     def order(self, kind: int, meta: bytes) -> bool:
         """Send a frame without bodies; return whether that could be done."""
-        return not self._send((packets.order(kind, meta),))
-
-    def _send(self, pieces: Sequence[bytes]) -> str:
         try:
-            self._sock.sendmsg(pieces)
+            self._sock.send(packets.order(kind, meta))
         except OSError as error:
-            return self._failed(error)
-        return TAKEN
+            self._failed(error)
+            return False
+        return True
 
     def _failed(self, error: OSError) -> str:
         """Return what it means that a packet could not be sent."""

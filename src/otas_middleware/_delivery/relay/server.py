@@ -31,6 +31,9 @@ logger = logging.getLogger("otas_middleware.relay")
 TICK = 0.003
 """Seconds between two looks while there is something to do."""
 
+REPORT_SECONDS = 0.02
+"""How long a host may wait to be told of events that are settled while there are others."""
+
 QUIET_TICKS = 20
 """After so many looks without anything to do it sleeps."""
 
@@ -76,7 +79,7 @@ class Server:
         self._alarm = _Alarm()
         self._epoll = select.epoll()
         self._ending = False
-        self._busy_at = self._looked_at = time.monotonic()
+        self._busy_at = self._looked_at = self._reported_at = time.monotonic()
         listener.settimeout(0.0)
         self._epoll.register(listener.fileno(), select.EPOLLIN)
         self._epoll.register(self._alarm.number, select.EPOLLIN)
@@ -125,8 +128,12 @@ class Server:
 
     def _report(self, *, ended: bool = False) -> bool:
         moved = False
+        due = ended or time.monotonic() - self._reported_at > REPORT_SECONDS
+        if due:
+            self._reported_at = time.monotonic()
         for tenant in self._tenants.values():
-            moved = tenant.report(ended=ended) or moved
+            now = due or not tenant.waiting
+            moved = (tenant.report(ended=ended) if now else tenant.has_news) or moved
         if self._paused:
             waiting, self._paused = self._paused, []
             for connection in waiting:

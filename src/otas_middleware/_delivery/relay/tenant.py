@@ -114,6 +114,11 @@ class Tenant:
         self._tokens.append((verdict, token))
         self._wake()
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is anything to tell the hosts."""
+        return bool(self._tokens) or any(connection.done for connection in self.connections)
+
     def report(self, *, ended: bool = False) -> bool:
         """Tell the hosts what there is to tell; return whether there was anything."""
         tokens, self._tokens = self._tokens, []
