@@ -146,7 +146,10 @@ def _octets(chunk: Chunk) -> bytes:
 def declared_size(headers: Iterable[tuple[bytes, bytes] | tuple[str, str]]) -> int | None:
     """Return the bytes that the headers of a response announce, or None when they announce none."""
     for name, value in headers:
-        text = name.decode("latin-1") if isinstance(name, bytes) else name
-        if text.lower() == "content-length" and value.isdigit():
+        if len(name) == _LENGTH_OF_NAME and name.lower() in _NAMES and value.isdigit():
             return int(value)
     return None
+
+
+_NAMES = frozenset(("content-length", b"content-length"))
+_LENGTH_OF_NAME = len("content-length")

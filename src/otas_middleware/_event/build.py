@@ -32,7 +32,7 @@ from otas_middleware._event.render import EMPTY, EventStream, all_values, first_
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Sequence
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.selection import Selection
@@ -59,9 +59,9 @@ class Plan(NamedTuple):
     project_id: str
     limit: int
     redactor: Redactor
-    without_headers: PathSet
-    without_request_body: PathSet
-    without_response_body: PathSet
+    without_headers: Container[str]
+    without_request_body: Container[str]
+    without_response_body: Container[str]
     protocols: tuple[OperationReader, ...]
 
 
@@ -80,13 +80,17 @@ def plan_for(settings: OtasSettings) -> Plan:
 @lru_cache(maxsize=32)
 def _plan(settings: OtasSettings) -> Plan:
     everything = ("*",)
+
+    def paths(entries: Sequence[str]) -> Container[str]:
+        return PathSet(entries) if entries else ()
+
     return Plan(
         project_id=str(settings.project_id) if settings.project_id is not None else NIL_PROJECT,
         limit=settings.max_body_bytes,
         redactor=redactor_for(settings),
-        without_headers=PathSet(settings.skip_header_paths if settings.capture_headers else everything),
-        without_request_body=PathSet(settings.skip_request_body_paths if settings.capture_request_body else everything),
-        without_response_body=PathSet(
+        without_headers=paths(settings.skip_header_paths if settings.capture_headers else everything),
+        without_request_body=paths(settings.skip_request_body_paths if settings.capture_request_body else everything),
+        without_response_body=paths(
             settings.skip_response_body_paths if settings.capture_response_body else everything
         ),
         protocols=settings.operation_protocols,
@@ -161,7 +165,7 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
     masker = Masker(plan.redactor, capture.session.token)
     path, query, route = exchange.path, exchange.query, exchange.route
     request, response = exchange.request, exchange.response
-    metadata = own_metadata(capture, exchange.request_headers, operation.traceparent if operation is not None else "")
+    metadata = own_metadata(capture, exchange, operation.traceparent if operation is not None else "")
     latency = capture.latency
     _describe_bodies(capture, request, response, metadata)
     if is_long_lived(exchange, operation):
@@ -242,15 +246,17 @@ def _exchange(capture: Capture, plan: Plan) -> Exchange:
     query = capture.query_string
     request_headers = header_map(capture.request_headers)
     response_headers = header_map(capture.response_headers)
+    request_type = first_value(request_headers, "content-type")
+    response_type = first_value(response_headers, "content-type")
     request = response = EMPTY
     request_bytes = response_bytes = end = b""
     gap = False
     if path not in plan.without_request_body:
         request_bytes = capture.request_body()
-        request = _render(request_bytes, capture.request_size, request_headers, plan.limit)
+        request = _render(request_bytes, capture.request_size, request_headers, request_type, plan.limit)
     if path not in plan.without_response_body:
         response_bytes = capture.response_body()
-        response = _render(response_bytes, capture.response_size, response_headers, plan.limit)
+        response = _render(response_bytes, capture.response_size, response_headers, response_type, plan.limit)
         if response.truncated is not None:
             end, gap = capture.response_end()
     status = status_of(capture)
@@ -264,6 +270,8 @@ def _exchange(capture: Capture, plan: Plan) -> Exchange:
         response_headers,
         request,
         response,
+        request_type,
+        response_type,
         request_bytes,
         response_bytes,
         end,
@@ -300,8 +308,7 @@ def _operation(exchange: Exchange, plan: Plan) -> Operation | None:
         return None
 
 
-def _render(data: bytes, size: int, headers: HeaderMap, limit: int) -> Body:
-    content_type = first_value(headers, "content-type")
+def _render(data: bytes, size: int, headers: HeaderMap, content_type: str, limit: int) -> Body:
     content_encoding = all_values(headers, "content-encoding") if "content-encoding" in headers else ""
     return render_body(data, size, content_type, content_encoding, limit)
 

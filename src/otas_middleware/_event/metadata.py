@@ -68,7 +68,7 @@ def failure_of(capture: Capture, status: int) -> tuple[str, str]:
     return ("", _status_line(status, capture.reason)) if status >= 400 else ("", "")
 
 
-def own_metadata(capture: Capture, request_headers: HeaderMap, traceparent: str = "") -> dict[str, Any]:
+def own_metadata(capture: Capture, exchange: Exchange, traceparent: str = "") -> dict[str, Any]:
     """Return the metadata that is made here and holds nothing that a client or an application wrote."""
     ttfb = capture.ttfb
     metadata: dict[str, Any] = {
@@ -79,12 +79,12 @@ def own_metadata(capture: Capture, request_headers: HeaderMap, traceparent: str 
         "session": {"fingerprint": capture.session.fingerprint, "verified": capture.session.verified},
         "ttfb_ms": None if ttfb is None else round(ttfb * 1000, 3),
     }
-    if capture.aborted:
+    if exchange.aborted:
         metadata["aborted"] = True
     if capture.parent_id:
         metadata["parent_id"] = capture.parent_id
-    if traceparent or "traceparent" in request_headers:
-        trace = _TRACEPARENT.fullmatch(first_value(request_headers, "traceparent") or traceparent)
+    if traceparent or "traceparent" in exchange.request_headers:
+        trace = _TRACEPARENT.fullmatch(exchange.header("traceparent") or traceparent)
         if trace is not None and not (trace["version"] == "00" and trace["more"]):
             metadata["trace_id"] = trace["trace"]
     return metadata

@@ -65,7 +65,8 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
         The operation. Its outcome is `error` whenever the request itself failed, by an exception or by its status.
     """
     marked = not _HEADERS.isdisjoint(exchange.request_headers)
-    known = _worth_asking(exchange.request_media, exchange.response_media, marked, bool(exchange.calls))
+    queries = exchange.method == "GET" and exchange.query != ""
+    known = _worth_asking(exchange.request_media, exchange.response_media, marked, bool(exchange.calls), queries)
     for read in (*readers, *known) if readers else known:
         operation = read(exchange)
         if operation is not None:
@@ -81,6 +82,7 @@ def _worth_asking(
     response_media: str,
     marked: bool,  # noqa: FBT001  # keywords would cost as much as the look-up
     calls: bool,  # noqa: FBT001  # as above
+    queries: bool,  # noqa: FBT001  # as above
 ) -> tuple[OperationReader, ...]:
     return tuple(
         protocol.read
@@ -88,6 +90,7 @@ def _worth_asking(
         if protocol.always
         or (marked and protocol.headers)
         or (calls and protocol.calls)
+        or (queries and protocol.queries)
         or request_media.startswith(protocol.media)
         or response_media.startswith(protocol.media)
     )

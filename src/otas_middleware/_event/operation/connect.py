@@ -66,4 +66,4 @@ def _fail(operation: Operation, error: object, code: str) -> None:
     operation.fail(as_text(details.get("code")) or code, as_text(details.get("message")))
 
 
-PROTOCOL = KnownProtocol(read, headers=frozenset(("connect-protocol-version",)), media=(_STREAM_MEDIA,), always=True)
+PROTOCOL = KnownProtocol(read, headers=frozenset(("connect-protocol-version",)), media=(_STREAM_MEDIA,), queries=True)

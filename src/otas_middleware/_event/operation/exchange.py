@@ -39,6 +39,8 @@ class Exchange:
         response_headers: Lower-case names.
         request: The request body as text; empty when it is not recorded.
         response: The response body as text, likewise.
+        request_type: The request's `Content-Type`.
+        response_type: The response's.
         request_bytes: What was kept of the request body.
         response_bytes: The kept beginning of the response body.
         response_end: The kept end of a longer response body.
@@ -85,6 +87,8 @@ class Exchange:
         response_headers: HeaderMap,
         request: Body,
         response: Body,
+        request_type: str,
+        response_type: str,
         request_bytes: bytes,
         response_bytes: bytes,
         response_end: bytes = b"",
@@ -108,10 +112,10 @@ class Exchange:
         self.gap = gap
         self.failed = failed
         self.aborted = aborted
-        self.request_type = first_value(request_headers, "content-type")
-        self.response_type = first_value(response_headers, "content-type")
-        self.request_media = parse_content_type(self.request_type).media
-        self.response_media = parse_content_type(self.response_type).media
+        self.request_type = request_type
+        self.response_type = response_type
+        self.request_media = parse_content_type(request_type).media
+        self.response_media = parse_content_type(response_type).media
         self._request_json = self._documents = self._events = self._query_fields = _UNREAD
         self.calls: list[dict[str, Any]] = self._read_calls() if '"jsonrpc"' in request.text else []
         """The calls of JSON-RPC 2.0 that the request body holds: one, those of a batch, or none."""

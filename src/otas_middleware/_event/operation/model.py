@@ -161,13 +161,15 @@ class KnownProtocol(NamedTuple):
         headers: Request headers that make it worth asking.
         media: Beginnings of media types, of request or response, that do.
         calls: A request that holds calls of JSON-RPC does.
-        always: It is recognised by what bodies or the query hold, and so asked for every exchange.
+        queries: A GET with a query string does.
+        always: It is recognised by what bodies hold, and so asked for every exchange.
     """
 
     read: OperationReader
     headers: frozenset[str] = frozenset()
     media: tuple[str, ...] = ()
     calls: bool = False
+    queries: bool = False
     always: bool = False
 
 
