@@ -153,7 +153,7 @@ class Pace:
     @property
     def closed(self) -> bool:
         """Whether the destination takes events, as far as is known."""
-        return self._breaker.closed
+        return not self._breaker.reason
 
     @property
     def reason(self) -> str:
@@ -182,7 +182,7 @@ class Pace:
 
     def pause(self, now: float) -> float:
         """Return the seconds until an event may be sent: 0 for now, infinity while a probe is out."""
-        if self._breaker.closed:
+        if not self._breaker.reason:
             return 0.0
         with self._lock:
             return self._breaker.wait(now)
@@ -206,7 +206,7 @@ class Pace:
         """Note that a worker goes off with an event; while the destination is away, it is the probe."""
         self._out.add(number)
         self._began_at = now
-        if not self._breaker.closed:
+        if self._breaker.reason:
             with self._lock:
                 self._breaker.sent()
 

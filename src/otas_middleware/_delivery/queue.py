@@ -175,7 +175,8 @@ class Queue:
             if item.row is not None:
                 self._stats.spooled -= 1
             self._left(item)
-            item.settled("delivered", stored_as)
+            if item.receipt is not None:
+                item.settled("delivered", stored_as)
             return [item]
 
     def lost(self, item: QueueItem, reason: str, *, others: bool = False) -> list[QueueItem]:

@@ -114,8 +114,7 @@ def weight_of(event: BackendEvent) -> int:
 
 def token_of(captured: Weighted) -> str:
     """Return the session token of what is to be built; the empty text where that cannot be told yet."""
-    session = getattr(captured, "session", None)
-    token = getattr(captured, "token", "") if session is None else getattr(session, "token", "")
+    token = getattr(getattr(captured, "session", captured), "token", "")
     return token if isinstance(token, str) else ""
 
 

@@ -183,7 +183,7 @@ class Sender:
 
     def _may_go(self, item: QueueItem, token: str) -> bool:
         """Say whether an event may be sent now; if not, settle it."""
-        if token in self._rejected or not is_header_value(token):
+        if not is_header_value(token) or (token is not item.token and token in self._rejected):
             self._drop(item, "bad_token")
             return False
         wait = self._policy.ahead(token)
@@ -242,35 +242,40 @@ class Sender:
 
     def _settle(self, item: QueueItem, token: str, outcome: Outcome, started: float) -> None:
         now = time.monotonic()
-        if outcome.verdict is Verdict.RETRYABLE and item.delivered_before < 0:
-            item.delivered_before = self._queue.delivered_count
-        decision = self._policy.decide(
-            outcome,
-            token,
-            attempts=item.attempts,
-            failures=item.failures,
-            others_passed=self._queue.delivered_count > item.delivered_before >= 0,
-        )
-        if decision.fate is Fate.DELIVERED and item.envelope is not None:
+        if outcome.verdict is Verdict.DELIVERED:
             self._tell("delivered", self.hooks.delivered, item.envelope, outcome)
         opened, closed = self._pace.learn(outcome, now - started, now, self._queue)
-        if outcome.resent or decision.fate is not Fate.DELIVERED:
-            self._queue.note("" if decision.fate is Fate.DELIVERED else outcome.reason, resent=outcome.resent)
-        self._apply(item, token, outcome, decision, now + decision.delay)
+        if outcome.verdict is Verdict.DELIVERED:
+            if outcome.resent:
+                self._queue.note("", resent=True)
+            self._delete_rows(self._queue.delivered(item, outcome.stored_as))
+        else:
+            self._queue.note(outcome.reason, resent=outcome.resent)
+            self._apply(item, token, outcome, self._decision(item, token, outcome), now)
         if opened:
             self._queue.interrupt()
             self.hooks.pressed()
             if outcome.verdict is Verdict.MISCONFIGURED:
                 self._tell("misconfigured", self.hooks.misconfigured, outcome)
         self._log.outcome(outcome, opened=opened, closed=closed)
-        self._log.losses(self._queue.dropped())
+        if dropped := self._queue.dropped():
+            self._log.losses(dropped)
 
-    def _apply(self, item: QueueItem, token: str, outcome: Outcome, decision: Decision, due: float) -> None:
-        """Do what was decided to the event."""
-        fate = decision.fate
-        if fate is Fate.DELIVERED:
-            ended = self._queue.delivered(item, outcome.stored_as)
-        elif fate is Fate.LOST:
+    def _decision(self, item: QueueItem, token: str, outcome: Outcome) -> Decision:
+        if outcome.verdict is Verdict.RETRYABLE and item.delivered_before < 0:
+            item.delivered_before = self._queue.delivered_count
+        return self._policy.decide(
+            outcome,
+            token,
+            attempts=item.attempts,
+            failures=item.failures,
+            others_passed=self._queue.delivered_count > item.delivered_before >= 0,
+        )
+
+    def _apply(self, item: QueueItem, token: str, outcome: Outcome, decision: Decision, now: float) -> None:
+        """Do what was decided to an event that was not delivered."""
+        fate, due = decision.fate, now + decision.delay
+        if fate is Fate.LOST:
             ended = self._queue.lost(item, decision.reason)
         elif fate is Fate.TOKEN_REJECTED:
             self._rejected.add(token)
@@ -303,8 +308,7 @@ class Sender:
             self._queue.reweigh(item, weight_of(item.envelope.event) + body)
 
     def _delete_rows(self, items: list[QueueItem]) -> None:
-        rows = [item.row for item in items if item.row is not None]
-        if rows and self.spooler is not None:
+        if self.spooler is not None and (rows := [item.row for item in items if item.row is not None]):
             self.spooler.acknowledge(rows)
 
     def _tell(self, what: str, hook: Callable[..., object], *values: object) -> None:

@@ -104,8 +104,10 @@ class WaitingLine:
 
     def ready(self, limit: int) -> int:
         """Return how many could leave now, when so many requests may be under way."""
-        strangers = min(max(1, limit // SHARE) - len(self._under_way), len(self.unjudged.order))
-        return len(self._returned) + self._accepted.count + max(0, strangers)
+        ready = len(self._returned) + self._accepted.count
+        if self.unjudged.order:
+            ready += max(0, min(max(1, limit // SHARE) - len(self._under_way), len(self.unjudged.order)))
+        return ready
 
     def add(self, item: QueueItem) -> None:
         """Put an event behind all others of its token."""

@@ -41,9 +41,6 @@ _MAX_MILLISECONDS = 1e12
 _ATTEMPTS = 12
 
 _set = object.__setattr__
-_INTEGERS = ("request_size_bytes", "response_size_bytes", "status_code")
-_ALL_INTEGERS = [int] * len(_INTEGERS)
-_integers_of = cast("Callable[[dict[str, Any]], tuple[Any, ...]]", itemgetter(*_INTEGERS))
 _texts_of = cast("Callable[[dict[str, Any]], tuple[str, ...]]", itemgetter(*TEXT_FIELDS))
 
 
@@ -61,9 +58,9 @@ def coerce(fields: dict[str, Any]) -> None:
 
 def coerce_numbers(fields: dict[str, Any]) -> None:
     """Bring the numbers of an event into their range, in place."""
-    integers = _integers_of(fields)
-    if [*map(type, integers)] != _ALL_INTEGERS or min(integers) < 0 or max(integers) > MAX_INTEGER:
-        for name, value in zip(_INTEGERS, integers, strict=True):
+    for name in ("request_size_bytes", "response_size_bytes", "status_code"):
+        value = fields[name]
+        if type(value) is not int or not 0 <= value <= MAX_INTEGER:
             fields[name] = None if value is None and name != "status_code" else _integer(value)
     value = fields["latency_ms"]
     if type(value) is not float or not 0.0 <= value <= _MAX_MILLISECONDS:

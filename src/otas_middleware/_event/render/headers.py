@@ -15,14 +15,9 @@ HeaderMap = dict[str, "str | list[str]"]
 
 def header_map(pairs: Headers) -> HeaderMap:
     """Return headers with lower-case names, and a list of values where a name came more than once."""
-    if not pairs:
-        return {}
     try:
-        raw_names, raw_values = zip(*pairs, strict=True)
-        names = _lower_case(raw_names)
-        values = b"\n".join(raw_values).decode("latin-1").split("\n") if type(raw_values[0]) is bytes else raw_values
-        simple = dict(zip(names, values, strict=True))
-        if len(simple) == len(pairs) and "".join(values).isascii():
+        simple = {_name(name): value.decode("latin-1") if isinstance(value, bytes) else value for name, value in pairs}
+        if len(simple) == len(pairs) and "".join(simple.values()).isascii():
             return cast("HeaderMap", simple)
         return _merged(pairs)
     except (TypeError, ValueError, AttributeError):  # an application or a test client put what is no text among them
@@ -75,12 +70,6 @@ def all_values(headers: HeaderMap, name: str) -> str:
     """Return all of a header's values as one list, as RFC 9110, section 5.3, joins them."""
     value = headers.get(name, "")
     return value if isinstance(value, str) else ", ".join(value)
-
-
-@lru_cache(maxsize=128)
-def _lower_case(names: tuple[bytes | str, ...]) -> tuple[str, ...]:
-    """Return the names of all headers of a message: most messages of one client, and all answers of one view, agree."""
-    return tuple(map(_name, names))
 
 
 @lru_cache(maxsize=1024)
