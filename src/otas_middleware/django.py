@@ -36,7 +36,7 @@ except ModuleNotFoundError as error:
 
 from otas_middleware._capture import in_thread
 from otas_middleware._capture.context import MARKER, capture_of, current
-from otas_middleware._capture.django_body import ReadTap, early_note, forget_others, tap_early
+from otas_middleware._capture.django_body import ReadTap, forget_others, take_early, tap_early
 from otas_middleware._capture.django_streams import cancelled_task, finish, tap_stream
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._config.sources import FrameworkSettings
@@ -157,9 +157,9 @@ class OtasMiddleware:
         try:
             if capture is not None and scope:
                 capture.head_waits_for = "nothing"  # ASGI: the status is sent before the first byte is asked for
-            note = early_note(request.META)
-            if note is not None:
-                note.go_on_in(None if capture is None else capture.request)
+            body = take_early(request.META, 0 if capture is None else self._recorder.settings.max_body_bytes)
+            if capture is not None and body is not None:
+                capture.request = body
             elif capture is not None:
                 tap = ReadTap(request, capture.request)
                 request.read = tap.read  # type: ignore[method-assign]

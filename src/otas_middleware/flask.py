@@ -16,7 +16,7 @@ from weakref import ref
 from otas_middleware._errors import MissingExtraError
 
 try:
-    from flask import current_app, got_request_exception, request, request_started
+    from flask import current_app, got_request_exception, has_request_context, request, request_started
     from werkzeug.exceptions import HTTPException, MethodNotAllowed
     from werkzeug.routing import RoutingException
     from werkzeug.wsgi import ClosingIterator
@@ -88,16 +88,21 @@ class Otas:
 
 
 def _mount(app: Flask, recorder: Recorder) -> None:
-    """Stand around the application, and hear of route, response and exception by its hooks and Flask's signals."""
+    """Stand around the application, and hear of route, response and exception by its hooks and Flask's signals.
+
+    What its hooks miss because another one answers first is found out when the response starts. The signal of the
+    request's start costs every request as much as two hooks, so that it is heard only where there may be none of ours.
+    """
+    hears_all = "wsgi_app" not in vars(app)  # else another application may be dispatched to inside of it
     try:
         app.before_request(_before)
         app.after_request(_after)
         app.teardown_request(_teardown)
     except AssertionError:
-        pass  # Flask takes no hooks after its first request; what they tell is told by signals, but for details
-    # For any sender: what is dispatched to inside of the application may be another one.
-    request_started.connect(_on_started, weak=False)
-    got_request_exception.connect(_on_unhandled, weak=False)
+        hears_all = False  # Flask takes no hooks after its first request; signals tell what they tell, but for details
+    if not hears_all:
+        request_started.connect(_on_started, weak=False)
+    got_request_exception.connect(_on_unhandled, weak=False)  # for any sender, as above
     _hear_handled_exceptions(app)
     app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)  # type: ignore[method-assign]
 
@@ -130,6 +135,8 @@ class _FlaskExchange(Exchange):
         self._called = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
 
     def started(self, status_code: int, headers: Headers, reason: str) -> None:
+        if self.capture.route is None:
+            _note_route()
         if status_code < 500:
             self.capture.exception = None  # handled, and answered as the client's error
         # Werkzeug writes its reasons in capitals; the standard's own are readable.
@@ -176,14 +183,12 @@ def _before() -> None:
 
 
 def _on_started(_sender: Flask, **_: Any) -> None:
-    """Do as the hook, also where another hook answers first, and for an application that is mounted inside."""
-    if _current() is not None:
-        _note_route()
+    _before()
 
 
 def _note_route() -> None:
     capture = _current()
-    if capture is None or capture.route is not None:
+    if capture is None or capture.route is not None or not has_request_context():
         return
     try:
         # Once, since the proxy costs as much at each access.
@@ -216,6 +221,8 @@ def _after(response: Response) -> Response:
         try:
             # A body that is there is over with its last chunk; test clients close it late, or never.
             capture.ends_early = response.is_sequence
+            if capture.route is None:
+                _note_route()
         except Exception:
             report_internal_error("flask.response")
     return response
@@ -224,6 +231,7 @@ def _after(response: Response) -> Response:
 def _teardown(error: BaseException | None = None) -> None:
     """Note an exception that no signal told of, unless it has been answered as the client's error."""
     if error is not None and _current() is not None:
+        _note_route()
         try:
             capture = capture_of(request.environ)
             if capture is not None and capture.exception is None and not 0 < capture.status_code < 500:
@@ -233,6 +241,7 @@ def _teardown(error: BaseException | None = None) -> None:
 
 
 def _on_unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
+    _note_route()
     _note_error(exception)
 
 

@@ -67,6 +67,23 @@ def test_its_hooks_are_where_users_read_them(sink: Sink) -> None:
         assert [hook.__module__ for hook in hooks[None]] == ["otas_middleware.flask"]
 
 
+def test_a_signal_for_every_request_is_heard_only_where_hooks_may_miss_one(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[object] = []
+
+    def connect(receiver: object, **_: object) -> None:
+        heard.append(receiver)
+
+    monkeypatch.setattr(flask.request_started, "connect", connect)
+    Otas(routed(), settings=sink.settings)
+    assert heard == []
+    behind = routed()
+    behind.wsgi_app = ProxyFix(behind.wsgi_app)  # type: ignore[method-assign]
+    Otas(behind, settings=sink.settings)
+    assert len(heard) == 1
+
+
 @pytest.mark.parametrize("hook", [lambda: "first", lambda: ("first", 503), fail, time_out])
 def test_a_hook_that_answers_or_fails_first_leaves_the_route_known(hook: Callable[..., Any], sink: Sink) -> None:
     def make() -> Flask:

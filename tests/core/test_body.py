@@ -51,14 +51,23 @@ def test_a_body_is_restored_in_another_process_and_goes_on(chunks: list[bytes], 
     assert (restored.size, restored.kept(), restored.end()) == (body.size, body.kept(), body.end())
 
 
-@given(CHUNKS, CHUNKS)
-def test_a_body_goes_on_where_it_was_noted_before(chunks: list[bytes], more: list[bytes]) -> None:
+@given(CHUNKS, CHUNKS, st.integers(0, LIMIT))
+def test_a_body_of_which_less_is_to_be_kept_goes_on_as_if_that_had_been_known_before(
+    chunks: list[bytes], more: list[bytes], limit: int
+) -> None:
     sent = b"".join(chunks + more)
-    body = BoundedBody(LIMIT)
-    body.take_over(filled(chunks, tail=0))
+    body = filled(chunks, tail=0)
+    body.limit_to(limit)
     for chunk in more:
         body.add(chunk)
-    assert (body.size, body.kept()) == (len(sent), sent[:LIMIT])
+    assert (body.size, body.kept(), body.held) == (len(sent), sent[:limit], len(sent[:limit]))
+
+
+def test_more_can_be_kept_of_a_body_of_which_nothing_has_passed() -> None:
+    body = BoundedBody(1)
+    body.limit_to(LIMIT)
+    body.add(b"x" * LIMIT)
+    assert (body.size, body.kept()) == (LIMIT, b"x" * LIMIT)
 
 
 @pytest.mark.parametrize("size", [1, 100, 100_000])

@@ -25,10 +25,11 @@ class BoundedBody:
         tail: How many bytes of the end of a longer body to keep.
     """
 
-    __slots__ = ("_limit", "_tail", "_tail_limit", "_trim_below", "left", "parts", "whole")
+    __slots__ = ("_tail", "_tail_limit", "_trim_below", "left", "limit", "parts", "whole")
 
     def __init__(self, limit: int, tail: int = 0) -> None:
-        self._limit = limit
+        self.limit: int = limit
+        """How many bytes of the beginning are kept."""
         self._tail_limit = tail
         self._tail: list[bytes] | None = None
         self._trim_below = 0
@@ -77,19 +78,20 @@ class BoundedBody:
         end = self._tail[0] if self._tail else b""
         return end, len(end) < -self.left
 
-    def take_over(self, earlier: BoundedBody) -> None:
-        """Begin with what was noted elsewhere, where at least as much is kept, before this body was known."""
-        for part in earlier.parts:
-            self.add(part)
-        self.whole = self.whole and earlier.whole
-        self.left -= earlier.size - earlier.held
+    def limit_to(self, limit: int) -> None:
+        """Keep at most so many bytes of the beginning; more than until now only while nothing has passed."""
+        if limit != self.limit:
+            size = self.size
+            self.parts[:] = filter(None, [self.kept()[:limit]])
+            self.limit, self.left = limit, limit - size
+            self.whole = self.whole and size <= limit
 
     def clear(self) -> None:
         """Forget all that passed: it did not get to where it was going."""
         self.parts.clear()
         self._tail = None
         self.whole = True
-        self.left = self._limit
+        self.left = self.limit
 
     def pack(self) -> None:
         """Join the parts; many small ones cost more than their bytes."""
@@ -102,7 +104,7 @@ class BoundedBody:
         """
         tail = 0 if self._tail is None else self._tail_held
         pieces = [*self.parts, *self._tail] if self._tail else self.parts
-        limit, left = self._limit, self.left
+        limit, left = self.limit, self.left
         return (limit, left, self.whole, self._tail_limit, tail), pieces, limit - left if left > 0 else limit + tail
 
     @property
@@ -126,7 +128,7 @@ class BoundedBody:
     @property
     def size(self) -> int:
         """All bytes that passed."""
-        return self._limit - self.left
+        return self.limit - self.left
 
     def kept(self) -> bytes:
         """Return the kept beginning."""
@@ -135,7 +137,7 @@ class BoundedBody:
     @property
     def held(self) -> int:
         """How many bytes are kept."""
-        return self._limit - self.left if self.left > 0 else self._limit + self._tail_held
+        return self.limit - self.left if self.left > 0 else self.limit + self._tail_held
 
 
 def _octets(chunk: Chunk) -> bytes:

@@ -6,7 +6,6 @@ No I/O, no JSON, no decoding, no regular expression, no lock: the rest is the wo
 from __future__ import annotations
 
 import sys
-from itertools import chain
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
@@ -340,13 +339,12 @@ class Capture:
 def _weigh(capture: Capture) -> int:
     weight = _BASE_WEIGHT + capture.request.held + capture.response.held
     weight += len(capture.path) + len(capture.query_string)
-    asked, answered = capture.request_headers, capture.response_headers
-    try:
-        weight += _PAIR_WEIGHT * (len(asked) + len(answered))
-        weight += sum(map(len, chain(*asked, *answered)))  # a loop of Python's would cost as much as all the rest
-    except TypeError:  # an application or a test client put what is no text among them
-        weight += size_of(asked) + size_of(answered)
-    rare = capture.exception, capture.custom_properties, capture.checkpoints, capture.path_params
-    if any(rare):
-        weight += sum(map(size_of, filter(None, rare)))
+    for headers in (capture.request_headers, capture.response_headers):
+        try:
+            weight += _PAIR_WEIGHT * len(headers) + sum([len(name) + len(value) for name, value in headers])
+        except TypeError:  # an application or a test client put what is no text among them
+            weight += size_of(headers)
+    for rare in (capture.exception, capture.custom_properties, capture.checkpoints, capture.path_params):
+        if rare:
+            weight += size_of(rare)
     return weight

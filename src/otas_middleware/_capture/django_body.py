@@ -27,41 +27,11 @@ class Readable(Protocol):
         ...
 
 
-class EarlyNote:
-    """Notes what is read of `wsgi.input` before it is known whether the request is recorded.
-
-    Args:
-        limit: How many bytes to keep until then.
-    """
-
-    __slots__ = ("_body", "_limit", "name")
-
-    def __init__(self, limit: int) -> None:
-        self.name = f"{id(self):x}"
-        self._limit = limit
-        self._body: BoundedBody | None = BoundedBody(limit)
-
-    def __call__(self, data: bytes) -> None:
-        if self._body is not None:
-            self._body.add(data)
-
-    def reserve(self, limit: int) -> None:
-        """Keep at least so many bytes."""
-        if limit > self._limit:
-            self._limit, self._body = limit, BoundedBody(limit)  # nothing has been read yet
-
-    def go_on_in(self, body: BoundedBody | None) -> None:
-        """Give what was noted to the capture's body, and all that follows; or forget it, when there is none."""
-        if body is not None and self._body is not None:
-            body.take_over(self._body)
-        self._body = body
-        _early.set(None)
-
-
 _EARLY = "otas_middleware.input"
-"""Key of the note's name in the environ. The note itself would not be copied as well, and the tap may be replaced."""
+"""Key of a body's name in the environ. The body itself would not be copied as well, and the tap may be replaced."""
 
-_early: ContextVar[EarlyNote | None] = ContextVar("otas_middleware.input", default=None)
+_early: ContextVar[BoundedBody | None] = ContextVar("otas_middleware.input", default=None)
+"""What is read of `wsgi.input` before it is known whether the request is recorded."""
 
 
 def tap_early(environ: dict[str, Any], limit: int) -> None:
@@ -71,25 +41,40 @@ def tap_early(environ: dict[str, Any], limit: int) -> None:
         environ: The request's environ.
         limit: How many bytes to keep until it is known.
     """
-    note = early_note(environ)
-    if note is not None:  # another handler's, since all hear the signal
-        note.reserve(limit)
+    body = _early_body(environ)
+    if body is not None:  # another handler's, since all hear the signal
+        if body.limit < limit:
+            body.limit_to(limit)  # nothing has been read yet
     elif "wsgi.input" in environ:
-        note = EarlyNote(limit)
-        environ["wsgi.input"] = InputTap(environ["wsgi.input"], note)
-        environ[_EARLY] = note.name
-        _early.set(note)
+        body = BoundedBody(limit)
+        environ["wsgi.input"] = InputTap(environ["wsgi.input"], body.add)
+        environ[_EARLY] = f"{id(body):x}"
+        _early.set(body)
 
 
 def forget_others(environ: Mapping[str, Any]) -> None:
     """Let go of the body of a request that did not come as far as to the middleware."""
-    if _early.get() is not None and early_note(environ) is None:
+    if _early.get() is not None and _early_body(environ) is None:
         _early.set(None)
 
 
-def early_note(environ: Mapping[str, Any]) -> EarlyNote | None:
-    note = _early.get()
-    return note if note is not None and environ.get(_EARLY) == note.name else None
+def take_early(environ: Mapping[str, Any], limit: int) -> BoundedBody | None:
+    """Return what has been watched of a request's body, and goes on being so; None when nothing has.
+
+    Args:
+        environ: The request's environ.
+        limit: How many bytes to keep; 0 to forget them, and those that follow.
+    """
+    body = _early_body(environ)
+    if body is not None:
+        body.limit_to(limit)
+        _early.set(None)
+    return body
+
+
+def _early_body(environ: Mapping[str, Any]) -> BoundedBody | None:
+    body = _early.get()
+    return body if body is not None and environ.get(_EARLY) == f"{id(body):x}" else None
 
 
 class ReadTap:

@@ -79,22 +79,19 @@ def plan_for(settings: OtasSettings) -> Plan:
 
 @lru_cache(maxsize=32)
 def _plan(settings: OtasSettings) -> Plan:
-    everything = ("*",)
-
-    def paths(entries: Sequence[str]) -> Container[str]:
-        return PathSet(entries) if entries else ()
-
     return Plan(
         project_id=str(settings.project_id) if settings.project_id is not None else NIL_PROJECT,
         limit=settings.max_body_bytes,
         redactor=redactor_for(settings),
-        without_headers=paths(settings.skip_header_paths if settings.capture_headers else everything),
-        without_request_body=paths(settings.skip_request_body_paths if settings.capture_request_body else everything),
-        without_response_body=paths(
-            settings.skip_response_body_paths if settings.capture_response_body else everything
-        ),
+        without_headers=_paths(settings.skip_header_paths, settings.capture_headers),
+        without_request_body=_paths(settings.skip_request_body_paths, settings.capture_request_body),
+        without_response_body=_paths(settings.skip_response_body_paths, settings.capture_response_body),
         protocols=settings.operation_protocols,
     )
+
+
+def _paths(skipped: Sequence[str], recorded: bool) -> Container[str]:  # noqa: FBT001  # two settings that go together
+    return () if recorded and not skipped else PathSet(skipped if recorded else ("*",))
 
 
 def build(capture: Capture, settings: OtasSettings, selection: Selection | None = None) -> Envelope | None:
