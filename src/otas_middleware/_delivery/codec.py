@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from otas_middleware._delivery.protocols import is_header_value
 from otas_middleware._delivery.queue_item import QueueItem, built
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 
@@ -142,11 +143,6 @@ def _text(fields: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise UnreadableError(f"its {name} is no text")
     return value
-
-
-def is_header_value(token: str) -> bool:
-    """Say whether a session token can be sent at all; an empty one is left to the destination to refuse."""
-    return token.isascii() and (token.isprintable() or not token)
 
 
 def protect(token: str, cipher: TokenCipher | None) -> tuple[bytes, bool]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.destinations.brain import BrainDestination
-from otas_middleware._delivery.destinations.uasam import KeyWatch
 from otas_middleware._delivery.exporter import Exporter
 from otas_middleware._delivery.maintenance import Maintenance, Summary
 from otas_middleware._delivery.queue_item import BuiltOnce
@@ -108,6 +107,8 @@ class PipelineFactory:
         settings = self._settings
         if settings.sdk_key is None or settings.uasam_url is None or brain.source != "backend":
             return []
+        from otas_middleware._delivery.destinations.uasam import KeyWatch  # noqa: PLC0415  # for those who have one
+
         key = settings.sdk_key.get_secret_value()
         watch = KeyWatch(settings.uasam_url, key, self._transport, exporter.log, brain.learn_project)
         exporter.hooks.misconfigured = watch.refused

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.pipeline import Pipeline
-from otas_middleware._delivery.relay import trust
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -55,12 +54,14 @@ def open_delivery(
                 "otas_middleware: durability='relay' needs a relay; set OTAS_RELAY to its socket, or to auto."
             )
         return pipeline()
+    from otas_middleware._delivery.relay import trust  # noqa: PLC0415  # for those who have one, as all below
+
     if not trust.SUPPORTED:
         _say("OTAS_RELAY has no effect here: the relay needs Linux. Events are delivered by this process.")
         return pipeline()
     if find_spec("msgspec") is None:
         raise MissingExtraError("OTAS_RELAY", "relay")
-    from otas_middleware._delivery.relay import hello  # noqa: PLC0415  # an extra
+    from otas_middleware._delivery.relay import hello  # noqa: PLC0415  # as above
     from otas_middleware._delivery.relay.delivery import RelayDelivery  # noqa: PLC0415  # as above
 
     here = hello.stays_here(settings)

@@ -191,6 +191,11 @@ class Destination(Protocol):
         ...
 
 
+def is_header_value(token: str) -> bool:
+    """Say whether a session token can be sent at all; an empty one is left to the destination to refuse."""
+    return token.isascii() and (token.isprintable() or not token)
+
+
 def load(path: str, what: str) -> object:
     """Import an extension of the user's own.
 

@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 
 from otas_middleware._capture.session import RejectedTokens
 from otas_middleware._delivery import process
-from otas_middleware._delivery.codec import is_header_value
-from otas_middleware._delivery.protocols import Outcome, TransportError, Verdict
+from otas_middleware._delivery.protocols import Outcome, TransportError, Verdict, is_header_value
 from otas_middleware._delivery.queue_item import weight_of
 from otas_middleware._delivery.retry import Fate
 from otas_middleware._internal_errors import report_internal_error

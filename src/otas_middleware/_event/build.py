@@ -26,13 +26,13 @@ from otas_middleware._event.metadata import (
     stream_of,
 )
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
-from otas_middleware._event.operation import Exchange, decode_header, read_operation
+from otas_middleware._event.operation import Exchange, read_operation
 from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for
-from otas_middleware._event.render import EMPTY, EventStream, all_values, first_value, header_map, render_body
+from otas_middleware._event.render import EMPTY, all_values, first_value, header_map, render_body
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Sequence
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.selection import Selection
@@ -49,6 +49,7 @@ _PARTS_CHARACTERS = 2_097_152
 # if something is found and they have to be looked at again.
 _SHORT = 8_192
 
+_STREAMS = frozenset(("events", "lines"))
 _OWN_OBJECTS = 262_144
 """Bytes of JSON that metadata have at most that are made here alone; an operation with its items is most of it."""
 
@@ -59,9 +60,9 @@ class Plan(NamedTuple):
     project_id: str
     limit: int
     redactor: Redactor
-    without_headers: Container[str]
-    without_request_body: Container[str]
-    without_response_body: Container[str]
+    without_headers: PathSet | frozenset[str]
+    without_request_body: PathSet | frozenset[str]
+    without_response_body: PathSet | frozenset[str]
     protocols: tuple[OperationReader, ...]
 
 
@@ -90,8 +91,8 @@ def _plan(settings: OtasSettings) -> Plan:
     )
 
 
-def _paths(skipped: Sequence[str], recorded: bool) -> Container[str]:  # noqa: FBT001  # two settings that go together
-    return () if recorded and not skipped else PathSet(skipped if recorded else ("*",))
+def _paths(skipped: Sequence[str], recorded: bool) -> PathSet | frozenset[str]:  # noqa: FBT001  # two settings that go together
+    return frozenset() if recorded and not skipped else PathSet(skipped if recorded else ("*",))
 
 
 def build(capture: Capture, settings: OtasSettings, selection: Selection | None = None) -> Envelope | None:
@@ -167,14 +168,8 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
     _describe_bodies(capture, request, response, metadata)
     if is_long_lived(exchange, operation):
         latency = _describe_life(capture, metadata)
-    if response.kind == "events":
-        response = _stream(response, metadata["stream"], masker)
-    elif response.kind == "lines":
-        stream = EventStream(response.text, lines=True)
-        if stream.text() is not None:  # a model's, as Ollama's
-            about = {**stream_of(capture), **metadata.get("stream", {})}
-            metadata["stream"] = {**about, **_what_was_said(stream, masker)}
-        response = response._replace(text=stream.masked(masker.text, MASK))
+    if response.kind in _STREAMS:
+        response = _stream(capture, response, metadata, masker)
 
     # Short texts are looked at together: in most events there is nothing in any of them.
     shown_request, shown_response, claims = _shown_headers(exchange, plan, operation)
@@ -290,9 +285,9 @@ def _shown_headers(
         claims = {**client, **claims}
     request = plan.redactor.by_name(exchange.request_headers)
     if operation is not None and operation.protocol == "mcp":
-        for name, value in request.items():
-            if isinstance(value, str) and value.startswith("=?") and name.startswith("mcp-"):
-                request[name] = decode_header(value)  # or what is encoded would not be looked through
+        from otas_middleware._event.operation.mcp import decode_headers  # noqa: PLC0415  # which read the operation
+
+        decode_headers(request)  # or what is encoded would not be looked through
     return request, plan.redactor.by_name(exchange.response_headers), claims
 
 
@@ -337,14 +332,13 @@ def _describe_life(capture: Capture, metadata: dict[str, Any]) -> float:
     return capture.latency if began is None else began
 
 
-def _stream(body: Body, about: dict[str, Any], masker: Masker) -> Body:
-    """Describe an event stream; return its body without the pieces of a secret that was cut up."""
-    stream = EventStream(body.text)
-    about.update(_what_was_said(stream, masker))
-    return body._replace(text=stream.masked(masker.text, MASK))
+def _stream(capture: Capture, body: Body, metadata: dict[str, Any], masker: Masker) -> Body:
+    """Describe a stream of events or lines; return its body without the pieces of a secret that was cut up."""
+    from otas_middleware._event.render.stream import EventStream  # noqa: PLC0415  # for the few that are one
 
-
-def _what_was_said(stream: EventStream, masker: Masker) -> dict[str, Any]:
-    """Return the number of a stream's events, and the text that a model wrote in them."""
+    stream = EventStream(body.text, lines=body.kind == "lines")
     text = stream.text()
-    return {"events": stream.events} if text is None else {"events": stream.events, "text": masker.text(text)}
+    if text is not None or body.kind == "events":  # of lines, a model's alone, as Ollama's
+        said = {"events": stream.events} if text is None else {"events": stream.events, "text": masker.text(text)}
+        metadata["stream"] = {**stream_of(capture), **metadata.get("stream", {}), **said}
+    return body._replace(text=stream.masked(masker.text, MASK))

@@ -22,8 +22,8 @@ from otas_middleware._event.model import (
     NIL_PROJECT,
     TEXT_FIELDS,
     BackendEvent,
+    storable,
 )
-from otas_middleware._event.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,7 @@ store; `limits.py` is what makes an event keep those limits, so building one wit
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ MAX_EVENT_BYTES = 2_621_440
 
 MAX_NESTING = 900
 """Levels of JSON that Brain parses, the event's own object included."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class BackendEvent(BaseModel):
@@ -136,3 +139,17 @@ class Envelope:
     session_id: str
     agent_id: str
     source: Literal["backend", "agent"] = "backend"
+
+
+def storable(text: str) -> str:
+    """Return the text with what Brain refuses replaced visibly: U+0000 by `␀`, a lone surrogate by `�`."""
+    if "\x00" not in text:
+        if text.isascii():
+            return text
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return text
+    return _UNSTORABLE.sub(lambda match: "\u2400" if match[0] == "\x00" else "\ufffd", text)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_IS_REGEX = re.compile(r"\(\?P<|\^|\\|\$\Z|[])][?*+]|\(\?:")
 _QUANTIFIER = re.compile(r"(?:[?*+]|\{\d*,?\d*\})[?+]?")
 _GROUP = re.compile(
     r"\((?:(?P<open>(?![?]))"  # unnamed
@@ -27,11 +26,6 @@ _PARAMETER = re.compile(r"\{[^{}]*[^{}\d,][^{}]*\}")  # of a part that is writte
 _CLASS = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]")
 _NAME = re.compile(r"\{(\w+)\}")
 _OPEN = "{*}"
-
-
-def is_regex(route: str) -> bool:
-    """Say whether a route holds a part that is a regular expression; only Django's do not begin with a slash."""
-    return not route.startswith("/") and _IS_REGEX.search(route) is not None
 
 
 def readable(route: str, given: Collection[str]) -> str:

@@ -6,8 +6,6 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._event.regex_route import is_regex, readable
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,6 +13,7 @@ if TYPE_CHECKING:
 _ANGLE = re.compile(r"(?<!\?P)<(?:[^<>:]*:)?([^<>:]+)>")
 _BRACE = re.compile(r"{([^{}:]+):[^{}]*}")
 _NAME = re.compile(r"{([^{}]+)}")
+_IS_REGEX = re.compile(r"\(\?P<|\^|\\|\$\Z|[])][?*+]|\(\?:")
 
 
 @lru_cache(maxsize=2048)
@@ -26,7 +25,9 @@ def normalise(template: str, given: tuple[str, ...] = ()) -> str:
         given: The names of the parameters that the request had; optional parts of a regular expression depend on them.
     """
     text = _BRACE.sub(r"{\1}", _ANGLE.sub(r"{\1}", template))
-    if is_regex(text):
+    if not text.startswith("/") and _IS_REGEX.search(text):  # only Django's do not begin with a slash
+        from otas_middleware._event.regex_route import readable  # noqa: PLC0415  # for those who write such
+
         text = readable(text, given)
     return text if text.startswith("/") else "/" + text
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
-from otas_middleware._delivery.destinations.agnost import AgnostDestination
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.protocols import load
 from otas_middleware._errors import ConfigurationError
@@ -53,6 +52,8 @@ def sites(settings: OtasSettings) -> list[Site]:
             account = f"{settings.brain_url} {settings.project_id or secret}"
             found.append(Site(brain, account, frozenset((cast("Source", source),))))
     if settings.agnost_org_id is not None:
+        from otas_middleware._delivery.destinations.agnost import AgnostDestination  # noqa: PLC0415  # for those who use it
+
         organisation = str(settings.agnost_org_id)
         agnost = AgnostDestination(settings.agnost_url, organisation, settings.spool_dir)
         found.append(Site(agnost, f"{settings.agnost_url} {organisation}", BOTH))

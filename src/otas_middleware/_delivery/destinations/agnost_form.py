@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
-from otas_middleware._event.render import stream_events
+from otas_middleware._event.render.stream import stream_events
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:

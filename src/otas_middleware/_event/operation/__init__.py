@@ -3,28 +3,17 @@
 In comes an `Exchange` (headers and bodies, rendered and not yet redacted); out goes an `Operation` or None. Each
 protocol is one module with one function, `read(exchange)`, which recognises it, names the call and decides the outcome;
 the first that recognises an exchange has it. A new one is a file, a line in `PROTOCOLS` and a test. Runs in the
-background; imports `render` and nothing else of the package.
+background; imports `render` and nothing else of the package, and a protocol when the first exchange looks like it.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.operation import (
-    a2a,
-    connect,
-    event_streams,
-    graphql,
-    grpc_web,
-    http_batch,
-    json_rpc,
-    mcp,
-    soap,
-)
 from otas_middleware._event.operation.exchange import Exchange
-from otas_middleware._event.operation.mcp import decode_header
-from otas_middleware._event.operation.model import KnownProtocol, Operation, OperationReader, OperationRecord
+from otas_middleware._event.operation.model import Operation, OperationReader, OperationRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,22 +25,61 @@ __all__ = [
     "Operation",
     "OperationReader",
     "OperationRecord",
-    "decode_header",
     "read_operation",
 ]
 
-PROTOCOLS: tuple[KnownProtocol, ...] = (
-    mcp.PROTOCOL,
-    a2a.PROTOCOL,
-    json_rpc.PROTOCOL,
-    graphql.PROTOCOL,
-    connect.PROTOCOL,
-    grpc_web.PROTOCOL,
-    http_batch.PROTOCOL,
-    soap.PROTOCOL,
-    event_streams.PROTOCOL,
+
+class KnownProtocol(NamedTuple):
+    """A protocol, and by what it is worth asking; any of these will do.
+
+    Attributes:
+        module: Its module here, whose `read` recognises and reads an exchange.
+        headers: Request headers.
+        media: Beginnings of media types, of request or response.
+        texts: Texts in the request body.
+        calls: A request that holds calls of JSON-RPC.
+        queries: A GET with a query string.
+        ending: How the path ends.
+    """
+
+    module: str
+    headers: frozenset[str] = frozenset()
+    media: tuple[str, ...] = ()
+    texts: frozenset[str] = frozenset()
+    calls: bool = False
+    queries: bool = False
+    ending: str = ""
+
+    @property
+    def read(self) -> OperationReader:
+        """The function that reads it."""
+        read: OperationReader = import_module(f"{__name__}.{self.module}").read
+        return read
+
+
+PROTOCOLS = (
+    KnownProtocol("mcp", headers=frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version")), calls=True),
+    KnownProtocol("a2a", calls=True),
+    KnownProtocol("json_rpc", calls=True),
+    KnownProtocol(
+        "graphql",
+        media=("application/graphql", "multipart/form-data"),
+        texts=frozenset(('"query"', '"persistedQuery"', '"documentId"')),
+        queries=True,
+    ),
+    KnownProtocol(
+        "connect", headers=frozenset(("connect-protocol-version",)), media=("application/connect+",), queries=True
+    ),
+    KnownProtocol("grpc_web", media=("application/grpc-web",)),
+    KnownProtocol("http_batch", media=("multipart/mixed",), ending="/$batch"),
+    KnownProtocol(
+        "soap", headers=frozenset(("soapaction",)), media=("application/soap+xml", "text/xml", "application/xml")
+    ),
+    KnownProtocol("event_streams", media=("text/event-stream",)),
 )
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
+_TEXTS = frozenset[str]().union(*(protocol.texts for protocol in PROTOCOLS))
+_ENDINGS = tuple(protocol.ending for protocol in PROTOCOLS if protocol.ending)
 
 
 def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) -> Operation | None:
@@ -64,9 +92,16 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
     Returns:
         The operation. Its outcome is `error` whenever the request itself failed, by an exception or by its status.
     """
-    marked = not _HEADERS.isdisjoint(exchange.request_headers)
-    queries = exchange.method == "GET" and exchange.query != ""
-    known = _worth_asking(exchange.request_media, exchange.response_media, marked, bool(exchange.calls), queries)
+    body = exchange.request.text
+    known = _worth_asking(
+        exchange.request_media,
+        exchange.response_media,
+        not _HEADERS.isdisjoint(exchange.request_headers),
+        bool(exchange.calls),
+        exchange.method == "GET" and exchange.query != "",
+        exchange.path.endswith(_ENDINGS),
+        frozenset([text for text in _TEXTS if text in body]),
+    )
     for read in (*readers, *known) if readers else known:
         operation = read(exchange)
         if operation is not None:
@@ -83,14 +118,17 @@ def _worth_asking(
     marked: bool,  # noqa: FBT001  # keywords would cost as much as the look-up
     calls: bool,  # noqa: FBT001  # as above
     queries: bool,  # noqa: FBT001  # as above
+    ends: bool,  # noqa: FBT001  # as above
+    texts: frozenset[str],
 ) -> tuple[OperationReader, ...]:
     return tuple(
         protocol.read
         for protocol in PROTOCOLS
-        if protocol.always
-        or (marked and protocol.headers)
+        if (marked and protocol.headers)
         or (calls and protocol.calls)
         or (queries and protocol.queries)
+        or (ends and protocol.ending)
+        or not texts.isdisjoint(protocol.texts)
         or request_media.startswith(protocol.media)
         or response_media.startswith(protocol.media)
     )

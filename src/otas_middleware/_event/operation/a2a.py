@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation import json_rpc
-from otas_middleware._event.operation.model import KnownProtocol
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -33,6 +32,3 @@ def _describe(call: dict[str, Any]) -> Operation:
     operation = json_rpc.describe(call)
     operation.protocol = "a2a"
     return operation
-
-
-PROTOCOL = KnownProtocol(read, calls=True)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._event.operation.exchange import as_object, as_text, parse_json
 from otas_middleware._event.operation.frames import last_frame
 from otas_middleware._event.operation.grpc_web import procedure
-from otas_middleware._event.operation.model import KnownProtocol
-from otas_middleware._event.render import undo_codings
+from otas_middleware._event.render.coding import undo_codings
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -64,6 +63,3 @@ def _judge_stream(operation: Operation, exchange: Exchange) -> None:
 def _fail(operation: Operation, error: object, code: str) -> None:
     details = as_object(error)
     operation.fail(as_text(details.get("code")) or code, as_text(details.get("message")))
-
-
-PROTOCOL = KnownProtocol(read, headers=frozenset(("connect-protocol-version",)), media=(_STREAM_MEDIA,), queries=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
-from otas_middleware._event.operation.model import KnownProtocol, Operation
+from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange, ServerSentEvent
@@ -74,6 +74,3 @@ def _is_end(event: ServerSentEvent) -> bool:
     if as_text(data.get("type")) in _ENDS or as_text(data.get("stop_reason")) or as_text(delta.get("stop_reason")):
         return True
     return any(as_object(choice).get("finish_reason") for choice in as_list(data.get("choices")))
-
-
-PROTOCOL = KnownProtocol(read, media=("text/event-stream",))

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
 
-from otas_middleware._event.render import all_values, first_value, parse_content_type, stream_events, undo_codings
+from otas_middleware._event.render import all_values, first_value, parse_content_type
 
 if TYPE_CHECKING:
     from otas_middleware._event.render import Body, HeaderMap
@@ -172,6 +172,8 @@ class Exchange:
         coding = all_values(self.response_headers, "content-encoding")
         if not coding:
             return data
+        from otas_middleware._event.render.coding import undo_codings  # noqa: PLC0415  # for the few that have one
+
         decoded = undo_codings(data, coding, 2 * len(data) + 65_536)
         return decoded.data if decoded.undone else b""
 
@@ -279,6 +281,8 @@ def _is_call(message: dict[str, Any]) -> bool:
 
 
 def _sse(text: str) -> list[ServerSentEvent]:
+    from otas_middleware._event.render.stream import stream_events  # noqa: PLC0415  # for the few that are one
+
     return [ServerSentEvent(_name(block), data) for block, data in stream_events(text)]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.graphql_document import Definition, may_be_document, operations_in
-from otas_middleware._event.operation.model import KnownProtocol, Operation, Outcome
+from otas_middleware._event.operation.model import Operation, Outcome
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -192,6 +192,3 @@ def _parts(result: dict[str, Any]) -> list[dict[str, Any]]:
     for key in ("incremental", "completed"):
         parts += [as_object(part) for part in as_list(result.get(key))]
     return parts
-
-
-PROTOCOL = KnownProtocol(read, always=True)

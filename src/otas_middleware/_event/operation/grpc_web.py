@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from otas_middleware._event.operation.frames import last_frame
-from otas_middleware._event.operation.model import KnownProtocol, Operation
+from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -68,6 +68,3 @@ def _undo_base64(text: bytes) -> bytes:
         except binascii.Error:
             break
     return bytes(out)
-
-
-PROTOCOL = KnownProtocol(read, media=(_MEDIA,))

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
-from otas_middleware._event.operation.model import MAX_ITEMS, KnownProtocol, Operation
+from otas_middleware._event.operation.model import MAX_ITEMS, Operation
 from otas_middleware._event.render import first_value, parse_content_type
 
 if TYPE_CHECKING:
@@ -91,6 +91,3 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
-
-
-PROTOCOL = KnownProtocol(read, media=(_MEDIA, "application/json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
-from otas_middleware._event.operation.model import MAX_ITEMS, KnownProtocol, Operation
+from otas_middleware._event.operation.model import MAX_ITEMS, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,3 @@ def _cut(exchange: Exchange, wanted: str | float | None) -> Message | None:
         return begun
     is_error = exchange.member_at_end("isError", 1)
     return None if is_error is None else {**begun, "result": {**as_object(begun.get("result")), "isError": is_error}}
-
-
-PROTOCOL = KnownProtocol(read, calls=True)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text
-from otas_middleware._event.operation.model import KnownProtocol, Operation
+from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
+    from otas_middleware._event.render import HeaderMap
 
 _CANCELLED = -32800
 _HEADERS = frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version"))
@@ -63,6 +64,13 @@ def decode_header(value: str) -> str:
         return base64.b64decode(value[9:-2], validate=True).decode()
     except ValueError:
         return value
+
+
+def decode_headers(headers: HeaderMap) -> None:
+    """Undo the protocol's own encoding of its headers, in place."""
+    for name, value in headers.items():
+        if isinstance(value, str) and value.startswith("=?") and name.startswith("mcp-"):
+            headers[name] = decode_header(value)
 
 
 def _may_be_call(exchange: Exchange) -> bool:
@@ -167,6 +175,3 @@ def _text_of(result: dict[str, Any]) -> str:
     """Return the text of a tool's answer."""
     parts = [as_text(as_object(part).get("text")) for part in as_list(result.get("content"))[:_MAX_PARTS]]
     return "\n".join(part for part in parts if part)
-
-
-PROTOCOL = KnownProtocol(read, headers=_HEADERS, calls=True)

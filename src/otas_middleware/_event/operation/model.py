@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,26 +151,6 @@ class OperationReader(Protocol):
     def __call__(self, exchange: Exchange, /) -> Operation | None:
         """Return what was called, or None when the exchange is not of this protocol."""
         ...
-
-
-class KnownProtocol(NamedTuple):
-    """A protocol, and by what it is worth asking.
-
-    Attributes:
-        read: Reads an exchange.
-        headers: Request headers that make it worth asking.
-        media: Beginnings of media types, of request or response, that do.
-        calls: A request that holds calls of JSON-RPC does.
-        queries: A GET with a query string does.
-        always: It is recognised by what bodies hold, and so asked for every exchange.
-    """
-
-    read: OperationReader
-    headers: frozenset[str] = frozenset()
-    media: tuple[str, ...] = ()
-    calls: bool = False
-    queries: bool = False
-    always: bool = False
 
 
 def shown(text: str, mask: Callable[[str], str], limit: int = _MAX_TEXT) -> str:

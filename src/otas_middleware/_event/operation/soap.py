@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree as ET
 
-from otas_middleware._event.operation.model import KnownProtocol, Operation
+from otas_middleware._event.operation.model import Operation
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
@@ -98,8 +98,3 @@ def _fault(fault: ET.Element, space: str) -> tuple[str, str]:
     code = fault.findtext("faultcode") or fault.findtext(f"{{{space}}}Code/{{{space}}}Value") or ""
     text = fault.findtext("faultstring") or fault.findtext(f"{{{space}}}Reason/{{{space}}}Text") or ""
     return code.strip().rpartition(":")[2] or "Fault", text.strip()
-
-
-PROTOCOL = KnownProtocol(
-    read, headers=frozenset(("soapaction",)), media=("application/soap+xml", "text/xml", "application/xml")
-)

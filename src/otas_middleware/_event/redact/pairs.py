@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
+from otas_middleware._event.model import storable
 from otas_middleware._event.redact.mask import MASK
-from otas_middleware._event.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

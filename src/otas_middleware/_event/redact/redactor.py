@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from otas_middleware._event.model import storable
 from otas_middleware._event.redact.base64_texts import BASE64_PROBE, WORDS_PROBE, mask_base64, mask_encoded_words
 from otas_middleware._event.redact.escapes import ENCODED_PROBE, ESCAPES_PROBE, undo_percent, unescape_ascii
 from otas_middleware._event.redact.labels import mask_labelled
@@ -23,7 +24,6 @@ from otas_middleware._event.redact.probe import probe
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
 from otas_middleware._event.redact.table import looks_like_table, mask_drawn_tables, mask_table
 from otas_middleware._event.redact.values import Walk
-from otas_middleware._event.storable import storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

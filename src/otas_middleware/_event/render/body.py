@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any, Literal, NamedTuple
 
 from otas_middleware._event.render.charset import decode_text, sniff_text
-from otas_middleware._event.render.coding import undo_codings
 from otas_middleware._event.render.content_type import ContentType, parse_content_type
-from otas_middleware._event.render.multipart import boundary_in, read_parts
 
 _DISPLAYED = 100
+_FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
 _STREAMED = frozenset((b'{"', b"0:", b"f:", b"g:", b"2:"))
 """How streams of lines begin: NDJSON, and the protocol of Vercel's AI SDK."""
 
@@ -52,6 +52,8 @@ def render_body(data: bytes, size: int, content_type: str, content_encoding: str
     truncated = {"kept": len(data), "size": size} if len(data) < size else None
     content = data
     if content_encoding:
+        from otas_middleware._event.render.coding import undo_codings  # noqa: PLC0415  # for the few that have one
+
         decoded = undo_codings(data, content_encoding, limit)
         if not decoded.undone:
             note = _note(f"{content_encoding[:_DISPLAYED]}-coded {declared.media[:_DISPLAYED]}".rstrip(), data, size)
@@ -66,8 +68,10 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
     cut = truncated is not None
     kind = declared.kind
     begins = content[:2]
-    sent = boundary_in(content) if begins == b"--" and kind != "multipart" else None
+    sent = _boundary_in(content) if begins == b"--" and kind != "multipart" else None
     if kind == "multipart" or sent is not None:
+        from otas_middleware._event.render.multipart import read_parts  # noqa: PLC0415  # for the few that are one
+
         missing = size - len(data) if content is data else 0
         parts = read_parts(content, sent or declared.boundary, cut=cut, missing=missing)
         if parts is not None:
@@ -90,3 +94,9 @@ def _note(what: str, data: bytes, size: int) -> str:
     """Describe a body that is not shown; sizes are bytes, the hash is that of the bytes as they passed."""
     part = "" if len(data) == size else f" of the first {len(data)}"
     return f"[{what}, {size} bytes, sha256{part} {hashlib.sha256(data).hexdigest()}]"
+
+
+def _boundary_in(data: bytes) -> str | None:
+    """Return the boundary with which a body begins that is sent under another type, or another boundary."""
+    first = _FIRST_LINE.match(data)
+    return None if first is None else first[1].decode("ascii")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from importlib import import_module, metadata, util
 from typing import Any
@@ -16,13 +15,6 @@ _MAX_HEADERS = 32
 _CLOSING_BYTES = 8  # "\r\n--", the boundary, "--\r\n"
 _MAX_BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
 _SHOWN_HEADERS = ("Content-Range", "Content-ID")
-_FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
-
-
-def boundary_in(data: bytes) -> str | None:
-    """Return the boundary with which a body begins that is sent under another type, or another boundary."""
-    first = _FIRST_LINE.match(data)
-    return None if first is None else first[1].decode("ascii")
 
 
 def read_parts(data: bytes, boundary: str, *, cut: bool, missing: int = 0) -> list[dict[str, Any]] | None:
