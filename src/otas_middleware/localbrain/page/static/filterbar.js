@@ -56,7 +56,7 @@ export function filterbar(parameters, { searchesBodies = true } = {}) {
   select("status", "Status", STATUSES, parameters.status),
   select("source", "Source", SOURCES, parameters.source),
   h("label", {}, h("span", { class: "hidden" }, "Slower than, in milliseconds"),
-    h("input", { type: "number", name: "slower", min: "0", value: parameters.slower, placeholder: "slower than ms" })),
+    h("input", { type: "number", name: "slower", min: "0", value: parameters.slower, placeholder: "over … ms" })),
   h("span", { class: "chips" }));
 
   function apply() {
