@@ -38,7 +38,10 @@ def test_an_installation_without_any_dependency_says_what_is_missing() -> None:
 @pytest.mark.parametrize(
     ("command", "missing", "feature", "extra"),
     [
-        ("brain", "typer", "The command line", "cli"),
+        ("doctor", "typer", "The command line", "cli"),
+        ("brain", "typer", "The command line", "brain"),
+        ("demo", "typer", "The command line", "demo"),
+        ("relay", "typer", "The command line", "cli,relay"),
         ("brain", "starlette", "The local Brain", "brain"),
         ("brain", "uvicorn", "The local Brain", "brain"),
         ("demo", "starlette", "The demo (starlette)", "demo"),

@@ -130,6 +130,7 @@ def test_brain_down(doctor: Doctor, local: LocalBrain, closed: str) -> None:
         diagnosis = doctor()
     assert list(diagnosis.failed) == ["brain"]
     assert f"nothing listens at {closed.removeprefix('http://')}: Brain is down" in diagnosis.of("brain")
+    assert "start Brain (otas-middleware brain is a local one), or correct" in diagnosis.of("brain")
     assert "accepted by UASAM" in diagnosis.of("sdk_key")
 
 

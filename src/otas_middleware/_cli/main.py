@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_EXTRAS = {"brain": "brain", "demo": "demo", "relay": "cli,relay"}
+"""What a command needs that the extra `cli` does not bring."""
+
+
 def main(arguments: Sequence[str] | None = None, *, name: str = "otas-middleware") -> None:
     """Run the command line; what is wrong with the set-up is one line on standard error and exit status 1.
 
@@ -32,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "otas-middleware
         except ModuleNotFoundError as error:
             if error.name != "typer":
                 raise
-            raise MissingExtraError("The command line", "cli") from None
+            raise MissingExtraError("The command line", _EXTRAS.get(words[0] if words else "", "cli")) from None
         app(words, prog_name=name)
     except OtasError as error:
         sys.stderr.write(f"otas-middleware: {error}\n")
