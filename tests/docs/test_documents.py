@@ -50,6 +50,13 @@ def test_every_variable_is_a_setting(document: Path) -> None:
     assert named <= known
 
 
+def test_every_file_that_a_contributor_is_sent_to_exists() -> None:
+    section = TEXTS[ROOT / "CONTRIBUTING.md"].partition("\n## Where is …?\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w/]+\.py)`", section)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / "src" / "otas_middleware" / name).exists()] == []
+
+
 @each_document
 def test_every_make_target_exists(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
