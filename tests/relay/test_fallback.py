@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otas_middleware._capture.capture import Capture
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.frames import encode
 from otas_middleware.localbrain import LocalBrain
@@ -87,6 +89,23 @@ def test_what_a_killed_relay_had_is_delivered_by_the_host(slow_brain: LocalBrain
     assert stats["captured"] == 65
     assert stats["kept"] == 0
     assert len(arrived) - 65 <= stats["possible_duplicates"]
+
+
+def test_of_a_request_that_was_handed_over_the_host_keeps_nothing_but_its_frame(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    def captures() -> set[int]:
+        return {id(found) for found in gc.get_objects() if isinstance(found, Capture)}
+
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path) as app:
+        relay.send(signal.SIGSTOP)
+        before = captures()
+        app.call(count=20)
+        assert app.stats()["kept"] == 20
+        assert captures() <= before
+        relay.send(signal.SIGCONT)
+        assert app.delivery.flush(20)
+    assert len(paths(brain, agent)) == 20
 
 
 def test_the_account_adds_up_at_any_moment_while_relays_are_killed(slow_brain: LocalBrain, tmp_path: Path) -> None:

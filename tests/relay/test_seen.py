@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -38,6 +39,13 @@ def test_the_status_shows_hosts_and_counters_and_no_secret(brain: LocalBrain, ag
     assert tenant["delivered"] == 3
     assert brain.sdk_key not in shown.stdout
     assert agent.token not in shown.stdout
+
+
+def test_the_relay_stands_back_behind_its_applications(tmp_path: Path) -> None:
+    with RelayProcess(tmp_path) as relay:
+        state = relay.state()
+        assert state is not None
+        assert os.getpriority(os.PRIO_PROCESS, state["pid"]) == max(5, os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def test_a_missing_relay_is_told(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.relay.tenant import BuildCapture, OnToken
 
 BACKLOG = 1024
+NICENESS = 5
+"""How far a relay stands back behind the applications of its host, where there are not processors enough for both."""
+
 _LINE = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -57,6 +60,7 @@ def _serve(server: Server) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+    os.nice(max(0, NICENESS - os.nice(0)))
     delivering.set(True)
     server.run()
 

@@ -32,6 +32,9 @@ MAX_LINKS = 8
 REFUSED_PAUSE = 30.0
 """Seconds until a relay that refused this host is asked again."""
 
+FULL_PAUSE = 0.002
+"""Seconds for which no socket is tried after all were full: eight vain tries cost more than they gain."""
+
 _AT_ONCE = 32
 """Items that one request gives back from a dead connection; a thread does the rest."""
 
@@ -69,6 +72,7 @@ class RelayClient:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._retry_at = 0.0
+        self._full_until = 0.0
         self._why = "absent"
         self._links: tuple[Link, ...] = ()
         self._leaving: tuple[Link, ...] = ()
@@ -91,12 +95,17 @@ class RelayClient:
         reason = FULL
         if self._back:
             self.give_back(_AT_ONCE)
+        if self._full_until and time.monotonic() < self._full_until:
+            return FULL
         for link in self._links:
             reason = self._try(link, batch)
             if reason in _DECIDED:
                 return reason
         opened = self._open()
-        return self._try(opened, batch) if opened is not None else self._why if not self._links else reason
+        if opened is not None:
+            return self._try(opened, batch)
+        self._full_until = time.monotonic() + FULL_PAUSE if reason == FULL and self._links else 0.0
+        return reason if self._links else self._why
 
     def _try(self, link: Link, batch: Sequence[Handed]) -> str:
         if not link.lock.acquire(blocking=False):
