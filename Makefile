@@ -39,7 +39,7 @@ fuzz: $(VENV)/.ready ## Run the property tests with tens of thousands of example
 chaos: $(VENV)/.ready ## Break Brain, workers, disks and networks under load, and account for every event
 	@$(BIN)/python -m pytest -m slow -p no:randomly --ignore tests/chaos/test_soak.py tests/chaos $(ARGS)
 
-soak: $(VENV)/.ready ## Let processes come and go for ten minutes before a Brain that is well, slow and away by turns (SOAK_SECONDS=600)
+soak: $(VENV)/.ready ## Let processes come and go for ten minutes while Brain is well, slow or away (SOAK_SECONDS=600)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/chaos/test_soak.py $(ARGS)
 
 broker-test: $(VENV)/.ready ## Test Celery over RabbitMQ too, and over Redis at length (Debian: apt-get install redis-server rabbitmq-server)

@@ -91,7 +91,8 @@ def event_fields(_: str = "") -> str:
     for name, field in BackendEvent.model_fields.items():
         kind = re.sub(r"dict\[str, (?:typing\.)?Any\]", "object", inspect.formatannotation(field.annotation))
         kind = {"str": "text", "int": "integer", "float": "number"}.get(kind.removesuffix(" | None"), kind)
-        rows.append(f"| `{name}` | {kind} | {field.description} |")
+        described = f"What this package knows: [below](#{name})." if name == "metadata" else field.description
+        rows.append(f"| `{name}` | {kind} | {described} |")
     return "\n".join(rows) + "\n"
 
 
