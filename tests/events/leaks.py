@@ -57,6 +57,7 @@ NAMES: list[str] = _words(
     routingNumber ssn passportNumber taxId nationalId securityAnswer recoveryPhrase seedWords private-token
     webhookSecret signing_secret masterKey kms_key tlsKey storage_key accountKey sas_token sharedAccessKey
     dsn connectionString X-Honeycomb-Team CB-ACCESS-SIGN X-Subscription-Token
+    bind_pw rootpw dbPw lozinka parol sesskey wallet_key activationKey
     """  # noqa: RUF001  # Cyrillic letters, on purpose
 )
 
@@ -74,7 +75,8 @@ def names() -> Iterator[Leak]:
 
 def names_of_what_looks_random() -> Iterator[Leak]:
     for name in _words(
-        "key apiKey2 user_key project_key customer_key bot_key host_key root_key X-Insert-Key code ticket nonce"
+        "key apiKey2 user_key project_key customer_key bot_key host_key root_key X-Insert-Key code ticket nonce "
+        "github_pat githubPat authentication X-Authenticate Plaintext"
     ):
         yield _leak(_dump({name: SECRET}), JSON)
         yield _leak(f"{name}={SECRET}&x=1", FORM)
@@ -296,6 +298,27 @@ def statements_and_commands() -> Iterator[Leak]:
         SELECT 1 FROM u WHERE api_key = '{SECRET}' OR token <> '{SECRET}' OR password LIKE '{SECRET}'
         WHERE token IN ('{SECRET}')
         mysql -u root -p{SECRET} db
+        ["mysql", "-u", "root", "-p{SECRET}"]
+        ["docker", "login", "-u", "a", "-p", "{SECRET}"]
+        ["curl", "-u", "ann:{SECRET}", "https://h"]
+        mongosh -u a -p {SECRET} h
+        ldapsearch -D cn=a -w {SECRET} -b dc=x
+        sqlcmd -S h -U sa -P {SECRET}
+        openssl enc -aes-256-cbc -pass pass:{SECRET}
+        htpasswd -bB file ann {SECRET}
+        smbclient //h/s -U ann%{SECRET}
+        echo {SECRET} | docker login -u a --password-stdin
+        printf '{SECRET}' | sudo -S id
+        bindpw {SECRET}
+        rootpw --plaintext {SECRET}
+        $filter=token eq '{SECRET}'
+        filter: emails.secret eq "{SECRET}" and active eq true
+        Variable "$password" got invalid value "{SECRET}"; Expected type Int.
+        Variable "$input" got invalid value "{SECRET}" at "input.password"; Expected type Int.
+        Argument "token" has invalid value "{SECRET}".
+        invalid api key {SECRET}
+        Unknown token: '{SECRET}'
+        base64url.bearer.authorization.k8s.io.{SECRET}
         sshpass -p {SECRET} ssh h
         redis-cli -a {SECRET} ping
         curl -u user:{SECRET} https://x
@@ -327,12 +350,18 @@ def statements_and_commands() -> Iterator[Leak]:
     """.strip().split("\n"):
         yield _leak(text.strip())
         yield _leak(_dump({"content": text.strip()}), JSON)
+    block = f'mutation {{ setToken(token: """{SECRET}""") {{ ok }} }}'
+    yield _leak(block, "application/graphql")
+    yield _leak(_dump({"query": block}), JSON)
+    yield _leak(f'variable "db_password" {{\n  default = "{SECRET}"\n}}\n')
+    yield _leak(_dump({"content": f'variable "db_password" {{\n  default = "{SECRET}"\n}}\n'}), JSON)
     for table in (
         f"| user | password |\n|---|---|\n| a | {SECRET} |",
         f" user | password\n------+---------\n a    | {SECRET}",
         f"user,password\na,{SECRET}\n",
         f"# export\nuser;password\na;{SECRET}\n",
         f"user\tpassword\na\t{SECRET}\n",
+        f"\ufeffuser,password\na,{SECRET}\n",
     ):
         yield _leak(table)
         yield _leak(table, "text/csv" if "|" not in table else "text/markdown")
@@ -340,6 +369,12 @@ def statements_and_commands() -> Iterator[Leak]:
 
 
 def markup() -> Iterator[Leak]:
+    for table in (
+        f"name    password\n------- --------\nann     {SECRET}\n",
+        f"-[ RECORD 1 ]-----\nid       | 1\npassword | {SECRET}\n",
+    ):
+        yield _leak(table)
+        yield _leak(_dump({"content": table}), JSON)
     for text in f"""
         <password>{SECRET}</password>
         &lt;password&gt;{SECRET}&lt;/password&gt;
@@ -351,6 +386,8 @@ def markup() -> Iterator[Leak]:
         <param-name>password</param-name><param-value>{SECRET}</param-value>
         <property name='password' value='{SECRET}'/>
         <th>Password</th><td>{SECRET}</td>
+        <td>API key</td><td>{SECRET}</td>
+        <entry><string>password</string><string>{SECRET}</string></entry>
         <dt>API key</dt><dd>{SECRET}</dd>
         <input value="{SECRET}" type=hidden name=csrf_token>
         <b>Password:</b> {SECRET}
@@ -373,6 +410,7 @@ def multipart() -> Iterator[Leak]:
     for content_type in ("multipart/form-data; boundary=Q", "multipart/form-data; boundary=Z", JSON, TEXT, FORM):
         yield _leak(field, content_type)
     yield _leak(field.replace("\r\n", "\n"), JSON)
+    yield _leak(field.replace('name="password"', "name*=utf-8''pass%77ord"), "multipart/form-data; boundary=Q")
     part = f'--Q\r\nContent-Type: application/json\r\n\r\n{{"password":"{SECRET}"}}\r\n--Q--\r\n'
     yield _leak(part, "multipart/related; boundary=Q")
     request = f"GET / HTTP/1.1\r\nAuthorization: Key {SECRET}\r\n\r\n"

@@ -90,6 +90,41 @@ DOCUMENTS: dict[str, list[Any]] = {
         {"salt": "1 tsp", "pan": 12, "sessions": [{"title": "Opening"}], "session": {"title": "Closing"}},
         {"signature": "def f(x)", "pwd": "/home/ann/project", "assertions": 12, "ticket": "PROJ-123", "seed": 42},
     ],
+    "errors of a form's fields": [
+        {
+            "errors": {
+                "password": ["This field is required."],
+                "token": ["Invalid token."],
+                "pin": ["Must be 4 digits."],
+            }
+        },
+        {"errors": {"password": ["can't be blank", "is too short (minimum is 8 characters)"]}},
+        {"password": [{"message": "This field is required.", "code": "required"}], "otp": [{"code": "blank"}]},
+        {"token": "Not found.", "secret": "Wrong value.", "session": "expired", "credentials": "include"},
+    ],
+    "scopes, events and resources": [
+        {
+            "permissions": ["token:read", "secret:write", "session.delete", "api_key:*"],
+            "scope": "secrets:read token:revoke",
+        },
+        {"event": "password:reset", "topics": ["session:start", "token:expired"], "action": "token.refresh"},
+        {"secret_arn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"},
+        {
+            "env": [{"name": "DB", "valueFrom": {"secretKeyRef": {"name": "db", "key": "url"}}}],
+            "secretRef": {"name": "x"},
+        },
+    ],
+    "what is said of a secret": [
+        {"password_strength": "strong", "token_symbol": "USDC", "token_standard": "ERC20", "token_decimals": 6},
+        {
+            "tokenAddress": "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48",
+            "csrf_header": "X-CSRFToken",
+            "pin_color": "red",
+        },
+        {"forgot_password_link": "https://h/forgot", "password_page": "/reset", "secret_file": "/run/secrets/db"},
+        {"tokens_prompt": 5, "native_tokens_completion": 3, "tokens_cached": 2, "training_session": "Leg day"},
+        {"note": "Token bucket: 5 per second", "cookie_domain": ".example.com", "cookie_samesite": "Lax"},
+    ],
     "numbers and ids": [
         {"ean": 4006381333931, "order": "4000000000000002", "snow": "175928847299117063", "phone": "4915112345678"},
         {"id": 4111111111111111, "imei": "353879234252633", "ts": 1764448646123, "tracking_number": "6011000990139424"},

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.codings import CODINGS, raw_deflate
@@ -118,6 +118,7 @@ def test_bytes_that_the_charset_cannot_read_are_replaced_visibly() -> None:
     assert body_of(b"a\xffb\x00c", "text/plain") == "a\ufffdb\u2400c"
 
 
+@settings(deadline=None)
 @given(
     st.text(min_size=1, max_size=60),
     st.sampled_from(["utf-8", "utf-16-le", "utf-16", "gb18030", "shift_jis"]),

@@ -81,6 +81,11 @@ SPECIAL_SAMPLES = {
     "Twilio keys": f"SK{HEX}",
     "Asana": f"1/1199876543210987:{HEX}",
     "Mapbox, Grafana": f"sk.eyJ1IjoiYW5uIn0{RANDOM}",
+    "LaunchDarkly": "sdk-0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11",
+    "Salesforce sessions": f"00D5g00000AbCdE!{RANDOM}{RANDOM}",
+    "ClickUp": f"pk_1234567_{RANDOM.upper()[:32]:Z<32}",
+    "Azure DevOps, Functions, Search": f"{RANDOM}{RANDOM}AZDO1a2B",
+    "Kubernetes, over WebSocket": f"base64url.bearer.authorization.k8s.io.{RANDOM}",
     "PuTTY keys": f"Private-Lines: 2\n{RANDOM}{RANDOM}\n{RANDOM}\nPrivate-MAC: ab",
 }
 WEBHOOK_SAMPLES = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event.redact.sensitive_names import MESSAGE_WORDS
+from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,10 @@ _SHORTEST_CREDENTIAL = 16
 _LONG = 20
 _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
 
-_FLAG = re.compile(r"(?i:true|false|yes|no|on|off|none|null|undefined|nil)")
+_FLAG = re.compile(
+    r"(?i:true|false|yes|no|on|off|none|null|undefined|nil|required|optional|enabled|disabled|include|omit|same-origin"
+    r"|expired|revoked|missing|invalid|unset|n/a)"
+)
 _COUNT = re.compile(
     r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?%?"  # a number
     r"|(?:\d{1,9}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h|d|w|y))+"  # a duration: 6m0s
@@ -32,8 +35,9 @@ _COUNT = re.compile(
     r"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"
 )
 _COUNTS_ONLY = re.compile(r"(?:[\s{}\[\],]|\\*\"\w{1,64}\\*\"\s*:|-?\d{1,13}(?:\.\d+)?(?![\w.])|null|true|false)*+")
+_LETTER = r"(?:[^\W\d_]|['\u2019])"
 _WORDS = re.compile(
-    r"[^\W\d_][^\W\d_'\u2019]*[.,!?:;]?(?: (?:[^\W\d_][^\W\d_'\u2019-]*|\d{1,4})[.,!?:;)]?)+"
+    rf"[^\W\d_]{_LETTER}*[.,!?:;]?(?: (?:[^\W\d_](?:{_LETTER}|-)*|\d{{1,4}})[.,!?:;)]?)+"
     r"|\d{1,4} [^\W\d_]+(?: \w{1,12})*"
 )
 _URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}:)?//[\w.:\-\[\]]*(?:/[\w.~%/+{}:-]*)?|/[\w.~%/{}:-]*")
@@ -145,14 +149,20 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
         return text[0] != "[" or not any(map(looks_random, _LISTED.findall(text)))
     if text[0] == "{" and "logprob" in text:  # what a model chose
         return True
+    if text[0] == "[" and (_DESCRIBED.match(text) is not None or _is_complaints(text)):
+        return True
     if _SCHEMA.match(text) is not None and _SCHEMA_SIGN.search(text, 0, 512) is not None:
         return True
     return "count" in forms and _COUNTS_ONLY.fullmatch(text) is not None
 
 
 _MESSAGE_WORDS = frozenset(MESSAGE_WORDS)
-_MESSAGE = re.compile(r"[^\W\d_][^\W\d_'\u2019]*(?:[ ,;:/()-]+(?:[^\W\d_'\u2019]+|\d{1,3}))*[.!?)]*")
-_SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?: [\w'\u2019()-]+){2,}[.!]?[\s\"'\]]*")
+_ACTION_WORDS = frozenset((*ACTIONS, *MESSAGE_WORDS, "admin", "manage", "view", "edit", "all", "any", "*"))
+_MESSAGE = re.compile(rf"[^\W\d_]{_LETTER}*+(?:[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
+_SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?:(?: [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])[\s\"'\]]*")
+_COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
+_COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
+_DESCRIBED = re.compile(r"\[\s*\{\s*\\*\"(?:message|msg|code|error|detail)\\*\"\s*:")
 _SPLIT_WORDS = re.compile(r"[^\w']+")
 _CODE_END = r"[;,)\]}]*(?=\s|\\*[\"'`]|$)"
 _CODE = (
@@ -188,6 +198,22 @@ def is_message(text: str, *, sentence: bool) -> bool:
     if len(text) > _LONGEST or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
         return False
     return not _MESSAGE_WORDS.isdisjoint(_SPLIT_WORDS.split(text.lower()))
+
+
+def is_complaint(text: str) -> bool:
+    """Tell whether a text of several words is a message, as the errors of a form's field are: `can't be blank`."""
+    return " " in text.strip() and is_message(text, sentence=False)
+
+
+def is_action(text: str) -> bool:
+    """Tell whether a text says what may be or was done: the `read` of `token:read`, the `reset` of `password:reset`."""
+    words = text.lower().strip(".,;").split(":")
+    return words[0] in _ACTION_WORDS and all(word.isalpha() or word == "*" for word in words)
+
+
+def _is_complaints(text: str) -> bool:
+    """Tell whether a list, as JSON, is one of a field's errors."""
+    return _COMPLAINTS.fullmatch(text) is not None and all(map(is_complaint, _COMPLAINT.findall(text)))
 
 
 def is_source(text: str) -> bool:

@@ -70,6 +70,8 @@ _LABEL_ELEMENTS = frozenset(
     ("name", "key", "field", "property", "param", "header", "th", "dt", "id", "label", "attribute")
 )
 """Elements whose text says what the next element holds: `<name>password</name><value>…</value>`."""
+_CELLS = frozenset(("td", "string"))
+"""Elements whose text may say so, when the next one holds what looks random: tables are about anything."""
 
 _ESCAPED = re.compile(
     r"&lt;(?P<name>[A-Za-z_][\w:.\-]{0,127})(?:(?!&[lg]t;)[^<>]){0,256}?&gt;(?P<value>(?:(?!&lt;)[^<>])++)"
@@ -112,12 +114,14 @@ def mask_markup(text: str, rules: NameRules) -> str:
         if masked.endswith("/") or not tag["closed"]:
             continue
         name = tag["name"].rpartition(":")[2].lower()
-        if name in _LABEL_ELEMENTS or is_label(tag["name"]):
+        if name in _LABEL_ELEMENTS or name in _CELLS or is_label(tag["name"]):
             end = text.find("<", position)
             said = text[position : end if end >= 0 else position].strip()
             if said and len(said) < _LONGEST_LABEL and rules.secret(said):
                 labelled_by = rules.rule(said)
-                loosely = name not in _LABEL_ELEMENTS
+                if labelled_by is not None and name in _CELLS:
+                    labelled_by = labelled_by._replace(stays=labelled_by.stays | {"plain"})
+                loosely = name not in _LABEL_ELEMENTS and name not in _CELLS
                 position = text.find(">", end) + 1 or len(text)
                 continue
         if rule is None:

@@ -1,4 +1,4 @@
-"""Secrets that libraries quote in the texts of their exceptions and that SQL statements hold.
+"""Secrets that libraries quote in the texts of their exceptions, and that statements, filters and commands hold.
 
 Each pattern begins with a literal that the libraries write, and ends within a bound.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from otas_middleware._event.redact.commands import COMMANDS
+from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.mask import MASK
 
 if TYPE_CHECKING:
@@ -54,6 +56,15 @@ def _by_column(match: re.Match[str], rules: NameRules) -> str:
     return _with_masked(match, "values") if _any_sensitive(match["columns"], rules) else match[0]
 
 
+def _by_variable(match: re.Match[str], rules: NameRules) -> str:
+    names = f"{match['columns']} {match['place'] or ''}"
+    return _with_masked(match, "values") if _any_sensitive(names, rules) else match[0]
+
+
+def _if_random(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
+    return _with_masked(match, "values") if looks_random(match["values"]) else match[0]
+
+
 def _by_line(match: re.Match[str], rules: NameRules) -> str:
     return _with_masked(match, "values") if _any_sensitive(_line_before(match), rules) else match[0]
 
@@ -94,6 +105,11 @@ def _in_rows(match: re.Match[str], rules: NameRules) -> str:
 
 
 _QUOTED = r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
+_INVALID = tuple(
+    f"{how} {what}"
+    for how in ("nvalid", "ncorrect", "nknown", "xpired", "evoked")
+    for what in ("API key", "api key", "api_key", "API token", "token", "access token", "secret", "password", "key")
+)
 _MESSAGES = (
     _Message(  # pydantic
         ("input_value=",),
@@ -152,19 +168,29 @@ _MESSAGES = (
         re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{_QUOTED}"),
         _by_column,
     ),
-    _Message(
-        ("sshpass", "mysql", "redis-cli", "docker login", "mongo", "requirepass", "masterauth"),
-        re.compile(
-            r"(?:sshpass\s+-p\s*|mysql(?:dump|admin)?\s[^\n]{0,128}?-p|redis-cli\s[^\n]{0,128}?-a\s+"
-            r"|docker login\s[^\n]{0,128}?-p\s+"
-            r"|mongo(?:sh)?\s[^\n]{0,128}?-p\s+|(?:requirepass|masterauth)\s+)(?P<values>[^\s\"'\\]{1,256})"
-        ),
-        _always,
+    *(_Message((hint,), re.compile(pattern), _always) for hint, pattern in COMMANDS),
+    _Message(  # filters of OData and SCIM
+        (" eq ", " ne ", " sw ", " co "),
+        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{_QUOTED}"),
+        _by_column,
     ),
-    _Message(
-        ("curl", "wget"),
-        re.compile(r"(?:-u|--user|--proxy-user)(?:\s+|=)\\*[\"']?[^\s:\"'\\]{1,64}:(?P<values>[^\s\"'\\]{1,256})"),
-        _always,
+    _Message(  # GraphQL
+        ("got invalid value", "has invalid value"),
+        re.compile(
+            r"\\*[\"'`]\$?(?P<columns>[\w.\[\]]{1,128})\\*[\"'`] (?:got|has) invalid value (?P<quote>\\*[\"'])"
+            r"(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)(?: at \\*[\"'](?P<place>[\w.\[\]]{1,128}))?"
+        ),
+        _by_variable,
+    ),
+    _Message(  # invalid API key a1B2…
+        tuple(f"{what} " for what in _INVALID),
+        re.compile(rf"(?:{'|'.join(_INVALID)})[: ]{{1,3}}\\*[\"'`(]?(?P<values>[\w.~+/=-]{{8,512}})"),
+        _if_random,
+    ),
+    _Message(  # psql, \\x
+        ("[ RECORD",),
+        re.compile(r"(?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})"),
+        _by_column,
     ),
     _Message(("SET PASSWORD",), re.compile(rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{_QUOTED}"), _always),
     _Message((" IN (",), re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+IN\s+\(\s*{_QUOTED}"), _by_column),
@@ -188,7 +214,9 @@ _MESSAGES = (
 )
 
 
-MESSAGES_PROBE = "|".join(hint.replace("(", r"\(") for message in _MESSAGES for hint in message.hints)
+MESSAGES_PROBE = "|".join(
+    hint.replace("(", r"\(").replace("[", r"\[") for message in _MESSAGES for hint in message.hints
+)
 """Found in every text with one of these messages."""
 
 

@@ -133,7 +133,7 @@ def _rule_of(joined: str) -> Rule | None:
     words = [_NUMBERED.sub("", word) for word in joined.split("_") if word]
     if words[-1] == "tokens" or max(match.end() for _, match in found) <= len(joined.rstrip("_")) - len(words[-1]):
         stays = stays.union(form for form, endings in ENDINGS.items() if words[-1] in endings)
-    if min(match.start() for _, match in found) >= len(words[0]):
+    if words[0] == "tokens" or min(match.start() for _, match in found) >= len(words[0]):
         stays = stays.union(form for form, beginnings in BEGINNINGS.items() if words[0] in beginnings)
     session = "session" in joined or "conversation" in joined
     return Rule(stays, rows[0].extent, fingerprint=joined in FINGERPRINTED, session=session)
@@ -226,13 +226,14 @@ def _probes(extra: Iterable[str]) -> Probes:
     valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*[^A-Za-z0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;){_RANDOM}"
     label = rf"(?i-u:(?:{'|'.join(LABELS)})\\*[\"'`]?)\s*[:=]\s*"
     place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
+    block = r"(?:variable|secret|output|parameter|local)[ ]+"  # of Terraform
     listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
     return Probes(
         mentioned=f"{inner}|^{first}|{valued}",
         valued=valued,
         foreign="|".join(map(literal, foreign)),
         escaped="|".join(map(_escaped, foreign)),
-        labelled=rf"(?:{label}|{listed}|{place})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})|(?i-u:raw_?headers)",
+        labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})|(?i-u:raw_?headers)",
     )
 
 

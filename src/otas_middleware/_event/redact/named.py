@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from otas_middleware._event.redact.arguments import OPENING, arguments
 from otas_middleware._event.redact.forms import (
     LONGEST_MESSAGE,
+    is_action,
     is_message,
     is_placeholder,
     is_source,
@@ -78,6 +79,7 @@ _NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)
 _MAX_WORDS_BEFORE = 3
 _WORDS_BEFORE = re.compile(rf"(?<![\w'-])(?:[\w'-]++ ){{1,{_MAX_WORDS_BEFORE}}}$")
 
+_ARN = re.compile(r":\w{1,32}:[\w-]{0,24}:\d{0,12}:$")  # of Amazon's resources: service, region, account
 _WINDOWS = (2048, 256)
 _BREAK = re.compile(rf"[^{_NAME}]")
 
@@ -241,7 +243,7 @@ class _Value:
             return self._container(start)
         if self.quote:
             return self._unquoted_json(start)
-        return (start, start, "") if code else self._unquoted(start, before)
+        return (start, start, "") if code or self._is_of_an_id(start) else self._unquoted(start, before)
 
     def _container(self, start: int) -> tuple[int, int, str]:
         end = container_end(self.text, start, '"' if self.quote == '"' else "", len(self.backslashes))
@@ -254,6 +256,14 @@ class _Value:
         value = self.text[start : start + 256]
         spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
         return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
+
+    def _is_of_an_id(self, start: int) -> bool:
+        """Tell whether name and value are words of a scope, an event or a resource: `token:read`, `arn:…:secret:db`."""
+        if self.separator != ":" or start != self.after:
+            return False
+        if self.text.startswith(":", self.begin - 1) and _ARN.search(self.text, max(0, self.begin - _EDGE), self.begin):
+            return True
+        return is_action(self.text[start : end_of_match(BARE, self.text, start, _EDGE)])
 
     def _is_a_models(self, end: int) -> bool:
         """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""

@@ -111,7 +111,7 @@ class Redactor:
             text = mask_escaped_markup(text, self.rules)
         if looks_like_table(text, self.rules):
             text = mask_table(text, self.rules)
-        elif "|" in text and "--" in text:
+        elif "--" in text:
             text = mask_drawn_tables(text, self.rules)
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules)

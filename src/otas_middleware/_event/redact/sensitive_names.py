@@ -35,11 +35,11 @@ _GLUED = (
     "redis root service smtp sql ssh store user wifi wp"
 )
 _KEYS = (
-    "access account admin aes api app application auth authorization cert certificate cipher client consumer crypt "
-    "customer_encryption decrypt decryption deploy des dsa ecdsa ed25519 enc encryption functions gpg hash hmac ingest "
-    "insert integration jwk kms license licence master pgp priv private publishable rsa sas sas_token secret security "
-    "sendgrid service session shared sign signing ssh ssl stripe storage subscription tls token unlock wg wireguard "
-    "write server_side_encryption_customer"
+    "access account activation admin aes api app application auth authorization cert certificate cipher client "
+    "consumer crypt customer_encryption decrypt decryption deploy des dsa ecdsa ed25519 enc encryption functions "
+    "gpg hash hmac ingest insert integration jwk kms license licence master pgp priv private publishable rsa sas "
+    "sas_token secret security sendgrid service session shared sign signing ssh ssl stripe storage subscription "
+    "tls token unlock wallet wg wireguard write server_side_encryption_customer"
 )
 _CODES = (
     "access activation auth authorization backup confirm confirmation device invitation invite login magic mfa oauth "
@@ -63,6 +63,13 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         extent="phrase",
     ),
     SensitiveNames("passwords, short", inside=("pwd",), stays=("path",), extent="phrase"),
+    SensitiveNames(
+        "passwords, shortest",
+        phrase=_words("bindpw rootpw userpw dbpw adminpw"),
+        last=("pw",),
+        stays=("count", "path", "words"),
+        extent="phrase",
+    ),
     SensitiveNames("passwords, shorter", phrase=("pass", *_each(_GLUED, "pass")), stays=("count", "path")),
     SensitiveNames("salts", phrase=("salt",), stays=("count", "words")),
     SensitiveNames(
@@ -75,8 +82,8 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
             "पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi"
         ),
         phrase=_words(
-            "senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă лозинка пин pasahitza "
-            "nenosiri geheim"
+            "senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă lozinka лозинка parol "
+            "пин pasahitza nenosiri geheim"
         ),
         extent="phrase",
     ),
@@ -117,7 +124,11 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         stays=("count",),
     ),
     SensitiveNames("other keys", last=("key",), stays=("plain",)),
-    SensitiveNames("codes, tickets, nonces and seeds", last=_words("code ticket nonce seed"), stays=("plain",)),
+    SensitiveNames(
+        "codes, tickets, nonces and others that are random where they are secret",
+        last=_words("code ticket nonce seed pat authentication authenticate plaintext"),
+        stays=("plain",),
+    ),
     SensitiveNames(
         "signatures",
         inside=("signature",),
@@ -125,8 +136,8 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         stays=("source", "words", "count"),
     ),
     SensitiveNames("cookies", inside=("cookie",), stays=("count",), extent="header"),
-    SensitiveNames("sessions", inside=_words("session_id sess_id"), phrase=("sid",)),
-    SensitiveNames("sessions, as a name's end", last=_words("session sess"), stays=("count", "members")),
+    SensitiveNames("sessions", inside=_words("session_id sess_id"), phrase=("sid", "sesskey")),
+    SensitiveNames("sessions, as a name's end", last=_words("session sess"), stays=("count", "members", "words")),
     SensitiveNames("cross-site request forgery", inside=("csrf", "xsrf")),
     SensitiveNames(
         "one-time codes",
@@ -167,11 +178,14 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
 
 HARMLESS = (
     # words that only contain the letters
-    *_words("secretar(?:y|ies|iat|ial) secret(?:ion|ions|ory|e|es|ed|ing|ive|ly)(?![a-z]) secret_santa"),
+    *_words(
+        "secretar(?:y|ies|iat|ial) secret(?:ion|ions|ory|e|es|ed|ing|ive|ly)(?![a-z]) secret_santa secrets?_?manager"
+    ),
     *_words("token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"),
     # what is no secret although its parts are
     *_words("(?:next|prev|previous|first|last)_(?:page_)?token page_token continuation_token progress_token"),
     *_words("pagination_token sync_token cursor_token cancellation_token cancel_token token_ids? stop_tokens?"),
+    *_words("token_(?:bucket|address|symbol|standard|decimals|contract|supply|pair|holders?)s? [cx]srf_header"),
     *_words("special_tokens? (?:bos|eos|pad|unk|sep|cls|mask|unused)_tokens?(?:_id)? sub_?tokens?"),
     *_words("cookie_(?:consent|policy|banner|notice|preferences|settings|law) (?:boarding|season|day|ski|bus)_pass"),
     *_words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
@@ -191,10 +205,12 @@ ENDINGS: dict[str, tuple[str, ...]] = {
     ),
     "plain": _words(
         "type types kind method methods provider algorithm alg policy status state format scheme required enabled "
-        "disabled supported mode scope scopes issuer name names prefix strategy backend engine version"
+        "disabled supported mode scope scopes issuer name names prefix strategy backend engine version strength color "
+        "colour domain samesite arn identifier category level symbol standard"
     ),
-    "url": _words("url uri endpoint"),
-    "members": _words("details usage config configuration settings options stats"),
+    "url": _words("url uri endpoint link href page path"),
+    "path": _words("path file filename dir directory folder"),
+    "members": _words("details usage config configuration settings options stats ref refs reference selector"),
     "words": _words(
         "label placeholder help title description error errors message messages msg note notes text instructions "
         "requirements rules policy question warning reason info"
@@ -203,7 +219,9 @@ ENDINGS: dict[str, tuple[str, ...]] = {
 """Last words of a name that say what its value is. A value of that form stays readable: `password_changed_at`."""
 
 BEGINNINGS: dict[str, tuple[str, ...]] = {
-    "count": _words("has is num number n count total max min avg mean sum remaining active open concurrent ratelimit"),
+    "count": _words(
+        "has is num number n count total max min avg mean sum remaining active open concurrent ratelimit tokens native"
+    ),
 }
 """First words of a name that do so."""
 

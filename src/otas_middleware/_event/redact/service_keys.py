@@ -82,7 +82,7 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "Figma": (12, "figd_ figo_ figoh_ figor_"),
     "Postman": (12, "PMAK-"),
     "Contentful": (12, "CFPAT-"),
-    "HubSpot": (12, "pat-na1- pat-na2- pat-eu1-"),
+    "HubSpot": (12, "pat-na1- pat-na2- pat-na3- pat-eu1- pat-ap1-"),
     "Typeform": (16, "tfp_"),
     "ReadMe": (16, "rdme_"),
     "Sourcegraph": (12, "sgp_"),
@@ -102,6 +102,21 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "Instacart, Ably and others": (16, "sdk-live- sdk-test-"),
     "BIP 32 wallets": (40, "xprv yprv zprv tprv"),
     "Braze, Klaviyo": (24, "pk_prod_ sk_prod_"),
+    "Pinecone": (32, "pcsk_"),
+    "Amazon Bedrock": (24, "ABSK bedrock-api-key-"),
+    "Logfire": (24, "pylf_v1_"),
+    "Weights & Biases": (24, "wandb_v1_"),
+    "Mem0": (32, "m0-"),
+    "Browserbase": (16, "bb_live_ bb_test_"),
+    "Apify": (24, "apify_api_"),
+    "Context7, Daytona": (24, "ctx7sk- dtn_"),
+    "Render": (24, "rnd_"),
+    "MongoDB Atlas": (24, "mdb_sa_sk_"),
+    "dbt": (24, "dbtc_ dbtu_"),
+    "Canva": (32, "cnvca"),
+    "Trello": (48, "ATTA"),
+    "Vercel Blob": (24, "vercel_blob_rw_"),
+    "Anyscale": (24, "esecret_"),
 }
 """What follows is of the base64url alphabet and dots; a body of plain words only is no key."""
 
@@ -128,6 +143,9 @@ WORDY = frozenset(
         "hf_",
         "t1.",
         "ops_ey",
+        "m0-",
+        "rnd_",
+        "cnvca",
     )
 )
 """Beginnings that words have too: what follows must look as if made by chance."""
@@ -156,6 +174,23 @@ SPECIAL: dict[str, tuple[str, str]] = {
         rf"(?<![0-9A-Za-z/])[0-2]{SLASH}\d{{15,17}}(?:{SLASH}\d{{15,17}})?(?::|%3A)[0-9a-f]{{32}}",
     ),
     "Mapbox, Grafana": (r"sk\.ey|eyJrIjoi", r"(?<![A-Za-z0-9])(?:sk\.eyJ|eyJrIjoi)[A-Za-z0-9_.\-=]{24,}"),
+    "LaunchDarkly": (
+        r"(?:sdk|mob|api|rel)-[0-9a-f]{4}",
+        r"(?<![A-Za-z0-9_\-])(?:sdk|mob|api|rel)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![A-Za-z0-9_\-])",
+    ),
+    "Salesforce sessions": (
+        r"00D[A-Za-z0-9]{9}",
+        r"(?<![A-Za-z0-9])00D[A-Za-z0-9]{12,15}(?:!|%21)[A-Za-z0-9_.]{40,256}",
+    ),
+    "ClickUp": (r"pk_[0-9]+_[A-Z0-9]", r"(?<![A-Za-z0-9])pk_\d{4,12}_[A-Z0-9]{32}(?![A-Za-z0-9])"),
+    "Azure DevOps, Functions, Search": (
+        r"A(?:ZDO|zFu|zSe)[A-Za-z0-9]",
+        r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]{40,76}(?:AZDO|AzFu|AzSe)[A-Za-z0-9_\-]{4,10}(?![A-Za-z0-9_\-])",
+    ),
+    "Kubernetes, over WebSocket": (
+        r"authorization\.k8s\.io",
+        r"(?<=authorization\.k8s\.io\.)[A-Za-z0-9_\-=]{8,4096}",
+    ),
     "PuTTY keys": (
         r"Private-Lines",
         r"(?<=Private-Lines: )\d{1,3}(?:\s|\\+[rn]){1,4}(?:[A-Za-z0-9+/=]{8,80}(?:\s|\\+[rn]){0,4}){1,64}",

@@ -66,9 +66,9 @@ def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool
         the surrounding string does, or with the text.
     """
     pattern = _QUOTED.get(quote)
-    if pattern is None:  # an entity
+    if pattern is None:  # an entity, or three quotes
         end = text.find(quote, start)
-        return (len(text), False) if end < 0 else (end, True)
+        return (len(text), False) if end < 0 else (end - level, True)
     for match in pattern.finditer(text, start):
         backslashes = match.end(1) - match.start(1)
         if backslashes % (2 * level + 2) == level:

@@ -47,7 +47,7 @@ def mask_table(text: str, rules: NameRules) -> str:
 
 def _first_line(text: str) -> tuple[int, str]:
     """Return where the first line begins that is no comment, and the line."""
-    start = 0
+    start = 1 if text.startswith("\ufeff") else 0
     while text.startswith("#", start) and "\n" in text[start:]:
         start = text.index("\n", start) + 1
     return start, text[start:].partition("\n")[0]
@@ -66,28 +66,45 @@ def looks_like_table(text: str, rules: NameRules) -> bool:
 
 
 def mask_drawn_tables(text: str, rules: NameRules) -> str:
-    """Return a text with the columns masked of tables that are drawn with dashes and bars (Markdown, psql)."""
+    """Return a text with the columns masked of tables that are drawn with dashes (Markdown, psql, SQL Server)."""
     pieces: list[str] = []
     done = 0
     for ruled in _RULE.finditer(text):
         if "--" not in ruled[0]:
             continue
         begin = text.rfind("\n", done, ruled.start()) + 1 or done
-        cells = text[begin : ruled.start()].split("|")
-        hidden = {at for at, cell in enumerate(cells) if rules.secret(cell.strip(" \t\r*`"))}
-        if not hidden or len(cells) < 2 or begin < done:
+        heading = text[begin : ruled.start()]
+        columns = _Columns(heading, ruled[0].lstrip("\n"))
+        hidden = {at for at, cell in enumerate(columns.cells(heading)) if rules.secret(cell.strip(" \t\r*`"))}
+        if not hidden or begin < done:
             continue
         end = ruled.end() + 1
         lines: list[str] = []
         for line in text[end : end + _FURTHEST].split("\n"):
-            row = line.split("|")
+            row = columns.cells(line)
             if len(row) < 2:
                 break
-            lines.append("|".join(_drawn(cell) if at in hidden else cell for at, cell in enumerate(row)))
+            lines.append(columns.between.join(_drawn(cell) if at in hidden else cell for at, cell in enumerate(row)))
             end += len(line) + 1
         pieces += (text[done : ruled.end() + 1], "\n".join((*lines, "")))
         done = min(end, len(text))
     return "".join((*pieces, text[done:])) if pieces else text
+
+
+class _Columns:
+    """How the rows of a drawn table are taken apart: at bars, or where the dashes below the heading begin."""
+
+    def __init__(self, heading: str, rule: str) -> None:
+        self.between = "|" if "|" in heading else ""
+        self._starts = [dashes.start() for dashes in re.finditer(r"-++", rule)]
+
+    def cells(self, line: str) -> list[str]:
+        """Return the cells of a row; fewer than two when it is none."""
+        if self.between:
+            return line.split(self.between) if self.between in line else []
+        if len(self._starts) < 2 or self._starts[0] or not line.strip() or len(line) <= self._starts[1]:
+            return []
+        return [line[start:end] for start, end in zip(self._starts, [*self._starts[1:], None], strict=True)]
 
 
 def _drawn(cell: str) -> str:

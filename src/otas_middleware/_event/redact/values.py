@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import BaseModel
 
 from otas_middleware._event.redact.cards import card_number, names_an_id
-from otas_middleware._event.redact.forms import counts_only, describes, is_message, looks_random
+from otas_middleware._event.redact.forms import (
+    counts_only,
+    describes,
+    is_complaint,
+    is_message,
+    looks_random,
+)
 from otas_middleware._event.redact.labels import is_value, label_of
 from otas_middleware._event.redact.mask import MASK, mask_of
 
@@ -45,6 +51,7 @@ _BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
 _LONGEST_NAME = 64
 _COLUMNS = frozenset(("columns", "header", "headers", "fields", "names"))
 _ROWS = frozenset(("rows", "data", "values", "records", "results"))
+_ERROR_MEMBERS = frozenset(("message", "msg", "code", "error", "detail"))
 _COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
 
 
@@ -166,6 +173,8 @@ class Walk:
         """Return what is shown of a container, or of an object of another class, under a sensitive name."""
         if kind is dict and ("logprob" in item or describes(item)):
             return self.value(item)
+        if kind is list and item and all(map(_is_error, item)):  # of a form's field
+            return self.value(item)
         if "members" in rule.stays or "plain" in rule.stays:
             if kind is list and all(_type_of(part) is str for part in item):
                 return [self._under(rule, part) for part in item]
@@ -216,6 +225,13 @@ class Walk:
         """Return a flat list of names and values, as Node.js has its `rawHeaders`."""
         rows = self._rows([items[at : at + 2] for at in range(0, len(items), 2)])
         return [cell for row in rows for cell in row]
+
+
+def _is_error(item: Any) -> bool:
+    kind = _type_of(item)
+    if kind is dict:
+        return next(iter(item), None) in _ERROR_MEMBERS
+    return kind is str and is_complaint(item)
 
 
 def _is_row(item: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib import import_module, metadata, util
 from typing import Any
+from urllib.parse import unquote
 
 from otas_middleware._event.render.charset import decode_text
 from otas_middleware._event.render.content_type import parse_content_type
@@ -15,6 +17,7 @@ _MAX_HEADERS = 32
 _CLOSING_BYTES = 8  # "\r\n--", the boundary, "--\r\n"
 _MAX_BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
 _SHOWN_HEADERS = ("Content-Range", "Content-ID")
+_EXTENDED_NAME = re.compile(r"(?i:;\s*name\*=)[\w-]*'[^']*'(?P<name>[^;\s]{1,512})")
 
 
 def read_parts(data: bytes, boundary: str, *, cut: bool, missing: int = 0) -> list[dict[str, Any]] | None:
@@ -104,7 +107,8 @@ def _parser() -> Any:
 
 def _part(segment: Any) -> dict[str, Any]:
     form = segment.disposition == "form-data"
-    part: dict[str, Any] = {"name": segment.name or ""} if form or segment.name else {}
+    name = segment.name or _extended_name(segment)
+    part: dict[str, Any] = {"name": name} if form or name else {}
     declared = segment.header("Content-Type") or ""
     if segment.filename is not None:
         part["filename"] = segment.filename
@@ -118,6 +122,12 @@ def _part(segment: Any) -> dict[str, Any]:
     else:
         part["size"] = 0
     return part
+
+
+def _extended_name(segment: Any) -> str:
+    """Return a name in the form of RFC 8187, `name*=utf-8''…`, which applications read although no browser sends it."""
+    found = _EXTENDED_NAME.search(segment.header("Content-Disposition") or "")
+    return unquote(found["name"]) if found is not None else ""
 
 
 def _estimate(part: dict[str, Any], segment: Any, missing: int) -> None:
