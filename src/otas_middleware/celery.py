@@ -262,10 +262,4 @@ def _limit_rate(**_: object) -> None:
     deliver.rate_limit = task_deliverer().settings.celery_rate_limit
 
 
-def _end(**_: object) -> None:
-    """Deliver what the tasks of this pool process have captured; billiard leaves without `atexit`."""
-    process.end()
-
-
 signals.celeryd_after_setup.connect(_limit_rate)
-signals.worker_process_shutdown.connect(_end)

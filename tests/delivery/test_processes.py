@@ -325,6 +325,42 @@ class TestForks:
         )
         assert script.paths() == ["/parent", "/worker-0", "/worker-1", "/worker-2"]
 
+    def test_a_process_of_celerys_pool_delivers_at_its_end(self, script: Script, tmp_path: Path) -> None:
+        pytest.importorskip("celery", reason="celery is not installed")
+        script.brain.faults.slow_ms = 200  # so that most wait when the process ends, after one task
+        process = script.start(
+            f"""
+            import warnings
+            from pathlib import Path
+            from celery import Celery
+
+            warnings.simplefilter("ignore")  # tests may run as root, and Celery says that workers should not
+            folder = Path({str(tmp_path)!r})
+            places = {{name: str(folder / "messages") for name in ("data_folder_in", "data_folder_out")}}
+            (folder / "messages").mkdir()
+            (folder / "control").mkdir()
+            ways = {{**places, "control_folder": str(folder / "control"), "polling_interval": 0.02}}
+            app = Celery("work", broker="filesystem://", broker_transport_options=ways)
+            app.conf.update(task_ignore_result=True, worker_enable_remote_control=False)
+
+            @app.task(name="work")
+            def work():
+                put(open_pipeline(max_connections=1), *(f"/{{number}}" for number in range(12)))
+                (folder / "done").touch()
+
+            def end_when_done():
+                while not (folder / "done").exists():
+                    time.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+            work.delay()
+            threading.Thread(target=end_when_done, daemon=True).start()
+            app.worker_main(["worker", "--concurrency=1", "--max-tasks-per-child=1", "--without-mingle", "-l", "ERROR"])
+            """
+        )
+        _, err = process.communicate(timeout=60)
+        assert script.paths() == sorted(f"/{number}" for number in range(12)), err
+
     def test_the_spools_file_is_not_carried_into_a_child(self, script: Script, tmp_path: Path) -> None:
         script.spool = str(tmp_path / "spool")
         script.brain.faults.down()

@@ -48,16 +48,7 @@ class State:
 class PipelineFactory:
     """Makes the states of one pipeline, one for each process. Checks the settings at once, and makes nothing else.
 
-    Args:
-        settings: Where to send, limits and times.
-        build: Makes an event of an item.
-        on_bad_token: Told of each session token that Brain refused.
-        on_delivered: Told of each event that a destination has stored.
-        trusting: The signature of each session token has been checked elsewhere.
-
-    Raises:
-        ConfigurationError: A setting names something that cannot be used.
-        MissingExtraError: A setting needs a package that is not installed.
+    Takes what `Pipeline` takes, and raises what that raises.
     """
 
     def __init__(

@@ -97,26 +97,25 @@ def end() -> None:
 
 
 def hook_pool_worker() -> None:
-    """In a child of `multiprocessing` or billiard (Celery), end the pipelines by their finalizers.
+    """In a child of `multiprocessing` or of Celery's pool, end the pipelines when it ends.
 
-    Such children leave by `os._exit`, past `atexit`. Called when a pipeline starts to work, since the child's own
-    start clears finalizers that were registered before.
+    Such children leave by `os._exit`, past `atexit`: the former run their finalizers first, the latter send a signal.
+    Called when a pipeline starts to work, since the child's own start clears finalizers that were registered before.
     """
     global _finalizers_of  # noqa: PLW0603  # once per process
     if _finalizers_of == os.getpid():
         return
     _finalizers_of = os.getpid()
-    for package in ("multiprocessing", "billiard"):
-        process, util = sys.modules.get(f"{package}.process"), sys.modules.get(f"{package}.util")
-        if process is None or util is None or not _is_child(process):
-            continue
+    multiprocessing, util = sys.modules.get("multiprocessing"), sys.modules.get("multiprocessing.util")
+    if multiprocessing is not None and util is not None and multiprocessing.parent_process() is not None:
         util.Finalize(None, end, exitpriority=1)
+    celery = sys.modules.get("celery.signals")
+    if celery is not None:
+        celery.worker_process_shutdown.connect(_end_of_pool_worker, dispatch_uid="otas_middleware")
 
 
-def _is_child(process: object) -> bool:
-    current: Callable[[], object] | None = getattr(process, "current_process", None)
-    # The main process of either package is of a class of its own, without a parent.
-    return current is not None and getattr(current(), "_parent_pid", None) is not None
+def _end_of_pool_worker(**_: object) -> None:
+    end()
 
 
 def _before_fork() -> None:
