@@ -1,15 +1,37 @@
-"""The command line. Each command imports what it needs when it runs, so that one without its extra harms no other."""
+"""The command line: its commands and their options.
 
+Each command imports what it needs when it runs, so that one without its extra harms no other, and all begin at once.
+"""
+
+# Typer reads these annotations while it runs, so they are not postponed.
+import json
+import os
+import sys
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from otas_middleware._cli.doctor.run import doctor
-from otas_middleware._cli.preview.command import preview
-from otas_middleware._cli.relay.options import relay
-from otas_middleware._cli.settings import settings
+from otas_middleware._cli.doctor import TOKEN_VARIABLE
+from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware._version import __version__
+
+if TYPE_CHECKING:
+    from otas_middleware._cli.application import Source
+    from otas_middleware._cli.application.subject import Kind
+
+_Django = Annotated[
+    str | None, typer.Option("--django", metavar="SETTINGS", help="A Django project's settings module.")
+]
+_Flask = Annotated[
+    str | None,
+    typer.Option("--flask", metavar="MODULE:APP", help="A Flask application, or its factory: shop:create_app()."),
+]
+_Asgi = Annotated[
+    str | None, typer.Option("--asgi", metavar="MODULE:APP", help="An ASGI application: FastAPI, Starlette, any other.")
+]
+_Wsgi = Annotated[str | None, typer.Option("--wsgi", metavar="MODULE:APP", help="A WSGI application.")]
 
 app = typer.Typer(
     help="Record what AI agents do in a backend.",
@@ -96,9 +118,192 @@ def demo(
     raise typer.Exit(main(keep))
 
 
-app.command()(doctor)
-app.command()(settings)
-app.command()(relay)
+@app.command()
+def doctor(
+    *,
+    django: _Django = None,
+    flask: _Flask = None,
+    asgi: _Asgi = None,
+    wsgi: _Wsgi = None,
+    send: Annotated[
+        bool,
+        typer.Option(
+            "--send", help="Deliver one test event. The session is that of --token, or opened with OTAS_AGENT_KEY."
+        ),
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar=TOKEN_VARIABLE,
+            metavar="TOKEN",
+            help="The session token for --send. Never shown; safer in the variable than here.",
+        ),
+    ] = None,
+    uasam_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where UASAM is, if the settings do not say.")
+    ] = None,
+    uwsgi: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The ini file with which uWSGI runs the application.")
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent",
+            metavar="MODULE:SESSION",
+            help="Only try the HTTP clients of an AgentSession, and of MODULE:CLIENT after commas, on loopback.",
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=300, help="For each answer.")] = 10.0,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings make the exit status 1 too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check the set-up, from the settings to Brain; name what is wrong, and its fix.
+
+    Without an application the settings come from the environment alone. Nothing is stored in Brain, except by --send.
+    The exit status is 1 when a check failed, and 0 with warnings (!), unless --strict is given.
+    """
+    from otas_middleware._cli.doctor.run import Order, run  # noqa: PLC0415  # see the module's docstring
+
+    if send and token is None and not os.environ.get("OTAS_AGENT_KEY") and sys.stdin.isatty():
+        token = typer.prompt("Session token", hide_input=True, err=True).strip()
+    order = Order(
+        source=_source(django, flask, asgi, wsgi),
+        uasam_url=_url("--uasam-url", uasam_url),
+        uwsgi=uwsgi,
+        agent=agent,
+        send=send,
+        token=token,
+        strict=strict,
+        timeout=timeout,
+    )
+    raise typer.Exit(run(order, machine=as_json))
+
+
+@app.command()
+def settings(
+    *,
+    django: _Django = None,
+    flask: _Flask = None,
+    asgi: _Asgi = None,
+    wsgi: _Wsgi = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List every setting with its value and its source; secrets are masked.
+
+    Without an application they come from the environment alone.
+    """
+    from otas_middleware._cli.settings import run  # noqa: PLC0415  # see the module's docstring
+
+    run(_source(django, flask, asgi, wsgi), as_json=as_json)
+
+
+@app.command()
+def relay(
+    *,
+    socket: Annotated[
+        str, typer.Option("--socket", metavar="PATH", help="Where to listen. Default: what OTAS_RELAY says.")
+    ] = "",
+    status: Annotated[
+        bool, typer.Option("--status", help="Print the counters of the relay that runs there, as JSON, and end.")
+    ] = False,
+) -> None:
+    """Deliver for the applications of this host, which hand over what they record (OTAS_RELAY=PATH).
+
+    It runs until SIGTERM, and then delivers what it has, or leaves it to the applications. Linux only.
+    """
+    if find_spec("msgspec") is None:
+        raise MissingExtraError("otas-middleware relay", "relay")
+    from otas_middleware._delivery.relay import trust  # noqa: PLC0415  # when the command runs
+
+    if not trust.SUPPORTED:
+        raise ConfigurationError("the relay needs Linux: packets over Unix sockets, and the other side's user")
+    path = socket or os.environ.get("OTAS_RELAY", "")
+    if path in {"", "auto"} and not status:
+        raise ConfigurationError("say where to listen: `otas-middleware relay --socket /run/otas/relay.sock`")
+    if status:
+        from otas_middleware._delivery.relay.status import automatic_path, state_of  # noqa: PLC0415  # as above
+
+        typer.echo(json.dumps(state_of(automatic_path() if path in {"", "auto"} else path), indent=2))
+        return
+    from otas_middleware._cli.relay.run import run  # noqa: PLC0415  # as above
+
+    run(path)
+
 
 # The first word that is no option begins the curl command: what follows belongs to that.
-app.command(context_settings={"allow_interspersed_args": False})(preview)
+@app.command(context_settings={"allow_interspersed_args": False})
+def preview(
+    *,
+    request: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[curl ... | FILE]",
+            help="A curl command as it is, or a file: HAR, HTTP as on the wire, or a curl command. "
+            "Without it, or with -, standard input.",
+        ),
+    ] = None,
+    response: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The response, as HTTP on the wire (curl -i).")
+    ] = None,
+    form: Annotated[
+        Literal["curl", "har", "http"] | None, typer.Option("--as", help="The input's format, instead of a guess.")
+    ] = None,
+    entry: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the N-th request of a HAR file.")] = None,
+    route: Annotated[
+        str | None, typer.Option(metavar="TEMPLATE", help="The route that matches, such as /orders/{order_id}.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the bytes that would be posted, nothing else.")
+    ] = False,
+    django: _Django = None,
+    flask: _Flask = None,
+    asgi: _Asgi = None,
+    wsgi: _Wsgi = None,
+) -> None:
+    """Show the exact event that would be sent for a request, redactions highlighted. Nothing is sent.
+
+    The settings come from the environment, or from the application that is named. Options of preview come before the
+    curl command:
+
+    otas-middleware preview curl -X POST https://shop.example/orders -H 'Authorization: Bearer 123' -d '{"item": 7}'
+    """
+    from otas_middleware._cli.preview.command import run  # noqa: PLC0415  # see the module's docstring
+
+    source = _source(django, flask, asgi, wsgi)
+    run(request or [], source=source, response=response, form=form, entry=entry, route=route, as_json=as_json)
+
+
+def _source(django: str | None, flask: str | None, asgi: str | None, wsgi: str | None) -> "Source":
+    """Return what the options name; without any the environment.
+
+    Raises:
+        BadParameter: More than one is given.
+    """
+    from otas_middleware._cli.application import Source  # noqa: PLC0415  # pydantic only for commands that run
+
+    given: list[tuple[Kind, str]] = []
+    if django is not None:
+        given.append(("django", django))
+    if flask is not None:
+        given.append(("flask", flask))
+    if asgi is not None:
+        given.append(("asgi", asgi))
+    if wsgi is not None:
+        given.append(("wsgi", wsgi))
+    if len(given) > 1:
+        raise typer.BadParameter("give one of --django, --flask, --asgi and --wsgi")
+    return Source(*given[0]) if given else Source()
+
+
+def _url(option: str, value: str | None) -> str | None:
+    """Return the URL that an option gives, checked as the settings check theirs.
+
+    Raises:
+        BadParameter: It is not an HTTP URL.
+    """
+    from otas_middleware._config.types import check_url  # noqa: PLC0415  # as above
+
+    try:
+        return None if value is None else check_url(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{option}: {error}") from None

@@ -1,42 +1,41 @@
-"""`otas-middleware settings`: every setting, its value, and where that came from."""
+"""What `otas-middleware settings` prints: every setting, its value, and where that came from."""
 
-# Typer reads these annotations while it runs, so they are not postponed.
+from __future__ import annotations
+
 import json
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING
 
-import typer
+from otas_middleware._cli.application import masked, read
+from otas_middleware._config.sources import unknown_variables
 
-from otas_middleware._cli.application import options as application
+if TYPE_CHECKING:
+    from otas_middleware._cli.application import Source
 
 
-def settings(
-    *,
-    django: application.Django = None,
-    flask: application.Flask = None,
-    asgi: application.Asgi = None,
-    wsgi: application.Wsgi = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
-    """List every setting with its value and its source; secrets are masked.
+def run(source: Source, *, as_json: bool) -> None:
+    """Print every setting; secrets are masked.
 
-    Without an application they come from the environment alone.
+    Args:
+        source: Where the settings come from.
+        as_json: Print one JSON document instead of lines.
+
+    Raises:
+        OtasError: The settings cannot be read.
     """
-    from otas_middleware._cli.application import masked, read  # noqa: PLC0415  # each command imports what it needs
-    from otas_middleware._config.sources import unknown_variables  # noqa: PLC0415  # as above
-
-    subject = read(application.source(django, flask, asgi, wsgi))
+    subject = read(source)
     if subject.error is not None or subject.settings is None:
         raise subject.error or RuntimeError("the settings cannot be read")
     for line in unknown_variables():
-        typer.echo(line, err=True)
+        sys.stderr.write(line + "\n")
     listed = {
         name: {"value": masked(getattr(subject.settings, name)), "from": subject.origins.get(name, "default")}
         for name in type(subject.settings).model_fields
     }
     if as_json:
-        typer.echo(json.dumps(listed, ensure_ascii=False, indent=2))
+        sys.stdout.write(json.dumps(listed, ensure_ascii=False, indent=2) + "\n")
         return
     width = max(map(len, listed))
     for name, found in listed.items():
         origin = "" if found["from"] == "default" else f"  ({found['from']})"
-        typer.echo(f"{name:<{width}}  {found['value']}{origin}")
+        sys.stdout.write(f"{name:<{width}}  {found['value']}{origin}\n")
