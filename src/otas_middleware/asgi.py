@@ -197,26 +197,22 @@ class _Recording:
                         capture.disconnected = True
                         raise
                     return
-            await self._send_noting(message)
+            chunk = None
+            try:
+                message, chunk = self._note(message)
+                if capture.durable:
+                    await self._secure(chunk)
+            except Exception:
+                report_internal_error("asgi.send")
+            try:
+                await send(message)
+            except OSError:
+                capture.disconnected = True
+                raise
+            if not capture.durable:
+                self._sent(chunk)
 
         return sending
-
-    async def _send_noting(self, message: Message) -> None:
-        capture = self.capture
-        chunk: bytes | None = None
-        try:
-            message, chunk = self._note(message)
-            if capture.durable:
-                await self._secure(chunk)
-        except Exception:
-            report_internal_error("asgi.send")
-        try:
-            await self._send(message)
-        except OSError:
-            capture.disconnected = True
-            raise
-        if not capture.durable:
-            self._sent(chunk)
 
     def _note(self, message: Message) -> tuple[Message, bytes | None]:
         """Note a message before it goes out; return it, and its piece of the body."""

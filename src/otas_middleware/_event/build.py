@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from pydantic_core import to_json
 
 from otas_middleware._capture.selection import PathSet
-from otas_middleware._capture.session import new_event_id
+from otas_middleware._capture.session import TOKEN_HEADER, new_event_id
 from otas_middleware._event.limits import coerce, coerce_numbers, fit
 from otas_middleware._event.metadata import (
     SDK,
@@ -50,6 +50,7 @@ _PARTS_CHARACTERS = 2_097_152
 _SHORT = 8_192
 
 _STREAMS = frozenset(("events", "lines"))
+_TOKEN_HEADER = TOKEN_HEADER.lower()
 _OWN_OBJECTS = 262_144
 """Bytes of JSON that metadata have at most that are made here alone; an operation with its items is most of it."""
 
@@ -238,6 +239,8 @@ def _exchange(capture: Capture, plan: Plan) -> Exchange:
     query = capture.query_string
     request_headers = header_map(capture.request_headers)
     response_headers = header_map(capture.response_headers)
+    if _TOKEN_HEADER in request_headers:
+        request_headers[_TOKEN_HEADER] = MASK  # as everywhere: it need not be looked at, and no protocol is to see it
     request_type = first_value(request_headers, "content-type")
     response_type = first_value(response_headers, "content-type")
     request = response = EMPTY

@@ -40,7 +40,6 @@ _PROJECT_CHARACTERS = 64
 _MAX_MILLISECONDS = 1e12
 _ATTEMPTS = 12
 
-_set = object.__setattr__
 _texts_of = cast("Callable[[dict[str, Any]], tuple[str, ...]]", itemgetter(*TEXT_FIELDS))
 
 
@@ -86,19 +85,9 @@ def fit(fields: dict[str, Any], *, objects: int | None = None) -> BackendEvent:
         _fit_path(fields)
     if objects is None:
         objects = len(to_json(fields["custom_properties"])) + len(to_json(fields["metadata"]))
-    event = _event(fields)
+    event = BackendEvent.model_validate(fields)
     if characters * _MAX_ESCAPE + objects + _MARGIN > MAX_EVENT_BYTES:
         _fit_size(event)
-    return event
-
-
-def _event(fields: dict[str, Any]) -> BackendEvent:
-    """Return the event of fields that are all there and have their types: validation would only look at them again."""
-    event = BackendEvent.__new__(BackendEvent)
-    _set(event, "__dict__", fields)
-    _set(event, "__pydantic_fields_set__", set(fields))
-    _set(event, "__pydantic_extra__", None)
-    _set(event, "__pydantic_private__", None)
     return event
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
 """Sent while the project is unknown: Brain demands the key and stores the SDK key's own project."""
@@ -115,7 +116,7 @@ class BackendEvent(BaseModel):
         Raises:
             pydantic_core.PydanticSerializationError: If the event holds what JSON cannot; never after the fit step.
         """
-        return self.__pydantic_serializer__.to_json(self, exclude_none=True, warnings=False)
+        return to_json(self, exclude_none=True)
 
 
 TEXT_FIELDS = tuple(name for name, info in BackendEvent.model_fields.items() if info.annotation is str)

@@ -45,7 +45,7 @@ class KnownProtocol(NamedTuple):
     module: str
     headers: frozenset[str] = frozenset()
     media: tuple[str, ...] = ()
-    texts: frozenset[str] = frozenset()
+    texts: tuple[str, ...] = ()
     calls: bool = False
     queries: bool = False
     ending: str = ""
@@ -64,7 +64,7 @@ PROTOCOLS = (
     KnownProtocol(
         "graphql",
         media=("application/graphql", "multipart/form-data"),
-        texts=frozenset(('"query"', '"persistedQuery"', '"documentId"')),
+        texts=('"query"', '"persistedQuery"', '"documentId"'),
         queries=True,
     ),
     KnownProtocol(
@@ -78,7 +78,7 @@ PROTOCOLS = (
     KnownProtocol("event_streams", media=("text/event-stream",)),
 )
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
-_TEXTS = frozenset[str]().union(*(protocol.texts for protocol in PROTOCOLS))
+_TEXTS = [text for protocol in PROTOCOLS for text in protocol.texts]
 _ENDINGS = tuple(protocol.ending for protocol in PROTOCOLS if protocol.ending)
 
 
@@ -100,7 +100,7 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
         bool(exchange.calls),
         exchange.method == "GET" and exchange.query != "",
         exchange.path.endswith(_ENDINGS),
-        frozenset([text for text in _TEXTS if text in body]),
+        bool([text for text in _TEXTS if text in body]),
     )
     for read in (*readers, *known) if readers else known:
         operation = read(exchange)
@@ -119,7 +119,7 @@ def _worth_asking(
     calls: bool,  # noqa: FBT001  # as above
     queries: bool,  # noqa: FBT001  # as above
     ends: bool,  # noqa: FBT001  # as above
-    texts: frozenset[str],
+    texts: bool,  # noqa: FBT001  # as above
 ) -> tuple[OperationReader, ...]:
     return tuple(
         protocol.read
@@ -128,7 +128,7 @@ def _worth_asking(
         or (calls and protocol.calls)
         or (queries and protocol.queries)
         or (ends and protocol.ending)
-        or not texts.isdisjoint(protocol.texts)
+        or (texts and protocol.texts)
         or request_media.startswith(protocol.media)
         or response_media.startswith(protocol.media)
     )

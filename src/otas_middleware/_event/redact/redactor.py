@@ -210,10 +210,10 @@ class Redactor:
         """Return headers with the values of the sensitive ones masked; the other values are not looked at."""
         shown = dict(headers)
         for name in headers.keys() - self.rules.harmless:
-            rule = self.rules.rule(name)
+            value = headers[name]
+            rule = None if value == MASK else self.rules.rule(name)
             if rule is None:
                 continue
-            value = headers[name]
             values = [value] if isinstance(value, str) else value
             if not all(rule.shows(one) for one in values):
                 shown[name] = mask_of(", ".join(values)) if rule.fingerprint else MASK
