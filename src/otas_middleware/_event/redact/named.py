@@ -20,6 +20,7 @@ from otas_middleware._event.redact.forms import (
     readable_container,
 )
 from otas_middleware._event.redact.mask import MASK, mask_of, most
+from otas_middleware._event.redact.probe import suspicious_parts
 from otas_middleware._event.redact.spans import (
     BARE,
     ENTITIES,
@@ -34,7 +35,7 @@ from otas_middleware._event.redact.spans import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from otas_middleware._event.redact.name_rules import Rule
 
@@ -80,7 +81,6 @@ _MAX_WORDS_BEFORE = 3
 _WORDS_BEFORE = re.compile(rf"(?<![\w'-])(?:[\w'-]++ ){{1,{_MAX_WORDS_BEFORE}}}$")
 
 _ARN = re.compile(r":\w{1,32}:[\w-]{0,24}:\d{0,12}:$")  # of Amazon's resources: service, region, account
-_WINDOWS = (2048, 256)
 _BREAK = re.compile(rf"[^{_NAME}]")
 
 
@@ -115,7 +115,7 @@ def _findings(
     done = 0
     harmless = rules.harmless
     left = most(text)
-    for begin, end in _windows(text, suspicious, valued, 0, len(text), _WINDOWS):
+    for begin, end in suspicious_parts(text, suspicious, valued, _BREAK):
         limit = end_of_match(_ENDING, text, end)  # names end within the window, and what follows them may not
         for match in _CANDIDATE.finditer(text, begin, limit):
             start = match.start()
@@ -136,29 +136,6 @@ def _findings(
         found += arguments(text, rules.rule, begin, min(limit + 1, len(text)))
     found.sort()
     return found
-
-
-def _windows(
-    text: str,
-    suspicious: Callable[[str], bool],
-    valued: Callable[[str], bool] | None,
-    begin: int,
-    end: int,
-    sizes: tuple[int, ...],
-) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a text in which a name may be sensitive; no name is cut by their borders."""
-    if not sizes:
-        yield begin, end
-        return
-    size, *smaller = sizes
-    while begin < end:
-        cut = _BREAK.search(text, begin + size, end)
-        border = end if cut is None else cut.start()
-        if suspicious(text[max(0, begin - _LOOK_BACK) : border]) or (
-            valued is not None and valued(text[max(0, border - _EDGE) : border + _EDGE])  # its value stands beyond
-        ):
-            yield from _windows(text, suspicious, valued, begin, border, tuple(smaller))
-        begin = border
 
 
 def _rule_of(text: str, start: int, match: re.Match[str], rules: Rules) -> Rule | None:
