@@ -265,8 +265,10 @@ class _Recording:
             # Any iterable is legal; one that can be read only once must still reach the server whole.
             headers = list(headers)
             message = {**message, "headers": headers}
-        # A copy: outer middlewares add to the application's own list.
-        self.capture.started(message["status"], list(headers))
+        capture = self.capture
+        # A second start reaches nobody, and neither does one after the client has gone.
+        if not (capture.status_code or capture.disconnected):
+            capture.started(message["status"], list(headers))  # a copy: outer middlewares add to the application's list
         return message
 
     async def _finish(self) -> None:

@@ -276,6 +276,47 @@ def test_a_cancelled_request_was_left_by_its_client_only_if_that_is_known(
     assert event["response_size_bytes"] == (len(b"partial") if started else 0)
 
 
+def test_a_second_start_is_not_what_the_client_got(settings: OtasSettings, agent: Agent) -> None:
+    """Servers refuse it; uvicorn and hypercorn have sent the first one by then."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send({"type": "http.response.start", "status": 500, "headers": [(b"x-second", b"1")]})
+
+    class Strict(ServerSide):
+        async def send(self, message: Message) -> None:
+            if self.outgoing and message["type"] == "http.response.start":
+                raise RuntimeError("Expected ASGI message 'http.response.body'")
+            await super().send(message)
+
+    server = Strict()
+    with pytest.raises(RuntimeError):
+        drive(
+            OtasMiddleware(app, settings=settings)(
+                Request(headers=(agent.header,)).scope(), server.receive, server.send
+            )
+        )
+    event = agent.event()
+    assert event["status_code"] == 200
+    assert event["error"] == "RuntimeError: Expected ASGI message 'http.response.body'"
+    assert event["response_headers"] == '{"content-type":"text/plain"}'
+
+
+def test_an_answer_to_a_client_that_left_in_its_upload_is_a_499(wrap: Wrap, agent: Agent) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(START)  # to nobody
+        await send(chunk(b"thank you"))
+
+    server = ServerSide({"type": "http.request", "body": b"half", "more_body": True})
+    drive(wrap(app)(Request("POST", headers=(agent.header,)).scope(), server.receive, server.send))
+    event = agent.event()
+    assert (event["status_code"], event["error"]) == (499, "499 Client Closed Request")
+    assert (event["request_body"], event["response_headers"], event["response_body"] or "") == ("half", "{}", "")
+    assert event["metadata"]["aborted"] is True
+
+
 @pytest.mark.parametrize("sent", [0, 1, 2, 3])
 def test_an_exception_leaves_as_the_very_same_object(sent: int, wrap: Wrap, agent: Agent) -> None:
     error = ValueError("wrong")
