@@ -53,7 +53,13 @@ def chromium() -> Generator[Browser]:
 
 @contextmanager
 def looking_at(
-    browser: Browser, brain: LocalBrain, place: str = "", *, dark: bool = False, bypass_csp: bool = False
+    browser: Browser,
+    brain: LocalBrain,
+    place: str = "",
+    *,
+    dark: bool = False,
+    bypass_csp: bool = False,
+    script: str = "",
 ) -> Generator[Sight]:
     """Open the page in a context of its own; fails in the end if the browser complained.
 
@@ -63,6 +69,7 @@ def looking_at(
         place: What stands behind the `#`.
         dark: What the system prefers.
         bypass_csp: Whether a tool may be put into the page.
+        script: What the browser runs before the page's own scripts.
     """
     context = browser.new_context(
         color_scheme="dark" if dark else "light",
@@ -73,7 +80,7 @@ def looking_at(
         reduced_motion="reduce",
     )
     context.set_default_timeout(15_000)
-    context.add_init_script("window.pwn = () => { window.pwned = true; }")
+    context.add_init_script("window.pwn = () => { window.pwned = true; };" + script)
     page = context.new_page()
     sight = Sight(page)
     page.on("console", lambda said: sight.complaints.append(said.text) if said.type in {"error", "warning"} else None)

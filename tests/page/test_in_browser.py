@@ -127,6 +127,19 @@ def test_what_is_pasted_is_searched_at_once_and_what_is_typed_after_a_pause(brow
         assert "hay" in page.evaluate("location.hash")
 
 
+def test_a_view_that_cannot_be_loaded_says_so_and_is_there_the_next_time(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain) as sight:
+        page = sight.page
+        page.route("**/_page/senders.js", lambda route: route.abort())
+        page.get_by_role("link", name="Senders").click()
+        page.get_by_role("status").get_by_text("The Brain does not answer.").wait_for()
+        page.unroute("**/_page/senders.js")
+        page.get_by_role("link", name="Events").click()
+        page.get_by_role("link", name="Senders").click()
+        page.get_by_role("heading", name="Senders").wait_for()
+        sight.complaints.clear()  # the browser's, of the file that was kept from it
+
+
 def test_older_events_are_loaded_while_scrolling(browser: Browser, brain: LocalBrain) -> None:
     seed(brain, 450)
     with looking_at(browser, brain) as sight:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 MANY = 100_000
+LISTED = """
+new MutationObserver((_, watch) => {
+  if (document.querySelectorAll("table.list tbody tr").length < 100) return;
+  window.listed = performance.now();
+  watch.disconnect();
+}).observe(document, { childList: true, subtree: true });
+"""  # by the browser's own clock: a driver's question takes a fifth of a second on a busy machine
 ROUNDS = 5
 
 
@@ -41,9 +48,9 @@ def test_many_events_are_painted_within_half_a_second(browser: Browser, full: Lo
     paints: list[float] = []
     lists: list[float] = []
     for _ in range(ROUNDS):
-        with looking_at(browser, full) as sight:
+        with looking_at(browser, full, script=LISTED) as sight:
             sight.page.locator("table.list tbody tr").nth(99).wait_for()
-            lists.append(sight.page.evaluate("performance.now()") / 1000)
+            lists.append(sight.page.evaluate("window.listed") / 1000)
             entry = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
             paints.append(sight.page.evaluate(entry) / 1000)
     assert report("first contentful paint", paints) < 0.5

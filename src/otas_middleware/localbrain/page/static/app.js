@@ -2,13 +2,9 @@
 
 import { guard } from "./access.js";
 import { $, say } from "./dom.js";
-import { closeEvent, openEvent } from "./event.js";
 import { eventsView } from "./events.js";
 import { listen } from "./live.js";
-import { here } from "./route.js";
-import { sendersView } from "./senders.js";
-import { sessionView } from "./session.js";
-import { sessionsView } from "./sessions.js";
+import { change, go, here } from "./route.js";
 
 const THEMES = ["system", "light", "dark"];
 
@@ -17,20 +13,27 @@ let view = null;
 let opened = ""; // the event's id
 let opening = new AbortController();
 
+/** Make a view. What the first one does not need is loaded when it is asked for. */
 async function make(name, parameters) {
-  if (name.startsWith("session/")) return sessionView(decodeURIComponent(name.slice("session/".length)));
-  if (name === "sessions") return sessionsView();
-  if (name === "senders") return sendersView();
-  if (name === "charts") return (await import("./charts.js")).chartsView(parameters); // with it comes the largest file
+  if (name.startsWith("session/")) {
+    return (await import("./session.js")).sessionView(decodeURIComponent(name.slice("session/".length)));
+  }
+  if (name === "sessions") return (await import("./sessions.js")).sessionsView();
+  if (name === "senders") return (await import("./senders.js")).sendersView();
+  if (name === "charts") return (await import("./charts.js")).chartsView(parameters);
   return eventsView(parameters);
+}
+
+function unreachable() {
+  say("The Brain does not answer.");
 }
 
 async function show() {
   const { view: name, parameters } = here();
   if (name !== shown) {
     shown = name;
-    const made = await make(name, parameters);
-    if (shown !== name) return; // another one was asked for meanwhile
+    const made = await make(name, parameters).catch(unreachable);
+    if (shown !== name || !made) return; // another one was asked for meanwhile, or there is nobody to ask
     view?.leave?.();
     view = made;
     $("view").replaceChildren(view.element);
@@ -54,7 +57,8 @@ function showEvent(id) {
   opening = new AbortController();
   if (id) {
     $("columns").classList.add("split");
-    openEvent(id, opening.signal);
+    const { signal } = opening;
+    import("./event.js").then(({ openEvent }) => openEvent(id, signal), unreachable);
   } else {
     $("columns").classList.remove("split");
     $("detail").hidden = true;
@@ -85,7 +89,7 @@ function nameTheme() {
 addEventListener("hashchange", show);
 addEventListener("keydown", (event) => {
   const isTyping = event.target.closest("input, select, textarea");
-  if (event.key === "Escape" && opened) closeEvent();
+  if (event.key === "Escape" && opened) go(change({ event: "" }));
   else if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
     const search = document.querySelector("input[type=search]");
     search?.focus();

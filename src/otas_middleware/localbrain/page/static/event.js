@@ -164,6 +164,6 @@ export async function openEvent(id, signal) {
   heading.focus({ preventScroll: true });
 }
 
-export function closeEvent() {
+function closeEvent() {
   go(change({ event: "" }));
 }
