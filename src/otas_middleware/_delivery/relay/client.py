@@ -92,24 +92,25 @@ class RelayClient:
         """
         if len(batch) == 1 and batch[0][1].size > packets.MAX_PACKET:
             return TOO_LARGE
-        reason = FULL
         if self._back:
             self.give_back(_AT_ONCE)
         if self._full_until and time.monotonic() < self._full_until:
             return FULL
+        full = 0
         for link in self._links:
-            reason = self._try(link, batch)
-            if reason in _DECIDED:
-                return reason
+            if link.lock.acquire(blocking=False):
+                reason = self._send(link, batch)
+                if reason in _DECIDED:
+                    return reason
+                full += reason == FULL
         opened = self._open()
         if opened is not None:
-            return self._try(opened, batch)
-        self._full_until = time.monotonic() + FULL_PAUSE if reason == FULL and self._links else 0.0
-        return reason if self._links else self._why
+            return self._send(opened, batch)
+        self._full_until = time.monotonic() + FULL_PAUSE if full >= MAX_LINKS else 0.0
+        return FULL if self._links else self._why
 
-    def _try(self, link: Link, batch: Sequence[Handed]) -> str:
-        if not link.lock.acquire(blocking=False):
-            return FULL
+    def _send(self, link: Link, batch: Sequence[Handed]) -> str:
+        """Hand events over by a link whose lock is held, and release that."""
         try:
             if link.dead or link.leaving:
                 return DEAD
@@ -137,25 +138,26 @@ class RelayClient:
         )
 
     def _open(self) -> Link | None:
-        """Connect once more, if that is possible and allowed now."""
+        """Connect once more, if that is possible and allowed now; return the link with its lock held."""
         if len(self._links) >= MAX_LINKS or time.monotonic() < self._retry_at:
             return None
         path = self._place if isinstance(self._place, str) else self._found(self._place)
         if path is None:
             return None
-        if not self._control.acquire(blocking=False):
-            return None  # somebody else does
         try:
             link = Link(path, self._hello)
-            self._links = (*self._links, link)
         except RelayUnavailableError as error:
             self._why, pause = error.reason, error.retry
         except trust.UnsafePlaceError:
             self._why, pause = "unsafe_user", REFUSED_PAUSE
         else:
-            return link
-        finally:
-            self._control.release()
+            link.lock.acquire()  # nobody else knows it yet
+            with self._control:
+                if len(self._links) < MAX_LINKS:
+                    self._links = (*self._links, link)
+                    return link
+            link.abandon()  # others were quicker
+            return None
         if self._why == "absent" and not isinstance(self._place, str):
             self._place.forget()
             pause = 0.0
