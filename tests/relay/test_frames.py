@@ -49,10 +49,11 @@ def finished(**changes: Any) -> Capture:
 
 
 def crossed(capture: Capture) -> Capture:
-    encoded = encode_request(capture)
+    encoded = encode_request(capture, 7)
     assert encoded is not None
-    packet = b"".join(encoded.numbered(7))
-    assert len(packet) == encoded.size
+    number, size, pieces, finished = encoded
+    packet = b"".join(pieces)
+    assert (number, size, finished) == (7, len(packet), None)
     [frame] = packets.frames(memoryview(packet))
     return decode_request(packets.read(frame), b"a secret")
 
@@ -128,19 +129,19 @@ class Text(str):
     ids=["object", "large integer", "key", "set", "bytes", "text's subclass", "surrogate", "parameter", "header"],
 )
 def test_what_would_arrive_as_something_else_does_not_cross(changes: dict[str, Any]) -> None:
-    assert encode_request(finished(**changes)) is None
+    assert encode_request(finished(**changes), 7) is None
 
 
 def test_a_value_that_contains_itself_does_not_cross() -> None:
     cycle: dict[str, Any] = {}
     cycle["again"] = cycle
-    assert encode_request(finished(custom_properties=cycle)) is None
+    assert encode_request(finished(custom_properties=cycle), 7) is None
 
 
 def test_a_finished_event_crosses() -> None:
     event = BackendEvent(path="/a", method="GET", status_code=200, latency_ms=1.5, metadata={"event_id": "e"})
     envelope = Envelope(event, "token", "session", "agent", "agent")
-    frame = packets.read(b"".join(encode_event(envelope).numbered(7)))
+    frame = packets.read(b"".join(encode_event(envelope, 7)[2]))
     assert decode_event(frame) == envelope
 
 

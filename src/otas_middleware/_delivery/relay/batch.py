@@ -128,11 +128,11 @@ class BatchSender:
                 if found is None:
                     self._under_way -= 1
                     continue
-                if size + found[1].size > _PACKET_BYTES or len(batch) == _PACKET_EVENTS:
+                if size + found[1][1] > _PACKET_BYTES or len(batch) == _PACKET_EVENTS:
                     self._send(batch)
                     batch, size = [], 0
                 batch.append(found)
-                size += found[1].size
+                size += found[1][1]
             self._send(batch)
 
     def _prepared(self, item: object) -> tuple[object, Encoded] | None:
@@ -146,7 +146,7 @@ class BatchSender:
         if prepared is None:
             return None
         kept, encoded = prepared
-        if encoded is None or encoded.size > packets.MAX_PACKET:
+        if encoded is None or encoded[1] > packets.MAX_PACKET:
             self._here(kept, "unencodable" if encoded is None else "too_large")
             return None
         return kept, encoded
@@ -154,7 +154,7 @@ class BatchSender:
     def _send(self, batch: list[tuple[object, Encoded]]) -> None:
         if not batch:
             return
-        if reason := self._client.hand_over(batch):
+        if reason := self._client.hand_over([encoded for _, encoded in batch]):
             for kept, _ in batch:
                 self._here(kept, reason)
         self._under_way -= len(batch)
@@ -162,7 +162,7 @@ class BatchSender:
     def send(self, item: object) -> None:
         """Prepare an item and hand it over, in the calling thread."""
         found = self._prepared(item)
-        if found is not None and (reason := self._client.hand_over((found,))):
+        if found is not None and (reason := self._client.hand_over((found[1],))):
             self._here(found[0], reason)
 
     def flush(self) -> None:

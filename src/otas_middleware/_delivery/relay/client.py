@@ -6,6 +6,7 @@ event is not taken, with the reason. What a connection kept when it died is give
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from otas_middleware._delivery.relay.feedback import Feedback
-    from otas_middleware._delivery.relay.link import Handed, Returned
+    from otas_middleware._delivery.relay.frames import Encoded
+    from otas_middleware._delivery.relay.link import Returned
     from otas_middleware._delivery.relay.start import Finder
 
 logger = logging.getLogger("otas_middleware")
@@ -80,17 +82,19 @@ class RelayClient:
         self._done = 0
         self._lost: Counter[str] = Counter()
         self._back: deque[Returned] = deque()
+        self.next_number = itertools.count(1).__next__
+        """Returns the number of the next event."""
         self._ending = False
 
     # ---- the request path
 
-    def hand_over(self, batch: Sequence[Handed]) -> str:
+    def hand_over(self, batch: Sequence[Encoded]) -> str:
         """Hand events over in one packet; return `TAKEN`, or why this process must deliver them. Waits for nothing.
 
         Args:
             batch: One event, or several that together are no larger than `packets.MAX_PACKET`.
         """
-        if len(batch) == 1 and batch[0][1].size > packets.MAX_PACKET:
+        if len(batch) == 1 and batch[0][1] > packets.MAX_PACKET:
             return TOO_LARGE
         if self._back:
             self.give_back(_AT_ONCE)
@@ -109,7 +113,7 @@ class RelayClient:
         self._full_until = time.monotonic() + FULL_PAUSE if full >= MAX_LINKS else 0.0
         return FULL if self._links else self._why
 
-    def _send(self, link: Link, batch: Sequence[Handed]) -> str:
+    def _send(self, link: Link, batch: Sequence[Encoded]) -> str:
         """Hand events over by a link whose lock is held, and release that."""
         try:
             if link.dead or link.leaving:
@@ -241,14 +245,14 @@ class RelayClient:
 
     def _wait(self, deadline: float, *, ending: bool) -> bool:
         self.give_back()
-        marks = [(link, link.number) for link in self._everywhere()]
+        mark, links = self.next_number(), self._everywhere()
         order = encode((max(0.0, deadline - time.monotonic()), ending))
-        for link, _ in marks:
+        for link in links:
             with link.lock:
                 if link.kept and not link.dead:
                     link.order(packets.FLUSH, order)
         begun = time.monotonic()
-        while not self._settled(marks):
+        while not self._settled(links, mark):
             now = time.monotonic()
             if now >= deadline:
                 self.give_back()
@@ -257,16 +261,15 @@ class RelayClient:
         self.give_back()
         return True
 
-    def _settled(self, marks: Iterable[tuple[Link, int]]) -> bool:
+    def _settled(self, links: Iterable[Link], mark: int) -> bool:
         settled = True
-        for link, number in marks:
+        for link in links:
             with link.lock:
                 if not link.dead:
                     link.look()
-                oldest = next(iter(link.kept), None)
+                oldest = min(link.kept, default=mark)
             self._after(link)
-            if not link.dead and oldest is not None and oldest <= number:
-                settled = False
+            settled = settled and (link.dead or oldest >= mark)
         return settled
 
     def look(self) -> None:

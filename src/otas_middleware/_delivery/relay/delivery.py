@@ -108,8 +108,9 @@ class RelayDelivery:
 
     @staticmethod
     def _hand_over(state: _State, item: Weighted) -> str:
-        encoded = encode_request(item)  # type: ignore[arg-type]  # raw items are captures
-        return "unencodable" if encoded is None else state.client.hand_over(((item, encoded),))
+        client = state.client
+        encoded = encode_request(item, client.next_number())  # type: ignore[arg-type]  # raw items are captures
+        return "unencodable" if encoded is None else client.hand_over((encoded,))
 
     def put_envelope(self, envelope: Envelope) -> None:
         """Hand over a finished event (the agent's side, user code)."""
@@ -140,10 +141,11 @@ class RelayDelivery:
     # ---- the batch thread
 
     def _prepare(self, item: _Routed | Envelope) -> tuple[object, Encoded | None] | None:
+        number = self._current().client.next_number()
         if isinstance(item, Envelope):
-            return item, encode_event(item)
+            return item, encode_event(item, number)
         if self._raw:
-            return item.item, encode_request(item.item)
+            return item.item, encode_request(item.item, number)
         try:
             envelope = self._build(item.item, self.settings)
         except Exception:  # the pipeline fails on it too, and then counts and tells it
@@ -151,7 +153,7 @@ class RelayDelivery:
         if envelope is None:
             self._current().withheld["filtered"] += 1
             return None
-        return envelope, encode_event(envelope)
+        return envelope, encode_event(envelope, number)
 
     # ---- what the relay says
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime, time
 from decimal import Decimal
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -34,19 +34,12 @@ class _NotPlainError(TypeError):
     """A value would arrive as another one."""
 
 
-class Encoded(NamedTuple):
-    """A frame without its number."""
+Encoded = tuple[int, int, tuple[bytes, ...], object]
+"""An event to hand over: its number, the bytes of its frame, that frame in pieces, and the event if it is finished.
 
-    size: int
-    """Bytes of the whole frame."""
-    lengths: tuple[int, int, int, int, int]
-    """What its head says before the number: the kind, and the bytes of each part."""
-    parts: tuple[bytes, ...]
-    """Token, metadata and the pieces of both bodies, which nobody copies."""
-
-    def numbered(self, number: int) -> tuple[bytes, ...]:
-        """Return the frame with this number, in pieces."""
-        return (packets.HEAD.pack(*self.lengths, number), *self.parts)
+A plain tuple, which nothing else need be made of: it is what the host keeps until the relay has settled the event, and
+for one that holds only bytes and numbers the garbage collector has no work.
+"""
 
 
 def _text_of(value: Any) -> str:
@@ -61,8 +54,8 @@ decode = msgspec.msgpack.Decoder().decode
 encode = msgspec.msgpack.Encoder().encode
 
 
-def encode_request(capture: Capture) -> Encoded | None:
-    """Return a finished capture as a frame, or None when it holds something that cannot cross."""
+def encode_request(capture: Capture, number: int) -> Encoded | None:
+    """Return a finished capture as a frame with this number, or None when it holds something that cannot cross."""
     request, first, first_bytes = capture.request.carried()
     response, second, second_bytes = capture.response.carried()
     try:
@@ -78,12 +71,9 @@ def encode_request(capture: Capture) -> Encoded | None:
         token = capture.session.token.encode()
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
         return None  # a lone surrogate, an integer of more than 64 bits, an object of the application's
-    return _encoded(packets.REQUEST, token, meta, first_bytes, second_bytes, *first, *second)
-
-
-def _encoded(kind: int, token: bytes, meta: bytes, first: int, second: int, *bodies: bytes) -> Encoded:
-    size = _HEAD + len(token) + len(meta) + first + second
-    return Encoded(size, (kind, len(token), len(meta), first, second), (token, meta, *bodies))
+    head = packets.HEAD.pack(packets.REQUEST, len(token), len(meta), first_bytes, second_bytes, number)
+    size = _HEAD + len(token) + len(meta) + first_bytes + second_bytes
+    return number, size, (head, token, meta, *first, *second), None
 
 
 def decode_request(frame: packets.Frame, secret: bytes) -> Capture:
@@ -108,11 +98,12 @@ def decode_request(frame: packets.Frame, secret: bytes) -> Capture:
     return capture
 
 
-def encode_event(envelope: Envelope) -> Encoded:
-    """Return a finished event as a frame."""
+def encode_event(envelope: Envelope, number: int) -> Encoded:
+    """Return a finished event as a frame with this number."""
     meta = encode((envelope.session_id, envelope.agent_id, envelope.source))
     body, token = envelope.event.to_json(), envelope.token.encode()
-    return _encoded(packets.EVENT, token, meta, len(body), 0, body)
+    head = packets.HEAD.pack(packets.EVENT, len(token), len(meta), len(body), 0, number)
+    return number, _HEAD + len(token) + len(meta) + len(body), (head, token, meta, body), envelope
 
 
 def decode_event(frame: packets.Frame) -> Envelope:

@@ -94,10 +94,6 @@ def native_lock() -> Lock:
     return _thread.allocate_lock()
 
 
-Handed = tuple[object, "Encoded"]
-"""What is handed over: a finished capture or a finished event, and its frame."""
-
-
 class Returned(NamedTuple):
     """An event that a relay took and did not settle before it ended."""
 
@@ -128,6 +124,7 @@ class Link:
     __slots__ = (
         "_secret",
         "_sock",
+        "_unheard",
         "dead",
         "done",
         "heard",
@@ -136,7 +133,6 @@ class Link:
         "leaving",
         "lock",
         "lost",
-        "number",
     )
 
     def __init__(self, path: str, hello: bytes) -> None:
@@ -150,11 +146,10 @@ class Link:
         self.lock = native_lock()
         self.dead = False
         self.leaving = False
-        self.number = 0
+        self._unheard = 0
         self.heard: deque[tuple[str, Any, Any]] = deque()
-        self.kept: dict[int, tuple[object, int, tuple[bytes, ...]]] = {}
-        """What is not settled: a finished event, or None; the bytes that it holds; its frame in pieces. Of a request
-        only the frame is kept, which the garbage collector need not look into."""
+        self.kept: dict[int, Encoded] = {}
+        """What is not settled, by its number."""
         self.kept_bytes = 0
         self.done = 0
         """How many events the relay has delivered or put on disk."""
@@ -163,24 +158,19 @@ class Link:
 
     # ---- under the lock
 
-    def send(self, batch: Sequence[Handed]) -> str:
+    def send(self, batch: Sequence[Encoded]) -> str:
         """Hand events over in one packet, which they must fit; return `TAKEN` or why none of them was."""
-        before = number = self.number
-        frames: list[tuple[object, int, tuple[bytes, ...]]] = []
-        for item, encoded in batch:
-            number += 1
-            finished = item if encoded.lengths[0] == packets.EVENT else None
-            frames.append((finished, encoded.size + FRAME_BYTES, encoded.numbered(number)))
-        pieces = frames[0][2] if len(frames) == 1 else [piece for _, _, frame in frames for piece in frame]
+        pieces = batch[0][2] if len(batch) == 1 else [piece for _, _, frame, _ in batch for piece in frame]
         try:
             self._sock.sendmsg([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
         except OSError as error:
             return self._failed(error)
-        self.number = number
-        for number, frame in enumerate(frames, before + 1):
-            self.kept[number] = frame
-            self.kept_bytes += frame[1]
-        if number // LOOK_EVERY > before // LOOK_EVERY:
+        for event in batch:
+            self.kept[event[0]] = event
+            self.kept_bytes += event[1] + FRAME_BYTES
+        self._unheard += len(batch)
+        if self._unheard >= LOOK_EVERY:
+            self._unheard = 0
             self.look()
         return TAKEN
 
@@ -241,7 +231,7 @@ class Link:
                 self.heard.append(("token", *told))
             elif kind == packets.STORED:
                 number, name = told
-                finished = self.kept[number][0] if number in self.kept else None
+                finished = self.kept[number][3] if number in self.kept else None
                 if finished is not None:
                     self.heard.append(("stored", finished, name))
             elif kind == packets.REFUSED:
@@ -254,7 +244,7 @@ class Link:
         found = self.kept.pop(number, None)
         if found is None:
             return False
-        self.kept_bytes -= found[1]
+        self.kept_bytes -= found[1] + FRAME_BYTES
         return True
 
     def _end(self) -> None:
@@ -277,7 +267,7 @@ class Link:
     def take_back(self) -> deque[Returned]:
         """Return what a dead link kept, oldest first; it is the caller's to deliver."""
         kept, self.kept, self.kept_bytes = self.kept, {}, 0
-        return deque(Returned(finished, frame, self._secret) for finished, _, frame in kept.values())
+        return deque(Returned(finished, frame, self._secret) for _, _, frame, finished in kept.values())
 
 
 _MOST_PIECES = 1000
