@@ -102,6 +102,18 @@ MCP = [
         {"outcome": "cancelled", "code": -32800},
     ),
     Row(
+        "a long answer that says at its beginning that it failed",
+        post(call("tools/call", ADD), result({"isError": True, **tool_result("x" * 200_000)}), headers=TOOL),
+        {"name": "tools/call add", "outcome": "error", "code": "tool_error"},
+        "mcp tool_error",
+    ),
+    Row(
+        "an error without an id, as the revision of 2025-11-25 allows",
+        post(call("tools/call", ADD), {"jsonrpc": "2.0", "error": {"code": -32700, "message": "broken"}}, headers=TOOL),
+        {"name": "tools/call add", "outcome": "error", "code": -32700},
+        "mcp -32700: broken",
+    ),
+    Row(
         "a task that failed",
         post(call("tasks/get", {"taskId": "t"}), result({"status": "failed", "statusMessage": "no"}), headers=MODERN),
         {"name": "tasks/get", "outcome": "error", "code": "task_failed"},

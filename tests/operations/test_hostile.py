@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.exchange import event_of, exchange
@@ -30,6 +30,7 @@ MEDIA = [
 ]
 
 
+@settings(deadline=None)
 @given(
     row=st.sampled_from(ROWS),
     start=st.integers(0, 400),
@@ -46,6 +47,7 @@ def test_valid_traffic_with_something_else_in_it(
     event_of(exchange(**changed))
 
 
+@settings(deadline=None)
 @given(
     request=st.binary(max_size=300),
     response=st.binary(max_size=300),

@@ -93,7 +93,7 @@ def response_to(exchange: Exchange, wanted: str | float | None) -> Message | Non
     """Return the last response to a request, or the error of a server that could not read the request's id."""
     nameless: Message | None = None
     for text in reversed(exchange.documents):
-        if '"id"' not in text:
+        if '"id"' not in text and '"error"' not in text:  # MCP allows an error without an id
             continue
         value = parse_json(text)
         for item in reversed(as_list(value) or [value]):
@@ -108,11 +108,11 @@ def response_to(exchange: Exchange, wanted: str | float | None) -> Message | Non
 
 
 def _cut(exchange: Exchange, wanted: str | float | None) -> Message | None:
-    """Return what decides of a response that was cut: an error at its beginning, MCP's `isError` at its end."""
+    """Return what decides of a response that was cut: an error at its beginning, MCP's `isError` at either end."""
     begun = as_object(exchange.beginning()) if not exchange.events else {}
     if begun and (begun.get("id") != wanted or wanted is None):
         return None
-    if begun.get("error") is not None:
+    if begun.get("error") is not None or as_object(begun.get("result")).get("isError") is True:
         return begun
     is_error = exchange.member_at_end("isError", 1)
     return None if is_error is None else {**begun, "result": {**as_object(begun.get("result")), "isError": is_error}}
