@@ -30,6 +30,7 @@ WARNINGS = (
     "pkg_resources is deprecated:UserWarning",  # of setuptools, at Pyramid
     "Deprecated call to `pkg_resources:DeprecationWarning",  # likewise
     "The anyio.abc.BlockingPortal alias:DeprecationWarning",  # of anyio, at the test client of older Starlettes
+    "Implicitly cleaning up:ResourceWarning",  # Bottle and WebOb leave an upload's file to the collector; 3.14 says so
 )
 """What other packages warn of when some of them are old and others are new; none of it is about us."""
 
