@@ -1,4 +1,4 @@
-"""Full load on one server, from a process of its own: each connection asks again as soon as it is answered.
+"""Load on one server, from a process of its own: at its full each connection asks again as soon as it is answered.
 
 Plain sockets and one selector, since a generator that is slower than the server would measure itself. How busy it was
 is part of the result. Speaks just enough HTTP/1.1: Content-Length, keep-alive, `Connection: close`.
@@ -38,12 +38,14 @@ class Job:
         request: One request's bytes.
         connections: How many connections ask at the same time.
         seconds: For how long new requests are sent.
+        rate: How many are sent each second, over all connections; 0 is full load.
     """
 
     port: int
     request: bytes
     connections: int
     seconds: float
+    rate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,23 +143,22 @@ def _drive(job: Job, clients: list[_Client], selector: selectors.BaseSelector) -
     latencies: list[float] = []
     cpu, began = time.process_time(), time.perf_counter()
     until = began + job.seconds
-    for client in clients:
-        client.ask()
-    under_way = len(clients)
-    while under_way:
-        ready = selector.select(ANSWER_SECONDS)
-        if not ready:
+    pause = 1 / job.rate if job.rate else 0.0
+    due, now, free = began, began, clients[::-1]
+    while now < until or len(free) < len(clients):
+        while free and due <= now < until:
+            free.pop().ask()
+            due += pause
+        asks = bool(free) and now < until
+        ready = selector.select(max(0.0, min(due, until) - now) if asks else ANSWER_SECONDS)
+        if not (ready or asks):
             raise LoadError(f"no answer in {ANSWER_SECONDS:g} s")
         for key, _ in ready:
             answering: _Client = key.data
-            if not answering.answered():
-                continue
-            now = time.perf_counter()
-            latencies.append(now - answering.asked_at)
-            if now < until:
-                answering.ask()
-            else:
-                under_way -= 1
+            if answering.answered():
+                latencies.append(time.perf_counter() - answering.asked_at)
+                free.append(answering)
+        now = time.perf_counter()
     seconds = time.perf_counter() - began
     busy = (time.process_time() - cpu) / seconds
     latencies.sort()

@@ -3,7 +3,8 @@
 Each server has one worker process. All variants of a server are up at the same time and take turns under load; the
 load generator and the sink are processes of their own. The CPU is that of the whole worker process, from the first
 request until the last event is delivered, so that the sender is in it. Throughput and latency are those of the
-requests, while the sender works beside them.
+requests, while the sender works beside them. Afterwards each variant gets half of what the bare server can do: how long
+a request then takes is what users feel.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.driver import Call
@@ -22,7 +24,7 @@ from benchmarks.samples import json_document, session_token
 from benchmarks.server import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from benchmarks.served import Account
 
@@ -67,6 +69,7 @@ class Variant:
         request: The bytes of a request.
         loads: What the generator saw, turn by turn.
         cpu: Microseconds of the worker's CPU per request, turn by turn.
+        paced: Medians of the milliseconds that requests took at half of bare's full rate, turn by turn.
         delivered: Events of all turns that the sink took.
         dropped: Events of all turns that were lost.
     """
@@ -76,6 +79,7 @@ class Variant:
     request: bytes
     loads: list[Load] = field(default_factory=list[Load])
     cpu: list[float] = field(default_factory=list[float])
+    paced: list[float] = field(default_factory=list[float])
     delivered: int = 0
     dropped: int = 0
 
@@ -88,6 +92,13 @@ class Variant:
             raise SystemExit(f"{self.name}: the sink did not take all events in time")
         if keep:
             self._keep(found, before, after)
+
+    def pace(self, load: Callable[[Job], Load], rate: float, *, keep: bool) -> None:
+        """Have the server answer so many requests a second, wait for its events and, if asked, keep the median."""
+        found = load(Job(self.server.port, self.request, CONNECTIONS, SECONDS, rate))
+        self.server.account()
+        if keep:
+            self.paced.append(found.p50_ms)
 
     def _keep(self, found: Load, before: Account, after: Account) -> None:
         self.loads.append(found)
@@ -112,8 +123,12 @@ def measure(url: str, rounds: int) -> dict[str, Any]:
             with _variants(kind, application, url) as variants:
                 for variant, counts in turns(variants, rounds, warm_up=1):
                     variant.run(load, keep=counts)
+                bare = variants[0]
+                rate = median(load.requests / load.seconds for load in bare.loads) / 2
+                for variant, counts in turns(variants, rounds, warm_up=1):
+                    variant.pace(load, rate, keep=counts)
             _check_generator(name, variants)
-            found[name] = {variant.name: figures(variant, variants[0].cpu) for variant in variants}
+            found[name] = {variant.name: figures(variant, bare.cpu, bare.paced) for variant in variants}
             print(f"measured {name}", file=sys.stderr)
     return found
 
@@ -141,17 +156,28 @@ def _variants(kind: str, application: str, url: str) -> Generator[list[Variant]]
         yield found
 
 
-def figures(variant: Variant, bare: list[float]) -> dict[str, Any]:
-    """Return the quartiles of what a variant's turns gave, and of its CPU over bare's in the same round."""
+def figures(variant: Variant, bare: list[float], paced: Sequence[float] = ()) -> dict[str, Any]:
+    """Return the quartiles of what a variant's turns gave.
+
+    Args:
+        variant: Whose.
+        bare: Bare's CPU, turn by turn.
+        paced: Bare's medians at half of its full rate, turn by turn.
+    """
     return {
         "requests per second": summary([load.requests / load.seconds for load in variant.loads]),
         "p50 ms": summary([load.p50_ms for load in variant.loads]),
         "p99 ms": summary([load.p99_ms for load in variant.loads]),
         "CPU µs per request": summary(variant.cpu),
-        "CPU over bare": summary([ours / theirs for ours, theirs in zip(variant.cpu, bare, strict=True)]),
+        "CPU over bare": _over(variant.cpu, bare),
+        **({"p50 over bare at half its rate": _over(variant.paced, paced)} if paced else {}),
         "delivered": variant.delivered,
         "dropped": variant.dropped,
     }
+
+
+def _over(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    return summary([mine / other for mine, other in zip(ours, theirs, strict=True)])
 
 
 def _check_generator(name: str, variants: list[Variant]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, cast
 
@@ -78,6 +79,13 @@ def test_every_request_is_answered_and_counted(host: Host) -> None:
     assert load.seconds >= 0.1
     assert 0 < load.p50_ms <= load.p99_ms
     assert 0 < load.busy < 1.5
+
+
+def test_no_more_is_asked_than_the_rate_says(host: Host) -> None:
+    job = replace(_job(host), seconds=0.2, rate=50.0)
+    load = drive(job)
+    assert 1 <= load.requests == len(host.asked) <= job.rate * job.seconds + 1
+    assert load.seconds >= job.seconds
 
 
 def test_a_server_that_closes_gets_new_connections(host: Host) -> None:

@@ -49,3 +49,17 @@ def test_a_variant_is_compared_with_bare_turn_by_turn() -> None:
     found = figures(variant, bare=[100.0, 10.0, 1.0])
     assert found["CPU over bare"] == {"q1": 3.0, "median": 3.0, "q3": 3.0}
     assert found["requests per second"]["median"] == 2000
+
+
+def test_at_half_of_bares_rate_the_medians_are_compared_turn_by_turn() -> None:
+    variant = Variant("recorded", Host(Account(5.0), Account(5.2)), b"", [_load(Job(80, b"", 1, 0.5))] * 2, [1.0, 1.0])
+    rates: list[float] = []
+
+    def load(job: Job) -> Load:
+        rates.append(job.rate)
+        return _load(job)
+
+    for _ in range(2):
+        variant.pace(load, 500.0, keep=True)
+    assert rates == [500.0, 500.0]
+    assert figures(variant, [1.0, 1.0], [0.5, 0.25])["p50 over bare at half its rate"]["median"] == 3
