@@ -56,3 +56,9 @@ def test_an_application_is_found_by_any_of_its_usual_names(doctor: Doctor, kind:
     diagnosis = doctor(kind, target)
     assert diagnosis.failed == {}
     assert diagnosis.checks["middleware"]["status"] == "ok"
+
+
+def test_an_application_without_its_option_is_told_how_to_be_named(doctor: Doctor) -> None:
+    ended = doctor.run("shop:app")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "say what shop:app is: --asgi shop:app, or --wsgi, --flask or --django" in ended.stderr

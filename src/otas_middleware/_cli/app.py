@@ -118,8 +118,9 @@ def demo(
     raise typer.Exit(main(keep))
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})
 def doctor(
+    context: typer.Context,
     *,
     django: _Django = None,
     flask: _Flask = None,
@@ -162,6 +163,9 @@ def doctor(
     Without an application the settings come from the environment alone. Nothing is stored in Brain, except by --send.
     The exit status is 1 when a check failed, and 0 with warnings (!), unless --strict is given.
     """
+    if context.args:
+        (name, *_) = context.args
+        raise typer.BadParameter(f"say what {name} is: --asgi {name}, or --wsgi, --flask or --django")
     from otas_middleware._cli.doctor.run import Order, run  # noqa: PLC0415  # see the module's docstring
 
     if send and token is None and not os.environ.get("OTAS_AGENT_KEY") and sys.stdin.isatty():
