@@ -229,3 +229,19 @@ def test_ids_that_tie_calls_together_keep_a_fingerprint() -> None:
     assert recorded("e4bbb7e60a1e4be0") == recorded("e4bbb7e60a1e4be0")
     assert recorded("e4bbb7e60a1e4be0")[0] != recorded("another-session-id")[0]
     assert recorded("e4bbb7e60a1e4be0")[1] != recorded("another-session-id")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password = abc(def)", "password = abc(def)"),
+        ("token: user.token", "token: user.token"),
+        ("DB_PASSWORD=abc(def)", "DB_PASSWORD=[REDACTED]"),
+        ("password = 'abc(def)'", "password = '[REDACTED]'"),
+        ('{"password": "abc(def)"}', '{"password": "[REDACTED]"}'),
+        ('{"password": {"min_length": 8}}', '{"password": "[REDACTED]"}'),
+    ],
+)
+def test_an_unquoted_call_or_member_between_blanks_is_source_code(text: str, shown: str) -> None:
+    """As docs/redaction.md says under "What it cannot know"."""
+    assert REDACTOR.text(text) == shown

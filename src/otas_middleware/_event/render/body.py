@@ -85,8 +85,8 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
         if begins in _STREAMED and kind == "text" and "\n" in text:
             line = text[: text.index("\n")]
             if line.endswith(("}", '"', "]")):
-                return Body(text, "lines", truncated=truncated)
-        return Body(text, kind, truncated=truncated)
+                return Body(text, "lines", None, truncated)
+        return Body(text, kind, None, truncated)
     return Body(_note(f"binary: {declared.media[:_DISPLAYED] or 'unknown type'}", data, size), truncated=truncated)
 
 

@@ -19,6 +19,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _BEGINNINGS = frozenset(mark[:1] for mark, _ in _MARKS)
+_FIRST_MARK = min(mark[:1] for mark, _ in _MARKS if mark[0])
+"""No mark begins with a smaller byte, but for those that hold a zero."""
 _LETTERS = b'{"a": "Zz09"}'
 _LONGEST_CHARACTER = 4
 _SURE = 8
@@ -42,7 +44,8 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
         cut: More followed, so that an incomplete character at the end is left out.
     """
     declared = encoding = _codec(charset)
-    if data[:1] in _BEGINNINGS or data[1:2] == b"\x00" or declared != "utf-8":
+    begins = data[:2]
+    if begins >= _FIRST_MARK or 0 in begins or declared != "utf-8":
         encoding = _marked(data) or _plausible(data, declared)
     if encoding == "utf-32" and declared.startswith("utf-16"):
         encoding = "utf-16"  # the mark of UTF-16 and a U+0000
