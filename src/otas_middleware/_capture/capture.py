@@ -6,13 +6,14 @@ No I/O, no JSON, no decoding, no regular expression, no lock: the rest is the wo
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody, declared_size
 from otas_middleware._capture.exception import describe_exception, is_loss_of_the_client
 from otas_middleware._capture.session import new_event_id
-from otas_middleware._capture.weight import size_of
+from otas_middleware._capture.weight import PAIR_WEIGHT, size_of, size_of_parameters
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 _BASE_WEIGHT = 1280
 """Bytes of a capture itself, with the objects that every one holds."""
-
-_PAIR_WEIGHT = 120
-"""Bytes that a header takes beside its characters."""
 
 _MANY_PARTS = 64
 
@@ -325,26 +323,23 @@ class Capture:
     @property
     def weight(self) -> int:
         """Bytes that this holds on to, estimated, for the queue's bound."""
-        if not self._weight:
-            weight = _weigh(self)
-            if not self.finished:
-                return weight
+        if self._weight:
+            return self._weight
+        asked, answered = self.request_headers, self.response_headers
+        try:
+            weight = sum(map(len, chain(*asked, *answered)))
+        except TypeError:  # an application or a test client put what is no text among them
+            weight = size_of(asked) + size_of(answered)
+        weight += _BASE_WEIGHT + PAIR_WEIGHT * (len(asked) + len(answered)) + len(self.path) + len(self.query_string)
+        weight += self.request.held + self.response.held
+        if self.path_params:
+            weight += size_of_parameters(self.path_params, self.path)
+        for rare in (self.exception, self.custom_properties, self.checkpoints):
+            if rare:
+                weight += size_of(rare)
+        if self.finished:
             self._weight = weight
-        return self._weight
+        return weight
 
     def __repr__(self) -> str:
         return f"<Capture {self.method} {self.status_code} of session {self.session.session_id}>"
-
-
-def _weigh(capture: Capture) -> int:
-    weight = _BASE_WEIGHT + capture.request.held + capture.response.held
-    weight += len(capture.path) + len(capture.query_string)
-    for headers in (capture.request_headers, capture.response_headers):
-        try:
-            weight += _PAIR_WEIGHT * len(headers) + sum([len(name) + len(value) for name, value in headers])
-        except TypeError:  # an application or a test client put what is no text among them
-            weight += size_of(headers)
-    for rare in (capture.exception, capture.custom_properties, capture.checkpoints, capture.path_params):
-        if rare:
-            weight += size_of(rare)
-    return weight

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+PAIR_WEIGHT = 120
+"""Bytes that a header or a parameter takes beside its characters."""
+
 _MOST_VALUES = 1000
 """So many values of a container are looked at; the rest of it is taken to be like them."""
 
@@ -21,6 +24,18 @@ def size_of(value: object) -> int:
         return sys.getsizeof(value)
     size, _ = _measure(value, _MOST_VALUES)
     return size
+
+
+def size_of_parameters(parameters: object, path: str) -> int:
+    """Return the bytes of a route's parameters, estimated: frameworks make each of a part of the path.
+
+    Args:
+        parameters: Names to values.
+        path: The path that they stand in.
+    """
+    if type(parameters) is dict:
+        return PAIR_WEIGHT * len(cast("dict[object, object]", parameters)) + len(path)
+    return size_of(parameters)
 
 
 def _measure(value: object, left: int) -> tuple[int, int]:
