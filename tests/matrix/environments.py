@@ -7,6 +7,16 @@ from dataclasses import dataclass
 SERVERS_SMALL = ("tests/servers", "-m", "small or not slow")
 SERVERS_ALL = ("tests/servers", "tests/memory", "-m", "slow or not slow")
 CONTRACT = ("tests/contract", "tests/adapters")
+SHARED = (
+    "tests/core/test_session.py",
+    "tests/core/test_select.py",
+    "tests/core/test_budgets.py",
+    "tests/delivery/test_account.py",
+    "tests/delivery/test_own_faults.py",
+    "tests/delivery/test_receipts.py",
+    "tests/delivery/test_turns.py",
+)
+"""What threads share: gate, selection, queue, senders."""
 
 
 @dataclass(frozen=True)
@@ -15,11 +25,13 @@ class Environment:
 
     Attributes:
         name: Its name, for people and for its folder.
-        python: The interpreter's version.
+        python: The interpreter's version; with a `t` one without a global lock.
         pins: What is installed in place of the newest versions.
         without: What is taken out again.
         servers: Whether all servers are looked at, or only the most used ones.
         prereleases: What is brought to its newest version, pre-releases included.
+        extras: What is installed of the package.
+        group: What is installed for the tests.
     """
 
     name: str
@@ -28,12 +40,21 @@ class Environment:
     without: tuple[str, ...] = ()
     servers: bool = False
     prereleases: tuple[str, ...] = ()
+    extras: str = "all"
+    group: str = "matrix"
+
+    @property
+    def free_threaded(self) -> bool:
+        """Whether its interpreter has no global lock."""
+        return self.python.endswith("t")
 
     @property
     def runs(self) -> tuple[tuple[str, ...], ...]:
         """The arguments of pytest, one tuple for each of its runs."""
         if self.prereleases:
             return (CONTRACT,)
+        if self.free_threaded:
+            return (CONTRACT, SHARED)
         return (CONTRACT, SERVERS_ALL if self.servers else SERVERS_SMALL)
 
 
@@ -53,6 +74,12 @@ ENVIRONMENTS = (
     Environment("3.12-newest", "3.12", servers=True),
     Environment("3.13-newest", "3.13"),
     Environment("3.14-newest", "3.14"),
+    Environment(  # some extensions bring the lock back, or are not built for it: what is tested is our own code
+        "3.14-free-threaded",
+        "3.14t",
+        extras="django,flask,brain,verify,encryption,celery,compression,prometheus,relay",
+        group="test",
+    ),
 )
 
 CANARY = Environment(

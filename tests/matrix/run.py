@@ -35,18 +35,19 @@ WARNINGS = (
 """What other packages warn of when some of them are old and others are new; none of it is about us."""
 
 
+_ASK = """
+import sys, sysconfig, venv, ensurepip
+print('%d.%d' % sys.version_info[:2] + 't' * bool(sysconfig.get_config_var('Py_GIL_DISABLED')))
+"""
+
+
 def interpreter(version: str) -> str | None:
     """Return an interpreter of this version, such as 3.12, or None: from `PATH`, or one that pyenv has installed."""
     places = [shutil.which(f"python{version}")]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     places += [str(path) for path in sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True)]
     for place in filter(None, places):
-        asked = subprocess.run(
-            [place, "-c", "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        asked = subprocess.run([place, "-c", _ASK], capture_output=True, text=True, check=False)
         if asked.returncode == 0 and asked.stdout.strip() == version:
             return place
     return None
@@ -68,7 +69,7 @@ def prepare(environment: Environment, python: str) -> Path:
     subprocess.run([python, "-m", "venv", str(folder)], check=True)
     pip = [str(inside), "-m", "pip", "install", "--quiet"]
     subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
-    subprocess.run([*pip, "--editable", ".[all]", "--group", "matrix"], check=True, cwd=ROOT)
+    subprocess.run([*pip, "--editable", f".[{environment.extras}]", "--group", environment.group], check=True, cwd=ROOT)
     if environment.prereleases:
         subprocess.run([*pip, "--upgrade", "--pre", *environment.prereleases], check=True)
     if environment.pins:  # in a step of its own: the group's lower bounds are those of the tests, not of the package
@@ -82,6 +83,7 @@ def prepare(environment: Environment, python: str) -> Path:
 def test(environment: Environment, python: Path) -> bool:
     """Run the environment's tests; return whether all of them passed."""
     good = True
+    environ = {**os.environ, "PYTHON_GIL": "0"} if environment.free_threaded else None
     results = RESULTS / environment.name if environment is CANARY else RESULTS
     results.mkdir(exist_ok=True)
     for number, arguments in enumerate(environment.runs):
@@ -92,10 +94,11 @@ def test(environment: Environment, python: Path) -> bool:
         command += [option for warning in WARNINGS for option in ("-W", f"ignore:{warning}")]
         command += ["-o", "junit_family=xunit1", f"--junitxml={results / name}.xml", *paths]
         with log.open("w") as output:
-            status = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False).returncode
+            ran = subprocess.run(command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT, check=False)
         last = log.read_text(errors="replace").strip().splitlines()[-1:]
-        say(f"{name}: {'passed' if status == 0 else 'FAILED, see ' + str(log.relative_to(ROOT))} {' '.join(last)}")
-        good = good and status == 0
+        outcome = "passed" if ran.returncode == 0 else f"FAILED, see {log.relative_to(ROOT)}"
+        say(f"{name}: {outcome} {' '.join(last)}")
+        good = good and ran.returncode == 0
     return good
 
 
