@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import otas_middleware
+from otas_middleware._event.operation import PROTOCOLS
+from otas_middleware.localbrain import LocalBrain
 
 PACKAGE = Path(otas_middleware.__file__).parent
 FRAMEWORKS = ("django", "flask", "starlette", "fastapi", "celery")
@@ -64,6 +66,43 @@ def test_opening_a_recorder_starts_no_thread_and_imports_no_http_client() -> Non
     )
     assert "httpx2" not in loaded
     assert "httpx" not in loaded
+
+
+DELIVER_ONE = """
+import asyncio
+import otas_middleware
+from otas_middleware.asgi import OtasMiddleware
+
+async def application(scope, receive, send):
+    await receive()
+    await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}})
+    await send({{"type": "http.response.body", "body": b"{{}}"}})
+
+async def receive():
+    return {{"type": "http.request", "body": b'{{"number": 7}}', "more_body": False}}
+
+async def send(message):
+    pass
+
+headers = [(b"content-type", b"application/json"), (b"x-otas-agent-session-token", {token!r}.encode())]
+scope = {{"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}}
+asyncio.run(OtasMiddleware(application, sdk_key={key!r}, brain_url={url!r})(scope, receive, send))
+assert otas_middleware.flush(20) and otas_middleware.stats()["delivered"] == 1
+"""
+
+
+def test_what_a_delivered_event_does_not_need_is_not_imported_for_it() -> None:
+    with LocalBrain() as brain:
+        loaded = modules_after(DELIVER_ONE.format(url=brain.url, key=brain.sdk_key, token=brain.create_session()))
+    ours = {name.removeprefix("otas_middleware.") for name in loaded if name.startswith("otas_middleware.")}
+    protocols = {f"_event.operation.{protocol.module}" for protocol in PROTOCOLS}
+    rare = {"coding", "multipart", "stream"}
+    assert ours.isdisjoint(protocols | {f"_event.render.{name}" for name in rare} | {"_event.regex_route"})
+    for room in ("_agent", "_outbound", "_cli", "_testing", "localbrain", "celery", "_delivery.disk_queue"):
+        assert not [name for name in ours if name.startswith(room)]
+    for name in ("agnost", "uasam", "announced_sessions"):
+        assert f"_delivery.destinations.{name}" not in ours
+    assert not [name for name in ours if name.startswith(("_delivery.relay.", "_delivery.transports.celery"))]
 
 
 def module_name(path: Path) -> str:
