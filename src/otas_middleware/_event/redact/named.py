@@ -159,14 +159,12 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> R
             return None
         opening = text.rfind(quote, max(0, start - _QUOTED_LOOK_BACK), start)
         return rules.rule(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
-    if text[start - 1 : start] != " ":
+    before = text[start - 2 : start]
+    if before[-1:] != " " or not (before[0].isalnum() or before[0] in "_'-"):
         return None
-    first = start - 1
+    least, first = max(0, start - _LOOK_BACK), start - 1
     for _ in range(_MAX_WORDS_BEFORE):
-        first = text.rfind(" ", max(0, start - _LOOK_BACK), first)
-        if first < 0:
-            first = max(0, start - _LOOK_BACK)
-            break
+        first = max(text.rfind(" ", least, first), least)
     words = _WORDS_BEFORE.search(text, first, start)
     return None if words is None else rules.rule(words[0] + name)  # `API key: …`, `the password for bob: …`
 
