@@ -232,6 +232,33 @@ def test_ids_that_tie_calls_together_keep_a_fingerprint() -> None:
 
 
 @pytest.mark.parametrize(
+    "document",
+    [
+        {"question": "Enter your password:", "answer": "none", "n": 1},
+        {"content": "token: ", "x": [1]},
+        {"a": "the secret is:\n", "b": "q"},
+        {"log": json.dumps({"question": "Enter your password:", "x": "y"})},
+        {"long": "x" * 600 + " password:", "b": 1},
+        {"content": "password: ********", "x": 1},
+        {"content": "Authorization: Bearer <token>", "x": 1},
+        {"html": '<label for="password">Password</label><input type="password" name="password" required>', "x": 1},
+        {"code": "password = get()\ntoken = make(user);\nreturn token"},
+        {"log": "auth: oauth2", "mode": "auth=basic"},
+    ],
+)
+def test_what_ends_with_a_sensitive_name_or_holds_a_placeholder_stays_with_all_that_follows(document: Any) -> None:
+    for text in (json.dumps(document), json.dumps([document, document]), json.dumps(document)[:-1]):
+        assert REDACTOR.text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ['password = "},x"', "password: ',abc'", 'x = "a"; password = ",b1"', '{"password": ",x"}']
+)
+def test_a_value_that_begins_as_the_end_of_a_string_goes_on_is_masked(text: str) -> None:
+    assert "[REDACTED]" in REDACTOR.text(text)
+
+
+@pytest.mark.parametrize(
     ("text", "shown"),
     [
         ("password = abc(def)", "password = abc(def)"),

@@ -25,7 +25,7 @@ _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
 
 _FLAG = re.compile(
     r"(?i:true|false|yes|no|on|off|none|null|undefined|nil|required|optional|enabled|disabled|include|omit|same-origin"
-    r"|expired|revoked|missing|invalid|unset|n/a)"
+    r"|expired|revoked|missing|invalid|unset|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
 )
 _COUNT = re.compile(
     r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?%?"  # a number
@@ -164,7 +164,7 @@ _COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
 _COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
 _DESCRIBED = re.compile(r"\[\s*\{\s*\\*\"(?:message|msg|code|error|detail)\\*\"\s*:")
 _SPLIT_WORDS = re.compile(r"[^\w']+")
-_CODE_END = r"[;,)\]}]*(?=\s|\\*[\"'`]|$)"
+_CODE_END = r"[;,)\]}]*(?=\s|\\+[nrt]|\\*[\"'`]|$)"
 _CODE = (
     r"(?:[A-Za-z_$]\w*[.?])*[A-Za-z_$]+\d{0,4}\([^\n]{0,200}?\)" + _CODE_END,  # a call
     r"(?:self|this|req|request|res|response|process|os|config|settings|ctx|context|data|body|args|params|props|state|env|user"

@@ -21,6 +21,7 @@ _ATTRIBUTE = re.compile(
     r"(?:\\*+\"(?P<double>(?:[^\"\\]|\\[^\"])*+)|\\*+'(?P<single>(?:[^'\\]|\\[^'])*+)|(?P<bare>[^\s\"'<>=`\\]++))"
 )
 _INNER = re.compile(rf"<!\[CDATA\[|<!--|<(?P<slash>/?)(?P<name>{_NAME})[^<>]*+>?")
+_CLOSING_QUOTE = re.compile(r"(?<!\\)\"")
 _SECTIONS = {"<![CDATA[": "]]>", "<!--": "-->"}
 
 _LABELS = frozenset(
@@ -124,7 +125,7 @@ def mask_markup(text: str, rules: NameRules) -> str:
                 loosely = name not in _LABEL_ELEMENTS and name not in _CELLS
                 position = text.find(">", end) + 1 or len(text)
                 continue
-        if rule is None:
+        if rule is None or name in _VOID:
             continue
         end = _content_end(text, position, tag["name"])
         content = text[position:end].strip()
@@ -176,4 +177,6 @@ def _content_end(text: str, start: int, name: str) -> int:
             depth += -1 if inner["slash"] else 1
             if depth == 0:
                 return inner.start()
-    return len(text)
+    # Not closed: it was cut off, or is a placeholder in a JSON string, `"Bearer <token>"`, beyond which nothing is its.
+    closing = _CLOSING_QUOTE.search(text, start) if text.lstrip()[:1] in {"{", "["} else None
+    return len(text) if closing is None else closing.start()

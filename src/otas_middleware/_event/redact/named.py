@@ -31,6 +31,7 @@ from otas_middleware._event.redact.spans import (
     container_end,
     end_of_line,
     end_of_match,
+    ends_string,
     string_end,
 )
 
@@ -63,7 +64,7 @@ _CANDIDATE = re.compile(
 )
 _ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{_COMMENT})?\s*+[-:=>\u2192]*+")
 _BLANK = re.compile(
-    r"(?:\s|\\++[nrt]|</\w{1,10}>|\*\*|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
+    r"(?:\s|\\++[nrt]|</\w{1,10}>|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
 )  # the value may stand in an event stream's next line
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
 _COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
@@ -212,7 +213,8 @@ class _Value:
         if opening is not None:
             start = opening.end()
             end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-            return (start, start, "") if self._is_a_models(end) else self._unless_shown(start, end)
+            none = not self.quote and ends_string(text, self.begin, opening)
+            return (start, start, "") if none or self._is_a_models(end) else self._unless_shown(start, end)
         code = not self.quote and not self.rule.strict and self._is_code(start)
         if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
             return self._container(start)

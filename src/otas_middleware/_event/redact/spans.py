@@ -22,6 +22,8 @@ _TOKENS: dict[str, re.Pattern[str]] = {
     "": re.compile(r"(?<!\\)(\\*+)[\"'`]|[\[{(\])}]"),
 }
 _CLOSING = frozenset("]})")
+_AFTER_STRING = re.compile(r"\s*(?:[,}\]:]|$)")
+_LOOK_BACK = 512
 
 _NEXT_NAME = r"[\w.%\[\]-]{1,40}[ \t]?="
 _CHARACTER = (
@@ -76,6 +78,28 @@ def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool
         if backslashes < level:
             return match.start(), False
     return len(text), False
+
+
+def ends_string(text: str, begin: int, opening: re.Match[str]) -> bool:
+    """Tell whether a quote that seems to open a value ends the string in which the value's name stands.
+
+    In `{"question": "Your password:", "answer": 1}` it is followed as the end of a string is, and the quotes before it
+    in its line are odd in number.
+
+    Args:
+        text: The text.
+        begin: Where the name stands.
+        opening: The quote, with its backslashes.
+    """
+    pattern = _QUOTED.get(opening["quote"])
+    if pattern is None or _AFTER_STRING.match(text, opening.end()) is None:
+        return False
+    least = max(0, begin - _LOOK_BACK)
+    line = text.rfind("\n", least, begin) + 1
+    if not line and least:
+        return True  # a long line: that of JSON
+    level = len(opening["level"])
+    return sum(quote.end(1) - quote.start(1) == level for quote in pattern.finditer(text, line, begin)) % 2 == 1
 
 
 def container_end(text: str, start: int, quote: str, level: int) -> int:
