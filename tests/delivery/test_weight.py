@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import sys
+import threading
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from otas_middleware._recorder import Recorder
 from otas_middleware.localbrain import LocalBrain
 from otas_middleware.testing import make_token
 from otas_middleware.wsgi import OtasMiddleware
-from support.delivery import Item, RawServer, eventually, pipeline, settings
+from support.delivery import PATIENCE, Item, RawServer, pipeline, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,7 +101,8 @@ def _call(wrapped: Callable[..., Iterable[bytes]], token: str, kind: str, number
     ],
 )
 def test_what_an_event_weighs_is_what_memory_grows_by(kind: str) -> None:
-    with RawServer(lambda _connection, _request: None) as hole:
+    arrived = threading.Event()
+    with RawServer(lambda _connection, _request: arrived.set()) as hole:
         made = settings(hole.url, queue_max_bytes=10**9, capture_traceback=True, shutdown_timeout=0.0)
         senders: list[Pipeline] = []
 
@@ -115,7 +117,7 @@ def test_what_an_event_weighs_is_what_memory_grows_by(kind: str) -> None:
         for number in range(50):
             _call(wrapped, token, kind, number)
         (sender,) = senders
-        eventually(lambda: sender.stats()["in_flight"] == 1)
+        assert arrived.wait(PATIENCE)  # what the first event needs has been imported
         gc.collect()
         tracemalloc.start()
         try:
