@@ -236,6 +236,8 @@ def test_ids_that_tie_calls_together_keep_a_fingerprint() -> None:
     [
         {"question": "Enter your password:", "answer": "none", "n": 1},
         {"content": "token: ", "x": [1]},
+        {"usage": "run --password ", "text": "`token` =", "x": [1]},
+        {"page": "&lt;password&gt;", "x": 1},
         {"a": "the secret is:\n", "b": "q"},
         {"log": json.dumps({"question": "Enter your password:", "x": "y"})},
         {"long": "x" * 600 + " password:", "b": 1},
@@ -249,6 +251,10 @@ def test_ids_that_tie_calls_together_keep_a_fingerprint() -> None:
 def test_what_ends_with_a_sensitive_name_or_holds_a_placeholder_stays_with_all_that_follows(document: Any) -> None:
     for text in (json.dumps(document), json.dumps([document, document]), json.dumps(document)[:-1]):
         assert REDACTOR.text(text) == text
+
+
+def test_a_quote_of_markup_that_is_not_closed_ends_with_the_string_around_it() -> None:
+    assert REDACTOR.text('{"page": "token = &quot;a1", "x": 1}') == '{"page": "token = &quot;[REDACTED]", "x": 1}'
 
 
 @pytest.mark.parametrize(

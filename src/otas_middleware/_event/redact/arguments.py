@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.mask import MASK
-from otas_middleware._event.redact.spans import BARE, QUOTE, end_of_match, string_end
+from otas_middleware._event.redact.spans import BARE, QUOTE, end_of_match, ends_string, string_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,6 +49,8 @@ def arguments(
         start = match.end()
         opening = OPENING.match(text, start)
         if opening is not None:
+            if text[start - 1].isspace() and ends_string(text, match.start(), opening):
+                continue
             start = opening.end()
             end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
         else:

@@ -75,7 +75,7 @@ _CELLS = frozenset(("td", "string"))
 """Elements whose text may say so, when the next one holds what looks random: tables are about anything."""
 
 _ESCAPED = re.compile(
-    r"&lt;(?P<name>[A-Za-z_][\w:.\-]{0,127})(?:(?!&[lg]t;)[^<>]){0,256}?&gt;(?P<value>(?:(?!&lt;)[^<>])++)"
+    r"&lt;(?P<name>[A-Za-z_][\w:.\-]{0,127})(?:(?!&[lg]t;)[^<>]){0,256}?&gt;(?P<value>(?:(?!&lt;|\"\s*(?:[,}\]:]|$))[^<>])++)"
 )
 
 

@@ -213,7 +213,7 @@ class _Value:
         if opening is not None:
             start = opening.end()
             end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-            none = not self.quote and ends_string(text, self.begin, opening)
+            none = self.quote != opening["quote"] and ends_string(text, self.begin, opening)
             return (start, start, "") if none or self._is_a_models(end) else self._unless_shown(start, end)
         code = not self.quote and not self.rule.strict and self._is_code(start)
         if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):

@@ -23,6 +23,7 @@ _TOKENS: dict[str, re.Pattern[str]] = {
 }
 _CLOSING = frozenset("]})")
 _AFTER_STRING = re.compile(r"\s*(?:[,}\]:]|$)")
+_END_OF_STRING = re.compile(r"(?<!\\)\"(?=\s*(?:[,}\]:]|$))")
 _LOOK_BACK = 512
 
 _NEXT_NAME = r"[\w.%\[\]-]{1,40}[ \t]?="
@@ -70,7 +71,10 @@ def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool
     pattern = _QUOTED.get(quote)
     if pattern is None:  # an entity, or three quotes
         end = text.find(quote, start)
-        return (len(text), False) if end < 0 else (end - level, True)
+        if end >= 0:
+            return end - level, True
+        surrounding = _END_OF_STRING.search(text, start)
+        return (len(text) if surrounding is None else surrounding.start()), False
     for match in pattern.finditer(text, start):
         backslashes = match.end(1) - match.start(1)
         if backslashes % (2 * level + 2) == level:
