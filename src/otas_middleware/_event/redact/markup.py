@@ -21,6 +21,7 @@ _ATTRIBUTE = re.compile(
     r"(?:\\*+\"(?P<double>(?:[^\"\\]|\\[^\"])*+)|\\*+'(?P<single>(?:[^'\\]|\\[^'])*+)|(?P<bare>[^\s\"'<>=`\\]++))"
 )
 _INNER = re.compile(rf"<!\[CDATA\[|<!--|<(?P<slash>/?)(?P<name>{_NAME})[^<>]*+>?")
+_JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\"{\[])")
 _CLOSING_QUOTE = re.compile(r"(?<!\\)\"")
 _SECTIONS = {"<![CDATA[": "]]>", "<!--": "-->"}
 
@@ -164,19 +165,19 @@ def _mask_values(text: str, rule: Rule | None) -> str:
 
 
 def _content_end(text: str, start: int, name: str) -> int:
-    """Return where an element's content ends: at its end tag, or with the text."""
+    """Return where an element's content ends: at its end tag, with the JSON string around it, or with the text."""
+    closing = _CLOSING_QUOTE.search(text, start) if _JSON.match(text) else None
+    limit = len(text) if closing is None else closing.start()
     depth = 1
     position = start
-    while (inner := _INNER.search(text, position)) is not None:
+    while (inner := _INNER.search(text, position, limit)) is not None:
         position = inner.end()
         section = _SECTIONS.get(inner[0])
         if section is not None:
             end = text.find(section, position)
-            position = len(text) if end < 0 else end + len(section)
+            position = limit if end < 0 else end + len(section)
         elif inner["name"] == name and not inner[0].endswith("/>"):
             depth += -1 if inner["slash"] else 1
             if depth == 0:
                 return inner.start()
-    # Not closed: it was cut off, or is a placeholder in a JSON string, `"Bearer <token>"`, beyond which nothing is its.
-    closing = _CLOSING_QUOTE.search(text, start) if text.lstrip()[:1] in {"{", "["} else None
-    return len(text) if closing is None else closing.start()
+    return limit

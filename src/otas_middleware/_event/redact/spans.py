@@ -24,7 +24,7 @@ _TOKENS: dict[str, re.Pattern[str]] = {
 _CLOSING = frozenset("]})")
 _AFTER_STRING = re.compile(r"\s*(?:[,}\]:]|$)")
 _END_OF_STRING = re.compile(r"(?<!\\)\"(?=\s*(?:[,}\]:]|$))")
-_LOOK_BACK = 512
+_LOOK_BACK = 256
 
 _NEXT_NAME = r"[\w.%\[\]-]{1,40}[ \t]?="
 _CHARACTER = (
