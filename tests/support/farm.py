@@ -43,7 +43,13 @@ class Farm:
                 app.conf.worker_cancel_long_running_tasks_on_connection_loss = True
                 app.conf.update({conf or {}!r})
                 if app.conf.broker_url.startswith("redis"):
-                    app.conf.broker_transport_options = {{"visibility_timeout": 2, "polling_interval": 0.1}}
+                    app.conf.broker_transport_options = {{
+                        "visibility_timeout": 2,
+                        "polling_interval": 0.1,
+                        # Else kombu looks for messages that nobody acknowledged at its start and every 100 seconds.
+                        "unacked_restore_interval": 1,
+                        "unacked_restore_throttle": 1,
+                    }}
 
                 @app.task(name="capture", shared=False)
                 def capture(url, key, token):
