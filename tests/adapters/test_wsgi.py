@@ -269,6 +269,16 @@ def test_a_body_shorter_than_its_length_is_aborted(
     assert agent.event()["metadata"].get("aborted", False) is aborted
 
 
+@pytest.mark.parametrize("kind", [list, iter])
+def test_what_goes_beyond_the_declared_length_did_not_get_to_the_client(kind: Any, wrap: Wrap, agent: Agent) -> None:
+    """Servers cut it off, and clients read no further (RFC 9112, section 6.3)."""
+    app = wrap(answering(kind([b"hel", b"lo, more", b"than that"]), [("Content-Length", "5")]))
+    call_wsgi(app, environ_of(agent))
+    event = agent.event()
+    assert (event["response_body"], event["response_size_bytes"]) == ("hello", 5)
+    assert "aborted" not in event["metadata"]
+
+
 def test_a_write_to_a_client_that_has_gone_is_no_failure_of_the_application(wrap: Wrap, agent: Agent) -> None:
     def write(_: bytes) -> object:
         raise BrokenPipeError

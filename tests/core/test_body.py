@@ -63,6 +63,17 @@ def test_a_body_of_which_less_is_to_be_kept_goes_on_as_if_that_had_been_known_be
     assert (body.size, body.kept(), body.held) == (len(sent), sent[:limit], len(sent[:limit]))
 
 
+@given(CHUNKS, st.integers(0, 3 * LIMIT))
+def test_what_passed_after_so_many_bytes_can_be_forgotten(chunks: list[bytes], size: int) -> None:
+    sent = b"".join(chunks)
+    body = filled(chunks)
+    body.trim(size)
+    left = min(size, len(sent))
+    end = sent[max(LIMIT, len(sent) - TAIL) : left]
+    assert (body.size, body.kept(), body.end()) == (left, sent[:LIMIT][:left], (end, len(end) < left - LIMIT))
+    assert body.held == len(body.kept()) + len(end)
+
+
 def test_more_can_be_kept_of_a_body_of_which_nothing_has_passed() -> None:
     body = BoundedBody(1)
     body.limit_to(LIMIT)

@@ -86,6 +86,17 @@ class BoundedBody:
             self.limit, self.left = limit, limit - size
             self.whole = self.whole and size <= limit
 
+    def trim(self, size: int) -> None:
+        """Forget what passed after so many bytes."""
+        surplus = self.size - size
+        if surplus <= 0:
+            return
+        self.parts[:] = [self.kept()[:size]]
+        if self._tail is not None:
+            self._tail = [self.end()[0][:-surplus]]
+        self.left += surplus
+        self.whole = self.left >= 0
+
     def clear(self) -> None:
         """Forget all that passed: it did not get to where it was going."""
         self.parts.clear()

@@ -254,6 +254,12 @@ class Capture:
         declared = declared_size(self.response_headers)
         return None if declared is None else max(0, declared - self.response.size)
 
+    def trim(self) -> None:
+        """Drop of the response what goes beyond the length that it announces, which no server sends; for the worker."""
+        declared = declared_size(self.response_headers)
+        if declared is not None:
+            self.response.trim(declared)
+
     def _bodiless(self) -> bool:
         """Say whether no body follows the headers (RFC 9110, sections 9.3.2, 15.3.5 and 15.4.5)."""
         return self.method == "HEAD" or self.status_code in {204, 304}
@@ -274,10 +280,7 @@ class Capture:
 
     def annotate(self, properties: Mapping[str, object]) -> None:
         """Add properties to the event; a later value of a name replaces an earlier one."""
-        if self.custom_properties is None:
-            self.custom_properties = dict(properties)
-        else:
-            self.custom_properties.update(properties)
+        self.custom_properties = {**(self.custom_properties or {}), **properties}
 
     @property
     def latency(self) -> float:

@@ -235,6 +235,7 @@ def _flat(values: list[str | list[str]]) -> list[str]:
 
 def _exchange(capture: Capture, plan: Plan) -> Exchange:
     """Return headers and bodies as text; nothing of a body that is not recorded."""
+    capture.trim()
     path = capture.path
     query = capture.query_string
     request_headers = header_map(capture.request_headers)
