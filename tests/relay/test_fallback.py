@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from socket import AF_UNIX, SOCK_SEQPACKET, socket
 from typing import TYPE_CHECKING, Any
 
@@ -307,3 +308,22 @@ def test_a_forked_child_has_connections_of_its_own_and_hands_in_nothing_of_its_p
         assert app.stats()["acknowledged"] == 5
         eventually(lambda: len(paths(brain, agent)) == 10)
     assert len(set(paths(brain, agent))) == 10
+
+
+def test_threads_of_a_child_whose_fork_python_did_not_see_share_one_account(
+    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        delivery = app.delivery
+        make, both = delivery._new_state, threading.Barrier(2, timeout=20)
+
+        def make_at_once() -> Any:
+            both.wait()
+            return make()
+
+        monkeypatch.setattr(delivery, "_new_state", make_at_once)
+        with monkeypatch.context() as child:
+            child.setattr(os, "getpid", lambda: 4_711_000)
+            with ThreadPoolExecutor(2) as threads:
+                one, other = threads.submit(delivery._current), threads.submit(delivery._current)
+        assert one.result() is other.result()

@@ -74,6 +74,7 @@ class RelayDelivery:
         self._hello = hello(settings)
         self._log = DeliveryLog("the relay", settings.on_loss, lambda: self._current().client.kept)
         self._state = self._new_state()
+        self._states = {self._state.client.pid: self._state}
         process.register(self)
         self.pipeline = make_pipeline()
 
@@ -279,10 +280,13 @@ class RelayDelivery:
 
     def renew(self) -> _State:
         """Start anew in a forked child: what the parent handed over is the parent's, and so are its connections."""
-        state = self._state
-        if state.client.pid != os.getpid():
-            state.client.abandon()
-            state = self._state = self._new_state()
+        pid = os.getpid()
+        state = self._states.get(pid)
+        if state is None:
+            self._state.client.abandon()
+            # setdefault: where Python did not see the fork, two threads of the child may come here at once
+            state = self._states.setdefault(pid, self._new_state())
+        self._state = state
         return state
 
     def _new_state(self) -> _State:
