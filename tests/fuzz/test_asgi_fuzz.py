@@ -168,6 +168,8 @@ class Server:
     received: list[Message] = field(default_factory=list["Message"])
     offered: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """What `send` was called with, also if it was cancelled or broke before it was done."""
+    heard: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """The same, up to the moment at which the application was told that the client has gone."""
     sent: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     broken: bool = False
     _turns: int = 0
@@ -190,6 +192,8 @@ class Server:
 
     async def send(self, message: Message) -> None:
         self.offered.append(dict(message))
+        if not (self.received and self.received[-1]["type"] == "http.disconnect"):
+            self.heard.append(dict(message))
         await self._wait()
         if self.plan.broken_at is not None and len(self.sent) >= self.plan.broken_at:
             self.broken = True
@@ -285,16 +289,17 @@ def test_a_wrapped_conversation_goes_as_the_bare_one_and_leaves_one_event(plan: 
     bare, _ = run(AsgiLint(app), plan)
     wrapped, server = run(AsgiLint(OtasMiddleware(AsgiLint(app), settings=sink.settings)), plan)
     assert wrapped == bare
-    check(sink.take(), wrapped, server.offered, broken=server.broken)
+    check(sink.take(), wrapped, server)
 
 
 def body_of(messages: list[dict[str, Any]]) -> bytes:
     return b"".join(bytes(message.get("body", b"")) for message in messages if message["type"] == "http.response.body")
 
 
-def check(capture: Capture, outcome: Outcome, offered: list[dict[str, Any]], *, broken: bool) -> None:
+def check(capture: Capture, outcome: Outcome, server: Server) -> None:
     """Compare the record with what passed."""
-    started = [message for message in offered if message["type"] == "http.response.start"]
+    offered, broken = server.offered, server.broken
+    started = [message for message in server.heard if message["type"] == "http.response.start"]
     complete = any(
         message["type"] in {"http.response.body", "http.response.pathsend"} and not message.get("more_body", False)
         for message in outcome.sent
