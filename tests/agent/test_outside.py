@@ -160,13 +160,34 @@ def test_a_long_answer_is_counted_whole_and_kept_to_the_limit(
 def test_a_compressed_answer_is_recorded_as_text(
     caller: Caller, session: AgentSession, outside: Host, record: Record
 ) -> None:
-    plain = json.dumps({"model": "m-1", "usage": {"input_tokens": 5, "output_tokens": 6}}).encode()
+    # Longer than its coding, of which the answer's Content-Length speaks.
+    answer = {"model": "m-1", "usage": {"input_tokens": 5, "output_tokens": 6}, "text": "so it is. " * 300}
+    plain = json.dumps(answer).encode()
     outside.on("/z", replies(gzip.compress(plain), content_type="application/json", headers=["Content-Encoding: gzip"]))
     result = caller.call(session.instrument, "GET", outside.url + "/z")
     assert result.body == plain
     event = record.one()
-    assert json.loads(event["response_body"] or "")["model"] == "m-1"
+    assert json.loads(event["response_body"] or "") == answer
     assert event["custom_properties"]["usage"] == {"input": 5, "output": 6, "total": 11}
+    assert "aborted" not in event["metadata"]
+
+
+def test_an_answer_that_is_shorter_than_its_coding_is_whole(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    outside.on("/z", replies(gzip.compress(b"hi"), headers=["Content-Encoding: gzip"]))
+    assert caller.call(session.instrument, "GET", outside.url + "/z").body == b"hi"
+    event = record.one()
+    assert event["response_body"] == "hi"
+    assert "aborted" not in event["metadata"]
+
+
+def test_the_length_of_an_answer_without_a_coding_is_among_its_headers(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    outside.on("/plain", replies(b"hello"))
+    caller.call(session.instrument, "GET", outside.url + "/plain")
+    assert json.loads(record.one()["response_headers"] or "")["content-length"] == "5"
 
 
 def test_redirects_outside_are_an_event_each(

@@ -164,5 +164,16 @@ def declared_size(headers: Iterable[tuple[bytes, bytes] | tuple[str, str]]) -> i
     return None
 
 
+def without_coding(headers: Iterable[tuple[object, object]]) -> list[tuple[str, str]]:
+    """Return the headers of a response whose content coding, if it had one, the HTTP library has undone.
+
+    The length that they announce goes with it, as it is that of the coding.
+    """
+    named = [(str(name), str(value)) for name, value in headers]
+    if not any(name.lower() == "content-encoding" for name, _ in named):
+        return named
+    return [(name, value) for name, value in named if name.lower() not in {"content-encoding", "content-length"}]
+
+
 _NAMES = frozenset(("content-length", b"content-length"))
 _LENGTH_OF_NAME = len("content-length")

@@ -6,6 +6,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from otas_middleware._capture.body import without_coding
 from otas_middleware._outbound.policy import failed
 
 if TYPE_CHECKING:
@@ -126,9 +127,7 @@ def _forget_coding(call: Capture, beginning: bytes) -> None:
     """Take out of the record's headers the coding that aiohttp has undone, as it does unless it is told not to."""
     if beginning.startswith(_GZIP):
         return
-    call.response_headers = [
-        (str(name), str(value)) for name, value in call.response_headers if str(name).lower() != "content-encoding"
-    ]
+    call.response_headers = without_coding(call.response_headers)
 
 
 def record_writing(body: Any, call: Capture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from otas_middleware._capture.body import without_coding
 from otas_middleware._outbound.policy import failed
 
 if TYPE_CHECKING:
@@ -137,11 +138,7 @@ class RecordedRaw:
         decoded: object = args[1] if len(args) > 1 else options.get("decode_content")
         if not self._decoded and (getattr(self._raw, "decode_content", False) if decoded is None else decoded):
             self._decoded = True
-            call.response_headers = [
-                (str(name), str(value))
-                for name, value in call.response_headers
-                if str(name).lower() != "content-encoding"
-            ]
+            call.response_headers = without_coding(call.response_headers)
         call.sent(data)
 
     def _end(self) -> None:
