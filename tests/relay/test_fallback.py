@@ -15,6 +15,7 @@ import pytest
 from otas_middleware._capture.capture import Capture
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.frames import encode
+from otas_middleware._delivery.relay.link import Returned
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
@@ -327,3 +328,7 @@ def test_threads_of_a_child_whose_fork_python_did_not_see_share_one_account(
             with ThreadPoolExecutor(2) as threads:
                 one, other = threads.submit(delivery._current), threads.submit(delivery._current)
         assert one.result() is other.result()
+
+
+def test_what_a_relay_gave_back_shows_nothing_of_the_token() -> None:
+    assert "secret-token" not in repr(Returned(None, (b"secret-token",), b"secret"))

@@ -101,6 +101,9 @@ class Returned(NamedTuple):
     frame: tuple[bytes, ...]
     secret: bytes
 
+    def __repr__(self) -> str:
+        return "<Returned>"  # the frame holds the session's token
+
     def item(self) -> object:
         """Return it as it was recorded, with the id that it has at the relay, which may have delivered it."""
         return self.finished or decode_request(packets.read(b"".join(self.frame)), self.secret)
