@@ -62,12 +62,9 @@ class Queue:
         with self._lock:
             item.seq = self._seq = self._seq + 1
             self._stats.captured += 1
-            self._line.add(item)
-            self.count += 1
             self._numbered += 1
-            self._bytes += item.weight
+            self._enter(item)
             if item.row is not None:
-                self.rows += 1
                 self._stats.spooled += 1
             pressed = self.count > self._mark_events or self._bytes > self._mark_bytes
             if pressed or self._line.strangers * SHARE > self._max_events:
@@ -80,6 +77,13 @@ class Queue:
         with self._lock:
             self._stats.captured += 1
             self._stats.dropped[reason] += 1
+
+    def _enter(self, item: QueueItem) -> None:
+        self._line.add(item)
+        self.count += 1
+        self._bytes += item.weight
+        if item.row is not None:
+            self.rows += 1
 
     def _make_room(self) -> None:
         while (stranger := self._line.pop_one_too_many(self._max_events)) is not None:
@@ -267,10 +271,7 @@ class Queue:
         """Take in what was read back from disk, where so many rows held no event."""
         with self._lock:
             for item in items:
-                self._line.add(item)
-                self.count += 1
-                self.rows += 1
-                self._bytes += item.weight
+                self._enter(item)
             if broken:
                 self._stats.spooled -= broken
                 self._stats.dropped["unreadable"] += broken

@@ -90,9 +90,6 @@ def _body(exchange: Exchange) -> Any:
         return parse_json(as_text(texts[0])) if texts else None
     if exchange.request_media == "application/x-www-form-urlencoded":
         return None
-    text = exchange.request.text
-    if '"query"' not in text and '"persistedQuery"' not in text and '"documentId"' not in text:
-        return None
     return exchange.request_json
 
 
