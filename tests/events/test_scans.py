@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from events.exchange import DEFAULTS
-from otas_middleware._event.redact import labels, named, redactor_for
+from otas_middleware._event.redact import labels, named, named_value, redactor_for
 from otas_middleware._event.redact.mask import most
 
 REDACTOR = redactor_for(DEFAULTS)
@@ -59,8 +59,9 @@ def scans(text: str, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     with monkeypatch.context() as patch:
         monkeypatch = patch
-        count(named._Value, "locate")
+        count(named_value.NamedValue, "locate")
         count(named, "end_of_match")
+        count(named_value, "end_of_match")
         count(labels, "_object_around")
         count(type(REDACTOR), "text")
         REDACTOR.text(text)

@@ -1,0 +1,225 @@
+"""The value that follows a sensitive name in a text of any format: where it is, and what it becomes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from otas_middleware._event.redact.arguments import OPENING
+from otas_middleware._event.redact.forms import (
+    LONGEST_MESSAGE,
+    is_action,
+    is_message,
+    is_placeholder,
+    is_source,
+    readable_container,
+)
+from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.spans import (
+    BARE,
+    HEADER,
+    LINE,
+    PHRASE,
+    QUOTE,
+    container_end,
+    end_of_line,
+    end_of_match,
+    ends_string,
+    string_end,
+)
+
+if TYPE_CHECKING:
+    from otas_middleware._event.redact.name_rules import Rule
+
+NAME = r"\w.%$@/+\-\[\]\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
+"""Characters of names, among them the marks of scripts that write vowels so; for use within brackets."""
+COMMENT = r"/\*[^*]{0,256}\*/"
+CANDIDATE = re.compile(
+    rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
+    rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{COMMENT})*+"
+    rf"|\)?[*~]{{0,3}}[ \t]*+(?:{COMMENT})?[ \t]*+)"
+    r"(?P<separator>=>|:=|={1,3}|:|->|\u2192|\\+u2192|<>|!=)"
+)
+"""A name, perhaps quoted, and what separates it from its value."""
+_BLANK = re.compile(
+    r"(?:\s|\\++[nrt]|</\w{1,10}>|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
+)  # the value may stand in an event stream's next line
+_SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
+_BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
+_LOOK_BACK = 128
+_EDGE = 48
+_LONGEST_LOOK = 4096
+_MAX_FOLDED = 8
+_FOLDED = re.compile(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
+_FIRST_WORDS = re.compile(r"[\w \t'*>#-]*")
+_NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)*")
+_ARN = re.compile(r":\w{1,32}:[\w-]{0,24}:\d{0,12}:$")  # of Amazon's resources: service, region, account
+
+
+class NamedValue:
+    """A name that was found in a text, and the value that follows it.
+
+    Args:
+        text: The text.
+        match: A match of `CANDIDATE` in it.
+        rule: What is masked under the name.
+    """
+
+    def __init__(self, text: str, match: re.Match[str], rule: Rule) -> None:
+        self.text = text
+        self.rule = rule
+        self.name = match["name"]
+        self.begin = match.start()
+        self.after = match.end()
+        self.separator = match["separator"]
+        self.quote: str = match["quote"] or ""
+        self.backslashes: str = match["level"] or ""
+
+    def locate(self) -> tuple[int, int, str]:
+        """Return start, end and mask; an empty span when there is nothing to hide."""
+        text = self.text
+        before = None if self.quote else self._before()
+        if before is not None and self.separator == ":":
+            block = _BLOCK.match(text, _skip_blanks(text, self.after))
+            if block is not None:
+                return self._block(block, len(before) - len(before.lstrip(" \t-")))
+        start = self._value_start()
+        opening = OPENING.match(text, start)
+        if opening is not None:
+            start = opening.end()
+            end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
+            none = self.quote != opening["quote"] and ends_string(text, self.begin, opening)
+            return (start, start, "") if none or self._is_a_models(end) else self._unless_shown(start, end)
+        code = not self.quote and not self.rule.strict and self._is_code(start)
+        if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
+            return self._container(start)
+        if self.quote:
+            return self._unquoted_json(start)
+        return (start, start, "") if code or self._is_of_an_id(start) else self._unquoted(start, before)
+
+    def _container(self, start: int) -> tuple[int, int, str]:
+        end = container_end(self.text, start, '"' if self.quote == '"' else "", len(self.backslashes))
+        container = self.text[start : min(end, start + _LONGEST_LOOK)]
+        if not self.rule.strict and readable_container(container, self.rule.stays):
+            return start, start, ""
+        return start, end, self._quoted()
+
+    def _is_code(self, start: int) -> bool:
+        value = self.text[start : start + 256]
+        spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
+        return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
+
+    def _is_of_an_id(self, start: int) -> bool:
+        """Tell whether name and value are words of a scope, an event or a resource: `token:read`, `arn:…:secret:db`."""
+        if self.separator != ":" or start != self.after:
+            return False
+        if self.text.startswith(":", self.begin - 1) and _ARN.search(self.text, max(0, self.begin - _EDGE), self.begin):
+            return True
+        return is_action(self.text[start : end_of_match(BARE, self.text, start, _EDGE)])
+
+    def _is_a_models(self, end: int) -> bool:
+        """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""
+        if not self.quote or self.name != "token":
+            return False
+        around = self.text[end : end + 24], self.text[max(0, self.begin - 40) : self.begin]
+        return any("logprob" in part for part in around)
+
+    def _value_start(self) -> int:
+        if self.separator == "=" and not self.quote:
+            start = _skip_blanks(self.text, self.after)
+            # `password=` and the value in the next line, set in
+            return end_of_match(_BLANK, self.text, start) if self.text.startswith(("\n ", "\n\t"), start) else start
+        return end_of_match(_BLANK, self.text, self.after)
+
+    def _unless_shown(self, start: int, end: int) -> tuple[int, int, str]:
+        if start == end or self._shown(start, end):
+            return start, start, ""
+        return start, end, MASK
+
+    def _shown(self, start: int, end: int) -> bool:
+        if end - start > 256:
+            return False
+        value = self.text[start:end]
+        return self.rule.shows(value) or (not self.rule.strict and is_message(value, sentence=True))
+
+    def _quoted(self) -> str:
+        """Return the mask as a string of the document that the name stands in."""
+        quote = self.backslashes + self.quote
+        return quote + MASK + quote
+
+    def _unquoted_json(self, start: int) -> tuple[int, int, str]:
+        end = end_of_match(_SCALAR, self.text, start)
+        word = self.text[start:end]
+        if word == "null" or self.rule.shows(word):
+            return start, start, ""
+        if word and (word[0] in "-0123456789" or word in {"true", "false"}):
+            return start, end, self._quoted()
+        return start, end_of_match(BARE, self.text, start), self._quoted()
+
+    def _unquoted(self, start: int, before: str | None) -> tuple[int, int, str]:
+        text, rule = self.text, self.rule
+        if self.separator == ":" and (before is not None or text[start - 1 : start] == " "):
+            line = end_of_match(LINE, text, start, LONGEST_MESSAGE + 1)  # the whole line, of every name, is too much
+            if rule.extent != "words" and is_message(text[start:line], sentence=False):
+                return start, start, ""
+            if before is not None:
+                return self._unless_shown(start, self._folded(end_of_line(text, start), before))
+        if rule.extent == "header" and self.separator == ":":
+            return self._unless_shown(start, end_of_match(HEADER, text, start))
+        if rule.extent == "words" or (rule.extent == "phrase" and self.separator == ":"):
+            return self._unless_shown(start, end_of_match(PHRASE, text, start))
+        if self.separator == "=" and (self._is_first() or text[self.begin - 1 : self.begin] == ";"):
+            return self._unless_shown(start, end_of_match(LINE, text, start))
+        return self._unless_shown(start, end_of_match(BARE, text, start))
+
+    def _folded(self, end: int, before: str) -> int:
+        """Return where a value ends that goes on in the next lines, set in further than its name, as in YAML."""
+        indent = len(before) - len(before.lstrip(" \t-"))
+        for _ in range(_MAX_FOLDED):
+            line = _FOLDED.match(self.text, end)
+            if line is None or len(line["indent"]) <= indent:
+                break
+            end = line.end()
+        return end
+
+    def _is_first(self) -> bool:
+        """Tell whether nothing stands before the name in its line, as in `.env` and INI files."""
+        line = self._line()
+        return line is not None and _NOTHING_BEFORE.fullmatch(line) is not None
+
+    def _before(self) -> str | None:
+        """Return what stands before a name that is the first of its line, but for a few words; else None."""
+        line = self._line()
+        return line if line is not None and _FIRST_WORDS.fullmatch(line) is not None else None
+
+    def _line(self) -> str | None:
+        line = self.text.rfind("\n", max(0, self.begin - _LOOK_BACK), self.begin) + 1
+        return None if line == 0 and self.begin > _LOOK_BACK else self.text[line : self.begin]
+
+    def _block(self, block: re.Match[str], indent: int) -> tuple[int, int, str]:
+        """Locate what stands below a name, as in YAML: the lines that are indented further, or the next word."""
+        text = self.text
+        end = block.end()
+        while end < len(text):
+            line_end = text.find("\n", end + 1)
+            line_end = len(text) if line_end < 0 else line_end
+            line = text[end + 1 : line_end]
+            content = line.lstrip(" \t")
+            depth = len(line) - len(content)
+            if content and depth <= indent and not (depth == indent and content.startswith("- ")):
+                break
+            end = line_end
+        if text[block.end() : end].strip():
+            if "members" in self.rule.stays or "plain" in self.rule.stays:
+                return block.start(), block.start(), ""
+            return block.start(), end, MASK
+        after = end_of_match(_BLANK, text, end)
+        if CANDIDATE.match(text, after):
+            return after, after, ""
+        return self._unless_shown(after, end_of_match(BARE, text, after))
+
+
+def _skip_blanks(text: str, start: int) -> int:
+    while text.startswith((" ", "\t"), start):
+        start += 1
+    return start
