@@ -29,12 +29,9 @@ _MADE = ("1 KB", "40 KB, the request's too")
 _WAYS = ("direct", "httpx", "Celery publish", "durability=spool, writing and sending")
 _FAULTS = {
     "fault": "fault",
-    "answered": "calls",
     "lost": "lost",
     "duplicates": "duplicates",
-    "possible_duplicates": "counted as possible",
-    "p99_before": "p99 before, ms",
-    "p99_during": "p99 during",
+    "p99_during": "p99, ms",
     "recovery_seconds": "all arrived after, s",
 }
 

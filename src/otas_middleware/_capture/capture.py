@@ -36,8 +36,8 @@ _MANY_PARTS = 64
 class Capture:
     """What one recorded request was.
 
-    An adapter creates it through `Recorder.begin`, feeds it, and calls `finish` once; later calls do nothing. The
-    attributes are documented in `docs/architecture.md`; times are seconds.
+    An adapter creates it through `Recorder.begin`, feeds it, and calls `finish` once; later calls do nothing. Times are
+    seconds; path and headers are as the server gave them, the path decoded and with all mounts.
     """
 
     __slots__ = (
