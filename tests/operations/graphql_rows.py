@@ -148,4 +148,67 @@ GRAPHQL = [
         {"name": "subscription Watch", "type": "subscription", "outcome": "partial"},
         "graphql: gone",
     ),
+    Row(
+        "a document with a description, as the edition of September 2025 allows",
+        post({"query": '"""Of one customer."""\nquery Orders { orders { id } }'}, {"data": {"orders": []}}),
+        {"name": "query Orders", "outcome": "ok"},
+    ),
+    Row(
+        "a document by its id, by GET",
+        post(
+            None,
+            {"errors": [{"message": "no such document"}]},
+            method="GET",
+            query=b"documentId=sha256%3Aab&operationName=Orders",
+            request_type=None,
+        ),
+        {"name": "Orders", "outcome": "error"},
+        "graphql: no such document",
+    ),
+    Row(
+        "a shorthand with aliases and arguments",
+        post({"query": "{ mine: orders(first: 2) @live { id } total }"}, {"data": {"mine": [], "total": 0}}),
+        {"name": "query", "outcome": "ok"},
+    ),
+    Row(
+        "a batch of shorthands",
+        post([{"query": "{ a }"}, {"query": "{ b }"}], [{"data": {"a": 1}}, {"data": {"b": 1}}]),
+        {"name": "batch", "count": 2, "failed": 0, "outcome": "ok"},
+    ),
+    Row(
+        "a batch of file uploads, of which one failed",
+        post(
+            b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n'
+            b'[{"query":"mutation A { a }"},{"query":"mutation B { b }"}]\r\n--b--\r\n',
+            [{"data": {"a": 1}}, {"errors": [{"message": "too large"}]}],
+            request_type="multipart/form-data; boundary=b",
+        ),
+        {"name": "batch", "count": 2, "failed": 1, "outcome": "error"},
+        "graphql: too large",
+    ),
+    Row(
+        "incremental delivery, an error in the last part of a long response",
+        post(
+            REFUND,
+            b'\r\n---\r\nContent-Type: application/json\r\n\r\n{"data":{"a":"%s"},"hasNext":true}\r\n---\r\n'
+            b"Content-Type: application/json\r\n\r\n"
+            b'{"incremental":[{"errors":[{"message":"late"}],"data":null,"path":[]}],"hasNext":false}\r\n-----\r\n'
+            % (b"x" * 100_000),
+            response_type='multipart/mixed; boundary="-"',
+        ),
+        {"outcome": "partial"},
+        "graphql: late",
+    ),
+    Row(
+        "an error that says nothing",
+        post(REFUND, b'{"errors": [{}], "data": null}'),
+        {"outcome": "error"},
+        "graphql: failed",
+    ),
+    Row(
+        "an error whose code is none",
+        post(REFUND, {"errors": [{"message": "no", "extensions": {"code": True}}]}),
+        {"outcome": "error", "code": None},
+        "graphql: no",
+    ),
 ]

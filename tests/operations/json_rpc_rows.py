@@ -19,6 +19,7 @@ from otas_middleware._capture.session import fingerprint
 
 ADD = {"name": "add", "arguments": {"a": 1}, "_meta": ENVELOPE}
 TOOL = {**MODERN, "mcp-method": "tools/call", "mcp-name": "add"}
+LONG = {"name": "add", "arguments": {"text": "x" * 90_000}}
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
 
 MCP = [
@@ -201,6 +202,64 @@ MCP = [
         {"name": "tools/call refundé", "outcome": "error"},
         "400 Bad Request",
     ),
+    Row(
+        "a long call of the TypeScript SDK, which writes version and id last",
+        post(
+            {"method": "tools/call", "params": LONG, "jsonrpc": "2.0", "id": 7},
+            result(tool_result("broke", isError=True), number=7),
+            headers=LEGACY,
+        ),
+        {"name": "tools/call add", "outcome": "error"},
+        "mcp tool_error: broke",
+    ),
+    Row(
+        "a long call that was answered over a stream, its id last",
+        post(
+            {"jsonrpc": "2.0", "method": "tools/call", "params": LONG, "id": 7},
+            sse(PROGRESS, result(tool_result("3"), number=7)),
+            headers=LEGACY,
+            response_type=SSE,
+        ),
+        {"name": "tools/call add", "outcome": "ok"},
+    ),
+    Row(
+        "a long answer with version and id at its end",
+        post(
+            call("tools/call", ADD),
+            {"result": tool_result("x" * 90_000, isError=True), "jsonrpc": "2.0", "id": 1},
+            headers=TOOL,
+        ),
+        {"outcome": "error", "code": "tool_error"},
+        "mcp tool_error",
+    ),
+    Row(
+        "the stream of a call is resumed, and brings its failure",
+        post(
+            None,
+            sse(result(tool_result("broke", isError=True), number=3)),
+            headers={**LEGACY, "last-event-id": "7"},
+            method="GET",
+            response_type=SSE,
+            request_type=None,
+        ),
+        {"name": "GET stream", "outcome": "error", "code": "tool_error"},
+        "mcp tool_error: broke",
+    ),
+    Row(
+        "several answers to the server's requests",
+        post([result({}), result({}, number=2)], None, headers=LEGACY, status=202),
+        {"name": "response", "type": "response", "outcome": "ok"},
+    ),
+    Row(
+        "a task that failed with an error of its own",
+        post(
+            call("tasks/get", {"taskId": "t"}),
+            result({"taskId": "t", "status": "failed", "error": {"code": -32603, "message": "boom"}}),
+            headers=MODERN,
+        ),
+        {"outcome": "error", "code": "task_failed"},
+        "mcp task_failed: boom",
+    ),
 ]
 
 JSON_RPC = [
@@ -253,5 +312,30 @@ JSON_RPC = [
             response_type=SSE,
         ),
         {"protocol": "a2a", "name": "SendStreamingMessage", "version": "1.0", "outcome": "ok"},
+    ),
+    Row(
+        "a batch with a member that is no call",
+        post([call("a"), {"foo": "boo"}], [result(1), error(-32600, "Invalid Request", number=None)]),
+        {"name": "batch", "count": 2, "failed": 1, "outcome": "error", "code": -32600},
+        "json-rpc -32600: Invalid Request",
+    ),
+    Row("an id that is null", post(call("a", number=None), result(1, number=None)), {"name": "a", "outcome": "ok"}),
+    Row(
+        "a long call whose id stands last",
+        post({"jsonrpc": "2.0", "method": "put", "params": ["x" * 90_000], "id": 3}, error(5, "no", number=3)),
+        {"name": "put", "outcome": "error"},
+        "json-rpc 5: no",
+    ),
+    Row(
+        "a long error whose id stands last",
+        post(call("a"), {"jsonrpc": "2.0", "error": {"code": 5, "message": "no", "data": "x" * 90_000}, "id": 1}),
+        {"outcome": "error", "code": 5},
+        "json-rpc 5: no",
+    ),
+    Row(
+        "an error that says nothing",
+        post(call("a"), {"jsonrpc": "2.0", "id": 1, "error": {}}),
+        {"outcome": "error"},
+        "json-rpc: failed",
     ),
 ]

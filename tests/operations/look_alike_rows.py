@@ -159,4 +159,40 @@ LOOK_ALIKES = [
         post({"prompt": "x"}, {"data": {}, "errors": [{"message": "m"}]}),
         None,
     ),
+    Row(
+        "a filter in braces by GET, answered with data that it does not name",
+        post(None, {"data": {"items": []}}, method="GET", query=b"query=%7Bred%7D", request_type=None),
+        None,
+    ),
+    Row("a text in quotation marks", post({"query": '"red" { shoes }'}, {"data": {"shoes": 1}}), None),
+    Row("a content manager's documentId", post({"documentId": "k3v"}, {"data": {"id": 1}, "errors": None}), None),
+    Row(
+        "a documentId by GET",
+        post(None, {"data": {"id": 1}}, method="GET", query=b"documentId=k3v", request_type=None),
+        None,
+    ),
+    Row(
+        "a long body with a method, of no protocol",
+        post({"method": "card", "note": "x" * 90_000}, {"error": {"code": 1}}),
+        None,
+    ),
+    Row(
+        "a measure that is named error",
+        post({}, sse({"step": 1, "error": 0.03}), response_type=SSE),
+        {"protocol": "sse", "outcome": "ok"},
+    ),
+    Row(
+        "a log whose lines have the type error",
+        post({}, sse({"type": "error", "message": "disk full"}), response_type=SSE),
+        {"protocol": "sse", "outcome": "ok"},
+    ),
+    Row(
+        "attachments that are no SOAP",
+        post(
+            b"--m\r\nContent-Type: text/html\r\n\r\n<Envelope/>\r\n--m--\r\n",
+            {},
+            request_type="multipart/related; boundary=m",
+        ),
+        None,
+    ),
 ]

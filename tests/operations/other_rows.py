@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 from operations.wire import (
     SSE,
     Row,
@@ -20,6 +22,9 @@ ENVELOPED_12 = '<e:Envelope xmlns:e="http://www.w3.org/2003/05/soap-envelope"><e
 FAULT_12 = "<e:Fault><e:Code><e:Value>e:Sender</e:Value></e:Code><e:Reason><e:Text>no</e:Text></e:Reason></e:Fault>"
 BATCHED = b"--b\r\nContent-Type: application/http\r\n\r\n%s\r\n\r\n{}\r\n"
 BATCH = BATCHED % b"GET /orders/1 HTTP/1.1" + BATCHED % b"GET /orders/2 HTTP/1.1" + b"--b--\r\n"
+
+WITH_ATTACHMENTS = 'multipart/related; boundary=m; type="application/xop+xml"; start-info="application/soap+xml"'
+ATTACHED = "--m\r\nContent-Type: application/xop+xml\r\n\r\n%s\r\n--m\r\nContent-Type: image/png\r\n\r\nx\r\n--m--\r\n"
 
 OTHERS = [
     Row(
@@ -254,4 +259,103 @@ OTHERS = [
         post({}, sse({"type": "message_start", "message": {}}, {"type": "message_stop"}), response_type=SSE),
         {"outcome": "ok"},
     ),
+    Row(
+        "Connect by GET with an empty message",
+        post(
+            None,
+            b"",
+            method="GET",
+            path="/shop.Orders/List",
+            query=b"connect=v1&encoding=proto&message=",
+            request_type=None,
+            response_type="application/proto",
+        ),
+        {"protocol": "connect", "name": "shop.Orders/List", "outcome": "ok"},
+    ),
+    Row(
+        "gRPC-web whose header fields were sent twice",
+        post(
+            None,
+            None,
+            **RPC | {"request_type": "application/grpc-web"},
+            response_type="application/grpc-web",
+            response_headers=(("grpc-status", "7"), ("grpc-message", "no"), ("grpc-message", "no")),
+        ),
+        {"outcome": "error", "code": 7},
+        "grpc-web 7: no",
+    ),
+    Row(
+        "a compressed batch of requests",
+        post(
+            gzip.compress(BATCH),
+            (BATCHED % b"HTTP/1.1 200 OK" + BATCHED % b"HTTP/1.1 404 Not Found" + b"--b--\r\n"),
+            path="/batch",
+            request_type="multipart/mixed; boundary=b",
+            request_coding="gzip",
+            response_type="multipart/mixed; boundary=b",
+        ),
+        {"protocol": "http-batch", "count": 2, "failed": 1},
+        "http-batch 404: Not Found",
+    ),
+    Row(
+        "OData's batch in JSON, an answer without a status before the one that failed",
+        post(
+            {"requests": [{"id": "1"}, {"id": "2"}]},
+            {"responses": [{"id": "1"}, {"id": "2", "status": 409, "body": {"error": {"message": "changed"}}}]},
+            path="/v4/$batch",
+        ),
+        {"count": 2, "failed": 1, "outcome": "error"},
+        "http-batch 409: changed",
+    ),
+    Row(
+        "SOAP 1.2 with attachments",
+        post(
+            ATTACHED % (ENVELOPED_12 % "<Put/>"),
+            ATTACHED % (ENVELOPED_12 % FAULT_12),
+            request_type=WITH_ATTACHMENTS,
+            response_type=WITH_ATTACHMENTS,
+        ),
+        {"protocol": "soap", "name": "Put", "version": "1.2", "outcome": "error"},
+        "soap Sender: no",
+    ),
+    Row(
+        "a stream of the Responses API that failed",
+        post(
+            {},
+            sse(
+                {"type": "response.created"},
+                {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "broke"}}},
+            ),
+            response_type=SSE,
+        ),
+        {"protocol": "sse", "outcome": "error", "code": "server_error"},
+        "sse server_error: broke",
+    ),
+    Row(
+        "an error of the Responses API without its event's name",
+        post(
+            {},
+            sse('data: {"type": "error", "code": "rate_limit", "message": "slow down", "sequence_number": 3}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "rate_limit"},
+        "sse rate_limit: slow down",
+    ),
+    Row(
+        "an error of the Vercel AI SDK",
+        post({}, sse('data: {"type": "error", "errorText": "broke"}\n\ndata: [DONE]\n\n'), response_type=SSE),
+        {"outcome": "error"},
+        "sse error: broke",
+    ),
+    Row(
+        "an error of AG-UI",
+        post(
+            {},
+            sse('data: {"type":"RUN_STARTED"}\n\ndata: {"type":"RUN_ERROR","message":"broke","code":"E1"}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "E1"},
+        "sse E1: broke",
+    ),
+    Row("an error's event without data", post({}, b"event: error\ndata:\n\n", response_type=SSE), {}, "sse: failed"),
 ]

@@ -82,17 +82,20 @@ def test_the_name_that_headers_tell_is_there_without_bodies() -> None:
     assert operation["outcome"] == "unknown"
 
 
-def test_an_ended_connection_cancels_a_call_that_was_not_answered() -> None:
+@pytest.mark.parametrize(("revision", "outcome"), [("2026-07-28", "cancelled"), ("2025-11-25", "unknown")])
+def test_an_ended_connection_cancels_a_call_where_the_revision_says_so(revision: str, outcome: str) -> None:
     capture = Capture(lambda _: None, SESSION, limit=65_536, with_traceback=False)
     capture.method, capture.path = "POST", "/mcp"
-    capture.request_headers = [(name.encode(), value.encode()) for name, value in TOOL.items()]
+    capture.request_headers = [
+        (name.encode(), value.encode()) for name, value in {**TOOL, "mcp-protocol-version": revision}.items()
+    ]
     capture.request.add(json.dumps(call("tools/call", {"name": "refund"})).encode())
     capture.started(200, [(b"content-type", SSE.encode())])
     capture.sent(sse({"jsonrpc": "2.0", "method": "notifications/progress"}))
     capture.disconnected = True
     capture.finish()
     event = event_of(capture)
-    assert event.metadata["operation"]["outcome"] == "cancelled"
+    assert event.metadata["operation"]["outcome"] == outcome
     assert event.error == ""
 
 
@@ -206,6 +209,10 @@ def test_who_the_caller_says_it_is_comes_from_its_headers_and_from_its_envelope(
         "bot_keyid": "poqkLGiymh_W0uP6PZFw-dvez3QJT5SolqXBCW38r0U",
         "bot_tag": "web-bot-auth",
     }
+    assert headed(
+        signature_input='px=("@method");keyid="px";tag="edge", a=("@authority");created=1;keyid="k2";tag="web-bot-auth"'
+    ) == {"bot_keyid": "k2", "bot_tag": "web-bot-auth"}
+    assert headed(signature_input='a=("@method");keyid="k1", b=("@method");tag="edge"') == {"bot_keyid": "k1"}
     assert headed(ucp_agent='profile="https://agent.example/p.json"') == {"ucp_profile": "https://agent.example/p.json"}
     assert headed(a2a_version="1.0") == {"a2a_version": "1.0"}
     assert headed(x_payment="eyJ4NDAyVmVyc2lvbiI6MSwic2NoZW1lIjoiZXhhY3QiLCJwYXlsb2FkIjp7fX0=") == {"payment": "exact"}

@@ -195,7 +195,7 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
     if operation is not None:
         metadata["operation"] = operation.masked(mask.text)
         if operation.is_error and capture.exception is None:
-            error = operation.error(mask.text) or error
+            error = operation.error(mask.text) or error or f"{metadata['operation']['protocol']}: failed"
     if claims:
         metadata["agent"] = claims if mask is UNTOUCHED else {name: mask.text(text) for name, text in claims.items()}
     foreign = foreign_metadata(capture)

@@ -34,7 +34,9 @@ _MAX_VERSION = 64
 _PRODUCT = re.compile(r"([\w.!#$%&'*+^`|~-]{1,64})")
 _COMPATIBLE = re.compile(r"compatible;\s*([\w.-]{1,64})")
 _ADDRESS = re.compile(r"https?://[^\s\"?#;,]{1,256}")
+_SIGNATURE = re.compile(r"(?:^|,)\s*[a-z*][\w.*-]*=(?=\()")
 _PARAMETER = re.compile(r";\s*(keyid|tag)=\"([^\"]{0,128})\"")
+_BOT_TAGS = frozenset(("web-bot-auth", "agent-browser-auth", "agent-payer-auth"))
 _SCHEME = re.compile(r"[\w-]{1,32}")
 
 
@@ -127,8 +129,9 @@ def _signature_agent(value: str) -> dict[str, str]:
 
 
 def _signature_input(value: str) -> dict[str, str]:
-    """Read key id and tag (RFC 9421, section 2.3); the tag says what the signature is for."""
-    found = dict(_PARAMETER.findall(value))
+    """Read key id and tag of the agent's signature among several (RFC 9421, section 2.3), or of the first."""
+    signatures = [dict(_PARAMETER.findall(text)) for text in _SIGNATURE.split(value)[1:]]
+    found = next((one for one in signatures if one.get("tag") in _BOT_TAGS), signatures[0] if signatures else {})
     return {f"bot_{name}": found[name] for name in ("keyid", "tag") if found.get(name)}
 
 

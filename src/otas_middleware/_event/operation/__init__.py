@@ -73,7 +73,9 @@ PROTOCOLS = (
     KnownProtocol("grpc_web", media=("application/grpc-web",)),
     KnownProtocol("http_batch", media=("multipart/mixed",), ending="/$batch"),
     KnownProtocol(
-        "soap", headers=frozenset(("soapaction",)), media=("application/soap+xml", "text/xml", "application/xml")
+        "soap",
+        headers=frozenset(("soapaction",)),
+        media=("application/soap+xml", "text/xml", "application/xml", "multipart/related"),
     ),
     KnownProtocol("event_streams", media=("text/event-stream",)),
 )

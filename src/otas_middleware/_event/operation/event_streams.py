@@ -25,9 +25,9 @@ def read(exchange: Exchange) -> Operation | None:
     operation.long_lived = exchange.method == "GET"
     events = exchange.events
     for event in events:
-        if event.name == "error" or '"error"' in event.data:
+        if event.name == "error" or _may_tell_of_failure(event.data):
             data = as_object(parse_json(event.data))
-            if event.name == "error" or data.get("error"):
+            if event.name == "error" or _is_failure(data):
                 _fail(operation, event, data)
                 return operation
     if any(_is_end(event) for event in events[-_LOOKED_AT:]):
@@ -41,12 +41,28 @@ def read(exchange: Exchange) -> Operation | None:
     return operation
 
 
+def _may_tell_of_failure(data: str) -> bool:
+    return '"error"' in data or '"response.failed"' in data or '"RUN_ERROR"' in data
+
+
+def _is_failure(data: dict[str, Any]) -> bool:
+    """Say whether an event tells of its stream's failure: by a top-level `error`, or by what a known protocol says."""
+    error = data.get("error")
+    if error and not isinstance(error, float):  # a measure
+        return True
+    kind = data.get("type")
+    if kind == "error":  # the Vercel AI SDK's; the Responses API's
+        return isinstance(data.get("errorText"), str) or isinstance(data.get("sequence_number"), int)
+    return kind in {"response.failed", "RUN_ERROR"}
+
+
 def _fail(operation: Operation, event: ServerSentEvent, data: dict[str, Any]) -> None:
     """Note what an error's event says: `{"error": {"type", "code", "message"}}`, `{"message"}`, or a text."""
-    error = data.get("error") or data
+    error = data.get("error") or as_object(data.get("response")).get("error") or data
     details = as_object(error)
     code = details.get("code") or details.get("type")
-    message = as_text(details.get("message")) or as_text(details.get("detail")) or as_text(error)
+    texts = [as_text(details.get(name)) for name in ("message", "detail", "errorText")]
+    message = next(filter(None, texts), as_text(error))
     operation.fail(
         code if isinstance(code, str | int) and not isinstance(code, bool) else None,
         message or (event.data if not data else "error"),

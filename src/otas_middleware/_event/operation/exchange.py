@@ -117,13 +117,17 @@ class Exchange:
         self.request_media = parse_content_type(request_type).media
         self.response_media = parse_content_type(response_type).media
         self._request_json = self._documents = self._events = self._query_fields = _UNREAD
-        self.calls: list[dict[str, Any]] = self._read_calls() if '"jsonrpc"' in request.text else []
+        self.calls: list[dict[str, Any]] = self._read_calls() if '"jsonrpc"' in request.text or self._cut_call() else []
         """The calls of JSON-RPC 2.0 that the request body holds: one, those of a batch, or none."""
+
+    def _cut_call(self) -> bool:
+        """Say whether the request may be a call that was cut before `jsonrpc`, which some clients write at its end."""
+        return not self.request_whole and '"method"' in self.request.text and '"jsonrpc"' in self.response.text
 
     def _read_calls(self) -> list[dict[str, Any]]:
         value = self.request_json
         messages = [as_object(item) for item in (as_list(value) or [value])]
-        return [message for message in messages if _is_call(message)]
+        return [message for message in messages if _is_call(message, cut=not self.request_whole)]
 
     def header(self, name: str) -> str:
         """Return the first value of a request header (its name in lower case), or the empty string."""
@@ -148,7 +152,7 @@ class Exchange:
     def request_text(self) -> str:
         """The request body as text, of a multipart body too."""
         if self.request_media.startswith("multipart/"):  # whose text says of its parts what they are
-            return self.request_bytes.decode("utf-8", "replace")
+            return _undone(self.request_bytes, self.request_headers).decode("utf-8", "replace")
         return self.request.text
 
     @property
@@ -168,14 +172,7 @@ class Exchange:
 
     def octets(self) -> bytes:
         """Return the response body from its beginning on, as far as it is recorded without a gap, codings undone."""
-        data = self.response_bytes if self.gap else self.response_bytes + self._end
-        coding = all_values(self.response_headers, "content-encoding")
-        if not coding:
-            return data
-        from otas_middleware._event.render.coding import undo_codings  # noqa: PLC0415  # for the few that have one
-
-        decoded = undo_codings(data, coding, 2 * len(data) + 65_536)
-        return decoded.data if decoded.undone else b""
+        return _undone(self.response_bytes if self.gap else self.response_bytes + self._end, self.response_headers)
 
     def ending(self) -> bytes:
         """Return the last bytes of the response body, those of its beginning when it is not longer."""
@@ -242,8 +239,8 @@ class Exchange:
                 members, end = _decoder.raw_decode("{" + ending[place:])
             except (ValueError, RecursionError):
                 continue
-            # From its place on, the text holds its object to the end, and then nothing but what was open around it.
-            if ending[place + end - 1 :].split() == ["}" * depth] * bool(depth):
+            # From its place on, the text holds its object to the end, and then the ends of those around it.
+            if parse_json('{"":' * depth + "0" + ending[place + end - 1 :]) is not None:
                 return members[name]
         return None
 
@@ -276,8 +273,19 @@ def as_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _is_call(message: dict[str, Any]) -> bool:
-    return message.get("jsonrpc") == "2.0" and isinstance(message.get("method"), str)
+def _is_call(message: dict[str, Any], *, cut: bool) -> bool:
+    return message.get("jsonrpc", "2.0" if cut else None) == "2.0" and isinstance(message.get("method"), str)
+
+
+def _undone(data: bytes, headers: HeaderMap) -> bytes:
+    """Return a body without its content codings; nothing where they cannot be undone."""
+    coding = all_values(headers, "content-encoding")
+    if not coding:
+        return data
+    from otas_middleware._event.render.coding import undo_codings  # noqa: PLC0415  # for the few that have one
+
+    decoded = undo_codings(data, coding, 2 * len(data) + 65_536)
+    return decoded.data if decoded.undone else b""
 
 
 def _sse(text: str) -> list[ServerSentEvent]:

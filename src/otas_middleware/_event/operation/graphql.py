@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
-from otas_middleware._event.operation.graphql_document import Definition, may_be_document, operations_in
+from otas_middleware._event.operation.graphql_document import Definition, may_be_document, operations_in, response_keys
 from otas_middleware._event.operation.model import Operation, Outcome
 
 if TYPE_CHECKING:
@@ -25,10 +25,14 @@ _PART = re.compile(r"\r?\n\r?\n(.*?)\r?\n--", re.DOTALL)
 
 
 class _Call(NamedTuple):
-    """One operation that a request asks for; `certain` when nothing but GraphQL looks like it."""
+    """One operation that a request asks for; `certain` when nothing but GraphQL looks like it.
+
+    What is not certain is one only if its answer has no other members than `keys`, where these are known.
+    """
 
     definition: Definition
     certain: bool
+    keys: set[str] | None = None
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -47,10 +51,13 @@ def read(exchange: Exchange) -> Operation | None:
     certain = says_so or all(call.certain for call in calls)
     answers = [item for result in results for item in (as_list(result) or [result])]
     shaped = bool(answers) and all(_is_result(answer, certain=certain) for answer in answers)
+    keys = [call.keys for call in calls if call.keys is not None]
+    if shaped and not certain and len(keys) == len(calls):
+        shaped = all(as_object(as_object(answer).get("data")).keys() <= set().union(*keys) for answer in answers)
     unclear = exchange.failed or not exchange.response_whole or not exchange.response.text
     if not (shaped or (certain and unclear)):
         return None
-    if isinstance(exchange.request_json, list):
+    if isinstance(_body(exchange), list):
         return _batch(calls, results, exchange)
     operation = _named(calls[0].definition)
     _judge(operation, results, exchange)
@@ -68,7 +75,7 @@ def _answers_otherwise(exchange: Exchange) -> bool:
 def _calls(exchange: Exchange) -> list[_Call]:
     """Return what a request asks for; empty when it is no GraphQL."""
     if exchange.method == "GET":
-        if "query=" not in exchange.query and "extensions=" not in exchange.query:
+        if not any(field in exchange.query for field in ("query=", "extensions=", "documentId=")):
             return []
         fields: dict[str, Any] = dict(exchange.query_fields)
         fields["extensions"] = parse_json(as_text(fields.get("extensions")) or "null")
@@ -103,11 +110,12 @@ def _call(fields: dict[str, Any], *, cut: bool) -> _Call | None:
         if not found:
             return None
         chosen = next((definition for definition in found if definition.name == name), found[0])
-        return _Call(chosen, certain=bool(chosen.name))
+        return _Call(chosen, certain=bool(chosen.name), keys=None if chosen.name or cut else response_keys(document))
     persisted = as_object(as_object(fields.get("extensions")).get("persistedQuery"))
     if isinstance(persisted.get("sha256Hash"), str):
         return _Call(Definition("", name), certain=True)
-    if isinstance(fields.get("documentId"), str) and document is None:
+    document_id = fields.get("documentId")
+    if isinstance(document_id, str) and document is None and (name or ":" in document_id):
         return _Call(Definition("", name), certain=False)
     return None
 
@@ -120,7 +128,10 @@ def _named(definition: Definition) -> Operation:
 def _results(exchange: Exchange) -> list[Any]:
     """Return the response's results in their order: one, or one for each part or event."""
     if exchange.response_media == "multipart/mixed":
-        parts = [parse_json(text) for text in _PART.findall(exchange.response_text)]
+        text = exchange.response_text
+        if exchange.gap:
+            text += exchange.ending().decode("utf-8", "replace")
+        parts = [parse_json(part) for part in _PART.findall(text)]
         # A subscription's parts are wrapped, and empty ones keep it alive.
         return [as_object(part).get("payload") or part for part in parts if part and part != {"payload": None}]
     if exchange.response_media == "text/event-stream":

@@ -10,7 +10,8 @@ _WORD = re.compile(
     r'|(?P<value>[!$&=|\[\]]|"""(?:\\"""|[^"]|"(?!""))*+"""|"(?:\\.|[^"\\\n])*+"|-?\d[\d.eE+-]*+)'
 )
 _KINDS = frozenset(("query", "mutation", "subscription", "fragment"))
-_NEVER = frozenset(("=", ")"))  # values, which stand in parentheses only
+_VALUE = "="
+_NEVER = frozenset((_VALUE, ")"))  # values stand in parentheses only, but for descriptions
 _MAX_WORDS = 20_000
 
 
@@ -24,7 +25,7 @@ class Definition(NamedTuple):
 def may_be_document(text: str) -> bool:
     """Say quickly whether a text begins as a document does."""
     begin = text.lstrip(" \t\r\n,\ufeff")
-    return begin[:1] in {"{", "#"} or begin.startswith(("query", "mutation", "subscription", "fragment"))
+    return begin[:1] in {"{", "#", '"'} or begin.startswith(("query", "mutation", "subscription", "fragment"))
 
 
 def operations_in(text: str, *, cut: bool = False) -> list[Definition] | None:
@@ -40,7 +41,10 @@ def operations_in(text: str, *, cut: bool = False) -> list[Definition] | None:
     depth = 0
     previous = ""
     for word in words:
-        if word in _NEVER or (previous == "{" and word == "}"):
+        if word == _VALUE and not depth and not header and previous != _VALUE:
+            previous = word  # a description, which a shorthand cannot have
+            continue
+        if word in _NEVER or (previous == "{" and word == "}") or (previous == _VALUE and word not in _KINDS):
             return None
         if not depth and word == "{":
             if header and header[0] not in _KINDS:
@@ -55,6 +59,22 @@ def operations_in(text: str, *, cut: bool = False) -> list[Definition] | None:
         previous = word
     complete = complete and not depth and not header
     return found if found and (complete or cut) else None
+
+
+def response_keys(text: str) -> set[str] | None:
+    """Return the members that the answer to a shorthand may have; None where fragments add others."""
+    keys: set[str] = set()
+    depth = 0
+    previous = ""
+    for word in _words(text)[0]:
+        if word in "{}":
+            depth += 1 if word == "{" else -1
+        elif depth == 1 and word == "...":
+            return None
+        elif depth == 1 and word != ":" and previous not in {":", "@"}:
+            keys.add(word)  # a field, or its alias
+        previous = word
+    return keys
 
 
 def _definition(header: list[str]) -> Definition:
@@ -77,5 +97,5 @@ def _words(text: str) -> tuple[list[str], bool]:
         mark = match[0] if match.lastgroup == "mark" else ""
         parentheses += (mark == "(") - (mark == ")")
         if parentheses == 0 and mark != ")":
-            words.append("=" if match.lastgroup == "value" else match[0])
+            words.append(_VALUE if match.lastgroup == "value" else match[0])
     return words, position == len(text) and parentheses == 0

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from otas_middleware._event.operation.frames import last_frame
 from otas_middleware._event.operation.model import Operation
+from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -28,7 +29,8 @@ def read(exchange: Exchange) -> Operation | None:
     operation = procedure("grpc-web", exchange.path)
     fields = _trailers(exchange)
     if "grpc-status" not in fields:
-        fields = {name: str(value) for name, value in exchange.response_headers.items() if name.startswith("grpc-")}
+        headers = exchange.response_headers
+        fields = {name: first_value(headers, name) for name in ("grpc-status", "grpc-message")}
     status = fields.get("grpc-status", "")
     if status.isdecimal() and len(status) < 4:
         if int(status):

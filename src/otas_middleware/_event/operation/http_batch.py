@@ -30,33 +30,31 @@ def read(exchange: Exchange) -> Operation | None:
             return None
         asked = len(_parts(exchange.request_text, parse_content_type(header).boundary))
         header = first_value(exchange.response_headers, "content-type")
-        statuses = _statuses(_parts(exchange.response_text, parse_content_type(header).boundary))
-        messages: list[str] = []
+        parts = _parts(exchange.response_text, parse_content_type(header).boundary)
+        answers = [(int(match[1]), "") for part in parts if (match := _STATUS.match(part.lstrip()))]
     elif exchange.path.endswith("/$batch") and "json" in exchange.request_media:
         asked = len(as_list(as_object(exchange.request_json).get("requests")))
         answer = as_object(parse_json(exchange.response.text, partial=True))
         responses = [as_object(item) for item in as_list(answer.get("responses"))]
-        statuses = [status for item in responses if isinstance(status := item.get("status"), int)]
-        messages = [_message(item) for item in responses]
+        answers = [(status, _message(item)) for item in responses if isinstance(status := item.get("status"), int)]
     else:
         return None
     operation = Operation("http-batch", "$batch", type="batch")
-    _judge(operation, asked, statuses, messages, exchange)
+    _judge(operation, asked, answers, exchange)
     return operation
 
 
-def _judge(operation: Operation, asked: int, statuses: list[int], messages: list[str], exchange: Exchange) -> None:
-    count = max(asked, len(statuses))
-    failed = [position for position, status in enumerate(statuses) if status >= 400]
-    operation.count, operation.failed = count, len(failed)
-    for status in statuses[:MAX_ITEMS]:
+def _judge(operation: Operation, asked: int, answers: list[tuple[int, str]], exchange: Exchange) -> None:
+    failed = [answer for answer in answers if answer[0] >= 400]
+    operation.count, operation.failed = max(asked, len(answers)), len(failed)
+    for status, _ in answers[:MAX_ITEMS]:
         item = Operation("http", outcome="error" if status >= 400 else "ok")
         item.code = status
         operation.items.append(item)
     if failed:
-        first = failed[0]
-        operation.fail(statuses[first], (messages[first] if messages else "") or _phrase(statuses[first]))
-    elif statuses and exchange.response_whole:
+        status, message = failed[0]
+        operation.fail(status, message or _phrase(status))
+    elif answers and exchange.response_whole:
         operation.outcome = "ok"
 
 
@@ -76,10 +74,6 @@ def _parts(text: str, boundary: str, depth: int = 0) -> list[str]:
         elif kind.media == "application/http":
             found.append(content)
     return found
-
-
-def _statuses(parts: list[str]) -> list[int]:
-    return [int(match[1]) for part in parts if (match := _STATUS.match(part.lstrip()))]
 
 
 def _message(response: dict[str, object]) -> str:

@@ -8,7 +8,7 @@ from otas_middleware._event.operation.exchange import as_list, as_object, as_tex
 from otas_middleware._event.operation.model import MAX_ITEMS, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from otas_middleware._event.operation.exchange import Exchange
 
@@ -38,8 +38,13 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
     items: list[Operation] = []
     for call in calls:
         item = describe(call)
-        _decide(item, call, exchange, judge)
+        if "id" in call or exchange.request_whole:
+            _decide(item, call, exchange, judge)
         items.append(item)
+    refused = len(as_list(exchange.request_json)) - len(calls)
+    for response in _nameless(exchange)[:refused]:  # to what is no call at all
+        items.append(Operation(items[0].protocol))
+        judge(items[-1], response)
     return batch(items)
 
 
@@ -84,33 +89,52 @@ def _decide(operation: Operation, call: Message, exchange: Exchange, judge: Judg
     if "id" not in call and exchange.request_whole:
         operation.outcome = "ok"  # nobody answers a notification, so it cannot fail
         return
-    response = response_to(exchange, call_id(call))
+    response = response_to(exchange, call)
     if response is not None:
         judge(operation, response)
 
 
-def response_to(exchange: Exchange, wanted: str | float | None) -> Message | None:
-    """Return the last response to a request, or the error of a server that could not read the request's id."""
+def response_to(exchange: Exchange, call: Message) -> Message | None:
+    """Return the last response to a request, or the error of a server that could not read the request's id.
+
+    Args:
+        exchange: Headers and bodies.
+        call: The request; any response is to one whose id is not known, since it was cut before it.
+    """
+    wanted = call.get("id")
     nameless: Message | None = None
+    for response in _responses(exchange):
+        if "id" not in call or ("id" in response and response["id"] == wanted):
+            return response
+        if nameless is None and _is_nameless(response):
+            nameless = response
+    return nameless or _cut(exchange, call)
+
+
+def _responses(exchange: Exchange) -> Iterator[Message]:
+    """Yield the responses among the complete texts, the last one first."""
     for text in reversed(exchange.documents):
         if '"id"' not in text and '"error"' not in text:  # MCP allows an error without an id
             continue
         value = parse_json(text)
         for item in reversed(as_list(value) or [value]):
             response = as_object(item)
-            if not ("result" in response or "error" in response) or "method" in response:
-                continue
-            if response.get("id") == wanted and wanted is not None:
-                return response
-            if response.get("id") is None and nameless is None and response.get("error") is not None:
-                nameless = response
-    return nameless or _cut(exchange, wanted)
+            if ("result" in response or "error" in response) and "method" not in response:
+                yield response
 
 
-def _cut(exchange: Exchange, wanted: str | float | None) -> Message | None:
+def _is_nameless(response: Message) -> bool:
+    return response.get("id") is None and response.get("error") is not None
+
+
+def _nameless(exchange: Exchange) -> list[Message]:
+    return [response for response in _responses(exchange) if _is_nameless(response)]
+
+
+def _cut(exchange: Exchange, call: Message) -> Message | None:
     """Return what decides of a response that was cut: an error at its beginning, MCP's `isError` at either end."""
     begun = as_object(exchange.beginning()) if not exchange.events else {}
-    if begun and (begun.get("id") != wanted or wanted is None):
+    if begun.keys() & call.keys() >= {"id"} and begun["id"] != call["id"]:  # it may stand at the end
         return None
     if begun.get("error") is not None or as_object(begun.get("result")).get("isError") is True:
         return begun

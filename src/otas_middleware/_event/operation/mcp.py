@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from otas_middleware._event.render import HeaderMap
 
 _CANCELLED = -32800
+_LAST_WITH_SESSIONS = "2025-11-25"
 _HEADERS = frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version"))
 _PREFIX = "io.modelcontextprotocol/"
 _MAX_PARTS = 16
@@ -118,10 +119,15 @@ def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | Non
     """Return what a request without a call is: the session's stream, its end, or an answer to the server's request."""
     streams = exchange.response_media == "text/event-stream"
     if exchange.method == "GET" and (streams or has_session):
-        return Operation("mcp", "GET stream", type="stream", outcome="unknown" if exchange.failed else "ok")
+        operation = Operation("mcp", "GET stream", type="stream", outcome="unknown" if exchange.failed else "ok")
+        response = json_rpc.response_to(exchange, {}) if "last-event-id" in exchange.request_headers else None
+        if response is not None:  # of the call whose stream is resumed
+            _judge(operation, response)
+        return operation
     if exchange.method == "DELETE" and has_session:
         return Operation("mcp", "DELETE session", type="session", outcome="ok")
-    message = as_object(exchange.request_json)
+    messages = as_list(exchange.request_json) or [exchange.request_json]
+    message = as_object(messages[0])
     if exchange.method == "POST" and message.get("jsonrpc") == "2.0" and ("result" in message or "error" in message):
         return Operation("mcp", "response", type="response", id=json_rpc.call_id(message), outcome="ok")
     if exchange.method == "POST" and not exchange.request.text and has_session:
@@ -139,7 +145,8 @@ def _complete(operation: Operation, exchange: Exchange) -> None:
     if session:
         operation.session = hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     if operation.outcome == "unknown" and exchange.aborted and not exchange.failed:
-        operation.outcome = "cancelled"  # since 2026-07-28 a client cancels by closing the connection
+        # Since 2026-07-28 a client cancels by closing the connection; until then that said nothing.
+        operation.outcome = "cancelled" if operation.version > _LAST_WITH_SESSIONS else "unknown"
 
 
 def _judge(operation: Operation, response: dict[str, Any]) -> None:
@@ -164,7 +171,8 @@ def _judge_task(operation: Operation, result: dict[str, Any]) -> None:
     task = result if operation.method.startswith("tasks/") else as_object(result.get("task"))
     status = task.get("status")
     if status == "failed":
-        operation.fail("task_failed", as_text(task.get("statusMessage")))
+        message = as_text(task.get("statusMessage")) or as_text(as_object(task.get("error")).get("message"))
+        operation.fail("task_failed", message)
     elif status == "cancelled" and operation.method != "tasks/cancel":
         operation.outcome = "cancelled"
     elif status == "input_required":

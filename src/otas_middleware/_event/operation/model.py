@@ -99,7 +99,7 @@ class Operation:
 
     def fail(self, code: str | int | None, message: str, outcome: Outcome = "error") -> None:
         """Note that it failed, and why."""
-        self.outcome, self.code, self.message = outcome, code, message
+        self.outcome, self.code, self.message = outcome, None if isinstance(code, bool) else code, message
 
     def texts(self) -> list[str]:
         """Return every text in it that somebody else wrote."""

@@ -17,7 +17,7 @@ _NAMESPACES = {
     "http://www.w3.org/2003/05/soap-envelope": "1.2",
 }
 _ACTION = re.compile(r";\s*action=\"?([^\";]*)", re.IGNORECASE)
-_MAX_ELEMENTS = 2_000
+_WITH_ATTACHMENTS = "multipart/related"
 
 
 class _Envelope(NamedTuple):
@@ -53,7 +53,7 @@ def read(exchange: Exchange) -> Operation | None:
 
 
 def _may_be_xml(exchange: Exchange) -> bool:
-    if "xml" not in exchange.request_media:
+    if "xml" not in exchange.request_media and exchange.request_media != _WITH_ATTACHMENTS:
         return False
     return any(namespace in exchange.request_text[:4_096] for namespace in _NAMESPACES)
 
