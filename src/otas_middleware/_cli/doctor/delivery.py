@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import SessionInfo, TokenGate
+from otas_middleware._cli.doctor.recording import verifier
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._delivery import Pipeline, TransportError, Verdict
 from otas_middleware._delivery.destinations.brain import BrainDestination
@@ -24,6 +25,7 @@ from otas_middleware._delivery.transports import FORMER, transport_factory
 from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
+from otas_middleware._version import SETTINGS_URL
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
@@ -37,7 +39,10 @@ _REFUSED = {
     "too_long": "it is longer than any session token",
     "missing_claims": "it names no agent and session (agent_id, agent_session_id)",
     "expired": "it has expired",
+    "bad_signature": "its signature does not hold by OTAS_SESSION_SECRET or OTAS_SESSION_JWKS_URL, so that the "
+    "application records none of its requests",
 }
+_OTHER_KEY = "give the secret or the keys of the UASAM that made the session, or take the setting out"
 _NEW_SESSION = "open a new session as the agent (POST /api/agent/v1/session/create/ of UASAM) and give its token"
 
 
@@ -48,7 +53,8 @@ def check_transport(settings: OtasSettings) -> Check:
     try:
         Pipeline(settings, build)
     except OtasError as error:
-        return Check("transport", "failed", str(error).removeprefix("otas_middleware: "), "correct OTAS_TRANSPORT")
+        text = str(error).removeprefix("otas_middleware: ")
+        return Check("transport", "failed", text, f"all settings are explained at {SETTINGS_URL}")
     return Check("transport", "ok", _in_use(settings))
 
 
@@ -83,11 +89,12 @@ def check_send(settings: OtasSettings, token: str, brain_ahead: tuple[float, flo
         token: A session token, which is never shown.
         brain_ahead: By how many seconds Brain's clock is ahead of ours, at least and at most, where that is known.
     """
-    gate = TokenGate()
+    gate = TokenGate(verifier(settings))
     session = gate.admit(token, time.time())
     if session is None:
         reason = next(iter(gate.refused))
-        return Check("send", "failed", f"the token is not sent: {_REFUSED.get(reason, reason)}", _NEW_SESSION)
+        fix = _OTHER_KEY if reason == "bad_signature" else _NEW_SESSION
+        return Check("send", "failed", f"the token is not sent: {_REFUSED.get(reason, reason)}", fix)
     try:
         outcome, event_id = _deliver(settings, session)
     except TransportError as error:

@@ -12,6 +12,7 @@ from otas_middleware._cli.doctor import TOKEN_VARIABLE
 from otas_middleware._cli.doctor.agent import check_agent
 from otas_middleware._cli.doctor.delivery import check_relay, check_send, check_threads, check_transport, new_token
 from otas_middleware._cli.doctor.network import check_brain, check_uasam
+from otas_middleware._cli.doctor.recording import check_recording
 from otas_middleware._cli.doctor.report import Check, as_json, as_text, conclusion, healthy
 from otas_middleware._cli.doctor.services import ask_brain, ask_uasam, check_clock, check_key, key_problem, spelled
 from otas_middleware._cli.doctor.set_up import check_set_up, check_surroundings
@@ -81,6 +82,7 @@ def _services(order: Order, subject: Subject, settings: OtasSettings) -> Iterato
     of_uasam = check_uasam(uasam, brain, spelled(subject, "uasam_url"))
     of_key = check_key(problem, brain, uasam, spelled(subject, "sdk_key"))
     yield from check_surroundings(subject, settings)
+    yield from check_recording(settings)
     yield from (of_brain, of_uasam, of_key, check_clock(brain, uasam), check_transport(settings), check_spool(settings))
     if settings.relay is not None:
         yield check_relay(settings)

@@ -191,6 +191,13 @@ def check_surroundings(subject: Subject, settings: OtasSettings) -> Iterator[Che
             "event that is sent twice or lost",
             f"set OTAS_REQUEST_TIMEOUT to {SLOWEST_ANSWER:g} or more; it delays no request of the application's",
         )
+    if settings.shutdown_timeout == 0 and settings.spool_dir is None and settings.relay is None:
+        yield Check(
+            "shutdown_timeout",
+            "warning",
+            "0 s: what waits in memory when a process ends is lost",
+            "set OTAS_SHUTDOWN_TIMEOUT to 2, or OTAS_SPOOL_DIR",
+        )
     yield from _proxy(settings)
 
 

@@ -1,0 +1,71 @@
+"""Which requests are recorded: can their tokens be checked, and does no setting leave everything out?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otas_middleware._capture.selection import PathSet
+from otas_middleware._capture.session import read_claims
+from otas_middleware._cli.doctor.report import Check
+from otas_middleware._errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from otas_middleware._capture.verify import Verifier
+    from otas_middleware._config.settings import OtasSettings
+
+_ANY_PATHS = ("/otas", "/otas-middleware/doctor")
+_USUAL_METHODS = {"GET", "POST"}
+_NO_TOKEN = "doctor.doctor.doctor"  # noqa: S105  # no key signed it: only whether there are keys is asked
+
+
+def check_recording(settings: OtasSettings) -> Iterator[Check]:
+    """Yield a check for each setting that keeps requests from being recorded; nothing where all is as it should be."""
+    yield from _verification(settings)
+    everything = [entry for entry in settings.ignore_paths if all(path in PathSet([entry]) for path in _ANY_PATHS)]
+    if everything:
+        text = f"{everything[0]} stands for every path, so that no request is recorded"
+        yield Check("ignore_paths", "warning", text, f"take {everything[0]} out of OTAS_IGNORE_PATHS")
+    if {method.upper() for method in settings.ignore_methods} >= _USUAL_METHODS:
+        yield Check("ignore_methods", "warning", "neither GET nor POST is recorded", "correct OTAS_IGNORE_METHODS")
+    if settings.session_sample_rate == 0:
+        text = "0: of all sessions nothing but errors is recorded"
+        yield Check("session_sample_rate", "warning", text, "set OTAS_SESSION_SAMPLE_RATE to a share, such as 0.1")
+
+
+def _verification(settings: OtasSettings) -> Iterator[Check]:
+    from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError  # noqa: PLC0415  # rarely asked for
+
+    try:
+        verifier(settings)
+        if settings.session_jwks_url is not None:
+            ByKeySet(settings.session_jwks_url)(_NO_TOKEN)
+    except MissingExtraError as error:
+        yield Check("signatures", "failed", f"{error}; the application does not start", "install it where it runs")
+    except KeysUnavailableError:
+        text = f"no keys can be had from {settings.session_jwks_url}: events are recorded as unverified"
+        yield Check("signatures", "warning", text, "correct OTAS_SESSION_JWKS_URL, or let this host reach it")
+
+
+def verifier(settings: OtasSettings) -> Verifier | None:
+    """Return what checks a token's signature as the application does, or None when it checks none.
+
+    Raises:
+        MissingExtraError: PyJWT is not installed.
+    """
+    from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError, by_secret  # noqa: PLC0415  # as above
+
+    if settings.session_secret is not None:
+        return by_secret(settings.session_secret.get_secret_value())
+    if settings.session_jwks_url is None:
+        return None
+    by_keys = ByKeySet(settings.session_jwks_url)
+
+    def verify(token: str) -> Mapping[str, object] | None:
+        try:
+            return by_keys(token)
+        except KeysUnavailableError:
+            return read_claims(token)
+
+    return verify
