@@ -120,13 +120,16 @@ def _open_recorder(
 class _Recording:
     """One request's pass through the application; holds its state and the channels that the application gets."""
 
-    __slots__ = ("_flowing", "_last", "_receive", "_send", "capture", "scope")
+    __slots__ = ("_flowing", "_last", "_outer", "_receive", "_send", "capture", "scope")
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self.capture = capture
         self.scope = scope
         self._receive = receive
         self._send = send
+        self._outer = current.get()
+        """What is current around the request. It is so for the server too, which begins in `receive` and `send` what
+        outlives the request: uvicorn the next one of the connection, and asyncio's reading from it."""
         self._flowing = False
         """The response's first bytes have gone out, and what follows needs to be counted only."""
         self._last = False
@@ -157,7 +160,12 @@ class _Recording:
 
     async def receive(self) -> Message:
         """Do what the server's `receive` does, and note it."""
-        message = await self._receive()
+        here = current.get()
+        current.set(self._outer)
+        try:
+            message = await self._receive()
+        finally:
+            current.set(here)
         try:
             kind = message["type"]
             if kind == "http.request":
@@ -204,11 +212,15 @@ class _Recording:
                     await self._secure(chunk)
             except Exception:
                 report_internal_error("asgi.send")
+            here = current.get()
+            current.set(self._outer)
             try:
                 await send(message)
             except OSError:
                 capture.disconnected = True
                 raise
+            finally:
+                current.set(here)
             if not capture.durable:
                 self._sent(chunk)
 
@@ -243,7 +255,7 @@ class _Recording:
             capture = self.capture
             if chunk and not capture.disconnected:
                 capture.sent(chunk)
-                self._flowing = True
+                self._flowing = not self._last
             if self._last and not capture.finished:
                 if not capture.disconnected:  # else the client never got to the end that the application made
                     capture.ended()

@@ -198,13 +198,12 @@ class Exchange:
         start_response: The server's.
     """
 
-    __slots__ = ("_previous", "_start_response", "_write", "capture", "environ")
+    __slots__ = ("_start_response", "_write", "capture", "environ")
 
     def __init__(self, capture: Capture, environ: WSGIEnvironment, start_response: StartResponse) -> None:
         self.capture = capture
         self.environ = environ
         self._start_response = start_response
-        self._previous = current.get()
         bridge = sys.modules.get("starlette.middleware.wsgi")
         if bridge is not None and isinstance(getattr(start_response, "__self__", None), bridge.WSGIResponder):
             capture.head_waits_for = "nothing"
@@ -213,6 +212,7 @@ class Exchange:
         """Call the application, with the capture current and all channels tapped."""
         capture = self.capture
         tap_environ(self.environ, capture)
+        outer = current.get()
         current.set(capture)
         try:
             result = app(self.environ, self.start_response)
@@ -220,7 +220,8 @@ class Exchange:
             capture.broke_off(error)
             self.finish()
             raise
-        current.set(self._previous)
+        finally:
+            current.set(outer)
         try:
             # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
             return cast("Iterable[bytes]", self.tap(result))
@@ -269,14 +270,11 @@ class Exchange:
         return self._write(data)
 
     def finish(self) -> None:
-        """Hand the capture on, once; it is current no more."""
-        capture = self.capture
+        """Hand the capture on, once."""
         try:
-            capture.finish()
+            self.capture.finish()
         except Exception:
             report_internal_error("wsgi.finish")
-        if current.get() is capture:
-            current.set(self._previous)
 
 
 def _note_sent(capture: Capture, data: bytes) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import otas_middleware as otas
+from otas_middleware._capture.context import current
 from support import served
 from support.agent import PATIENCE, Agent
 from support.asgi_gateway import call_asgi, converse
 from support.harnesses import Harness, harnesses
-from support.http1 import parse
+from support.http1 import fetch, parse
 from support.loopback import Gunicorn, Uvicorn
 from support.observing import STEPS
 from support.request import Request
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otas_middleware import OtasSettings
+    from otas_middleware._capture.asgi_types import Receive, Scope, Send
+    from otas_middleware._capture.capture import Capture
     from otas_middleware.localbrain import LocalBrain, StoredEvent
 
 every_framework = pytest.mark.parametrize("harness", harnesses(), ids=str)
@@ -161,6 +164,57 @@ def test_the_next_request_of_the_same_connection_sees_nothing_of_the_last(
     assert seen == [agent.session_id, "none", other.session_id, "none"]
     agent.event_from_elsewhere()
     other.event_from_elsewhere()
+
+
+def kept_alive(request: Request) -> bytes:
+    """Return what a client sends that means to send another request."""
+    return request.wire().replace(b"Connection: close", b"Connection: keep-alive")
+
+
+@pytest.mark.parametrize("harness", [harness for harness in harnesses() if harness.protocol == "asgi"], ids=str)
+def test_what_a_server_begins_within_a_request_does_not_belong_to_it(
+    harness: Harness, settings: OtasSettings, agent: Agent, other: Agent
+) -> None:
+    app = harness.application(settings)
+    found: list[Capture | None] = []
+
+    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(current.get())
+        await app(scope, receive, send)
+
+    plain = Request(path="/whoami")
+    with Uvicorn(noting, loop="asyncio") as server:
+        # It begins a request that is there already where the one before it ends.
+        fetch(server.port, kept_alive(Request(path="/whoami-stream", headers=(agent.header,))) + plain.wire())
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+            # It reads no further while a large body is not taken, and goes on where the application takes it.
+            large = Request("POST", "/binary", headers=(other.header,), body=(bytes(1_000_000),))
+            connection.sendall(kept_alive(large))
+            read_answer(connection)
+            connection.sendall(kept_alive(plain))
+            assert read_answer(connection) == "none"
+    assert found == [None] * 4
+    agent.event()
+    other.event()
+
+
+@every_wsgi_framework
+def test_what_a_server_does_between_two_chunks_does_not_belong_to_the_request(
+    harness: Harness, settings: OtasSettings, agent: Agent, other: Agent
+) -> None:
+    app = harness.application(settings)
+    first = app(Request(path="/whoami-stream", headers=(agent.header,)).environ(), ignore)
+    chunks = iter(first)
+    next(chunks)
+    assert current.get() is None
+    second = app(Request(path="/whoami-stream", headers=(other.header,)).environ(), ignore)
+    assert b"".join(second).decode().split() == [other.session_id] * STEPS
+    second.close()
+    next(chunks)
+    first.close()
+    assert current.get() is None
+    assert agent.event()["metadata"]["aborted"]
+    assert "parent_id" not in other.event()["metadata"]
 
 
 def read_answer(connection: socket.socket) -> str:

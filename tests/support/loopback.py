@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import uvicorn
 
@@ -42,10 +42,13 @@ class Uvicorn:
     Args:
         app: The application.
         lifespan: Whether it gets lifespan events.
+        loop: The event loop's kind.
     """
 
-    def __init__(self, app: ASGIApp, *, lifespan: bool = False) -> None:
-        config = uvicorn.Config(app, log_config=None, lifespan="on" if lifespan else "off", timeout_graceful_shutdown=2)
+    def __init__(self, app: ASGIApp, *, lifespan: bool = False, loop: Literal["auto", "asyncio"] = "auto") -> None:
+        config = uvicorn.Config(
+            app, log_config=None, lifespan="on" if lifespan else "off", loop=loop, timeout_graceful_shutdown=2
+        )
         self._server = uvicorn.Server(config)
         self._socket = listen()
         self.port: int = self._socket.getsockname()[1]

@@ -99,9 +99,11 @@ class AsyncStream:
 async def _pull_async(
     chunks: AsyncIterator[bytes], capture: Capture, at_failure: Callable[[], None]
 ) -> AsyncIterator[bytes]:
-    current.set(capture)  # in this task, which does nothing else any more
+    outer = current.get()
+    current.set(capture)
     try:
         async for chunk in chunks:
+            current.set(outer)  # the server begins in this context what outlives the request (see `asgi._Recording`)
             try:
                 capture.sent(chunk)
             except Exception:
@@ -109,8 +111,8 @@ async def _pull_async(
             if capture.durable:
                 await in_thread.secure(capture)
             yield chunk
-            if current.get() is not capture:
-                current.set(capture)
+            outer = current.get()
+            current.set(capture)
     except GeneratorExit:
         raise
     except BaseException as error:
@@ -118,6 +120,9 @@ async def _pull_async(
         capture.failed(error)
         at_failure()  # at once: Django's ASGI handler then forgets to close the response
         raise
+    finally:
+        if current.get() is capture:
+            current.set(outer)
     if capture.durable:
         await in_thread.secure(capture, last=True)
     else:

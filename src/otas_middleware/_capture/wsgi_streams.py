@@ -90,7 +90,12 @@ class OutputTap:
         try:
             close = getattr(iterable, "close", None)
             if close is not None:
-                close()
+                outer = current.get()
+                current.set(self._capture)
+                try:
+                    close()
+                finally:
+                    current.set(outer)
         except BaseException as error:
             self._capture.failed(error)
             raise
@@ -117,12 +122,13 @@ def pull(
     """
     body = capture.response
     keep, cut = body.parts.append, body.cut
-    get_current = current.get
-    previous = get_current()
+    get_current, set_current = current.get, current.set
+    outer = get_current()
     flowing = False
     try:
         _begin(capture)
         for chunk in iterable:
+            set_current(outer)  # until the next chunk is asked for, this thread may serve other requests
             if flowing and chunk.__class__ is bytes:
                 left = body.left = body.left - len(chunk)
                 if left < 0:
@@ -132,8 +138,8 @@ def pull(
             else:
                 flowing = _sent(capture, chunk, as_bytes)
             yield chunk
-            if get_current() is not capture:
-                current.set(capture)  # the server did something else meanwhile, or goes on in another thread
+            outer = get_current()
+            set_current(capture)
     except GeneratorExit:
         raise
     except BaseException as error:
@@ -143,7 +149,7 @@ def pull(
         raise
     finally:
         if get_current() is capture:
-            current.set(previous)
+            set_current(outer)
     capture.ended()
     if at_end is not None:
         at_end()
