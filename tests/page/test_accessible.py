@@ -44,7 +44,7 @@ def test_axe_finds_no_violation(browser: Browser, brain: LocalBrain, view: str, 
     ready = {
         "empty": ".welcome",
         "event": "#detail h2",
-        "nothing found": "text=No event is like this. Remove a filter",
+        "nothing found": "text=No event matches. Remove a filter",
         "charts": ".busiest table",
     }.get(view, "main tbody tr")
     with looking_at(browser, brain, place, dark=dark, bypass_csp=True) as sight:

@@ -108,7 +108,7 @@ def test_the_list_is_filtered_and_searched_and_the_address_keeps_it(browser: Bro
         page.reload()
         page.get_by_text("2 of 5 events").wait_for()
         page.get_by_label("Search").fill("needle")
-        page.get_by_text("No event is like this. Remove a filter").wait_for()
+        page.get_by_text("No event matches. Remove a filter").wait_for()
         page.get_by_label("in bodies and headers too").check()
         page.get_by_role("link", name="/a").wait_for()
         assert rows(page) == ["/a"]

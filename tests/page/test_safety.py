@@ -61,6 +61,19 @@ def test_modules_import_what_is_served(client: Client) -> None:
     assert {f"/_page/{name}" for name in imported} <= set(FILES)
 
 
+def test_what_the_first_view_is_made_of_is_asked_for_at_once(client: Client) -> None:
+    """Otherwise the browser learns of a module only when it has read the one that imports it."""
+
+    def made_of(name: str) -> set[str]:
+        imported = re.findall(
+            r"^import .* from \"\./([^\"]+)\"", client.get(f"/_page/{name}").body.decode(), re.MULTILINE
+        )
+        return {name}.union(*map(made_of, imported))
+
+    asked = re.findall(r'rel="modulepreload" href="/_page/([^"]+)"', client.get("/").body.decode())
+    assert sorted(asked) == sorted(made_of("app.js") - {"app.js"})
+
+
 def test_charts_come_with_their_licence() -> None:
     folder = next(file for file in assets._FOLDER.rglob("uPlot.min.js")).parent
     assert "MIT License" in (folder / "LICENSE").read_text()

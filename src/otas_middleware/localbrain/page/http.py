@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from otas_middleware.localbrain.incoming import read_request
 from otas_middleware.localbrain.pages import NOT_FOUND
@@ -19,7 +19,6 @@ from otas_middleware.localbrain.pages import NOT_FOUND
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from otas_middleware.localbrain.incoming import Incoming
@@ -55,14 +54,14 @@ class BadQueryError(Exception):
 
 
 class Reading:
-    """An ASGI application that answers GET with what a function returns.
+    """An ASGI application that answers GET with what a function returns, or with what is always the same.
 
     Args:
-        answer: Run in a thread, so it may take its time.
+        answer: The answer, or a function that is run in a thread, so that it may take its time.
         public: Whether another site may link to it (the document itself); data is for this page only.
     """
 
-    def __init__(self, answer: Answer, *, public: bool = False) -> None:
+    def __init__(self, answer: Answer | Response, *, public: bool = False) -> None:
         self._answer = answer
         self._public = public
 
@@ -106,9 +105,9 @@ class Changing:
 
 
 async def respond(
-    answer: Answer, scope: Scope, receive: Receive, send: Send, refusal: Callable[[Incoming], str | None]
+    answer: Answer | Response, scope: Scope, receive: Receive, send: Send, refusal: Callable[[Incoming], str | None]
 ) -> None:
-    """Read the request, refuse it or run the function in a thread, and send what comes of it."""
+    """Read the request, and send a refusal, the answer, or what a function in a thread makes it."""
     try:
         incoming = await read_request(scope, receive)
     except ClientDisconnect:
@@ -118,6 +117,8 @@ async def respond(
         response = _refuse(403, reason)
     elif len(scope["query_string"]) > _LONGEST_QUERY:
         response = _refuse(414, "the query is too long")
+    elif isinstance(answer, Response):
+        response = answer
     else:
         try:
             response = await asyncio.to_thread(answer, incoming)

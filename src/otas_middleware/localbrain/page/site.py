@@ -94,16 +94,6 @@ def assets() -> Mapping[str, Reading]:
             name = file.relative_to(_FOLDER).as_posix()
             is_document = name == "index.html"
             path = "/" if is_document else f"/_page/{name}"
-            found[path] = Reading(_File(file.read_bytes(), _TYPES[file.suffix]), public=is_document)
+            content = Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=HEADERS)
+            found[path] = Reading(content, public=is_document)
     return found
-
-
-class _File:
-    """One file, read when the first server of the process starts."""
-
-    def __init__(self, content: bytes, media_type: str) -> None:
-        self._content = content
-        self._media_type = media_type
-
-    def __call__(self, _: Incoming) -> Response:
-        return Response(self._content, media_type=self._media_type, headers=HEADERS)

@@ -95,7 +95,7 @@ export function chartsView(parameters) {
     return { place, element: h("figure", {}, h("figcaption", {}, h("h3", {}, title)), place) };
   };
   const figures = [figure("Latency: median, 95th and 99th percentile"), figure("Requests, and those with an error"),
-    figure("Requests by operation or route"), figure("Errors: client's (4xx), server's (5xx), within a good answer")];
+    figure("Requests by operation or route"), figure("Errors: client's (4xx), server's (5xx), below 400")];
   const busiest = h("div", { class: "busiest" });
   const heading = h("h3", {}, "Busiest operations and routes");
   const panels = h("div", { class: "figures" }, figures.map((one) => one.element));
@@ -110,7 +110,7 @@ export function chartsView(parameters) {
     tiles.replaceChildren(tile("Requests", count(total.events)),
       tile("4xx", share(total.client_errors, total.events), total.client_errors > 0),
       tile("5xx", share(total.server_errors, total.events), total.server_errors > 0),
-      tile("Failed within", share(total.failed, total.events), total.failed > 0),
+      tile("Failed below 400", share(total.failed, total.events), total.failed > 0),
       tile("Median", latency(total.p50)), tile("95th percentile", latency(total.p95)),
       tile("99th percentile", latency(total.p99)));
     const rate = (part) => data.events.map((events, slot) => (events ? (100 * data[part][slot]) / events : null));
@@ -123,7 +123,7 @@ export function chartsView(parameters) {
       plot(figures[2].place, at, width, data.calls.map((one, index) => [one.called.slice(0, 40), `path${index}`, one.events]),
         count, { bars: true, stacked: true }),
       plot(figures[3].place, at, width, [["4xx", "warm", rate("client_errors")], ["5xx", "bad", rate("server_errors"), [4, 4]],
-        ["within", "path2", rate("failed"), [1, 3]]], (value) => `${Math.round(value)} %`, { top: 100 }),
+        ["below 400", "path2", rate("failed"), [1, 3]]], (value) => `${Math.round(value)} %`, { top: 100 }),
     ];
     const rows = data.busiest.map((one) => h("tr", {},
       h("td", { class: "path" }, h("a", { href: change({ called: one.called }), title: one.called }, one.called)),
@@ -131,10 +131,9 @@ export function chartsView(parameters) {
       ["client_errors", "server_errors", "failed"].map((kind) =>
         h("td", { class: one[kind] ? "number error" : "number dim" }, one[kind] ? share(one[kind], one.events) : "–")),
       h("td", { class: "number" }, latency(one.mean))));
-    const columns = ["Requests", "4xx", "5xx", "Failed within", "Mean latency"].map((name) => ({ name, number: true }));
+    const columns = ["Requests", "4xx", "5xx", "Failed below 400", "Mean latency"].map((name) => ({ name, number: true }));
     busiest.replaceChildren(rows.length ? table("Busiest operations and routes", ["Operation or route", ...columns], rows)
-      : h("p", { class: "note" }, "No event is like this, so there is nothing to draw. Charts begin with the first event; "
-        + "a filter or the time range may leave all of them out."));
+      : h("p", { class: "note" }, "There is nothing to draw: no event has arrived yet, or the filter and the time range leave all out."));
   }
 
   const refresh = throttled(async () => {

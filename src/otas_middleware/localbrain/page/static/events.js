@@ -138,7 +138,7 @@ export function eventsView(parameters) {
 
   function settle() {
     older.hidden = rest === null;
-    note.textContent = rest !== null || body.childElementCount ? "" : "No event is like this. Remove a filter to see more.";
+    note.textContent = rest !== null || body.childElementCount ? "" : "No event matches. Remove a filter to see more.";
   }
 
   const arrive = throttled(() => attempt(async () => {
