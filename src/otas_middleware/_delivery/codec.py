@@ -46,11 +46,13 @@ class Record:
 
 def record_of(item: QueueItem, envelope: Envelope) -> Record:
     """Return the record of an event and of what has been learnt about it."""
+    from otas_middleware._event.model import storable  # noqa: PLC0415  # pydantic, in the worker only
+
     return Record(
         envelope.event.to_json(),
         envelope.token,
-        envelope.session_id,
-        envelope.agent_id,
+        storable(envelope.session_id),  # anybody can make a token, and its claims hold any text
+        storable(envelope.agent_id),
         envelope.source,
         item.failures,
         item.possibly_stored,

@@ -144,7 +144,7 @@ class Exporter:
     @property
     def crowded(self) -> bool:
         """Whether the queue is more than half full. Looks without a lock: a figure of a moment ago does as well."""
-        return self._queue.crowded
+        return self._queue.is_fuller_than(0.5)
 
     # ---- what the workers ask for
 
@@ -152,11 +152,9 @@ class Exporter:
         """Return what one more worker should do now; an event that it gets must be given to `deliver`."""
         now = time.monotonic()
         with self._asking:
-            recall = 0 if self._spooler is None else self._recall(self._spooler, now)
-            if not recall:
+            if self._spooler is None or self._until_recall(now) != 0.0 or self._pace.pause(now) > 0.0:
                 return self._work(now)
-        if self._spooler is not None:
-            self._spooler.recall(recall)
+        self._spooler.recall(self._spooler.BATCH if self._pace.closed else 1)  # the one is a probe
         return Work(None, 0.0)
 
     def _work(self, now: float) -> Work:
@@ -172,7 +170,7 @@ class Exporter:
         # While it is away, an event that waits for its own time will do as a probe, if there is no other.
         item, left = queue.take(now, limit, early=not pace.closed, watch=pace.wants_news())
         if item is None:
-            pauses = [queue.pause(now), self._spooler.pause(now) if self._spooler is not None else None]
+            pauses = [queue.pause(now), self._until_recall(now)]
             return Work(None, min((pause for pause in pauses if pause is not None), default=None))
         pace.begin(item.seq, now)
         if not left and pace.wants_news():
@@ -187,13 +185,12 @@ class Exporter:
         ending = self._ending
         return ending is not None and self._spooler is not None and ending.left() < self._pace.latency * _LATENCY_MARGIN
 
-    def _recall(self, spooler: Spooler, now: float) -> int:
-        """Return how many events should be read back from disk now; 0 for none."""
-        if self._ending is not None or spooler.pause(now) != 0.0:
-            return 0
-        if self._pace.closed:
-            return spooler.BATCH if self._queue.count * 4 < self._most else 0
-        return int(self._pace.pause(now) == 0.0 and not self._queue.count)  # a probe
+    def _until_recall(self, now: float) -> float | None:
+        """Return the seconds until events should be read back from disk; None while there is no room or no use."""
+        if self._spooler is None or self._ending is not None:
+            return None
+        room = not self._queue.is_fuller_than(0.25 if self._pace.closed else 0.0)
+        return self._spooler.pause(now) if room else None
 
     def deliver(self, item: QueueItem, attempt: Attempt) -> None:
         """Deliver an event that `next_work` gave. Never raises; takes as long as the destination needs."""
@@ -271,7 +268,7 @@ class Exporter:
         self._queue.watch()
         for item in [*self._take_over(), *self._queue.grab(self._queue.count, 0)]:
             if item.row is not None:
-                self._queue.stored((item,), 0)
+                self._queue.leave_on_disk(item)
             else:
                 self._queue.lost(item, "exit")
         self.log.losses(self._queue.dropped())

@@ -41,7 +41,7 @@ class Queue:
         self._line = WaitingLine(trusting=trusting)
         self._flight: dict[int, QueueItem] = {}
         self._max_events = max_events
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._mark_events = int(max_events * mark)
         self._mark_bytes = int(max_bytes * mark)
         self._seq = 0
@@ -88,8 +88,8 @@ class Queue:
     def _make_room(self) -> None:
         while (stranger := self._line.pop_one_too_many(self._max_events)) is not None:
             self._evict(stranger, "unknown_token")
-        while self._bytes > self._max_bytes or self.count > self._max_events:
-            oldest = self._line.pop_dispensable(self._max_events, self._max_bytes)
+        while self._bytes > self.max_bytes or self.count > self._max_events:
+            oldest = self._line.pop_dispensable(self._max_events, self.max_bytes)
             if oldest is None:
                 return  # all that is left is in flight
             self._evict(oldest, "queue_full")
@@ -276,6 +276,12 @@ class Queue:
                 self._stats.spooled -= broken
                 self._stats.dropped["unreadable"] += broken
 
+    def leave_on_disk(self, item: QueueItem) -> None:
+        """Let an item in flight go that lies on disk too, where anybody may take it as soon as it is given back."""
+        with self._lock:
+            if self._land(item):
+                self._evict(item, "queue_full")
+
     @property
     def recalled(self) -> int:
         """How many that were read back from disk wait for their turn."""
@@ -289,7 +295,7 @@ class Queue:
             self._stats.spooled += count
 
     def let_go(self, back: Iterable[QueueItem] = ()) -> list[QueueItem]:
-        """Return what memory had no more room for although it lies on disk; `back` is for the next call."""
+        """Return what has been left on disk and is to be given back there; `back` is for the next call."""
         with self._lock:
             gone, self._let_go = self._let_go, [*back]
         return gone
@@ -317,10 +323,9 @@ class Queue:
         """Let go of what a forked child has from its parent, without touching the parent's lock."""
         self._line = WaitingLine(trusting=True)
 
-    @property
-    def crowded(self) -> bool:
-        """Whether it is more than half full; looks without the lock."""
-        return self.count * 2 > self._max_events or self._bytes * 2 > self._max_bytes
+    def is_fuller_than(self, share: float) -> bool:
+        """Say whether more than this share of its room is taken; looks without the lock."""
+        return self.count > share * self._max_events or self._bytes > share * self.max_bytes
 
     @property
     def delivered_count(self) -> int:

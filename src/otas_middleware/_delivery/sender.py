@@ -194,7 +194,7 @@ class Sender:
             return False
         if item.row is not None and self.spooler is not None and not self.spooler.lease_is_good(time.monotonic()):
             self._pace.unsent()
-            self._queue.stored((item,), 0)
+            self._queue.leave_on_disk(item)
             return False
         return True
 

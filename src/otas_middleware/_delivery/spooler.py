@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._delivery.codec import item_of, record_of
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import LEASE, Held
+from otas_middleware._delivery.protocols import is_header_value
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -79,25 +80,41 @@ class Spooler:
             now = time.monotonic()
 
     def store(self, batch: Sequence[QueueItem]) -> bool:
-        """Write events that are in flight to disk; on failure they go back to the queue, and False is returned."""
-        records = [found for item in batch if item.row is None and (found := self._record(item)) is not None]
-        held = [kept for item in batch if (kept := _held_by(item)) is not None]
+        """Write events that are in flight to disk; what cannot be goes back to the queue, and False is returned."""
+        written = self._put([item for item in batch if item.row is None], self._write)
+        return self._put([item for item in batch if item.row is not None], self._release) and written
+
+    def _put(self, items: Sequence[QueueItem], put: Callable[[Sequence[QueueItem]], int]) -> bool:
         try:
-            evicted = self._disk.write(records)[1] if records else 0
-            if held:
-                self._disk.release(held)
+            evicted = put(items) if items else 0
         except SpoolError as error:
             self._fail(error)
-            for item in reversed(batch):
-                self._queue.give_back(item)
-            return False
-        self._queue.stored(batch, evicted)
-        self._look_at = 0.0
-        return True
+        except Exception:  # ours
+            report_internal_error("delivery.store")
+        else:
+            self._queue.stored(items, evicted)
+            self._look_at = 0.0
+            return True
+        for item in reversed(items):
+            self._queue.give_back(item)
+        return False
+
+    def _write(self, items: Sequence[QueueItem]) -> int:
+        """Write events that are in memory only; return how many older ones had to make room."""
+        records = [found for item in items if (found := self._record(item)) is not None]
+        return self._disk.write(records)[1] if records else 0
+
+    def _release(self, items: Sequence[QueueItem]) -> int:
+        """Give back events that lie on disk already."""
+        self._disk.release([found for item in items if (found := _held_by(item)) is not None])
+        return 0
 
     def _record(self, item: QueueItem) -> Record | None:
         """Return what is written of an event; None for one that has ended, and for one that cannot be written."""
         if not self._build(item) or item.envelope is None:
+            return None
+        if not is_header_value(item.envelope.token):
+            self._queue.lost(item, "bad_token")
             return None
         try:
             return record_of(item, item.envelope)
@@ -108,7 +125,7 @@ class Spooler:
 
     def write_through(self, item: QueueItem) -> bool:
         """Write a built event to disk and keep it for this process (request path, `durability="spool"`)."""
-        if item.envelope is None:
+        if item.envelope is None or not is_header_value(item.envelope.token):
             return False
         try:
             rows, evicted = self._disk.write([record_of(item, item.envelope)], leased=True)
@@ -133,15 +150,15 @@ class Spooler:
             if self._looking:
                 return
             self._looking = True
-        found: list[tuple[int, Record]] = []
+        broken: list[int] = []
         try:
-            found = self._disk.claim(limit)
+            found = self._disk.claim(limit, self._queue.max_bytes // 4)
+            items, broken = _items(found)
+            self._queue.recall(items, len(broken))
+            self._look_at = 0.0 if found else time.monotonic() + POLL
         except SpoolError as error:
             self._fail(error)
         finally:
-            items, broken = _items(found)
-            self._queue.recall(items, len(broken))
-            self._look_at = 0.0 if len(found) == limit else time.monotonic() + POLL
             self._looking = False
         if broken:
             self.acknowledge(broken)
@@ -176,7 +193,8 @@ class Spooler:
         gone = self._queue.let_go() if now >= self._failed_until else []
         try:
             if gone:
-                self._disk.release([found for item in gone if (found := _held_by(item)) is not None])
+                self._release(gone)
+                self._look_at = 0.0
         except SpoolError as error:
             self._queue.let_go(back=gone)
             self._fail(error)
@@ -195,8 +213,8 @@ class Spooler:
             self.acknowledge([])
 
     def lease_is_good(self, now: float) -> bool:
-        """Say whether what we hold is still ours for as long as a delivery takes."""
-        return now - self._renewed < LEASE - self._request_timeout - 1.0
+        """Say whether what we hold is still ours for as long as a delivery takes, or until the next renewal."""
+        return now - self._renewed < LEASE - min(self._request_timeout, LEASE / 2) - 1.0
 
     def count(self) -> int:
         """Return how many events lie on disk; 0 when nobody can tell."""

@@ -147,6 +147,8 @@ def _initialise(connection: sqlite3.Connection) -> None:
             connection.execute(_SCHEMA)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            # Nor in a file that takes the place of one that was removed or set aside while its events were leased.
+            connection.execute("INSERT INTO sqlite_sequence VALUES ('event', ?)", (time.time_ns() // 1000,))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ is written has been redacted before.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 import sqlite3
 import threading
@@ -14,14 +16,14 @@ import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._delivery.codec import Record, UnreadableError, protect, reveal
 from otas_middleware._delivery.disk_queue import file
 from otas_middleware._delivery.disk_queue.file import SpoolError, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
     from otas_middleware._delivery.codec import TokenCipher
@@ -96,20 +98,28 @@ class DiskQueue:
 
         return self._run(insert)
 
-    def claim(self, limit: int) -> list[tuple[int, Record]]:
-        """Lease the oldest free events to this process, at most `limit`, oldest first."""
+    def claim(self, limit: int, max_bytes: float = math.inf) -> list[tuple[int, Record]]:
+        """Lease the oldest free events to this process.
+
+        Args:
+            limit: How many at most.
+            max_bytes: How many bytes they may have together; one event may have more.
+
+        Returns:
+            Their rows and records, oldest first.
+        """
         now = time.time()
 
         def lease(connection: sqlite3.Connection) -> list[tuple[int, Record]]:
             _end_leases_of_the_dead(connection, now)
             # A lease that reaches beyond any that could have been given is a clock that was set back.
-            found = connection.execute(
+            rows = connection.execute(
                 f"SELECT id, lease_owner, {_COLUMNS} FROM event "  # noqa: S608
                 "WHERE lease_until <= ? OR lease_until > ? ORDER BY id LIMIT ?",
                 (now, now + _UNREADABLE_LEASE + LEASE, limit),
-            ).fetchall()
+            )
             claimed: list[tuple[int, Record]] = []
-            for row, holder, *columns in found:
+            for row, holder, *columns in _up_to(max_bytes, rows):
                 record = self._decode(columns)
                 if holder and record is not None:  # it died with this event in hand, and may have sent it
                     record = replace(record, possibly_stored=True)
@@ -136,7 +146,8 @@ class DiskQueue:
             return sum(connection.execute(statement, (row, self._owner)).rowcount for row in rows)
 
         held = self._run(delete)
-        self._run(_shrink, write=False)
+        with contextlib.suppress(SpoolError):  # they are deleted; the next ones come by here too
+            self._run(_shrink, write=False)
         return held
 
     def count(self) -> int:
@@ -222,19 +233,23 @@ class DiskQueue:
     def _run(self, work: Callable[[sqlite3.Connection], T], *, write: bool = True) -> T:
         with self.lock:
             try:
-                connection = self._connect()
-                if not write:
-                    return work(connection)
-                with transaction(connection):
-                    return work(connection)
-            except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING:
-                    self.close()  # a new connection finds out what can still be used
-                if file.is_corrupt(error):
-                    file.set_aside(self._path, "corrupt")
-                raise SpoolError(_explain(error)) from None
+                return self._do(work, write=write)
             except OSError as error:
                 raise SpoolError(f"the system says: {error.strerror}") from None
+
+    def _do(self, work: Callable[[sqlite3.Connection], T], *, write: bool) -> T:
+        try:
+            connection = self._connect()
+            if not write:
+                return work(connection)
+            with transaction(connection):
+                return work(connection)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _PASSING:
+                self.close()  # a new connection finds out what can still be used
+            if file.is_corrupt(error):
+                file.set_aside(self._path, "corrupt")
+            raise SpoolError(_explain(error)) from None
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is not None and file.identity(self._path) != self._identity:
@@ -243,6 +258,17 @@ class DiskQueue:
             self._connection = file.connect(self._path)
             self._identity = file.identity(self._path)
         return self._connection
+
+
+def _up_to(max_bytes: float, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+    """Return the first rows, whose third column is the event, up to so many bytes; at least one if there is any."""
+    found: list[Sequence[Any]] = []
+    for row in rows:
+        max_bytes -= len(row[2]) if isinstance(row[2], bytes) else 0
+        if found and max_bytes < 0:
+            break
+        found.append(row)
+    return found
 
 
 def _pages(connection: sqlite3.Connection) -> tuple[int, int]:

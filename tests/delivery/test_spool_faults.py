@@ -1,0 +1,209 @@
+"""What goes wrong with the spool while it is in use: no event is stuck, sent for another, or counted wrongly."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otas_middleware._capture.capture import Capture
+from otas_middleware._capture.session import TokenGate
+from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery import spooler as spooler_module
+from otas_middleware._delivery.codec import Record
+from otas_middleware._delivery.disk_queue.file import SpoolError
+from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._delivery.log import DeliveryLog
+from otas_middleware._delivery.queue import Queue
+from otas_middleware._delivery.queue_item import built
+from otas_middleware._delivery.spooler import Spooler
+from otas_middleware._event.build import build as build_event
+from otas_middleware.localbrain import LocalBrain
+from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.delivery import Received
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "spool" / "otas-brain.sqlite3"
+
+
+@pytest.fixture
+def disk(file: Path) -> DiskQueue:
+    return DiskQueue(file, 100_000_000, None)
+
+
+@pytest.fixture
+def brain() -> Iterator[RawServer]:
+    """Takes everything."""
+
+    def script(connection: socket.socket, _request: Received) -> None:
+        connection.sendall(created())
+
+    with RawServer(script) as server:
+        yield server
+
+
+def record(body: bytes = b"{}") -> Record:
+    return Record(body, "header.payload.signature", "session-1", "agent-1", "backend")
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def token(**claims: object) -> str:
+    """A token that anybody may make."""
+    return f"{part({'alg': 'HS256'})}.{part({'agent_session_id': 's', 'agent_id': 'a', **claims})}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize("claim", ["agent_session_id", "agent_id"])
+@pytest.mark.parametrize("durability", ["memory", "spool"])
+def test_a_token_that_claims_what_is_no_text_costs_no_other_event_its_place_on_disk(
+    tmp_path: Path, durability: str, claim: str
+) -> None:
+    def capture(raw: str) -> Capture:
+        session = TokenGate().admit(raw, time.time())
+        assert session is not None
+        made = Capture(lambda _capture: None, session, 1000, False)
+        made.framework, made.method, made.path, made.request_headers = "wsgi", "GET", "/orders", []
+        made.started(200, [])
+        made.ended()
+        made.finish()
+        return made
+
+    with LocalBrain() as local:
+        good = local.create_session()
+        local.faults.down()
+        sender = Pipeline(
+            settings(local.url, sdk_key=local.sdk_key, spool_dir=tmp_path / "spool", durability=durability), build_event
+        )
+        for raw in (good, token(**{claim: "\ud800"}), good):
+            sender.put(capture(raw))
+        eventually(lambda: sender.stats()["spooled"] == 3)
+        assert balance(sender.stats()) == 0
+        local.faults.up()
+        eventually(lambda: sender.stats()["delivered"] == 2)
+        eventually(lambda: sender.stats()["dropped"] == {"bad_token": 1})
+        sender.close()
+
+
+def test_a_broken_file_that_cannot_be_set_aside_is_a_disk_that_fails(disk: DiskQueue, file: Path) -> None:
+    disk.write([record(bytes(1000)) for _ in range(200)])
+    disk.close()
+    data = bytearray(file.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    file.write_bytes(data)
+    (file.parent / "otas-lock").mkdir()  # as where the file system has become read-only: nothing can be renamed
+    with pytest.raises(SpoolError):
+        disk.claim(10)
+
+
+def test_what_was_written_is_not_kept_in_memory_too_when_the_rest_of_its_batch_fails(
+    disk: DiskQueue, file: Path
+) -> None:
+    queue = Queue(100, 1_000_000)
+    spooler = Spooler(queue, disk, lambda _item: True, DeliveryLog("brain", None, lambda: 0), 30.0)
+    held, new = built(Item().envelope()), built(Item().envelope())
+    assert spooler.write_through(held)
+    queue.add(held)
+    queue.add(new)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TRIGGER sick BEFORE UPDATE ON event BEGIN SELECT RAISE(FAIL, 'sick'); END")
+    spooler.spill(0, time.monotonic())
+    assert queue.grab(10, 0) == [held]
+    assert (queue.stats()["spooled"], disk.count()) == (2, 2)
+
+
+def test_what_could_not_be_sent_in_time_is_given_back_and_delivered(
+    tmp_path: Path, brain: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pipeline(brain.url, spool_dir=tmp_path / "spool", durability="spool") as sender:
+        with monkeypatch.context() as patched:
+            patched.setattr(spooler_module, "LEASE", 1.0)  # as after a disk, or the whole process, stood still
+            sender.put(Item())
+            assert sender.flush(10)
+        assert (sender.stats()["delivered"], brain.requests) == (0, [])
+        (exporter,) = sender._state.exporters
+        exporter.tend(time.monotonic())
+        sender.put(Item())
+        eventually(lambda: sender.stats()["delivered"] == 2)
+        assert balance(sender.stats()) == 0
+
+
+def test_events_on_disk_are_delivered_although_one_delivery_may_take_longer_than_a_lease(
+    tmp_path: Path, brain: RawServer
+) -> None:
+    with pipeline(brain.url, spool_dir=tmp_path / "spool", durability="spool", request_timeout=600) as sender:
+        sender.put(Item())
+        eventually(lambda: sender.stats()["delivered"] == 1)
+
+
+def test_an_event_whose_row_is_deleted_was_delivered_whatever_becomes_of_the_files_size(
+    disk: DiskQueue, file: Path
+) -> None:
+    disk.write([record(bytes(20_000)) for _ in range(50)])
+    rows = [row for row, _ in disk.claim(50)]
+    connection = disk._connection
+    assert connection is not None
+    connection.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+
+        def lock(statement: str) -> None:
+            if statement == "PRAGMA page_count" and not other.in_transaction:
+                other.execute("BEGIN IMMEDIATE")  # another process begins to write before the file is made smaller
+
+        connection.set_trace_callback(lock)
+        assert disk.acknowledge(rows) == 50
+        assert other.in_transaction
+    assert disk.count() == 0
+
+
+def test_a_new_file_does_not_use_the_numbers_of_one_that_was_removed(disk: DiskQueue, file: Path) -> None:
+    before, _ = disk.write([record(b"1"), record(b"2")], leased=True)
+    for path in file.parent.glob("otas-brain.sqlite3*"):
+        path.unlink()
+    disk.write([record(b"3"), record(b"4")], leased=True)
+    assert disk.acknowledge(before) == 0
+    assert disk.count() == 2
+
+
+def test_what_comes_back_from_disk_fits_into_memory(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with RawServer(lambda _connection, _request: None) as hung:
+        first = Pipeline(settings(hung.url, spool_dir=folder), build)
+        for _ in range(40):
+            first.put(Item(body="x" * 100_000))
+        first.close(0.0)
+        assert first.stats()["spooled"] == 40
+        with pipeline(hung.url, spool_dir=folder, queue_max_bytes=1_000_000) as second:
+            second.put(Item())
+            eventually(lambda: second.stats()["in_flight"] == 1)
+            assert 100_000 < second.stats()["queued_bytes"] < 1_000_000
+
+
+def test_while_waiting_events_leave_no_room_for_those_on_disk_nobody_looks_for_them(
+    tmp_path: Path, brain: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooler_module, "POLL", 0.0)
+    with pipeline(brain.url, spool_dir=tmp_path / "spool", queue_max_events=40, session_secret="s" * 32) as sender:
+        for _ in range(15):
+            sender.put(Item(token=token(iat=time.time() + 300)))
+        (exporter,) = sender._state.exporters
+        eventually(lambda: exporter._queue.pause(time.monotonic()) is not None and not sender.stats()["in_flight"])
+        work = exporter.next_work()
+        assert work.item is None
+        assert work.pause is not None
+        assert work.pause > 1.0
