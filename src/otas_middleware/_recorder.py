@@ -83,6 +83,9 @@ class Recorder:
         self._traceback = settings.capture_traceback
         self._durable = settings.durability != "memory"
 
+    def __reduce__(self) -> tuple[Callable[[OtasSettings], Recorder], tuple[OtasSettings]]:
+        return _shared, (self.settings,)  # a copied or unpickled application has the recorder of its process
+
     def begin(
         self,
         token: str | bytes,

@@ -159,8 +159,10 @@ def _octets(chunk: Chunk) -> bytes:
 def declared_size(headers: Iterable[tuple[bytes, bytes] | tuple[str, str]]) -> int | None:
     """Return the bytes that the headers of a response announce, or None when they announce none."""
     for name, value in headers:
-        if len(name) == _LENGTH_OF_NAME and name.lower() in _NAMES and value.isdigit():
-            return int(value)
+        if len(name) == _LENGTH_OF_NAME and value.isdigit():
+            # Never compared with the other type, which `python -bb` forbids.
+            if name.lower() == (b"content-length" if isinstance(name, bytes) else "content-length"):
+                return int(value)
     return None
 
 
@@ -175,5 +177,4 @@ def without_coding(headers: Iterable[tuple[object, object]]) -> list[tuple[str, 
     return [(name, value) for name, value in named if name.lower() not in {"content-encoding", "content-length"}]
 
 
-_NAMES = frozenset(("content-length", b"content-length"))
 _LENGTH_OF_NAME = len("content-length")

@@ -82,18 +82,20 @@ def recorded(events: RecordedEvents) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("mode", ["2026-07-28", "legacy"])
 @pytest.mark.parametrize(
-    ("make", "streams"),
+    ("make", "streams", "stateless"),
     [
-        pytest.param(shop_mcp.official, True, id="mcp"),
-        pytest.param(partial(shop_mcp.official, json_response=True), False, id="mcp-json"),
-        pytest.param(partial(shop_mcp.official, stateless_http=True), True, id="mcp-stateless"),
-        pytest.param(shop_mcp.fast, True, id="fastmcp"),
+        pytest.param(shop_mcp.official, True, False, id="mcp"),
+        pytest.param(partial(shop_mcp.official, json_response=True), False, False, id="mcp-json"),
+        pytest.param(partial(shop_mcp.official, stateless_http=True), True, True, id="mcp-stateless"),
+        pytest.param(shop_mcp.fast, True, False, id="fastmcp"),
     ],
 )
 def test_every_call_has_its_operation_and_every_failure_is_an_error(
-    make: Callable[[], Any], streams: bool, mode: str, otas_events: RecordedEvents
+    make: Callable[[], Any], streams: bool, stateless: bool, mode: str, otas_events: RecordedEvents
 ) -> None:
-    cancelled = [("tools/call slow", "cancelled")] if streams else []
+    # Without a session the cancelling notification reaches nobody; until 2026-07-28 a closed connection says nothing.
+    outcome = "unknown" if mode == "legacy" and stateless else "cancelled"
+    cancelled = [("tools/call slow", outcome)] if streams else []
     expected = [*CONVERSATION, *cancelled, ("tools/list", "ok")]
     with Uvicorn(OtasMiddleware(make()), lifespan=True) as server:
         asyncio.run(converse(f"http://127.0.0.1:{server.port}/mcp", dict(otas_events.headers), mode, streams=streams))

@@ -1,0 +1,104 @@
+"""However strict the interpreter, and wherever the package lies, a request is recorded; applications are copied."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
+
+import pytest
+
+import otas_middleware
+from otas_middleware.asgi import OtasMiddleware as OtasAsgi
+from otas_middleware.wsgi import OtasMiddleware as OtasWsgi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from otas_middleware import OtasSettings
+    from otas_middleware.localbrain import LocalBrain
+    from support.agent import Agent
+
+PACKAGE = Path(otas_middleware.__file__).parent
+PROGRAM = """
+import io, json, sys
+sys.path[:0] = json.loads(sys.argv[1])
+import otas_middleware
+from otas_middleware.wsgi import OtasMiddleware
+
+def application(environ, start_response):
+    environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2")])
+    return [b"{}"]
+
+body = b'{"jsonrpc": "2.0", "id": 1, "method": "add"}'
+environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/rpc", "wsgi.input": io.BytesIO(body), "wsgi.version": (1, 0),
+           "CONTENT_TYPE": "application/json", "HTTP_X_OTAS_AGENT_SESSION_TOKEN": sys.argv[2]}
+wrapped = OtasMiddleware(application, sdk_key=sys.argv[3], brain_url=sys.argv[4])
+wrapped(environ, lambda *_: None)
+assert otas_middleware.flush(30)
+print(json.dumps([otas_middleware.__file__, otas_middleware.stats()["internal_errors"]]))
+"""
+
+
+def recorded_by(options: Iterable[str], path: list[str], brain: LocalBrain, agent: Agent) -> str:
+    """Have a Python with these options record a request; return where it found the package."""
+    arguments = [json.dumps(path), agent.token, brain.sdk_key, brain.url]
+    result = subprocess.run(
+        [sys.executable, *options, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    place, internal_errors = json.loads(result.stdout)
+    assert internal_errors == {}
+    event = agent.event_from_elsewhere()
+    assert event["metadata"]["operation"]["name"] == "add"
+    return str(place)
+
+
+@pytest.mark.parametrize("options", [("-bb", "-W", "error"), ("-OO",)], ids=" ".join)
+def test_an_interpreter_however_strict_records(options: tuple[str, ...], brain: LocalBrain, agent: Agent) -> None:
+    recorded_by(options, [], brain, agent)
+
+
+def test_out_of_an_archive_it_records(tmp_path: Path, brain: LocalBrain, agent: Agent) -> None:
+    archive = tmp_path / "application.pyz"
+    with ZipFile(archive, "w") as packed:
+        for file in PACKAGE.rglob("*.py"):
+            packed.write(file, file.relative_to(PACKAGE.parent))
+    path = [str(archive), sysconfig.get_path("purelib")]
+    assert recorded_by(("-I", "-S"), path, brain, agent).startswith(str(archive))
+
+
+async def asgi_application(scope: Any, receive: Any, send: Any) -> None:
+    """Stand for an application that can be pickled."""
+
+
+def wsgi_application(environ: Any, start_response: Any) -> list[bytes]:
+    return []
+
+
+def copied(app: Any) -> Any:
+    return copy.deepcopy(app)
+
+
+def pickled(app: Any) -> Any:
+    return pickle.loads(pickle.dumps(app))
+
+
+@pytest.mark.parametrize("duplicate", [copied, pickled])
+@pytest.mark.parametrize(
+    ("kind", "application"), [(OtasAsgi, asgi_application), (OtasWsgi, wsgi_application)], ids=["asgi", "wsgi"]
+)
+def test_an_application_is_copied_and_pickled_and_records_as_before(
+    kind: Any, application: object, duplicate: Callable[[Any], Any], settings: OtasSettings
+) -> None:
+    original = kind(application, settings=settings)
+    double = duplicate(original)
+    assert double.app is application
+    assert double._recorder is original._recorder
