@@ -44,6 +44,8 @@ def update(state: str) -> dict[str, Any]:
 
 
 STREAMING = CALL.replace("tools/call", "message/stream")
+LONG = CALL.removesuffix("{}}") + '{"arguments": {"text": "xxxx'
+LONG_STREAMING = LONG.replace("tools/call", "message/stream")
 
 COMPLETE = {
     "chat": ("", sse(chunk(), end="data: [DONE]\n\n")),
@@ -64,7 +66,12 @@ COMPLETE = {
     "MCP": (CALL, "event: message\n" + sse(rpc(id=7, result={}))),
     "MCP, an error": (CALL, sse(rpc(method="notifications/progress"), rpc(id=7, error={"code": 1}))),
     "a batch": (f"[{CALL}, {CALL.replace('7', '8')}]", sse(rpc(id=8, result={}), rpc(id=7, result={}))),
+    "MCP, a call too long to be kept": (LONG, sse(rpc(method="notifications/progress"), rpc(id=7, result={}))),
+    "GraphQL": ("", sse({"data": {}}, end="event: complete\n\n")),
+    "GraphQL, with empty data": ("", sse({"data": {}}, end="event: complete\ndata:\n\n")),
+    "LangServe": ("", sse({"a": 1}, end="event: end\n\n")),
     "A2A": (STREAMING, sse(update("working"), update("completed"))),
+    "A2A, a call too long to be kept": (LONG_STREAMING, sse(update("working"), update("completed"))),
     "A2A, a message": (STREAMING, sse(rpc(id=7, result={"kind": "message", "parts": []}))),
     "A2A 1.0": (STREAMING, sse(rpc(id=7, result={"statusUpdate": {"status": {"state": "TASK_STATE_COMPLETED"}}}))),
 }
@@ -79,6 +86,8 @@ CUT = {
     "Gemini": ("", sse({"candidates": [{"content": {}}]})),
     "MCP": (CALL, sse(rpc(method="notifications/progress"))),
     "MCP, another's answer": (CALL, sse(rpc(id=8, result={}))),
+    "MCP, a call too long to be kept": (LONG, sse(rpc(method="notifications/progress"))),
+    "A2A, a call too long to be kept": (LONG_STREAMING, sse(update("working"))),
     "half a batch": (f"[{CALL}, {CALL.replace('7', '8')}]", sse(rpc(id=8, result={}))),
     "A2A": (STREAMING, sse(update("working"))),
     "unknown": ("", sse({"tick": 1})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import copy
 import io
 import pickle
@@ -221,3 +222,27 @@ def test_an_adapter_that_is_mounted_after_instrumenting_is_covered_by_instrument
     requester.mount(inside.url, HTTPAdapter())
     session.instrument(requester).get(inside.url)
     assert len(inside.one().header(TOKEN_HEADER)) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [bytearray(b"abc"), memoryview(b"abc"), array.array("b", b"abc")],
+    ids=["bytearray", "memoryview", "array"],
+)
+def test_a_body_that_lies_in_memory_is_sent_and_recorded(
+    requester: requests.Session, outside: Host, record: Record, body: Any
+) -> None:
+    assert requester.post(outside.url + "/f", data=body).ok
+    assert outside.one().body == b"abc"
+    event = record.one()
+    assert (event["request_body"], event["request_size_bytes"], event["error"]) == ("abc", 3, "")
+
+
+@pytest.mark.parametrize("empty", [None, "", b"", []], ids=repr)
+def test_pieces_that_are_empty_are_passed_over(
+    requester: requests.Session, outside: Host, record: Record, empty: Any
+) -> None:
+    pieces: list[Any] = [b"ab", empty, "c", bytearray(b"d")]
+    assert requester.post(outside.url + "/f", data=iter(pieces)).ok
+    assert outside.one().body == b"abcd"
+    assert record.one()["request_size_bytes"] == 4

@@ -148,6 +148,15 @@ def test_imports_form_a_tree_without_a_cycle_types_included() -> None:
     TopologicalSorter(import_graph(types=True)).prepare()
 
 
+def test_what_builds_events_is_named_by_import_statements_which_packers_of_programs_see() -> None:
+    graph = import_graph()
+    named = set[str]().union(*graph.values())
+    packages = {name.rpartition(".")[0] for name in graph}
+    assert not {name for name in graph.keys() - named - packages if name.startswith("otas_middleware._event.")}
+    parser = ast.parse((PACKAGE / "_event/render/multipart.py").read_text(encoding="utf-8"))
+    assert "multipart" in [node.names[0].name for node in ast.walk(parser) if isinstance(node, ast.Import)]
+
+
 def room(module: str) -> str:
     """The folder that a module lies in; a module beside the folders is a room of its own."""
     return module.removeprefix("otas_middleware").lstrip(".").split(".")[0] or "otas_middleware"

@@ -25,6 +25,8 @@ _LAST_EVENTS = frozenset(
         "finish",  # Vercel's AI SDK
         "RUN_FINISHED",  # AG-UI
         "RUN_ERROR",
+        "complete",  # GraphQL
+        "end",  # LangServe
     }
 )
 _STREAMING_CALLS = frozenset({"message/stream", "tasks/resubscribe", "SendStreamingMessage", "SubscribeToTask"})
@@ -57,7 +59,7 @@ def _events(text: str) -> Iterator[tuple[str, str]]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     for line in [*lines, ""]:
         if not line:
-            if data:
+            if data or name in _LAST_EVENTS:  # an end may have nothing to say
                 yield name, "\n".join(data)
             name, data = "", []
         elif line.startswith("data:"):
@@ -91,8 +93,10 @@ def _ends_a_stream(events: list[tuple[str, str]]) -> bool:
 def _answers_calls(request: str, events: list[tuple[str, str]]) -> bool:
     """Say whether each JSON-RPC call of a request has its response among the events: MCP, A2A."""
     sent = _parse(request)
+    if sent is None and '"method"' in request:  # a call that was too long to be kept whole
+        return _answers_any_call(request, events)
     calls = [call for call in (_objects(sent) or _objects([sent])) if "id" in call and "method" in call]
-    answers = [message for _, data in events if "result" in (message := _object(data)) or "error" in message]
+    answers = _answers(events)
     if not calls:
         return False
     for call in calls:
@@ -100,6 +104,17 @@ def _answers_calls(request: str, events: list[tuple[str, str]]) -> bool:
         if not mine or (call["method"] in _STREAMING_CALLS and not _is_last(mine[-1])):
             return False
     return True
+
+
+def _answers_any_call(request: str, events: list[tuple[str, str]]) -> bool:
+    answers = _answers(events)
+    goes_on = any(f'"{name}"' in request for name in _STREAMING_CALLS)
+    return bool(answers) and (not goes_on or _is_last(answers[-1]))
+
+
+def _answers(events: list[tuple[str, str]]) -> list[Mapping[str, Any]]:
+    messages = [_object(data) for _, data in events]
+    return [message for message in messages if "jsonrpc" in message and message.keys() & {"result", "error"}]
 
 
 def _is_last(message: Mapping[str, Any]) -> bool:

@@ -159,11 +159,14 @@ def _octets(chunk: Chunk) -> bytes:
 def declared_size(headers: Iterable[tuple[bytes, bytes] | tuple[str, str]]) -> int | None:
     """Return the bytes that the headers of a response announce, or None when they announce none."""
     for name, value in headers:
-        if len(name) == _LENGTH_OF_NAME and value.isdigit():
-            # Never compared with the other type, which `python -bb` forbids.
-            if name.lower() == (b"content-length" if isinstance(name, bytes) else "content-length"):
-                return int(value)
+        if len(name) == _LENGTH_OF_NAME and _is_length(name) and value.isdigit():
+            return int(value)
     return None
+
+
+def _is_length(name: bytes | str) -> bool:
+    # Texts and bytes are never compared with each other, which `python -bb` forbids.
+    return name.lower() == (b"content-length" if isinstance(name, bytes) else "content-length")
 
 
 def without_coding(headers: Iterable[tuple[object, object]]) -> list[tuple[str, str]]:

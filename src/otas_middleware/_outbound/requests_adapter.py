@@ -145,7 +145,7 @@ class InstrumentedAdapter(BaseAdapter):
             "requests", request.method or "", scheme, host.decode("ascii"), port, target, _raw(request)
         )
         body = cast("Any", request.body)
-        at_hand = body if isinstance(body, str | bytes) else None
+        at_hand = body if _is_at_hand(body) else None
 
         def begin() -> Capture | None:
             call = self.policy.begin(outgoing)
@@ -235,6 +235,19 @@ def _with(request: PreparedRequest, headers: RawHeaders | None, token: str | Non
     if token is not None:
         made.headers[TOKEN_HEADER] = token
     return made
+
+
+def _is_at_hand(body: object) -> bool:
+    """Say whether a request's body is all in memory: text, or anything whose bytes urllib3 takes as they lie there."""
+    if isinstance(body, str | bytes):
+        return True
+    if body is None or hasattr(body, "read"):
+        return False
+    try:
+        memoryview(cast("Any", body))
+    except TypeError:
+        return False
+    return True
 
 
 def _recorded_body(body: Any, note: Callable[[bytes | str], None]) -> Any:

@@ -97,7 +97,7 @@ class RecordedRaw:
 
     def _readinto(self, function: Function, args: Args, options: Options) -> Any:
         count = self._calling(function, args, options)
-        buffer = memoryview(args[0])
+        buffer = memoryview(args[0]).cast("B")
         self._note(bytes(buffer[: count or 0]), (), {})
         if not count and buffer:
             self._end()

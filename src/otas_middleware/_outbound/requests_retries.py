@@ -65,9 +65,12 @@ class Tries:
             report_internal_error("outbound.requests")
 
     def note_body(self, data: bytes | str) -> None:
-        """Note a piece of the request's body."""
-        if self.call is not None:
-            self.call.request.add(data)
+        """Note a piece of the request's body; urllib3 passes over whatever is empty."""
+        try:
+            if self.call is not None and data:
+                self.call.request.add(data)
+        except Exception:
+            report_internal_error("outbound.requests")
 
 
 _under_way: ContextVar[Tries | None] = ContextVar("otas_middleware.requests_tries", default=None)

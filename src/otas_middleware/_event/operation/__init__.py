@@ -6,10 +6,10 @@ the first that recognises an exchange has it. A new one is a file, a line in `PR
 background; imports `render` and nothing else of the package, and a protocol when the first exchange looks like it.
 """
 
+# ruff: noqa: PLC0415  # protocols are imported with the first exchange that looks like one
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.operation.exchange import Exchange
@@ -53,8 +53,34 @@ class KnownProtocol(NamedTuple):
     @property
     def read(self) -> OperationReader:
         """The function that reads it."""
-        read: OperationReader = import_module(f"{__name__}.{self.module}").read
-        return read
+        return _reader_in(self.module)
+
+
+def _reader_in(module: str) -> OperationReader:
+    """Return the `read` of a protocol's module.
+
+    By import statements, since packers of programs (PyInstaller, Nuitka) take along what these name, and nothing else.
+    """
+    match module:
+        case "a2a":
+            from otas_middleware._event.operation.a2a import read
+        case "connect":
+            from otas_middleware._event.operation.connect import read
+        case "graphql":
+            from otas_middleware._event.operation.graphql import read
+        case "grpc_web":
+            from otas_middleware._event.operation.grpc_web import read
+        case "http_batch":
+            from otas_middleware._event.operation.http_batch import read
+        case "json_rpc":
+            from otas_middleware._event.operation.json_rpc import read
+        case "mcp":
+            from otas_middleware._event.operation.mcp import read
+        case "soap":
+            from otas_middleware._event.operation.soap import read
+        case _:
+            from otas_middleware._event.operation.event_streams import read
+    return read
 
 
 PROTOCOLS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from importlib import import_module, metadata, util
+from importlib import metadata, util
 from typing import Any
 from urllib.parse import unquote
 
@@ -81,7 +81,10 @@ def _library() -> Any:
     Old releases of `python-multipart`, which FastAPI needs, install a package of the same name over it; its one file is
     then loaded from where its distribution says it is.
     """
-    module = import_module("multipart")
+    # By a statement, since packers of programs (PyInstaller, Nuitka) take along what these name.
+    import multipart  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]  # noqa: PLC0415
+
+    module: Any = multipart
     if hasattr(module, "PushMultipartParser"):
         return module
     path = metadata.distribution("multipart").locate_file("multipart.py")
