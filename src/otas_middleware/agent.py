@@ -264,8 +264,10 @@ class AgentSession(HttpClients):
         Returns:
             Our id of the event (`metadata.event_id`).
         """
+        from otas_middleware._event.limits import milliseconds  # noqa: PLC0415  # heavy
+
         event_id = str(uuid4())
-        self._core.note(event, event_id, enclosing(), time.time() - max(0.0, event.latency_ms) / 1000)
+        self._core.note(event, event_id, enclosing(), time.time() - milliseconds(event.latency_ms) / 1000)
         return event_id
 
 

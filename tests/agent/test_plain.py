@@ -7,6 +7,8 @@ import decimal
 import json
 import time
 import uuid
+from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
+from werkzeug.local import LocalProxy
 
 from otas_middleware._agent.tools import to_json
 
@@ -39,6 +42,26 @@ class Touchy:
     __repr__ = __str__
 
 
+class Detached:
+    """Has no attribute any more, as a row without its database."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("detached")
+
+
+class Lazy(Sequence[int]):
+    """Its items are gone."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: Any) -> Any:
+        raise RuntimeError("detached")
+
+
+UNBOUND: Any = LocalProxy(ContextVar[object]("nothing"))
+
+
 IDENTIFIER = uuid.UUID(int=1)
 
 
@@ -60,6 +83,10 @@ IDENTIFIER = uuid.UUID(int=1)
         (IDENTIFIER, str(IDENTIFIER)),
         (Touchy(), "<Touchy>"),
         ([Touchy], ["<type>"]),
+        ({"a": Detached(), "b": 1}, {"a": "<Detached>", "b": 1}),
+        ([Lazy(), 1], ["<Lazy>", 1]),
+        ([UNBOUND, 1], ["<LocalProxy>", 1]),
+        ([2**1024 - 1, 1 << 20_000], [2**1024 - 1, "<an integer of 20001 bits>"]),
     ],
 )
 def test_it_becomes(value: object, expected: object) -> None:

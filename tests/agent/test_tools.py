@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
+import math
 import re
 import threading
 from typing import TYPE_CHECKING
@@ -179,6 +180,23 @@ def test_a_thread_of_a_tool_is_within_it_when_it_gets_the_context(
     assert call["metadata"]["parent_id"] == run.event_id
 
 
+def test_what_cannot_be_looked_into_keeps_no_tool_from_running(session: AgentSession, record: Record) -> None:
+    class Detached:
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError("detached")
+
+    @session.tool("load")
+    def load(row: object, number: int) -> object:
+        del number
+        return row
+
+    row = Detached()
+    assert load(row, number=10**5000) is row
+    event = record.one()
+    assert json.loads(event["request_body"] or "") == {"row": "<Detached>", "number": "<an integer of 16610 bits>"}
+    assert json.loads(event["response_body"] or "") == "<Detached>"
+
+
 def test_generator_functions_are_refused_with_what_to_do(session: AgentSession) -> None:
     def numbers() -> Iterator[int]:
         yield 1
@@ -223,6 +241,17 @@ def test_a_logged_call_is_an_event_with_what_was_said(session: AgentSession, rec
     headers = json.loads(event["request_headers"] or "")
     assert headers["X-SessionState"] == "yes"
     assert "0123456789abcdef" not in json.dumps(event)
+
+
+@pytest.mark.parametrize("latency", [math.inf, math.nan, -5.0, 1e300])
+def test_a_call_of_an_impossible_duration_is_an_event_all_the_same(
+    latency: float, session: AgentSession, record: Record
+) -> None:
+    session.log("GET", "https://api.example.org/a%20b/caf%C3%A9?q=%20", status_code=200, latency_ms=latency)
+    event = record.one()
+    assert (event["path"], event["query_params"]) == ("/a b/café", "q=%20")
+    assert 0 <= event["latency_ms"] <= 1e12
+    assert event["metadata"]["captured_at"] > "1990"
 
 
 def test_an_event_can_be_logged_as_it_is(session: AgentSession, record: Record) -> None:

@@ -125,7 +125,7 @@ def described(method: str, url: str, headers: Mapping[str, Mapping[str, str] | N
     fields.setdefault("query_params", parts.query)
     fields["error"] = fields.get("error") or _status_line(fields["status_code"])
     fields.update({name: json.dumps(dict(values)) for name, values in headers.items() if values})
-    return BackendEvent(path=parts.path or "/", method=method, **fields)
+    return BackendEvent(path=unquote(parts.path) or "/", method=method, **fields)
 
 
 def _status_line(status: int) -> str:

@@ -167,7 +167,7 @@ class Tool:
                 f"{function.__qualname__} is a generator function, and those cannot be recorded from outside; "
                 "write `with session.tool(...)` around the work inside it."
             )
-        tool = self if self._named else self._renamed(function.__name__)
+        tool = self if self._named else self._renamed(getattr(function, "__name__", self.name))
         return cast("_F", tool.around(function))
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -243,14 +243,15 @@ def _binder(function: Callable[..., Any]) -> Callable[..., Mapping[str, object]]
 
 _MAX_DEPTH = 20
 _MAX_ITEMS = 10_000
+_MAX_INTEGER_BITS = 1024
 _AS_TEXT = (float, dt.date, dt.time, dt.timedelta, decimal.Decimal, pathlib.PurePath, uuid.UUID)
 
 
 def to_json(value: object, limit: int) -> str:
     """Return a value as JSON.
 
-    What JSON does not know stands there as its type's name, such as `"<Connection>"`: `str` and `repr` are code of
-    others, and may take long or say too much.
+    What JSON does not know, or cannot be looked into, stands there as its type's name, such as `"<Connection>"`: `str`
+    and `repr` are code of others, and may take long or say too much. Raises nothing, as an agent's work waits for it.
 
     Args:
         value: Anything.
@@ -269,8 +270,16 @@ class _Plain:
 
     def of(self, value: object, depth: int) -> Any:
         self._items -= 1
-        if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        try:
+            return self._of(value, depth)
+        except Exception:  # the methods and attributes of others' classes, a proxy's `__class__` among them
+            return f"<{type(value).__name__}>"
+
+    def _of(self, value: object, depth: int) -> Any:
+        if value is None or isinstance(value, bool) or (isinstance(value, float) and math.isfinite(value)):
             return value
+        if isinstance(value, int):
+            return value if value.bit_length() <= _MAX_INTEGER_BITS else f"<an integer of {value.bit_length()} bits>"
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, _AS_TEXT):

@@ -63,7 +63,7 @@ def coerce_numbers(fields: dict[str, Any]) -> None:
             fields[name] = None if value is None and name != "status_code" else _integer(value)
     value = fields["latency_ms"]
     if type(value) is not float or not 0.0 <= value <= _MAX_MILLISECONDS:
-        fields["latency_ms"] = _milliseconds(value)
+        fields["latency_ms"] = milliseconds(value)
 
 
 def fit(fields: dict[str, Any], *, objects: int | None = None) -> BackendEvent:
@@ -150,7 +150,8 @@ def _integer(value: Any) -> int:
         return 0
 
 
-def _milliseconds(value: Any) -> float:
+def milliseconds(value: Any) -> float:
+    """Return a finite number of milliseconds, 0 or more; 0 for what is none."""
     try:
         number = float(value)
     except (ValueError, TypeError, OverflowError, ArithmeticError):
