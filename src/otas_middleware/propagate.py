@@ -78,10 +78,9 @@ def httpx_hook(request: httpx.Request) -> None:
     httpx calls it for each redirect too, where it takes the token out again if need be. It changes the request, so
     that `response.request` shows the token; `instrument` does not.
     """
-    from otas_middleware._outbound.httpx_transport import whereabouts  # noqa: PLC0415  # heavy
+    from otas_middleware._outbound.httpx_transport import place_of  # noqa: PLC0415  # heavy
 
-    scheme, host, port, target = whereabouts(request)
-    place = _policy.place(scheme, host, port, target)
+    place, (_, host, _, target) = place_of(_policy, request)
     if place is Place.EXEMPT:
         return
     token = _policy.token() if place is Place.INSIDE else None

@@ -88,6 +88,27 @@ def test_a_host_header_that_names_the_domain_opens_nothing(
     assert outside.one().header(TOKEN_HEADER) == []
 
 
+@pytest.mark.parametrize(
+    "named", ["elsewhere.example", "elsewhere.example:80", "http://{inside}", "x@{inside}", "{inside}/x", "127.0.0.1"]
+)
+def test_a_host_header_that_names_another_host_takes_the_token_nowhere(
+    caller: Caller, named: str, session: AgentSession, inside: Host
+) -> None:
+    host = named.format(inside=f"127.0.0.1:{inside.port}")
+    caller.call(session.instrument, "GET", inside.url + "/x", headers={"Host": host})
+    assert inside.one().header("host") == [host]
+    assert inside.one().header(TOKEN_HEADER) == []
+
+
+def test_a_host_header_that_names_another_host_inside_keeps_the_token(
+    caller: Caller, brain: LocalBrain, inside: Host
+) -> None:
+    domain = (inside.url, "http://api.project.example")
+    with AgentSession(domain, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as session:
+        caller.call(session.instrument, "GET", inside.url + "/x", headers={"Host": "API.project.example"})
+    assert len(inside.one().header(TOKEN_HEADER)) == 1
+
+
 def test_of_a_part_of_a_host_only_calls_to_that_part_get_the_token(
     caller: Caller, brain: LocalBrain, inside: Host
 ) -> None:
@@ -198,7 +219,12 @@ class Hypercorn:
 def test_over_http_2_it_is_the_same(brain: LocalBrain) -> None:
     with Hypercorn() as inside, Hypercorn() as outside:
         with (
-            AgentSession(inside.url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as session,
+            AgentSession(
+                (inside.url, "http://api.project.example"),
+                agent_key=brain.agent_key,
+                brain_url=brain.url,
+                uasam_url=brain.url,
+            ) as session,
             session.client(http1=False, http2=True, verify=TLS) as http,
         ):
             for host in (inside, outside):

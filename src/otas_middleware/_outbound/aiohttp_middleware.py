@@ -14,7 +14,7 @@ from aiohttp import BytesPayload
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.aiohttp_content import RecordedContent, record_release, record_writing
-from otas_middleware._outbound.policy import OutgoingRequest, Place, clean, failed, has_token, is_clean
+from otas_middleware._outbound.policy import OutgoingRequest, Place, clean, confirmed, failed, has_token, is_clean
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientResponse
 
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
+    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders, Whereabouts
 
     Handler = Callable[[ClientRequest], Awaitable[ClientResponse]]
-
-    Whereabouts = tuple[str, bytes, int | None, bytes]
 
 
 class AiohttpMiddleware:
@@ -49,9 +47,9 @@ class AiohttpMiddleware:
         place = self._policy.place(*location)
         if place is Place.EXEMPT:
             return await handler(request)
-        if place is Place.INSIDE:
+        if place is Place.INSIDE and confirmed(self._policy, location, _raw(request)) is place:
             return await self._inside(request, location, handler)
-        raw = self._right_head(request, place, location, None)
+        raw = self._right_head(request, Place.OUTSIDE, location, None)
         call = await self._begin(request, location, raw)
         try:
             response = await handler(request)
@@ -83,7 +81,7 @@ class AiohttpMiddleware:
             SecretInUrlError: The URL holds it.
         """
         policy = self._policy
-        raw = [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in request.headers.items()]
+        raw = _raw(request)
         _, host, _, target = location
         if is_clean(raw, target, policy.secrets(place)):
             return raw
@@ -107,6 +105,10 @@ class AiohttpMiddleware:
             except Exception:
                 report_internal_error("outbound.aiohttp")
         return call
+
+
+def _raw(request: ClientRequest) -> RawHeaders:
+    return [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in request.headers.items()]
 
 
 def _whereabouts(request: ClientRequest) -> Whereabouts:

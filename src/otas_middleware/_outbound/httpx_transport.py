@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.httpx_library import installed, library_of_request, library_of_transport
-from otas_middleware._outbound.policy import OutgoingRequest, Place, failed, head_for
+from otas_middleware._outbound.policy import OutgoingRequest, Place, confirmed, failed, head_for
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._outbound.httpx_library import Library
-    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
+    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders, Whereabouts
 
 
 def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:
@@ -129,7 +129,7 @@ class _Instrumented:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
-    def _place(self, request: httpx.Request) -> tuple[Place, tuple[str, bytes, int | None, bytes]]:
+    def _place(self, request: httpx.Request) -> tuple[Place, Whereabouts]:
         """Return where a request goes.
 
         Raises:
@@ -141,8 +141,7 @@ class _Instrumented:
                 f"This transport sends by {self._only.name}, and the client that it was given to is one of {theirs}; "
                 f'write session.transport(library="{theirs}"), or session.client(library="{theirs}").'
             )
-        location = whereabouts(request)
-        return self.policy.place(*location), location
+        return place_of(self.policy, request)
 
     def _inside(self, request: httpx.Request, host: bytes, target: bytes, token: str | None) -> httpx.Request:
         """Return what is to be sent to a host inside.
@@ -154,7 +153,7 @@ class _Instrumented:
         return request if headers is None else copied(request, headers)
 
     def _outside(
-        self, request: httpx.Request, location: tuple[str, bytes, int | None, bytes], *, asynchronous: bool
+        self, request: httpx.Request, location: Whereabouts, *, asynchronous: bool
     ) -> tuple[httpx.Request, Capture | None]:
         """Return what is to be sent to a host outside, and the record that was begun.
 
@@ -257,7 +256,7 @@ class InstrumentedAsyncTransport(_Instrumented):
         response: httpx.Response = await self.inner.handle_async_request(self._inside(request, host, target, token))
         return response
 
-    async def _recorded(self, request: httpx.Request, location: tuple[str, bytes, int | None, bytes]) -> httpx.Response:
+    async def _recorded(self, request: httpx.Request, location: Whereabouts) -> httpx.Response:
         request, call = self._outside(request, location, asynchronous=True)
         try:
             response: httpx.Response = await self.inner.handle_async_request(request)
@@ -285,7 +284,16 @@ class InstrumentedAsyncTransport(_Instrumented):
         await self.inner.__aexit__(kind, error, traceback)
 
 
-def whereabouts(request: httpx.Request) -> tuple[str, bytes, int | None, bytes]:
+def place_of(policy: OutboundPolicy, request: httpx.Request) -> tuple[Place, Whereabouts]:
+    """Return where a request goes, as a policy sees it and as the network layer will have it."""
+    location = whereabouts(request)
+    place = policy.place(*location)
+    if place is Place.INSIDE:
+        place = confirmed(policy, location, request.headers.raw)
+    return place, location
+
+
+def whereabouts(request: httpx.Request) -> Whereabouts:
     """Return where a request goes (see `Domain.covers`), as the network layer will have it.
 
     An extension may put another target into the request line. One that names a host of its own may lead anywhere, by

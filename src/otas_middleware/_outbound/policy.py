@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._config.origins import locate
 from otas_middleware._errors import OtasError
 from otas_middleware._internal_errors import report_internal_error
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from otas_middleware._capture.capture import Capture
 
     RawHeaders = list[tuple[bytes, bytes]]
+    Whereabouts = tuple[str, bytes, int | None, bytes]
+    """Scheme, host, port and target (see `Domain.covers`)."""
 
 _TOKEN_NAME = TOKEN_HEADER.lower().encode()
 _KEY_NAMES = frozenset({b"x-otas-agent-key", b"x-otas-sdk-key"})
@@ -75,6 +78,29 @@ class OutboundPolicy(Protocol):
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Start the record of a request outside, or return None when it is not to be recorded."""
         ...
+
+
+def confirmed(policy: OutboundPolicy, location: Whereabouts, raw: RawHeaders) -> Place:
+    """Return the place of a request to a host inside: it is outside if its `Host` header names one that is.
+
+    That header is the authority of what is asked for (RFC 9110, section 7.2); a server passes the request on by it.
+
+    Args:
+        policy: Has said that what is connected to is inside.
+        location: Where the request goes.
+        raw: Its headers.
+    """
+    scheme, host, port, target = location
+    authority = host if port is None else b"%b:%d" % (host, port)
+    for name, value in raw:
+        if len(name) == 4 and name.lower() == b"host" and value != authority:
+            named = None if _NO_AUTHORITY.intersection(value) else locate(f"{scheme}://{value.decode('latin-1')}")
+            if named is None or policy.place(scheme, named.host, named.port, target) is not Place.INSIDE:
+                return Place.OUTSIDE
+    return Place.INSIDE
+
+
+_NO_AUTHORITY = frozenset(b"/?#@")
 
 
 class Secrets:

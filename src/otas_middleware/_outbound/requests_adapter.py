@@ -17,7 +17,7 @@ from urllib3.util import parse_url
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location, locate, normal_host
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.policy import OutgoingRequest, Place, clean, failed, has_token, is_clean
+from otas_middleware._outbound.policy import OutgoingRequest, Place, clean, confirmed, failed, has_token, is_clean
 from otas_middleware._outbound.requests_raw import RecordedRaw
 from otas_middleware._outbound.requests_retries import Tries, send
 
@@ -112,6 +112,8 @@ class InstrumentedAdapter(BaseAdapter):
             return self.inner.send(request, *args, **options)
         if location is None:
             location = Location("", b"", None, (request.url or "").encode("utf-8", "replace"))
+        if place is Place.INSIDE:
+            place = confirmed(self.policy, location, _raw(request))
         inside = place is Place.INSIDE
         token = self.policy.token_at_hand() or self.policy.token() if inside else None
         sent = self._with_right_head(request, place, location, token)
