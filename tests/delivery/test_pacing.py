@@ -1,4 +1,4 @@
-"""How fast is right: backoff, the breaker, and the number of connections."""
+"""How fast is right: backoff, and the number of connections."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otas_middleware._delivery import Outcome, Verdict
-from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.limiter import Limiter
 from otas_middleware._delivery.retry import LONGEST_RETRY_AFTER, full_jitter, retry_after
 from support.delivery import (
@@ -59,70 +57,6 @@ def test_delays_are_spread_over_the_whole_width() -> None:
 )
 def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | None) -> None:
     assert retry_after(value, now=10.0) == seconds
-
-
-class TestTheBreaker:
-    def test_it_opens_at_a_failure_and_lets_one_probe_through(self) -> None:
-        breaker = Breaker(30.0)
-        assert breaker.wait(0.0) == 0.0
-        assert breaker.failed("connection_refused", 0.0, pause=2.0)
-        assert breaker.wait(0.5) == 1.5
-        assert breaker.wait(2.0) == 0.0
-        breaker.sent()
-        assert breaker.wait(2.0) == float("inf")
-        assert breaker.succeeded()
-        assert breaker.wait(2.0) == 0.0
-
-    def test_a_probe_that_fails_doubles_the_ceiling(self) -> None:
-        waits: list[float] = []
-        for _ in range(300):
-            breaker = Breaker(100.0)
-            breaker.failed("x", 0.0)
-            for _ in range(5):
-                breaker.flush_now()
-                breaker.sent()
-                breaker.failed("x", 0.0)
-            waits.append(breaker.wait(0.0))
-        assert 8.0 < max(waits) <= 16.0
-
-    def test_failures_of_what_was_sent_before_it_opened_count_as_one(self) -> None:
-        breaker = Breaker(30.0)
-        breaker.failed("x", 0.0, pause=1.0)
-        for _ in range(7):
-            assert not breaker.failed("x", 0.1, pause=100.0)
-        assert breaker.wait(1.0) == 0.0
-
-    def test_single_bad_events_do_not_open_it_but_a_row_of_them_does(self) -> None:
-        breaker = Breaker(30.0)
-        for _ in range(20):
-            assert not breaker.suspect("http_500", 0.0)
-            breaker.succeeded()
-        assert [breaker.suspect("http_500", 0.0) for _ in range(5)] == [False] * 4 + [True]
-
-    @pytest.mark.parametrize("pause", [None, 0.0])
-    def test_a_probe_never_follows_a_failure_at_once_whatever_the_backoff_or_the_destination_says(
-        self, pause: float | None
-    ) -> None:
-        for _ in range(200):
-            breaker = Breaker(0.0001)
-            breaker.failed("x", 0.0, pause=pause)
-            assert breaker.wait(0.0) == 0.05
-
-    def test_a_fault_of_ours_tells_nothing_about_the_destination(self) -> None:
-        breaker = Breaker(30.0)
-        ours = Outcome(Verdict.RETRYABLE, "internal_error", ambiguous=True)
-        assert [breaker.learn(ours, 0.0) for _ in range(20)] == [(False, False)] * 20
-        assert breaker.closed
-
-    def test_whatever_happens_somebody_may_try_again_in_bounded_time(self) -> None:
-        breaker = Breaker(5.0)
-        now = 0.0
-        for _ in range(1000):
-            breaker.failed("x", now)
-            assert breaker.wait(now) <= 5.0
-            now += 5.0
-            assert breaker.wait(now) == 0.0
-            breaker.sent()
 
 
 def idle() -> float:

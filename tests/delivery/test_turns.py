@@ -5,16 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from otas_middleware._delivery.clock import Deadline
-from otas_middleware._delivery.queue import Queue
-from otas_middleware._delivery.queue_item import QueueItem
 from support.delivery import Item, RawServer, answer, balance, created, eventually, pipeline
 
 if TYPE_CHECKING:
@@ -22,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._delivery import Pipeline
+    from otas_middleware._delivery.queue_item import QueueItem
     from support.delivery import Received
 
 REFUSED = answer("401 Unauthorized", b'{"status":0,"status_description":"invalid_or_expired_token"}')
@@ -179,68 +174,6 @@ def test_when_memory_is_full_tokens_that_nobody_accepted_give_way_first() -> Non
 def _waiting(sender: Pipeline) -> list[QueueItem]:
     (exporter,) = sender._state.exporters
     return exporter._queue.grab(1000, 0)
-
-
-def taken(queue: Queue, now: float = 0.0) -> QueueItem | None:
-    return queue.take(now, 8, early=False, watch=False)[0]
-
-
-class TestTheQueue:
-    """What is given back goes first and in order, whatever the tokens; nothing is lost and nothing comes twice."""
-
-    def test_what_was_given_back_keeps_its_order(self) -> None:
-        queue = Queue(100, 10**9, trusting=True)
-        for name in "abc":
-            queue.add(QueueItem(name, 1))
-        items = [item for _ in range(3) if (item := taken(queue)) is not None]
-        for item in (items[1], items[2], items[0]):
-            queue.give_back(item)
-        assert [taken(queue) for _ in range(3)] == items
-
-    @given(
-        steps=st.lists(
-            st.tuples(
-                st.sampled_from(["add", "take", "deliver", "lose", "back", "delay", "hold", "reject", "grab", "store"]),
-                st.integers(0, 3),
-            ),
-            max_size=80,
-        ),
-        trusting=st.booleans(),
-    )
-    def test_every_event_has_one_fate(self, steps: list[tuple[str, int]], trusting: bool) -> None:
-        queue = Queue(20, 10**9, trusting=trusting)
-        flying: list[QueueItem] = []
-        now = 0.0
-        for step, number in steps:
-            now += 1.0
-            if step == "add":
-                queue.add(QueueItem(f"token-{number}", 10))
-            elif step == "take":
-                item = taken(queue, now)
-                flying += [item] if item is not None else []
-            elif step == "grab":
-                flying += queue.grab(number, 0)
-            elif flying:
-                item = flying.pop(number % len(flying))
-                ways: dict[str, Callable[[QueueItem], object]] = {
-                    "deliver": queue.delivered,
-                    "lose": lambda item: queue.lost(item, "x"),
-                    "back": queue.give_back,
-                    "delay": partial(queue.delay, due=now + 2.0),
-                    "hold": partial(queue.hold, due=now + 2.0),
-                    "reject": lambda item: queue.lost(item, "bad_token", others=True),
-                    "store": lambda item: queue.stored([item], 0),
-                }
-                ways[step](item)
-            assert balance(queue.stats()) == 0
-            assert queue.stats()["in_flight"] == len(flying)
-        for item in flying:
-            queue.delivered(item)
-        while (item := taken(queue, now + 100.0)) is not None:
-            queue.delivered(item)
-        stats = queue.stats()
-        assert (stats["queued"], stats["queued_bytes"], stats["in_flight"], balance(stats)) == (0, 0, 0, 0)
-        assert queue.wait(Deadline(0.0), lambda: False)
 
 
 @pytest.mark.parametrize("values", [{"session_secret": "a-secret-of-at-least-32-characters"}])
