@@ -3,8 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# Twice a small machine's processors: half of their time the tests wait, for processes to start and for what must not happen.
+WORKERS ?= 4
 EXAMPLES ?= 30000
+
+# The tests start a thousand processes; where images forbid bytecode, each of them would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*##.*/\1/p' $(MAKEFILE_LIST))

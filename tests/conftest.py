@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from dataclasses import replace
@@ -30,6 +31,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the te
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
 
 runtime.behaviour = replace(runtime.behaviour, reraise=True)  # what production reports fails a test
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what is there to the end: ten thousand tests, and what they import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
