@@ -186,13 +186,17 @@ def test_a_backlog_that_one_connection_drains_in_no_time_wakes_no_other() -> Non
         assert sender.flush(PATIENCE)
         assert max(busy) > 1
         seconds[0] = 0.001
-        sender.put(Item())
-        assert sender.flush(PATIENCE)  # now it is known how quick it is
-        busy.clear()
-        for _ in range(100):
+
+        def most_at_once() -> int:
             sender.put(Item())
-        assert sender.flush(PATIENCE)
-        assert max(busy) == 1
+            assert sender.flush(PATIENCE)  # now it is known how quick it is
+            busy.clear()
+            for _ in range(100):
+                sender.put(Item())
+            assert sender.flush(PATIENCE)
+            return max(busy)
+
+        eventually(lambda: most_at_once() == 1)  # on a busy machine an answer may take its time after all
 
 
 def test_an_event_does_not_wait_for_a_connection_that_hangs() -> None:
