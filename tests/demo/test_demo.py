@@ -103,7 +103,8 @@ def end(demo: Demo) -> None:
 
 
 def table(demo: Demo) -> list[str]:
-    return demo.output[demo.output.index("Where ") :].split("\n\n")[0].split("\n")
+    text = demo.output[demo.output.index("Where ") :].split("\n\n")[0]
+    return [line.rstrip() for line in text.split("\n")]
 
 
 def files(folder: Path) -> set[Path]:

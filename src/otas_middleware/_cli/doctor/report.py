@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from otas_middleware._cli.terminal import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -108,8 +110,3 @@ def as_json(checks: list[Check], version: str, *, strict: bool = False) -> str:
         ensure_ascii=False,
         indent=2,
     )
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters: parts of it may come from a server or a file."""
-    return "".join(char if char.isprintable() else "?" for char in text)

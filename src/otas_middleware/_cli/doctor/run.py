@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from otas_middleware._cli.doctor.report import Check, as_json, as_text, conclusi
 from otas_middleware._cli.doctor.services import ask_brain, ask_uasam, check_clock, check_key, key_problem, spelled
 from otas_middleware._cli.doctor.set_up import check_set_up, check_surroundings
 from otas_middleware._cli.doctor.spool import check_spool
+from otas_middleware._cli.terminal import has_colours
 from otas_middleware._errors import OtasError
 from otas_middleware._version import __version__
 
@@ -124,7 +124,7 @@ def run(order: Order, *, machine: bool) -> int:
         checks += examine(order)
         sys.stdout.write(as_json(checks, __version__, strict=order.strict) + "\n")
         return 0 if healthy(checks, strict=order.strict) else 1
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    colour = has_colours()
     ascii_only = not _writes("✓✗→…")
     for check in examine(order):
         checks.append(check)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +12,7 @@ from otas_middleware._cli.preview.exchange import UnreadableError
 from otas_middleware._cli.preview.read import read as read_exchanges
 from otas_middleware._cli.preview.read import with_response
 from otas_middleware._cli.preview.replay import replay
+from otas_middleware._cli.terminal import has_colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,17 +74,13 @@ def run(
             continue
         title = f"[{number} of {len(exchanges)}] " if len(exchanges) > 1 else ""
         url = f"{subject.settings.brain_url}{_ENDPOINT}" if subject.settings.enabled else ""
-        sys.stdout.write(show(preview, title=title, url=url, colour=_colour()) + "\n" * (2 if title else 1))
+        sys.stdout.write(show(preview, title=title, url=url, colour=has_colours()) + "\n" * (2 if title else 1))
 
 
 def _framework(subject: Subject) -> str:
     if subject.framework is not None:
         return subject.framework.partition(" ")[0].lower()
     return subject.source.kind if subject.source.target else "asgi"
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 MASKED = re.compile(r"\[REDACTED(?:: [^\]]*)?\]")
