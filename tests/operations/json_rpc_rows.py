@@ -319,6 +319,15 @@ JSON_RPC = [
         {"name": "batch", "count": 2, "failed": 1, "outcome": "error", "code": -32600},
         "json-rpc -32600: Invalid Request",
     ),
+    Row(
+        "a batch that was too long to be recorded whole",
+        post(
+            [call("put", ["x" * 1_000], number) for number in range(100)],
+            [result(1, number) if number != 90 else error(7, "no", number) for number in range(100)],
+        ),
+        {"name": "batch", "count": 100, "failed": 1, "outcome": "error", "code": 7},
+        "json-rpc 7: no",
+    ),
     Row("an id that is null", post(call("a", number=None), result(1, number=None)), {"name": "a", "outcome": "ok"}),
     Row(
         "a long call whose id stands last",

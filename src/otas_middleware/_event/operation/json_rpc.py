@@ -30,20 +30,27 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
         describe: Names a call.
         judge: Sets the outcome of a call by the response to it.
     """
-    calls = exchange.calls
+    calls, responses = exchange.calls, Responses(exchange)
     if isinstance(exchange.request_json, dict):
         operation = describe(calls[0])
-        _decide(operation, calls[0], exchange, judge)
+        if "id" not in calls[0] and exchange.request_whole:
+            operation.outcome = "ok"  # nobody answers a notification, so it cannot fail
+            return operation
+        response = responses.to(calls[0]) or _cut(exchange, calls[0])
+        if response is not None:
+            judge(operation, response)
         return operation
     items: list[Operation] = []
     for call in calls:
-        item = describe(call)
-        if "id" in call or exchange.request_whole:
-            _decide(item, call, exchange, judge)
-        items.append(item)
-    refused = len(as_list(exchange.request_json)) - len(calls)
-    for response in _nameless(exchange)[:refused]:  # to what is no call at all
-        items.append(Operation(items[0].protocol))
+        items.append(describe(call))
+        if "id" in call:
+            response = responses.to(call)
+            if response is not None:
+                judge(items[-1], response)
+        elif exchange.request_whole:
+            items[-1].outcome = "ok"  # as above
+    for response in responses.to_others(calls):
+        items.append(Operation(items[0].protocol, id=call_id(response)))
         judge(items[-1], response)
     return batch(items)
 
@@ -85,39 +92,43 @@ def call_id(call: Message) -> str | float | None:
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
-def _decide(operation: Operation, call: Message, exchange: Exchange, judge: Judge) -> None:
-    if "id" not in call and exchange.request_whole:
-        operation.outcome = "ok"  # nobody answers a notification, so it cannot fail
-        return
-    response = response_to(exchange, call)
-    if response is not None:
-        judge(operation, response)
-
-
-def response_to(exchange: Exchange, call: Message) -> Message | None:
-    """Return the last response to a request, or the error of a server that could not read the request's id.
+class Responses:
+    """The responses among the complete texts of an exchange.
 
     Args:
         exchange: Headers and bodies.
-        call: The request; any response is to one whose id is not known, since it was cut before it.
     """
-    wanted = call.get("id")
-    nameless: Message | None = None
-    for response in _responses(exchange):
-        if "id" not in call or ("id" in response and response["id"] == wanted):
-            return response
-        if nameless is None and _is_nameless(response):
-            nameless = response
-    return nameless or _cut(exchange, call)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._request_whole = exchange.request_whole
+        self._asked = len(as_list(exchange.request_json))
+        self._all = list(_responses(exchange))
+        self._by_id = {call_id(response): response for response in self._all if "id" in response}
+        self._nameless = [response for response in self._all if _is_nameless(response)]
+
+    def to(self, call: Message) -> Message | None:
+        """Return the last response to a request, or the error of a server that could not read the request's id.
+
+        Args:
+            call: The request; any response is to one whose id is not known, since it was cut before it.
+        """
+        found = self._by_id.get(call_id(call)) if "id" in call else next(reversed(self._all), None)
+        return found or next(reversed(self._nameless), None)
+
+    def to_others(self, calls: list[Message]) -> list[Message]:
+        """Return the responses to members of a batch that are no calls at all, or of which nothing was recorded."""
+        if self._request_whole:
+            return self._nameless[: self._asked - len(calls)]
+        known = {call_id(call) for call in calls}
+        return [response for response in self._all if call_id(response) not in known]
 
 
 def _responses(exchange: Exchange) -> Iterator[Message]:
-    """Yield the responses among the complete texts, the last one first."""
-    for text in reversed(exchange.documents):
+    for text in exchange.documents:
         if '"id"' not in text and '"error"' not in text:  # MCP allows an error without an id
             continue
         value = parse_json(text)
-        for item in reversed(as_list(value) or [value]):
+        for item in as_list(value) or [value]:
             response = as_object(item)
             if ("result" in response or "error" in response) and "method" not in response:
                 yield response
@@ -125,10 +136,6 @@ def _responses(exchange: Exchange) -> Iterator[Message]:
 
 def _is_nameless(response: Message) -> bool:
     return response.get("id") is None and response.get("error") is not None
-
-
-def _nameless(exchange: Exchange) -> list[Message]:
-    return [response for response in _responses(exchange) if _is_nameless(response)]
 
 
 def _cut(exchange: Exchange, call: Message) -> Message | None:

@@ -120,7 +120,7 @@ def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | Non
     streams = exchange.response_media == "text/event-stream"
     if exchange.method == "GET" and (streams or has_session):
         operation = Operation("mcp", "GET stream", type="stream", outcome="unknown" if exchange.failed else "ok")
-        response = json_rpc.response_to(exchange, {}) if "last-event-id" in exchange.request_headers else None
+        response = json_rpc.Responses(exchange).to({}) if "last-event-id" in exchange.request_headers else None
         if response is not None:  # of the call whose stream is resumed
             _judge(operation, response)
         return operation
