@@ -13,7 +13,9 @@ from events.exchange import event_of, exchange
 from operations.graphql_rows import GRAPHQL
 from operations.json_rpc_rows import JSON_RPC, MCP
 from operations.other_rows import OTHERS
-from operations.wire import Row, call, post
+from operations.wire import Row, call, post, result
+from otas_middleware._event.operation import json_rpc
+from otas_middleware._event.operation.exchange import parse_json
 from otas_middleware._event.operation.graphql_document import operations_in
 
 ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *OTHERS]
@@ -107,3 +109,24 @@ def test_documents_that_would_make_a_careless_reader_slow_are_read(text: str) ->
 def test_deep_nesting_is_no_operation_and_no_failure() -> None:
     for deep in ("[" * 50_000, '{"a":' * 20_000, json.dumps(call("m"))[:-1] + ',"params":' + "[" * 5_000):
         event_of(exchange(**post(deep, deep)))
+
+
+def test_parts_that_never_end_are_read_in_one_go() -> None:
+    answer = b"\r\n\r\n" * 15_000  # a minute and a half for a pattern that looks for each part's end
+    request = post({"query": "query Orders { id }"}, answer, response_type="multipart/mixed; boundary=b")
+    assert "operation" not in event_of(exchange(**request)).metadata
+
+
+def test_the_responses_of_a_batch_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def noted(text: str, **options: Any) -> Any:
+        read.append(text)
+        return parse_json(text, **options)
+
+    monkeypatch.setattr(json_rpc, "parse_json", noted)
+    calls = [call("a", number=number) for number in range(500)]
+    answers = [result(1, number) for number in range(499)]
+    operation = event_of(exchange(**post(calls, answers))).metadata["operation"]
+    assert (operation["count"], operation["failed"], operation["outcome"]) == (500, 0, "unknown")
+    assert len(read) == 1

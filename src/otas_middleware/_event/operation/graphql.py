@@ -6,7 +6,6 @@ multipart request specification, the protocol of `graphql-sse`.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._event.operation import json_rpc
@@ -21,7 +20,6 @@ _RESPONSE_MEDIA = "application/graphql-response+json"
 _PARTIAL_SUCCESS = 294
 _KEYS = "data errors extensions hasNext pending incremental completed label path"
 _RESULT_KEYS = frozenset(_KEYS.split())
-_PART = re.compile(r"\r?\n\r?\n(.*?)\r?\n--", re.DOTALL)
 
 
 class _Call(NamedTuple):
@@ -131,12 +129,18 @@ def _results(exchange: Exchange) -> list[Any]:
         text = exchange.response_text
         if exchange.gap:
             text += exchange.ending().decode("utf-8", "replace")
-        parts = [parse_json(part) for part in _PART.findall(text)]
+        parts = [parse_json(content) for content in _contents(text)]
         # A subscription's parts are wrapped, and empty ones keep it alive.
         return [as_object(part).get("payload") or part for part in parts if part and part != {"payload": None}]
     if exchange.response_media == "text/event-stream":
         return [parse_json(event.data) for event in exchange.events if event.name in {"", "next"} and event.data]
     return [value for text in exchange.documents if (value := parse_json(text)) is not None]
+
+
+def _contents(text: str) -> list[str]:
+    """Return the contents of the parts of a multipart body; no JSON holds what is between them."""
+    pieces = ("\n" + text.replace("\r\n", "\n")).split("\n--")
+    return [piece.partition("\n\n")[2] for piece in pieces[1:]]
 
 
 def _is_result(value: object, *, certain: bool) -> bool:
