@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otas_middleware._capture.body import BoundedBody
+from otas_middleware._capture.body import BoundedBody, declared_size
 
 LIMIT, TAIL = 10, 7
 CHUNKS = st.lists(st.binary(max_size=25), max_size=12)
@@ -87,3 +87,23 @@ def test_of_an_endless_body_no_more_than_beginning_and_twice_the_end_is_held(siz
     for _ in range(10_000 // size + 10):
         body.add(bytes(size))
         assert sum(map(len, body.parts)) + sum(map(len, body._tail or ())) <= 100 + 2 * 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "size"),
+    [
+        (b"Content-Length", b"12", 12),
+        ("content-length", "12", 12),
+        ("Content-Length", 12, 12),
+        ("Content-Length", "²", None),
+        ("Content-Length", "٣", None),
+        (b"content-length", b"9" * 5_000, None),
+        (b"content-length", b"5, 5", None),
+        ("Content-Length", -1, None),
+        ("Content-Length", None, None),
+        (14, "12", None),
+        (b"content-lengti", b"12", None),
+    ],
+)
+def test_a_length_is_read_of_whatever_stands_among_the_headers(name: object, value: object, size: int | None) -> None:
+    assert declared_size([("Server", "x"), (name, value)]) == size

@@ -156,17 +156,28 @@ def _octets(chunk: Chunk) -> bytes:
     return chunk.encode("utf-8", "surrogateescape") if isinstance(chunk, str) else bytes(memoryview(chunk))
 
 
-def declared_size(headers: Iterable[tuple[bytes, bytes] | tuple[str, str]]) -> int | None:
+def declared_size(headers: Iterable[tuple[object, object]]) -> int | None:
     """Return the bytes that the headers of a response announce, or None when they announce none."""
     for name, value in headers:
-        if len(name) == _LENGTH_OF_NAME and _is_length(name) and value.isdigit():
-            return int(value)
+        if _is_length(name):
+            size = _as_size(value)
+            if size is not None:
+                return size
     return None
 
 
-def _is_length(name: bytes | str) -> bool:
+def _is_length(name: object) -> bool:
     # Texts and bytes are never compared with each other, which `python -bb` forbids.
+    if not isinstance(name, bytes | str) or len(name) != _LENGTH_OF_NAME:
+        return False
     return name.lower() == (b"content-length" if isinstance(name, bytes) else "content-length")
+
+
+def _as_size(value: object) -> int | None:
+    """Return a size; of what applications put there, not all is text, and not all that looks like digits a number."""
+    if isinstance(value, str | bytes) and len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit():
+        return int(value)
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def without_coding(headers: Iterable[tuple[object, object]]) -> list[tuple[str, str]]:
@@ -181,3 +192,4 @@ def without_coding(headers: Iterable[tuple[object, object]]) -> list[tuple[str, 
 
 
 _LENGTH_OF_NAME = len("content-length")
+_MAX_DIGITS = 19
