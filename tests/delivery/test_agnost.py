@@ -18,7 +18,7 @@ from otas_middleware._delivery.destinations.agnost_form import event_body, sessi
 from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode
-from otas_middleware.localbrain.agnost import EVENT_FORMS, SESSION, problems
+from otas_middleware.localbrain.agnost import EVENT_FORMS, Session, problems
 from support.delivery import Item, RawServer, answer, balance, build, eventually, pipeline, settings
 
 if TYPE_CHECKING:
@@ -80,13 +80,13 @@ def test_any_event_satisfies_both_published_forms(
         custom_properties=properties,
     )
     body = json.loads(json.dumps(event_body(envelope(of, session_id))))
-    for rules in EVENT_FORMS.values():
-        assert problems(body, rules) == []
+    for form in EVENT_FORMS.values():
+        assert problems(body, form) == []
     assert body["event_id"] == about["event_id"]
     json.loads(body["args"])
     json.loads(body["result"])
     assert "the.raw.token" not in json.dumps(body)
-    assert problems(json.loads(json.dumps(session_body(envelope(of, session_id)))), SESSION) == []
+    assert problems(json.loads(json.dumps(session_body(envelope(of, session_id)))), Session) == []
 
 
 def test_an_event_is_mapped_as_the_contract_says() -> None:

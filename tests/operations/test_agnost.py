@@ -12,7 +12,7 @@ from otas_middleware._delivery.destinations.agnost import AgnostDestination
 from otas_middleware._delivery.destinations.agnost_form import event_body, session_body
 from otas_middleware._delivery.protocols import DELIVERED
 from otas_middleware._event.build import build
-from otas_middleware.localbrain.agnost import EVENT_FORMS, SESSION, problems
+from otas_middleware.localbrain.agnost import EVENT_FORMS, Session, problems
 
 if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Outcome, Request
@@ -75,7 +75,7 @@ def test_a_session_names_its_user_in_both_spellings_and_its_client() -> None:
     )
     assert body["user_data"] == {"user_id": "agent-1", "userId": "agent-1"}
     assert body["client_config"] == "shopper"
-    assert not problems(body, SESSION)
+    assert not problems(body, Session)
     plain: dict[str, Any] = session_body(envelope_of(**post({}, {}, headers={"user-agent": "python-httpx/0.28"})))
     assert plain["client_config"] == "python-httpx"
 
@@ -91,4 +91,4 @@ def test_a_session_names_the_tools_that_its_server_told_of_before() -> None:
     listed = post(call("tools/list"), result({"tools": [{"name": "add"}, {"name": "refund"}]}), path="/mcp")
     destination.prologue(envelope_of(**listed), send)
     assert sent[0]["tools"] == ["add", "refund"]
-    assert not problems(sent[0], SESSION)
+    assert not problems(sent[0], Session)

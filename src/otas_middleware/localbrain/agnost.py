@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyError, read_json
 from otas_middleware.localbrain.pages import DjangoJSON, RefusedError
@@ -34,7 +36,7 @@ class Agnost:
     async def capture_session(self, incoming: Incoming) -> Response:
         """`POST /api/v1/capture-session`: a conversation begins."""
         body = self._body(incoming)
-        if wrong := problems(body, SESSION):
+        if wrong := problems(body, Session):
             raise _bad(400, "; ".join(wrong))
         session_id = body.get("session_id", "")
         with self._store.write() as connection:
@@ -49,8 +51,8 @@ class Agnost:
     async def capture_event(self, incoming: Incoming) -> Response:
         """`POST /api/v1/capture-event`: a tool, a resource or a prompt was used."""
         body = self._body(incoming)
-        wrong = {form: problems(body, rules) for form, rules in EVENT_FORMS.items()}
-        forms = [form for form, found in wrong.items() if not found]
+        wrong = {name: problems(body, form) for name, form in EVENT_FORMS.items()}
+        forms = [name for name, found in wrong.items() if not found]
         if not forms:
             raise _bad(400, "; ".join(wrong["second" if "event_id" in body else "first"]))
         event_id = str(UUID(body["event_id"])) if "second" in forms else str(uuid4())
@@ -105,122 +107,93 @@ def _as_uuid(session_id: str) -> str:
         return str(uuid5(NAMESPACE_OID, session_id))
 
 
-class _Rule(NamedTuple):
-    """What a field must be."""
-
-    holds: Callable[[object], bool]
-    demand: str
-    required: bool = False
+def _a_uuid(text: str) -> str:
+    UUID(text)
+    return text
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+_Text = Annotated[str, Field(description="a string")]
+_Name = Annotated[str, Field(description="a string", min_length=1)]
+_Uuid = Annotated[str, AfterValidator(_a_uuid), Field(description="a UUID")]
+_Flag = Annotated[bool, Field(description="true or false")]
+_Milliseconds = Annotated[int, Field(description="an integer, in milliseconds")]
+_Object = Annotated[dict[str, Any], Field(description="an object")]
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+class _Strict(BaseModel):
+    """Takes values of exactly these types, and ignores unknown fields; a default is never checked."""
+
+    model_config = ConfigDict(strict=True)
 
 
-def _is_uuid(value: object) -> bool:
-    try:
-        return isinstance(value, str) and bool(UUID(value))
-    except ValueError:
-        return False
+class _User(_Strict):
+    user_id: str = ""
+    userId: str = ""  # noqa: N815  # the other published spelling
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_fields_set) == 2 and self.user_id != self.userId:
+            raise ValueError("two users")
+        return self
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+class _Checkpoint(_Strict):
+    name: str
+    timestamp: int
+    metadata: dict[str, str] = {}
 
 
-def _is_object(value: object) -> bool:
-    return isinstance(value, dict)
+class Session(_Strict):
+    """What `capture-session` takes."""
+
+    session_id: _Text = ""
+    user_data: _User = Field(default=_User(), description="an object whose user_id and userId are one string")
+    client_config: _Text = ""
+    connection_type: _Text = ""
+    ip: _Text = ""
+    tools: list[_Name] = Field(default=[], description="an array of names")
+    metadata: _Object = {}
+    timestamp: _Milliseconds = 0
 
 
-def _holds_texts(value: object) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, cast("dict[str, object]", value).values()))
-
-
-def _is_flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_primitive(value: object) -> bool:
-    return value in ("tool", "resource", "prompt")
-
-
-def _holds_names(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_name, cast("list[object]", value)))
-
-
-def _is_user(value: object) -> bool:
-    """Say whether this names a user by either spelling, or by both alike."""
-    if not isinstance(value, dict):
-        return False
-    user = cast("dict[str, object]", value)
-    ids = [user[key] for key in ("user_id", "userId") if key in user]
-    return all(map(_is_text, ids)) and len(set(ids)) <= 1
-
-
-def _is_checkpoint(value: object) -> bool:
-    if not isinstance(value, dict):
-        return False
-    point = cast("dict[str, object]", value)
-    return (
-        _is_text(point.get("name")) and _is_integer(point.get("timestamp")) and _holds_texts(point.get("metadata", {}))
+class _FirstForm(_Strict):
+    session_id: _Name
+    primitive_name: _Name
+    primitive_type: Literal["tool", "resource", "prompt"] = Field(description="one of tool, resource, prompt")
+    success: _Flag
+    latency: _Milliseconds
+    args: _Text = ""
+    result: _Text = ""
+    checkpoints: list[_Checkpoint] = Field(
+        default=[], description="an array of {name, timestamp in milliseconds, metadata of strings}"
     )
+    metadata: _Object = {}
 
 
-def _holds_checkpoints(value: object) -> bool:
-    return isinstance(value, list) and all(map(_is_checkpoint, cast("list[object]", value)))
+class _SecondForm(_Strict):
+    event_id: _Uuid
+    session_id: _Uuid
+    primitive_name: _Name
+    args: _Text
+    result: _Text
+    success: _Flag = True
+    latency: _Milliseconds = 0
+    timestamp: _Milliseconds = 0
+    parent_id: _Uuid = ""
+    metadata: dict[str, str] = Field(default={}, description="an object of strings")
 
 
-_TEXT = _Rule(_is_text, "a string")
-_MILLISECONDS = _Rule(_is_integer, "an integer, in milliseconds")
-
-SESSION: Mapping[str, _Rule] = {
-    "session_id": _TEXT,
-    "user_data": _Rule(_is_user, "an object whose user_id and userId are one string"),
-    "client_config": _TEXT,
-    "connection_type": _TEXT,
-    "ip": _TEXT,
-    "tools": _Rule(_holds_names, "an array of names"),
-    "metadata": _Rule(_is_object, "an object"),
-    "timestamp": _MILLISECONDS,
-}
-EVENT_FORMS: Mapping[str, Mapping[str, _Rule]] = {
-    "first": {
-        "session_id": _Rule(_is_name, "a string", required=True),
-        "primitive_name": _Rule(_is_name, "a string", required=True),
-        "primitive_type": _Rule(_is_primitive, "one of tool, resource, prompt", required=True),
-        "success": _Rule(_is_flag, "true or false", required=True),
-        "latency": _MILLISECONDS._replace(required=True),
-        "args": _TEXT,
-        "result": _TEXT,
-        "checkpoints": _Rule(_holds_checkpoints, "an array of {name, timestamp in milliseconds, metadata of strings}"),
-        "metadata": _Rule(_is_object, "an object"),
-    },
-    "second": {
-        "event_id": _Rule(_is_uuid, "a UUID", required=True),
-        "session_id": _Rule(_is_uuid, "a UUID", required=True),
-        "primitive_name": _Rule(_is_name, "a string", required=True),
-        "args": _TEXT._replace(required=True),
-        "result": _TEXT._replace(required=True),
-        "success": _Rule(_is_flag, "true or false"),
-        "latency": _MILLISECONDS,
-        "timestamp": _MILLISECONDS,
-        "parent_id": _Rule(_is_uuid, "a UUID"),
-        "metadata": _Rule(_holds_texts, "an object of strings"),
-    },
-}
+EVENT_FORMS: Mapping[str, type[_Strict]] = {"first": _FirstForm, "second": _SecondForm}
 
 
-def problems(body: Mapping[str, Any], rules: Mapping[str, _Rule]) -> list[str]:
-    """Say what is wrong with a body under these rules; unknown fields are ignored."""
-    found: list[str] = []
-    for name, rule in rules.items():
-        if name not in body:
-            if rule.required:
-                found.append(f"{name} is required")
-        elif not rule.holds(body[name]):
-            found.append(f"{name} must be {rule.demand}")
-    return found
+def problems(body: Mapping[str, Any], form: type[_Strict]) -> list[str]:
+    """Say what is wrong with a body of this form, in a sentence for each field."""
+    try:
+        form.model_validate(body)
+    except ValidationError as error:
+        found = {str(each["loc"][0]): len(each["loc"]) == 1 and each["type"] == "missing" for each in error.errors()}
+        return [
+            f"{name} is required" if is_missing else f"{name} must be {form.model_fields[name].description}"
+            for name, is_missing in found.items()
+        ]
+    return []

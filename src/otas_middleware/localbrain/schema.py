@@ -7,34 +7,6 @@ from typing import Any, Literal, TypedDict
 APPLICATION_ID = 0x6F746173  # "otas": tells a local Brain's file from any other SQLite database
 VERSION = 2  # raised with every change of the tables; UPGRADES says how an older file becomes one of this version
 
-EVENT_COLUMNS = (
-    "event_id",
-    "source",
-    "arrived_at",
-    "event_date",
-    "project_id",
-    "agent_id",
-    "agent_session_id",
-    "path",
-    "method",
-    "status_code",
-    "latency_ms",
-    "request_size_bytes",
-    "response_size_bytes",
-    "request_headers",
-    "request_body",
-    "query_params",
-    "post_data",
-    "response_headers",
-    "response_body",
-    "request_content_type",
-    "response_content_type",
-    "custom_properties",
-    "error",
-    "metadata",
-)
-"""The columns that an insert fills, in this order."""
-
 
 class StoredEvent(TypedDict):
     """One event as it was stored."""
@@ -73,6 +45,9 @@ class StoredEvent(TypedDict):
     metadata: Any
     """Parsed JSON."""
 
+
+EVENT_COLUMNS = tuple(name for name in StoredEvent.__annotations__ if name != "id")
+"""The columns that an insert fills, in this order."""
 
 _OPERATION = "nullif(json_extract(metadata, '$.operation.name'), '')"
 _ROUTE = "nullif(json_extract(metadata, '$.route'), '')"
