@@ -29,23 +29,21 @@ class InputTap:
     _again: int
     """How many of the bytes that come next have been noted already; negative after a jump ahead."""
 
-    def __new__(cls, stream: object, note: Callable[[bytes], None]) -> InputTap:  # noqa: ARG004, PYI034  # a subclass
+    def __new__(cls, stream: object, note: Callable[[bytes], None]) -> InputTap:  # noqa: PYI034  # a subclass
         """Make an instance that has the methods of this stream's class."""
         kind = type(stream)
-        return object.__new__(_classes.get(kind) or _class_for(kind))
-
-    def __init__(self, stream: object, note: Callable[[bytes], None]) -> None:
-        assign = object.__setattr__  # ours hands on to the stream
-        assign(self, "_stream", stream)
-        assign(self, "_note_bytes", note)
-        assign(self, "_again", 0)
+        tap = object.__new__(_classes.get(kind) or _class_for(kind))
+        _set_stream(tap, stream)
+        _set_note_bytes(tap, note)
+        _set_again(tap, 0)
+        return tap
 
     def _noted(self, data: bytes) -> bytes:
         try:
             again = self._again
             new = data
             if again:
-                object.__setattr__(self, "_again", max(0, again - len(data)))
+                _set_again(self, max(0, again - len(data)))
                 new = data[max(0, again) :]
             if new:
                 self._note_bytes(new)
@@ -86,9 +84,9 @@ class InputTap:
         return self._stream.__reduce_ex__(protocol)
 
 
-def note_of(stream: object) -> Callable[[bytes], None] | None:
-    """Return what notes the bytes that are read of a stream, if it is tapped; its public names are the stream's."""
-    return object.__getattribute__(stream, "_note_bytes") if isinstance(stream, InputTap) else None
+# What `tap.name = value` would do if it were not handed on to the stream.
+_slots = cast("dict[str, Any]", vars(InputTap))
+_set_stream, _set_note_bytes, _set_again = (_slots[name].__set__ for name in ("_stream", "_note_bytes", "_again"))
 
 
 class _Methods(InputTap):
@@ -125,7 +123,7 @@ class _Methods(InputTap):
     def seek(self, *args: Any, **named: Any) -> Any:
         before = self._position()
         result = self._stream.seek(*args, **named)
-        object.__setattr__(self, "_again", self._again + before - self._position())
+        _set_again(self, self._again + before - self._position())
         return result
 
     def _position(self) -> int:

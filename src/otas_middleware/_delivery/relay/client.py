@@ -118,9 +118,9 @@ class RelayClient:
         try:
             if link.dead or link.leaving:
                 return DEAD
-            if len(link.kept) * MAX_LINKS >= self._max_events or link.kept_bytes * MAX_LINKS >= self._max_bytes:
+            if len(link.kept) >= link.may_keep or link.kept_bytes >= link.may_keep_bytes:
                 link.look()
-                if self._keeps_enough():
+                if not self._allow_more(link):
                     return "unsettled"
             return link.send(batch)
         finally:
@@ -134,12 +134,16 @@ class RelayClient:
         if link.dead or link.leaving:
             self._remove(link)
 
-    def _keeps_enough(self) -> bool:
-        links = (*self._links, *self._leaving)
-        return (
-            sum(len(link.kept) for link in links) >= self._max_events
-            or sum(link.kept_bytes for link in links) >= self._max_bytes
-        )
+    def _allow_more(self, link: Link) -> bool:
+        """Let a link keep its share of what is left of the bounds; return whether anything is left."""
+        links = self._everywhere()
+        events = self._max_events - sum(len(each.kept) for each in links)
+        size = self._max_bytes - sum(each.kept_bytes for each in links)
+        if events <= 0 or size <= 0:
+            return False
+        link.may_keep = len(link.kept) + max(1, events // MAX_LINKS)
+        link.may_keep_bytes = link.kept_bytes + max(1, size // MAX_LINKS)
+        return True
 
     def _open(self) -> Link | None:
         """Connect once more, if that is possible and allowed now; return the link with its lock held."""

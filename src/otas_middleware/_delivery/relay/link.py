@@ -136,6 +136,8 @@ class Link:
         "leaving",
         "lock",
         "lost",
+        "may_keep",
+        "may_keep_bytes",
     )
 
     def __init__(self, path: str, hello: bytes) -> None:
@@ -154,6 +156,8 @@ class Link:
         self.kept: dict[int, Encoded] = {}
         """What is not settled, by its number."""
         self.kept_bytes = 0
+        self.may_keep = self.may_keep_bytes = 0
+        """So much may be kept before the client has to say whether more may."""
         self.done = 0
         """How many events the relay has delivered or put on disk."""
         self.lost: Counter[str] = Counter()
