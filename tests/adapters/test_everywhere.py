@@ -140,12 +140,13 @@ def test_whatever_becomes_of_brain_every_application_starts_and_answers_as_bare(
     trouble: str, settings: OtasSettings, agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
     request = ORDER.having(agent.header)
-    with TROUBLES[trouble]() as url, own_recorder(settings, brain_url=url) as troubled:
+    waits = 60.0  # what a request would take that waits for Brain; no machine is so busy that it takes a quarter of it
+    with TROUBLES[trouble]() as url, own_recorder(settings, brain_url=url, request_timeout=waits) as troubled:
         for harness in HARNESSES:
             bare = call(harness, harness.application(None), request)
             started = time.monotonic()
             wrapped = call(harness, harness.build(troubled), request)
-            assert time.monotonic() - started < 2, f"{harness} waited for Brain"
+            assert time.monotonic() - started < waits / 4, f"{harness} waited for Brain"
             assert wrapped == bare, harness
     assert agent.token not in caplog.text
 
