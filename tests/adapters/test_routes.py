@@ -83,6 +83,8 @@ def test_every_framework_spells_its_templates_and_we_spell_them_alike(spelled: s
         ("/shops/shops/x", "/x", {"shop": "shops"}, None),
         ("/a/7/b/07/x", "/x", {"shop": 7}, None),
         ("/shops/tea/x", "/x", {"shop": "coffee"}, None),
+        ("/x/y/z/042", "/{a:path}/{n:int}", {"a": "x/y/z", "n": 42}, "/{a}/{n}"),
+        ("/v1/x//z/042", "/{a:path}/{n:int}", {"a": "x//z", "n": 42}, "/v1/{a}/{n}"),
         # The framework names an endpoint only.
         ("/orders/7/items/tea", "", {"order_id": 7, "item": "tea"}, "/orders/{order_id}/items/{item}"),
         ("/orders", "", {}, "/orders"),

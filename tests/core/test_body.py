@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +74,19 @@ def test_what_passed_after_so_many_bytes_can_be_forgotten(chunks: list[bytes], s
     end = sent[max(LIMIT, len(sent) - TAIL) : left]
     assert (body.size, body.kept(), body.end()) == (left, sent[:LIMIT][:left], (end, len(end) < left - LIMIT))
     assert body.held == len(body.kept()) + len(end)
+
+
+@pytest.mark.parametrize("before", [0, 2 * LIMIT])
+def test_of_a_chunk_as_long_as_a_whole_body_only_what_is_kept_is_copied(before: int) -> None:
+    huge = bytes(10_000_000)
+    body = BoundedBody(LIMIT, TAIL)
+    body.add(b"x" * before)
+    tracemalloc.start()
+    body.add(huge)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000
+    assert (body.size, body.end()) == (before + len(huge), (bytes(TAIL), True))
 
 
 def test_more_can_be_kept_of_a_body_of_which_nothing_has_passed() -> None:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import ECAlgorithm
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from otas_middleware._capture import verify as verify_module
 from otas_middleware._capture.session import TokenGate, fingerprint, read_claims
@@ -360,6 +360,26 @@ def test_a_key_without_a_name_may_have_signed_any_token() -> None:
     nameless = {name: value for name, value in key.published().items() if name != "kid"}
     with KeySetServer(json.dumps({"keys": [nameless]}).encode()) as server:
         assert ByKeySet(server.url)(key.signed("some-name")) == CLAIMS
+
+
+def test_keys_of_all_kinds_stand_side_by_side() -> None:
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    ed_key = ed25519.Ed25519PrivateKey.generate()
+    ec_key = ec.generate_private_key(ec.SECP256R1())
+    keys: list[dict[str, Any]] = [
+        RSAAlgorithm.to_jwk(rsa_key.public_key(), as_dict=True),
+        OKPAlgorithm.to_jwk(ed_key.public_key(), as_dict=True),
+        ECAlgorithm.to_jwk(ec_key.public_key(), as_dict=True),
+    ]
+    signed = [
+        jwt.encode(CLAIMS, rsa_key, algorithm="RS256"),
+        jwt.encode(CLAIMS, ed_key, algorithm="EdDSA"),
+        jwt.encode(CLAIMS, ec_key, algorithm="ES256"),
+    ]
+    for published in (keys, keys[::-1]):
+        with KeySetServer(json.dumps({"keys": published}).encode()) as server:
+            verify = ByKeySet(server.url)
+            assert [verify(token) for token in signed] == [CLAIMS] * 3
 
 
 def endless(server: KeySetServer, handler: Any) -> None:

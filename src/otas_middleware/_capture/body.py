@@ -52,16 +52,21 @@ class BoundedBody:
 
     def cut(self, chunk: bytes) -> None:
         """Keep of a chunk after which `left` is negative what belongs to the beginning, and the rest as the end."""
-        if self._tail is not None:
-            self._tail.append(chunk)
-            if self.left < self._trim_below:
-                self._trim()
-        elif self.whole:
+        most = self._tail_limit
+        if self.whole:
             self.whole = False
             self.parts.append(chunk[: self.left])
-            if self._tail_limit:
-                self._tail = [chunk[self.left :]]
-                self._trim()
+            if most:
+                self._tail = [chunk[max(self.left, -most) :]]  # a chunk may be as long as the whole body
+                self._trim_below = self.left - most
+        elif self._tail is not None:
+            if len(chunk) >= most:
+                self._tail[:] = [chunk[-most:]]
+                self._trim_below = self.left - most
+            else:
+                self._tail.append(chunk)
+                if self.left < self._trim_below:
+                    self._trim()
 
     def _trim(self) -> None:
         """Keep of the tail what is to be kept."""

@@ -121,7 +121,7 @@ class ByKeySet:
                 claims: Mapping[str, object] = self._jwt.decode(
                     token, key.key, algorithms=_ASYMMETRIC, options=_OPTIONS
                 )
-            except self._jwt.PyJWTError:
+            except (self._jwt.PyJWTError, TypeError):  # `TypeError`: the token's algorithm needs another kind of key
                 continue
             return claims
         return None

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _ANGLE = re.compile(r"(?<!\?P)<(?:[^<>:]*:)?([^<>:]+)>")
 _BRACE = re.compile(r"{([^{}:]+):[^{}]*}")
 _NAME = re.compile(r"{([^{}]+)}")
+_MAX_SEARCHED = 4_096
+"""Characters of a path; patterns may look through a longer one for long."""
 _IS_REGEX = re.compile(r"\(\?P<|\^|\\|\$\Z|[])][?*+]|\(\?:")
 
 
@@ -69,7 +71,11 @@ def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
     filled = "".join(parts)
     if path.endswith(filled):
         return path.removesuffix(filled)
-    for pattern in _end_patterns(tail):  # the value was converted, such as 042 to 42
+    if len(path) > _MAX_SEARCHED:
+        return None
+    # A value was converted, such as 042 to 42. How many slashes are in the part that it is from, a text still tells.
+    slashes = tuple(str(params.get(name, "")).count("/") for name in _split(tail)[1::2])
+    for pattern in _end_patterns(tail, slashes):
         match = pattern.search(path)
         if match is not None:
             return path[: match.start()]
@@ -83,14 +89,13 @@ def _split(tail: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2048)
-def _end_patterns(inner: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return patterns for the end of a path: parameters of one segment, and parameters that may hold slashes."""
-    parts = re.split(r"({[^{}]+})", inner)
-    one, many = (
-        "".join(parameter if part.startswith("{") else re.escape(part) for part in parts) + r"\Z"
-        for parameter in ("[^/]+", ".+")
-    )
-    return re.compile(one), re.compile(many)
+def _end_patterns(tail: str, slashes: tuple[int, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return patterns for the end of a path: with so many slashes in each parameter, and with any number of them."""
+    parts = [re.escape(text) for text in _split(tail)]
+    counted = [*parts]
+    counted[1::2] = [f"[^/]+(?:/[^/]*){{{count}}}" for count in slashes]
+    parts[1::2] = [".+"] * len(slashes)
+    return re.compile("".join(counted) + r"\Z"), re.compile("".join(parts) + r"\Z")
 
 
 def _with_names(prefix: str, params: Mapping[str, object]) -> str | None:
