@@ -168,6 +168,7 @@ def full_path(environ: WSGIEnvironment) -> str:
 
 _MAX_PLANS = 256
 _MAX_KEYS = 128
+_LONGEST_KEY = 100
 _UNPREFIXED = {"CONTENT_TYPE": "CONTENT-TYPE", "CONTENT_LENGTH": "CONTENT-LENGTH"}
 """Headers whose keys servers may leave in the environ when the request has none, with an empty value (PEP 3333)."""
 
@@ -182,7 +183,7 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     if plan is None:
         plan = [(key, key[5:].replace("_", "-")) for key in keys if key.startswith("HTTP_")]
         plan += [(key, name) for key, name in _UNPREFIXED.items() if key in environ]
-        if len(keys) <= _MAX_KEYS:
+        if len(keys) <= _MAX_KEYS and len(max(keys, key=len)) <= _LONGEST_KEY:
             if len(_plans) >= _MAX_PLANS:
                 _plans.clear()  # clients invent names
             _plans[keys] = plan

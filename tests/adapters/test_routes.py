@@ -53,6 +53,13 @@ def test_every_framework_spells_its_templates_and_we_spell_them_alike(spelled: s
     assert normalise(spelled) == expected
 
 
+class Order:
+    """What an application's own converter gives."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("the database is asked")
+
+
 @pytest.mark.parametrize(
     ("path", "route", "params", "expected"),
     [
@@ -85,6 +92,10 @@ def test_every_framework_spells_its_templates_and_we_spell_them_alike(spelled: s
         ("/shops/tea/x", "/x", {"shop": "coffee"}, None),
         ("/x/y/z/042", "/{a:path}/{n:int}", {"a": "x/y/z", "n": 42}, "/{a}/{n}"),
         ("/v1/x//z/042", "/{a:path}/{n:int}", {"a": "x//z", "n": 42}, "/v1/{a}/{n}"),
+        ("/v1/files/", "/files/{rest:path}", {"rest": ""}, "/v1/files/{rest}"),
+        ("/v1/orders/7", "/orders/{order}", {"order": Order()}, "/v1/orders/{order}"),
+        ("/shops/7/orders", "/orders", {"shop": Order()}, None),
+        ("/v1/orders/7", "/orders/{order}", {"order": 10**5000}, "/v1/orders/{order}"),
         # The framework names an endpoint only.
         ("/orders/7/items/tea", "", {"order_id": 7, "item": "tea"}, "/orders/{order_id}/items/{item}"),
         ("/orders", "", {}, "/orders"),

@@ -7,17 +7,19 @@ of them, a plain run some thousands; a seed gives the same requests again.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import http.client
 import json
 import os
 import random
+import tracemalloc
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from events.exchange import exchange
+from events.exchange import event_of, exchange
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build
@@ -25,6 +27,8 @@ from otas_middleware._event.model import MAX_EVENT_BYTES
 from otas_middleware.localbrain import LocalBrain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otas_middleware._capture.capture import Capture
 
 SETTINGS = OtasSettings()
@@ -127,3 +131,52 @@ def test_brain_stores_every_event_of_a_flood(seed: int) -> None:
                 connection.request("POST", "/api/v1/backend/log/sdk/", event, headers)
                 answer = connection.getresponse()
                 assert json.loads(answer.read())["status_description"] == "event_captured", event[:2000]
+
+
+INVENTED: dict[str, Callable[[str], Capture]] = {
+    "a header's name": lambda text: exchange(request_headers=[(text, "1")]),
+    "a user agent": lambda text: exchange(request_headers=[("User-Agent", text)]),
+    "a content type": lambda text: exchange(request_body=b"x", request_type=f"application/{text}"),
+    "a member's name": lambda text: exchange(properties={"asked": {"name": "a", text: "b"}}),
+}
+
+
+@pytest.mark.parametrize("make", INVENTED.values(), ids=INVENTED.keys())
+def test_long_texts_that_strangers_invent_are_not_kept(make: Callable[[str], Capture]) -> None:
+    build(make("begin"), SETTINGS)
+    assert memory_of(lambda number: build(make(f"{number:06d}" + "a" * 20_000), SETTINGS), times=300) < 2_000_000
+
+
+def test_charsets_that_strangers_invent_are_not_kept() -> None:
+    """Python keeps every name of which it has been asked whether there is such a codec."""
+
+    def ask(number: int) -> None:
+        build(exchange(request_body=b"{}", request_type=f"application/json; charset={number}{'a' * 1_900}"), SETTINGS)
+
+    assert memory_of(ask, times=600, before=600) < 200_000
+
+
+def memory_of(work: Callable[[int], object], times: int, before: int = 0) -> int:
+    """Return how many bytes are held more after some times than before them.
+
+    Args:
+        work: Gets the number of the time.
+        times: How often it is done.
+        before: How often it is done before that, so that what has a bound has reached it.
+    """
+    tracemalloc.start()
+    held: list[int] = []
+    for part in (range(before), range(before, before + times)):
+        for number in part:
+            work(number)
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    return held[1] - held[0]
+
+
+def test_a_header_whose_name_is_no_text_costs_nothing_but_itself() -> None:
+    capture = exchange()
+    capture.request_headers = [("X-\udc80", "1"), ("X-B", "\ud800")]
+    event = event_of(capture)
+    assert json.loads(event.request_headers) == {"x-?": "1", "x-b": "?"}

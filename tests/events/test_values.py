@@ -127,6 +127,13 @@ def test_an_object_that_fails_at_everything_is_survived() -> None:
     assert REDACTOR.value({"a": Untouchable(), "b": 1}) == {"a": "[UNREADABLE: Untouchable]", "b": 1}
 
 
+def test_an_integer_of_any_length_costs_nothing_but_itself() -> None:
+    huge = 10**5000
+    said = f"[CUT: an integer of {huge.bit_length()} bits]"
+    event = event_of(exchange(properties={"n": huge, "token_count": huge, "password": huge, "a": 1}))
+    assert event.custom_properties == {"n": said, "token_count": "[REDACTED]", "password": "[REDACTED]", "a": 1}
+
+
 def test_integers_of_any_length_are_survived() -> None:
     assert REDACTOR.value([10**99, -(10**400), 10**5000]) == [
         10**99,

@@ -107,7 +107,7 @@ def is_long_lived(exchange: Exchange, operation: Operation | None) -> bool:
 
 def agent_claims(headers: HeaderMap) -> dict[str, str]:
     """Return who the caller says it is, by its headers: claims, and none of them a secret."""
-    claims = dict(_product(first_value(headers, "user-agent"))) if "user-agent" in headers else {}
+    claims = dict(_product(first_value(headers, "user-agent")[:_MAX_CLAIM])) if "user-agent" in headers else {}
     if not _CLAIMS.keys().isdisjoint(headers):
         for header, read in _CLAIMS.items():
             if header in headers:

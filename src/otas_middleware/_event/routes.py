@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import date, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,14 +71,15 @@ def template(
 def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
     """Return what stands before the part of the path that the innermost template matched, or None."""
     parts = [*_split(tail)]
-    parts[1::2] = [str(params.get(name, "{" + name + "}")) for name in parts[1::2]]
+    texts = [_text(params.get(name)) for name in parts[1::2]]
+    parts[1::2] = ["{" + name + "}" if text is None else text for name, text in zip(parts[1::2], texts, strict=True)]
     filled = "".join(parts)
     if path.endswith(filled):
         return path.removesuffix(filled)
     if len(path) > _MAX_SEARCHED:
         return None
     # A value was converted, such as 042 to 42. How many slashes are in the part that it is from, a text still tells.
-    slashes = tuple(str(params.get(name, "")).count("/") for name in _split(tail)[1::2])
+    slashes = tuple((text or "").count("/") for text in texts)
     for pattern in _end_patterns(tail, slashes):
         match = pattern.search(path)
         if match is not None:
@@ -104,10 +109,13 @@ def _with_names(prefix: str, params: Mapping[str, object]) -> str | None:
     The values alone are known, and not where they stood: where more segments have one, nothing is said.
     """
     segments = prefix.split("/")
-    for value in {str(value): value for value in params.values()}.values():
-        names = [name for name, other in params.items() if str(other) == str(value)]
-        length = str(value).count("/") + 1
-        places = [at for at in range(1, len(segments)) if _is_value("/".join(segments[at : at + length]), value)]
+    texts = {name: _text(value) for name, value in params.items()}
+    for text, value in {texts[name]: value for name, value in params.items()}.items():
+        if text is None:
+            return None
+        names = [name for name, other in texts.items() if other == text]
+        length = text.count("/") + 1
+        places = [at for at in range(1, len(segments)) if _is_value("/".join(segments[at : at + length]), text, value)]
         if len(places) != len(names):
             return None
         for at, name in sorted(zip(places, names, strict=True), reverse=True):
@@ -115,13 +123,27 @@ def _with_names(prefix: str, params: Mapping[str, object]) -> str | None:
     return "/".join(segments)
 
 
-def _is_value(segment: str, value: object) -> bool:
+def _is_value(segment: str, text: str, value: object) -> bool:
     """Say whether a parameter has its value from this part of a path: 7 is from `007`, a UUID from one in capitals."""
-    if segment == str(value):
+    if segment == text:
         return True
     if isinstance(value, str) or not segment:
         return False
     try:
         return bool(cast("type[Any]", type(value))(segment) == value)
-    except Exception:  # of a class that a framework or its user made
+    except Exception:  # what a class of Python's own may raise of any text
         return False
+
+
+_PLAIN = (str, int, float, Decimal, UUID, date, time, timedelta, PurePath)
+
+
+def _text(value: object) -> str | None:
+    """Return a parameter's value as it may stand in a path, or None for what only the application's code could tell.
+
+    A converter of its own may give anything, such as an object of a database that is asked for its text.
+    """
+    try:
+        return str(value) if isinstance(value, _PLAIN) else None
+    except ValueError:  # an integer of more than 4,300 digits
+        return None

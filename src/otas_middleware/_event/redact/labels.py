@@ -39,8 +39,12 @@ class Label(NamedTuple):
     loose: bool
 
 
-@lru_cache(maxsize=4096)
 def _last_word(name: str) -> str:
+    return _last_of(name) if len(name) <= _LONGEST_LABEL else ""  # before the cache, which strangers fill
+
+
+@lru_cache(maxsize=4096)
+def _last_of(name: str) -> str:
     words = split_words(name)
     return words[-1].lower() if words and len(words) < 4 else ""
 

@@ -144,7 +144,7 @@ class Walk:
                 self._meta += 1
             if rule is not None:
                 result[shown] = self._under(rule, item)
-            elif type(item) in {int, str} and str(item).isdigit() and names_an_id(name):
+            elif _is_digits(item) and names_an_id(name):
                 result[shown] = self.value(item) if len(str(item)) > _LONGEST_NAME else item
             elif columns and _type_of(item) is list and name in _ROWS and all(map(_is_row, item)):
                 result[shown] = self._rows([columns, *item])[1:]
@@ -166,7 +166,7 @@ class Walk:
                 return self._text(item)
             return mask_of(item) if rule.fingerprint or (rule.session and self._meta) else MASK
         if kind in _NUMBERS:
-            return self.value(item) if rule.shows(str(item)) else MASK
+            return self.value(item) if rule.shows(str(_number(item))) else MASK
         return MASK if rule.strict else self._inside(rule, kind, item)
 
     def _inside(self, rule: Rule, kind: Any, item: Any) -> Any:
@@ -232,6 +232,11 @@ def _is_error(item: Any) -> bool:
     if kind is dict:
         return next(iter(item), None) in _ERROR_MEMBERS
     return kind is str and is_complaint(item)
+
+
+def _is_digits(item: Any) -> bool:
+    kind = _type_of(item)
+    return (kind is str and item.isdigit()) or (kind is int and 0 <= item < _MAX_INTEGER)
 
 
 def _is_row(item: Any) -> bool:

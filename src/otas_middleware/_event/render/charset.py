@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import encodings
+import pkgutil
 import re
+from encodings.aliases import aliases
 from functools import lru_cache
 
 # Python knows codecs that are no charsets (`unicode_escape`, `idna`) or cost quadratic time (`punycode`).
@@ -104,10 +107,20 @@ def _marked(data: bytes) -> str | None:
 @lru_cache(maxsize=128)
 def _codec(charset: str) -> str:
     """Return the name of the codec for a declared charset; UTF-8 for one that is unknown or no charset."""
+    asked = encodings.normalize_encoding(charset.strip()).lower().replace(".", "_")
+    if asked not in _known():  # else Python would remember for good that it does not know it
+        return "utf-8"
     try:
-        name = codecs.lookup(charset.strip()).name.replace("_", "-")
+        name = codecs.lookup(asked).name.replace("_", "-")
     except (LookupError, ValueError):
         return "utf-8"
     if name in {"utf-16", "utf-32"}:
         return f"{name}-le"  # without a mark (WHATWG Encoding, 4.2); Python's own codec refuses such bytes
     return name if _CHARSETS.fullmatch(name) else "utf-8"
+
+
+@lru_cache(maxsize=1)
+def _known() -> frozenset[str]:
+    """Return the names of Python's codecs, as `normalize_encoding` spells them."""
+    modules = {module.name for module in pkgutil.iter_modules(encodings.__path__)}
+    return frozenset(modules.union(aliases, aliases.values()))

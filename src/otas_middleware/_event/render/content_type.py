@@ -30,6 +30,7 @@ _SPECIAL: dict[str, Kind] = {
     "application/csv": "table",
     "text/tab-separated-values": "table",
 }
+_MAX_CHARACTERS = 2_048
 _BINARY_TOPS = frozenset(("image", "audio", "video", "font", "model"))
 
 
@@ -49,13 +50,17 @@ class ContentType(NamedTuple):
     kind: Kind
 
 
-@lru_cache(maxsize=512)
 def parse_content_type(header: str) -> ContentType:
     """Return what a Content-Type header says; a malformed one says little, and is no error."""
+    return _parse(header[:_MAX_CHARACTERS])  # before the cache, which strangers fill
+
+
+@lru_cache(maxsize=512)
+def _parse(header: str) -> ContentType:
     media = header.partition(";")[0].strip().lower()
     parameters = {
         name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else bare
-        for name, quoted, bare in _PARAMETER.findall(header[:2048])
+        for name, quoted, bare in _PARAMETER.findall(header)
     }
     return ContentType(media, parameters.get("charset", ""), parameters.get("boundary", ""), _kind(media))
 

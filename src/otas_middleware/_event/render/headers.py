@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -15,8 +14,12 @@ HeaderMap = dict[str, "str | list[str]"]
 
 def header_map(pairs: Headers) -> HeaderMap:
     """Return headers with lower-case names, and a list of values where a name came more than once."""
+    known = _names.get
     try:
-        simple = {_name(name): value.decode("latin-1") if isinstance(value, bytes) else value for name, value in pairs}
+        simple = {
+            known(name) or _name(name): value.decode("latin-1") if isinstance(value, bytes) else value
+            for name, value in pairs
+        }
         if len(simple) == len(pairs) and "".join(simple.values()).isascii():
             return cast("HeaderMap", simple)
         return _merged(pairs)
@@ -72,9 +75,25 @@ def all_values(headers: HeaderMap, name: str) -> str:
     return value if isinstance(value, str) else ", ".join(value)
 
 
-@lru_cache(maxsize=1024)
+_MAX_NAMES = 1024
+_LONGEST_NAME = 64
+_names: dict[bytes | str, str] = {}
+"""Names of headers as servers give them to names in lower case."""
+
+
 def _name(raw: bytes | str) -> str:
-    return (raw.decode("latin-1") if isinstance(raw, bytes) else raw).lower()
+    name = (raw.decode("latin-1") if isinstance(raw, bytes) else raw).lower()
+    if not name.isascii():
+        return _without_surrogates(name)
+    if len(name) <= _LONGEST_NAME:
+        if len(_names) >= _MAX_NAMES:
+            _names.clear()  # clients invent names
+        _names[raw] = name
+    return name
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _reread(value: str) -> str:
@@ -82,4 +101,4 @@ def _reread(value: str) -> str:
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
-        return value
+        return _without_surrogates(value)
