@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -35,8 +36,9 @@ runtime.behaviour = replace(runtime.behaviour, reraise=True)  # what production 
 
 def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what is there to the end: ten thousand tests, and what they import."""
-    gc.collect()
-    gc.freeze()
+    if "hypothesis" in sys.modules:  # while it is imported, it asks the collector who refers to what
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
