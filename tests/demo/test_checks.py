@@ -19,7 +19,7 @@ from otas_middleware._cli.demo.checks import (
     request_id,
     task_differences,
 )
-from otas_middleware._cli.demo.environment import environment_set_up
+from otas_middleware._cli.demo.environment import environment_set_up, settled_events
 from otas_middleware._cli.demo.mcp_calls import CALLS, call_differences, is_call, make_calls
 from otas_middleware._cli.demo.processes import Interruptions
 from otas_middleware._cli.demo.scenario import Secrets, steps
@@ -70,19 +70,19 @@ class Played:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Played:
     secrets = Secrets()
     with environment_set_up(Interruptions(), tmp_path_factory.mktemp("demo"), secrets) as environment:
-        settings = environment.brain.settings_for_agent(list(environment.addresses.values()), environment.spool)
+        brain, settings = environment.brain, environment.agent_settings
         with MockService() as mock_service, AgentSession(settings=settings) as session:
             token = session.headers_for(environment.addresses["orders"])[TOKEN_HEADER]
-            secrets |= {"session token": token, **environment.brain.keys}
+            secrets |= {"session token": token, "OTAS_SDK_KEY": brain.sdk_key, "OTAS_AGENT_KEY": brain.agent_key}
             exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
             assert run_tasks(session, mock_service.url, nobody(), secrets) == "Refund the tea, keep the cup."
             make_calls(session, environment.addresses["orders"])
             expected = sum(exchange.step.by_agent for exchange in exchanges) + len(TASKS) + len(CALLS)
-            events = environment.brain.settled_events(str(session.session_id), expected, timeout=20)
+            events = settled_events(brain, str(session.session_id), expected, timeout=20)
             own = [event for event in events if is_agents_own(event)]
             calls = [event for event in events if is_call(event)]
             others = [event for event in events if not (is_agents_own(event) or is_call(event))]
-            agnost = environment.brain.agnost()
+            agnost = environment.agnost
             return Played(exchanges, others, secrets, own, mock_service.received, agnost, calls)
 
 

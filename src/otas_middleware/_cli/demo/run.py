@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,14 +17,13 @@ from otas_middleware._cli.demo.checks import (
     is_agents_own,
     task_differences,
 )
-from otas_middleware._cli.demo.environment import environment_set_up
+from otas_middleware._cli.demo.environment import environment_set_up, settled_events
 from otas_middleware._cli.demo.mcp_calls import CALLS, call_differences, is_call, make_calls
 from otas_middleware._cli.demo.processes import Interrupted, Interruptions, ProcessError
 from otas_middleware._cli.demo.report import console, event_table, masked_places
 from otas_middleware._cli.demo.scenario import Secrets, steps
 from otas_middleware._cli.demo.tasks import TASKS, MockService, nobody, run_tasks
 from otas_middleware._compat import httpx
-from otas_middleware._errors import MissingExtraError
 from otas_middleware.agent import AgentSession, SessionError
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from otas_middleware._cli.demo.checks import AgnostRecord, Event
     from otas_middleware._cli.demo.environment import Environment
 
-PACKAGES = ("django", "fastapi", "flask", "gunicorn", "mcp", "starlette", "uvicorn")
 DELIVERY_SECONDS = 20.0
 WATCH_SECONDS = 0.5
 
@@ -45,9 +42,6 @@ WATCH_SECONDS = 0.5
 def run(*, keep: bool) -> int:
     """Run the demo; `otas_middleware._cli.demo.main` tells the rest."""
     output = console()
-    missing = [package for package in PACKAGES if not _is_installed(package)]
-    if missing:
-        raise MissingExtraError(f"The demo ({', '.join(missing)})", "demo")
     with Interruptions() as interruptions:
         try:
             return _run(output, interruptions, keep=keep)
@@ -65,31 +59,24 @@ def _run(output: Console, interruptions: Interruptions, *, keep: bool) -> int:
         return 1
 
 
-def _is_installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except (ImportError, ValueError):
-        return False
-
-
 def _play(output: Console, interruptions: Interruptions, folder: Path, *, keep: bool) -> int:
     began = time.monotonic()
     secrets = Secrets()
     output.print("Starting a local Brain and the three example applications:\n")
     with environment_set_up(interruptions, folder, secrets) as environment, MockService() as mock_service:
         output.print("\n".join(environment.lines()))
-        settings = environment.brain.settings_for_agent(list(environment.addresses.values()), environment.spool)
-        with AgentSession(settings=settings, meta={"task": "demo"}) as session:
+        brain = environment.brain
+        with AgentSession(settings=environment.agent_settings, meta={"task": "demo"}) as session:
             token = session.headers_for(environment.addresses["orders"])[TOKEN_HEADER]
-            secrets |= {"session token": token, **environment.brain.keys}
+            secrets |= {"session token": token, "OTAS_SDK_KEY": brain.sdk_key, "OTAS_AGENT_KEY": brain.agent_key}
             exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
             make_calls(session, environment.addresses["orders"])
             run_tasks(session, mock_service.url, nobody(), secrets)
             by_agent = sum(exchange.step.by_agent for exchange in exchanges)
             _tell_what_was_done(output, by_agent, len(exchanges) - by_agent)
             expected = by_agent + len(CALLS) + len(TASKS)
-            events = environment.brain.settled_events(str(session.session_id), expected, DELIVERY_SECONDS)
-            record = environment.brain.agnost()
+            events = settled_events(brain, str(session.session_id), expected, DELIVERY_SECONDS)
+            record = environment.agnost
             problems = [
                 *differences(
                     exchanges, [event for event in events if not (is_agents_own(event) or is_call(event))], secrets
@@ -140,7 +127,9 @@ def _judge(output: Console, problems: Sequence[str], secrets: Secrets, seconds: 
 
 def _keep(output: Console, environment: Environment, token: str) -> None:
     """Leave everything running until a signal comes, which here is the good end."""
-    settings = "\n".join(f"  export {name}={value}" for name, value in environment.brain.environ.items())
+    settings = "\n".join(
+        f"  export {name}={value}" for name, value in environment.brain.environment(agnost=True).items()
+    )
     output.print("\nEverything goes on running until Ctrl-C:\n")
     output.print("\n".join(environment.lines()))
     output.print(f"\nFor other programs that shall report to this Brain or act as its agent:\n\n{settings}")
