@@ -139,7 +139,7 @@ def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def carried(*args: _P.args, **keywords: _P.kwargs) -> _R:
-        reset = _carried.set(passed)
+        reset = _carried.set(_Carried(passed, _context.current.get()))
         try:
             return function(*args, **keywords)
         finally:
@@ -171,27 +171,36 @@ class _Passed(NamedTuple):
     """Where it may go, as the settings say that it came under."""
 
 
-_carried: ContextVar[_Passed | None] = ContextVar("otas_middleware.carried_token", default=None)
-"""What there is without a request: in a thread to which it was carried, or in a Celery task."""
+class _Carried(NamedTuple):
+    """What is passed on by what was carried somewhere, or by a Celery task: there it stands for the request."""
+
+    passed: _Passed | None
+    within: Capture | None
+    """The request that is being handled there, if any; in another one, made within, that one's own token counts."""
+
+
+_carried: ContextVar[_Carried | None] = ContextVar("otas_middleware.carried_token", default=None)
 
 
 def _current() -> _Passed | None:
     """Return what the request that is being handled passes on, or what was carried here."""
     # Not `current_session()`: a task of the handler goes on when its request has been recorded.
     capture = _context.current.get()
+    carried = _carried.get()
+    if carried is not None and carried.within is capture:
+        return carried.passed
     if capture is None:
-        return _carried.get()
+        return None
     settings = getattr(capture.taker, "settings", None)
     return _Passed(capture.session.token, _domain_of(settings.propagate_to) if settings is not None else _NOWHERE)
 
 
-def _enter_task(token: str | None, *, inherit: bool) -> _Passed | None:
+def _enter_task(token: str | None, *, inherit: bool) -> _Carried | None:
     """Begin to pass on the token that came with a task; return what was passed on before."""
     before = _carried.get()
-    if token is not None:
-        _carried.set(_Passed(token, _domain_of_process()))
-    elif not inherit:
-        _carried.set(None)
+    if token is not None or not inherit:
+        passed = None if token is None else _Passed(token, _domain_of_process())
+        _carried.set(_Carried(passed, _context.current.get()))
     return before
 
 

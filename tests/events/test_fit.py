@@ -200,6 +200,29 @@ def test_the_largest_body_is_cut_first(char: str, sizes: tuple[int, int], store:
     store(sent)
 
 
+@pytest.mark.parametrize("error", ["ValueError: it broke", "e" * 100_000])
+def test_a_failure_stays_one_however_large_the_rest_is(error: str, store: Callable[[bytes], None]) -> None:
+    event = made(
+        error=error,
+        request_body="kept",
+        request_headers='{"x": "' + "\x01" * 1_000_000 + '"}',
+        query_params="\x01" * 1_000_000,
+        custom_properties={"large": "\x01" * 262_000, "small": 1},
+        metadata={"large": ["\x01" * 131_000] * 2, "route": "/kept"},
+    )
+    assert event.error == error
+    assert event.custom_properties == {"large": "[CUT]", "small": 1}
+    assert (event.metadata["large"], event.metadata["route"]) == ("[CUT]", "/kept")
+    store(event.to_json())
+
+
+def test_large_objects_alone_cost_no_text(store: Callable[[bytes], None]) -> None:
+    large = {"large": "\x01" * 262_000, "small": 1}
+    event = made(error="e", request_body="kept", custom_properties=large, metadata=large)
+    assert (event.error, event.request_body) == ("e", "kept")
+    store(event.to_json())
+
+
 def test_whatever_is_too_large_is_cut_in_the_end(store: Callable[[bytes], None]) -> None:
     event = made(
         request_headers="\x01" * 2_000_000,

@@ -102,7 +102,8 @@ def plain(number: int) -> None:
 
 def play() -> None:
     """Send the tasks."""
-    carried = propagate._carried.set(propagate._Passed("the.agents.token", propagate._domain_of((URL,))))
+    passed = propagate._Passed("the.agents.token", propagate._domain_of((URL,)))
+    carried = propagate._carried.set(propagate._Carried(passed, None))
     for _ in range(2 if HOW == "delivered twice" else 1):
         work.apply_async(task_id="one")
     propagate._carried.reset(carried)

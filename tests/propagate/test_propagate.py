@@ -229,6 +229,27 @@ def test_threads_and_executors_get_the_token_carried(backend: OtasSettings, agen
     assert [request.header(TOKEN_HEADER) for request in listed.requests] == [[agent.token]] * 3 + [[]]
 
 
+def test_what_was_carried_keeps_its_token_within_another_request(
+    backend: OtasSettings, agent: Agent, brain: LocalBrain, listed: Host
+) -> None:
+    other = Agent(brain)
+    carried: list[Callable[[str], dict[str, str]]] = [propagate.carry(propagate.headers_for)]
+
+    def inner() -> None:
+        assert propagate.headers_for(listed.url) == {TOKEN_HEADER: other.token}
+
+    def run() -> None:
+        of_nobody, of_agent = carried
+        assert of_nobody(listed.url) == {}
+        assert of_agent(listed.url) == {TOKEN_HEADER: agent.token}
+        assert propagate.headers_for(listed.url) == {TOKEN_HEADER: other.token}
+        # A request that is made within has its own.
+        propagate.carry(lambda: ask_synchronously(backend, other, inner))()
+
+    ask_synchronously(backend, agent, lambda: carried.append(propagate.carry(propagate.headers_for)))
+    ask_synchronously(backend, other, run)
+
+
 def test_requests_that_are_handled_at_once_never_mix_their_tokens(
     backend: OtasSettings, brain: LocalBrain, listed: Host
 ) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CUT = " [CUT]"
-_OTHER_TEXTS = ("query_params", "error", "request_headers", "response_headers")
+_OTHER_TEXTS = ("query_params", "request_headers", "response_headers")
 _OBJECT_BYTES = 262_144
 _BODIES = ("response_body", "request_body", "post_data")
 _MAX_UTF8 = 4  # bytes of a character
@@ -100,33 +100,46 @@ def _fit_path(fields: dict[str, Any]) -> None:
 
 
 def _fit_size(event: BackendEvent) -> None:
-    """Cut texts, the largest body first, then what else is large, until the event's JSON is small enough."""
-    for names in (_BODIES, _OTHER_TEXTS):
-        for attempt in range(_ATTEMPTS):
-            over = len(event.to_json()) - MAX_EVENT_BYTES
-            if over <= 0:
-                return
-            sizes = {name: len(to_json(getattr(event, name))) for name in names}
-            largest = max(sizes, key=lambda name: sizes[name])
-            text: str = getattr(event, largest)
-            share = 1 - (over + _MARGIN) / sizes[largest]
-            # Escapes need not be spread evenly; what a few cuts do not achieve, emptying the field does.
-            kept = text[: int(len(text) * share)] + CUT if share > 0 and attempt < _ATTEMPTS // 2 else ""
-            setattr(event, largest, kept)
-            event.metadata.setdefault("truncated", {}).setdefault(largest, {})["fitted"] = len(kept)
+    """Cut what is large until the event's JSON is small enough; the error, which makes it a failure, comes last."""
+    for name in DICT_FIELDS:
+        if len(to_json(getattr(event, name))) > MAX_EVENT_BYTES // 2:
+            setattr(event, name, _first_of(getattr(event, name)))
+    if _cut(event, _BODIES):
+        return
     for name in DICT_FIELDS:
         setattr(event, name, _first_of(getattr(event, name)))
+    if not _cut(event, _OTHER_TEXTS):
+        _cut(event, ("error",))
+
+
+def _cut(event: BackendEvent, names: tuple[str, ...]) -> bool:
+    """Cut these texts, the largest first; return whether the event is small enough."""
+    for attempt in range(_ATTEMPTS):
+        over = len(event.to_json()) - MAX_EVENT_BYTES
+        if over <= 0:
+            return True
+        sizes = {name: len(to_json(getattr(event, name))) for name in names}
+        largest = max(sizes, key=lambda name: sizes[name])
+        text: str = getattr(event, largest)
+        share = 1 - (over + _MARGIN) / sizes[largest]
+        # Escapes need not be spread evenly; what a few cuts do not achieve, emptying the field does.
+        kept = text[: int(len(text) * share)] + CUT if share > 0 and attempt < _ATTEMPTS // 2 else ""
+        setattr(event, largest, kept)
+        event.metadata.setdefault("truncated", {}).setdefault(largest, {})["fitted"] = len(kept)
+    return len(event.to_json()) <= MAX_EVENT_BYTES
 
 
 def _first_of(objects: dict[str, Any]) -> dict[str, Any]:
-    """Return as many of an object's members as fit into `_OBJECT_BYTES`; those that do not are left out."""
+    """Return an object whose members take up to `_OBJECT_BYTES`; one that does not fit is marked."""
     kept: dict[str, Any] = {}
     room = _OBJECT_BYTES
     for key, value in objects.items():
-        room -= len(to_json({key: value}))
-        if room < 0:
-            break
-        kept[key] = value
+        for shown in (value, CUT.strip()):
+            size = len(to_json({key: shown}))
+            if size <= room:
+                kept[key] = shown
+                room -= size
+                break
     return kept
 
 
