@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("otas_middleware.flask", "flask") from error
 
-from otas_middleware._capture.context import capture_of, current
+from otas_middleware._capture.context import capture_of, current, is_of
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import open_recorder
@@ -135,8 +135,8 @@ class _FlaskExchange(Exchange):
         self._called = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
 
     def started(self, status_code: int, headers: Headers, reason: str) -> None:
-        if self.capture.route is None:
-            _note_route()
+        if self.capture.route is None and has_request_context():
+            _note_route(self.capture)
         if status_code < 500:
             self.capture.exception = None  # handled, and answered as the client's error
         # Werkzeug writes its reasons in capitals; the standard's own are readable.
@@ -178,23 +178,22 @@ _current = current.get
 
 
 def _before() -> None:
-    if _current() is not None:
-        _note_route()
+    capture = _current()
+    if capture is not None and capture.route is None:
+        _note_route(capture)
 
 
 def _on_started(_sender: Flask, **_: Any) -> None:
     _before()
 
 
-def _note_route() -> None:
-    capture = _current()
-    if capture is None or capture.route is not None or not has_request_context():
-        return
+def _note_route(capture: Capture) -> None:
+    """Note the route of the request that Flask is handling, unless an application that a view calls handles it."""
     try:
         # Once, since the proxy costs as much at each access.
         asked: Request = cast("Any", request)._get_current_object()  # noqa: SLF001  # documented by Werkzeug
-        if capture_of(asked.environ) is None:
-            return  # of an application that a view calls
+        if not is_of(asked.environ, capture):
+            return
         rule, values = asked.url_rule, asked.view_args
         if rule is None and isinstance(asked.routing_exception, MethodNotAllowed):
             rule, values = _route_of_other_methods(asked)
@@ -222,7 +221,7 @@ def _after(response: Response) -> Response:
             # A body that is there is over with its last chunk; test clients close it late, or never.
             capture.ends_early = response.is_sequence
             if capture.route is None:
-                _note_route()
+                _note_route(capture)
         except Exception:
             report_internal_error("flask.response")
     return response
@@ -231,7 +230,7 @@ def _after(response: Response) -> Response:
 def _teardown(error: BaseException | None = None) -> None:
     """Note an exception that no signal told of, unless it has been answered as the client's error."""
     if error is not None and _current() is not None:
-        _note_route()
+        _before()
         try:
             capture = capture_of(request.environ)
             if capture is not None and capture.exception is None and not 0 < capture.status_code < 500:
@@ -241,7 +240,7 @@ def _teardown(error: BaseException | None = None) -> None:
 
 
 def _on_unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:
-    _note_route()
+    _before()
     _note_error(exception)
 
 

@@ -30,10 +30,15 @@ def mark(scope_or_environ: MutableMapping[str, Any], capture: Capture) -> None:
     scope_or_environ[MARKER] = _name(capture)
 
 
+def is_of(scope_or_environ: Mapping[str, Any], capture: Capture) -> bool:
+    """Say whether a scope or environ, or what it is a copy of, is that of this capture's request."""
+    return scope_or_environ.get(MARKER) == _name(capture)
+
+
 def capture_of(scope_or_environ: Mapping[str, Any]) -> Capture | None:
     """Return the current capture if it is that of the request with this scope or environ, or with a copy of it."""
     capture = current.get()
-    return capture if capture is not None and scope_or_environ.get(MARKER) == _name(capture) else None
+    return capture if capture is not None and is_of(scope_or_environ, capture) else None
 
 
 def _name(capture: Capture) -> str:

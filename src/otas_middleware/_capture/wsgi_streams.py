@@ -125,8 +125,10 @@ def pull(
     get_current, set_current = current.get, current.set
     outer = get_current()
     flowing = False
+    current.set(capture)
+    if capture.head_waits_for == "result":
+        capture.head_waits_for = "nothing"
     try:
-        _begin(capture)
         for chunk in iterable:
             set_current(outer)  # until the next chunk is asked for, this thread may serve other requests
             if flowing and chunk.__class__ is bytes:
@@ -153,12 +155,6 @@ def pull(
     capture.ended()
     if at_end is not None:
         at_end()
-
-
-def _begin(capture: Capture) -> None:
-    current.set(capture)
-    if capture.head_waits_for == "result":
-        capture.head_waits_for = "nothing"
 
 
 def secured(chunks: Iterator[Any], iterable: object, capture: Capture) -> Iterator[Any]:
