@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware import _internal_errors
@@ -149,16 +150,14 @@ class Recorder:
 
     def build(self, capture: Capture, settings: OtasSettings) -> Envelope | None:
         """Make the envelope of a finished capture, in the worker; None when it is not to be sent after all."""
-        from otas_middleware._event.build import build  # noqa: PLC0415  # heavy, and first needed in the worker
-
         if self.selection.matches_pattern(capture.path):
             return None
         if self._key_set is not None and not self._confirm(capture, self._key_set):
             return None
-        return build(capture, settings, self.selection)
+        return _build()(capture, settings, self.selection)
 
     def _confirm(self, capture: Capture, key_set: ByKeySet) -> bool:
-        from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # as above
+        from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # an extra
 
         if capture.session.verified:
             return True
@@ -172,6 +171,14 @@ class Recorder:
             return False
         capture.session = self.gate.confirm(capture.session)
         return True
+
+
+@cache
+def _build() -> Callable[[Capture, OtasSettings, Selection], Envelope | None]:
+    """Return what makes events: asked once, since an import costs more than a call, even of what is imported."""
+    from otas_middleware._event.build import build  # noqa: PLC0415  # heavy, and first needed in the worker
+
+    return build
 
 
 def _verifier(settings: OtasSettings) -> Verifier | None:

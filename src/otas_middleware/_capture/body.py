@@ -173,9 +173,9 @@ def declared_size(headers: Iterable[tuple[object, object]]) -> int | None:
 
 def _is_length(name: object) -> bool:
     # Texts and bytes are never compared with each other, which `python -bb` forbids.
-    if not isinstance(name, bytes | str) or len(name) != _LENGTH_OF_NAME:
-        return False
-    return name.lower() == (b"content-length" if isinstance(name, bytes) else "content-length")
+    if isinstance(name, str):
+        return len(name) == _LENGTH_OF_NAME and name.lower() == "content-length"
+    return isinstance(name, bytes) and len(name) == _LENGTH_OF_NAME and name.lower() == b"content-length"
 
 
 def _as_size(value: object) -> int | None:

@@ -7,6 +7,7 @@ Beside the state go the session's token, the bodies' bytes as they are, and what
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -80,14 +81,19 @@ class CarriedCapture(Capture):
 
     def __init__(self, token: str, state: Any, request: bytes, response: bytes) -> None:
         session, exception, request_state, response_state, *rest = state
-        known = SessionInfo(**dict(zip(_SESSION, session, strict=True)), token=token)
-        super().__init__(_nowhere, known, 0, with_traceback=False)
+        super().__init__(_nowhere, _known_session(token, *session), 0, with_traceback=False)
         self.exception = None if exception is None else CapturedException(*exception)
         self.request = BoundedBody.restored(request_state, request)
         self.response = BoundedBody.restored(response_state, response)
         for name, value in zip(AS_THEY_ARE, rest, strict=True):
             setattr(self, name, value)
         self.finished = True
+
+
+@lru_cache(maxsize=1024)
+def _known_session(token: str, *values: Any) -> SessionInfo:
+    """Return the session of a token, the same object for all its captures."""
+    return SessionInfo(**dict(zip(_SESSION, values, strict=True)), token=token)
 
 
 def _nowhere(_: Capture) -> None:
