@@ -41,12 +41,6 @@ def pytest_collection_finish() -> None:
         gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish() -> None:
-    """Let it find everything again: Hypothesis, when it is imported as late as here, looks for who holds what."""
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def _outside_of_any_request() -> None:
     """Begin each test outside of any request: some tests leave one open on purpose, as broken servers do."""
