@@ -255,8 +255,7 @@ def open_recorder(
     if not settings.enabled:
         runtime.off_because.add("disabled")
         return None
-    has_destination = settings.sdk_key or settings.agnost_org_id or settings.destinations
-    if not (has_destination or runtime.behaviour.record_without_key):
+    if not (has_destination(settings) or runtime.behaviour.record_without_key):
         runtime.off_because.add("no_sdk_key")
         runtime.log_once(
             logging.WARNING,
@@ -265,6 +264,11 @@ def open_recorder(
         )
         return None
     return _shared(settings)
+
+
+def has_destination(settings: OtasSettings) -> bool:
+    """Return whether there is anywhere to send events: Brain, Agnost, or a destination of the user's own."""
+    return bool(settings.sdk_key or settings.agnost_org_id or settings.destinations)
 
 
 def _shared(settings: OtasSettings) -> Recorder:

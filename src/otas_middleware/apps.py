@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from otas_middleware._cli.application.find import in_django
 from otas_middleware._config.sources import FrameworkSettings, load_settings
 from otas_middleware._errors import ConfigurationError, OtasError
+from otas_middleware._recorder import has_destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def _settings() -> Iterator[CheckMessage]:
         text = str(error).removeprefix("otas_middleware: ")
         yield Error(text, hint="manage.py otas doctor says more", id="otas_middleware.E001")
         return
-    if settings.enabled and settings.sdk_key is None:
+    if settings.enabled and not has_destination(settings):
         hint = "set OTAS_SDK_KEY, or OTAS['SDK_KEY'] in the Django settings, to the project's backend SDK key"
         yield Warning("there is no SDK key, so nothing is recorded", hint=hint, id="otas_middleware.W001")
 

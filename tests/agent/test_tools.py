@@ -10,6 +10,7 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 
 from otas_middleware import BackendEvent
@@ -320,3 +321,25 @@ def test_before_send_has_the_last_word_on_tools_and_calls(brain: LocalBrain, out
         events = brain.events(session.session_id)
     assert sorted(seen) == ["/call", "/tools/secret"]
     assert [(event["path"], event["error"]) for event in events] == [("/call", "marked")]
+
+
+def test_before_send_sees_a_call_as_it_will_be_sent_and_nothing_is_put_back(brain: LocalBrain, outside: Host) -> None:
+    seen: list[tuple[int, str]] = []
+
+    def before_send(event: BackendEvent) -> BackendEvent:
+        seen.append((event.status_code, event.metadata.pop("origin")))
+        event.status_code += 1
+        return event
+
+    with AgentSession(
+        agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url, before_send=before_send
+    ) as session:
+        with session.client() as http:
+            http.get(outside.url + "/call")
+            with pytest.raises(httpx2.ConnectError):
+                http.get("http://127.0.0.1:1/")
+        session.flush(10)
+        events = brain.events(session.session_id)
+    assert sorted(seen) == [(0, "http://127.0.0.1:1"), (200, outside.url)]
+    assert sorted(event["status_code"] for event in events) == [1, 201]
+    assert not [event for event in events if "origin" in event["metadata"]]

@@ -93,8 +93,12 @@ def test_manage_py_check_finds_what_is_wrong(tmp_path: Path, middleware: str, ot
     assert said in ended.stderr
 
 
-def test_manage_py_check_is_content_with_a_good_project(tmp_path: Path) -> None:
-    ended = manage(tmp_path, "check", "--fail-level", "WARNING", otas="{'SDK_KEY': 'otas_a_b'}")
+@pytest.mark.parametrize(
+    "otas",
+    ["{'SDK_KEY': 'otas_a_b'}", "{'AGNOST_ORG_ID': '11111111-2222-4333-8444-555555555555'}", "{'ENABLED': False}"],
+)
+def test_manage_py_check_is_content_with_a_good_project(tmp_path: Path, otas: str) -> None:
+    ended = manage(tmp_path, "check", "--fail-level", "WARNING", otas=otas)
     assert ended.returncode == 0, ended.stderr
 
 

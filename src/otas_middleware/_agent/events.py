@@ -13,7 +13,6 @@ from otas_middleware._agent.completeness import is_complete
 from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._event.build import build
-from otas_middleware._event.limits import fit
 from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.render import first_value, header_map
 from otas_middleware._event.render.coding import DecodedEnd, undo_codings
@@ -53,18 +52,16 @@ def _call_envelope(call: Call, settings: OtasSettings) -> Envelope | None:
         call.complete = True
     host = _host(outgoing.scheme, outgoing.host, outgoing.port)
     call.annotate({"host": host, **describe(request, answer, tail, call.path)})
-    envelope = build(call, settings)
-    if envelope is None:
-        return None
-    fields = dict(envelope.event.__dict__)
-    fields["metadata"] = metadata = {**fields["metadata"], "origin": f"{outgoing.scheme}://{host}"}
-    if call.parent_id is not None:
-        metadata["parent_id"] = call.parent_id
-    if not call.status_code:
-        fields["status_code"] = 0  # nobody answered
-        if call.exception is None:
-            fields["error"] = "Cancelled before the answer came"
-    return replace(envelope, event=fit(fields), source="agent")
+
+    def complete(fields: dict[str, Any]) -> None:
+        fields["metadata"]["origin"] = f"{outgoing.scheme}://{host}"
+        if not call.status_code:
+            fields["status_code"] = 0  # nobody answered
+            if call.exception is None:
+                fields["error"] = "Cancelled before the answer came"
+
+    envelope = build(call, settings, complete=complete)
+    return None if envelope is None else replace(envelope, source="agent")
 
 
 def _host(scheme: str, host: str, port: int | None) -> str:

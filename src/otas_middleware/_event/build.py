@@ -17,6 +17,8 @@ from otas_middleware._event.limits import coerce, coerce_numbers, fit
 from otas_middleware._event.metadata import (
     SDK,
     agent_claims,
+    describe_bodies,
+    describe_life,
     failure_of,
     foreign_metadata,
     is_long_lived,
@@ -96,13 +98,19 @@ def _paths(skipped: Sequence[str], recorded: bool) -> PathSet | frozenset[str]: 
     return frozenset() if recorded and not skipped else PathSet(skipped if recorded else ("*",))
 
 
-def build(capture: Capture, settings: OtasSettings, selection: Selection | None = None) -> Envelope | None:
+def build(
+    capture: Capture,
+    settings: OtasSettings,
+    selection: Selection | None = None,
+    complete: Callable[[dict[str, Any]], None] | None = None,
+) -> Envelope | None:
     """Turn one request's copy into the envelope that is sent.
 
     Args:
         capture: The finished request.
         settings: What to record, and what is sensitive.
         selection: Decides by what was called whether to send it; None sends everything.
+        complete: Adds to the event's fields what the capture does not say; nothing of it is redacted.
 
     Returns:
         The envelope, or None when the selection or `before_send` withheld the event.
@@ -116,7 +124,7 @@ def build(capture: Capture, settings: OtasSettings, selection: Selection | None 
         failed = exchange.failed or (operation is not None and operation.is_error)
         if selection.leaves_out(capture, called, failed=failed):
             return None
-    event = _assemble(capture, plan, exchange, operation)
+    event = _assemble(capture, plan, exchange, operation, complete)
     if settings.before_send is not None:
         decided = ask_before_send(settings.before_send, event, settings, session.token)
         if decided is None:
@@ -159,16 +167,22 @@ def ask_before_send(
     return finish_event(decided, settings, token)
 
 
-def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Operation | None) -> BackendEvent:
+def _assemble(
+    capture: Capture,
+    plan: Plan,
+    exchange: Exchange,
+    operation: Operation | None,
+    complete: Callable[[dict[str, Any]], None] | None,
+) -> BackendEvent:
     """Return the event of a finished request: redacted and fitted."""
     masker = Masker(plan.redactor, capture.session.token)
     path, query, route = exchange.path, exchange.query, exchange.route
     request, response = exchange.request, exchange.response
     metadata = own_metadata(capture, exchange, operation.traceparent if operation is not None else "")
     latency = capture.latency
-    _describe_bodies(capture, request, response, metadata)
+    describe_bodies(capture, request, response, metadata)
     if is_long_lived(exchange, operation):
-        latency = _describe_life(capture, metadata)
+        latency = describe_life(capture, metadata)
     if response.kind in _STREAMS:
         response = _stream(capture, response, metadata, masker)
 
@@ -223,6 +237,8 @@ def _assemble(capture: Capture, plan: Plan, exchange: Exchange, operation: Opera
         "metadata": metadata,
         "error": error,
     }
+    if complete is not None:
+        complete(fields)
     coerce_numbers(fields)
     # What is made here is short; what others had a hand in has to be counted.
     is_short = not (foreign or capture.custom_properties or "stream" in metadata) and len(route) <= _SHORT
@@ -316,24 +332,6 @@ def _mask_body(body: Body, masker: Masker, mask: Masker | Untouched) -> str:
     if body.kind == "form":
         return mask.pairs(body.text)
     return mask.table(body.text) if body.kind == "table" else mask.text(body.text, cut=body.truncated is not None)
-
-
-def _describe_bodies(capture: Capture, request: Body, response: Body, metadata: dict[str, Any]) -> None:
-    """Say in the metadata what was cut off, and how a stream went."""
-    if request.truncated is not None:
-        metadata["truncated"] = {"request_body": request.truncated}
-    if response.truncated is not None:
-        metadata.setdefault("truncated", {})["response_body"] = response.truncated
-    if response.kind == "events":
-        metadata["stream"] = stream_of(capture)
-
-
-def _describe_life(capture: Capture, metadata: dict[str, Any]) -> float:
-    """Mark a response that is open for as long as its caller wants it; return the seconds until it began."""
-    about = metadata.setdefault("stream", {"ended": "aborted" if capture.aborted else "complete"})
-    about.update(long_lived=True, duration_ms=round(capture.latency * 1000, 3))
-    began = capture.first_response
-    return capture.latency if began is None else began
 
 
 def _stream(capture: Capture, body: Body, metadata: dict[str, Any], masker: Masker) -> Body:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._event.operation import Exchange, Operation
-    from otas_middleware._event.render import HeaderMap
+    from otas_middleware._event.render import Body, HeaderMap
 
 SDK = {"name": "otas-middleware", "version": __version__}
 
@@ -167,6 +167,24 @@ def stream_of(capture: Capture) -> dict[str, Any]:
     if capture.ttfb is not None:
         about["first_event_ms"] = round(capture.ttfb * 1000, 3)
     return about
+
+
+def describe_bodies(capture: Capture, request: Body, response: Body, metadata: dict[str, Any]) -> None:
+    """Say in the metadata what was cut off, and how a stream went."""
+    if request.truncated is not None:
+        metadata["truncated"] = {"request_body": request.truncated}
+    if response.truncated is not None:
+        metadata.setdefault("truncated", {})["response_body"] = response.truncated
+    if response.kind == "events":
+        metadata["stream"] = stream_of(capture)
+
+
+def describe_life(capture: Capture, metadata: dict[str, Any]) -> float:
+    """Mark a response that is open for as long as its caller wants it; return the seconds until it began."""
+    about = metadata.setdefault("stream", {"ended": "aborted" if capture.aborted else "complete"})
+    about.update(long_lived=True, duration_ms=round(capture.latency * 1000, 3))
+    began = capture.first_response
+    return capture.latency if began is None else began
 
 
 def foreign_metadata(capture: Capture) -> dict[str, Any]:
