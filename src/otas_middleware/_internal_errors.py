@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections import Counter
 
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import ForkSafeLock, runtime
 
 logger = logging.getLogger("otas_middleware")
 
@@ -22,7 +21,7 @@ counts: Counter[str] = Counter()
 
 _MAX_CAUSES = 256
 _seen: set[tuple[str, str, int]] = set()
-_lock = threading.Lock()
+_lock = ForkSafeLock()
 
 
 def report_internal_error(where: str) -> None:

@@ -40,6 +40,7 @@ from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._delivery.transports.celery import TASK
 from otas_middleware._errors import MissingExtraError
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import ForkSafeLock
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
@@ -168,7 +169,7 @@ class TaskDeliverer:
 
 
 _deliverer: TaskDeliverer | None = None
-_deliverer_lock = threading.Lock()
+_deliverer_lock = ForkSafeLock()
 
 
 def task_deliverer() -> TaskDeliverer:

@@ -50,3 +50,20 @@ def test_what_is_caught_broadly_is_reported_or_raised_again_or_says_why_not() ->
 def test_no_module_is_longer_than_350_lines() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
     assert not {str(path.relative_to(PACKAGE)): length for path, length in lengths.items() if length > 350}
+
+
+RENEWED = {"_delivery/process.py"}
+"""Modules that give a forked child new locks by themselves."""
+
+
+def test_a_lock_that_a_whole_process_shares_is_free_in_a_forked_child() -> None:
+    held = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        if path.relative_to(PACKAGE).parts[0] not in TOOLS and str(path.relative_to(PACKAGE)) not in RENEWED
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) in {"threading.Lock", "threading.RLock", "threading.Condition"}
+    ]
+    assert not held, "use `_runtime.ForkSafeLock`"

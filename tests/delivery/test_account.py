@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import Pipeline, Request, Response, TransportError
-from otas_middleware._delivery.log import INTERVAL
+from otas_middleware._delivery.log import INTERVAL, DeliveryLog
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode
 from support import delivery as kit
@@ -245,6 +247,29 @@ def test_losses_are_told_to_the_callback_and_to_the_log_once_a_minute(caplog: py
             assert len(lines) == 1
             assert "OTAS_SPOOL_DIR" in lines[0]
     assert INTERVAL == 60.0
+
+
+def test_losses_that_several_threads_report_are_told_once() -> None:
+    told: list[int] = []
+    log = DeliveryLog("brain", lambda summary, _reason: told.append(summary["count"]), lambda: 0)
+    number = itertools.count(1)
+
+    def report() -> None:
+        for _ in range(5000):
+            log.losses({"exit": next(number)})
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=report) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    log.losses({"exit": 20_000})
+    assert sum(told) == 20_000
 
 
 def test_a_callback_that_fails_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -13,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery import DELIVERED, Outcome, Pipeline, Request
+from otas_middleware._delivery.destinations.agnost import AgnostDestination
 from otas_middleware._delivery.destinations.agnost_form import event_body, session_body, session_uuid
 from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware._runtime import runtime
@@ -291,3 +294,34 @@ assert sender.flush(30)
             assert sender.flush(30)
             assert len(brain.agnost_sessions()) == 1
         assert "announced to Agnost more than once" in caplog.text
+
+    @pytest.mark.slow
+    def test_a_file_that_others_write_to_for_long_costs_only_that_memory(self, tmp_path: Path) -> None:
+        session = str(uuid4())
+        with LocalBrain() as brain:
+            values = agnost(brain, sdk_key=None, spool_dir=tmp_path / "spool", max_retries=0)
+            with pipeline(brain.url, **values) as sender:
+                sender.put(Item(session_id=str(uuid4())))
+                assert sender.flush(30)
+                (file,) = (tmp_path / "spool").glob("otas-agnost-sessions-*.sqlite3")
+                with closing(sqlite3.connect(file, isolation_level=None)) as other:
+                    other.execute("BEGIN IMMEDIATE")
+                    for _ in range(2):
+                        sender.put(Item(session_id=session))
+                    assert sender.flush(60)
+            assert (sender.stats()["delivered"], sender.stats()["dropped"]) == (3, {})
+
+    def test_an_announcement_that_fails_by_a_fault_is_nobody_elses_to_wait_for(self, tmp_path: Path) -> None:
+        envelope = Item(session_id=str(uuid4())).envelope()
+        destination = AgnostDestination("http://agnost.invalid", str(uuid4()), tmp_path / "spool")
+
+        def fail(_request: Request) -> Outcome:
+            raise ValueError("a transport of the user's own")
+
+        with pytest.raises(ValueError, match="own"):
+            destination.prologue(envelope, fail)
+        (file,) = (tmp_path / "spool").glob("otas-agnost-sessions-*.sqlite3")
+        with closing(sqlite3.connect(file)) as book:
+            assert book.execute("SELECT confirmed FROM announced").fetchall() == []
+            assert destination.prologue(envelope, lambda _request: DELIVERED) is None
+            assert book.execute("SELECT confirmed FROM announced").fetchall() == [(1,)]

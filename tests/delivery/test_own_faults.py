@@ -23,7 +23,7 @@ from otas_middleware.localbrain import LocalBrain
 from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
@@ -267,3 +267,64 @@ def test_a_hook_that_fails_costs_nothing() -> None:
         assert sender.flush(10)
         assert sender.stats()["delivered"] == 1
         sender.close()
+
+
+class TimeIsUp(BaseException):
+    """What some libraries raise that is no `Exception`, such as `gevent.Timeout`."""
+
+
+@pytest.mark.parametrize("fault", [SystemExit, TimeIsUp])
+class TestAnExtensionThatQuits:
+    def test_in_before_send_loses_that_event_and_ends_no_thread(self, fault: type[BaseException]) -> None:
+        with LocalBrain() as brain:
+            sender = Pipeline(settings(brain.url, sdk_key=brain.sdk_key), quitting(fault))
+            self.sends_the_others(sender, brain.create_session())
+            assert sender.stats()["dropped"] == {"internal_error": 1}
+            sender.close()
+
+    def test_in_a_transport_has_the_event_tried_again_and_ends_no_thread(
+        self, fault: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Quitting:
+            def __call__(self, request: Request, _timeout: float) -> Response:
+                if b"/odd" in request.body:
+                    raise fault
+                return Response(201, {})
+
+        monkeypatch.setattr("support.delivery.Quitting", Quitting, raising=False)
+        values = {"transport": "support.delivery:Quitting", "max_retries": 1, "max_retry_delay": 0.01}
+        with pipeline("http://x.invalid", **values) as sender:
+            self.sends_the_others(sender, "header.payload.signature")
+            eventually(lambda: sender.stats()["dropped"] == {"internal_error": 1})
+            assert sender.stats()["retries"] >= 1
+
+    @staticmethod
+    def sends_the_others(sender: Pipeline, token: str) -> None:
+        sender.put(Item(path="/odd", token=token))
+        for _ in range(3):  # one after the other, so that each finds the threads as the last has left them
+            delivered = sender.stats()["delivered"]
+            sender.put(Item(token=token))
+            eventually(lambda: sender.stats()["delivered"] > delivered)  # noqa: B023  # waited for within the loop
+        assert balance(sender.stats()) == 0
+
+    def test_leaves_the_others_of_its_batch_on_disk(self, fault: type[BaseException], tmp_path: Path) -> None:
+        with LocalBrain() as brain:
+            token = brain.create_session()
+            brain.faults.down()
+            sender = Pipeline(settings(brain.url, sdk_key=brain.sdk_key, spool_dir=tmp_path / "spool"), quitting(fault))
+            for path in ("/a", "/odd", "/b"):
+                sender.put(Item(path=path, token=token))
+            eventually(lambda: sender.stats()["spooled"] == 2)
+            assert (sender.stats()["dropped"], balance(sender.stats())) == ({"internal_error": 1}, 0)
+            sender.close()
+
+
+def quitting(fault: type[BaseException]) -> Callable[[Any, OtasSettings], Envelope | None]:
+    """Return a way of building in which an extension of the user's own, such as `before_send`, quits."""
+
+    def build_or_quit(item: Any, given_settings: OtasSettings) -> Envelope | None:
+        if item.path == "/odd":
+            raise fault
+        return build(item, given_settings)
+
+    return build_or_quit

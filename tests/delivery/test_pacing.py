@@ -59,6 +59,16 @@ def test_retry_after_is_read_in_both_forms(value: str | None, seconds: float | N
     assert retry_after(value, now=10.0) == seconds
 
 
+def test_a_date_that_no_clock_here_can_show_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert retry_after("Fri, 31 Dec 9999 23:59:59") is None  # in local time, where it is the year 10000 elsewhere
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def idle() -> float:
     """The CPU seconds of a process that does nothing."""
     return 0.0

@@ -376,12 +376,13 @@ NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,12}", fullmatch=True).filter(
     lambda name: name.lower() not in {"content-length", "transfer-encoding", "connection"}
 )
 VALUES = st.from_regex(r"[!-~]([ -~]{0,20}[!-~])?", fullmatch=True)
+FOLDED = st.builds("{}\r\n\t {}".format, VALUES, VALUES)
 FRAMINGS = st.sampled_from(["length", "chunked", "close"])
 
 
 @given(
     status=st.integers(200, 599).filter(lambda status: status not in {204, 304}),
-    headers=st.lists(st.tuples(NAMES, VALUES), max_size=5),
+    headers=st.lists(st.tuples(NAMES, st.one_of(VALUES, FOLDED)), max_size=5),
     chunks=st.lists(st.binary(min_size=1, max_size=50), max_size=5),
     framing=FRAMINGS,
     informational=st.booleans(),
@@ -425,8 +426,8 @@ def test_any_response_is_read_as_h11_reads_it_however_it_is_cut(
             assert event.status_code == status
             for name, value in event.headers:
                 values = [text for key, text in headers if key.lower() == name.decode()]
-                assert not values or reader.response.headers[name.decode()] == values[-1]
-                assert value is not None
+                assert not values or reader.response.headers[name.decode()] == values[-1].replace("\r\n\t ", " ")
+                assert not values or value.decode() in {text.replace("\r\n\t ", " ") for text in values}
         elif isinstance(event, h11.Data):
             expected += event.data
     assert expected == body

@@ -7,8 +7,6 @@ says of an event is for the session that the event belongs to, which is found ag
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import process as _process
 from otas_middleware._delivery.opening import open_delivery
-from otas_middleware._runtime import Source, runtime
+from otas_middleware._runtime import ForkSafeLock, Source, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,9 +167,7 @@ class _LastCall:
 
 
 _exporters: dict[OtasSettings, AgentExporter] = {}
-_lock = threading.Lock()
-if hasattr(os, "register_at_fork"):  # no child may find the lock held by a thread that it does not have
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+_lock = ForkSafeLock()
 _process.register(_LastCall())  # before any pipeline of ours, since they end in this order
 
 

@@ -193,7 +193,7 @@ class Exporter:
         return self._spooler.pause(now) if room else None
 
     def deliver(self, item: QueueItem, attempt: Attempt) -> None:
-        """Deliver an event that `next_work` gave. Never raises; takes as long as the destination needs."""
+        """Deliver an event that `next_work` gave. Raises no `Exception`; takes as long as the destination needs."""
         ending = self._ending
         timeout = self._request_timeout if ending is None else max(0.05, min(self._request_timeout, ending.left()))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class DeliveryLog:
         self._waiting = waiting
         self._on_loss = on_loss
         self._last: dict[str, float] = {}
+        self._lock = threading.Lock()
         self._told: dict[str, int] = {}
         self._logged: dict[str, int] = {}
 
@@ -125,9 +127,11 @@ class DeliveryLog:
         """
         if not dropped:
             return
-        news = _since(dropped, self._told)
-        if news and self._on_loss is not None:
-            self._told = dict(dropped)
+        if self._on_loss is not None:
+            with self._lock:  # several threads come here at once, and each loss is told once
+                news = _since(dropped, self._told)
+                if news:
+                    self._told = dict(dropped)
             for reason, count in news.items():
                 try:
                     self._on_loss({"count": count, "destination": self._name, "total": dropped[reason]}, reason)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.exporter import Exporter
 
 
+_AFTER_A_FAULT = 1.0
+"""Seconds until the tasks run again after one of them failed."""
+
+
 class Summary:
     """A task: one line with an exporter's counters in the log, each `interval` seconds."""
 
@@ -72,7 +76,8 @@ class Maintenance:
             for task in self._tasks:
                 try:
                     pause = min(pause, task(time.monotonic()))
-                except Exception:
+                except BaseException:  # `sys.exit` in an extension ends no thread of ours
+                    pause = min(pause, _AFTER_A_FAULT)
                     report_internal_error("delivery.maintenance")
             if self._wake is wake:
                 wake.wait(pause)

@@ -71,10 +71,10 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_RETRY_AFTER)
     try:
-        date = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    seconds = date.timestamp() - (time.time() if now is None else now)
+    seconds = date - (time.time() if now is None else now)
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 

@@ -162,7 +162,7 @@ class Sender:
         self._rejected = RejectedTokens()
 
     def deliver(self, item: QueueItem, attempt: Attempt, timeout: float) -> None:
-        """Build an event, try to send it, and settle what comes of it. Never raises.
+        """Build an event, try to send it, and settle what comes of it. Raises no `Exception`.
 
         Args:
             item: It is in flight, and has left it afterwards.
@@ -176,8 +176,10 @@ class Sender:
                 token = item.envelope.token
                 if self._may_go(item, token) and self._prepared(item, attempt):
                     self._send(item, token, attempt, timeout)
-        except Exception:  # ours, and this event's alone
+        except BaseException as error:  # ours, and this event's alone
             self._drop(item, "internal_error")
+            if not isinstance(error, Exception):
+                raise
             report_internal_error("delivery.deliver")
 
     def _may_go(self, item: QueueItem, token: str) -> bool:
@@ -216,8 +218,10 @@ class Sender:
         try:
             with process.no_fork:  # it imports what it needs for each kind of body
                 envelope = self._build(item.captured)
-        except Exception:  # rendering meets whatever a client sent
+        except BaseException as error:  # rendering meets whatever a client sent
             self._drop(item, "internal_error")
+            if not isinstance(error, Exception):
+                raise
             report_internal_error("delivery.build")
             return False
         if envelope is None:
@@ -233,8 +237,10 @@ class Sender:
         started = time.monotonic()
         try:
             outcome = attempt(item, timeout)
-        except Exception:  # a transport or destination of the user's own
+        except BaseException as error:  # a transport or destination of the user's own
             self._settle(item, token, Outcome(Verdict.RETRYABLE, "internal_error", ambiguous=True), started)
+            if not isinstance(error, Exception):
+                raise
             report_internal_error("delivery.attempt")
         else:
             self._settle(item, token, outcome, started)

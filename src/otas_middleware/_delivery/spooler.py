@@ -95,8 +95,9 @@ class Spooler:
             self._queue.stored(items, evicted)
             self._look_at = 0.0
             return True
-        for item in reversed(items):
-            self._queue.give_back(item)
+        finally:
+            for item in reversed(items):
+                self._queue.give_back(item)  # what has not been stored
         return False
 
     def _write(self, items: Sequence[QueueItem]) -> int:

@@ -49,7 +49,7 @@ class WorkSource(Protocol):
         ...
 
     def deliver(self, item: QueueItem, attempt: Attempt) -> None:
-        """Deliver an event that `next_work` gave; never raises."""
+        """Deliver an event that `next_work` gave; raises no `Exception`."""
         ...
 
     def return_unsent(self, item: QueueItem, outcome: Outcome) -> None:
@@ -200,7 +200,7 @@ class WorkerPool:
                 if attempt is None:
                     self._source.return_unsent(item, _NO_WAY)
                 else:
-                    self._source.deliver(item, attempt)
+                    self._deliver(item, attempt)
                 busy_at = time.monotonic()
         finally:
             if attempt is not None:
@@ -213,12 +213,18 @@ class WorkerPool:
             report_internal_error("delivery.next_work")
             return Work(None, _AFTER_A_FAULT)
 
+    def _deliver(self, item: QueueItem, attempt: Attempt) -> None:
+        try:
+            self._source.deliver(item, attempt)
+        except BaseException:  # not even `sys.exit`, or a time-out of gevent's, in an extension ends a thread of ours
+            report_internal_error("delivery.deliver")
+
     def _made_attempt(self) -> Attempt | None:
         """Return this thread's way of delivering; None when there is none now."""
         try:
             with process.no_fork:  # it imports the HTTP client
                 return self._make_attempt()
-        except Exception:  # a transport of the user's own
+        except BaseException:  # a transport of the user's own; as above
             report_internal_error("delivery.transport")
             return None
 

@@ -71,13 +71,15 @@ class AgnostDestination:
                 return None
             if self._book is None or self._book.claim(session):
                 tools = self._tools.get(envelope.event.path, ())
-                outcome = send(self._request(self._session_url, agnost_form.session_body(envelope, tools)))
-                if outcome.verdict is not Verdict.DELIVERED:
-                    if self._book is not None:
-                        self._book.release(session)
-                    return outcome
-                if self._book is not None:
-                    self._book.confirm(session)
+                settle = None if self._book is None else self._book.release
+                try:
+                    outcome = send(self._request(self._session_url, agnost_form.session_body(envelope, tools)))
+                    if outcome.verdict is not Verdict.DELIVERED:
+                        return outcome
+                    settle = None if self._book is None else self._book.confirm
+                finally:
+                    if settle is not None:
+                        settle(session)
             self._announced[session] = None
             while len(self._announced) > _MOST_SESSIONS:
                 self._announced.popitem(last=False)

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from otas_middleware._delivery.disk_queue.file import SpoolError, open_private, prepare_directory, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 logger = logging.getLogger("otas_middleware")
 
@@ -24,6 +27,9 @@ KEPT_SECONDS = 40 * 86_400.0
 """A session token lives 30 days; older sessions are forgotten."""
 
 _POLL = 0.05
+
+_OURS: bool | None = True
+"""Who cannot know announces."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS announced (session TEXT PRIMARY KEY, at REAL NOT NULL, confirmed INTEGER NOT NULL)
@@ -55,41 +61,38 @@ class AnnouncedSessions:
         """
         deadline = time.monotonic() + CLAIM_SECONDS
         while True:
-            with self._using() as book:
-                if book is None:
-                    return True
-                found = book.execute("SELECT at, confirmed FROM announced WHERE session = ?", (session,)).fetchone()
-                if found is not None and found[1]:
-                    return False
-                now = time.time()
-                if found is None or not now - CLAIM_SECONDS < found[0] <= now + 1:
-                    book.execute("INSERT OR REPLACE INTO announced VALUES (?, ?, 0)", (session, now))
-                    return True
+            ours = self._with(lambda book: _claimed(book, session), otherwise=_OURS)
+            if ours is not None:
+                return ours
             if time.monotonic() >= deadline:
                 return True
             time.sleep(_POLL)
 
     def confirm(self, session: str) -> None:
         """Note that the session has been announced."""
-        with self._using() as book:
-            if book is not None:
-                book.execute("INSERT OR REPLACE INTO announced VALUES (?, ?, 1)", (session, time.time()))
-                book.execute("DELETE FROM announced WHERE at < ?", (time.time() - KEPT_SECONDS,))
+
+        def note(book: sqlite3.Connection) -> None:
+            book.execute("INSERT OR REPLACE INTO announced VALUES (?, ?, 1)", (session, time.time()))
+            book.execute("DELETE FROM announced WHERE at < ?", (time.time() - KEPT_SECONDS,))
+
+        self._with(note, otherwise=None)
 
     def release(self, session: str) -> None:
         """Note that the announcement failed."""
-        with self._using() as book:
-            if book is not None:
-                book.execute("DELETE FROM announced WHERE session = ? AND NOT confirmed", (session,))
 
-    @contextlib.contextmanager
-    def _using(self) -> Generator[sqlite3.Connection | None]:
-        """Open the table in a transaction; None when it cannot be used."""
-        connection = None
+        def forget(book: sqlite3.Connection) -> None:
+            book.execute("DELETE FROM announced WHERE session = ? AND NOT confirmed", (session,))
+
+        self._with(forget, otherwise=None)
+
+    def _with(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Do something with the table in a transaction; return `otherwise` when it cannot be used."""
         try:
             prepare_directory(self._path.parent)
-            connection = open_private(self._path)
-            connection.execute(_SCHEMA)
+            with contextlib.closing(open_private(self._path)) as book:
+                book.execute(_SCHEMA)
+                with transaction(book):
+                    return work(book)
         except (SpoolError, OSError, sqlite3.Error) as error:
             if not self._warned:
                 self._warned = True
@@ -98,12 +101,16 @@ class AnnouncedSessions:
                     self._path,
                     type(error).__name__,
                 )
-            if connection is not None:
-                connection.close()
-            yield None
-            return
-        try:
-            with transaction(connection):
-                yield connection
-        finally:
-            connection.close()
+            return otherwise
+
+
+def _claimed(book: sqlite3.Connection, session: str) -> bool | None:
+    """Return whether the caller is to announce a session; None while another process may be at it."""
+    found = book.execute("SELECT at, confirmed FROM announced WHERE session = ?", (session,)).fetchone()
+    if found is not None and found[1]:
+        return False
+    now = time.time()
+    if found is not None and now - CLAIM_SECONDS < found[0] <= now + 1:
+        return None
+    book.execute("INSERT OR REPLACE INTO announced VALUES (?, ?, 0)", (session, now))
+    return True

@@ -124,6 +124,7 @@ class KeyWatch:
         """Ask for the project until it is known (a maintenance task)."""
         if now < self._next:
             return self._next - now
+        self._next = now + AGAIN
         state, project = self._ask()
         if state is KeyState.BAD:
             self._say(state)

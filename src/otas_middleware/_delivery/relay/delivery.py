@@ -72,7 +72,6 @@ class RelayDelivery:
         self._batched = not self._durable and (settings.relay_batch or not self._raw)
         self._warned = False
         self._hello = hello(settings)
-        self._log = DeliveryLog("the relay", settings.on_loss, lambda: self._current().client.kept)
         self._state = self._new_state()
         self._states = {self._state.client.pid: self._state}
         process.register(self)
@@ -163,7 +162,8 @@ class RelayDelivery:
             self._tell_losses()
 
     def _tell_losses(self) -> None:
-        self._log.losses(self._current().client.account().lost)
+        state = self._current()
+        state.log.losses(state.client.account().lost)
 
     def _stored(self, envelope: object, name: str) -> None:
         self._current().stored.append((envelope, name))  # for a thread in which nothing is recorded
@@ -265,7 +265,7 @@ class RelayDelivery:
         settled = state.client.flush(deadline, ending=True)
         self._tell_stored()
         if not settled:
-            self._log.say(
+            state.log.say(
                 "kept",
                 logging.WARNING,
                 "otas: this process ends while the relay has %d of its events and has not said they are delivered.",
@@ -297,7 +297,8 @@ class RelayDelivery:
         path = settings.relay or ""
         found = start.Finder(settings.relay_log) if path == "auto" else path
         client = RelayClient(found, self._hello, feedback, most, size)
-        return _State(client, BatchSender(client, self._prepare, self._here, most, self._tell_stored))
+        batch = BatchSender(client, self._prepare, self._here, most, self._tell_stored)
+        return _State(client, batch, DeliveryLog("the relay", settings.on_loss, lambda: client.kept))
 
     def _current(self) -> _State:
         state = self._state
@@ -314,9 +315,10 @@ class _Routed(NamedTuple):
 class _State:
     """What belongs to one process."""
 
-    def __init__(self, client: RelayClient, batch: BatchSender) -> None:
+    def __init__(self, client: RelayClient, batch: BatchSender, log: DeliveryLog) -> None:
         self.client = client
         self.batch = batch
+        self.log = log
         self.withheld: Counter[str] = Counter()
         """Events that were built here and are not to be sent."""
         self.stored: deque[tuple[object, str]] = deque()

@@ -18,6 +18,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n]*)?\r?\n
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 
 
 class WireError(Exception):
@@ -227,6 +228,8 @@ def _parse_head(head: bytes) -> tuple[int, bytes, dict[str, str]]:
 
 def _parse_headers(block: bytes) -> dict[str, str]:
     headers: dict[str, str] = {}
+    if b"\n " in block or b"\n\t" in block:
+        block = _FOLD.sub(b" ", block)  # a value on several lines (RFC 9112, 5.2), from servers of old
     for line in block.decode("latin-1").removesuffix("\n").split("\n") if block else ():
         name, colon, value = line.removesuffix("\r").partition(":")
         if not colon or not name or name != name.strip():
