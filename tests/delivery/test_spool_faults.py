@@ -6,9 +6,10 @@ import base64
 import json
 import os
 import sqlite3
+import threading
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.model import Envelope
     from support.delivery import Received
 
 
@@ -207,3 +210,25 @@ def test_while_waiting_events_leave_no_room_for_those_on_disk_nobody_looks_for_t
         assert work.item is None
         assert work.pause is not None
         assert work.pause > 1.0
+
+
+def test_a_pipeline_that_several_threads_end_at_once_writes_each_event_once(tmp_path: Path) -> None:
+    """As a relay does when several of its hosts end."""
+    folder = tmp_path / "spool"
+
+    def slowly(item: Any, given_settings: OtasSettings) -> Envelope | None:
+        time.sleep(0.002)
+        return build(item, given_settings)
+
+    with RawServer(lambda _connection, _request: None) as hung:
+        sender = Pipeline(settings(hung.url, spool_dir=folder), slowly)
+        for _ in range(100):
+            sender.put(Item())
+        threads = [threading.Thread(target=sender.close, args=(5.0,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (file,) = folder.glob("*.sqlite3")
+        assert DiskQueue(file, 100_000_000, None).count() == 100
+        assert (sender.stats()["spooled"], sender.stats()["dropped"]) == (100, {})

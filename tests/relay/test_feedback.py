@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,15 @@ from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
 from support.agent import Agent
-from support.delivery import RawServer, answer, eventually
+from support.delivery import PATIENCE, RawServer, answer, eventually
 from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from otas_middleware import BackendEvent
     from support.delivery import Received
 
 
@@ -139,3 +142,88 @@ def test_a_process_ends_in_time_although_its_relay_hangs(brain: LocalBrain, agen
         relay.send(signal.SIGCONT)
         eventually(lambda: len(paths(brain, agent)) == 3)
     assert took < 30
+
+
+class TestABeforeSendThatTakesItsTime:
+    """What is built in the host is built by a thread, for which nobody waits longer than was said."""
+
+    @pytest.fixture
+    def go_on(self) -> Iterator[threading.Event]:
+        go_on = threading.Event()
+        yield go_on
+        go_on.set()
+
+    def test_holds_no_flush_up(self, brain: LocalBrain, agent: Agent, go_on: threading.Event) -> None:
+        begun = threading.Event()
+
+        def before_send(event: BackendEvent) -> BackendEvent | None:
+            begun.set()
+            return event if go_on.wait(PATIENCE) else None
+
+        with RelayThread() as relay, host(brain, agent, relay.path, before_send=before_send) as app:
+            app.call(count=3)
+            assert begun.wait(PATIENCE)
+            assert not app.delivery.flush(0.1)
+            go_on.set()
+            assert app.delivery.flush(20)
+        assert len(paths(brain, agent)) == 3
+
+    def test_holds_no_end_up_and_all_is_accounted_for(
+        self, brain: LocalBrain, agent: Agent, go_on: threading.Event
+    ) -> None:
+        begun = threading.Event()
+
+        def before_send(event: BackendEvent) -> BackendEvent | None:
+            begun.set()
+            return event if go_on.wait(PATIENCE) else None
+
+        with RelayThread() as relay, host(brain, agent, relay.path, before_send=before_send) as app:
+            app.call(count=3)
+            assert begun.wait(PATIENCE)
+            app.delivery.close(0.1)
+            stats = app.stats()
+            assert (stats["queued"], stats["dropped"], app.fell_back) == (1, {"exit": 2}, {"late": 2})
+            assert balance(stats) == 0
+            go_on.set()
+            assert app.delivery.flush(20)
+        assert len(paths(brain, agent)) == 1
+
+
+@pytest.mark.slow
+def test_a_relay_whose_buffers_are_full_is_told_later_that_a_process_ends(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    with (
+        RawServer(lambda _connection, _request: None) as hung,
+        RelayProcess(tmp_path) as relay,
+        host(brain, agent, relay.path, brain_url=hung.url, spool_dir=tmp_path / "spool") as app,
+    ):
+        relay.send(signal.SIGSTOP)
+        while "full" not in app.fell_back:
+            app.call(body=b"x" * 60_000)
+        client = app.delivery._state.client
+        settled: list[bool] = []
+        thread = threading.Thread(target=lambda: settled.append(client.flush(time.monotonic() + 10.0, ending=True)))
+        thread.start()
+        eventually(lambda: client._ending)
+        relay.send(signal.SIGCONT)
+        thread.join(PATIENCE)
+        assert settled == [True]
+        assert client.account().lost == {}
+
+
+def test_what_there_is_no_time_to_write_when_a_process_ends_is_not_lost_while_the_relay_lives(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    with (
+        RawServer(lambda _connection, _request: None) as hung,
+        RelayThread() as relay,
+        host(brain, agent, relay.path, brain_url=hung.url, spool_dir=tmp_path / "spool") as app,
+    ):
+        app.call(body=b"x" * 20_000, count=300)
+        client = app.delivery._state.client
+        assert not client.flush(time.monotonic() + 0.05, ending=True)
+        eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "otas-relay-flush"])
+        assert client.flush(time.monotonic() + 10.0, ending=True)
+        account = client.account()
+        assert (account.acknowledged, account.lost) == (300, {})

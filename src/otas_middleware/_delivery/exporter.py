@@ -36,6 +36,9 @@ PATIENCE = 1.0
 _DISK_SECONDS = 0.2
 """Seconds for writing to disk at the end of the process, even when there is no time left."""
 
+_EVENT_SECONDS, _BYTE_SECONDS = 0.0005, 2e-8
+"""What writing takes, building included: twice of what it takes where nothing else is to be done."""
+
 _EXIT_BATCH = 50
 """Events that the end of the process writes to disk between two looks at the clock."""
 
@@ -257,21 +260,33 @@ class Exporter:
     def end(self, deadline: Deadline) -> None:
         """Deliver or write to disk until the deadline, then count what remains as lost."""
         reserve = 0.0
-        if self._spooler is not None:  # writing takes half a millisecond for each event, building included
-            reserve = min(0.7 * deadline.left(), 0.2 + self._queue.count * 0.0005)
+        if self._spooler is not None:
+            writing = self._queue.count * _EVENT_SECONDS + self._queue.bytes * _BYTE_SECONDS
+            reserve = min(0.7 * deadline.left(), _DISK_SECONDS + writing)
         self._ending = deadline.earlier(reserve)
         self._drain(self._ending, while_well=self._spooler is not None)
-        self._workers.dismiss()  # else its threads would bring back what is now written
-        if self._spooler is not None:
-            self._store_the_rest(self._spooler, deadline)
-        self._ending = None
-        self._queue.watch()
+        self._put_away(deadline)
         for item in [*self._take_over(), *self._queue.grab(self._queue.count, 0)]:
             if item.row is not None:
                 self._queue.leave_on_disk(item)
             else:
                 self._queue.lost(item, "exit")
         self.log.losses(self._queue.dropped())
+
+    def store(self, deadline: Deadline) -> None:
+        """Write to disk what is here and what is being sent, if there is a disk; what there is no time for stays."""
+        if self._spooler is not None:
+            self._ending = deadline
+            self._put_away(deadline)
+            if self._queue.count:
+                self._workers.wake()
+
+    def _put_away(self, deadline: Deadline) -> None:
+        self._workers.dismiss()  # else its threads would bring back what is now written
+        if self._spooler is not None:
+            self._store_the_rest(self._spooler, deadline)
+        self._ending = None
+        self._queue.watch()
 
     def _store_the_rest(self, spooler: Spooler, deadline: Deadline) -> None:
         batch = self._take_over()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.destinations import sites
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
 class State:
     """What belongs to one process."""
 
-    __slots__ = ("agent", "backend", "exporters", "maintenance", "pid")
+    __slots__ = ("agent", "backend", "ending", "exporters", "maintenance", "pid")
 
     def __init__(self, exporters: Sequence[tuple[Exporter, frozenset[Source]]], maintenance: Maintenance) -> None:
         self.pid = os.getpid()
+        self.ending = threading.RLock()  # a signal's handler may end it while this thread does
+        """Held by who ends the exporters."""
         self.maintenance = maintenance
         self.exporters = tuple(exporter for exporter, _ in exporters)
         self.backend = tuple(exporter for exporter, sources in exporters if "backend" in sources)

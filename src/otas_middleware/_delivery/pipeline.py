@@ -153,12 +153,24 @@ class Pipeline:
         """
         self._end(Deadline(self.settings.shutdown_timeout if timeout is None else timeout))
 
+    def store(self, timeout: float) -> None:
+        """Write to disk what waits and what is being sent, if there is a disk; what there is no time for stays.
+
+        Args:
+            timeout: The longest it may take, in seconds.
+        """
+        deadline, state = Deadline(timeout), self._current()
+        with state.ending:
+            for exporter in state.exporters:
+                exporter.store(deadline)
+
     def _end(self, deadline: Deadline) -> None:
         state = self._state
         if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
-            for exporter in state.exporters:
-                exporter.end(deadline)
-            state.maintenance.stop()
+            with state.ending:  # of two that end it at once, both would write what is in flight
+                for exporter in state.exporters:
+                    exporter.end(deadline)
+                state.maintenance.stop()
 
     # ---- the life of the process (`_delivery/process.py`)
 

@@ -30,7 +30,9 @@ class Queue:
 
     def __init__(self, max_events: int, max_bytes: int, *, mark: float = 1.0, trusting: bool = False) -> None:
         self.count = 0
-        """How many are here. This and the next two are for others to look at, without the lock."""
+        """How many are here. This and the next three are for others to look at, without the lock."""
+        self.bytes = 0
+        """How much they weigh."""
         self.rows = 0
         """How many of them are on disk too."""
         self.in_flight = 0
@@ -47,7 +49,6 @@ class Queue:
         self._seq = 0
         self._numbered = 0
         """How many of those here have come in through `add`."""
-        self._bytes = 0
         self._let_go: list[QueueItem] = []
         self._watched = True
 
@@ -64,9 +65,8 @@ class Queue:
             self._stats.captured += 1
             self._numbered += 1
             self._enter(item)
-            if item.row is not None:
-                self._stats.spooled += 1
-            pressed = self.count > self._mark_events or self._bytes > self._mark_bytes
+            self._stats.spooled += item.row is not None
+            pressed = self.count > self._mark_events or self.bytes > self._mark_bytes
             if pressed or self._line.strangers * SHARE > self._max_events:
                 self._make_room()
             watched, self._watched = self._watched, False
@@ -81,14 +81,13 @@ class Queue:
     def _enter(self, item: QueueItem) -> None:
         self._line.add(item)
         self.count += 1
-        self._bytes += item.weight
-        if item.row is not None:
-            self.rows += 1
+        self.bytes += item.weight
+        self.rows += item.row is not None
 
     def _make_room(self) -> None:
         while (stranger := self._line.pop_one_too_many(self._max_events)) is not None:
             self._evict(stranger, "unknown_token")
-        while self._bytes > self.max_bytes or self.count > self._max_events:
+        while self.is_fuller_than(1.0):
             oldest = self._line.pop_dispensable(self._max_events, self.max_bytes)
             if oldest is None:
                 return  # all that is left is in flight
@@ -206,16 +205,16 @@ class Queue:
             return
         with self._lock:
             if self._land(item):
-                self._bytes -= item.weight
+                self.bytes -= item.weight
                 self._line.put_first(item)
-                self._bytes += item.weight
+                self.bytes += item.weight
                 self._line.hold(item.token, due)
 
     def reweigh(self, item: QueueItem, held: int) -> None:
         """Correct the weight of an item that holds so many bytes now."""
         with self._lock:
             if self._flight.get(item.seq) is item:
-                self._bytes += held + item.overhead - item.weight
+                self.bytes += held + item.overhead - item.weight
                 item.weight = held + item.overhead
 
     def _land(self, item: QueueItem) -> bool:
@@ -236,9 +235,8 @@ class Queue:
     def _left(self, item: QueueItem) -> None:
         """Take an item that is gone for good out of the sums, and tell those who wait for it."""
         self.count -= 1
-        self._bytes -= item.weight
-        if item.row is not None:
-            self.rows -= 1
+        self.bytes -= item.weight
+        self.rows -= item.row is not None
         if item.seq > 0:
             self._numbered -= 1
             self._goals.left(item.seq)
@@ -325,7 +323,7 @@ class Queue:
 
     def is_fuller_than(self, share: float) -> bool:
         """Say whether more than this share of its room is taken; looks without the lock."""
-        return self.count > share * self._max_events or self._bytes > share * self.max_bytes
+        return self.count > share * self._max_events or self.bytes > share * self.max_bytes
 
     @property
     def delivered_count(self) -> int:
@@ -345,6 +343,6 @@ class Queue:
             return {
                 **self._stats.copy(),
                 "queued": self.count - self.rows,
-                "queued_bytes": self._bytes,
+                "queued_bytes": self.bytes,
                 "in_flight": self.in_flight,
             }

@@ -6,6 +6,8 @@ queued here is lost when the process is killed.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -27,6 +29,9 @@ BATCH_DELAY = 0.03
 _PACKET_BYTES = 131_072
 _PACKET_EVENTS = 64
 _IDLE = 10.0
+_LAST_SECONDS = 0.1
+"""For the thread to hand over what it is at, when the process ends."""
+
 _LOOK = 0.05
 """Seconds between two looks for the relay's messages while it has events of ours."""
 
@@ -89,7 +94,7 @@ class BatchSender:
         try:
             while self._wait():
                 self.send_now()
-        except Exception:  # the next item starts a new thread; report_internal_error logs it
+        except BaseException:  # also `sys.exit` in an extension: the next item starts a new thread
             self._running = self._asleep = False
             _internal_errors.report_internal_error("relay.batch")
 
@@ -103,9 +108,11 @@ class BatchSender:
                 if not self._items and not self._work.wait(pause):
                     idle += pause
                 self._asleep = False
-                if idle >= _IDLE and not self._items:
-                    self._running = False
-                    return False
+                if idle >= _IDLE:
+                    self._running = False  # before the last look: who puts something in now either wakes us or is seen
+                    if not self._items:
+                        return False
+                    self._running = True
             self._client.look()
             self._tell()
         until = time.monotonic() + BATCH_DELAY
@@ -113,34 +120,51 @@ class BatchSender:
             time.sleep(min(left, 0.01))
         return True
 
-    def send_now(self) -> None:
-        """Hand over everything that is queued, in the calling thread."""
-        with self._sending:
-            batch: list[tuple[object, Encoded]] = []
-            size = 0
-            while True:
-                try:
-                    item = self._items.popleft()
-                except IndexError:
-                    break
-                self._under_way += 1
-                found = self._prepared(item)
-                if found is None:
-                    self._under_way -= 1
-                    continue
-                if size + found[1][1] > _PACKET_BYTES or len(batch) == _PACKET_EVENTS:
-                    self._send(batch)
-                    batch, size = [], 0
-                batch.append(found)
-                size += found[1][1]
+    def send_now(self, deadline: float = math.inf) -> bool:
+        """Hand over what is queued, in the calling thread; return False when the time was up first.
+
+        Args:
+            deadline: `time.monotonic` seconds.
+        """
+        if not self._sending.acquire(timeout=max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))):
+            return False
+        batch: list[tuple[object, Encoded]] = []
+        try:
+            return self._send_all(batch, deadline)
+        finally:
             self._send(batch)
+            self._under_way = 0
+            self._sending.release()
+
+    def _send_all(self, batch: list[tuple[object, Encoded]], deadline: float) -> bool:
+        """Hand over what is queued but for the last ones, which are left in the batch."""
+        size, begun = 0, time.monotonic()
+        while (now := time.monotonic()) < deadline:
+            try:
+                item = self._items.popleft()
+            except IndexError:
+                return True
+            self._under_way = len(batch) + 1
+            found = self._prepared(item)
+            if found is None:
+                continue
+            full = size + found[1][1] > _PACKET_BYTES or len(batch) == _PACKET_EVENTS
+            if full or now - begun > BATCH_DELAY:  # what is built slowly is not held back
+                self._send(batch)
+                batch.clear()
+                size, begun = 0, now
+            batch.append(found)
+            size += found[1][1]
+        return not self._items
 
     def _prepared(self, item: object) -> tuple[object, Encoded] | None:
         try:
             with process.no_fork:  # it imports what it needs
                 prepared = self._prepare(item)
-        except Exception:  # report_internal_error logs it; this process tries once more
+        except BaseException as error:  # report_internal_error logs it; this process tries once more
             self._here(item, "unencodable")
+            if not isinstance(error, Exception):
+                raise
             _internal_errors.report_internal_error("relay.prepare")
             return None
         if prepared is None:
@@ -157,7 +181,6 @@ class BatchSender:
         if reason := self._client.hand_over([encoded for _, encoded in batch]):
             for kept, _ in batch:
                 self._here(kept, reason)
-        self._under_way -= len(batch)
 
     def send(self, item: object) -> None:
         """Prepare an item and hand it over, in the calling thread."""
@@ -165,11 +188,23 @@ class BatchSender:
         if found is not None and (reason := self._client.hand_over((found[1],))):
             self._here(found[0], reason)
 
-    def flush(self) -> None:
-        """Hand over now what was queued before."""
+    def flush(self, deadline: float, *, ending: bool = False) -> bool:
+        """Hand over now what was queued before; return False when the time was up first.
+
+        Args:
+            deadline: `time.monotonic` seconds.
+            ending: The process ends: what there was no time for is delivered here, as far as there is.
+        """
         self._flushing += 1
         try:
-            self.send_now()
+            if self.send_now(deadline):
+                return True
+            if ending:
+                with contextlib.suppress(IndexError):  # the thread may be taking the same ones
+                    while True:
+                        self._here(self._items.popleft(), "late")
+                self.send_now(time.monotonic() + _LAST_SECONDS)  # what that one has prepared
+            return False
         finally:
             self._flushing -= 1
 

@@ -250,20 +250,23 @@ class RelayClient:
     def _wait(self, deadline: float, *, ending: bool) -> bool:
         self.give_back()
         mark, links = self.next_number(), self._everywhere()
-        order = encode((max(0.0, deadline - time.monotonic()), ending))
-        for link in links:
-            with link.lock:
-                if link.kept and not link.dead:
-                    link.order(packets.FLUSH, order)
-        begun = time.monotonic()
-        while not self._settled(links, mark):
+        begun = now = time.monotonic()
+        untold = links
+        while True:
+            order = encode((max(0.0, deadline - now), ending))
+            untold = tuple(link for link in untold if not self._told(link, order))
+            settled = self._settled(links, mark)
             now = time.monotonic()
-            if now >= deadline:
+            if settled or now >= deadline:
                 self.give_back()
-                return False
+                return settled
             time.sleep(min(deadline - now, _LONGEST_POLL, _POLL + now - begun))
-        self.give_back()
-        return True
+
+    @staticmethod
+    def _told(link: Link, order: bytes) -> bool:
+        """Tell the relay that somebody waits for what it has; return False when its buffer is full."""
+        with link.lock:
+            return link.dead or not link.kept or link.order(packets.FLUSH, order)
 
     def _settled(self, links: Iterable[Link], mark: int) -> bool:
         settled = True

@@ -199,8 +199,8 @@ class RelayDelivery:
         """
         deadline = time.monotonic() + timeout
         state = self._current()
-        state.batch.flush()
-        settled = state.client.flush(deadline)
+        settled = state.batch.flush(deadline)
+        settled = state.client.flush(deadline) and settled
         self._tell_stored()
         return self.pipeline.flush(max(0.0, deadline - time.monotonic())) and settled
 
@@ -261,7 +261,7 @@ class RelayDelivery:
         state = self._state
         if state.client.pid != os.getpid():
             return
-        state.batch.flush()
+        state.batch.flush(deadline, ending=True)
         settled = state.client.flush(deadline, ending=True)
         self._tell_stored()
         if not settled:

@@ -137,7 +137,7 @@ class Tenant:
         deadline = time.monotonic() + seconds
         done = self.pipeline.flush(seconds * _ENDING_SHARE if on_disk else seconds)
         if on_disk and not done:
-            self.pipeline.close(max(0.1, 0.8 * (deadline - time.monotonic())))
+            self.pipeline.store(max(0.1, 0.9 * (deadline - time.monotonic())))
 
     def stats(self) -> dict[str, Any]:
         """Return where it sends, for whom, and the pipeline's counters."""
