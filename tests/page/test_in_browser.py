@@ -65,16 +65,34 @@ def test_events_show_up_as_they_arrive_newest_first(browser: Browser, client: Cl
         sight.page.get_by_text("4 events").wait_for()
 
 
+def read_to_the_end(page: Page) -> None:
+    """Scroll down until there is nothing more to load."""
+    older = page.get_by_role("button", name="Load older events")
+    while not older.is_hidden() or not rows(page):
+        page.locator(".scroller").evaluate("scroller => { scroller.scrollTop = scroller.scrollHeight; }")
+        page.wait_for_timeout(50)
+
+
 def test_a_flood_leaves_no_gap(browser: Browser, client: Client) -> None:
     client.log(path="/before")
     with looking_at(browser, client.brain) as sight:
         sight.page.get_by_role("link", name="/before").wait_for()
         client.log_many(300)
         sight.page.get_by_text("301 events").wait_for()
-        while (older := sight.page.get_by_role("button", name="Load older events")).is_visible():
-            older.scroll_into_view_if_needed()
-            sight.page.wait_for_timeout(50)
+        read_to_the_end(sight.page)
         assert sorted(rows(sight.page)) == sorted(["/before", *(f"/{number}" for number in range(300))])
+
+
+def test_what_somebody_has_scrolled_down_to_stays_when_news_comes(browser: Browser, client: Client) -> None:
+    client.log(path="/oldest")
+    client.log_many(320)
+    with looking_at(browser, client.brain) as sight:
+        sight.page.get_by_text("321 events").wait_for()
+        read_to_the_end(sight.page)
+        client.log(path="/news")
+        sight.page.get_by_text("322 events").wait_for()
+        sight.page.get_by_role("link", name="/news").wait_for()
+        assert rows(sight.page)[-1] == "/oldest"
 
 
 def test_a_paused_page_stands_still_and_catches_up(browser: Browser, client: Client) -> None:

@@ -11,6 +11,7 @@ import { welcome } from "./welcome.js";
 const PAGE = 100;
 const MOST_NEW = 200;
 const MOST_ROWS = 300; // older ones are loaded again on demand
+const MOST_READ = 2000; // while somebody has scrolled down to them
 const LIVE_PAUSE = 500;
 
 function row(event, selected) {
@@ -54,10 +55,11 @@ export function eventsView(parameters) {
     h("thead", {}, h("tr", {}, heads.map((name) =>
       h("th", { scope: "col", class: name === "Latency" ? "number" : null }, name)))), body);
   const empty = h("div", { class: "empty" });
+  const scroller = h("div", { class: "scroller" }, list, empty, note, older);
   const element = h("section", { "aria-labelledby": "title" },
     h("div", { class: "toolbar" }, h("h2", { id: "title", class: "hidden" }, "Events"), bar.form,
       h("div", { class: "about" }, counter, exports, clear)),
-    h("div", { class: "scroller" }, list, empty, note, older));
+    scroller);
 
   new IntersectionObserver((entries) => {
     if (entries.some((entry) => entry.isIntersecting) && rest !== null) more();
@@ -162,7 +164,8 @@ export function eventsView(parameters) {
 
   /** Forget the oldest rows; they are loaded again on demand. */
   function trim() {
-    while (body.childElementCount > MOST_ROWS) {
+    const most = scroller.scrollTop > 0 ? MOST_READ : MOST_ROWS;
+    while (body.childElementCount > most) {
       body.lastElementChild.remove();
       rest = Number(body.lastElementChild.dataset.id);
       older.hidden = false;
