@@ -146,6 +146,24 @@ def escape_some(text: str, seed: int) -> str:
     return "".join(result)
 
 
+_PIECES = (
+    r"""password|token|api_key|Authorization|Bearer |Basic dXNlcjpwYXNz|sk_live_abcdef0123456789|4111 1111 1111 1111"""
+    r"""|AKIAIOSFODNN7EXAMPLE|:|=| |, |"|'|\|\"|\n|{|}|[|]|(|)|<|>|&|&quot;|%22|/|--|--password |/*|*/|`|#|é|😀"""
+    r"""|{"password":"x"}|<password>x</password>|password: |password=|"password":|Password is |my password is hunter2"""
+    r"""|postgres://u:p@h/db|Cookie: a=b; c=d|export TOKEN=abc|-----BEGIN PRIVATE KEY-----|-----END PRIVATE KEY-----"""
+    r"""|eyJwYXNzd29yZCI6IngifQ==|key='abc'|name|value|null|1|data: """
+)
+_HOSTILE = [*_PIECES.split("|"), "\n", "\t", "|"]
+_hostile_texts: st.SearchStrategy[str] = st.lists(st.sampled_from(_HOSTILE), max_size=5).map("".join)
+hostile_documents: Values = st.recursive(
+    st.one_of(_hostile_texts, st.none(), st.booleans(), st.integers(0, 10**17)),
+    lambda inner: st.one_of(
+        st.dictionaries(_hostile_texts, inner, max_size=4), st.lists(inner, max_size=4), inner.map(json.dumps)
+    ),
+    max_leaves=12,
+).map(lambda value: {"x": value})
+"""Documents of pieces that mean something in some format, or look like JSON themselves."""
+
 json_styles = st.sampled_from(
     [
         {"separators": (",", ":")},

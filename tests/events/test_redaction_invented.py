@@ -7,7 +7,7 @@ import os
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from events.documents import (
@@ -17,6 +17,7 @@ from events.documents import (
     escape_some,
     expected,
     flat_documents,
+    hostile_documents,
     json_styles,
     sensitive_names,
     to_xml,
@@ -48,6 +49,36 @@ def test_every_spelling_of_a_sensitive_name_is_found(name: str) -> None:
 def test_json_loses_its_secrets_and_nothing_else(document: Any, style: dict[str, Any]) -> None:
     redacted = REDACTOR.text(json.dumps(document, **style))
     assert json.loads(redacted) == expected(document)
+
+
+@many
+@given(hostile_documents, json_styles)
+@example({"x": '"password":'}, {})
+@example({"x": "my password is hunter2#", "y": ["a", '"password":'], '"password":': {"z": 1}}, {"indent": 2})
+def test_what_is_json_before_is_json_after(document: Any, style: dict[str, Any]) -> None:
+    json.loads(REDACTOR.text(json.dumps(document, **style)))
+
+
+@some
+@given(st.lists(hostile_documents, min_size=2, max_size=4))
+@example([{"x": '"password":'}, {"y": "my password is hunter2#"}, {"z": 1}])
+def test_each_line_or_event_that_is_json_before_is_json_after(lines: list[Any]) -> None:
+    texts = [json.dumps(line) for line in lines]
+    for begin, end in (("", "\n"), ("data: ", "\n\n"), ("event: message\ndata: ", "\n\n")):
+        redacted = REDACTOR.text("".join(f"{begin}{text}{end}" for text in texts)).split(end)
+        assert redacted.pop() == ""
+        assert all(line.startswith(begin) for line in redacted)
+        assert [json.loads(line[len(begin) :]).keys() for line in redacted] == [line.keys() for line in lines]
+
+
+def test_of_json_whose_form_masking_would_cost_nothing_else_is_lost() -> None:
+    text = '{"question": "\\"password\\":", "note": "my password is hunter2#", "count": 5, "list": ["a", 1.5, null]}'
+    assert json.loads(REDACTOR.text(text)) == {
+        "question": '"password":',
+        "note": f"my password is {MASK}",
+        "count": 5,
+        "list": ["a", 1.5, None],
+    }
 
 
 @many

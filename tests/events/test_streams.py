@@ -119,3 +119,16 @@ def test_streams_that_broke_off_say_so() -> None:
 )
 def test_chunks_of_any_shape_do_no_harm(chunk: str) -> None:
     assert stream(chunk).metadata["stream"]["events"] == 1
+
+
+def test_a_stream_of_lists_is_recorded() -> None:
+    """As LangGraph streams messages: each with its metadata."""
+    pieces: list[list[dict[str, Any]]] = [
+        [{"type": "AIMessageChunk", "delta": "my password is hun"}, {"step": 1}],
+        [{"delta": "ter2."}, {"step": 2}],
+    ]
+    for document in pieces:
+        document.append({"delta": {"text": "x"}, "type": ["content_block_delta"]})
+    body = "".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces)
+    event = event_of(exchange(response_body=body.encode(), response_type="text/event-stream"))
+    assert event.metadata["stream"]["events"] == 2

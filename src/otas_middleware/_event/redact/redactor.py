@@ -7,11 +7,19 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from otas_middleware._event.model import storable
 from otas_middleware._event.redact.base64_texts import BASE64_PROBE, WORDS_PROBE, mask_base64, mask_encoded_words
 from otas_middleware._event.redact.escapes import ENCODED_PROBE, ESCAPES_PROBE, undo_percent, unescape_ascii
+from otas_middleware._event.redact.json_text import (
+    JSON_LINE,
+    document_of,
+    is_json,
+    masked_within_strings,
+    parse,
+    quotes_like_json,
+)
 from otas_middleware._event.redact.labels import mask_labelled
 from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
 from otas_middleware._event.redact.mask import MASK, mask_of
@@ -31,11 +39,12 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
 
 _MAX_DECODINGS = 6
-_JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
+_DEEPEST_FORM = 1
+"""So many encodings may be around JSON that is to stay JSON."""
+_MOST_IN_FORM = 512
+"""So many suspicious strings, or lines, of it are looked through one by one."""
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
 _NO_BOUND = 1 << 62
-_QUOTE = re.compile("[\"']")
-_DECODER = json.JSONDecoder()
 _SHORTEST_SECRET = 8
 _MOST_DECODED = 128
 
@@ -99,7 +108,42 @@ class Redactor:
         for secret in self._own:
             plain = plain.replace(secret, MASK)
         masked = self._mask(plain, depth, cut=cut)
+        if masked != plain and depth <= _DEEPEST_FORM and ("{" in plain or "[" in plain):
+            masked = self._in_form(plain, masked, depth, cut=cut)
         return text if masked == text or masked == plain == unescape_ascii(text) else masked
+
+    def _in_form(self, plain: str, masked: str, depth: int, *, cut: bool) -> str:
+        """Return a masked text; JSON that lost its form by that is masked by its structure instead."""
+        if masked_within_strings(plain, masked):
+            return masked
+        leaf = self._decoded(depth + 1, _MOST_IN_FORM)
+        if plain.lstrip()[:1] in {"{", "["}:
+            if is_json(masked):
+                return masked
+            whole = self._by_structure(plain, leaf, cut=False)
+            if whole is not None:
+                return whole
+        documents = [line.span() for line in JSON_LINE.finditer(plain) if is_json(document_of(line[0]))]
+        if sum(map(is_json, map(document_of, JSON_LINE.findall(masked)))) >= len(documents):
+            return masked
+        suspicious = [span for span in documents if self._is_suspicious(plain[slice(*span)])]
+        if len(suspicious) > _MOST_IN_FORM:
+            return masked
+        pieces: list[str] = []
+        done = 0
+        for start, end in suspicious:
+            pieces += self._between(plain[done:start], depth, cut=False), self._in_line(plain[start:end], leaf)
+            done = end
+        return "".join((*pieces, self._between(plain[done:], depth, cut=cut)))
+
+    def _between(self, text: str, depth: int, *, cut: bool) -> str:
+        return self._mask(text, depth, cut=cut) if not text.isspace() and self._is_suspicious(text) else text
+
+    def _in_line(self, line: str, leaf: Callable[[str], str]) -> str:
+        """Mask a line of NDJSON, or a `data:` line of an event stream, by its structure."""
+        document = document_of(line)
+        structured = self._by_structure(document, leaf, cut=False)
+        return line if structured is None else line.removesuffix(document) + structured
 
     def _mask(self, text: str, depth: int, *, cut: bool) -> str:
         beyond_names = self._beyond_names(text)
@@ -116,7 +160,7 @@ class Redactor:
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules)
         text = mask_named(text, self.rules, self._has_name, self._valued)
-        if "\\" in text and ("\\n" in text or "\\r" in text) and _quotes_like_json(text):
+        if "\\" in text and ("\\n" in text or "\\r" in text) and quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
 
@@ -161,10 +205,11 @@ class Redactor:
 
     def _mask_labelled(self, text: str, depth: int, *, cut: bool) -> str:
         """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
-        whole = self._by_structure(text, depth, cut=cut)
+        whole = self._by_structure(text, lambda leaf: self.text(leaf, depth + 1, cut=cut), cut=cut)
         if whole is not None:
             return whole
-        lines = _JSON_LINE.sub(lambda line: self._by_line(line[0], depth), text)
+        leaf: Callable[[str], str] = lambda text: self.text(text, depth + 1)  # noqa: E731  # for each of many lines
+        lines = JSON_LINE.sub(lambda line: self._in_line(line[0], leaf) if self._has_label(line[0]) else line[0], text)
         return mask_labelled(lines, self.rules)
 
     def pairs(self, text: str) -> str:
@@ -176,9 +221,9 @@ class Redactor:
             return self.text(text)
         return mask_pairs(text, self.rules, self._decoded(1))
 
-    def _decoded(self, depth: int) -> Callable[[str], str]:
+    def _decoded(self, depth: int, most: int = _MOST_DECODED) -> Callable[[str], str]:
         """Return what masks decoded values; after so many suspicious ones, whole ones, so that none can cost much."""
-        left = _MOST_DECODED >> 2 * (depth - 1)
+        left = most >> 2 * (depth - 1)
 
         def redact(value: str) -> str:
             nonlocal left
@@ -223,56 +268,22 @@ class Redactor:
         """Return the plain JSON form of any Python value, with its secrets masked."""
         return Walk(self.rules, self.text).value(value)
 
-    def _by_line(self, line: str, depth: int) -> str:
-        """Mask a line of NDJSON, or a `data:` line of an event stream; what cannot be read loses all its values."""
-        if not self._has_label(line):
-            return line
-        start = len(line) - len(line.removeprefix("data:").lstrip())
-        structured = self._by_structure(line[start:], depth, cut=False)
-        return line if structured is None else line[:start] + structured
+    def _by_structure(self, text: str, leaf: Callable[[str], str], *, cut: bool) -> str | None:
+        """Mask JSON as the structure that it is; None when it is no JSON. Unchanged, it keeps its spelling.
 
-    def _by_structure(self, text: str, depth: int, *, cut: bool) -> str | None:
-        """Mask JSON as the structure that it is; None when it is no JSON. Unchanged, it keeps its spelling."""
+        Args:
+            text: The text.
+            leaf: Masks a string in it.
+            cut: Its end is missing.
+        """
         if text.lstrip()[:1] not in {"{", "["}:
             return None
         try:
-            parsed = _parse(text, cut=cut)
+            parsed = parse(text, cut=cut)
         except ValueError:
             return None
-        walk = Walk(
-            self.rules, lambda leaf: self.text(leaf, depth + 1, cut=cut), max_nodes=_NO_BOUND, max_characters=_NO_BOUND
-        )
-        masked = walk.value(parsed)
+        masked = Walk(self.rules, leaf, max_nodes=_NO_BOUND, max_characters=_NO_BOUND).value(parsed)
         return text if masked == parsed else to_json(masked).decode()
-
-
-def _parse(text: str, *, cut: bool) -> Any:
-    """Return what JSON says, also when it was cut off.
-
-    Raises:
-        ValueError: It is no JSON, or something follows it.
-    """
-    try:
-        return from_json(text)
-    except ValueError:
-        if not cut or _begins_with_a_document(text):
-            raise
-    return from_json(text, allow_partial="trailing-strings")
-
-
-def _quotes_like_json(text: str) -> bool:
-    """Tell whether strings stand in double quotes: in others, such as Python's, one of those may be a character."""
-    first = _QUOTE.search(text)
-    return first is not None and first[0] == '"'
-
-
-def _begins_with_a_document(text: str) -> bool:
-    """Tell whether a whole document stands at the beginning: then what was cut off is one of those after it."""
-    try:
-        _DECODER.raw_decode(text.lstrip())
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _own_secrets(settings: OtasSettings) -> tuple[str, ...]:

@@ -1,0 +1,82 @@
+"""JSON in texts: whole documents, lines of them, and what was cut off."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from pydantic_core import from_json
+
+from otas_middleware._event.redact.mask import MASK
+
+JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
+"""A line of NDJSON, or a `data:` line of an event stream."""
+_QUOTE = re.compile("[\"']")
+_ANY_MASK = re.compile(rf"{re.escape(MASK[:-1])}(?: [0-9a-f]{{16}})?\]")
+_NOT_WITHIN = re.compile(r"[\"\\\n\r]")
+_ONLY_WITHIN = re.compile(r"[^\s\d+\-.,:{}\[\]aEeflnrstu]")  # numbers, punctuation, `true`, `false`, `null`
+_DECODER = json.JSONDecoder()
+
+
+def parse(text: str, *, cut: bool) -> Any:
+    """Return what JSON says, also when it was cut off.
+
+    Raises:
+        ValueError: It is no JSON, or something follows it.
+    """
+    try:
+        return from_json(text)
+    except ValueError:
+        if not cut or _begins_with_a_document(text):
+            raise
+    return from_json(text, allow_partial="trailing-strings")
+
+
+def document_of(line: str) -> str:
+    """Return the JSON of a line of NDJSON, or of a `data:` line of an event stream."""
+    return line.removeprefix("data:").lstrip()
+
+
+def is_json(text: str) -> bool:
+    try:
+        from_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+def masked_within_strings(plain: str, masked: str) -> bool:
+    """Tell quickly whether masks took the place of parts of single strings only, if the text is JSON; most do.
+
+    Such a part has no quote and no end of a line in it, and a character that stands in strings alone.
+    """
+    first, *others = _ANY_MASK.split(masked)
+    if not plain.startswith(first):
+        return False
+    end = len(first)
+    for number, piece in enumerate(others, 1):
+        last = number == len(others)
+        start = len(plain) - len(piece) if last else plain.find(piece, end + 1)
+        if start <= end or (last and not plain.endswith(piece)):
+            return False
+        hidden = plain[end:start]
+        if _NOT_WITHIN.search(hidden) is not None or _ONLY_WITHIN.search(hidden) is None:
+            return False
+        end = start + len(piece)
+    return True
+
+
+def quotes_like_json(text: str) -> bool:
+    """Tell whether strings stand in double quotes: in others, such as Python's, one of those may be a character."""
+    first = _QUOTE.search(text)
+    return first is not None and first[0] == '"'
+
+
+def _begins_with_a_document(text: str) -> bool:
+    """Tell whether a whole document stands at the beginning: then what was cut off is one of those after it."""
+    try:
+        _DECODER.raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return True
