@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otas_middleware._capture.body import BoundedBody, declared_size
+from otas_middleware._capture.body import BoundedBody, declared_size, without_coding
+
+if TYPE_CHECKING:
+    from otas_middleware._capture.body import Chunk
 
 LIMIT, TAIL = 10, 7
 CHUNKS = st.lists(st.binary(max_size=25), max_size=12)
@@ -122,3 +126,92 @@ def test_of_an_endless_body_no_more_than_beginning_and_twice_the_end_is_held(siz
 )
 def test_a_length_is_read_of_whatever_stands_among_the_headers(name: object, value: object, size: int | None) -> None:
     assert declared_size([("Server", "x"), (name, value)]) == size
+
+
+@pytest.mark.parametrize(
+    ("headers", "size"),
+    [
+        ([], None),
+        ([("Content-Length", "0")], 0),
+        ([("Content-Length", 0)], 0),
+        ([("Content-Length", "12"), ("Content-Length", "13")], 12),
+        ([("Content-Length", "x"), ("Content-Length", "13")], 13),
+        ([("Content-Length", "")], None),
+        ([("Content-Length", "9" * 19)], int("9" * 19)),
+        ([("Content-Length", "9" * 20)], None),
+    ],
+)
+def test_of_several_lengths_the_first_that_is_one_counts(
+    headers: list[tuple[object, object]], size: int | None
+) -> None:
+    assert declared_size(headers) == size
+
+
+def test_the_length_goes_with_the_coding_that_has_been_undone() -> None:
+    headers = [("Content-Encoding", "gzip"), ("Content-Length", "5"), ("X-Other", "1")]
+    assert without_coding(headers) == [("X-Other", "1")]
+    assert without_coding(headers[1:]) == headers[1:]
+    assert without_coding([("content-encoding", "br"), ("A", 1)]) == [("A", "1")]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "octets"),
+    [
+        ("é", b"\xc3\xa9"),
+        ("\udcff", b"\xff"),  # what was not UTF-8 in the first place
+        (bytearray(b"abc"), b"abc"),
+        (memoryview(b"abc"), b"abc"),
+        ("", b""),
+    ],
+)
+def test_a_chunk_may_be_whatever_frameworks_let_applications_stream(chunk: Chunk, octets: bytes) -> None:
+    body = BoundedBody(LIMIT)
+    body.add(chunk)
+    assert (body.kept(), body.size) == (octets, len(octets))
+
+
+def test_a_chunk_that_is_changed_later_stays_what_it_was() -> None:
+    body = BoundedBody(LIMIT)
+    chunk = bytearray(b"abc")
+    body.add(chunk)
+    chunk[:] = b"xyz"
+    assert body.kept() == b"abc"
+
+
+@given(CHUNKS, CHUNKS)
+def test_what_did_not_get_to_where_it_was_going_is_forgotten(chunks: list[bytes], more: list[bytes]) -> None:
+    body, other = filled(chunks), filled(more)
+    parts = body.parts
+    body.clear()
+    assert (body.size, body.kept(), body.end(), body.held, body.whole) == (0, b"", (b"", False), 0, True)
+    for chunk in more:
+        body.add(chunk)
+    assert (body.size, body.kept(), body.end()) == (other.size, other.kept(), other.end())
+    assert body.parts is parts
+
+
+@given(CHUNKS, st.integers(0, 3 * LIMIT))
+def test_it_is_whole_as_long_as_nothing_has_been_cut_off(chunks: list[bytes], size: int) -> None:
+    sent = b"".join(chunks)
+    body = filled(chunks)
+    assert body.whole is (len(sent) <= LIMIT)
+    body.trim(size)
+    assert body.whole is (min(len(sent), size) <= LIMIT)
+
+
+@pytest.mark.parametrize(("size", "limit", "whole"), [(3, 5, True), (5, 5, True), (6, 5, False), (12, 11, False)])
+def test_of_which_less_is_kept_it_is_whole_if_that_is_all(size: int, limit: int, whole: bool) -> None:
+    body = filled([b"x" * size], tail=0)
+    body.limit_to(limit)
+    assert body.whole is whole
+
+
+def test_of_an_endless_body_the_end_is_joined_now_and_then_and_not_with_each_chunk() -> None:
+    body = BoundedBody(1, 100)
+    body.add(b"xx")
+    joined = 0
+    for _ in range(1000):
+        before = len(body._tail or ())
+        body.add(b"x")
+        joined += len(body._tail or ()) <= before
+    assert 5 <= joined <= 20
