@@ -49,7 +49,7 @@ soak: $(VENV)/.ready ## Let processes come and go for ten minutes while Brain is
 broker-test: $(VENV)/.ready ## Test Celery over RabbitMQ too, and over Redis at length (Debian: apt-get install redis-server rabbitmq-server)
 	@$(BIN)/python -m pytest -m slow -p no:randomly tests/delivery/test_celery.py $(ARGS)
 
-sdk-test: $(VENV)/.ready ## Run each SDK of docs/agents.md, newest versions, in environments of their own (ARGS=newest)
+sdk-test: $(VENV)/.ready ## Run each SDK of docs/sdks.md, newest versions, in environments of their own (ARGS=newest)
 	@$(BIN)/python tests/sdk/run.py $(ARGS)
 
 page-test: $(VENV)/.ready $(VENV)/axe/.ready ## Test the local Brain's page in Chromium (Debian: apt-get install chromium npm)
