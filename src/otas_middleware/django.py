@@ -42,7 +42,7 @@ from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import open_recorder
-from otas_middleware.wsgi import begin, hidden
+from otas_middleware.wsgi import begin
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -86,10 +86,7 @@ class OtasMiddleware:
     def __call__(self, request: HttpRequest) -> Any:
         """Hand the request on; record it when it carries a session token."""
         if TOKEN_ENVIRON_KEY not in request.META:
-            if self._is_async or current.get() is None:
-                return self.get_response(request)
-            with hidden():
-                return self.get_response(request)
+            return self.get_response(request)
         if self._is_async:
             return self._record_async(request)
         capture = self._begin(request)

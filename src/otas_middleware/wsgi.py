@@ -10,7 +10,6 @@ application = OtasMiddleware(application)
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture.context import MARKER, current, mark
@@ -20,7 +19,7 @@ from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import framework_of, open_recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
     from typing import Unpack
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -52,14 +51,10 @@ class Wrapper:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Hand the request on; record it when it carries a session token."""
-        if self._recorder is not None:
-            if TOKEN_ENVIRON_KEY in environ:
-                capture = begin(self._recorder, environ, self._framework)
-                if capture is not None:
-                    return self._exchange(capture, environ, start_response).run(self.app)
-            elif current.get() is not None:
-                with hidden():
-                    return self.app(environ, start_response)
+        if self._recorder is not None and TOKEN_ENVIRON_KEY in environ:
+            capture = begin(self._recorder, environ, self._framework)
+            if capture is not None:
+                return self._exchange(capture, environ, start_response).run(self.app)
         return self.app(environ, start_response)
 
 
@@ -79,17 +74,6 @@ class OtasMiddleware(Wrapper):
         self, app: WSGIApplication, /, *, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
     ) -> None:
         super().__init__(app, open_recorder(options, settings=settings), framework_of(app, "wsgi"), Exchange)
-
-
-@contextmanager
-def hidden() -> Generator[None]:
-    """Hide another request's capture, whose response is still being read in this thread, from one without a token."""
-    other = current.get()
-    current.set(None)
-    try:
-        yield
-    finally:
-        current.set(other)
 
 
 def begin(
