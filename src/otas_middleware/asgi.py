@@ -213,7 +213,8 @@ class _Recording:
             except Exception:
                 report_internal_error("asgi.send")
             here = current.get()
-            current.set(self._outer)
+            if self._last:
+                current.set(self._outer)
             try:
                 await send(message)
             except OSError:
