@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import otas_middleware
 from agent.host import as_json, redirects
 from agent.record import Record
 from agent.uasam import PATH, Uasam
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from agent.callers import Caller
     from agent.host import Host
+    from otas_middleware._capture.session import SessionInfo
     from otas_middleware.localbrain import LocalBrain
 
 
@@ -222,3 +225,33 @@ def test_neither_uasam_nor_brain_is_reached_through_the_applications_proxy(
         session.log("GET", "/x", status_code=200, latency_ms=1)
         assert Record(session, brain).one()["path"] == "/x"
     assert outside.requests == []
+
+
+def test_after_a_fault_of_ours_too_the_next_try_waits(as_in_production: None) -> None:
+    def create(_previous: object, _patience: float) -> SessionInfo:
+        raise RuntimeError("ours")
+
+    manager = session_manager.SessionManager(create, 30.0, lambda _session: None)
+    assert manager.attempt() is None
+    assert manager.retry_in > 0.0
+    assert manager.last_failure == "internal_error"
+
+
+def test_the_counters_can_be_looked_at_while_sessions_are_made() -> None:
+    def make() -> AgentSession:
+        return AgentSession(
+            agent_key="agent_abcdefghijk_secret", brain_url="http://127.0.0.1:9", meta={"many": "times"}
+        )
+
+    made = [make() for _ in range(200)]
+    thread = threading.Thread(target=lambda: made.extend(make() for _ in range(200)))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        while thread.is_alive():
+            otas_middleware.stats()
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert len(made) == 400

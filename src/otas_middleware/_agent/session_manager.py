@@ -320,8 +320,8 @@ class SessionManager:
         """Create a session in place of the current one. Called under the lock."""
         try:
             session = self._create(state.session, patience)
-        except SessionError as error:
-            state.note_failure(error.reason, self._longest)
+        except Exception as error:
+            state.note_failure(error.reason if isinstance(error, SessionError) else "internal_error", self._longest)
             raise
         state.take(session)
         self._on_new(session)
