@@ -298,7 +298,7 @@ def flush(timeout: float = 2.0) -> bool:
     Returns:
         True when nothing is waiting any more, False when the time was up first.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + min(timeout, 1e9)  # no lock can be waited for until infinity
     done = True
     for source in [*(recorder.pipeline for recorder in recorders()), *runtime.sources]:
         done = source.flush(max(0.0, deadline - time.monotonic())) and done

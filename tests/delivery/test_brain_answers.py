@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._delivery import Pipeline
+from otas_middleware._delivery import DELIVERED, Pipeline, Response
+from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings
 
@@ -232,3 +233,10 @@ def test_a_transport_of_ones_own_may_be_a_function(monkeypatch: pytest.MonkeyPat
         assert sender.stats()["delivered"] == 1
         assert sent[0].url == "http://brain.invalid/api/v1/backend/log/sdk/"
         assert "secretsecret" not in repr(sent[0])
+
+
+@pytest.mark.parametrize("name", ["\ud800", "ü", "x" * 60_000, 7, None])
+def test_what_is_no_id_is_not_handed_on_as_the_events(name: object) -> None:
+    body = json.dumps({"response": {"event_id": name}}).encode()
+    response = Response(201, {"content-type": "application/json"}, body)
+    assert BrainDestination("http://brain.invalid", "agent_key", "agent").outcome(response) == DELIVERED

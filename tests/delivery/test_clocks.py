@@ -119,6 +119,12 @@ class TestThePeersClock:
         assert clock.offset == 0.0
 
 
+def test_flush_may_be_told_to_wait_for_ever() -> None:
+    with RawServer(lambda connection, _: connection.sendall(created())) as server, pipeline(server.url) as sender:
+        sender.put(Item())
+        assert sender.flush(float("inf"))
+
+
 class TestAClockThatStandsStill:
     """Libraries that freeze time in tests replace `time.monotonic`."""
 

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otas_middleware._delivery import Outcome, Verdict
+from otas_middleware._delivery.circuit_breaker import Breaker
+from otas_middleware._delivery.clock import PeerClock
 from otas_middleware._delivery.limiter import Limiter
-from otas_middleware._delivery.retry import LONGEST_RETRY_AFTER, full_jitter, retry_after
+from otas_middleware._delivery.retry import LONGEST_RETRY_AFTER, RetryPolicy, full_jitter, retry_after
 from support.delivery import (
     PATIENCE,
     Item,
@@ -292,3 +295,14 @@ def test_threads_that_a_slow_spell_called_for_end_although_events_keep_coming(mo
 
 def test_at_two_hundred_milliseconds_a_reply_the_connections_are_kept_busy() -> None:
     assert rate_reached(connections=8, latency=0.2, events=400, seconds=4.0) >= 0.9 * 8 / 0.2
+
+
+@pytest.mark.parametrize("pause", [float("inf"), float("-inf"), float("nan"), 1e12])
+def test_no_pause_that_a_destination_asks_for_is_longer_than_five_minutes(pause: float) -> None:
+    breaker = Breaker(30.0)
+    breaker.failed("busy", 0.0, pause)
+    assert 0.0 < breaker.wait(0.0) <= LONGEST_RETRY_AFTER
+    decision = RetryPolicy(5, 30.0, PeerClock()).decide(
+        Outcome(Verdict.RETRYABLE, "busy", retry_after=pause), "", attempts=1, failures=0, others_passed=False
+    )
+    assert 0.0 <= decision.delay <= LONGEST_RETRY_AFTER

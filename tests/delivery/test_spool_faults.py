@@ -12,12 +12,13 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery import spooler as spooler_module
-from otas_middleware._delivery.codec import Record
+from otas_middleware._delivery.codec import Record, TokenCipher
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import DiskQueue
 from otas_middleware._delivery.log import DeliveryLog
@@ -232,3 +233,21 @@ def test_a_pipeline_that_several_threads_end_at_once_writes_each_event_once(tmp_
         (file,) = folder.glob("*.sqlite3")
         assert DiskQueue(file, 100_000_000, None).count() == 100
         assert (sender.stats()["spooled"], sender.stats()["dropped"]) == (100, {})
+
+
+def test_events_that_only_another_key_can_read_hold_up_no_other(
+    tmp_path: Path, brain: RawServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spooler_module, "POLL", 600.0)
+    key, another = (Fernet.generate_key().decode() for _ in range(2))
+    values = {"spool_dir": tmp_path / "spool", "spool_key": key}
+    with pipeline(brain.url, durability="spool", **values) as sender:
+        sender.put(Item())
+        eventually(lambda: sender.stats()["delivered"] == 1)
+    (file,) = (tmp_path / "spool").glob("*.sqlite3")
+    body = Item().envelope().event.to_json()
+    DiskQueue(file, 100_000_000, TokenCipher(another)).write([record(body)] * 250)
+    DiskQueue(file, 100_000_000, TokenCipher(key)).write([record(body)])
+    with pipeline(brain.url, **values) as sender:
+        sender.put(Item())
+        eventually(lambda: sender.stats()["delivered"] == 2)

@@ -352,3 +352,16 @@ def test_threads_of_a_child_whose_fork_python_did_not_see_share_one_account(
 
 def test_what_a_relay_gave_back_shows_nothing_of_the_token() -> None:
     assert "secret-token" not in repr(Returned(None, (b"secret-token",), b"secret"))
+
+
+def test_settings_that_the_relay_cannot_use_are_refused_with_the_reason() -> None:
+    """As where an extra is missing there that the host has."""
+    settings = {"sdk_key": "otas_abcd_x", "spool_dir": "/nowhere", "spool_key": "no-key-of-fernets"}
+    with RelayThread() as relay, socket(AF_UNIX, SOCK_SEQPACKET) as sock:
+        sock.settimeout(10)
+        sock.connect(relay.path)
+        sock.send(packets.order(packets.HELLO, encode((packets.PROTOCOL, os.getpid(), None, False, settings))))
+        answer = sock.recv(1000)
+    assert answer[:1] == packets.REFUSED
+    assert b"OTAS_SPOOL_KEY" in answer
+    assert b"no-key-of-fernets" not in answer

@@ -9,6 +9,9 @@ from email.utils import parsedate_to_datetime
 _LEARN_EVERY = 5.0
 """Seconds between two looks at the `Date` of answers that say nothing about a token."""
 
+_LONGEST = 1e9
+"""Seconds; no lock can be waited for until infinity."""
+
 _SLACK = 0.05
 """Seconds by which the system's clock, which is coarse, may call a deadline later than `time.monotonic` does."""
 
@@ -31,6 +34,7 @@ class Deadline:
     __slots__ = ("_at", "_elapsed_at")
 
     def __init__(self, seconds: float) -> None:
+        seconds = min(seconds, _LONGEST)
         self._at = time.monotonic() + seconds
         self._elapsed_at = _elapsed() + seconds + _SLACK
 

@@ -69,13 +69,17 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_RETRY_AFTER)
+        return obeyed(float(text[:9]))
     try:
         date = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    seconds = date - (time.time() if now is None else now)
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+    return obeyed(date - (time.time() if now is None else now))
+
+
+def obeyed(pause: float) -> float:
+    """Return for how much of a pause that a destination asks for nothing is sent, in seconds; it may be any number."""
+    return max(0.0, min(LONGEST_RETRY_AFTER, pause))
 
 
 def by_status(response: Response) -> Outcome:
@@ -159,7 +163,8 @@ class RetryPolicy:
         if failures + 1 > self.max_retries and (others_passed or reason == "internal_error"):
             return Decision(Fate.LOST, "internal_error" if reason == "internal_error" else "retries_exhausted")
         pause = outcome.retry_after
-        return Decision(Fate.DELAYED, reason, full_jitter(failures + 1, self.longest) if pause is None else pause)
+        delay = full_jitter(failures + 1, self.longest) if pause is None else obeyed(pause)
+        return Decision(Fate.DELAYED, reason, delay)
 
     def ahead(self, token: str) -> float:
         """Return the seconds to hold a token back because the destination's clock has not reached its `iat`."""

@@ -152,11 +152,13 @@ class Spooler:
                 return
             self._looking = True
         broken: list[int] = []
+        unreadable = self._disk.unreadable
         try:
             found = self._disk.claim(limit, self._queue.max_bytes // 4)
             items, broken = _items(found)
             self._queue.recall(items, len(broken))
-            self._look_at = 0.0 if found else time.monotonic() + POLL
+            passed = found or self._disk.unreadable > unreadable  # behind those there may be others
+            self._look_at = 0.0 if passed else time.monotonic() + POLL
         except SpoolError as error:
             self._fail(error)
         finally:

@@ -27,6 +27,9 @@ _ENDPOINTS = {
     "agent": ("brain-agent", "/api/v1/backend/log/agent/", "X-OTAS-AGENT-KEY"),
 }
 
+_LONGEST_ID = 200
+"""Characters; an id is a UUID, and is handed on."""
+
 _OUR_BUG = "This is a fault of otas_middleware; please report it with the reason."
 _KEY = "Check that the key is the project's current one and that UASAM is up: Brain gives this answer in both cases."
 _ADDRESS = "Check OTAS_BRAIN_URL: what answers there does not know Brain's log endpoint."
@@ -123,7 +126,9 @@ def _delivered(response: Response) -> Outcome:
         return DELIVERED
     stored = _fields(response).get("response")
     event_id = cast("dict[str, object]", stored).get("event_id") if isinstance(stored, dict) else None
-    return Outcome(Verdict.DELIVERED, "delivered", stored_as=event_id) if isinstance(event_id, str) else DELIVERED
+    if not isinstance(event_id, str) or not event_id.isascii() or len(event_id) > _LONGEST_ID:
+        return DELIVERED
+    return Outcome(Verdict.DELIVERED, "delivered", stored_as=event_id)
 
 
 def _description(response: Response) -> str:

@@ -20,6 +20,7 @@ from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._delivery.relay.hello import RefusedError, introduced
 from otas_middleware._delivery.relay.tenant import Connection, Tenant
+from otas_middleware._errors import OtasError
 
 if TYPE_CHECKING:
     from socket import socket
@@ -200,7 +201,10 @@ class Server:
         host = introduced(meta)
         tenant = self._tenants.get(host.key)
         if tenant is None:
-            tenant = Tenant(host.settings, self._make_build, self.wake, trusting=host.trusting)
+            try:
+                tenant = Tenant(host.settings, self._make_build, self.wake, trusting=host.trusting)
+            except OtasError as error:  # such as an extra that is not installed here
+                raise RefusedError(f"its settings cannot be used: {error}") from None
             self._tenants[host.key] = tenant
         connection.pid, connection.tenant = host.pid, tenant
         tenant.connections.add(connection)
