@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TEXTS = {document: document.read_text(encoding="utf-8") for document in DOCUMENTS}
 
-_COMMAND = re.compile(r"otas-middleware (brain|demo|doctor|preview|relay)\b([^\n`]*)")
+_COMMAND = re.compile(r"otas-middleware (brain|demo|doctor|preview|relay|settings)\b([^\n`]*)")
 _NO_VARIABLES = re.compile(r"OTAS_[A-Z_]*[*…]|OTAS_BRAIN_(?:SERVICE_HOST|PORT)")  # a pattern; what Kubernetes sets
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
