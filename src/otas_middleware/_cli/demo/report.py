@@ -36,32 +36,51 @@ def console() -> Console:
     return made
 
 
-def event_table(exchanges: Sequence[Exchange], events: Sequence[Event], at_agnost: Collection[str]) -> Table:
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "Where": {"no_wrap": True},
+    "Told by": {"no_wrap": True},
+    "Method": {"no_wrap": True},
+    "Path or operation": {"min_width": 22},
+    "Status": {"justify": "right", "no_wrap": True},
+    "Latency": {"justify": "right", "no_wrap": True},
+    "Request": {"justify": "right", "no_wrap": True},
+    "Response": {"justify": "right", "no_wrap": True},
+    "Agnost": {"no_wrap": True},
+    "Error or model": {},
+}
+_WHERE_THERE_IS_ROOM = ("Told by", "Request", "Response", "Agnost")
+
+
+def event_table(
+    exchanges: Sequence[Exchange], events: Sequence[Event], at_agnost: Collection[str], width: int = WIDTH
+) -> Table:
     """Return the stored events as a table: first what backends recorded, as it arrived; then what the agent logged.
 
     Args:
         exchanges: What was sent to backends.
         events: What Brain holds.
         at_agnost: The ids of the events that Agnost holds.
+        width: How many characters a line may have; where that is little, some columns are left out.
     """
     applications = {exchange.request_id: exchange.step.application.name for exchange in exchanges}
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("Where", "Told by", "Method"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("Path or operation", min_width=22)
-    for heading in ("Status", "Latency", "Request", "Response"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("Agnost", no_wrap=True)
-    table.add_column("Error or model", min_width=17)
+    shown = [heading for heading in _COLUMNS if width >= WIDTH or heading not in _WHERE_THERE_IS_ROOM]
+    for heading in shown:
+        table.add_column(heading, **_COLUMNS[heading])
+
+    def add(where: str, teller: str, path: str, event: Event) -> None:
+        cells = _row(where, teller, path, event, at_agnost)
+        table.add_row(*(cells[heading] for heading in shown))
+
     for event in events:
         if not is_agents_own(event):
             where = ORDERS.name if is_call(event) else applications.get(request_id(event) or "", "?")
             called = event["metadata"].get("operation", {}).get("name") if is_call(event) else None
-            table.add_row(*_row(where, "backend", called or event["path"], event, at_agnost))
+            add(where, "backend", called or event["path"], event)
     tasks = {(task.method, task.path): task.name for task in TASKS}
     for depth, event in _in_order([event for event in events if is_agents_own(event)]):
         where = tasks.get((event["method"], event["path"]), "?")
-        table.add_row(*_row(where, "agent", "  " * depth + event["path"], event, at_agnost))
+        add(where, "agent", "  " * depth + event["path"], event)
     return table
 
 
@@ -90,22 +109,26 @@ def size(count: int) -> str:
     return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB"
 
 
-def _row(where: str, teller: str, path: str, event: Event, at_agnost: Collection[str]) -> Iterator[Text]:
+def _row(where: str, teller: str, path: str, event: Event, at_agnost: Collection[str]) -> dict[str, Text]:
     status = event["status_code"]
+    texts = (
+        where,
+        teller,
+        event["method"],
+        path,
+        str(status or "none"),
+        f"{event['latency_ms']:.1f} ms",
+        size(event["request_size_bytes"]),
+        size(event["response_size_bytes"]),
+        "yes" if event["metadata"]["event_id"] in at_agnost else "no",
+        event["error"] or _model(event),
+    )
     colour = "red" if status >= 500 or not status else "yellow" if status >= 400 or event["error"] else "green"
-    for text, style in (
-        (where, ""),
-        (teller, ""),
-        (event["method"], ""),
-        (path, ""),
-        (str(status or "none"), colour),
-        (f"{event['latency_ms']:.1f} ms", ""),
-        (size(event["request_size_bytes"]), ""),
-        (size(event["response_size_bytes"]), ""),
-        ("yes" if event["metadata"]["event_id"] in at_agnost else "no", ""),
-        (event["error"], colour) if event["error"] else (_model(event), ""),
-    ):
-        yield Text(printable(text), style, no_wrap=True, overflow="ellipsis")
+    styles = {"Status": colour, "Error or model": colour if event["error"] else ""}
+    return {
+        heading: Text(printable(text), styles.get(heading, ""), no_wrap=True, overflow="ellipsis")
+        for heading, text in zip(_COLUMNS, texts, strict=True)
+    }
 
 
 def _model(event: Event) -> str:

@@ -104,7 +104,7 @@ def _tell_what_was_done(output: Console, by_agent: int, others: int) -> None:
 
 def _tell(output: Console, exchanges: Sequence[Exchange], events: Sequence[Event], record: AgnostRecord) -> None:
     output.print(f"Brain holds {len(events)} events of the session:\n")
-    output.print(event_table(exchanges, events, event_ids(record)), soft_wrap=False)
+    output.print(event_table(exchanges, events, event_ids(record), output.width), soft_wrap=False)
     output.print(
         f"\nAgnost, the second destination, holds {len(record['events'])} events of {len(record['sessions'])} session, "
         f"with {len(checkpoints(record))} checkpoints ({', '.join(sorted(set(checkpoints(record))))})."
