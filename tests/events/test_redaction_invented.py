@@ -91,6 +91,9 @@ def test_escapes_hide_nothing(document: Any, style: dict[str, Any], seed: int) -
 
 @many
 @given(documents, json_styles, st.integers(1, 3))
+@example({"mnemonic": '"', "note": "stays"}, {}, 1)  # two backslashes more are no second quote of the same level
+@example({"mnemonic": '""x', "note": "stays"}, {}, 2)
+@example({"mnemonic": '\\"', "note": "stays"}, {}, 1)
 def test_json_inside_json_loses_its_secrets_and_nothing_else(document: Any, style: dict[str, Any], levels: int) -> None:
     text = json.dumps(document, **style)
     for _ in range(levels):

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from otas_middleware._event.redact.name_rules import Rule
 
-OPENING = re.compile(rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>\"\"\"|'''|(?<=\\)\"\\+\"\\+\"|{QUOTE})")
+OPENING = re.compile(
+    rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>\"\"\"|'''|(?<=\\)\"(?P=level)\"(?P=level)\"|{QUOTE})"
+)
 _OPTION = re.compile(  # --password x, "--password", "x"
     r"(?<![\w-])--(?P<name>\w[\w.-]*+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-]))"
 )
