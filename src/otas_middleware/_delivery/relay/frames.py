@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from otas_middleware._capture.capture import Capture
     from otas_middleware._event.model import Envelope
 
-_HEAD = packets.HEAD.size
 _MAX_DEPTH = 16
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _DATES = frozenset({datetime, date, time})
@@ -72,8 +71,8 @@ def encode_request(capture: Capture, number: int) -> Encoded | None:
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError):
         return None  # a lone surrogate, an integer of more than 64 bits, an object of the application's
     head = packets.HEAD.pack(packets.REQUEST, len(token), len(meta), first_bytes, second_bytes, number)
-    size = _HEAD + len(token) + len(meta) + first_bytes + second_bytes
-    return number, size, (head, token, meta, *first, *second), None
+    front = b"".join((head, token, meta))  # one piece, since it is kept until the event is settled
+    return number, len(front) + first_bytes + second_bytes, (front, *first, *second), None
 
 
 def decode_request(frame: packets.Frame, secret: bytes) -> Capture:
@@ -103,7 +102,8 @@ def encode_event(envelope: Envelope, number: int) -> Encoded:
     meta = encode((envelope.session_id, envelope.agent_id, envelope.source))
     body, token = envelope.event.to_json(), envelope.token.encode()
     head = packets.HEAD.pack(packets.EVENT, len(token), len(meta), len(body), 0, number)
-    return number, _HEAD + len(token) + len(meta) + len(body), (head, token, meta, body), envelope
+    frame = b"".join((head, token, meta, body))
+    return number, len(frame), (frame,), envelope
 
 
 def decode_event(frame: packets.Frame) -> Envelope:
