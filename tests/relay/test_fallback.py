@@ -217,7 +217,7 @@ def test_what_a_host_keeps_is_bounded_by_the_limits_of_the_queue(slow_brain: Loc
 
 
 def test_a_host_whose_relay_lags_looks_for_its_answers_no_more_often(
-    slow_brain: LocalBrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    brain: LocalBrain, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether more may be kept is no reason to ask the relay for each event."""
     looks: list[Link] = []
@@ -228,12 +228,12 @@ def test_a_host_whose_relay_lags_looks_for_its_answers_no_more_often(
         look(link)
 
     monkeypatch.setattr(Link, "look", counted)
-    agent = Agent(slow_brain)
-    with RelayProcess(tmp_path) as relay, host(slow_brain, agent, relay.path, queue_max_events=400) as app:
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path, queue_max_events=400) as app:
         relay.send(signal.SIGSTOP)
         app.call(count=200)
         assert len(looks) <= 200 / LOOK_EVERY + 20
         relay.send(signal.SIGCONT)
+        assert app.delivery.flush(30)
 
 
 def test_a_full_relay_stops_reading_and_loses_nothing(tmp_path: Path) -> None:
