@@ -40,7 +40,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
     "Where": {"no_wrap": True},
     "Told by": {"no_wrap": True},
     "Method": {"no_wrap": True},
-    "Path or operation": {"min_width": 22},
+    "Path or operation": {},
     "Status": {"justify": "right", "no_wrap": True},
     "Latency": {"justify": "right", "no_wrap": True},
     "Request": {"justify": "right", "no_wrap": True},
