@@ -202,8 +202,11 @@ class Exchange:
         try:
             result = app(self.environ, self.start_response)
         except BaseException as error:
-            capture.broke_off(error)
-            self.finish()
+            if isinstance(error, StopIteration) and "HTTP_UPGRADE" in self.environ:
+                capture.close()  # so gunicorn is told that a WebSocket had the connection, and those are not recorded
+            else:
+                capture.broke_off(error)
+                self.finish()
             raise
         finally:
             current.set(outer)

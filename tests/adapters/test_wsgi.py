@@ -790,3 +790,17 @@ def test_under_lint_the_whole_of_pep_3333_is_kept(wrap: Wrap, agent: Agent) -> N
     assert exchange.raised is None
     assert exchange.body == b"onetwo"
     assert agent.event()["request_size_bytes"] == 9
+
+
+def test_a_connection_that_a_websocket_had_is_no_failed_request(wrap: Wrap, agent: Agent) -> None:
+    """As simple-websocket, and so Flask-Sock, tells gunicorn."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        wrap(app)(environ_of(agent, {"HTTP_UPGRADE": "websocket"}), ignore)
+    assert agent.events() == []
+    with pytest.raises(StopIteration):
+        wrap(app)(environ_of(agent), ignore)
+    assert agent.event()["error"] == "StopIteration"
