@@ -13,7 +13,8 @@ def read_greeting(exchange: Exchange) -> Operation | None:
     return operation
 ```
 
-The function runs in the background, for every recorded request; when it raises, the event goes without the operation.
+The function runs in the background, for every recorded request; when it raises, or returns what is no
+such operation, the event goes without one.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from starlette.applications import Starlette
@@ -31,13 +31,14 @@ from operations.wire import (
 from otas_middleware import BackendEvent, OtasSettings
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.selection import Selection
+from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.build import build
 from otas_middleware._event.operation import Exchange, Operation
 from otas_middleware._runtime import runtime
 from otas_middleware.asgi import OtasMiddleware
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
 
@@ -196,6 +197,45 @@ def test_a_protocol_that_fails_costs_the_operation_and_not_the_event(monkeypatch
     event = built(post({"a": 1}, {}), operation_protocols=(read_nothing,))
     assert event is not None
     assert "operation" not in event.metadata
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "getUser",
+        {"protocol": "thrift"},
+        True,
+        Operation("thrift", name=cast("Any", 5)),
+        Operation("thrift", message=cast("Any", None)),
+        Operation("thrift", code=cast("Any", object())),
+        Operation("thrift", id=10**400),
+        Operation("thrift", count=cast("Any", "3")),
+        Operation("thrift", outcome=cast("Any", "broken")),
+        Operation("thrift", client={"\x00": "a"}),
+        Operation("thrift", client=cast("Any", {"name": 5})),
+        Operation("thrift", items=[cast("Any", None)]),
+        Operation("thrift", items=[Operation("thrift")] * 30 + [cast("Any", "x")]),
+    ],
+)
+def test_a_protocol_that_returns_what_is_no_operation_costs_the_operation_and_not_the_event(
+    given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
+    event = built(post({"a": 1}, {}), operation_protocols=(giving(given),))
+    assert event is not None
+    assert "operation" not in event.metadata
+
+
+def test_a_session_id_of_a_protocol_becomes_a_fingerprint() -> None:
+    for session in ("s3cret\x00", fingerprint("s3cret\x00")):
+        event = built(post({"a": 1}, {}), operation_protocols=(giving(Operation("x", session=session)),))
+        assert event is not None
+        assert event.metadata["operation"]["session"] == fingerprint("s3cret\x00")
+
+
+def giving(operation: Any) -> Callable[[Exchange], Any]:
+    """Return a protocol that recognises everything."""
+    return lambda _: operation
 
 
 def test_who_the_caller_says_it_is_comes_from_its_headers_and_from_its_envelope() -> None:

@@ -3,7 +3,7 @@
 In comes an `Exchange` (headers and bodies, rendered and not yet redacted); out goes an `Operation` or None. Each
 protocol is one module with one function, `read(exchange)`, which recognises it, names the call and decides the outcome;
 the first that recognises an exchange has it. A new one is a file, a line in `PROTOCOLS` and a test. Runs in the
-background; imports `render` and nothing else of the package, and a protocol when the first exchange looks like it.
+background; imports `render` and little else of the package, and a protocol when the first exchange looks like it.
 """
 
 # ruff: noqa: PLC0415  # protocols are imported with the first exchange that looks like one
@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.operation.exchange import Exchange
-from otas_middleware._event.operation.model import Operation, OperationReader, OperationRecord
+from otas_middleware._event.operation.model import Operation, OperationReader, OperationRecord, checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,6 +119,9 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
 
     Returns:
         The operation. Its outcome is `error` whenever the request itself failed, by an exception or by its status.
+
+    Raises:
+        TypeError: One of the user's own returned what is none.
     """
     body = exchange.request.text
     known = _worth_asking(
@@ -133,6 +136,8 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
     for read in (*readers, *known) if readers else known:
         operation = read(exchange)
         if operation is not None:
+            if read in readers:
+                operation = checked(operation)
             if exchange.failed and not operation.is_error:
                 operation.outcome = "error"
             return operation

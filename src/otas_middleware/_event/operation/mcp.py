@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text
 from otas_middleware._event.operation.model import Operation
@@ -143,7 +143,7 @@ def _complete(operation: Operation, exchange: Exchange) -> None:
         found = exchange.response_headers.get("mcp-session-id", "")
         session = found if isinstance(found, str) else found[0]
     if session:
-        operation.session = hashlib.sha256(session.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        operation.session = fingerprint(session)
     if operation.outcome == "unknown" and exchange.aborted and not exchange.failed:
         # Since 2026-07-28 a client cancels by closing the connection; until then that said nothing.
         operation.outcome = "cancelled" if operation.version > _LAST_WITH_SESSIONS else "unknown"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, get_args
+
+from otas_middleware._capture.session import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +146,43 @@ class Operation:
         label = self.protocol if self.code is None else f"{self.protocol} {self.code}"
         label = shown(label, mask)
         return f"{label}: {shown(self.message, mask, _MAX_MESSAGE)}" if self.message else label
+
+
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys((*_TEXTS, "protocol", "session", "message", "traceparent"), str),
+    "id": str | int | float | None,
+    "code": str | int | None,
+    "count": int | None,
+    "failed": int | None,
+    "client": dict | None,
+    "items": list,
+}
+_MAX_BITS = 64
+_FINGERPRINT = re.compile("[0-9a-f]{16}")
+
+
+def checked(given: object) -> Operation:
+    """Return what a function of the user's gave, with a fingerprint in place of what is none.
+
+    Raises:
+        TypeError: It is no operation, or one of its attributes is not of the kind that is documented.
+    """
+    if not isinstance(given, Operation):
+        raise TypeError(f"operation_protocols: {type(given).__name__} is no Operation, and not None")
+    for name, kind in _KINDS.items():
+        value: object = getattr(given, name)
+        if not isinstance(value, kind) or (isinstance(value, int) and value.bit_length() > _MAX_BITS):
+            raise TypeError(f"operation_protocols: {name} of an Operation cannot be this {type(value).__name__}")
+    if given.outcome not in get_args(Outcome):
+        raise TypeError("operation_protocols: outcome of an Operation is none of those that are documented")
+    if given.session and _FINGERPRINT.fullmatch(given.session) is None:
+        given.session = fingerprint(given.session)
+    client = given.client or {}
+    if not client.keys() <= {"name", "version"} or not all(isinstance(text, str) for text in client.values()):
+        raise TypeError("operation_protocols: client of an Operation holds texts under name and version")
+    for item in given.items:
+        checked(item)
+    return given
 
 
 class OperationReader(Protocol):
