@@ -13,8 +13,6 @@ from otas_middleware import BackendEvent, OtasSettings
 from otas_middleware._config.sources import env_name
 from otas_middleware._delivery import Verdict
 from otas_middleware._delivery.destinations import agnost_form, brain
-from otas_middleware._event.redact import forms as _forms
-from otas_middleware._event.redact import name_rules as _names
 from otas_middleware._event.redact import sensitive_names as _table
 from otas_middleware._event.redact import service_keys as _keys
 from otas_middleware._event.redact import shapes as _shapes
@@ -47,6 +45,18 @@ FIRST = (
     "sensitive_fields before_send spool_dir durability relay shutdown_timeout"
 )
 """The settings that the README shows."""
+
+_FORMS = {
+    "count": "a number, a duration, a date",
+    "plain": "nothing that looks like a machine made it by chance",
+    "words": "a sentence",
+    "url": "an address without a random part",
+    "path": "a file's path",
+    "source": "a piece of source code",
+    "few_digits": "short, and no number of a card",
+    "members": "an object, whose members are looked at",
+}
+"""What a form of values that stay readable is, in words."""
 
 _VERDICTS = {
     Verdict.DELIVERED: "delivered",
@@ -104,16 +114,20 @@ def event(old: str = "") -> str:
 
 def names(_: str = "") -> str:
     """Return the table of the names that are sensitive by default."""
-    return _names.names_table() + "\n"
+    rows = ["| what | inside of names | as words of names | as last words | stays readable |", "|---|---|---|---|---|"]
+    for row in _table.DEFAULT_NAMES:
+        cells = (_listed(entries) for entries in (row.inside, row.phrase, row.last))
+        rows.append(f"| {row.what} | {' | '.join(cells)} | {'; '.join(_FORMS[form] for form in row.stays)} |")
+    return "\n".join(rows) + "\n"
 
 
 def readable(_: str = "") -> str:
     """Return the table of the words of names that say what form a value has that stays readable."""
     rows = ["| a name that | stays readable when its value is |", "|---|---|"]
     for form, words in _table.ENDINGS.items():
-        rows.append(f"| ends with {_listed(words)} | {_forms.WHAT[form]} |")
+        rows.append(f"| ends with {_listed(words)} | {_FORMS[form]} |")
     for form, words in _table.BEGINNINGS.items():
-        rows.append(f"| begins with {_listed(words)} | {_forms.WHAT[form]} |")
+        rows.append(f"| begins with {_listed(words)} | {_FORMS[form]} |")
     return "\n".join(rows) + "\n"
 
 

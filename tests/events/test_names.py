@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from events.exchange import event_of, exchange
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.redact import redactor_for
-from otas_middleware._event.redact.name_rules import NameRules, names_table
+from otas_middleware._event.redact.name_rules import NameRules
 from otas_middleware._event.redact.sensitive_names import DEFAULT_NAMES
 
 RULES = NameRules()
@@ -136,9 +136,3 @@ def test_decisions_are_remembered_within_bounds() -> None:
     assert not rules.sensitive("seen_last")
     assert "seen_last" in rules.harmless, "what strangers invented has made way"
     assert rules.sensitive("x" * 10_000 + "_password")
-
-
-def test_the_table_of_the_documentation_lists_every_entry() -> None:
-    table = names_table()
-    for row in DEFAULT_NAMES:
-        assert all(f"`{entry}`" in table for entry in (*row.inside, *row.phrase, *row.last))

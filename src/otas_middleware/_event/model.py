@@ -29,9 +29,6 @@ MAX_PATH_BYTES = 2_600
 MAX_EVENT_BYTES = 2_621_440
 """Bytes of one event as JSON; one byte more and Brain refuses the request."""
 
-MAX_NESTING = 900
-"""Levels of JSON that Brain parses, the event's own object included."""
-
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -97,12 +94,7 @@ class BackendEvent(BaseModel):
     )
     metadata: dict[str, Any] = Field(
         default_factory=dict,
-        description="What this package knows about the call, under stable keys. Always: `event_id` (UUID), "
-        "`captured_at` (UTC, ISO 8601), `framework`, `sdk` (name, version), `session` (fingerprint, verified), `route` "
-        "and `ttfb_ms` (null when there is none). When they apply: `trace_id`, `aborted`, `exception` (type, message, "
-        "traceback), `checkpoints` (name, ms, attributes), `stream` (events, first_event_ms, ended, text, long_lived, "
-        "duration_ms), `operation` (what was called: protocol, name, outcome, …), `agent` (who the caller says it is), "
-        "`truncated` (by body: kept and size in bytes, decoded, fitted), `path_rest`, `parent_id`, `origin`.",
+        description="What this package knows about the call, under the stable keys that docs/events.md lists.",
     )
     error: str = Field(
         default="",

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from otas_middleware._cli.demo.applications import Application
 
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 LONG_TEXT = "Press the red button. " * 5_000  # bytes enough to be recorded in part only
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 200
 

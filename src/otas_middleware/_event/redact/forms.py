@@ -123,18 +123,6 @@ FORMS: dict[str, Callable[[str], bool]] = {
 }
 """Of texts and numbers. `members`, the form of an object that is looked into, is not among them."""
 
-WHAT: dict[str, str] = {
-    "count": "a number, a duration, a date",
-    "plain": "nothing that looks like a machine made it by chance",
-    "words": "a sentence",
-    "url": "an address without a random part",
-    "path": "a file's path",
-    "source": "a piece of source code",
-    "few_digits": "short, and no number of a card",
-    "members": "an object, whose members are looked at",
-}
-"""For the documentation."""
-
 
 def readable(text: str, forms: frozenset[str]) -> bool:
     """Tell whether a value, as the text that a document shows, has one of the forms, or is a flag."""

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.escapes import undo_percent, unescape_all
-from otas_middleware._event.redact.forms import WHAT, readable
+from otas_middleware._event.redact.forms import readable
 from otas_middleware._event.redact.sensitive_names import (
     BEGINNINGS,
     DEFAULT_NAMES,
@@ -267,12 +267,3 @@ def _escaped(text: str) -> str:
         else "".join(rf"\\+u(?i-u:{unit:04x})" for unit in memoryview(char.encode("utf-16-le")).cast("H"))
         for char in text
     )
-
-
-def names_table() -> str:
-    """Return the table of sensitive names as Markdown, for the documentation."""
-    lines = ["| what | inside of names | as words of names | as last words | stays readable |", "|---|---|---|---|---|"]
-    for row in DEFAULT_NAMES:
-        cells = (", ".join(f"`{entry}`" for entry in entries) for entries in (row.inside, row.phrase, row.last))
-        lines.append(f"| {row.what} | {' | '.join(cells)} | {'; '.join(WHAT[form] for form in row.stays)} |")
-    return "\n".join(lines)

@@ -322,11 +322,3 @@ OPTIONAL: dict[str, Shape] = {
     ),
 }
 """By the setting that switches it on."""
-
-
-def shapes_table() -> str:
-    """Return the table of the shapes as Markdown, for the documentation."""
-    lines = ["| what | looks like | on |", "|---|---|---|"]
-    lines += [f"| {shape.what} | `{shape.example}` | by default |" for shape in SURE]
-    lines += [f"| {shape.what} | `{shape.example}` | with `{name}` |" for name, shape in OPTIONAL.items()]
-    return "\n".join(lines)
