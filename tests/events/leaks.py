@@ -328,6 +328,15 @@ def statements_and_commands() -> Iterator[Leak]:
         $env:API_KEY = '{SECRET}'
         ENV DB_PASSWORD {SECRET}
         requirepass {SECRET}
+        sshpass -p '{SECRET}' ssh h
+        mysql -u root -p'{SECRET}' db
+        docker login -u a -p "{SECRET}" h
+        SET PASSWORD FOR 'b' = PASSWORD('{SECRET}')
+        requests.get(u, auth=HTTPBasicAuth('bob', '{SECRET}'))
+        session.auth = HTTPDigestAuth("bob", "{SECRET}")
+        log in as bob with the password {SECRET}
+        I used token {SECRET} for it
+        if password == "{SECRET}":
         machine h login u password {SECRET}
         proxy_set_header X-Api-Key {SECRET};
         setItem('token', '{SECRET}')
@@ -405,6 +414,35 @@ def markup() -> Iterator[Leak]:
         yield _leak(_dump({"x": text.strip()}), JSON)
 
 
+def json_web_keys() -> Iterator[Leak]:
+    private = dict.fromkeys(("d", "p", "q", "dp", "dq", "qi"), SECRET)
+    for key in (
+        {"kty": "RSA", "n": "0vx7agoebGcQSuuPiLJXZpt", "e": "AQAB", **private},
+        {**private, "kty": "EC", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4"},
+        {"kty": "oct", "k": SECRET, "alg": "A128KW"},
+    ):
+        yield _leak(_dump(key), JSON)
+        yield _leak(_dump({"keys": [{"kty": "RSA", "e": "AQAB"}, key]}), JSON)
+        yield _leak(_dump({"jwk": _dump(key)}), JSON)
+
+
+def links() -> Iterator[Leak]:
+    for path in (
+        "reset-password/{}",
+        "password-reset/{}",
+        "accounts/password/reset/{}/",
+        "reset/MQ/{}/",
+        "password_reset/confirm/MQ/{}/",
+        "magic-link/{}",
+        "verify-email/{}",
+        "confirm/{}",
+        "activate/{}?x=1",
+    ):
+        link = f"https://shop.example/{path.format(SECRET)}"
+        yield _leak(link)
+        yield _leak(_dump({"text": f"Follow {link} within an hour."}), JSON)
+
+
 def multipart() -> Iterator[Leak]:
     field = f'--Q\r\nContent-Disposition: form-data; name="password"\r\n\r\n{SECRET}\r\n--Q--\r\n'
     for content_type in ("multipart/form-data; boundary=Q", "multipart/form-data; boundary=Z", JSON, TEXT, FORM):
@@ -434,6 +472,8 @@ KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
         exceptions,
         statements_and_commands,
         markup,
+        json_web_keys,
+        links,
         multipart,
     )
 }

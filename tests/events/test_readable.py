@@ -5,6 +5,7 @@ The table grows: whatever is found masked that is no secret becomes a row of it.
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -278,3 +279,94 @@ def test_a_value_that_begins_as_the_end_of_a_string_goes_on_is_masked(text: str)
 def test_an_unquoted_call_or_member_between_blanks_is_source_code(text: str, shown: str) -> None:
     """As docs/redaction.md says under "What it cannot know"."""
     assert REDACTOR.text(text) == shown
+
+
+SOURCE_CODE = [
+    'if token is None:\n    raise ValueError("no token")',
+    "if not token:\n    return None",
+    "if token:  # there is one\n    use(token)",
+    "elif password:\n\tself.check(password)",
+    "while token:\n    token = next(tokens)",
+    "for token in tokens:\n    print(token)",
+    "async for secret in secrets:\n    await store(secret)",
+    "match token:\n    case None: pass",
+    "try:\n    token = get()\nexcept TokenError:\n    pass",
+    "while token != end:\n    x = 1",
+    "if password == expected:\n    return True",
+    "if (token != other && secret == known) { return; }",
+    "keys = sorted(tokens, key=lambda token: token.value)",
+    "token = tokens[i]\nsecret = secrets[0]",
+    'password = input("Password: ")',
+    'throw new Error("Invalid token: " + token)',
+    "token: Annotated[str, Header()]",
+    "type User {\n  password: String!\n  token: ID\n  secret: String\n  active: Boolean\n}",
+    "interface A { password: string; token?: number }",
+    "usage: x [--token TOKEN] [--password PASSWORD]",
+    "Options:\n  -p, --password string   Password\n  -t, --token string      Token",
+    "Current password:\nNew password:\n",
+]
+
+
+@pytest.mark.parametrize("text", SOURCE_CODE)
+def test_source_code_stays_as_it_is(text: str) -> None:
+    assert REDACTOR.text(text) == text
+    for document in ({"code": text}, {"messages": [{"role": "user", "content": f"Look:\n{text}\n"}]}):
+        assert REDACTOR.text(json.dumps(document)) == json.dumps(document)
+        assert REDACTOR.value(document) == document
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("password:\n    hunter2", "password:[REDACTED]"),
+        ("if you lost your password:\n    hunter2 is the new one", "if you lost your password:[REDACTED]"),
+        ("for token:\nabc123", "for token:\n[REDACTED]"),
+        ("password == hunter2", "password == [REDACTED]"),
+        ('if password == "hunter2":', 'if password == "[REDACTED]":'),
+        ("Password:\nhunter2", "Password:\n[REDACTED]"),
+        ("--password hunter2", "--password [REDACTED]"),
+        ("--token ABC123DEF", "--token [REDACTED]"),
+    ],
+)
+def test_what_only_begins_like_source_code_is_masked(text: str, shown: str) -> None:
+    assert REDACTOR.text(text).startswith(shown)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'Bearer realm="api", error="invalid_token", error_description="The token expired"',
+        'Bearer resource_metadata="https://h/.well-known/oauth-protected-resource"',
+        'Bearer scope="read write"',
+        'Basic realm="x"',
+    ],
+)
+def test_a_challenge_stays_as_it_is(value: str) -> None:
+    event = event_of(exchange(status=401, response_headers=[("WWW-Authenticate", value)]))
+    assert json.loads(event.response_headers) == {"www-authenticate": value}
+    assert REDACTOR.text(json.dumps({"x": value})) == json.dumps({"x": value})
+
+
+def test_a_bearer_token_that_ends_like_a_parameter_is_masked() -> None:
+    assert (
+        REDACTOR.text('{"a": "Bearer cmVhbG0=", "b": "Bearer realmx="}')
+        == '{"a": "Bearer [REDACTED]", "b": "Bearer [REDACTED]"}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("cursor", "stays"),
+    [
+        ({"id": 10}, True),
+        ({"page": 2, "sort": "created_at", "order": "desc"}, True),
+        ({"last_id": 42, "createdAt": "2026-11-30T08:00:00Z"}, True),
+        ({"id": "Zq7xKv9wJh3yFb5tZq7x"}, False),
+        ({"user": 10}, False),
+        ({"alg": "none"}, False),
+    ],
+)
+def test_where_a_list_goes_on_is_readable(cursor: dict[str, Any], stays: bool) -> None:
+    encoded = base64.b64encode(json.dumps(cursor).encode()).decode()
+    text = json.dumps({"nextCursor": encoded, "x": f"/items?after={encoded}"})
+    assert (REDACTOR.text(text) == text) is stays
+    assert (encoded not in REDACTOR.text(text)) is not stays

@@ -221,6 +221,7 @@ def test_a_shape_is_never_missed_by_its_probe(shape: Shape) -> None:
         "a@b.cd",
         "+49301234567",
         "10.0.0.1",
+        '{"kty":"RSA","e":"AQAB","d":"Zq7xKv9wJh3yFb5tZq7x"}',
     )
     chance = random.Random(7)
     found = 0

@@ -29,6 +29,8 @@ _DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
     r"|(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
     r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header)[ \t]++(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s\"'=])"
 )
+_METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,]|$)")
+"""What a program's help shows in place of a value."""
 _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ")
 
 
@@ -49,6 +51,8 @@ def arguments(
         if rule is None:
             continue
         start = match.end()
+        if match.re is _OPTION and _METAVAR.match(text, start) is not None:
+            continue
         opening = OPENING.match(text, start)
         if opening is not None:
             if text[start - 1].isspace() and ends_string(text, match.start(), opening):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _NEXT = r"(?:\s|\\*[\"'],\s*\\*[\"'])"  # between two words
 _WORDS = rf"(?={_NEXT})(?:[^\n]|(?<=,)\n){{0,128}}?"
-_VALUE = r"(?P<values>[^\s\"'\\]{1,256})"
+_VALUE = r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})"
 
 
 def _glued(program: str, option: str) -> str:

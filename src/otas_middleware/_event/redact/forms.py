@@ -158,8 +158,11 @@ _CODE = (
     r"(?:self|this|req|request|res|response|process|os|config|settings|ctx|context|data|body|args|params|props|state|env|user"
     r"|form|kwargs|options|opts|input|event|payload|cls|app|vars?|local|module|each)"
     r"(?:\.[A-Za-z_]\w*|\[[^\]\n]{1,64}\])+" + _CODE_END,  # a member
-    r"(?:str|string|String|int|bool|boolean|Optional|SecretStr|bytes|any|Any|null|None|undefined)"
-    r"(?:!|\?|\[[\w, ]{1,32}\])?" + _CODE_END,  # a type
+    r"(?:str|string|String|int|Int|bool|boolean|Boolean|float|Float|number|Optional|SecretStr|bytes|any|Any|ID|UUID"
+    r"|Date|DateTime|unknown|null|None|undefined)"
+    r"(?:!|\?|\[[\w, ]{1,32}\]|\[\])?" + _CODE_END,  # a type
+    r"Annotated\[[^\n]{1,128}\]" + _CODE_END,
+    r"[A-Za-z_]{2,32}\[(?:[a-z_]{1,16}|\d{1,2})\]" + _CODE_END,  # an item
 )
 _PLACEHOLDERS = (
     r"\$\{[\w.:|\- ]{1,64}\}",

@@ -162,7 +162,26 @@ _MESSAGES = (
         re.compile(rf"IDENTIFIED\s+(?:WITH\s+\S{{1,64}}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?{_QUOTED}"),
         _always,
     ),
-    _Message(("PASSWORD",), re.compile(rf"(?<![\w-])PASSWORD\s+{_QUOTED}"), _always),
+    _Message(("PASSWORD",), re.compile(rf"(?<![\w-])PASSWORD(?:\s+|\s?\(\s?){_QUOTED}"), _always),
+    _Message(
+        ("BasicAuth(", "DigestAuth("),
+        re.compile(rf"(?:Basic|Digest)Auth\(\s?\\*['\"][^'\"\n]{{1,128}}['\"],\s?{_QUOTED}"),
+        _always,
+    ),
+    _Message(  # prose: the password Zq7x…
+        ("assword ", "oken ", "ecret "),
+        re.compile(r"(?:[Pp]assword|[Tt]oken|[Ss]ecret) (?P<values>[A-Za-z0-9_.~+/=:%|-]{16,256})(?![\w@])"),
+        _if_random,
+    ),
+    _Message(  # links that are as good as a password
+        ("/reset", "reset/", "password/", "/magic", "/verify", "/confirm", "/activat"),
+        re.compile(
+            r"/(?:(?:password[-_]?)?reset(?:[-_]?password)?|(?:new|set|forgot)[-_]?password|magic[-_]?(?:link|login)"
+            r"|(?:verify|confirm)(?:[-_]?e?mail)?|activat(?:e|ion))/(?:confirm/)?(?:[\w=-]{1,16}/)?"
+            r"(?P<values>[A-Za-z0-9_.=-]{16,256})(?![\w@])"
+        ),
+        _if_random,
+    ),
     _Message(
         ("LIKE",),
         re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{_QUOTED}"),

@@ -15,6 +15,7 @@ from otas_middleware._event.redact.forms import (
     readable_container,
 )
 from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.source_code import is_statement
 from otas_middleware._event.redact.spans import (
     BARE,
     HEADER,
@@ -44,6 +45,8 @@ CANDIDATE = re.compile(
 _BLANK = re.compile(
     r"(?:\s|\\++[nrt]|</\w{1,10}>|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
 )  # the value may stand in an event stream's next line
+_LINE_END = re.compile(r"\n|\\[rn]")
+_PROMPT = re.compile(r"[^\n:=\"'{}\\]{1,48}+:[ \t]*+(?=\r?\n|\\+[rn\"]|$)")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
 _LOOK_BACK = 128
@@ -78,6 +81,8 @@ class NamedValue:
     def locate(self) -> tuple[int, int, str]:
         """Return start, end and mask; an empty span when there is nothing to hide."""
         text = self.text
+        if not self.quote and is_statement(text, self.begin, self.after, self.separator):
+            return self.after, self.after, ""
         before = None if self.quote else self._before()
         if before is not None and self.separator == ":":
             block = _BLOCK.match(text, _skip_blanks(text, self.after))
@@ -90,7 +95,7 @@ class NamedValue:
             end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
             none = self.quote != opening["quote"] and ends_string(text, self.begin, opening)
             return (start, start, "") if none or self._is_a_models(end) else self._unless_shown(start, end)
-        code = not self.quote and not self.rule.strict and self._is_code(start)
+        code = not self.quote and (self._is_prompt(start) or (not self.rule.strict and self._is_code(start)))
         if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
             return self._container(start)
         if self.quote:
@@ -109,13 +114,20 @@ class NamedValue:
         spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
         return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
 
+    def _is_prompt(self, start: int) -> bool:
+        """Tell whether the next line is another prompt, and no value: `New password:`, `Confirm password:`."""
+        if self.separator != ":" or not _LINE_END.search(self.text, self.after, start):
+            return False
+        return _PROMPT.match(self.text, start) is not None
+
     def _is_of_an_id(self, start: int) -> bool:
         """Tell whether name and value are words of a scope, an event or a resource: `token:read`, `arn:…:secret:db`."""
         if self.separator != ":" or start != self.after:
             return False
         if self.text.startswith(":", self.begin - 1) and _ARN.search(self.text, max(0, self.begin - _EDGE), self.begin):
             return True
-        return is_action(self.text[start : end_of_match(BARE, self.text, start, _EDGE)])
+        value = self.text[start : end_of_match(BARE, self.text, start, _EDGE)]
+        return is_action(value) or (is_action(self.name) and value.isalpha())
 
     def _is_a_models(self, end: int) -> bool:
         """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""
@@ -214,7 +226,7 @@ class NamedValue:
                 return block.start(), block.start(), ""
             return block.start(), end, MASK
         after = end_of_match(_BLANK, text, end)
-        if CANDIDATE.match(text, after):
+        if CANDIDATE.match(text, after) or self._is_prompt(after):
             return after, after, ""
         return self._unless_shown(after, end_of_match(BARE, text, after))
 

@@ -76,7 +76,7 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         "passwords in other languages",
         inside=_words(
             "passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord "
-            "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό "
+            "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό κωδικός_πρόσβασης "
             "密码 密碼 口令 暗証番号 パスワード 비밀번호 암호 "
             "סיסמה סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน "
             "पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi"
@@ -88,7 +88,9 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         extent="phrase",
     ),
     SensitiveNames(
-        "passwords in other languages, ambiguous", phrase=_words("contra parole parola parool sandi"), stays=("plain",)
+        "passwords in other languages, ambiguous",
+        phrase=_words("contra parole parola parool sandi κωδικός κωδικος"),
+        stays=("plain",),
     ),
     SensitiveNames("tokens", inside=_words("token jwt magic_link"), phrase=("bearer",), stays=("url",)),
     SensitiveNames(
@@ -191,6 +193,10 @@ HARMLESS = (
     *_words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
     *_words("(?:primary|foreign|public|partition|idempotency|sort|range|cache|natural|composite|candidate|row)_keys?"),
     *_words("(?:i18n|translation|locale|message|dedup(?:e|lication)?|websocket|clustering|unique|surrogate)_keys?"),
+    # what a challenge says of the credentials that it asks for
+    *_words(
+        "bearer_(?:realm|error(?:_description|_uri)?|scope|resource(?:_metadata|_id)?|authorization_uri|client_id)"
+    ),
     *_words("(?:object|lookup|group|grouping|join|index|column|field|property|map|dict|hot|arrow|function)_keys?"),
 )
 """Patterns of names, in their words joined by `_`, that make nothing sensitive."""

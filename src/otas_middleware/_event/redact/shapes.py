@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.cards import CARD, GAP, mask_card
 from otas_middleware._event.redact.forms import looks_random
+from otas_middleware._event.redact.json_tokens import BASE64_JSON, mask_base64_json, mask_jwk
 from otas_middleware._event.redact.mask import MASK, most
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
 
@@ -143,29 +144,6 @@ def _pem_end(text: str, begin: re.Match[str] | None) -> int:
     return begin.end() if body is None else body.end()
 
 
-# What base64 is wrapped with, when the line before was long and the next is more of it.
-_WRAP = r"(?<=[A-Za-z0-9+/_.\-]{32})\s{1,2}(?=[A-Za-z0-9+/_.\-]*[0-9][A-Za-z0-9+/_.=\-]*(?:[\s\"'\\]|$))"
-_RUN = rf"(?:[A-Za-z0-9_\-+]|\\*/|%2[BFbf]|{_WRAP})"
-_URL_SAFE_RUN = rf"(?:[A-Za-z0-9_\-+]|{_WRAP})"
-_BASE64_JSON = re.compile(
-    rf"(?P<json>eyJ|eyA|ew[ok0]|W3s|Ww[ok0]|WyJ|WyA)"
-    rf"(?P<rest>{_URL_SAFE_RUN}{{8,}}+(?:=*\.{_URL_SAFE_RUN}*+){{1,4}}|{_RUN}{{5,}}+)=*+"
-)
-_JSON_BEGINS = re.compile(rb"\s*(?:\[\s*)*(?:\{\s*(?:[\"}]|$)|\"[^\x00-\x1f]*$|\[?\s*$)")
-
-
-def _mask_base64_json(match: re.Match[str]) -> str:
-    if match["json"] == "eyJ":
-        return MASK
-    before = match.string[match.start() - 1 : match.start()]
-    text = (match["json"] + match["rest"]).replace("-", "+").replace("_", "/").replace("\\", "").partition(".")[0][:32]
-    try:
-        begins = base64.b64decode(text[: len(text) // 4 * 4])
-    except binascii.Error:
-        return match[0]
-    return MASK if not before.isalnum() and len(text) > 11 and _JSON_BEGINS.match(begins) else match[0]
-
-
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}+(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _PHONE = re.compile(
     r"(?<![\w+])(?:\+|%2B)[1-9](?:[ ().\-/]{0,2}\d){7,14}(?!\d)"
@@ -189,11 +167,29 @@ _NOT_CREDENTIALS = frozenset(
 )
 
 
+_CHALLENGE = frozenset(
+    (
+        "authorization_uri",
+        "client_id",
+        "error",
+        "error_description",
+        "error_uri",
+        "realm",
+        "resource",
+        "resource_id",
+        "resource_metadata",
+        "scope",
+        "trusted_issuers",
+    )
+)
+"""What `WWW-Authenticate: Bearer realm="…"` says of the credentials that it asks for (RFC 6750, RFC 9728)."""
 _SHORT = 12
 
 
 def _mask_bearer(match: re.Match[str]) -> str:
     credentials = match["credentials"].lower()
+    if credentials.removesuffix("=") in _CHALLENGE and match.string[match.end() : match.end() + 1] in {'"', "\\", "'"}:
+        return match[0]
     if credentials in _NOT_CREDENTIALS or (credentials.startswith("of") and len(credentials) < _SHORT):
         return match[0]
     return match["scheme"] + MASK
@@ -261,7 +257,7 @@ SURE: tuple[Shape, ...] = (
         "JSON Web Tokens, and other base64 of a JSON object or list",
         "eyJhbGciOiJIUzI1NiIs…",
         r"(?:eyJ|eyA|ew[ok0]|W3s|Ww[ok0]|WyJ|WyA)(?:[A-Za-z0-9_\-+]|\\*/){4}",
-        _each(_BASE64_JSON, _mask_base64_json),
+        _each(BASE64_JSON, mask_base64_json),
     ),
     Shape(
         "bearer tokens",
@@ -293,6 +289,7 @@ SURE: tuple[Shape, ...] = (
         _each(_KEY, _mask_key),
     ),
     *(Shape(what, "", hint, _each(pattern)) for what, (hint, pattern) in SPECIAL.items()),
+    Shape("JSON Web Keys", '{"kty": "RSA", "d": …}', r"\\*\"kty", mask_jwk),
     Shape("webhooks", "hooks.slack.com/services/…, /api/webhooks/…", WEBHOOKS_PROBE, _mask_webhooks),
     Shape(
         "credentials in URLs",

@@ -22,7 +22,7 @@ _TOKENS: dict[str, re.Pattern[str]] = {
     "": re.compile(r"(?<!\\)(\\*+)[\"'`]|[\[{(\])}]"),
 }
 _CLOSING = frozenset("]})")
-_AFTER_STRING = re.compile(r"\s*(?:[,}\]:]|$)")
+_AFTER_STRING = re.compile(r"\s*(?:[,}\]:);]|\+ |$)")
 _END_OF_STRING = re.compile(r"(?<!\\)\"(?=\s*(?:[,}\]:]|$))")
 _LOOK_BACK = 256
 
