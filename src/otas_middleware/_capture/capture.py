@@ -210,7 +210,7 @@ class Capture:
     def finish(self) -> None:
         """Hand the capture to the queue, exactly once."""
         if self.close():
-            self.submit()
+            self._submit(self)
 
     def close(self) -> bool:
         """Take no more; return whether it was open, and `submit` is to be called, in this thread or another."""
@@ -222,17 +222,13 @@ class Capture:
                 body.pack()
         if self._end is None:
             self._end = perf_counter()
-        self._judge_the_status()
+        if not self.status_code and self.exception is None and not self.disconnected:
+            self.status_code = 500  # what the server answers where no response began, or none got out
         return True
 
     def submit(self) -> None:
         """Give the closed capture to the delivery."""
         self._submit(self)
-
-    def _judge_the_status(self) -> None:
-        """Say what the server answers where the application's own response did not begin, or did not get out."""
-        if not self.status_code and self.exception is None and not self.disconnected:
-            self.status_code = 500
 
     @property
     def aborted(self) -> bool:
