@@ -227,3 +227,38 @@ def test_what_there_is_no_time_to_write_when_a_process_ends_is_not_lost_while_th
         assert client.flush(time.monotonic() + 10.0, ending=True)
         account = client.account()
         assert (account.acknowledged, account.lost) == (300, {})
+
+
+def test_however_many_wait_the_relay_flushes_in_one_thread(brain: LocalBrain, agent: Agent) -> None:
+    def flushing() -> int:
+        return sum(thread.name == "otas-relay-flush" for thread in threading.enumerate())
+
+    with (
+        RawServer(lambda _connection, _request: None) as hung,
+        RelayThread() as relay,
+        host(brain, agent, relay.path, brain_url=hung.url) as app,
+    ):
+        app.call()
+        eventually(lambda: relay.server.waiting == 1)
+        (tenant,) = relay.server._tenants.values()
+        for _ in range(20):
+            tenant.flush(2.0, ending=False)
+        assert flushing() == 1
+        eventually(lambda: not flushing())
+
+
+def test_a_host_that_reads_nothing_is_not_told_of_every_token_that_strangers_invent(
+    brain: LocalBrain, agent: Agent
+) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        app.call()
+        eventually(lambda: relay.server._tenants)
+        (tenant,) = relay.server._tenants.values()
+        (connection,) = tenant.connections
+        for number in range(50):
+            for _ in range(100):
+                tenant._found_out("rejected", f"{number}." + "x" * 1000)
+            eventually(lambda: not tenant.has_news)
+        assert len(connection._unsent) < 1000
+        assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 1

@@ -158,11 +158,16 @@ class RelayDelivery:
     # ---- what the relay says
 
     def _lost(self) -> None:
+        state = self._current()
+        if state.telling:
+            return
+        state.telling = True
         if self.settings.on_loss is None or not process.start_thread(self._tell_losses, "otas-relay-losses"):
             self._tell_losses()
 
     def _tell_losses(self) -> None:
         state = self._current()
+        state.telling = False  # before the count: who comes from now on may not be in it
         state.log.losses(state.client.account().lost)
 
     def _stored(self, envelope: object, name: str) -> None:
@@ -319,6 +324,8 @@ class _State:
         self.client = client
         self.batch = batch
         self.log = log
+        self.telling = False
+        """A thread is about to tell losses."""
         self.withheld: Counter[str] = Counter()
         """Events that were built here and are not to be sent."""
         self.stored: deque[tuple[object, str]] = deque()

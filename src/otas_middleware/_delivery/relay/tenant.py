@@ -57,6 +57,8 @@ class Tenant:
         """How many events are not settled."""
         self.waiting_bytes = 0
         self._lock = threading.Lock()
+        self._flushing = False
+        self._flush_until = 0.0
         self._wake = wake
         self._tokens: list[tuple[str, str]] = []
         self._build_capture = make_build(settings, self._found_out)
@@ -124,20 +126,41 @@ class Tenant:
         tokens, self._tokens = self._tokens, []
         for told in tokens:
             for connection in self.connections:
-                connection.tell(packets.TOKEN, told)
+                if connection.listens:
+                    connection.tell(packets.TOKEN, told)
         found = [connection.report(ended=ended) for connection in self.connections]
         return any(found) or bool(tokens)
 
     def flush(self, seconds: float, *, ending: bool) -> None:
         """Deliver now, in a thread, because a host waits so long; if that ends, write to disk what is left by then."""
-        threading.Thread(target=self._flush, args=(seconds, ending), name="otas-relay-flush", daemon=True).start()
+        if ending and self.settings.spool_dir is not None:
+            self._begin(lambda: self._end(seconds))
+            return
+        with self._lock:
+            self._flush_until = max(self._flush_until, time.monotonic() + seconds)
+            begins, self._flushing = not self._flushing, True
+        if begins:
+            self._begin(self._flush)
 
-    def _flush(self, seconds: float, ending: bool) -> None:  # noqa: FBT001  # a thread's argument
-        on_disk = ending and self.settings.spool_dir is not None
+    @staticmethod
+    def _begin(work: Callable[[], None]) -> None:
+        threading.Thread(target=work, name="otas-relay-flush", daemon=True).start()
+
+    def _end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        done = self.pipeline.flush(seconds * _ENDING_SHARE if on_disk else seconds)
-        if on_disk and not done:
+        if not self.pipeline.flush(seconds * _ENDING_SHARE):
             self.pipeline.store(max(0.1, 0.9 * (deadline - time.monotonic())))
+
+    def _flush(self) -> None:
+        """Deliver for as long as any host waits; hosts may ask for that with each request."""
+        while (left := self._left_to_flush()) > 0.0:
+            self.pipeline.flush(left)
+
+    def _left_to_flush(self) -> float:
+        with self._lock:
+            left = self._flush_until - time.monotonic() if self.waiting else 0.0
+            self._flushing = left > 0.0
+            return left
 
     def stats(self) -> dict[str, Any]:
         """Return where it sends, for whom, and the pipeline's counters."""
@@ -153,6 +176,9 @@ class Tenant:
 
 _NUMBERS = 8000
 """How many settled events one message names: 64 KB."""
+
+_MOST_UNSENT = 256
+"""Messages that wait for a host to read; what becomes of its own events it is told beyond that."""
 
 WAITING_BYTES = 512
 """What an event that waits takes beside its frame, estimated."""
@@ -211,6 +237,11 @@ class Connection:
                 raise packets.PacketError("a packet is too large")
             return self._view[:size]
         raise EOFError
+
+    @property
+    def listens(self) -> bool:
+        """Whether the host reads what it is told. To one that is idle for long not all can be told that may help it."""
+        return len(self._unsent) < _MOST_UNSENT
 
     def tell(self, kind: bytes, content: object = None) -> None:
         """Send the host a message, now or when its buffer has room again."""
