@@ -27,7 +27,7 @@ from otas_middleware._delivery.queue_item import built
 from otas_middleware._delivery.spooler import Spooler
 from otas_middleware._event.build import build as build_event
 from otas_middleware.localbrain import LocalBrain
-from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
+from support.delivery import PATIENCE, Item, RawServer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
     import socket
@@ -221,11 +221,12 @@ def test_a_pipeline_that_several_threads_end_at_once_writes_each_event_once(tmp_
         time.sleep(0.002)
         return build(item, given_settings)
 
-    with RawServer(lambda _connection, _request: None) as hung:
-        sender = Pipeline(settings(hung.url, spool_dir=folder), slowly)
+    with LocalBrain() as local:
+        local.faults.down()
+        sender = Pipeline(settings(local.url, spool_dir=folder), slowly)
         for _ in range(100):
             sender.put(Item())
-        threads = [threading.Thread(target=sender.close, args=(5.0,)) for _ in range(4)]
+        threads = [threading.Thread(target=sender.close, args=(PATIENCE,)) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -251,3 +252,31 @@ def test_events_that_only_another_key_can_read_hold_up_no_other(
     with pipeline(brain.url, **values) as sender:
         sender.put(Item())
         eventually(lambda: sender.stats()["delivered"] == 2)
+
+
+def test_where_the_clock_jumps_a_process_does_not_take_what_it_holds_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a machine wakes up, or a container was frozen."""
+    monkeypatch.setattr(spooler_module, "POLL", 0.05)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def script(connection: socket.socket, _request: Received) -> None:
+        asked.set()
+        go_on.wait(PATIENCE)
+        connection.sendall(created())
+
+    with (
+        RawServer(script) as server,
+        pipeline(server.url, spool_dir=tmp_path / "spool", durability="spool", session_secret="s" * 32) as sender,
+    ):
+        for _ in range(20):
+            sender.put(Item())
+        assert asked.wait(PATIENCE)
+        (file,) = (tmp_path / "spool").glob("*.sqlite3")
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE event SET lease_until = 1")
+        sender.put(Item())  # another worker looks for what lies on disk
+        go_on.set()
+        eventually(lambda: sender.stats()["delivered"] == 21)
+        assert (len(server.requests), sender.stats()["possible_duplicates"]) == (21, 0)

@@ -112,11 +112,11 @@ class DiskQueue:
 
         def lease(connection: sqlite3.Connection) -> list[tuple[int, Record]]:
             _end_leases_of_the_dead(connection, now)
-            # A lease that reaches beyond any that could have been given is a clock that was set back.
+            # A lease beyond any that could be given is a clock that was set back. What we hold is in memory.
             rows = connection.execute(
                 f"SELECT id, lease_owner, {_COLUMNS} FROM event "  # noqa: S608
-                "WHERE lease_until <= ? OR lease_until > ? ORDER BY id LIMIT ?",
-                (now, now + _UNREADABLE_LEASE + LEASE, limit),
+                "WHERE (lease_until <= ? OR lease_until > ?) AND lease_owner <> ? ORDER BY id LIMIT ?",
+                (now, now + _UNREADABLE_LEASE + LEASE, self._owner, limit),
             )
             claimed: list[tuple[int, Record]] = []
             for row, holder, *columns in _up_to(max_bytes, rows):
