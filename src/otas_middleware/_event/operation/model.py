@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict, cast, get_args
 
 from otas_middleware._capture.session import fingerprint
 
@@ -154,7 +154,7 @@ _KINDS: dict[str, Any] = {
     "code": str | int | None,
     "count": int | None,
     "failed": int | None,
-    "client": dict | None,
+    "client": (dict, type(None)),
     "items": list,
 }
 _MAX_BITS = 64
@@ -177,7 +177,7 @@ def checked(given: object) -> Operation:
         raise TypeError("operation_protocols: outcome of an Operation is none of those that are documented")
     if given.session and _FINGERPRINT.fullmatch(given.session) is None:
         given.session = fingerprint(given.session)
-    client = given.client or {}
+    client = cast("dict[object, object]", given.client or {})
     if not client.keys() <= {"name", "version"} or not all(isinstance(text, str) for text in client.values()):
         raise TypeError("operation_protocols: client of an Operation holds texts under name and version")
     for item in given.items:

@@ -211,7 +211,8 @@ def _is_text(piece: _Piece, document: Any) -> bool:
     path = tuple(part for part in piece.channel[1:] if isinstance(part, str))
     if path in _TEXTS:
         return not piece.holder.get("thought")
-    return path in _TYPED_TEXTS and isinstance(document, dict) and document.get("type") in _TYPED_TEXTS[path]
+    kind = cast("dict[str, Any]", document).get("type") if isinstance(document, dict) else None
+    return path in _TYPED_TEXTS and kind in _TYPED_TEXTS[path]
 
 
 def _pieces(document: Any) -> Iterator[_Piece]:
