@@ -16,48 +16,44 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -qq --disable-pip-version-check fastapi==0.165.0 starlette==1.10.0 uvicorn==0.54.0
 cat >"$folder/streams.py" <<'PYTHON'
-import asyncio, contextlib, gc, socket, sys, threading, time
+import asyncio, gc, socket, sys, threading, time
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse
 app, held = FastAPI(), []
-@contextlib.contextmanager
-def session():
-    held.append("session")
-    try:
-        yield
-    finally:
-        held.pop()
+class Session:
+    __enter__ = lambda self: held.append(self)
+    __exit__ = lambda self, *_: held.remove(self)
 @app.get("/sync", response_class=StreamingResponse)
 @app.get("/sync-sse", response_class=EventSourceResponse)
 def sync():
-    with session():
+    with Session():
         while not time.sleep(0.05):
             yield "row\n"
 @app.get("/async", response_class=StreamingResponse)
 async def asynchronous():
-    with session():
+    with Session():
         while not await asyncio.sleep(0.05):
             yield "row\n"
 def left_open(path):
     clients = [socket.create_connection(listener.getsockname()) for _ in range(10)]
     for client in clients:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    assert all(b"200 OK" in client.recv(999) for client in clients)
-    while len(held) < 10: time.sleep(0.01)
-    for client in clients: client.close()
+    while len(held) < 10:
+        time.sleep(0.01)
+    for client in clients:
+        client.close()
     time.sleep(2)
     return len(held), gc.collect() and len(held)
 listener = socket.create_server(("127.0.0.1", 0))
 server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error"))
-thread = threading.Thread(target=server.run, args=([listener],))
-thread.start()
-while not server.started: time.sleep(0.01)
-found = {path: left_open(path) for path in ("/sync", "/sync-sse", "/async")}
+threading.Thread(target=server.run, args=([listener],)).start()
+while not server.started:
+    time.sleep(0.01)
+(plain, collected), (sse, _), (other, _) = (left_open(path) for path in ("/sync", "/sync-sse", "/async"))
 server.should_exit = True
-thread.join()
-print("open 2 s after 10 clients left, and after gc.collect():", found)
-sys.exit(not (min(found["/sync"][0], found["/sync-sse"][0]) > 4 and found["/async"][0] == found["/sync"][1] == 0))
+print(f"open 2 s after 10 clients left: sync {plain}, sync SSE {sse}, async {other}; sync after gc.collect(): {collected}")
+sys.exit(not (min(plain, sse) > 4 and other == collected == 0))
 PYTHON
 "$folder/venv/bin/python" "$folder/streams.py"
