@@ -9,28 +9,37 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cli.process import RunningBrain, run
 from otas_middleware._config.sources import load_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def test_it_says_first_where_its_page_is() -> None:
+
+@pytest.fixture(scope="module")
+def brain() -> Iterator[RunningBrain]:
+    """One for the tests that leave it as it is."""
     with RunningBrain() as brain:
-        first = brain.introduction.splitlines()[0]
-        url = brain.environment["OTAS_BRAIN_URL"]
-        assert first == f"# See what arrives: {url}/"
-        connection = brain.connection()
-        connection.request("GET", "/")
-        assert "<title>" in connection.getresponse().read().decode()
-        connection.close()
+        yield brain
 
 
-def test_it_prints_lines_that_a_shell_takes_as_they_are() -> None:
-    with RunningBrain() as brain:
-        script = brain.introduction + "\nenv"
-        shell = subprocess.run(["/bin/sh", "-eu"], input=script, capture_output=True, text=True, check=True, env={})
+def test_it_says_first_where_its_page_is(brain: RunningBrain) -> None:
+    first = brain.introduction.splitlines()[0]
+    url = brain.environment["OTAS_BRAIN_URL"]
+    assert first == f"# See what arrives: {url}/"
+    connection = brain.connection()
+    connection.request("GET", "/")
+    assert "<title>" in connection.getresponse().read().decode()
+    connection.close()
+
+
+def test_it_prints_lines_that_a_shell_takes_as_they_are(brain: RunningBrain) -> None:
+    script = brain.introduction + "\nenv"
+    shell = subprocess.run(["/bin/sh", "-eu"], input=script, capture_output=True, text=True, check=True, env={})
     assert shell.stderr == ""
     exported = {name: value for name, _, value in (line.partition("=") for line in shell.stdout.splitlines())}
     assert {name: exported.get(name) for name in brain.environment} == {**brain.environment, "OTAS_AGENT_KEY": None}
@@ -47,33 +56,29 @@ def test_it_prints_lines_that_a_shell_takes_as_they_are() -> None:
     assert brain.environment["OTAS_UASAM_URL"] == brain.environment["OTAS_BRAIN_URL"]
 
 
-def test_the_settings_take_what_it_prints() -> None:
-    with RunningBrain() as brain:
-        settings = load_settings({}, environ=brain.environment)
+def test_the_settings_take_what_it_prints(brain: RunningBrain) -> None:
+    settings = load_settings({}, environ=brain.environment)
     assert settings.sdk_key is not None
     assert settings.sdk_key.get_secret_value() == brain.environment["OTAS_SDK_KEY"]
 
 
-def test_it_prints_a_line_for_each_event() -> None:
-    with RunningBrain() as brain:
-        assert brain.log() == [201]
-        line = brain.wait_for_line("/orders/42")
-        assert re.fullmatch(r"\d\d:\d\d:\d\d  GET      200       12\.5 ms  session \w{8}  /orders/42\n", line)
-        brain.log(error="ValueError: x", path="/broken", latency_ms=float("nan"))
-        line = brain.wait_for_line("/broken")
-        assert re.search(r"  NaN ms  session \w{8}  /broken  \(ValueError: x\)\n$", line)
+def test_it_prints_a_line_for_each_event(brain: RunningBrain) -> None:
+    assert brain.log() == [201]
+    line = brain.wait_for_line("/orders/42")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  GET      200       12\.5 ms  session \w{8}  /orders/42\n", line)
+    brain.log(error="ValueError: x", path="/broken", latency_ms=float("nan"))
+    line = brain.wait_for_line("/broken")
+    assert re.search(r"  NaN ms  session \w{8}  /broken  \(ValueError: x\)\n$", line)
 
 
-def test_it_says_why_an_event_is_not_stored() -> None:
-    with RunningBrain() as brain:
-        assert brain.log(status_code=-1) == [500]
-        assert "event not stored: status_code is not within" in brain.wait_for_line("not stored")
+def test_it_says_why_an_event_is_not_stored(brain: RunningBrain) -> None:
+    assert brain.log(status_code=-1) == [500]
+    assert "event not stored: status_code is not within" in brain.wait_for_line("not stored")
 
 
-def test_a_terminal_cannot_be_commanded_by_an_event() -> None:
-    with RunningBrain() as brain:
-        brain.log(path="/\x1b]0;owned\x07\r\n\x9b31m\u202eevil", method="\x1bcGET", error="\x08\x7f")
-        line = brain.wait_for_line("owned")
+def test_a_terminal_cannot_be_commanded_by_an_event(brain: RunningBrain) -> None:
+    brain.log(path="/\x1b]0;owned\x07\r\n\x9b31m\u202eevil", method="\x1bcGET", error="\x08\x7f")
+    line = brain.wait_for_line("owned")
     assert line.removesuffix("\n").isprintable()
     assert r"\x1b]0;owned\x07\r\n\x9b31m\u202eevil" in line
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from support.request import Request
 
 
+pytestmark = pytest.mark.no_cover  # `test_scenarios.py` runs the same scenarios under coverage
+
 LINTERS: dict[str, list[Callable[[Any], Any]]] = {"asgi": [AsgiLint], "wsgi": [validator, LintMiddleware]}
 CASES = [
     pytest.param(harness, lint, id=f"{harness}-{lint.__name__}")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
 
+pytestmark = pytest.mark.no_cover  # time and memory are measured: those of a tracer are not ours
+
 MEGABYTE = 1_048_576
 LARGEST = OtasSettings(max_body_bytes=MEGABYTE)
 

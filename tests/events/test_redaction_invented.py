@@ -7,6 +7,7 @@ import os
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +26,8 @@ from events.documents import (
 )
 from events.exchange import DEFAULTS, exchange, posted
 from otas_middleware._event.redact import MASK, redactor_for
+
+pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 
 REDACTOR = redactor_for(DEFAULTS)
 EXAMPLES = int(os.environ.get("OTAS_FUZZ_EXAMPLES", "0"))

@@ -11,6 +11,8 @@ from events.exchange import DEFAULTS
 from otas_middleware._event.redact import labels, named, named_value, redactor_for
 from otas_middleware._event.redact.mask import most
 
+pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
+
 REDACTOR = redactor_for(DEFAULTS)
 UNITS = [
     *(

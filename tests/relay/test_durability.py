@@ -21,11 +21,20 @@ from support.relay import RelayProcess
 from support.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from otas_middleware._capture.asgi_types import Message, Receive, Scope, Send
     from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayProcess]:
+    """A relay for the tests that leave it as it is."""
+    with RelayProcess(tmp_path_factory.mktemp("relay")) as relay:
+        yield relay
+
 
 JSON = next(scenario for scenario in SCENARIOS if scenario.name == "json")
 
@@ -47,15 +56,12 @@ for number in range(50):
 
 
 def test_nothing_that_a_client_saw_answered_is_lost_when_the_process_is_killed(
-    brain: LocalBrain, agent: Agent, tmp_path: Path
+    brain: LocalBrain, agent: Agent, relay: RelayProcess
 ) -> None:
-    with RelayProcess(tmp_path) as relay:
-        environ = {"OTAS_SDK_KEY": brain.sdk_key, "OTAS_BRAIN_URL": brain.url, "OTAS_RELAY": relay.path}
-        killed = subprocess.run(
-            [sys.executable, "-c", PROGRAM, agent.token, "relay"], env=environ, check=False, timeout=60
-        )
-        assert killed.returncode == -signal.SIGKILL
-        eventually(lambda: len(set(paths(brain, agent))) == 50)
+    environ = {"OTAS_SDK_KEY": brain.sdk_key, "OTAS_BRAIN_URL": brain.url, "OTAS_RELAY": relay.path}
+    killed = subprocess.run([sys.executable, "-c", PROGRAM, agent.token, "relay"], env=environ, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    eventually(lambda: len(set(paths(brain, agent))) == 50)
 
 
 @pytest.mark.parametrize("state", ["absent", "full"])
@@ -99,10 +105,10 @@ def test_it_does_not_matter_that_batches_were_asked_for(brain: LocalBrain, agent
 
 @pytest.mark.parametrize("harness", [found for found in harnesses() if found.protocol == "asgi"], ids=str)
 def test_an_event_loop_hands_over_before_the_last_byte_and_without_a_thread(
-    harness: Harness, brain: LocalBrain, agent: Agent, tmp_path: Path
+    harness: Harness, brain: LocalBrain, agent: Agent, relay: RelayProcess
 ) -> None:
     handed_over: list[int] = []
-    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path, durability="relay") as app:
+    with host(brain, agent, relay.path, durability="relay") as app:
         application = harness.application(app.settings)
 
         async def watched(scope: Scope, receive: Receive, send: Send) -> None:
