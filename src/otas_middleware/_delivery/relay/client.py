@@ -274,7 +274,7 @@ class RelayClient:
             with link.lock:
                 if not link.dead:
                     link.look()
-                oldest = min(link.kept, default=mark)
+                oldest = next(iter(link.kept), mark)  # they stand in the order in which they were handed over
             self._after(link)
             settled = settled and (link.dead or oldest >= mark)
         return settled

@@ -18,7 +18,7 @@ from otas_middleware._delivery.relay.frames import decode, decode_request
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from threading import Lock
 
     from otas_middleware._delivery.relay.frames import Encoded
@@ -222,8 +222,7 @@ class Link:
     def _take(self, packet: bytes) -> None:
         kind, content = packet[:1], memoryview(packet)[packets.MESSAGE_HEAD :]
         if kind == packets.SETTLED:
-            for number in content.cast("Q"):
-                self.done += self._release(number)
+            self.done += self._release(content.cast("Q"))
             return
         if kind == packets.LEAVING:
             self.leaving = True
@@ -232,7 +231,7 @@ class Link:
             told = decode(content)
             if kind == packets.LOST:
                 reason, numbers = told
-                self.lost[reason] += sum(map(self._release, numbers))
+                self.lost[reason] += self._release(numbers)
                 self.heard.append(("lost", None, None))
             elif kind == packets.TOKEN:
                 self.heard.append(("token", *told))
@@ -246,13 +245,11 @@ class Link:
         except Exception:  # of another program; report_internal_error logs it
             report_internal_error("relay.message")
 
-    def _release(self, number: int) -> bool:
-        """Keep an event no longer; return whether it was kept."""
-        found = self.kept.pop(number, None)
-        if found is None:
-            return False
-        self.kept_bytes -= found[1] + FRAME_BYTES
-        return True
+    def _release(self, numbers: Iterable[int]) -> int:
+        """Keep these events no longer; return how many of them were kept."""
+        released = [event for number in numbers if (event := self.kept.pop(number, None)) is not None]
+        self.kept_bytes -= sum([event[1] + FRAME_BYTES for event in released])
+        return len(released)
 
     def _end(self) -> None:
         """Read the relay's last messages; the link is dead."""
