@@ -211,4 +211,39 @@ GRAPHQL = [
         {"outcome": "error", "code": None},
         "graphql: no",
     ),
+    Row(
+        "a document whose syntax is wrong",
+        post(
+            {"query": "{ orders "},
+            {"data": None, "errors": [{"message": "Syntax Error", "locations": [{"line": 1, "column": 10}]}]},
+        ),
+        {"protocol": "graphql", "outcome": "error"},
+        "graphql: Syntax Error",
+    ),
+    Row(
+        "a long call, its document behind its variables",
+        post(
+            {"operationName": "Upload", "variables": {"file": "x" * 90_000}, "query": "mutation Upload { upload }"},
+            {"errors": [{"message": "too large"}]},
+        ),
+        {"name": "Upload", "outcome": "error"},
+        "graphql: too large",
+    ),
+    Row(
+        "a document that is longer than what is recorded",
+        post(
+            {"query": "query Orders { " + "order " * 20_000 + "}"}, {"data": None, "errors": [{"message": "too long"}]}
+        ),
+        {"name": "query Orders", "type": "query", "outcome": "error"},
+        "graphql: too long",
+    ),
+    Row(
+        "a batch that was too long to be recorded whole",
+        post(
+            [{"query": 'query Orders { a(b: "' + "x" * 1_000 + '") }'}] * 100,
+            [{"data": {"a": 1}}] * 99 + [{"errors": [{"message": "no"}]}],
+        ),
+        {"name": "batch", "count": 100, "failed": 1, "outcome": "error"},
+        "graphql: no",
+    ),
 ]

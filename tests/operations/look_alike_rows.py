@@ -195,4 +195,14 @@ LOOK_ALIKES = [
         ),
         None,
     ),
+    Row(
+        "a search that is answered with errors and places of another kind",
+        post({"query": "shoes ("}, {"errors": [{"message": "no", "locations": ["Berlin"]}]}),
+        None,
+    ),
+    Row(
+        "a long job with a name and variables, of no protocol",
+        post({"operationName": "build", "variables": {"log": "x" * 90_000}, "z": 1}, {"job": 1, "errors": [1]}),
+        None,
+    ),
 ]

@@ -90,7 +90,7 @@ PROTOCOLS = (
     KnownProtocol(
         "graphql",
         media=("application/graphql", "multipart/form-data"),
-        texts=('"query"', '"persistedQuery"', '"documentId"'),
+        texts=('"query"', '"persistedQuery"', '"documentId"', '"operationName"'),
         queries=True,
     ),
     KnownProtocol(

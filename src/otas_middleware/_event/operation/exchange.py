@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from json import JSONDecoder
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
@@ -245,12 +245,12 @@ class Exchange:
         return None
 
 
-def parse_json(text: str, *, partial: bool = False) -> Any:
+def parse_json(text: str, *, partial: bool | Literal["trailing-strings"] = False) -> Any:
     """Return what a JSON text says, or None when it is no JSON.
 
     Args:
         text: The text.
-        partial: It may end anywhere; what is complete in it counts.
+        partial: It may end anywhere; what is complete in it counts, and if asked for the beginning of a last string.
     """
     try:
         return from_json(text, allow_partial=partial, cache_strings="keys")

@@ -40,7 +40,7 @@ def read(exchange: Exchange) -> Operation | None:
     calls = _calls(exchange)
     says_so = exchange.response_media == _RESPONSE_MEDIA
     if not calls:
-        if not says_so:
+        if not says_so and not _is_refused(exchange):
             return None
         operation = Operation("graphql")
         _judge(operation, _results(exchange), exchange)
@@ -70,6 +70,15 @@ def _answers_otherwise(exchange: Exchange) -> bool:
     return bool(name) and name not in _RESULT_KEYS
 
 
+def _is_refused(exchange: Exchange) -> bool:
+    """Say whether an answer tells where in a document, which need be none, its syntax is wrong."""
+    if '"locations"' not in exchange.response.text or '"query"' not in exchange.request.text:
+        return False
+    errors = [as_object(error) for result in _results(exchange) for error in as_list(as_object(result).get("errors"))]
+    places = [as_object(place) for error in errors for place in as_list(error.get("locations"))]
+    return bool(places) and all("line" in place and "column" in place for place in places)
+
+
 def _calls(exchange: Exchange) -> list[_Call]:
     """Return what a request asks for; empty when it is no GraphQL."""
     if exchange.method == "GET":
@@ -95,7 +104,9 @@ def _body(exchange: Exchange) -> Any:
         return parse_json(as_text(texts[0])) if texts else None
     if exchange.request_media == "application/x-www-form-urlencoded":
         return None
-    return exchange.request_json
+    if exchange.request_whole:
+        return exchange.request_json
+    return parse_json(exchange.request.text, partial="trailing-strings")
 
 
 def _call(fields: dict[str, Any], *, cut: bool) -> _Call | None:
@@ -113,9 +124,9 @@ def _call(fields: dict[str, Any], *, cut: bool) -> _Call | None:
     if isinstance(persisted.get("sha256Hash"), str):
         return _Call(Definition("", name), certain=True)
     document_id = fields.get("documentId")
-    if isinstance(document_id, str) and document is None and (name or ":" in document_id):
-        return _Call(Definition("", name), certain=False)
-    return None
+    by_id = isinstance(document_id, str) and (name or ":" in document_id)
+    behind = cut and name and isinstance(fields.get("variables"), dict)  # clients write the document behind these
+    return _Call(Definition("", name), certain=False) if document is None and (by_id or behind) else None
 
 
 def _named(definition: Definition) -> Operation:
@@ -161,8 +172,8 @@ def _is_result(value: object, *, certain: bool) -> bool:
 def _batch(calls: list[_Call], results: list[Any], exchange: Exchange) -> Operation:
     answers = as_list(results[0]) if len(results) == 1 else []
     items: list[Operation] = []
-    for position, call in enumerate(calls):
-        item = _named(call.definition)
+    for position in range(len(calls) if exchange.request_whole else max(len(calls), len(answers))):
+        item = _named(calls[position].definition if position < len(calls) else Definition("", ""))
         if position < len(answers):
             _judge(item, [answers[position]], exchange)
         items.append(item)
