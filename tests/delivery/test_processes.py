@@ -155,6 +155,34 @@ class TestTheEnd:
         assert float(first) < 1.5
         assert second == ("0 0 500 {}" if spooled else "0 0 0 {'exit': 500}")
 
+    def test_what_is_left_when_somebody_is_tired_of_waiting_for_the_end_is_on_disk(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        script.spool = str(tmp_path / "spool")
+        with RawServer(lambda _connection, _request: None) as hole:
+            script.url = hole.url
+            out = script.run(
+                """
+                @atexit.register
+                def after_the_pipelines():
+                    first, second = (pipeline.stats() for pipeline in pipelines)
+                    print(balance(first), first["spooled"], first["queued"], first["dropped"])
+                    print(balance(second), second["spooled"] + second["dropped"].get("exit", 0), second["queued"])
+
+                pipelines = [open_pipeline(sdk_key=key) for key in ("otas_aaaa_one", "otas_bbbb_two")]
+                for pipeline in pipelines:
+                    put(pipeline, *["/x"] * 20)
+
+                def press_control_c():
+                    while pipelines[0]._state.exporters[0]._ending is None:
+                        time.sleep(0.01)
+                    os.kill(os.getpid(), signal.SIGINT)
+
+                threading.Thread(target=press_control_c, daemon=True).start()
+                """
+            )
+        assert out.splitlines()[:2] == ["0 20 0 {}", "0 20 0"]
+
     def test_with_a_spool_and_brain_away_the_end_does_not_wait(self, script: Script, tmp_path: Path) -> None:
         script.spool = str(tmp_path / "spool")
         script.brain.faults.down()

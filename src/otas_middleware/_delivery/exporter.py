@@ -264,8 +264,13 @@ class Exporter:
             writing = self._queue.count * _EVENT_SECONDS + self._queue.bytes * _BYTE_SECONDS
             reserve = min(0.7 * deadline.left(), _DISK_SECONDS + writing)
         self._ending = deadline.earlier(reserve)
-        self._drain(self._ending, while_well=self._spooler is not None)
-        self._put_away(deadline)
+        try:
+            self._drain(self._ending, while_well=self._spooler is not None)
+        finally:  # somebody may interrupt that: what is here is written all the same
+            self._put_away(deadline)
+            self._lose_the_rest()
+
+    def _lose_the_rest(self) -> None:
         for item in [*self._take_over(), *self._queue.grab(self._queue.count, 0)]:
             if item.row is not None:
                 self._queue.leave_on_disk(item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
 from otas_middleware._delivery import process
@@ -167,10 +168,10 @@ class Pipeline:
     def _end(self, deadline: Deadline) -> None:
         state = self._state
         if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
-            with state.ending:  # of two that end it at once, both would write what is in flight
-                for exporter in state.exporters:
-                    exporter.end(deadline)
-                state.maintenance.stop()
+            with state.ending, ExitStack() as todo:  # of two that end it at once, both would write what is in flight
+                todo.callback(state.maintenance.stop)
+                for exporter in reversed(state.exporters):
+                    todo.callback(exporter.end, deadline)
 
     # ---- the life of the process (`_delivery/process.py`)
 

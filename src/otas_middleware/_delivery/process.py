@@ -86,14 +86,24 @@ def registered() -> list[ForkAware]:
 
 
 def end() -> None:
-    """End all pipelines of this process, in the thread that calls, within the longest of their times."""
+    """End all pipelines of this process, in the thread that calls, within the longest of their times.
+
+    Raises:
+        KeyboardInterrupt: Somebody was tired of waiting. Those that were left have ended too, in no time.
+    """
     mortals = list(_registered.values())
     deadlines = [pipeline.deadline() for pipeline in mortals]
+    interrupted: BaseException | None = None
     for pipeline, deadline in zip(mortals, deadlines, strict=True):
+        now = time.monotonic()
         try:
-            pipeline.end(max(deadline, time.monotonic()))
+            pipeline.end(now if interrupted is not None else max(deadline, now))
         except Exception:  # the process ends anyway; report_internal_error logs it
             _internal_errors.report_internal_error("delivery.exit")
+        except BaseException as error:  # raised again below
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 def hook_pool_worker() -> None:
