@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx2
 import pytest
 from hypothesis import given
@@ -183,3 +185,16 @@ def test_what_it_remembers_is_bounded() -> None:
     for number in range(5000):
         domain.covers("https", f"h{number}.example".encode(), None, b"/")
     assert len(domain._prefixes) <= 1024
+
+
+class Emptied(dict[Any, Any]):
+    """As if another thread emptied it each time something was put in."""
+
+    def __setitem__(self, key: object, value: object) -> None: ...
+
+
+def test_what_another_thread_makes_a_domain_forget_is_found_again() -> None:
+    domain = Domain(["https://*.example.com"])
+    domain._prefixes = Emptied()
+    assert domain.is_whole("https", b"api.example.com", None)
+    assert domain.covers("https", b"api.example.com", None, b"/")

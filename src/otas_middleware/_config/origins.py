@@ -61,12 +61,7 @@ class Domain:
             port: The port, or None for the scheme's default.
             target: The path as it is sent, percent-encoded; a query may follow.
         """
-        origin = (scheme, host, port)
-        prefixes = self._prefixes.get(origin)
-        if prefixes is None:
-            if len(self._prefixes) >= _MAX_REMEMBERED:
-                self._prefixes.clear()
-            prefixes = self._prefixes[origin] = self._find(scheme, host.decode("latin-1"), port)
+        prefixes = self._inside(scheme, host, port)
         if not prefixes:
             return False
         if "/" in prefixes:
@@ -75,12 +70,20 @@ class Domain:
 
     def is_whole(self, scheme: str, host: bytes, port: int | None) -> bool:
         """Say whether an origin is inside or outside as a whole, whatever the path."""
-        self.covers(scheme, host, port, b"/")
-        prefixes = self._prefixes[scheme, host, port]
+        prefixes = self._inside(scheme, host, port)
         return not prefixes or "/" in prefixes
 
+    def _inside(self, scheme: str, host: bytes, port: int | None) -> tuple[str, ...]:
+        """Return the path prefixes that are inside at an origin; of the last origins it is remembered."""
+        origin = (scheme, host, port)
+        prefixes = self._prefixes.get(origin)
+        if prefixes is None:
+            if len(self._prefixes) >= _MAX_REMEMBERED:
+                self._prefixes.clear()
+            prefixes = self._prefixes[origin] = self._find(scheme, host.decode("latin-1"), port)
+        return prefixes
+
     def _find(self, scheme: str, host: str, port: int | None) -> tuple[str, ...]:
-        """Return the path prefixes that are inside at an origin."""
         scheme = scheme.lower()
         scheme = _SAME_AS.get(scheme, scheme)
         name = normal_host(host)
