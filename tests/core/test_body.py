@@ -93,6 +93,18 @@ def test_of_a_chunk_as_long_as_a_whole_body_only_what_is_kept_is_copied(before: 
     assert (body.size, body.end()) == (before + len(huge), (bytes(TAIL), True))
 
 
+def test_a_body_in_tiny_pieces_takes_little_more_than_its_bytes() -> None:
+    body = BoundedBody(65_536)
+    tracemalloc.start()
+    for number in range(32_768):
+        body.add(number.to_bytes(2))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2 * 65_536
+    assert peak < 6 * 65_536
+    assert body.kept() == b"".join(number.to_bytes(2) for number in range(32_768))
+
+
 def test_more_can_be_kept_of_a_body_of_which_nothing_has_passed() -> None:
     body = BoundedBody(1)
     body.limit_to(LIMIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -177,3 +178,15 @@ def test_headers_of_any_server_have_lower_case_names_and_readable_values() -> No
     capture = exchange()
     capture.request_headers = [("X-Name", "gr\u00c3\u00b6\u00c3\u009fe"), ("x-latin", "\u00e9")]
     assert json.loads(event_of(capture).request_headers) == {"x-name": "größe", "x-latin": "é"}
+
+
+def test_a_stream_that_never_ends_keeps_no_more_checkpoints_than_an_event_holds() -> None:
+    capture = exchange()
+    tracemalloc.start()
+    for number in range(100_000):
+        capture.checkpoint("tick", {"number": number})
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 5_000_000
+    found = event_of(capture).metadata["checkpoints"]
+    assert [found[at]["attributes"]["number"] for at in (0, 1, 2)] == [0, 1, 2]

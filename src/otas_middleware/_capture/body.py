@@ -13,6 +13,8 @@ Chunk = bytes | bytearray | memoryview | str  # frameworks let applications stre
 TAIL_BYTES = 16_384
 """How much of a body's end is kept beside its beginning."""
 
+_MANY_PARTS = 1_024
+
 
 class BoundedBody:
     """Keeps the first `limit` bytes of a body, if asked its last ones too, and counts all of them.
@@ -49,6 +51,8 @@ class BoundedBody:
             self.cut(octets)
         elif octets:
             self.parts.append(octets)
+            if len(self.parts) > _MANY_PARTS:  # a client may send its body in pieces of a byte or two
+                self.pack()
 
     def cut(self, chunk: bytes) -> None:
         """Keep of a chunk after which `left` is negative what belongs to the beginning, and the rest as the end."""

@@ -31,6 +31,7 @@ _BASE_WEIGHT = 1280
 """Bytes of a capture itself, with the objects that every one holds."""
 
 _MANY_PARTS = 64
+_MOST_CHECKPOINTS = 5_000
 
 
 class Capture:
@@ -267,11 +268,11 @@ class Capture:
         return self.event_id
 
     def checkpoint(self, name: str, attributes: dict[str, object]) -> None:
-        """Note a named moment with attributes, in milliseconds since the request began."""
+        """Note a named moment with attributes, in milliseconds since the request began; no more than an event holds."""
         entry = (name, (perf_counter() - self._t0) * 1000.0, attributes)
         if self.checkpoints is None:
             self.checkpoints = [entry]
-        else:
+        elif len(self.checkpoints) < _MOST_CHECKPOINTS:
             self.checkpoints.append(entry)
 
     def annotate(self, properties: Mapping[str, object]) -> None:
