@@ -44,16 +44,17 @@ class Script:
         self._token = brain.create_session()
         self._folder = folder
 
-    def start(self, body: str) -> subprocess.Popen[str]:
+    def start(self, body: str, *options: str) -> subprocess.Popen[str]:
         path = self._folder / "script.py"
         path.write_text(HEAD + textwrap.dedent(body))
-        command = [sys.executable, "-W", "error", str(path), self.url, self.brain.sdk_key, self._token, self.spool]
+        arguments = [str(path), self.url, self.brain.sdk_key, self._token, self.spool]
+        command = [sys.executable, *options, "-W", "error", *arguments]
         environ = {"PYTHONPATH": "tests", "PATH": ""}
         return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ)
 
-    def run(self, body: str, status: int = 0) -> str:
-        """Run a script to its end and return what it printed."""
-        process = self.start(body)
+    def run(self, body: str, *options: str, status: int = 0) -> str:
+        """Run a script to its end, with options of the interpreter, and return what it printed."""
+        process = self.start(body, *options)
         out, err = process.communicate(timeout=30)
         assert process.returncode == status, err
         return out + err
@@ -454,6 +455,46 @@ class TestThreads:
         )
         assert "--enable-threads" in out
         assert script.paths() == ["/a"]
+
+    @pytest.mark.skipif(sys.version_info < (3, 14), reason="threads begin with an empty context")
+    @pytest.mark.parametrize("durability", ["memory", "spool"])
+    def test_where_threads_begin_with_their_starters_context_ours_keep_nothing_of_a_request(
+        self, script: Script, tmp_path: Path, durability: str
+    ) -> None:
+        more = {"durability": durability, **({"spool_dir": str(tmp_path / "spool")} if durability == "spool" else {})}
+        out = script.run(
+            f"""
+            import asyncio, contextvars, gc, weakref
+            from otas_middleware.asgi import OtasMiddleware
+
+            class User:
+                pass
+
+            seen = []
+            user = contextvars.ContextVar("user")
+
+            async def inner(scope, receive, send):
+                user.set(User())
+                seen.append(weakref.ref(user.get()))
+                await send({{"type": "http.response.start", "status": 200, "headers": []}})
+                await send({{"type": "http.response.body", "body": b"", "more_body": False}})
+
+            async def send(message):
+                pass
+
+            app = OtasMiddleware(inner, brain_url=url, sdk_key=key, **{more})
+            headers = [(b"x-otas-agent-session-token", token.encode())]
+            scope = {{"type": "http", "asgi": {{"version": "3.0"}}, "method": "GET", "path": "/", "query_string": b""}}
+            asyncio.run(app(scope | {{"headers": headers}}, None, send))
+            print("threads of ours:", any(thread.name.startswith("otas") for thread in threading.enumerate()))
+            gc.collect()
+            print("kept:", seen[0]() is not None)
+            """,
+            "-X",
+            "thread_inherit_context=1",
+        )
+        assert out == "threads of ours: True\nkept: False\n"
+        assert script.paths() == ["/"]
 
     def test_gevent_keeps_its_hub_free(self, script: Script) -> None:
         pytest.importorskip("gevent")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture.context import delivering
@@ -83,7 +84,7 @@ def _begin(work: Callable[[], None]) -> Future[None] | None:
         if pool is None:
             made = ThreadPoolExecutor(_MOST_THREADS, "otas-durable", initializer=delivering.set, initargs=(True,))
             pool = _pools.setdefault(os.getpid(), made)
-        return pool.submit(_quietly, work)
+        return Context().run(pool.submit, _quietly, work)  # a thread that it starts keeps nothing of this request
     except RuntimeError:  # the interpreter is ending, or the system has no threads left
         return None
 

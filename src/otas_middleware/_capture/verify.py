@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import threading
+from contextvars import Context
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,7 @@ class ByKeySet:
                 self._fetching = os.getpid(), threading.Event()
                 thread = threading.Thread(target=self._fetch, args=(httpx,), name="otas-keys", daemon=True)
                 try:
-                    thread.start()
+                    Context().run(thread.start)  # free-threaded Python would copy this request's
                 except RuntimeError:  # no threads left, or the interpreter is ending
                     self._fetching = None
                     return

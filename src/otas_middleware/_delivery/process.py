@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 import time
+from contextvars import Context
 from typing import TYPE_CHECKING, Protocol
 
 from otas_middleware import _internal_errors
@@ -158,6 +159,8 @@ def start_thread(target: Callable[[], None], name: str) -> bool:
     That is the case in an old uWSGI without `--enable-threads`, and where the system has no thread left. What is queued
     then waits for `flush()` and for the end of the process. Nothing is said at the end of the interpreter, when the
     calling thread delivers, nor before uWSGI forks its workers, which will have threads.
+
+    The thread begins with an empty context; free-threaded Python would copy its starter's, which is a request's.
     """
     if uwsgi_without_threads():
         return _unavailable("uWSGI runs without threads; start it with --enable-threads")
@@ -169,7 +172,7 @@ def start_thread(target: Callable[[], None], name: str) -> bool:
         target()
 
     try:
-        threading.Thread(target=run, name=name, daemon=True).start()
+        Context().run(threading.Thread(target=run, name=name, daemon=True).start)
     except RuntimeError as error:  # "can't start new thread", "can't create new thread at interpreter shutdown"
         return False if "shutdown" in str(error) else _unavailable("no thread can be started")
     return True
