@@ -15,6 +15,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from support.delivery import eventually
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -201,7 +203,7 @@ def test_a_signal_at_any_moment_leaves_nothing_behind(
 @linux
 def test_no_process_is_left_even_when_it_is_killed(demo: Demo) -> None:
     demo.read_until("help desk")
-    assert len(demo.processes()) >= 5
+    eventually(lambda: len(demo.processes()) >= 5)
     demo.process.kill()
     assert demo.is_gone()
 

@@ -12,7 +12,7 @@ from otas_middleware._capture.session import TOKEN_HEADER, read_claims
 if TYPE_CHECKING:
     from otas_middleware.localbrain import LocalBrain, StoredEvent
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that a test waits for what comes from another process or thread."""
 
 

@@ -130,13 +130,13 @@ def _keep(output: Console, environment: Environment, token: str) -> None:
     settings = "\n".join(
         f"  export {name}={value}" for name, value in environment.brain.environment(agnost=True).items()
     )
-    output.print("\nEverything goes on running until Ctrl-C:\n")
-    output.print("\n".join(environment.lines()))
-    output.print(f"\nFor other programs that shall report to this Brain or act as its agent:\n\n{settings}")
-    output.print(
-        f"\nA request as the agent:\n\n  curl -H '{TOKEN_HEADER}: {token}' {environment.addresses['orders']}/orders"
-    )
     try:
+        output.print("\nEverything goes on running until Ctrl-C:\n")
+        output.print("\n".join(environment.lines()))
+        output.print(f"\nFor other programs that shall report to this Brain or act as its agent:\n\n{settings}")
+        output.print(
+            f"\nA request as the agent:\n\n  curl -H '{TOKEN_HEADER}: {token}' {environment.addresses['orders']}/orders"
+        )
         while all(server.status() is None for server in environment.servers.values()):
             time.sleep(WATCH_SECONDS)
     except Interrupted:
