@@ -84,6 +84,14 @@ def test_of_json_whose_form_masking_would_cost_nothing_else_is_lost() -> None:
     }
 
 
+@pytest.mark.parametrize("secret", ["4111111111111111", "token is 1abcdef", "Authorization: Basic dTpw", "password=x"])
+def test_json_with_more_secrets_than_anybody_writes_is_json_afterwards(secret: str) -> None:
+    for document in ({"x": f"{secret} " * 3_000, "y": 1}, [{"z": f"{secret}, "}] * 3_000):
+        redacted = REDACTOR.text(json.dumps(document))
+        assert type(json.loads(redacted)) is type(document)
+        assert "1111111" not in redacted
+
+
 @many
 @given(documents, json_styles, st.integers(0, 1000))
 def test_escapes_hide_nothing(document: Any, style: dict[str, Any], seed: int) -> None:

@@ -22,7 +22,7 @@ from otas_middleware._event.redact.json_text import (
 )
 from otas_middleware._event.redact.labels import mask_labelled
 from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
-from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.messages import MESSAGES_PROBE, mask_messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
@@ -120,7 +120,8 @@ class Redactor:
         if plain.lstrip()[:1] in {"{", "["}:
             if is_json(masked):
                 return masked
-            whole = self._by_structure(plain, leaf, cut=False)
+            too_many = masked.endswith(MASK) and masked.count(MASK) >= most("")  # and the rest was masked as one
+            whole = _closed(masked) if too_many else self._by_structure(plain, leaf, cut=False)
             if whole is not None:
                 return whole
         documents = [line.span() for line in JSON_LINE.finditer(plain) if is_json(document_of(line[0]))]
@@ -284,6 +285,14 @@ class Redactor:
             return None
         masked = Walk(self.rules, leaf, max_nodes=_NO_BOUND, max_characters=_NO_BOUND).value(parsed)
         return text if masked == parsed else to_json(masked).decode()
+
+
+def _closed(masked: str) -> str:
+    """Return JSON of which the rest was masked, with what is open in it closed."""
+    try:
+        return to_json(parse(masked, cut=True)).decode()
+    except ValueError:
+        return masked
 
 
 def _own_secrets(settings: OtasSettings) -> tuple[str, ...]:
