@@ -12,12 +12,14 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("otas_middleware")
 
@@ -43,6 +45,24 @@ class ForkSafeLock:
 
 
 _locks: WeakSet[ForkSafeLock] = WeakSet()
+
+
+class SharedWeakSet(Generic[T]):
+    """What somebody else has, for as long as they have it. It may grow while another thread looks it through."""
+
+    def __init__(self) -> None:
+        self._members: WeakSet[T] = WeakSet()
+        self._lock = ForkSafeLock()
+
+    def add(self, member: T) -> None:
+        """Take one in."""
+        with self._lock:
+            self._members.add(member)
+
+    def __iter__(self) -> Iterator[T]:
+        with self._lock:
+            members = list(self._members)
+        return iter(members)
 
 
 def _renew_locks() -> None:

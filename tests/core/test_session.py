@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import gzip
 import json
 import os
@@ -24,6 +25,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from otas_middleware._capture import verify as verify_module
 from otas_middleware._capture.session import TokenGate, fingerprint, read_claims
 from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError, by_secret
+from otas_middleware._runtime import SharedWeakSet
 from otas_middleware.testing import make_token
 from support.agent import PATIENCE
 
@@ -224,6 +226,29 @@ def test_a_lock_is_free_in_a_forked_child_whoever_held_it() -> None:
     finally:
         over.set()
         thread.join()
+
+
+def test_a_shared_set_can_be_looked_through_while_it_grows() -> None:
+    class Member:
+        pass
+
+    kept: list[Member] = []
+    members: SharedWeakSet[Member] = SharedWeakSet()
+
+    def grow() -> None:
+        for _ in range(20_000):
+            kept.append(Member())
+            members.add(kept[-1])
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    while thread.is_alive():
+        list(members)
+    thread.join()
+    assert len(list(members)) == 20_000
+    kept.clear()
+    gc.collect()
+    assert list(members) == []
 
 
 def test_a_flood_of_tokens_leaves_the_memory_bounded() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import weakref
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,14 +33,14 @@ class HttpClients:
 
     def __init__(self, policy: OutboundPolicy) -> None:
         self._policy = policy
-        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._async_clients: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._instrumented: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._clients: SharedWeakSet[Any] = SharedWeakSet()
+        self._async_clients: SharedWeakSet[Any] = SharedWeakSet()
+        self._instrumented: SharedWeakSet[Any] = SharedWeakSet()
 
     @property
     def clients(self) -> list[Any]:
         """The HTTP clients that were made or instrumented here and are still in use."""
-        return list(self._clients | self._async_clients | self._instrumented)
+        return list({*self._clients, *self._async_clients, *self._instrumented})
 
     @overload
     def client(self, *, library: Literal["httpx2"] | None = None, **options: Any) -> httpx2.Client: ...
@@ -205,7 +206,7 @@ class HttpClients:
 
     def _close_clients(self) -> None:
         """Close the synchronous clients that were made here, whatever their own `close` does."""
-        for client in list(self._clients):
+        for client in self._clients:
             try:
                 client.close()
             except Exception as error:  # the next ones are to be closed, and what was logged delivered
@@ -213,7 +214,7 @@ class HttpClients:
 
     async def _aclose_clients(self) -> None:
         """Close the asynchronous clients that were made here, such as one of an event loop that has ended."""
-        for client in list(self._async_clients):
+        for client in self._async_clients:
             try:
                 await (client.aclose() if hasattr(client, "aclose") else client.close())
             except Exception as error:  # as above

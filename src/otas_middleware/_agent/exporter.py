@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import process as _process
 from otas_middleware._delivery.opening import open_delivery
-from otas_middleware._runtime import ForkSafeLock, Source, runtime
+from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +63,7 @@ class AgentExporter:
 
     def __init__(self, settings: OtasSettings, deliver: Callable[[AgentExporter], Delivery]) -> None:
         self.settings = settings
-        self._pending: weakref.WeakSet[PendingQueue] = weakref.WeakSet()
-        self._lock = ForkSafeLock()
+        self.pending: SharedWeakSet[PendingQueue] = SharedWeakSet()
         self.under_way: set[Call] = set()
         """Calls whose answers have not come to an end."""
         self._owners: weakref.WeakValueDictionary[str, Owner] = weakref.WeakValueDictionary()
@@ -73,16 +72,6 @@ class AgentExporter:
     def put(self, item: Item) -> None:
         """Queue an item. Never blocks."""
         self.delivery.put(item, "agent")
-
-    def look_after(self, queue: PendingQueue) -> None:
-        """Count what waits for a session, and see to it at the end, for as long as anybody has that queue."""
-        with self._lock:
-            self._pending.add(queue)
-
-    def pending(self) -> list[PendingQueue]:
-        """Return the queues of what waits for a session."""
-        with self._lock:  # a set that grows cannot be looked through
-            return list(self._pending)
 
     def introduce(self, session: SessionInfo, owner: Owner) -> None:
         """Remember whose session it is, for as long as its owner lives."""
@@ -99,13 +88,13 @@ class AgentExporter:
             False when the time was up first, or when there was no session to deliver in.
         """
         deadline = time.monotonic() + timeout
-        settled = [queue.settle(deadline) for queue in self.pending()]
+        settled = [queue.settle(deadline) for queue in self.pending]
         return self.delivery.flush(max(0.0, deadline - time.monotonic())) and all(settled)
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of delivery, those that never got there for want of a session included."""
         counters = self.delivery.stats()
-        pending = self.pending()
+        pending = list(self.pending)
         waiting, lost = sum(queue.waiting for queue in pending), sum(queue.lost for queue in pending)
         counters["captured"] = counters.get("captured", 0) + waiting + lost
         counters["queued"] = counters.get("queued", 0) + waiting
@@ -172,7 +161,7 @@ class _LastCall:
         for exporter in exporters():
             for call in list(exporter.under_way):
                 call.cut_off()
-            for queue in exporter.pending():
+            for queue in exporter.pending:
                 if not queue.settle(deadline):
                     logger.warning("otas: %d calls were not recorded, for want of a session.", queue.give_up())
 

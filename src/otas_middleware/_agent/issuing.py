@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Protocol
 
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import SharedWeakSet, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +26,7 @@ class Holder(Protocol):
         ...
 
 
-_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_holders: SharedWeakSet[Holder] = SharedWeakSet()
 _begun_anew: list[tuple[Holder, Callable[[], None]]] = []
 
 

@@ -68,7 +68,7 @@ class Core:
         self.token_at_hand = self.manager.token_at_hand
         self.exporter = exporter_for(settings)
         self._waiting = PendingQueue(self.manager, self.exporter.put, settings.queue_max_events)
-        self.exporter.look_after(self._waiting)
+        self.exporter.pending.add(self._waiting)
         self._issue: Issue = create_session
         self._records = settings.agent_key is not None
         self._keys = tuple(key.get_secret_value() for key in (settings.agent_key, settings.sdk_key) if key is not None)
