@@ -202,7 +202,7 @@ class _Recording:
                     try:
                         await send(message)
                     except OSError:  # ASGI specification: the client has gone
-                        capture.disconnected = True
+                        capture.disconnected, self._flowing = True, False
                         raise
                     return
             chunk = None
@@ -254,7 +254,7 @@ class _Recording:
     def _sent(self, chunk: bytes | None) -> None:
         try:
             capture = self.capture
-            if chunk and not capture.disconnected:
+            if chunk and not (capture.disconnected or capture.finished):
                 capture.sent(chunk)
                 self._flowing = not self._last
             if self._last and not capture.finished:

@@ -7,7 +7,7 @@ import copy
 import json
 import pickle
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -228,6 +228,36 @@ def test_a_client_that_disconnects_in_the_middle_of_a_stream_leaves_an_aborted_e
     assert event["metadata"]["aborted"] is True
     assert (event["status_code"], event["response_size_bytes"], event["response_body"]) == (200, 6, "onetwo")
     assert event["error"] == ""
+
+
+def test_what_an_application_sends_to_a_client_that_has_gone_is_not_what_it_got(wrap: Wrap, agent: Agent) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        for _ in range(6):
+            with suppress(OSError):
+                await send(chunk(b"12345", more=True))
+
+    server = ServerSide(fails_at=4)
+    drive(wrap(app)(Request(headers=(agent.header,)).scope(), server.receive, server.send))
+    event = agent.event()
+    assert event["metadata"]["aborted"] is True
+    assert (event["response_size_bytes"], event["response_body"]) == (20, "12345" * 4)
+
+
+def test_what_an_application_sends_after_the_end_is_not_what_the_client_got(
+    settings: OtasSettings, agent: Agent
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(chunk(b"one", more=True))
+        await send(chunk(b"two"))
+        await send(chunk(b"three", more=True))
+        await send(chunk(b"four", more=True))
+
+    server = ServerSide()
+    drive(OtasMiddleware(app, settings=settings)(Request(headers=(agent.header,)).scope(), server.receive, server.send))
+    event = agent.event()
+    assert (event["response_size_bytes"], event["response_body"]) == (6, "onetwo")
 
 
 def test_the_disconnect_after_the_response_is_no_abortion(wrap: Wrap, agent: Agent) -> None:
