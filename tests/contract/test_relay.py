@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from support.request import Request
 
 
+pytestmark = pytest.mark.no_cover  # `test_scenarios.py` and `tests/relay` run the same lines under coverage
+
+
 def call(harness: Harness, app: Any, request: Request) -> AsgiExchange | WsgiExchange:
     return call_asgi(app, request) if harness.protocol == "asgi" else call_wsgi(app, request.environ())
 
