@@ -123,10 +123,11 @@ def test_a_process_that_ends_waits_until_its_events_are_delivered(tmp_path: Path
 
 
 def test_what_cannot_be_delivered_before_a_process_ends_is_on_disk_then(tmp_path: Path) -> None:
-    with LocalBrain(slow_ms=1000.0) as brain, RelayProcess(tmp_path) as relay:
+    # The relay stands back behind all else: on a busy machine it takes a second or two until it has written anything.
+    with LocalBrain(slow_ms=6000.0) as brain, RelayProcess(tmp_path) as relay:
         agent = Agent(brain)
         spool = tmp_path / "spool"
-        run(brain, agent, 30, OTAS_RELAY=relay.path, OTAS_SPOOL_DIR=str(spool), OTAS_SHUTDOWN_TIMEOUT="3")
+        run(brain, agent, 30, OTAS_RELAY=relay.path, OTAS_SPOOL_DIR=str(spool), OTAS_SHUTDOWN_TIMEOUT="10")
         relay.stop(signal.SIGKILL)
         [file] = spool.glob("*.sqlite3")
         with closing(sqlite3.connect(file)) as connection:
