@@ -53,6 +53,25 @@ def test_what_came_after_an_event_is_asked_for_without_the_rest(client: Client) 
     assert page["next"] is None
 
 
+@pytest.mark.parametrize(
+    ("query", "total", "matching"),
+    [
+        ("limit=5", 12, 12),
+        ("limit=5&method=GET", 12, None),
+        ("method=PUT", 12, 0),
+        ("path=/3", 12, 1),
+        ("after=7&path=/3", 12, None),
+        ("before=7&path=/3", 12, None),
+    ],
+)
+def test_a_page_says_how_many_there_are_where_it_has_seen_them(
+    client: Client, query: str, total: int, matching: int | None
+) -> None:
+    client.log_many(12)
+    page = ask(client, f"events?{query}")
+    assert (page["total"], page["matching"]) == (total, matching)
+
+
 def test_pages_do_not_shift_when_events_arrive(client: Client) -> None:
     client.log_many(10)
     first = ask(client, "events?limit=5")

@@ -47,14 +47,19 @@ class Listing:
         """`GET /_page/events?before=&after=&limit=` and a filter: a page of the list, newest first.
 
         The answer holds `next`, the `before` of the next page, or null at the end. There may be fewer events than
-        `limit`, even none, before the end. `after` leaves out what is already there.
+        `limit`, even none, before the end. `after` leaves out what is already there. `total` is how many events there
+        are, filter or not, which is also the largest id; `matching` is how many the filter lets through, where this
+        page tells: where it is all of them, or there is no filter.
         """
         wanted = read_filter(incoming)
         before, after = number(incoming, "before", 2**53), number(incoming, "after", 0)
         limit = max(1, number(incoming, "limit", _PAGE, most=_LARGEST_PAGE))
         with self._store.reading() as connection:
             rows, rest = page_of(connection, wanted, SUMMARY, before=before, after=after, limit=limit)
-        return Json({"events": [summary(row) for row in rows], "next": rest})
+            total = largest_id(connection)
+        is_all = rest is None and after == 0 and before > total
+        matching = len(rows) if is_all else total if wanted.where()[0] == "1" else None
+        return Json({"events": [summary(row) for row in rows], "next": rest, "total": total, "matching": matching})
 
     def count(self, incoming: Incoming) -> Response:
         """`GET /_page/count` and a filter: how many events there are, and how many it lets through.
@@ -64,7 +69,7 @@ class Listing:
         wanted = read_filter(incoming)
         where, values = wanted.where()
         with self._store.reading() as connection:
-            total = connection.execute("SELECT count(*) FROM event").fetchone()[0]
+            total = largest_id(connection)
             matching = None
             if where == "1":
                 matching = total
@@ -82,6 +87,12 @@ class Listing:
             return Json({"error": "there is no such event (any more)"}, 404)
         event = to_event(row)
         return Json({"event": plain(event), "curl": to_curl(event), "python": to_python(event)})
+
+
+def largest_id(connection: sqlite3.Connection) -> int:
+    """Return the newest event's id, which is their number too: ids count from 1, and all are deleted at once."""
+    newest: int = connection.execute("SELECT max(id) FROM event").fetchone()[0] or 0
+    return newest
 
 
 def page_of(
@@ -102,7 +113,7 @@ def page_of(
     """
     deadline = time.monotonic() + _BUDGET
     where, values = wanted.where()
-    newest = connection.execute("SELECT max(id) FROM event").fetchone()[0] or 0
+    newest = largest_id(connection)
     step = _WINDOW_OF_BODIES if wanted.reads_bodies else _WINDOW
     rows: list[sqlite3.Row] = []
     before = min(before, newest + 1)

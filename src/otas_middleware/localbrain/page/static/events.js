@@ -40,6 +40,7 @@ async function deleteAll() {
 export function eventsView(parameters) {
   let filter = null;
   let newest = 0;
+  let counted = { total: 0, matching: null }; // of the events up to the one with the id `total`
   let rest = null;
   let asking = new AbortController();
 
@@ -88,18 +89,19 @@ export function eventsView(parameters) {
     const { signal } = asking;
     newest = 0;
     rest = null;
-    await Promise.all([tally(signal), firstPage(signal)]);
+    counted = { total: 0, matching: null };
+    await firstPage(signal);
   }
 
   async function firstPage(signal) {
     const first = await ask("events", { ...filter, limit: PAGE }, signal);
-    newest = first.events[0]?.id ?? 0;
+    newest = first.total;
     const focused = body.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
     body.replaceChildren(...first.events.map((event) => row(event, here().parameters.event)));
     if (focused) focus(focused);
     rest = first.next;
     settle();
-    await fill(signal);
+    await Promise.all([tally(first, signal), fill(signal)]);
   }
 
   /** A search through bodies comes in pieces, many of them empty: go on until a page is full or the end is reached. */
@@ -110,7 +112,6 @@ export function eventsView(parameters) {
       const page = await ask("events", { ...filter, before: asked, limit: PAGE }, signal);
       if (rest !== asked) return;
       body.append(...page.events.map((event) => row(event, here().parameters.event)));
-      newest ||= page.events[0]?.id ?? 0;
       rest = page.next;
     }
     settle();
@@ -123,11 +124,17 @@ export function eventsView(parameters) {
     older.disabled = false;
   }
 
-  async function tally(signal) {
-    showCount(await ask("count", filter, signal));
+  /** Show how many there are; only what the first page does not tell is asked for. */
+  async function tally(first, signal) {
+    const isKnown = first.matching !== null || (filter.everywhere && filter.q);
+    const { total, matching } = isKnown ? first : await ask("count", filter, signal);
+    const since = [...body.rows].filter((shown) => Number(shown.dataset.id) > total).length; // it was asked
+    showCount({ total: Math.max(total, newest), matching: matching === null ? null : matching + since });
   }
 
-  function showCount({ total, matching }) {
+  function showCount(known) {
+    counted = known;
+    const { total, matching } = known;
     const isAll = matching === total;
     counter.textContent = isAll ? plural(total, "event")
       : matching === null ? `of ${plural(total, "event")}` : `${count(matching)} of ${plural(total, "event")}`;
@@ -149,17 +156,20 @@ export function eventsView(parameters) {
       await load();
       return;
     }
-    const [page, counted] = await Promise.all([
-      ask("events", { ...filter, after: newest, limit: MOST_NEW }, signal), ask("count", filter, signal)]);
+    const page = await ask("events", { ...filter, after: newest, limit: MOST_NEW }, signal);
     if (signal.aborted) return;
-    if (page.next !== null || counted.total === 0) {
+    if (page.next !== null || page.total < newest) {
       await load(); // so many that there would be a gap, or all were deleted
       return;
     }
-    newest = page.events[0]?.id ?? newest;
+    newest = page.total;
     body.prepend(...page.events.map((event) => row(event, here().parameters.event)));
     trim();
-    showCount(counted);
+    const since = page.events.filter((event) => event.id > counted.total).length;
+    showCount({
+      total: Math.max(page.total, counted.total),
+      matching: counted.matching === null ? null : counted.matching + since,
+    });
   }), LIVE_PAUSE);
 
   /** Forget the oldest rows; they are loaded again on demand. */
