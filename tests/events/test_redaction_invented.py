@@ -84,6 +84,17 @@ def test_of_json_whose_form_masking_would_cost_nothing_else_is_lost() -> None:
     }
 
 
+@many
+@given(hostile_documents)
+@example({"x": "my password is hunter2#", "y": '"password":'})
+def test_json_inside_json_stays_json(document: Any) -> None:
+    inner = json.dumps(document)
+    text = json.dumps({"result": {"content": [{"type": "text", "text": inner}, {"type": "text", "text": "[1]"}]}})
+    content = json.loads(REDACTOR.text(text))["result"]["content"]
+    assert json.loads(content[0]["text"]).keys() == document.keys()
+    assert content[1] == {"type": "text", "text": "[1]"}
+
+
 @pytest.mark.parametrize("secret", ["4111111111111111", "token is 1abcdef", "Authorization: Basic dTpw", "password=x"])
 def test_json_with_more_secrets_than_anybody_writes_is_json_afterwards(secret: str) -> None:
     for document in ({"x": f"{secret} " * 3_000, "y": 1}, [{"z": f"{secret}, "}] * 3_000):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from otas_middleware._event.redact.mask import MASK
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
 JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
 """A line of NDJSON, or a `data:` line of an event stream."""
 _QUOTE = re.compile("[\"']")
@@ -44,6 +48,25 @@ def is_json(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def documents_in(text: str) -> int:
+    """Return how many strings of a JSON document hold JSON themselves, as a tool's answer in MCP may."""
+    found = 0
+    try:
+        left: list[Any] = [from_json(text)]
+    except ValueError:
+        return 0
+    while left:
+        value = left.pop()
+        kind = _type_of(value)
+        if kind is str:
+            found += value.lstrip()[:1] in {"{", "["} and is_json(value)
+        elif kind is dict:
+            left += value.values()
+        elif kind is list:
+            left += value
+    return found
 
 
 def masked_within_strings(plain: str, masked: str) -> bool:

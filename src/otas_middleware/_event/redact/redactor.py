@@ -15,6 +15,7 @@ from otas_middleware._event.redact.escapes import ENCODED_PROBE, ESCAPES_PROBE, 
 from otas_middleware._event.redact.json_text import (
     JSON_LINE,
     document_of,
+    documents_in,
     is_json,
     masked_within_strings,
     parse,
@@ -118,7 +119,7 @@ class Redactor:
             return masked
         leaf = self._decoded(depth + 1, _MOST_IN_FORM)
         if plain.lstrip()[:1] in {"{", "["}:
-            if is_json(masked):
+            if is_json(masked) and (_no_documents_in(plain) or documents_in(masked) >= documents_in(plain)):
                 return masked
             too_many = masked.endswith(MASK) and masked.count(MASK) >= most("")  # and the rest was masked as one
             whole = _closed(masked) if too_many else self._by_structure(plain, leaf, cut=False)
@@ -285,6 +286,10 @@ class Redactor:
             return None
         masked = Walk(self.rules, leaf, max_nodes=_NO_BOUND, max_characters=_NO_BOUND).value(parsed)
         return text if masked == parsed else to_json(masked).decode()
+
+
+def _no_documents_in(text: str) -> bool:
+    return '"{' not in text and '"[' not in text
 
 
 def _closed(masked: str) -> str:
