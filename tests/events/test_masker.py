@@ -123,7 +123,7 @@ class TestFields:
         assert masked(**{name: "page=2&password=hunter 22"}) == {name: f"page=2&password={MASK}"}
 
     def test_a_form_is_masked_as_parameters_are(self) -> None:
-        form = {"request_content_type": "application/x-www-form-urlencoded", "request_body": "password=a+b&x=1"}
+        form = {"request_content_type": "application/x-www-form-urlencoded", "request_body": "password=a; b, c d&x=1"}
         assert masked(**form) == {**form, "request_body": f"password={MASK}&x=1"}
 
     def test_names_in_a_form_may_be_encoded(self) -> None:
@@ -149,6 +149,12 @@ class TestFields:
         assert masked(metadata=fingerprint) == {"metadata": fingerprint}
         raw = {"operation": {"session": "0123456789abcdefX"}}
         assert masked(metadata=raw) == {"metadata": {"operation": {"session": MASK}}}
+
+
+def test_a_value_of_which_there_is_too_much_is_cut() -> None:
+    value = ["aaaaaaaaaa", "bbbbbbbbbb", "cccc"]
+    assert masker().value(value) == value
+    assert masker().value(value, 100, 12) == ["aaaaaaaaaa", "bb[CUT: too much]", "[CUT: too much]"]
 
 
 def test_where_there_is_nothing_to_mask_all_stays() -> None:
@@ -190,9 +196,16 @@ class TestTheRedactor:
         text = f'{{"note": "first{ending}password: hunter22{ending}last{closed}'
         assert redactor_for(DEFAULTS).text(text) == text.replace("hunter22", MASK)
 
+    def test_that_text_may_hold_a_raw_tab_and_may_be_cut_off(self) -> None:
+        redactor = redactor_for(DEFAULTS)
+        begin = '{"note": "usage\\n- name: password\\n  value: '
+        assert redactor.text(begin + "hunter22") == begin + MASK
+        assert redactor.text(begin + 'hunter22\\n\tx"}') == begin + MASK + '\\n\\tx"}'
+
     def test_whole_values_are_masked_once_so_many_encoded_ones_have_been_looked_at(self) -> None:
         value = "%7B%22password%22%3A%22hunter22%22%2C%22n%22%3A1%7D"
         shown = redactor_for(DEFAULTS).pairs("&".join(f"q{number}={value}" for number in range(3000)))
         assert "hunter22" not in shown
         assert shown.startswith(("q0=%7B", "q0={"))
         assert shown.endswith(f"q2999={MASK}")
+        assert shown.count(f"={MASK}") == 3000 - 128
