@@ -43,7 +43,7 @@ environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/rpc", "wsgi.input": io.Bytes
 wrapped = OtasMiddleware(application, sdk_key=sys.argv[3], brain_url=sys.argv[4])
 wrapped(environ, lambda *_: None)
 arrived = otas_middleware.flush(30)  # no assertion, which `-O` leaves out
-print(json.dumps([otas_middleware.__file__, otas_middleware.stats()["internal_errors"], arrived]))
+print(json.dumps([otas_middleware.__file__, otas_middleware.stats(), arrived]))
 """
 
 
@@ -54,9 +54,10 @@ def recorded_by(options: Iterable[str], path: list[str], brain: LocalBrain, agen
         [sys.executable, *options, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
-    place, internal_errors, arrived = json.loads(result.stdout)
+    place, stats, arrived = json.loads(result.stdout)
     assert arrived
-    assert internal_errors == {}
+    assert stats["internal_errors"] == {}
+    assert stats["delivered"] == 1, stats
     event = agent.event_from_elsewhere()
     assert event["metadata"]["operation"]["name"] == "add"
     return str(place)
