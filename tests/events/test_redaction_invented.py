@@ -65,6 +65,7 @@ def test_what_is_json_before_is_json_after(document: Any, style: dict[str, Any])
 @some
 @given(st.lists(hostile_documents, min_size=2, max_size=4))
 @example([{"x": '"password":'}, {"y": "my password is hunter2#"}, {"z": 1}])
+@example([{"x": '"{\\"--password `\\": null}"'}, {"x": "`"}])
 def test_each_line_or_event_that_is_json_before_is_json_after(lines: list[Any]) -> None:
     texts = [json.dumps(line) for line in lines]
     for begin, end in (("", "\n"), ("data: ", "\n\n"), ("event: message\ndata: ", "\n\n")):

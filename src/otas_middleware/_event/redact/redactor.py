@@ -119,12 +119,13 @@ class Redactor:
             return masked
         leaf = self._decoded(depth + 1, _MOST_IN_FORM)
         if plain.lstrip()[:1] in {"{", "["}:
-            if is_json(masked) and (_no_documents_in(plain) or documents_in(masked) >= documents_in(plain)):
+            whole = is_json(masked) and is_json(plain)  # two lines may have become one
+            if whole and (_no_documents_in(plain) or documents_in(masked) >= documents_in(plain)):
                 return masked
             too_many = masked.endswith(MASK) and masked.count(MASK) >= most("")  # and the rest was masked as one
-            whole = _closed(masked) if too_many else self._by_structure(plain, leaf, cut=False)
-            if whole is not None:
-                return whole
+            formed = _closed(masked) if too_many else self._by_structure(plain, leaf, cut=False)
+            if formed is not None:
+                return formed
         documents = [line.span() for line in JSON_LINE.finditer(plain) if is_json(document_of(line[0]))]
         if sum(map(is_json, map(document_of, JSON_LINE.findall(masked)))) >= len(documents):
             return masked
