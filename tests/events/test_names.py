@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.exchange import event_of, exchange
+from events.exchange import DEFAULTS, event_of, exchange
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.redact import redactor_for
 from otas_middleware._event.redact.name_rules import NameRules
@@ -136,3 +136,9 @@ def test_decisions_are_remembered_within_bounds() -> None:
     assert not rules.sensitive("seen_last")
     assert "seen_last" in rules.harmless, "what strangers invented has made way"
     assert rules.sensitive("x" * 10_000 + "_password")
+
+
+@pytest.mark.parametrize("word", ["passwort", "пароль", "รหัสผ่าน", "पासवर्ड", "পাসওয়ার্ড", "סיסמה"])
+@pytest.mark.parametrize("text", ["{} value: zq7xkv9wjh3y", "the {} here: zq7xkv9wjh3y\n", "{}: zq7xkv9wjh3y"])
+def test_names_of_several_words_are_found_in_scripts_that_write_vowels_as_marks(word: str, text: str) -> None:
+    assert "zq7xkv9wjh3y" not in redactor_for(DEFAULTS).text(text.format(word))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from otas_middleware._event.redact.arguments import arguments
 from otas_middleware._event.redact.mask import MASK, mask_of, most
-from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, NAME, NamedValue
+from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, MARKS, NAME, NamedValue
 from otas_middleware._event.redact.probe import suspicious_parts
 from otas_middleware._event.redact.spans import ENTITIES, end_of_match
 
@@ -41,7 +41,9 @@ _LOOK_BACK = 128
 _FURTHEST_META = 1024
 _QUOTED_LOOK_BACK = 512
 _MAX_WORDS_BEFORE = 3
-_WORDS_BEFORE = re.compile(rf"(?<![\w'-])(?:[\w'-]++ ){{1,{_MAX_WORDS_BEFORE}}}$")
+_WORD = rf"[\w'\-{MARKS}]"
+_WORDS_BEFORE = re.compile(rf"(?<!{_WORD})(?:{_WORD}++ ){{1,{_MAX_WORDS_BEFORE}}}$")
+_IN_WORD = re.compile(_WORD)
 _BREAK = re.compile(rf"[^{NAME}]")
 
 
@@ -121,7 +123,7 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> R
         opening = text.rfind(quote, max(0, start - _QUOTED_LOOK_BACK), start)
         return rules.rule(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
     before = text[start - 2 : start]
-    if before[-1:] != " " or not (before[0].isalnum() or before[0] in "_'-"):
+    if before[-1:] != " " or not (before[0].isalnum() or _IN_WORD.match(before)):
         return None
     least, first = max(0, start - _LOOK_BACK), start - 1
     for _ in range(_MAX_WORDS_BEFORE):

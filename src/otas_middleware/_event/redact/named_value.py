@@ -32,8 +32,10 @@ from otas_middleware._event.redact.spans import (
 if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import Rule
 
-NAME = r"\w.%$@/+\-\[\]\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
-"""Characters of names, among them the marks of scripts that write vowels so; for use within brackets."""
+MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
+"""The marks of scripts that write vowels so, which are no `\\w`; for use within brackets, as `NAME`."""
+NAME = rf"\w.%$@/+\-\[\]{MARKS}"
+"""Characters of names."""
 COMMENT = r"/\*[^*]{0,256}\*/"
 CANDIDATE = re.compile(
     rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
