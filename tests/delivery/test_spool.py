@@ -19,6 +19,7 @@ from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.codec import Record, TokenCipher
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import LEASE, DiskQueue, Held, is_gone
+from otas_middleware._delivery.exporter import Exporter
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import PATIENCE, Item, RawServer, balance, build, created, eventually, pipeline, settings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.worker_pool import Work
     from otas_middleware._event.model import Envelope
     from otas_middleware.localbrain import StoredEvent
     from support.delivery import Received
@@ -349,6 +351,40 @@ class TestTheSpooler:
                 assert (stats["spooled"], stats["queued"], stats["dropped"], balance(stats)) == (0, 0, {}, 0)
                 eventually(lambda: rows(folder) == 0)
             assert sorted(ids(brain.events())) == sorted(item.event_id for item in items)
+
+    def test_a_worker_that_looked_while_the_last_event_went_to_disk_looks_again(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found_nothing, probe_is_back = threading.Event(), threading.Event()
+        next_work, claim, release = Exporter.next_work, DiskQueue.claim, DiskQueue.release
+
+        def noting(exporter: Exporter) -> Work:
+            work = next_work(exporter)
+            if work.item is None and work.pause is None:
+                found_nothing.set()
+            return work
+
+        def claiming(disk: DiskQueue, *arguments: Any) -> Any:
+            found_nothing.clear()
+            return claim(disk, *arguments)
+
+        def late(disk: DiskQueue, held: Any) -> None:
+            assert found_nothing.wait(PATIENCE)
+            release(disk, held)
+            probe_is_back.set()
+
+        with LocalBrain() as brain:
+            token = brain.create_session()
+            with pipeline(brain.url, sdk_key=brain.sdk_key, spool_dir=folder) as sender:
+                brain.faults.down()
+                with monkeypatch.context() as patch:
+                    patch.setattr(Exporter, "next_work", noting)
+                    patch.setattr(DiskQueue, "claim", claiming)
+                    patch.setattr(DiskQueue, "release", late)
+                    sender.put(Item(token=token))
+                    assert probe_is_back.wait(PATIENCE)
+                brain.faults.up()
+                eventually(lambda: sender.stats()["delivered"] == 1)
 
     def test_what_the_end_of_a_process_left_is_delivered_by_the_next(self, folder: Path) -> None:
         with LocalBrain() as brain:

@@ -219,12 +219,17 @@ class Exporter:
         pressed, self._pressed = self._pressed, False
         if self._spooler is not None:
             if self._pace.away_for(now) >= PATIENCE:
-                self._spooler.spill(0, now)
+                self._spill(self._spooler, 0, now)
             elif pressed:
-                self._spooler.spill(self._most // 4, now)
+                self._spill(self._spooler, self._most // 4, now)
             self._spooler.tend(now)
         self.log.losses(self._queue.dropped())
         return 15.0 if self._pace.closed else 0.5
+
+    def _spill(self, spooler: Spooler, keep: int, now: float) -> None:
+        """Write events to disk; who found none because these were on their way there looks again."""
+        if spooler.spill(keep, now):
+            self._workers.wake()
 
     # ---- flush, and the end of the process
 
@@ -235,7 +240,7 @@ class Exporter:
         while not self._drain(deadline, while_well=True):
             if not deadline.left():
                 return False
-            self._spooler.spill(0, time.monotonic())
+            self._spill(self._spooler, 0, time.monotonic())
             time.sleep(0.01)  # what is still in flight, or a disk that fails
         return True
 

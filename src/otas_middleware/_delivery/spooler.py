@@ -71,13 +71,20 @@ class Spooler:
 
     # ---- out: memory to disk
 
-    def spill(self, keep: int, now: float) -> None:
-        """Write the oldest to disk until only `keep` are left in memory, those in flight not counted."""
+    def spill(self, keep: int, now: float) -> bool:
+        """Write the oldest to disk until only `keep` are left in memory, those in flight not counted.
+
+        Returns:
+            Whether any were taken, for which a worker may have looked meanwhile, and for what they left room for.
+        """
+        took = False
         while now >= self._failed_until:
             batch = self._queue.grab(self.BATCH, keep)
+            took = took or bool(batch)
             if not batch or not self.store(batch):
-                return
+                break
             now = time.monotonic()
+        return took
 
     def store(self, batch: Sequence[QueueItem]) -> bool:
         """Write events that are in flight to disk; what cannot be goes back to the queue, and False is returned."""
