@@ -136,6 +136,14 @@ def test_what_cannot_be_delivered_before_a_process_ends_is_on_disk_then(tmp_path
         assert len(stored | set(paths(brain, agent))) == 30
 
 
+def test_what_an_ended_process_left_on_disk_is_delivered_without_further_traffic(tmp_path: Path) -> None:
+    with LocalBrain(slow_ms=1000.0) as brain, RelayProcess(tmp_path) as relay:
+        agent = Agent(brain)
+        run(brain, agent, 30, OTAS_RELAY=relay.path, OTAS_SPOOL_DIR=str(tmp_path / "spool"), OTAS_SHUTDOWN_TIMEOUT="2")
+        assert len(paths(brain, agent)) < 30
+        eventually(lambda: len(set(paths(brain, agent))) == 30)
+
+
 def test_a_process_ends_in_time_although_its_relay_hangs(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:
     with RelayProcess(tmp_path) as relay:
         relay.send(signal.SIGSTOP)

@@ -284,12 +284,14 @@ class Exporter:
         self.log.losses(self._queue.dropped())
 
     def store(self, deadline: Deadline) -> None:
-        """Write to disk what is here and what is being sent, if there is a disk; what there is no time for stays."""
+        """Write to disk what is here and what is being sent, if there is a disk; what there is no time for stays.
+
+        From there it is delivered as ever: nobody else may come by, so a worker begins with it.
+        """
         if self._spooler is not None:
             self._ending = deadline
             self._put_away(deadline)
-            if self._queue.count:
-                self._workers.wake()
+            self._workers.wake()
 
     def _put_away(self, deadline: Deadline) -> None:
         self._workers.dismiss()  # else its threads would bring back what is now written
