@@ -203,8 +203,9 @@ def test_while_waiting_events_leave_no_room_for_those_on_disk_nobody_looks_for_t
 ) -> None:
     monkeypatch.setattr(spooler_module, "POLL", 0.0)
     with pipeline(brain.url, spool_dir=tmp_path / "spool", queue_max_events=40, session_secret="s" * 32) as sender:
+        of_later = token(iat=time.time() + 300)  # of one session, which is held back as a whole
         for _ in range(15):
-            sender.put(Item(token=token(iat=time.time() + 300)))
+            sender.put(Item(token=of_later))
         (exporter,) = sender._state.exporters
         eventually(lambda: exporter._queue.pause(time.monotonic()) is not None and not sender.stats()["in_flight"])
         work = exporter.next_work()
