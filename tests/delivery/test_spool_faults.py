@@ -207,7 +207,8 @@ def test_while_waiting_events_leave_no_room_for_those_on_disk_nobody_looks_for_t
         for _ in range(15):
             sender.put(Item(token=of_later))
         (exporter,) = sender._state.exporters
-        eventually(lambda: exporter._queue.pause(time.monotonic()) is not None and not sender.stats()["in_flight"])
+        eventually(lambda: exporter._queue.pause(time.monotonic()) is not None)
+        eventually(lambda: not exporter._queue.in_flight and not exporter._pace.sending)
         work = exporter.next_work()
         assert work.item is None
         assert work.pause is not None
