@@ -139,6 +139,15 @@ def test_decisions_are_remembered_within_bounds() -> None:
 
 
 @pytest.mark.parametrize("word", ["passwort", "пароль", "รหัสผ่าน", "पासवर्ड", "পাসওয়ার্ড", "סיסמה"])
-@pytest.mark.parametrize("text", ["{} value: zq7xkv9wjh3y", "the {} here: zq7xkv9wjh3y\n", "{}: zq7xkv9wjh3y"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{} value: zq7xkv9wjh3y",
+        "the {} here: zq7xkv9wjh3y\n",
+        "{}: zq7xkv9wjh3y",
+        "x:\n  {} value:\n    - one\n    - zq7xkv9wjh3y\n",
+        "{} value: |\n  one\n  zq7xkv9wjh3y\n",
+    ],
+)
 def test_names_of_several_words_are_found_in_scripts_that_write_vowels_as_marks(word: str, text: str) -> None:
     assert "zq7xkv9wjh3y" not in redactor_for(DEFAULTS).text(text.format(word))

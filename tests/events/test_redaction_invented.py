@@ -174,6 +174,11 @@ def test_json_in_a_form_loses_its_secrets_and_nothing_else(document: Any) -> Non
     assert (pairs["x"], pairs["y"], json.loads(pairs["data"])) == ("1", "2", expected(document))
 
 
+@pytest.mark.parametrize("first", [";", ")", "+", "';", ");x", "]", "}", ",", ":", "]},"])
+def test_a_value_that_begins_as_code_behind_a_string_does_is_masked(first: str) -> None:
+    assert not leaks(REDACTOR.text(repr({"x": {'"': None}, "mnemonic": f"{first}{SECRET}'"})))
+
+
 @some
 @given(documents, st.data())
 def test_xml_and_yaml_and_python_have_no_secret(document: Any, data: st.DataObject) -> None:

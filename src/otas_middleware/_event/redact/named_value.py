@@ -56,7 +56,7 @@ _EDGE = 48
 _LONGEST_LOOK = 4096
 _MAX_FOLDED = 8
 _FOLDED = re.compile(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
-_FIRST_WORDS = re.compile(r"[\w \t'*>#-]*")
+_FIRST_WORDS = re.compile(rf"[\w \t'*>#\-{MARKS}]*")
 _NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)*")
 _ARN = re.compile(r":\w{1,32}:[\w-]{0,24}:\d{0,12}:$")  # of Amazon's resources: service, region, account
 

@@ -224,9 +224,9 @@ class Redactor:
             return self.text(text)
         return mask_pairs(text, self.rules, self._decoded(1))
 
-    def _decoded(self, depth: int, most: int = _MOST_DECODED) -> Callable[[str], str]:
+    def _decoded(self, depth: int, limit: int = _MOST_DECODED) -> Callable[[str], str]:
         """Return what masks decoded values; after so many suspicious ones, whole ones, so that none can cost much."""
-        left = most >> 2 * (depth - 1)
+        left = limit >> 2 * (depth - 1)
 
         def redact(value: str) -> str:
             nonlocal left

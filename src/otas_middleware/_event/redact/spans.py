@@ -22,7 +22,10 @@ _TOKENS: dict[str, re.Pattern[str]] = {
     "": re.compile(r"(?<!\\)(\\*+)[\"'`]|[\[{(\])}]"),
 }
 _CLOSING = frozenset("]})")
-_AFTER_STRING = re.compile(r"\s*(?:[,}\]:);]|\+ |$)")
+_AFTER_STRING = re.compile(  # not more of a value that begins with such a character
+    r"\s*(?:[;)\]}]++(?=[\s.:\"'`\\]|,[\s\"'`{\[\\]|,?$)|,(?=[\s\"'`{\[\\]|$)"
+    r"|:(?=[\s\"'`{\[\\\d-]|true|false|null|$)|\+ |$)"
+)
 _END_OF_STRING = re.compile(r"(?<!\\)\"(?=\s*(?:[,}\]:]|$))")
 _LOOK_BACK = 256
 
