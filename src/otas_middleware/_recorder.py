@@ -74,10 +74,10 @@ class Recorder:
 
     def __init__(self, settings: OtasSettings, deliver: Callable[[Recorder], Delivery] | None = None) -> None:
         self.settings = settings
-        self.gate = TokenGate(_verifier(settings))
+        self.gate = TokenGate(secret_verifier(settings))
         self.selection = Selection(settings)
         self._takes_all = self.selection.takes_all
-        self._key_set = _key_set(settings)
+        self._key_set = key_set(settings)
         self.new_capture: Callable[..., Capture] = Capture
         self.pipeline = (deliver or runtime.behaviour.deliver or in_background)(self)
         self._limit = settings.max_body_bytes
@@ -181,7 +181,12 @@ def _build() -> Callable[[Capture, OtasSettings, Selection], Envelope | None]:
     return build
 
 
-def _verifier(settings: OtasSettings) -> Verifier | None:
+def secret_verifier(settings: OtasSettings) -> Verifier | None:
+    """Return what checks a token's signature by the secret of the settings, or None without one.
+
+    Raises:
+        MissingExtraError: PyJWT is not installed.
+    """
     if settings.session_secret is None:
         return None
     from otas_middleware._capture.verify import by_secret  # noqa: PLC0415  # an extra
@@ -189,7 +194,12 @@ def _verifier(settings: OtasSettings) -> Verifier | None:
     return by_secret(settings.session_secret.get_secret_value())
 
 
-def _key_set(settings: OtasSettings) -> ByKeySet | None:
+def key_set(settings: OtasSettings) -> ByKeySet | None:
+    """Return what checks a token's signature by public keys, or None when the settings name no address of any.
+
+    Raises:
+        MissingExtraError: PyJWT is not installed.
+    """
     if settings.session_jwks_url is None:
         return None
     from otas_middleware._capture.verify import ByKeySet  # noqa: PLC0415  # an extra

@@ -8,6 +8,7 @@ from otas_middleware._capture.selection import PathSet
 from otas_middleware._capture.session import read_claims
 from otas_middleware._cli.doctor.report import Check
 from otas_middleware._errors import MissingExtraError
+from otas_middleware._recorder import key_set, secret_verifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,12 +36,13 @@ def check_recording(settings: OtasSettings) -> Iterator[Check]:
 
 
 def _verification(settings: OtasSettings) -> Iterator[Check]:
-    from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError  # noqa: PLC0415  # rarely asked for
+    from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # rarely asked for
 
     try:
-        verifier(settings)
-        if settings.session_jwks_url is not None:
-            ByKeySet(settings.session_jwks_url)(_NO_TOKEN)
+        secret_verifier(settings)
+        by_keys = key_set(settings)
+        if by_keys is not None:
+            by_keys(_NO_TOKEN)
     except MissingExtraError as error:
         yield Check("signatures", "failed", f"{error}; the application does not start", "install it where it runs")
     except KeysUnavailableError:
@@ -54,13 +56,11 @@ def verifier(settings: OtasSettings) -> Verifier | None:
     Raises:
         MissingExtraError: PyJWT is not installed.
     """
-    from otas_middleware._capture.verify import ByKeySet, KeysUnavailableError, by_secret  # noqa: PLC0415  # as above
+    from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # as above
 
-    if settings.session_secret is not None:
-        return by_secret(settings.session_secret.get_secret_value())
-    if settings.session_jwks_url is None:
-        return None
-    by_keys = ByKeySet(settings.session_jwks_url)
+    by_secret, by_keys = secret_verifier(settings), key_set(settings)
+    if by_secret is not None or by_keys is None:
+        return by_secret
 
     def verify(token: str) -> Mapping[str, object] | None:
         try:
