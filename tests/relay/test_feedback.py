@@ -153,47 +153,46 @@ def test_a_process_ends_in_time_although_its_relay_hangs(brain: LocalBrain, agen
     assert took < 30
 
 
+class SlowBeforeSend:
+    """Hands an event on when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, event: BackendEvent) -> BackendEvent | None:
+        self.begun.set()
+        return event if self.go_on.wait(PATIENCE) else None
+
+
 class TestABeforeSendThatTakesItsTime:
     """What is built in the host is built by a thread, for which nobody waits longer than was said."""
 
     @pytest.fixture
-    def go_on(self) -> Iterator[threading.Event]:
-        go_on = threading.Event()
-        yield go_on
-        go_on.set()
+    def slow(self) -> Iterator[SlowBeforeSend]:
+        slow = SlowBeforeSend()
+        yield slow
+        slow.go_on.set()
 
-    def test_holds_no_flush_up(self, brain: LocalBrain, agent: Agent, go_on: threading.Event) -> None:
-        begun = threading.Event()
-
-        def before_send(event: BackendEvent) -> BackendEvent | None:
-            begun.set()
-            return event if go_on.wait(PATIENCE) else None
-
-        with RelayThread() as relay, host(brain, agent, relay.path, before_send=before_send) as app:
+    def test_holds_no_flush_up(self, brain: LocalBrain, agent: Agent, slow: SlowBeforeSend) -> None:
+        with RelayThread() as relay, host(brain, agent, relay.path, before_send=slow) as app:
             app.call(count=3)
-            assert begun.wait(PATIENCE)
+            assert slow.begun.wait(PATIENCE)
             assert not app.delivery.flush(0.1)
-            go_on.set()
+            slow.go_on.set()
             assert app.delivery.flush(20)
         assert len(paths(brain, agent)) == 3
 
     def test_holds_no_end_up_and_all_is_accounted_for(
-        self, brain: LocalBrain, agent: Agent, go_on: threading.Event
+        self, brain: LocalBrain, agent: Agent, slow: SlowBeforeSend
     ) -> None:
-        begun = threading.Event()
-
-        def before_send(event: BackendEvent) -> BackendEvent | None:
-            begun.set()
-            return event if go_on.wait(PATIENCE) else None
-
-        with RelayThread() as relay, host(brain, agent, relay.path, before_send=before_send) as app:
+        with RelayThread() as relay, host(brain, agent, relay.path, before_send=slow) as app:
             app.call(count=3)
-            assert begun.wait(PATIENCE)
+            assert slow.begun.wait(PATIENCE)
             app.delivery.close(0.1)
             stats = app.stats()
             assert (stats["queued"], stats["dropped"], app.fell_back) == (1, {"exit": 2}, {"late": 2})
             assert balance(stats) == 0
-            go_on.set()
+            slow.go_on.set()
             assert app.delivery.flush(20)
         assert len(paths(brain, agent)) == 1
 
