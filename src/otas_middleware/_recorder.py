@@ -209,7 +209,7 @@ def key_set(settings: OtasSettings) -> ByKeySet | None:
 
 def in_background(recorder: Recorder) -> Delivery:
     """Deliver by the pipeline: what applications get."""
-    from otas_middleware._delivery.opening import open_delivery  # noqa: PLC0415  # heavy, for applications that record
+    from otas_middleware._delivery import open_delivery  # noqa: PLC0415  # heavy, for applications that record
 
     return open_delivery(recorder.settings, recorder.build, raw=True, on_token=recorder.gate.learn)
 

@@ -36,8 +36,15 @@ except ModuleNotFoundError as error:
 
 from otas_middleware._capture import in_thread
 from otas_middleware._capture.context import MARKER, capture_of, current
-from otas_middleware._capture.django_body import ReadTap, forget_others, take_early, tap_early
-from otas_middleware._capture.django_streams import cancelled_task, finish, tap_stream
+from otas_middleware._capture.django_streams import (
+    ReadTap,
+    cancelled_task,
+    finish,
+    forget_others,
+    take_early,
+    tap_early,
+    tap_stream,
+)
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import ASGIApp, Message, Receive, Scope, Send
     from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
 

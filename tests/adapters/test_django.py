@@ -25,7 +25,7 @@ from support.wsgi_gateway import call_wsgi
 
 if TYPE_CHECKING:
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import Message
+    from otas_middleware._capture.asgi_scope import Message
     from support.agent import Agent
 
 ROUTES = "support.django_lab.Routes"

@@ -30,7 +30,7 @@ from support.wsgi_gateway import call_wsgi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otas_middleware._capture.asgi_types import Message
+    from otas_middleware._capture.asgi_scope import Message
     from otas_middleware._capture.capture import Capture
 
 ROUTES = "support.django_hosts.Routes"

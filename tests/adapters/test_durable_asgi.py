@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import Message, Receive, Scope, Send
 
 START: dict[str, Any] = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 LAST: dict[str, Any] = {"type": "http.response.body", "body": b"hello"}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import Receive, Scope, Send
     from otas_middleware._capture.capture import Capture
     from otas_middleware.localbrain import LocalBrain, StoredEvent
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request as StarletteRequest
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp, Message
+    from otas_middleware._capture.asgi_scope import ASGIApp, Message
     from support.agent import Agent
 
     View = Callable[[StarletteRequest], Awaitable[Response]]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from otas_middleware._capture.asgi_types import Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import Message, Receive, Scope, Send
     from otas_middleware._capture.capture import Capture
 
 STEP = 0.1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from agent.host import Host
     from agent.record import Record
-    from otas_middleware._capture.asgi_types import Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import Receive, Scope, Send
     from otas_middleware.localbrain import LocalBrain
 
 STATUSES = ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from otas_middleware._capture.asgi_types import Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import Receive, Scope, Send
 
 BODY = json.dumps({"ok": True, "text": "x" * 1000}).encode()
 

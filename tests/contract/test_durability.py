@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import ASGIApp, Message, Receive, Scope, Send
     from support.agent import Agent
 
 NAMES = {"empty", "streamed", "streamed echo", "head", "no content", "not modified", "cookies", "not found", "boom"}

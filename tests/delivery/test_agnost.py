@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import DELIVERED, Outcome, Pipeline, Request
-from otas_middleware._delivery.destinations.agnost import AgnostDestination
-from otas_middleware._delivery.destinations.agnost_form import event_body, session_body, session_uuid
+from otas_middleware._delivery.destinations.agnost import AgnostDestination, event_body, session_body, session_uuid
 from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode

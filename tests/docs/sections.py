@@ -12,7 +12,7 @@ from docs.example import as_document, example_event, same
 from otas_middleware import BackendEvent, OtasSettings
 from otas_middleware._config.sources import env_name
 from otas_middleware._delivery import Verdict
-from otas_middleware._delivery.destinations import agnost_form, brain
+from otas_middleware._delivery.destinations import agnost, brain
 from otas_middleware._event.redact import sensitive_names as _table
 from otas_middleware._event.redact import service_keys as _keys
 from otas_middleware._event.redact import shapes as _shapes
@@ -178,4 +178,4 @@ def answers(_: str = "") -> str:
 
 def agnost_mapping(_: str = "") -> str:
     """Return the table of what becomes of an event's fields in Agnost, which the module itself keeps."""
-    return "\n".join(line for line in (agnost_form.__doc__ or "").splitlines() if line.startswith("|")) + "\n"
+    return "\n".join(line for line in (agnost.__doc__ or "").splitlines() if line.startswith("|")) + "\n"

@@ -23,7 +23,7 @@ from support.sink import TOKEN, Sink
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
 
-    from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import ASGIApp, Message, Receive, Scope, Send
     from otas_middleware._capture.capture import Capture
 
 LIMIT = 64

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from events.exchange import exchange
 from operations.wire import ENVELOPE, MODERN, SSE, call, post, result, sse, tool_result
 from otas_middleware import OtasSettings
-from otas_middleware._delivery.destinations.agnost import AgnostDestination
-from otas_middleware._delivery.destinations.agnost_form import event_body, session_body
+from otas_middleware._delivery.destinations.agnost import AgnostDestination, event_body, session_body
 from otas_middleware._delivery.protocols import DELIVERED
 from otas_middleware._event.build import build
 from otas_middleware.localbrain.agnost import EVENT_FORMS, Session, problems

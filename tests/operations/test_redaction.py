@@ -22,7 +22,7 @@ from operations.wire import (
     tool_result,
 )
 from otas_middleware import BackendEvent, OtasSettings
-from otas_middleware._delivery.destinations.agnost_form import event_body, session_body
+from otas_middleware._delivery.destinations.agnost import event_body, session_body
 from otas_middleware._event.build import build
 
 KEY = "sk_live_zq7xkv9wjh3yfb5tabcdef0123"

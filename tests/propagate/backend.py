@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import Receive, Scope, Send
     from support.agent import Agent
 
 

@@ -9,8 +9,7 @@ from uuid import UUID
 import pytest
 
 from otas_middleware import BackendEvent, OtasSettings
-from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery.opening import open_delivery
+from otas_middleware._delivery import Pipeline, open_delivery
 from otas_middleware._runtime import runtime
 from otas_middleware.agent import AgentSession
 from otas_middleware.operations import Exchange, Operation

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from otas_middleware._capture.asgi_types import Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import Message, Receive, Scope, Send
     from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
 

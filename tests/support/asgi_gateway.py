@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from otas_middleware._capture.asgi_types import ASGIApp, Message, Scope
+    from otas_middleware._capture.asgi_scope import ASGIApp, Message, Scope
     from support.request import Request
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otas_middleware._capture.asgi_types import ASGIApp, Message, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import ASGIApp, Message, Receive, Scope, Send
 
 EXTENSION_MESSAGES = {
     "http.response.push": "http.response.push",

@@ -21,7 +21,7 @@ from support.request import Request
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from otas_middleware._capture.asgi_types import ASGIApp
+    from otas_middleware._capture.asgi_scope import ASGIApp
     from otas_middleware.localbrain import LocalBrain
 
 

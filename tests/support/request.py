@@ -11,7 +11,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
-    from otas_middleware._capture.asgi_types import Scope
+    from otas_middleware._capture.asgi_scope import Scope
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import ASGIApp, Receive, Scope, Send
 
 HEADER = "X-Test-Application"
 """Its value is a harness's name, a blank, and `bare` or `wrapped`."""

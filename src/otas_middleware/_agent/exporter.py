@@ -12,8 +12,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from otas_middleware._capture.session import SessionInfo
+from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
-from otas_middleware._delivery.opening import open_delivery
 from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""What an ASGI scope says of its request: the path that the client called, and the route that a framework matched."""
+"""ASGI: its types, and what a scope says of its request: the path that the client called, the route that matched."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache, partial
 from inspect import isclass, isroutine, signature
 from typing import TYPE_CHECKING, Any, cast
@@ -9,7 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from otas_middleware._capture.asgi_types import Scope
+# The ASGI protocol's types, named once (ASGI specification 3.0, HTTP sub-specification 2.5).
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
+"""Frameworks type the three arguments each in their own way; all of them are accepted."""
 
 
 def full_path(scope: Scope) -> str:

@@ -12,7 +12,7 @@ from servers.applications import behaviour
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from otas_middleware._capture.asgi_types import ASGIApp, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import ASGIApp, Receive, Scope, Send
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp, Receive, Scope, Send
+    from otas_middleware._capture.asgi_scope import ASGIApp, Receive, Scope, Send
 
 Headers = list[tuple[bytes, bytes]]
 PLAIN = (b"content-type", b"text/plain; charset=utf-8")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp
+    from otas_middleware._capture.asgi_scope import ASGIApp
 
 
 class Order(BaseModel):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp
+    from otas_middleware._capture.asgi_scope import ASGIApp
 
 AnyRequest = Request[Any, Any, Any]
 AnyResponse = Response[Any]

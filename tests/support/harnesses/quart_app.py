@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp
+    from otas_middleware._capture.asgi_scope import ASGIApp
 
 
 request: Any = quart.request  # its form is a MultiDict of unknown types

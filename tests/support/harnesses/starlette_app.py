@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from otas_middleware import OtasSettings
-    from otas_middleware._capture.asgi_types import ASGIApp
+    from otas_middleware._capture.asgi_scope import ASGIApp
 
     View = Callable[..., Coroutine[Any, Any, Response]]
 
