@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from otas_middleware._config.options import CommonOptions
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._config.types import CommonOptions
     from otas_middleware._event.model import BackendEvent, Envelope
 
 __all__ = [
@@ -264,7 +264,7 @@ class AgentSession(HttpClients):
         Returns:
             Our id of the event (`metadata.event_id`).
         """
-        from otas_middleware._event.limits import milliseconds  # noqa: PLC0415  # heavy
+        from otas_middleware._event.model import milliseconds  # noqa: PLC0415  # heavy
 
         event_id = str(uuid4())
         self._core.note(event, event_id, enclosing(), time.time() - milliseconds(event.latency_ms) / 1000)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.asgi_scope import ASGIApp, Message, Receive, Scope, Send
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._config.options import SettingOptions
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._config.types import SettingOptions
     from otas_middleware._recorder import Recorder
 
 __all__ = ["OtasMiddleware"]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from otas_middleware._capture.capture import Capture, Headers, HeadWaitsFor
-    from otas_middleware._config.options import SettingOptions
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._config.types import SettingOptions
     from otas_middleware._recorder import Recorder
 
 __all__ = ["OtasMiddleware"]

@@ -12,7 +12,7 @@ import pytest
 
 from agent.callers import How
 from agent.host import replies, response, streams
-from otas_middleware._agent.completeness import is_complete
+from otas_middleware._agent.events import is_complete
 from otas_middleware._event.render.coding import DecodedEnd
 
 if TYPE_CHECKING:

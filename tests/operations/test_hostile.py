@@ -16,7 +16,7 @@ from operations.other_rows import OTHERS
 from operations.wire import Row, call, post, result
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import parse_json
-from otas_middleware._event.operation.graphql_document import operations_in
+from otas_middleware._event.operation.graphql import operations_in
 
 ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *OTHERS]
 MEDIA = [

@@ -10,7 +10,7 @@ from runpy import run_path
 import pytest
 
 from otas_middleware import OtasSettings
-from otas_middleware._config.options import SettingOptions
+from otas_middleware._config.types import SettingOptions
 
 USAGES = Path(__file__).with_name("usages.py")
 

@@ -5,7 +5,6 @@ describes. Goes out: envelopes, by the pipeline of `_delivery`. May import `_out
 `_capture` and `_config`.
 
 `session` is the outbound policy and holds the rest together; `session_manager` creates and renews the session, by
-`uasam`; `clients` makes HTTP clients; `calls` and `tools` are what is recorded, `events` (with `llm` and
-`completeness`) makes events of it in the worker; `exporter` delivers, and `pending_queue` holds what happened before
-there was a session.
+`uasam`; `clients` makes HTTP clients; `calls` and `tools` are what is recorded, `events` (with `llm`) makes
+events of it in the worker; `exporter` delivers, and holds what happened before there was a session.
 """

@@ -172,3 +172,7 @@ class Note:
         return Envelope(
             event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id, source="agent"
         )
+
+
+Item = Call | Note
+"""Something that the agent did, waiting to become an event."""

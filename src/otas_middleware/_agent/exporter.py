@@ -1,31 +1,36 @@
 """From the agent's calls to delivery: one pipeline for all sessions with the same settings.
 
 Every session of a process that has the same settings shares queue, threads and connections. What an answer of Brain
-says of an event is for the session that the event belongs to, which is found again by its token or its id.
+says of an event is for the session that the event belongs to, which is found again by its token or its id. What was
+done before there was a session waits: without a token Brain takes nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 import weakref
+from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from otas_middleware import _internal_errors
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
+from otas_middleware._delivery.process import start_thread
 from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._agent.calls import Call
-    from otas_middleware._agent.pending_queue import Item, PendingQueue
+    from otas_middleware._agent.calls import Call, Item
+    from otas_middleware._agent.session_manager import SessionManager
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
     from otas_middleware._event.model import Envelope
     from otas_middleware._runtime import Behaviour
-
 
 NO_SESSION = SessionInfo(
     agent_id="", session_id="", verified=False, fingerprint="", issued_at=None, expires_at=None, token=""
@@ -204,3 +209,101 @@ def _redirect(behaviour: Behaviour) -> Callable[[], None]:
 
 
 runtime.follow("deliver_agent", _redirect)
+
+
+class PendingQueue:
+    """Holds items until there is a session, has one created in the background, and sends them on.
+
+    Args:
+        manager: Creates the session.
+        forward: Takes the items when there is one.
+        limit: How many items may wait; the oldest leave first and are counted.
+    """
+
+    def __init__(self, manager: SessionManager, forward: Callable[[Item], None], limit: int) -> None:
+        self._manager = manager
+        self._forward = forward
+        self._limit = limit
+        self._state = _State()
+
+    def add(self, item: Item) -> None:
+        """Take an item in. Never blocks."""
+        state = self._of_this_process()
+        with state.lock:
+            state.items.append(item)
+            if len(state.items) > self._limit:
+                state.items.popleft()
+                state.lost += 1
+            start, state.running = not state.running, True
+        if start and not start_thread(lambda: self._run(state), "otas-session"):
+            state.running = False  # `settle` is what remains
+
+    def settle(self, deadline: float) -> bool:
+        """Try now, in the calling thread, to get a session and to send everything on; return whether nothing waits.
+
+        Args:
+            deadline: `time.monotonic` seconds.
+        """
+        state = self._of_this_process()
+        if state.items:
+            self._empty(state, max(0.0, deadline - time.monotonic()))
+        return not state.items
+
+    def give_up(self) -> int:
+        """Count what still waits as lost, and return how many that are."""
+        state = self._of_this_process()
+        with state.lock:
+            count = len(state.items)
+            state.items.clear()
+            state.lost += count
+        return count
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait."""
+        return len(self._of_this_process().items)
+
+    @property
+    def lost(self) -> int:
+        """How many items have been lost for want of a session."""
+        return self._of_this_process().lost
+
+    def _of_this_process(self) -> _State:
+        state = self._state
+        if state.pid != os.getpid():  # a forked child: what waits here is the parent's
+            state = self._state = _State()
+        return state
+
+    def _run(self, state: _State) -> None:
+        try:
+            while True:
+                self._empty(state)
+                with state.lock:
+                    if not state.items:
+                        state.running = False
+                        return
+                time.sleep(max(0.05, self._manager.retry_in))
+        except Exception:
+            state.running = False
+            _internal_errors.report_internal_error("agent.waiting")
+
+    def _empty(self, state: _State, patience: float | None = None) -> None:
+        session = self._manager.attempt() if patience is None else self._manager.attempt(patience)
+        while session is not None:
+            with state.lock:
+                if not state.items:
+                    return
+                item = state.items.popleft()
+            item.session = session
+            self._forward(item)
+
+
+class _State:
+    """What belongs to one process."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.items: deque[Item] = deque()
+        self.running = False
+        self.lost = 0

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from otas_middleware import _internal_errors
 from otas_middleware._agent import issuing
 from otas_middleware._agent.calls import Call, Note
-from otas_middleware._agent.exporter import NO_SESSION, exporter_for
-from otas_middleware._agent.pending_queue import PendingQueue
+from otas_middleware._agent.exporter import NO_SESSION, PendingQueue, exporter_for
 from otas_middleware._agent.session_manager import SessionManager
 from otas_middleware._agent.tools import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
@@ -23,8 +22,8 @@ from otas_middleware._outbound.policy import Place, Secrets
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otas_middleware._agent.calls import Item
     from otas_middleware._agent.issuing import Issue
-    from otas_middleware._agent.pending_queue import Item
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings

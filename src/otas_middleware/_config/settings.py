@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Unpack
 
-    from otas_middleware._config.options import SettingOptions
+    from otas_middleware._config.types import SettingOptions
 
 ENV_PREFIX = "OTAS_"
 

@@ -13,7 +13,6 @@ from pydantic_core import to_json
 
 from otas_middleware._capture.selection import PathSet
 from otas_middleware._capture.session import TOKEN_HEADER, new_event_id
-from otas_middleware._event.limits import coerce, coerce_numbers, fit
 from otas_middleware._event.metadata import (
     SDK,
     agent_claims,
@@ -27,7 +26,7 @@ from otas_middleware._event.metadata import (
     status_of,
     stream_of,
 )
-from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
+from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope, coerce, coerce_numbers, fit
 from otas_middleware._event.operation import Exchange, read_operation
 from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for
 from otas_middleware._event.render import EMPTY, all_values, first_value, header_map, render_body

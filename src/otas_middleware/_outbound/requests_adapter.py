@@ -18,8 +18,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location, locate, normal_host
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.policy import OutgoingRequest, Place, clean, confirmed, failed, has_token, is_clean
-from otas_middleware._outbound.requests_raw import RecordedRaw
-from otas_middleware._outbound.requests_retries import Tries, send
+from otas_middleware._outbound.requests_responses import RecordedRaw, Tries, send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.operation.exchange import as_object, as_text, parse_json
-from otas_middleware._event.operation.frames import last_frame
-from otas_middleware._event.operation.grpc_web import procedure
+from otas_middleware._event.operation.grpc_web import last_frame, procedure
 from otas_middleware._event.render.coding import undo_codings
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 """gRPC-web: `application/grpc-web`, `+proto`, `-text`; the status is in the headers or in the last frame.
 
+Its frames are those of Connect's streams too: a byte of flags, four bytes of length, a payload.
+
 Source: grpc/grpc, doc/PROTOCOL-WEB.md.
 """
 
@@ -7,10 +9,9 @@ from __future__ import annotations
 
 import binascii
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from otas_middleware._event.operation.frames import last_frame
 from otas_middleware._event.operation.model import Operation
 from otas_middleware._event.render import first_value
 
@@ -70,3 +71,43 @@ def _undo_base64(text: bytes) -> bytes:
         except binascii.Error:
             break
     return bytes(out)
+
+
+_HEAD = 5
+
+
+class Frame(NamedTuple):
+    """One frame."""
+
+    flags: int
+    payload: bytes
+
+
+def last_frame(data: bytes, flag: int, *, whole: bool) -> Frame | None:
+    """Return the frame that ends a body, when it carries a flag.
+
+    Args:
+        data: The body, or its end.
+        flag: The bit that marks the frame.
+        whole: The data begins with a frame; else it begins anywhere.
+    """
+    return _walk(data, flag) if whole else _search(data, flag)
+
+
+def _walk(data: bytes, flag: int) -> Frame | None:
+    position = 0
+    while position + _HEAD <= len(data):
+        flags, start = data[position], position + _HEAD
+        position = start + int.from_bytes(data[position + 1 : start])
+        if flags & flag and position <= len(data):
+            return Frame(flags, data[start:position])
+    return None
+
+
+def _search(data: bytes, flag: int) -> Frame | None:
+    """Find the head whose length leads exactly to the end; the longest such frame holds all shorter ones."""
+    for position in range(len(data) - _HEAD + 1):
+        flags, start = data[position], position + _HEAD
+        if flags in {flag, flag | 1} and start + int.from_bytes(data[position + 1 : start]) == len(data):
+            return Frame(flags, data[start:])
+    return None

@@ -8,8 +8,7 @@ from importlib import metadata, util
 from typing import Any
 from urllib.parse import unquote
 
-from otas_middleware._event.render.charset import decode_text
-from otas_middleware._event.render.content_type import parse_content_type
+from otas_middleware._event.render.content_type import decode_text, parse_content_type
 
 MAX_PARTS = 10_000
 _MAX_DIGITS = 16
