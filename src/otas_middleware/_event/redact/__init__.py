@@ -1,8 +1,16 @@
 """Secrets out, as the last step before an event leaves the process.
 
-A value is masked because of the name that it stands under (the table is `sensitive_names`, what it says of a name
-`name_rules`), or because of its own shape (`shapes`, `service_keys`, `cards`). One probe of the whole text (`probe`)
-tells whether there is anything to look for; only then is it looked through.
+In come the texts and values of an event (`Masker`, one for each event; `Redactor`, one for each set of settings); out
+they go with the secrets masked. A value is masked because of the name that it stands under, or of its own shape:
+
+- names: `sensitive_names` is the table, `name_rules` what it says of a name, `forms` which values stay readable;
+- values under names: `named` finds the names in any text, `named_value` what belongs to them, `spans` where that ends;
+  `labels`, `markup`, `tables`, `command_lines` and `messages` know where names stand otherwise, `values` walks objects;
+- shapes: `shapes`, `service_keys`, `cards`;
+- texts in texts: `encodings` (escapes, percent-encoding, base64, JSON Web Tokens) and `json_text`.
+
+One probe of the whole text (`patterns`) tells whether there is anything to look for; only then is it looked through.
+It imports no more than the settings and the event's model.
 """
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
-_LONGEST = 256
-LONGEST_MESSAGE = _LONGEST
+LONGEST_MESSAGE = 256
 """Characters of a text that may be a message; longer ones are values."""
-_MAX_COUNT_DIGITS = 13
 _SHORTEST_CREDENTIAL = 16
 _LONG = 20
 _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
@@ -126,7 +124,7 @@ FORMS: dict[str, Callable[[str], bool]] = {
 
 def readable(text: str, forms: frozenset[str]) -> bool:
     """Tell whether a value, as the text that a document shows, has one of the forms, or is a flag."""
-    if len(text) > _LONGEST:
+    if len(text) > LONGEST_MESSAGE:
         return False
     return _FLAG.fullmatch(text) is not None or any(FORMS[form](text) for form in forms if form in FORMS)
 
@@ -186,7 +184,7 @@ def is_message(text: str, *, sentence: bool) -> bool:
         sentence: Whether it has to be a whole sentence: `This field is required.`
     """
     text = text.strip()
-    if len(text) > _LONGEST or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
+    if len(text) > LONGEST_MESSAGE or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
         return False
     return not _MESSAGE_WORDS.isdisjoint(_SPLIT_WORDS.split(text.lower()))
 
@@ -235,3 +233,44 @@ def counts_only(value: Any, depth: int = 3) -> bool:
     if kind not in {dict, list} or not depth:
         return False
     return all(counts_only(item, depth - 1) for item in (value.values() if kind is dict else value))
+
+
+_FURTHEST_HEAD = 96
+_LINE_BEGINS = r"(?:[\n\"'`]|\\[nrt])(?:[ \t]|\\t)*+"
+_HEAD = re.compile(
+    _LINE_BEGINS + r"(?:async[ ])?(?:if|elif|while|match|except|case|for[ ][\w, ]{1,40}?[ ]in)(?=[ (])[^\n\"'`\\]*+\Z"
+)
+_LAMBDA = re.compile(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
+_BODY = re.compile(
+    r"[ \t]*+(?:\#[^\n\\]{0,128}+)?(?:\r?\n|\\++[rn])++(?:[ \t]|\\++t)++"
+    r"(?:(?:return|raise|pass|continue|break|yield|await|assert|del|if|for|while|with|try|case|async)\b"
+    r"|[A-Za-z_][\w.]{0,64}+(?:\[[^\]\n]{0,32}\])?[ ]?(?:[-+*/|&]?=[ ]|\())"
+)
+_CONDITION = re.compile(
+    r"(?:(?:(?<![A-Za-z])|(?<=\\[nrt]))(?:if|elif|while|assert|return|and|or|not|when|unless)[ ]|&&[ ]|\|\|[ ]|\()"
+    r"[^\n\"'`\\]*+\Z"
+)
+_VARIABLE = re.compile(r"[ ](?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\\*[\"'`]?\Z)")
+
+
+def is_statement(text: str, begin: int, after: int, separator: str) -> bool:
+    """Tell whether a name with its separator belongs to a statement, and what follows is not its value.
+
+    Args:
+        text: The text.
+        begin: Where the name stands.
+        after: Where what follows the separator begins.
+        separator: The separator.
+    """
+    if separator == ":":
+        found = _BODY.match(text, after)
+        pattern = _HEAD if found is not None else _LAMBDA
+        return (found is not None or text.startswith(" ", after)) and pattern.search(_before(text, begin)) is not None
+    if separator in {"==", "===", "!="}:
+        return _VARIABLE.match(text, after) is not None and _CONDITION.search(_before(text, begin)) is not None
+    return False
+
+
+def _before(text: str, begin: int) -> str:
+    start = max(0, begin - _FURTHEST_HEAD)
+    return text[start:begin] if start else "\n" + text[:begin]

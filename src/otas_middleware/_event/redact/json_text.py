@@ -1,19 +1,18 @@
-"""JSON in texts: whole documents, lines of them, and what was cut off."""
+"""JSON in texts: whole documents, lines of them, what was cut off, and JSON Web Keys."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import from_json
 
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.mask import MASK, replaced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-_type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
 JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
 """A line of NDJSON, or a `data:` line of an event stream."""
 _QUOTE = re.compile("[\"']")
@@ -59,12 +58,11 @@ def documents_in(text: str) -> int:
         return 0
     while left:
         value = left.pop()
-        kind = _type_of(value)
-        if kind is str:
+        if isinstance(value, str):
             found += value.lstrip()[:1] in {"{", "["} and is_json(value)
-        elif kind is dict:
-            left += value.values()
-        elif kind is list:
+        elif isinstance(value, dict):
+            left += cast("dict[str, Any]", value).values()
+        elif isinstance(value, list):
             left += value
     return found
 
@@ -103,3 +101,24 @@ def _begins_with_a_document(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+_KEY_TYPE = re.compile(r"\\*\"kty\\*\"\s*:")
+_JWK_MEMBER = re.compile(r"(?P<name>\"(?:d|p|q|dp|dq|qi|k)\\*\"\s*:\s*\\*\")[A-Za-z0-9_-]{16,4096}+")
+_LONGEST_JWK = 4_096
+
+
+def mask_jwk(text: str) -> str:
+    """Mask the private members of JSON Web Keys, which are flat objects."""
+    return replaced(text, _json_web_keys(text))
+
+
+def _json_web_keys(text: str) -> Iterator[tuple[int, int, str]]:
+    done = 0
+    for match in _KEY_TYPE.finditer(text):
+        if match.start() < done:
+            continue
+        start = max(done, text.rfind("{", max(0, match.start() - _LONGEST_JWK), match.start()))
+        end = text.find("}", match.end(), match.end() + _LONGEST_JWK)
+        done = min(len(text), match.end() + _LONGEST_JWK) if end < 0 else end
+        yield start, done, _JWK_MEMBER.sub(rf"\g<name>{MASK}", text[start:done])

@@ -10,12 +10,13 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from otas_middleware._event.redact.mask import replaced
 from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.named import mask_named
 from otas_middleware._event.redact.sensitive_names import ACTIONS, LABELS, LOOSE_VALUES, VALUES, WEAK_LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from otas_middleware._event.redact.name_rules import NameRules, Rule
 
@@ -133,7 +134,11 @@ def mask_labelled(text: str, rules: NameRules) -> str:
         text: The text.
         rules: Which names are sensitive.
     """
-    pieces: list[str] = []
+    return replaced(text, _objects(text, rules))
+
+
+def _objects(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
+    """Yield where the labelled objects are, and what they read then."""
     done = 0
     left = _MOST_OBJECTS
     for match in _LABEL.finditer(text):
@@ -143,16 +148,12 @@ def mask_labelled(text: str, rules: NameRules) -> str:
         if label is None:
             continue
         left -= 1
-        start, end = _object_around(text, match, done) if left else (match.start(), len(text))
-        described = _Everything(label.rule) if match["section"] else _Described(label)
-        inner = text[start:end]
-        masked = mask_named(inner, described, _always)
         # What was looked through once, in whose name ever, need not be again; else the work would grow with the square.
-        pieces += (text[done:start], masked)
-        done = end
+        start, done = _object_around(text, match, done) if left else (match.start(), len(text))
+        described = _Everything(label.rule) if match["section"] else _Described(label)
+        yield start, done, mask_named(text[start:done], described, _always)
         if not left:
             break
-    return "".join((*pieces, text[done:])) if pieces else text
 
 
 def _always(_: str) -> bool:

@@ -9,9 +9,11 @@ import re
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.labels import Label, is_label, is_value
-from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.mask import MASK, mask_of, replaced, with_masked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 _NAME = r"[A-Za-z_][\w:.\-]*+"
@@ -25,48 +27,12 @@ _JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\"{\[])")
 _CLOSING_QUOTE = re.compile(r"(?<!\\)\"")
 _SECTIONS = {"<![CDATA[": "]]>", "<!--": "-->"}
 
-_LABELS = frozenset(
-    (
-        "name",
-        "key",
-        "field",
-        "property",
-        "itemprop",
-        "param",
-        "header",
-    )
-)
+_LABELS = frozenset(("name", "key", "field", "property", "itemprop", "param", "header"))
 """Attributes that say what an element holds."""
-_KINDS = frozenset(
-    (
-        "id",
-        "type",
-    )
-)
+_KINDS = frozenset(("id", "type"))
 """Attributes that may say so, of elements whose content may be a whole page."""
-_VALUES = frozenset(
-    (
-        "value",
-        "content",
-        "val",
-        "data",
-        "default",
-    )
-)
-_VOID = frozenset(
-    (
-        "add",
-        "embed",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-    )
-)
-
-
+_VALUES = frozenset(("value", "content", "val", "data", "default"))
+_VOID = frozenset(("add", "embed", "img", "input", "link", "meta", "param", "source"))
 _LONGEST_LABEL = 128
 _LABEL_ELEMENTS = frozenset(
     ("name", "key", "field", "property", "param", "header", "th", "dt", "id", "label", "attribute")
@@ -87,15 +53,18 @@ def mask_escaped_markup(text: str, rules: NameRules) -> str:
         rule = rules.rule(match["name"])
         if rule is None or not match["value"].strip() or rule.shows(match["value"].strip()):
             return match[0]
-        return match[0][: match.start("value") - match.start()] + MASK
+        return with_masked(match, "value")
 
     return _ESCAPED.sub(mask, text)
 
 
 def mask_markup(text: str, rules: NameRules) -> str:
     """Return XML or HTML, whole or cut off, with the values of sensitive elements masked."""
-    pieces: list[str] = []
-    done = 0
+    return replaced(text, _elements(text, rules))
+
+
+def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
+    """Yield the attributes and contents that are masked, and what they read then."""
     labelled_by: Rule | None = None
     loosely = False
     position = text.find("<")
@@ -111,8 +80,7 @@ def mask_markup(text: str, rules: NameRules) -> str:
         if "=" in masked:
             masked, rule = _mask_attributes(tag, rules, rule)
         if masked != tag["attributes"]:
-            pieces += (text[done : tag.start("attributes")], masked)
-            done = tag.end("attributes")
+            yield *tag.span("attributes"), masked
         if masked.endswith("/") or not tag["closed"]:
             continue
         name = tag["name"].rpartition(":")[2].lower()
@@ -131,10 +99,8 @@ def mask_markup(text: str, rules: NameRules) -> str:
         end = _content_end(text, position, tag["name"])
         content = text[position:end].strip()
         if content not in {"", MASK} and not rule.shows(content) and ("plain" not in rule.stays or "<" not in content):
-            pieces += (text[done:position], mask_of(content) if rule.fingerprint else MASK)
-            done = end
+            yield position, end, mask_of(content) if rule.fingerprint else MASK
             position = end
-    return "".join((*pieces, text[done:])) if pieces else text
 
 
 def _attributes(text: str) -> list[tuple[int, int, str, str]]:

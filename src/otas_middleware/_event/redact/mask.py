@@ -1,8 +1,13 @@
-"""What stands where a secret stood."""
+"""What stands where a secret stood, and how it is put there."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterable
 
 MASK = "[REDACTED]"
 
@@ -25,3 +30,25 @@ def most(text: str) -> int:
     Nobody writes more of them. A text that holds more was made to cost time, and is masked as a whole from there on.
     """
     return 512 + len(text) // 128
+
+
+def replaced(text: str, found: Iterable[tuple[int, int, str]]) -> str:
+    """Return a text with other words in some places.
+
+    Args:
+        text: The text.
+        found: Beginning, end and the other words, in order; what overlaps belongs to the place before it.
+    """
+    pieces: list[str] = []
+    done = 0
+    for start, end, shown in found:
+        if start >= done:
+            pieces += text[done:start], shown
+        done = max(done, end)
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def with_masked(match: re.Match[str], group: str | int = "values") -> str:
+    """Return what a pattern found, with one of its groups masked."""
+    start, end = match.span(group)
+    return match[0][: start - match.start()] + MASK + match[0][end - match.start() :]

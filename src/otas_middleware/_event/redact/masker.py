@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
 from otas_middleware._event.redact.values import MAX_CHARACTERS, MAX_NODES, Walk
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from otas_middleware._event.redact.redactor import Redactor
+
+T = TypeVar("T")
 
 _SHORTEST_PIECE = 16
 _FINGERPRINT = re.compile("[0-9a-f]{16}")
@@ -40,57 +42,34 @@ class Masker:
 
     def finds_nothing(self, texts: Iterable[str]) -> bool:
         """Tell quickly that there is nothing to mask in any of the texts; False says nothing."""
-        try:
-            joined = "\n".join(texts)
+
+        def nothing_in(joined: str) -> bool:
             return self._redactor.finds_nothing(joined) and not (self._head and self._head in joined)
-        except Exception:  # fail closed, whatever it was
-            report_internal_error("redact")
-            return False
+
+        return _fail_closed(lambda: nothing_in("\n".join(texts))) is True
 
     def text(self, text: str, *, cut: bool = False) -> str:
         """Mask a text of any format; of a cut one the end is missing."""
-        try:
-            if not text:
-                return text
-            if self._suspicious:
-                return self._redactor.text(text, cut=cut, hide=self._hide)
-            return self._redactor.text(self._hide(text), cut=cut)
-        except Exception:  # fail closed, whatever it was
-            report_internal_error("redact")
-            return UNREADABLE
+        if self._suspicious:
+            return text and _fail_closed(lambda: self._redactor.text(text, cut=cut, hide=self._hide))
+        return text and _fail_closed(lambda: self._redactor.text(self._hide(text), cut=cut))
 
     def pairs(self, text: str) -> str:
         """Mask a query string or urlencoded form."""
-        try:
-            return self._redactor.pairs(self._hide(text)) if text else text
-        except Exception:  # as above
-            report_internal_error("redact")
-            return UNREADABLE
+        return text and _fail_closed(lambda: self._redactor.pairs(self._hide(text)))
 
     def table(self, text: str) -> str:
         """Mask a table of comma- or tab-separated values."""
-        try:
-            return self._redactor.table(self._hide(text)) if text else text
-        except Exception:  # as above
-            report_internal_error("redact")
-            return UNREADABLE
+        return text and _fail_closed(lambda: self._redactor.table(self._hide(text)))
 
     def path(self, text: str) -> str:
         """Mask a path."""
-        try:
-            return self._redactor.path(self._hide(text))
-        except Exception:  # as above
-            report_internal_error("redact")
-            return UNREADABLE
+        return _fail_closed(lambda: self._redactor.path(self._hide(text)))
 
     def value(self, value: Any, max_nodes: int = MAX_NODES, max_characters: int = MAX_CHARACTERS) -> Any:
         """Mask a Python value of any kind, and make it plain JSON."""
-        try:
-            walk = Walk(self._redactor.rules, self._leaf, max_nodes=max_nodes, max_characters=max_characters)
-            return walk.value(value)
-        except Exception:  # as above
-            report_internal_error("redact")
-            return UNREADABLE
+        bounds = {"max_nodes": max_nodes, "max_characters": max_characters}
+        return _fail_closed(lambda: Walk(self._redactor.rules, self._leaf, **bounds).value(value))
 
     def members(self, value: dict[str, Any]) -> dict[str, Any]:
         """Mask an object, and make it plain JSON; an object again also when it could not be looked through."""
@@ -137,6 +116,14 @@ class Masker:
         if start >= 0 and self._token.startswith(text[start:]):
             text = text[:start] + MASK
         return text
+
+
+def _fail_closed(mask: Callable[[], T]) -> T | str:
+    try:
+        return mask()
+    except Exception:  # whatever it was
+        report_internal_error("redact")
+        return UNREADABLE
 
 
 class Untouched:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.redact.commands import COMMANDS
+from otas_middleware._event.redact.command_lines import COMMANDS
 from otas_middleware._event.redact.forms import looks_random
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.mask import MASK, with_masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,37 +46,31 @@ def _any_sensitive(names: str, rules: NameRules) -> bool:
     return any(rules.secret(name) for name in _COLUMN.findall(names))
 
 
-def _with_masked(match: re.Match[str], group: str) -> str:
-    start, end = match.span(group)
-    base = match.start()
-    return match[0][: start - base] + MASK + match[0][end - base :]
-
-
 def _by_column(match: re.Match[str], rules: NameRules) -> str:
-    return _with_masked(match, "values") if _any_sensitive(match["columns"], rules) else match[0]
+    return with_masked(match) if _any_sensitive(match["columns"], rules) else match[0]
 
 
 def _by_variable(match: re.Match[str], rules: NameRules) -> str:
     names = f"{match['columns']} {match['place'] or ''}"
-    return _with_masked(match, "values") if _any_sensitive(names, rules) else match[0]
+    return with_masked(match) if _any_sensitive(names, rules) else match[0]
 
 
 def _if_random(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
-    return _with_masked(match, "values") if looks_random(match["values"]) else match[0]
+    return with_masked(match) if looks_random(match["values"]) else match[0]
 
 
 def _by_line(match: re.Match[str], rules: NameRules) -> str:
-    return _with_masked(match, "values") if _any_sensitive(_line_before(match), rules) else match[0]
+    return with_masked(match) if _any_sensitive(_line_before(match), rules) else match[0]
 
 
 def _always(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
-    return _with_masked(match, "values")
+    return with_masked(match)
 
 
 def _by_place(match: re.Match[str], rules: NameRules) -> str:
     """Mask pydantic's `input_value`; of a long one the middle was cut out, maybe with the name of what follows."""
     if _any_sensitive(_line_before(match), rules):
-        return _with_masked(match, "values")
+        return with_masked(match)
     values = match["values"]
     if "..." not in values or (values[:1] not in "{[(" and "(" not in values[:64]):
         return match[0]

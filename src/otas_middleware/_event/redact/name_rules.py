@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.redact.escapes import undo_percent, unescape_all
+from otas_middleware._event.redact.encodings import undo_percent, unescape_all
 from otas_middleware._event.redact.forms import readable
+from otas_middleware._event.redact.mask import MASK
 from otas_middleware._event.redact.sensitive_names import (
     BEGINNINGS,
     DEFAULT_NAMES,
@@ -98,6 +99,13 @@ class NameRules:
                 self._known.clear()
             self._known[name] = rule
         return rule
+
+    def shown(self, name: str, value: str) -> str | None:
+        """Return what is shown of a text that stands under a name, or None when the name is not sensitive."""
+        rule = self.rule(name)
+        if rule is None:
+            return None
+        return value if not value or rule.shows(value) else MASK
 
     def sensitive(self, name: str) -> bool:
         """Tell whether anything that stands under this name is masked."""

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from otas_middleware._event.redact.arguments import arguments
-from otas_middleware._event.redact.mask import MASK, mask_of, most
+from otas_middleware._event.redact.command_lines import arguments
+from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, MARKS, NAME, NamedValue
-from otas_middleware._event.redact.probe import suspicious_parts
 from otas_middleware._event.redact.spans import ENTITIES, end_of_match
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from otas_middleware._event.redact.name_rules import Rule
 
@@ -45,6 +44,8 @@ _WORD = rf"[\w'\-{MARKS}]"
 _WORDS_BEFORE = re.compile(rf"(?<!{_WORD})(?:{_WORD}++ ){{1,{_MAX_WORDS_BEFORE}}}$")
 _IN_WORD = re.compile(_WORD)
 _BREAK = re.compile(rf"[^{NAME}]")
+_WINDOWS = (2048, 256)
+_EDGE = 48
 
 
 def mask_named(
@@ -58,16 +59,7 @@ def mask_named(
         suspicious: Tells, quickly, whether a text may hold a sensitive name at all.
         valued: Tells so of those names that are sensitive only when what follows looks random.
     """
-    pieces: list[str] = []
-    done = 0
-    for start, end, mask in _findings(text, rules, suspicious, valued):
-        if start >= done:
-            pieces += (text[done:start], mask)
-        done = max(done, end)  # what overlaps belongs to a value that is masked already
-    if not pieces:
-        return text
-    pieces.append(text[done:])
-    return "".join(pieces)
+    return replaced(text, _findings(text, rules, suspicious, valued))
 
 
 def _findings(
@@ -78,7 +70,7 @@ def _findings(
     done = 0
     harmless = rules.harmless
     left = most(text)
-    for begin, end in suspicious_parts(text, suspicious, valued, _BREAK):
+    for begin, end in _suspicious_parts(text, suspicious, valued, 0, len(text)):
         limit = end_of_match(_ENDING, text, end)  # names end within the window, and what follows them may not
         for match in CANDIDATE.finditer(text, begin, limit):
             start = match.start()
@@ -99,6 +91,31 @@ def _findings(
         found += arguments(text, rules.rule, begin, min(limit + 1, len(text)))
     found.sort()
     return found
+
+
+def _suspicious_parts(
+    text: str,
+    suspicious: Callable[[str], bool],
+    valued: Callable[[str], bool] | None,
+    begin: int,
+    end: int,
+    sizes: tuple[int, ...] = _WINDOWS,
+) -> Iterator[tuple[int, int]]:
+    """Yield the smallest parts of a text in which a name may be sensitive, between a beginning and an end.
+
+    `sizes` are how many characters a part has at least, and those that it is then divided into.
+    """
+    if not sizes:
+        yield begin, end
+        return
+    while begin < end:
+        cut = _BREAK.search(text, begin + sizes[0], end)
+        stop = end if cut is None else cut.start()
+        if suspicious(text[max(0, begin - _LOOK_BACK) : stop]) or (
+            valued is not None and valued(text[max(0, stop - _EDGE) : stop + _EDGE])  # its value stands beyond
+        ):
+            yield from _suspicious_parts(text, suspicious, valued, begin, stop, sizes[1:])
+        begin = stop
 
 
 def _rule_of(text: str, start: int, match: re.Match[str], rules: Rules) -> Rule | None:

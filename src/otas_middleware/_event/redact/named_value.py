@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otas_middleware._event.redact.arguments import OPENING
 from otas_middleware._event.redact.forms import (
     LONGEST_MESSAGE,
     is_action,
     is_message,
     is_placeholder,
     is_source,
+    is_statement,
     readable_container,
 )
 from otas_middleware._event.redact.mask import MASK
-from otas_middleware._event.redact.source_code import is_statement
 from otas_middleware._event.redact.spans import (
     BARE,
     HEADER,
     LINE,
+    OPENING,
     PHRASE,
     QUOTE,
     container_end,

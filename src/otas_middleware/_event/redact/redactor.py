@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from otas_middleware._event.model import storable
-from otas_middleware._event.redact.base64_texts import BASE64_PROBE, WORDS_PROBE, mask_base64, mask_encoded_words
-from otas_middleware._event.redact.escapes import ENCODED_PROBE, ESCAPES_PROBE, undo_percent, unescape_ascii
+from otas_middleware._event.redact.encodings import (
+    BASE64_PROBE,
+    ENCODED_PROBE,
+    ESCAPES_PROBE,
+    WORDS_PROBE,
+    mask_base64,
+    mask_encoded,
+    mask_encoded_words,
+    mask_pairs,
+    undo_percent,
+    unescape_ascii,
+)
 from otas_middleware._event.redact.json_text import (
     JSON_LINE,
     document_of,
@@ -27,11 +37,9 @@ from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.messages import MESSAGES_PROBE, mask_messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.pairs import mask_encoded, mask_pairs
-from otas_middleware._event.redact.patterns import compile_pattern
-from otas_middleware._event.redact.probe import probe
+from otas_middleware._event.redact.patterns import compile_pattern, probe
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
-from otas_middleware._event.redact.table import looks_like_table, mask_drawn_tables, mask_table
+from otas_middleware._event.redact.tables import looks_like_table, mask_drawn_tables, mask_table
 from otas_middleware._event.redact.values import Walk
 
 if TYPE_CHECKING:
@@ -198,7 +206,7 @@ class Redactor:
     def _mask_shapes(self, text: str, depth: int) -> str:
         """Mask what is percent-encoded, and what is known by its shape."""
         if "%" in text:
-            text = mask_encoded(text, self.rules, self._decoded(depth + 1))
+            text = mask_encoded(text, self.rules.shown, self._decoded(depth + 1))
         for has_shape, shape in self._shapes:
             if has_shape(text):
                 text = shape.mask(text)
@@ -222,7 +230,7 @@ class Redactor:
             return text
         if text.lstrip()[:1] in {"{", "[", "<"}:  # sent under the wrong content type
             return self.text(text)
-        return mask_pairs(text, self.rules, self._decoded(1))
+        return mask_pairs(text, self.rules.shown, self._decoded(1))
 
     def _decoded(self, depth: int, limit: int = _MOST_DECODED) -> Callable[[str], str]:
         """Return what masks decoded values; after so many suspicious ones, whole ones, so that none can cost much."""

@@ -6,20 +6,20 @@ never nests repetitions. None of them matches a quote, so that a mask inside a J
 
 from __future__ import annotations
 
-import base64
-import binascii
 import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.cards import CARD, GAP, mask_card
+from otas_middleware._event.redact.encodings import BASE64_JSON, decode_base64, mask_base64_json
 from otas_middleware._event.redact.forms import looks_random
-from otas_middleware._event.redact.json_tokens import BASE64_JSON, mask_base64_json, mask_jwk
-from otas_middleware._event.redact.mask import MASK, most
+from otas_middleware._event.redact.json_text import mask_jwk
+from otas_middleware._event.redact.mask import MASK, most, replaced, with_masked
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
+from otas_middleware._event.redact.spans import end_of_match
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Shape(NamedTuple):
@@ -40,22 +40,19 @@ def _each(
     """Return a function that masks each match, or writes what `replace` makes of it."""
     compiled = re.compile(pattern)
 
-    def mask(text: str) -> str:
-        pieces: list[str] = []
-        done = 0
+    def found(text: str) -> Iterator[tuple[int, int, str]]:
         left = most(text)
         for match in compiled.finditer(text):
             shown = MASK if replace is None else replace(match)
             if shown == match[0]:
                 continue
-            pieces += (text[done : match.start()], shown)
-            done = match.end()
+            yield *match.span(), shown
             left -= 1
             if left == 0:
-                return "".join((*pieces, MASK))
-        return "".join((*pieces, text[done:])) if pieces else text
+                yield match.end(), len(text), MASK
+                return
 
-    return mask
+    return lambda text: replaced(text, found(text))
 
 
 _START = r"(?<![A-Za-z0-9])"
@@ -90,14 +87,9 @@ def _mask_key(match: re.Match[str]) -> str:
 _WEBHOOK_PATTERNS = tuple(re.compile(pattern) for pattern in WEBHOOKS.values())
 
 
-def _mask_group(match: re.Match[str]) -> str:
-    start, end = match.span("secret")
-    return match[0][: start - match.start()] + MASK + match[0][end - match.start() :]
-
-
 def _mask_webhooks(text: str) -> str:
     for pattern in _WEBHOOK_PATTERNS:
-        text = pattern.sub(_mask_group, text)
+        text = pattern.sub(lambda match: with_masked(match, "secret"), text)
     return text
 
 
@@ -114,34 +106,26 @@ _LONGEST_PEM = 32_768
 
 
 def _mask_pem(text: str) -> str:
-    pieces: list[str] = []
-    done = 0
+    return replaced(text, _private_keys(text))
+
+
+def _private_keys(text: str) -> Iterator[tuple[int, int, str]]:
     begin: re.Match[str] | None = None
-
-    def close(end: int) -> None:
-        nonlocal done
-        if begin is not None:
-            pieces.extend((text[done : begin.start()], MASK))
-            done = end
-
     for mark in _PEM.finditer(text):
-        if mark["what"] == "END":
-            if begin is not None and mark.end() - begin.start() <= _LONGEST_PEM:
-                close(mark.end())
-                begin = None
-            continue
-        close(_pem_end(text, begin))
-        begin = mark
-    close(_pem_end(text, begin))
-    return "".join((*pieces, text[done:])) if pieces else text
+        if mark["what"] == "BEGIN":
+            if begin is not None:
+                yield begin.start(), _pem_end(text, begin), MASK
+            begin = mark
+        elif begin is not None and mark.end() - begin.start() <= _LONGEST_PEM:
+            yield begin.start(), mark.end(), MASK
+            begin = None
+    if begin is not None:
+        yield begin.start(), _pem_end(text, begin), MASK
 
 
-def _pem_end(text: str, begin: re.Match[str] | None) -> int:
+def _pem_end(text: str, begin: re.Match[str]) -> int:
     """Return where the key ends whose end is not marked."""
-    if begin is None:
-        return 0
-    body = _PEM_BODY.match(text, begin.end(), begin.end() + _LONGEST_PEM)
-    return begin.end() if body is None else body.end()
+    return end_of_match(_PEM_BODY, text, begin.end(), _LONGEST_PEM)
 
 
 _EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}+(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
@@ -153,20 +137,8 @@ _IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f:]{0
 
 
 _NOT_CREDENTIALS = frozenset(
-    (
-        "auth",
-        "authentication",
-        "authorization",
-        "credentials",
-        "error",
-        "realm",
-        "scheme",
-        "token",
-        "tokens",
-    )
+    ("auth", "authentication", "authorization", "credentials", "error", "realm", "scheme", "token", "tokens")
 )
-
-
 _CHALLENGE = frozenset(
     (
         "authorization_uri",
@@ -196,12 +168,8 @@ def _mask_bearer(match: re.Match[str]) -> str:
 
 
 def _mask_basic(match: re.Match[str]) -> str:
-    text = match["credentials"].replace("\\", "").replace("-", "+").replace("_", "/").rstrip("=")
-    try:
-        pair = base64.b64decode(text[: len(text) // 4 * 4])
-    except binascii.Error:
-        return match[0]
-    return match["scheme"] + MASK if b":" in pair or len(text) > 24 else match[0]
+    pair = decode_base64(match["credentials"])
+    return match["scheme"] + MASK if b":" in pair or len(pair) > 18 else match[0]
 
 
 _OTAS_KEY = re.compile(r"(?:otas|agent)_(?P<prefix>[A-Za-z0-9_\-]{11}|[A-Za-z0-9\-]+)_(?P<secret>[A-Za-z0-9_\-]{4,})")

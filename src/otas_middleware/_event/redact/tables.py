@@ -1,4 +1,4 @@
-"""Comma- and tab-separated values: a heading names a whole column."""
+"""Tables, separated by commas or tabs, or drawn with dashes: a heading names a whole column."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from otas_middleware._event.redact.mask import MASK, UNREADABLE
+from otas_middleware._event.redact.mask import MASK, UNREADABLE, replaced
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otas_middleware._event.redact.name_rules import NameRules
 
 _DELIMITERS = ",;\t|"
@@ -67,7 +69,10 @@ def looks_like_table(text: str, rules: NameRules) -> bool:
 
 def mask_drawn_tables(text: str, rules: NameRules) -> str:
     """Return a text with the columns masked of tables that are drawn with dashes (Markdown, psql, SQL Server)."""
-    pieces: list[str] = []
+    return replaced(text, _drawn_tables(text, rules))
+
+
+def _drawn_tables(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
     done = 0
     for ruled in _RULE.finditer(text):
         if "--" not in ruled[0]:
@@ -86,9 +91,8 @@ def mask_drawn_tables(text: str, rules: NameRules) -> str:
                 break
             lines.append(columns.between.join(_drawn(cell) if at in hidden else cell for at, cell in enumerate(row)))
             end += len(line) + 1
-        pieces += (text[done : ruled.end() + 1], "\n".join((*lines, "")))
         done = min(end, len(text))
-    return "".join((*pieces, text[done:])) if pieces else text
+        yield ruled.end() + 1, done, "\n".join((*lines, ""))
 
 
 class _Columns:
