@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 from operations.wire import (
@@ -245,5 +246,38 @@ GRAPHQL = [
         ),
         {"name": "batch", "count": 100, "failed": 1, "outcome": "error"},
         "graphql: no",
+    ),
+    Row(
+        "a shorthand with a long answer",
+        post({"query": "{ orders { note } }"}, {"data": {"orders": [{"note": "x" * 200_000}]}}),
+        {"protocol": "graphql", "name": "query", "outcome": "unknown"},
+    ),
+    Row(
+        "a shorthand whose long answer ends with its errors",
+        post({"query": "{ orders { note } }"}, {"data": {"orders": ["x" * 200_000]}, "errors": [{"message": "late"}]}),
+        {"name": "query", "outcome": "partial"},
+        "graphql: late",
+    ),
+    Row(
+        "a nameless subscription in parts that its transport broke off",
+        post(
+            {"query": "subscription { orders { id } }"},
+            b'--g\r\ncontent-type: application/json\r\n\r\n{"payload": {"data": {"orders": {"id": 1}}}}\r\n'
+            b'--g\r\ncontent-type: application/json\r\n\r\n{"payload": null, "errors": [{"message": "gone"}]}\r\n'
+            b"--g--\r\n",
+            response_type="multipart/mixed; boundary=g",
+        ),
+        {"name": "subscription", "outcome": "partial"},
+        "graphql: gone",
+    ),
+    Row(
+        "a compressed answer that ends with its errors, far behind what is recorded",
+        post(
+            {"query": "query Orders { orders }"},
+            gzip.compress(json.dumps({"data": {"orders": ["x" * 200_000]}, "errors": [{"message": "late"}]}).encode()),
+            response_coding="gzip",
+        ),
+        {"name": "query Orders", "outcome": "partial"},
+        "graphql: late",
     ),
 ]

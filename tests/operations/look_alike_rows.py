@@ -205,4 +205,21 @@ LOOK_ALIKES = [
         post({"operationName": "build", "variables": {"log": "x" * 90_000}, "z": 1}, {"job": 1, "errors": [1]}),
         None,
     ),
+    Row(
+        "a job that says how far it has come",
+        post(
+            {}, sse({"type": "progress", "completion": 0.5}, {"type": "progress", "completion": 1}), response_type=SSE
+        ),
+        {"protocol": "sse", "outcome": "ok"},
+    ),
+    Row(
+        "an archive of refused calls",
+        post({"id": 1}, {"jsonrpc": "2.0", "id": 7, "error": {"code": -32600, "message": "Invalid Request"}}),
+        None,
+    ),
+    Row(
+        "a filter in braces with a long answer of other members",
+        post({"query": "{ status }"}, {"data": {"rows": ["x" * 200_000]}}),
+        None,
+    ),
 ]

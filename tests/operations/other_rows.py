@@ -1,16 +1,14 @@
-"""Valid traffic of gRPC-web, Connect, batches, SOAP and event streams."""
+"""Valid traffic of gRPC-web, Connect, batches and SOAP."""
 
 from __future__ import annotations
 
 import gzip
 
 from operations.wire import (
-    SSE,
     Row,
     base64_of,
     frame,
     post,
-    sse,
 )
 
 STATUS_OK = frame(0x80, b"grpc-status:0\r\n")
@@ -23,6 +21,7 @@ FAULT_12 = "<e:Fault><e:Code><e:Value>e:Sender</e:Value></e:Code><e:Reason><e:Te
 BATCHED = b"--b\r\nContent-Type: application/http\r\n\r\n%s\r\n\r\n{}\r\n"
 BATCH = BATCHED % b"GET /orders/1 HTTP/1.1" + BATCHED % b"GET /orders/2 HTTP/1.1" + b"--b--\r\n"
 
+ODATA_2_ERROR = b'{"error": {"code": "", "message": {"lang": "en", "value": "changed"}}}'
 WITH_ATTACHMENTS = 'multipart/related; boundary=m; type="application/xop+xml"; start-info="application/soap+xml"'
 ATTACHED = "--m\r\nContent-Type: application/xop+xml\r\n\r\n%s\r\n--m\r\nContent-Type: image/png\r\n\r\nx\r\n--m--\r\n"
 
@@ -213,53 +212,6 @@ OTHERS = [
         {"protocol": "soap", "name": "Get", "outcome": "ok"},
     ),
     Row(
-        "an error's event",
-        post(
-            {"prompt": "hi"},
-            sse({"choices": [{"delta": {"content": "a"}}], "object": "x"})
-            + b'event: error\ndata: {"message": "overloaded"}\n\n',
-            response_type=SSE,
-            route="/chat",
-            path="/chat",
-        ),
-        {"protocol": "sse", "name": "/chat", "outcome": "error"},
-        "sse: overloaded",
-    ),
-    Row(
-        "an error at the top of an event",
-        post(
-            {"prompt": "hi"},
-            sse('data: {"error": {"type": "rate_limit", "message": "slow down"}}\n\n'),
-            response_type=SSE,
-        ),
-        {"outcome": "error", "code": "rate_limit"},
-        "sse rate_limit: slow down",
-    ),
-    Row(
-        "a model's stream without its end",
-        post(
-            {"prompt": "hi"},
-            sse({"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}}]}),
-            response_type=SSE,
-        ),
-        {"outcome": "error", "code": "incomplete"},
-        "sse incomplete: the stream ended without its end mark",
-    ),
-    Row(
-        "a model's stream with its end",
-        post(
-            {"prompt": "hi"},
-            sse({"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}}]}) + b"data: [DONE]\n\n",
-            response_type=SSE,
-        ),
-        {"outcome": "ok"},
-    ),
-    Row(
-        "a stream of Anthropic's with its end",
-        post({}, sse({"type": "message_start", "message": {}}, {"type": "message_stop"}), response_type=SSE),
-        {"outcome": "ok"},
-    ),
-    Row(
         "Connect by GET with an empty message",
         post(
             None,
@@ -319,43 +271,38 @@ OTHERS = [
         "soap Sender: no",
     ),
     Row(
-        "a stream of the Responses API that failed",
+        "gRPC-web whose last frame is compressed, as connect-go sends it",
         post(
-            {},
-            sse(
-                {"type": "response.created"},
-                {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "broke"}}},
-            ),
-            response_type=SSE,
+            None,
+            frame(0, b"y") + frame(0x81, gzip.compress(b"grpc-status: 5\r\ngrpc-message: gone\r\n")),
+            **RPC | {"request_type": "application/grpc-web+proto"},
+            response_type="application/grpc-web+proto",
+            response_headers=(("grpc-encoding", "gzip"),),
         ),
-        {"protocol": "sse", "outcome": "error", "code": "server_error"},
-        "sse server_error: broke",
+        {"outcome": "error", "code": 5},
+        "grpc-web 5: gone",
     ),
     Row(
-        "an error of the Responses API without its event's name",
-        post(
-            {},
-            sse('data: {"type": "error", "code": "rate_limit", "message": "slow down", "sequence_number": 3}\n\n'),
-            response_type=SSE,
-        ),
-        {"outcome": "error", "code": "rate_limit"},
-        "sse rate_limit: slow down",
+        "SOAP that answers with nothing",
+        post(ENVELOPED % "<Put/>", ENVELOPED % "", request_type="text/xml", response_type="text/xml"),
+        {"name": "Put", "outcome": "ok"},
     ),
     Row(
-        "an error of the Vercel AI SDK",
-        post({}, sse('data: {"type": "error", "errorText": "broke"}\n\ndata: [DONE]\n\n'), response_type=SSE),
-        {"outcome": "error"},
-        "sse error: broke",
+        "a batch in JSON whose statuses are texts",
+        post({"requests": [{"id": "1"}]}, {"responses": [{"id": "1", "status": "404"}]}, path="/v4/$batch"),
+        {"count": 1, "failed": 1, "outcome": "error", "code": 404},
+        "http-batch 404: Not Found",
     ),
     Row(
-        "an error of AG-UI",
+        "OData's batch, an answer that says why it failed",
         post(
-            {},
-            sse('data: {"type":"RUN_STARTED"}\n\ndata: {"type":"RUN_ERROR","message":"broke","code":"E1"}\n\n'),
-            response_type=SSE,
+            BATCH,
+            (BATCHED % b"HTTP/1.1 409 Conflict").replace(b"{}", ODATA_2_ERROR) + b"--b--\r\n",
+            path="/odata/$batch",
+            request_type="multipart/mixed; boundary=b",
+            response_type="multipart/mixed; boundary=b",
         ),
-        {"outcome": "error", "code": "E1"},
-        "sse E1: broke",
+        {"outcome": "error", "code": 409},
+        "http-batch 409: changed",
     ),
-    Row("an error's event without data", post({}, b"event: error\ndata:\n\n", response_type=SSE), {}, "sse: failed"),
 ]

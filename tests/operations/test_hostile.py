@@ -10,15 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.exchange import event_of, exchange
+from operations.event_stream_rows import EVENT_STREAMS
 from operations.graphql_rows import GRAPHQL
-from operations.json_rpc_rows import JSON_RPC, MCP
+from operations.json_rpc_rows import JSON_RPC
+from operations.mcp_rows import MCP
 from operations.other_rows import OTHERS
 from operations.wire import Row, call, post, result
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import parse_json
 from otas_middleware._event.operation.graphql import operations_in
 
-ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *OTHERS]
+ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *OTHERS, *EVENT_STREAMS]
 MEDIA = [
     "application/json",
     "text/event-stream",

@@ -34,16 +34,23 @@ def rows(events: RecordedEvents) -> list[tuple[str, str, str, str]]:
 
 
 def test_a2a(otas_events: RecordedEvents) -> None:
-    from a2a.helpers import new_text_message
+    from a2a.helpers import new_task, new_text_message
     from a2a.server.agent_execution import AgentExecutor
     from a2a.server.request_handlers import DefaultRequestHandler
     from a2a.server.routes import create_jsonrpc_routes
-    from a2a.server.tasks import InMemoryTaskStore
-    from a2a.types import AgentCapabilities, AgentCard
+    from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+    from a2a.types import AgentCapabilities, AgentCard, TaskState
 
     class Echo(AgentExecutor):
         async def execute(self, context: Any, event_queue: Any) -> None:
-            await event_queue.enqueue_event(new_text_message("hello"))
+            if context.get_user_input() != "refund":
+                await event_queue.enqueue_event(new_text_message("hello"))
+                return
+            await event_queue.enqueue_event(
+                new_task(context.task_id, context.context_id, TaskState.TASK_STATE_SUBMITTED)
+            )
+            updater = TaskUpdater(event_queue, context.task_id, context.context_id)
+            await updater.failed(new_text_message("no funds"))
 
         async def cancel(self, context: Any, event_queue: Any) -> None:
             raise NotImplementedError
@@ -52,6 +59,7 @@ def test_a2a(otas_events: RecordedEvents) -> None:
     handler = DefaultRequestHandler(Echo(), InMemoryTaskStore(), card)
     app = Starlette(routes=create_jsonrpc_routes(handler, "/a2a", enable_v0_3_compat=True))
     message = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "hi"}]}
+    refund = {"messageId": "m3", "role": "ROLE_USER", "parts": [{"text": "refund"}]}
     old = {"messageId": "m2", "role": "user", "parts": [{"kind": "text", "text": "hi"}], "kind": "message"}
     with TestClient(OtasMiddleware(app), headers=otas_events.headers) as client:
         for method, params, headers in (
@@ -59,6 +67,8 @@ def test_a2a(otas_events: RecordedEvents) -> None:
             ("SendStreamingMessage", {"message": message}, {"A2A-Version": "1.0"}),
             ("GetTask", {"id": "nothing"}, {"A2A-Version": "1.0"}),
             ("message/send", {"message": old}, {}),
+            ("SendMessage", {"message": refund}, {"A2A-Version": "1.0"}),
+            ("SendStreamingMessage", {"message": refund}, {"A2A-Version": "1.0"}),
         ):
             body = {"jsonrpc": "2.0", "id": "1", "method": method, "params": params}
             client.post("/a2a", json=body, headers=headers)
@@ -68,7 +78,10 @@ def test_a2a(otas_events: RecordedEvents) -> None:
         ("a2a", "SendStreamingMessage", "ok"),
         ("a2a", "GetTask", "error"),
         ("a2a", "message/send", "ok"),
+        ("a2a", "SendMessage", "error"),
+        ("a2a", "SendStreamingMessage", "error"),
     ]
+    assert [row[3] for row in found[4:]] == ["a2a task_failed: no funds"] * 2
     assert found[2][3].startswith("a2a -32001: ")
 
 

@@ -37,7 +37,7 @@ class KnownProtocol(NamedTuple):
         headers: Request headers.
         media: Beginnings of media types, of request or response.
         texts: Texts in the request body.
-        calls: A request that holds calls of JSON-RPC.
+        calls: A request that holds calls of JSON-RPC, or an answer that may refuse some.
         queries: A GET with a query string.
         ending: How the path ends.
     """
@@ -128,7 +128,7 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
         exchange.request_media,
         exchange.response_media,
         not _HEADERS.isdisjoint(exchange.request_headers),
-        bool(exchange.calls),
+        bool(exchange.calls) or exchange.may_be_refused,
         exchange.method == "GET" and exchange.query != "",
         exchange.path.endswith(_ENDINGS),
         bool([text for text in _TEXTS if text in body]),

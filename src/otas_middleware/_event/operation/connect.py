@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.operation.exchange import as_object, as_text, parse_json
-from otas_middleware._event.operation.grpc_web import last_frame, procedure
-from otas_middleware._event.render.coding import undo_codings
+from otas_middleware._event.operation.grpc_web import last_frame, procedure, uncompressed
+from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 _STREAM_MEDIA = "application/connect+"
 _END_STREAM = 0x02
-_COMPRESSED = 0x01
-_MAX_END_BYTES = 65_536
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -46,11 +44,7 @@ def _judge_stream(operation: Operation, exchange: Exchange) -> None:
     frame = last_frame(exchange.ending(), _END_STREAM, whole=not exchange.gap)
     if frame is None:
         return
-    payload = frame.payload
-    if frame.flags & _COMPRESSED:
-        coding = str(exchange.response_headers.get("connect-content-encoding", ""))
-        decoded = undo_codings(payload, coding, _MAX_END_BYTES)
-        payload = decoded.data if decoded.undone else b""
+    payload = uncompressed(frame, first_value(exchange.response_headers, "connect-content-encoding"))
     end = parse_json(payload.decode("utf-8", "replace"))
     if end is None:
         return

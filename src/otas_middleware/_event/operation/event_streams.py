@@ -58,7 +58,8 @@ def _is_failure(data: dict[str, Any]) -> bool:
 
 def _fail(operation: Operation, event: ServerSentEvent, data: dict[str, Any]) -> None:
     """Note what an error's event says: `{"error": {"type", "code", "message"}}`, `{"message"}`, or a text."""
-    error = data.get("error") or as_object(data.get("response")).get("error") or data
+    said = data.get("error")
+    error = (None if said is True else said) or as_object(data.get("response")).get("error") or data
     details = as_object(error)
     code = details.get("code") or details.get("type")
     texts = [as_text(details.get(name)) for name in ("message", "detail", "errorText")]
@@ -71,19 +72,21 @@ def _fail(operation: Operation, event: ServerSentEvent, data: dict[str, Any]) ->
 
 def _is_chunk(event: ServerSentEvent) -> bool:
     """Say whether this is a piece of a model's answer: of Chat Completions, Completions, Responses or Messages."""
-    if '"choices"' not in event.data and '"type"' not in event.data:
+    if not any(name in event.data for name in ('"choices"', '"type"', '"completion"')):
         return False
     data = as_object(parse_json(event.data))
     if isinstance(data.get("choices"), list):
         return "object" in data or any("delta" in as_object(choice) for choice in as_list(data["choices"]))
-    return data.get("type") in {"message_start", "response.created"} or "completion" in data
+    if isinstance(data.get("completion"), str) and "stop_reason" in data:
+        return True
+    return data.get("type") in {"message_start", "response.created"}
 
 
 def _is_end(event: ServerSentEvent) -> bool:
     """Say whether this ends a model's answer."""
     if event.data == _DONE or event.name in _ENDS:
         return True
-    if '"type"' not in event.data and '"finish_reason"' not in event.data:
+    if not any(name in event.data for name in ('"type"', '"finish_reason"', '"stop_reason"')):
         return False
     data = as_object(parse_json(event.data))
     delta = as_object(data.get("delta"))  # Anthropic's last event but one: clients leave there

@@ -9,18 +9,24 @@ from urllib.parse import parse_qsl
 from pydantic_core import from_json
 
 from otas_middleware._event.render import all_values, first_value, parse_content_type
+from otas_middleware._event.render.content_type import decode_text
 
 if TYPE_CHECKING:
     from otas_middleware._event.render import Body, HeaderMap
+    from otas_middleware._event.render.coding import Decoded
 
 _UNREAD: Any = object()
 _MAX_QUERY_FIELDS = 64
 _MAX_TRIES = 16
+_MAX_DECODED = 1_048_576
+"""Bytes of a compressed response that are looked at, where all of it is kept; its text in the event is shorter."""
+_REFUSAL = 4_096
+"""Characters of an answer within which an error of JSON-RPC says that it is one."""
 _decoder = JSONDecoder()
 
 
 class ServerSentEvent(NamedTuple):
-    """One complete event of an event stream: its name (empty when it has none) and its data."""
+    """One event of an event stream: its name (empty when it has none) and its data."""
 
     name: str
     data: str
@@ -53,6 +59,7 @@ class Exchange:
         "_documents",
         "_end",
         "_events",
+        "_octets",
         "_query_fields",
         "_request_json",
         "aborted",
@@ -116,7 +123,7 @@ class Exchange:
         self.response_type = response_type
         self.request_media = parse_content_type(request_type).media
         self.response_media = parse_content_type(response_type).media
-        self._request_json = self._documents = self._events = self._query_fields = _UNREAD
+        self._request_json = self._documents = self._events = self._octets = self._query_fields = _UNREAD
         self.calls: list[dict[str, Any]] = self._read_calls() if '"jsonrpc"' in request.text or self._cut_call() else []
         """The calls of JSON-RPC 2.0 that the request body holds: one, those of a batch, or none."""
 
@@ -128,6 +135,11 @@ class Exchange:
         value = self.request_json
         messages = [as_object(item) for item in (as_list(value) or [value])]
         return [message for message in messages if _is_call(message, cut=not self.request_whole)]
+
+    @property
+    def may_be_refused(self) -> bool:
+        """Whether the answer may be an error of JSON-RPC, of which the request holds no call that could be read."""
+        return self.method == "POST" and '"jsonrpc"' in self.response.text[:_REFUSAL]
 
     def header(self, name: str) -> str:
         """Return the first value of a request header (its name in lower case), or the empty string."""
@@ -152,7 +164,7 @@ class Exchange:
     def request_text(self) -> str:
         """The request body as text, of a multipart body too."""
         if self.request_media.startswith("multipart/"):  # whose text says of its parts what they are
-            return _undone(self.request_bytes, self.request_headers).decode("utf-8", "replace")
+            return _undone(self.request_bytes, self.request_headers, _MAX_DECODED).data.decode("utf-8", "replace")
         return self.request.text
 
     @property
@@ -167,12 +179,25 @@ class Exchange:
         """Whether the response was recorded from its first byte to its last, in full or by beginning and end."""
         if self.aborted:
             return False
-        truncated = self.response.truncated
-        return truncated is None or ("decoded" not in truncated and not self.gap and bool(self._end))
+        return self.response.truncated is None or (self._kept_whole and not self._decoded.cut)
+
+    @property
+    def _kept_whole(self) -> bool:
+        """Whether every byte of the response is kept, though its text shows less."""
+        truncated = self.response.truncated or {}
+        return bool(self._end) and not self.gap if truncated["kept"] < truncated["size"] else "decoded" in truncated
+
+    @property
+    def _decoded(self) -> Decoded:
+        """The response body from its beginning on, as far as it is recorded without a gap, codings undone."""
+        if self._octets is _UNREAD:
+            kept = self.response_bytes if self.gap else self.response_bytes + self._end
+            self._octets = _undone(kept, self.response_headers, _MAX_DECODED)
+        return cast("Decoded", self._octets)
 
     def octets(self) -> bytes:
         """Return the response body from its beginning on, as far as it is recorded without a gap, codings undone."""
-        return _undone(self.response_bytes if self.gap else self.response_bytes + self._end, self.response_headers)
+        return self._decoded.data
 
     def ending(self) -> bytes:
         """Return the last bytes of the response body, those of its beginning when it is not longer."""
@@ -183,13 +208,14 @@ class Exchange:
     @property
     def response_text(self) -> str:
         """The response body as text, from its beginning on, as far as it is recorded without a gap."""
-        if (self._end and not self.gap) or self.response_media.startswith("multipart/"):
-            return self.octets().decode("utf-8", "replace")
+        if (self.response.truncated is not None and self._kept_whole) or self.response_media.startswith("multipart/"):
+            charset = parse_content_type(self.response_type).charset
+            return decode_text(self.octets(), charset, cut=not self.response_whole)
         return self.response.text
 
     @property
     def events(self) -> list[ServerSentEvent]:
-        """The complete events of an event stream that were recorded, in their order; empty for any other response."""
+        """The events of an event stream that were recorded whole, in their order; empty for any other response."""
         if self._events is _UNREAD:
             self._events = self._read_events()
         return cast("list[ServerSentEvent]", self._events)
@@ -197,12 +223,12 @@ class Exchange:
     def _read_events(self) -> list[ServerSentEvent]:
         if self.response_media != "text/event-stream":
             return []
-        events = _sse(self.response_text)
-        if self._end and self.gap:
-            # It begins in the middle of an event, of which nothing is known.
-            ending = self.ending().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-            events += _sse(ending.partition("\n\n")[2])
-        return events
+        close = "" if self.aborted else "\n\n"  # some servers leave out the blank line behind their last event
+        if not (self._end and self.gap):
+            return _sse(self.response_text + (close if self.response_whole else ""))
+        # The end begins in the middle of an event, of which nothing is known.
+        ending = self.ending().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+        return _sse(self.response_text) + _sse(ending.partition("\n\n")[2] + close)
 
     @property
     def documents(self) -> list[str]:
@@ -277,15 +303,13 @@ def _is_call(message: dict[str, Any], *, cut: bool) -> bool:
     return message.get("jsonrpc", "2.0" if cut else None) == "2.0" and isinstance(message.get("method"), str)
 
 
-def _undone(data: bytes, headers: HeaderMap) -> bytes:
-    """Return a body without its content codings; nothing where they cannot be undone."""
-    coding = all_values(headers, "content-encoding")
-    if not coding:
-        return data
-    from otas_middleware._event.render.coding import undo_codings  # noqa: PLC0415  # for the few that have one
+def _undone(data: bytes, headers: HeaderMap, limit: int) -> Decoded:
+    """Return a body without its content codings, up to a limit; nothing where they cannot be undone."""
+    from otas_middleware._event.render.coding import Decoded, undo_codings  # noqa: PLC0415  # for the few that have one
 
-    decoded = undo_codings(data, coding, 2 * len(data) + 65_536)
-    return decoded.data if decoded.undone else b""
+    coding = all_values(headers, "content-encoding")
+    decoded = undo_codings(data, coding, limit) if coding else Decoded(data, cut=False, undone=True)
+    return decoded if decoded.undone else Decoded(b"", cut=False, undone=False)
 
 
 def _sse(text: str) -> list[ServerSentEvent]:

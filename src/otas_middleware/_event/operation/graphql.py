@@ -48,7 +48,8 @@ def read(exchange: Exchange) -> Operation | None:
         return operation
     results = _results(exchange)
     certain = says_so or all(call.certain for call in calls)
-    answers = [item for result in results for item in (as_list(result) or [result])]
+    begun = [] if results else [value for value in [exchange.beginning()] if value is not None]
+    answers = [item for result in results or begun for item in (as_list(result) or [result])]
     shaped = bool(answers) and all(_is_result(answer, certain=certain) for answer in answers)
     keys = [call.keys for call in calls if call.keys is not None]
     if shaped and not certain and len(keys) == len(calls):
@@ -141,12 +142,22 @@ def _results(exchange: Exchange) -> list[Any]:
         text = exchange.response_text
         if exchange.gap:
             text += exchange.ending().decode("utf-8", "replace")
-        parts = [parse_json(content) for content in _contents(text)]
-        # A subscription's parts are wrapped, and empty ones keep it alive.
-        return [as_object(part).get("payload") or part for part in parts if part and part != {"payload": None}]
+        parts = [_unwrapped(parse_json(content)) for content in _contents(text)]
+        return [part for part in parts if part]
     if exchange.response_media == "text/event-stream":
         return [parse_json(event.data) for event in exchange.events if event.name in {"", "next"} and event.data]
     return [value for text in exchange.documents if (value := parse_json(text)) is not None]
+
+
+def _unwrapped(part: Any) -> Any:
+    """Return a part's result: those of subscriptions are wrapped, errors of the transport's beside them.
+
+    What is empty keeps the connection alive.
+    """
+    wrapper = as_object(part)
+    if "payload" not in wrapper:
+        return part
+    return {**as_object(wrapper["payload"]), **({"errors": wrapper["errors"]} if wrapper.get("errors") else {})}
 
 
 def _contents(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from otas_middleware._event.operation.model import Operation
 from otas_middleware._event.render import first_value
+from otas_middleware._event.render.coding import undo_codings
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _MEDIA = "application/grpc-web"
 _TRAILERS = 0x80
 _SEGMENT = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+_HEAD = 5
+_COMPRESSED = 0x01
+_MAX_BYTES = 65_536
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -57,7 +61,8 @@ def _trailers(exchange: Exchange) -> dict[str, str]:
     frame = last_frame(data, _TRAILERS, whole=whole)
     if frame is None:
         return {}
-    lines = frame.payload.decode("latin-1").split("\n")
+    coding = first_value(exchange.response_headers, "grpc-encoding")
+    lines = uncompressed(frame, coding).decode("latin-1").split("\n")
     pairs = [line.partition(":") for line in lines if ":" in line]
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
@@ -71,9 +76,6 @@ def _undo_base64(text: bytes) -> bytes:
         except binascii.Error:
             break
     return bytes(out)
-
-
-_HEAD = 5
 
 
 class Frame(NamedTuple):
@@ -111,3 +113,16 @@ def _search(data: bytes, flag: int) -> Frame | None:
         if flags in {flag, flag | 1} and start + int.from_bytes(data[position + 1 : start]) == len(data):
             return Frame(flags, data[start:])
     return None
+
+
+def uncompressed(frame: Frame, coding: str) -> bytes:
+    """Return a frame's payload as it was before it was compressed; nothing where that cannot be undone.
+
+    Args:
+        frame: The frame.
+        coding: What the headers name.
+    """
+    if not frame.flags & _COMPRESSED:
+        return frame.payload
+    decoded = undo_codings(frame.payload, coding, _MAX_BYTES)
+    return decoded.data if decoded.undone else b""

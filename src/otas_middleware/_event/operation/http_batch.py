@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MEDIA = "multipart/mixed"
 _STATUS = re.compile(r"HTTP/\d(?:\.\d)? (\d{3})\b")
+_DIGITS = 3
 _MAX_DEPTH = 3
 _MAX_PARTS = 1_000
 
@@ -31,12 +32,12 @@ def read(exchange: Exchange) -> Operation | None:
         asked = len(_parts(exchange.request_text, parse_content_type(header).boundary))
         header = first_value(exchange.response_headers, "content-type")
         parts = _parts(exchange.response_text, parse_content_type(header).boundary)
-        answers = [(int(match[1]), "") for part in parts if (match := _STATUS.match(part.lstrip()))]
+        answers = [(int(match[1]), _message_in(part)) for part in parts if (match := _STATUS.match(part.lstrip()))]
     elif exchange.path.endswith("/$batch") and "json" in exchange.request_media:
         asked = len(as_list(as_object(exchange.request_json).get("requests")))
         answer = as_object(parse_json(exchange.response.text, partial=True))
         responses = [as_object(item) for item in as_list(answer.get("responses"))]
-        answers = [(status, _message(item)) for item in responses if isinstance(status := item.get("status"), int)]
+        answers = [(status, _message(item.get("body"))) for item in responses if (status := _status(item)) is not None]
     else:
         return None
     operation = Operation("http-batch", "$batch", type="batch")
@@ -76,8 +77,21 @@ def _parts(text: str, boundary: str, depth: int = 0) -> list[str]:
     return found
 
 
-def _message(response: dict[str, object]) -> str:
-    return as_text(as_object(as_object(response.get("body")).get("error")).get("message"))
+def _status(response: dict[str, object]) -> int | None:
+    status = response.get("status")
+    if isinstance(status, str) and status.isascii() and status.isdigit():
+        return int(status[:_DIGITS])
+    return status if isinstance(status, int) else None
+
+
+def _message_in(part: str) -> str:
+    return _message(parse_json(part.lstrip().partition("\n\n")[2].strip()))
+
+
+def _message(body: object) -> str:
+    """Return the text of an error of OData or Google; OData 2 has it in an object with its language."""
+    message = as_object(as_object(body).get("error")).get("message")
+    return as_text(message) or as_text(as_object(message).get("value"))
 
 
 def _phrase(status: int) -> str:

@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     Describe = Callable[[Message], Operation]
     Judge = Callable[[Operation, Message], None]
 
+_UNREADABLE = (-32700, -32600)
+"""The codes of "Parse error" and "Invalid Request"."""
+
 
 def read(exchange: Exchange) -> Operation | None:
-    """Recognise an object, or a batch of objects, with `"jsonrpc": "2.0"` and `method`."""
-    return read_calls(exchange, describe, judge) if exchange.calls else None
+    """Recognise an object, or a batch of objects, with `"jsonrpc": "2.0"` and `method`; or that one was refused."""
+    if exchange.calls:
+        return read_calls(exchange, describe, judge)
+    # Of a request that could not be read, or was none, nobody knows the id (section 5).
+    return read_refusal(exchange, "json-rpc", judge, lambda error: _is_nameless(error) and _code(error) in _UNREADABLE)
 
 
 def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operation:
@@ -35,8 +41,9 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
         operation = describe(calls[0])
         if "id" not in calls[0] and exchange.request_whole:
             operation.outcome = "ok"  # nobody answers a notification, so it cannot fail
+            judge_refusal(operation, exchange, judge)
             return operation
-        response = responses.to(calls[0]) or _cut(exchange, calls[0])
+        response = responses.to(calls[0]) or responses.refusal or _cut(exchange, calls[0])
         if response is not None:
             judge(operation, response)
         return operation
@@ -53,6 +60,32 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
         items.append(Operation(items[0].protocol, id=call_id(response)))
         judge(items[-1], response)
     return batch(items)
+
+
+def read_refusal(
+    exchange: Exchange, protocol: str, judge: Judge, tells: Callable[[Message], bool] = bool
+) -> Operation | None:
+    """Return the operation of a request that holds no call, when an answer of the protocol's says that it is none.
+
+    Args:
+        exchange: Headers and bodies.
+        protocol: Which it is.
+        judge: Sets the outcome of a call by the response to it.
+        tells: Says of an error whether it is such an answer.
+    """
+    items: list[Operation] = []
+    for response in filter(tells, Responses(exchange).errors if exchange.may_be_refused else ()):
+        items.append(Operation(protocol, id=call_id(response)))
+        judge(items[-1], response)
+    return batch(items) if len(items) > 1 else next(iter(items), None)
+
+
+def judge_refusal(operation: Operation, exchange: Exchange, judge: Judge) -> None:
+    """Set the outcome of what has no response of its own, if it was refused; a notification is by the status alone."""
+    refused = exchange.failed or (exchange.may_be_refused and not exchange.calls)
+    response = Responses(exchange).refusal if refused else None
+    if response is not None:
+        judge(operation, response)
 
 
 def batch(items: list[Operation]) -> Operation:
@@ -106,6 +139,16 @@ class Responses:
         self._by_id = {call_id(response): response for response in self._all if "id" in response}
         self._nameless = [response for response in self._all if _is_nameless(response)]
 
+    @property
+    def errors(self) -> list[Message]:
+        """All that say that something failed."""
+        return [response for response in self._all if response.get("error") is not None]
+
+    @property
+    def refusal(self) -> Message | None:
+        """The last error, whatever its id: that of a server that had none to answer to may be of its own making."""
+        return next(reversed(self.errors), None)
+
     def to(self, call: Message) -> Message | None:
         """Return the last response to a request, or the error of a server that could not read the request's id.
 
@@ -132,6 +175,10 @@ def _responses(exchange: Exchange) -> Iterator[Message]:
             response = as_object(item)
             if ("result" in response or "error" in response) and "method" not in response:
                 yield response
+
+
+def _code(response: Message) -> object:
+    return as_object(response["error"]).get("code")
 
 
 def _is_nameless(response: Message) -> bool:

@@ -53,6 +53,8 @@ def read(exchange: Exchange) -> Operation | None:
         operation = without_method
     else:
         return None
+    if not operation.is_error:
+        json_rpc.judge_refusal(operation, exchange, _judge)
     _complete(operation, exchange)
     return operation
 
@@ -77,7 +79,7 @@ def decode_headers(headers: HeaderMap) -> None:
 def _may_be_call(exchange: Exchange) -> bool:
     """Say whether bodies that hold no call allow for one: bridges hand the headers on to routes that know no MCP."""
     if exchange.request.text and exchange.request_whole:
-        return False
+        return json_rpc.Responses(exchange).refusal is not None  # what was sent could not be read
     return exchange.failed or not exchange.response.text or '"jsonrpc"' in exchange.response.text
 
 
@@ -132,7 +134,7 @@ def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | Non
         return Operation("mcp", "response", type="response", id=json_rpc.call_id(message), outcome="ok")
     if exchange.method == "POST" and not exchange.request.text and has_session:
         return Operation("mcp")  # the body is not recorded, and this revision's headers do not name the call
-    return None
+    return json_rpc.read_refusal(exchange, "mcp", _judge)
 
 
 def _complete(operation: Operation, exchange: Exchange) -> None:

@@ -45,7 +45,7 @@ def read(exchange: Exchange) -> Operation | None:
     answer = _envelope(exchange.response_text)
     if answer is not None and answer.code:
         operation.fail(answer.code, answer.message)
-    elif answer is not None and answer.first:
+    elif answer is not None and (answer.first or exchange.response_whole):  # a body may hold nothing
         operation.outcome = "ok"
     elif exchange.status == 202:
         operation.outcome = "ok"  # a one-way message

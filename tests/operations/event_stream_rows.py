@@ -1,0 +1,116 @@
+"""Valid event streams of no other protocol, a language model's above all."""
+
+from __future__ import annotations
+
+from operations.wire import SSE, Row, post, sse
+
+EVENT_STREAMS = [
+    Row(
+        "an error's event",
+        post(
+            {"prompt": "hi"},
+            sse({"choices": [{"delta": {"content": "a"}}], "object": "x"})
+            + b'event: error\ndata: {"message": "overloaded"}\n\n',
+            response_type=SSE,
+            route="/chat",
+            path="/chat",
+        ),
+        {"protocol": "sse", "name": "/chat", "outcome": "error"},
+        "sse: overloaded",
+    ),
+    Row(
+        "an error at the top of an event",
+        post(
+            {"prompt": "hi"},
+            sse('data: {"error": {"type": "rate_limit", "message": "slow down"}}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "rate_limit"},
+        "sse rate_limit: slow down",
+    ),
+    Row(
+        "a model's stream without its end",
+        post(
+            {"prompt": "hi"},
+            sse({"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}}]}),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "incomplete"},
+        "sse incomplete: the stream ended without its end mark",
+    ),
+    Row(
+        "a model's stream with its end",
+        post(
+            {"prompt": "hi"},
+            sse({"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}}]}) + b"data: [DONE]\n\n",
+            response_type=SSE,
+        ),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "a stream of Anthropic's with its end",
+        post({}, sse({"type": "message_start", "message": {}}, {"type": "message_stop"}), response_type=SSE),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "a stream of the Responses API that failed",
+        post(
+            {},
+            sse(
+                {"type": "response.created"},
+                {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "broke"}}},
+            ),
+            response_type=SSE,
+        ),
+        {"protocol": "sse", "outcome": "error", "code": "server_error"},
+        "sse server_error: broke",
+    ),
+    Row(
+        "an error of the Responses API without its event's name",
+        post(
+            {},
+            sse('data: {"type": "error", "code": "rate_limit", "message": "slow down", "sequence_number": 3}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "rate_limit"},
+        "sse rate_limit: slow down",
+    ),
+    Row(
+        "an error of the Vercel AI SDK",
+        post({}, sse('data: {"type": "error", "errorText": "broke"}\n\ndata: [DONE]\n\n'), response_type=SSE),
+        {"outcome": "error"},
+        "sse error: broke",
+    ),
+    Row(
+        "an error of AG-UI",
+        post(
+            {},
+            sse('data: {"type":"RUN_STARTED"}\n\ndata: {"type":"RUN_ERROR","message":"broke","code":"E1"}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "E1"},
+        "sse E1: broke",
+    ),
+    Row("an error's event without data", post({}, b"event: error\ndata:\n\n", response_type=SSE), {}, "sse: failed"),
+    Row(
+        "a model's stream whose end mark no blank line follows",
+        post(
+            {},
+            sse({"object": "chat.completion.chunk", "choices": [{"delta": {"content": "a"}}]}) + b"data: [DONE]",
+            response_type=SSE,
+        ),
+        {"protocol": "sse", "outcome": "ok"},
+    ),
+    Row(
+        "a model's stream of before, without its end",
+        post({}, sse({"completion": "a", "stop_reason": None}), response_type=SSE),
+        {"outcome": "error", "code": "incomplete"},
+        "sse incomplete: the stream ended without its end mark",
+    ),
+    Row(
+        "an error that is true, with its message beside it",
+        post({}, sse({"error": True, "message": "broke"}), response_type=SSE),
+        {"outcome": "error"},
+        "sse: broke",
+    ),
+]
