@@ -9,21 +9,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._cli.demo.agent import Exchange, play
+from otas_middleware._cli.demo.agent import (
+    CALLS,
+    TASKS,
+    Exchange,
+    MockService,
+    make_calls,
+    nobody,
+    play,
+    run_tasks,
+)
 from otas_middleware._cli.demo.checks import (
-    AgnostRecord,
-    Event,
     agnost_differences,
+    call_differences,
     differences,
     is_agents_own,
+    is_call,
     request_id,
     task_differences,
 )
-from otas_middleware._cli.demo.environment import environment_set_up, settled_events
-from otas_middleware._cli.demo.mcp_calls import CALLS, call_differences, is_call, make_calls
+from otas_middleware._cli.demo.environment import AgnostRecord, Event, environment_set_up, settled_events
 from otas_middleware._cli.demo.processes import Interruptions
 from otas_middleware._cli.demo.scenario import Secrets, steps
-from otas_middleware._cli.demo.tasks import TASKS, MockService, nobody, run_tasks
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
@@ -44,16 +51,16 @@ class Played:
     """Those made by MCP."""
 
     def differences(self) -> list[str]:
-        return differences(self.exchanges, self.events, self.secrets)
+        return list(differences(self.exchanges, self.events, self.secrets))
 
     def call_differences(self) -> list[str]:
-        return call_differences(self.calls, self.secrets)
+        return list(call_differences(self.calls, self.secrets))
 
     def task_differences(self) -> list[str]:
-        return task_differences(self.own, self.received, self.secrets)
+        return list(task_differences(self.own, self.received, self.secrets))
 
     def agnost_differences(self) -> list[str]:
-        return agnost_differences(self.agnost, [*self.events, *self.own, *self.calls], self.secrets)
+        return list(agnost_differences(self.agnost, [*self.events, *self.own, *self.calls], self.secrets))
 
     def task(self, path: str) -> Event:
         return next(event for event in self.own if event["path"] == path)

@@ -253,11 +253,10 @@ def test_a_server_that_does_not_start_is_named_with_its_last_words(tmp_path: Pat
     program = """
 import sys
 from dataclasses import replace
-from otas_middleware._cli.demo import applications
 from otas_middleware._cli.demo import environment
 from otas_middleware._cli.demo import main
-broken = replace(applications.HELP_DESK, serve=("-m", "uvicorn", "help_desk.nothing:application", "--port", "0"))
-environment.APPLICATIONS = (applications.ORDERS, applications.KNOWLEDGE_BASE, broken)
+broken = replace(environment.HELP_DESK, serve=("-m", "uvicorn", "help_desk.nothing:application", "--port", "0"))
+environment.APPLICATIONS = (environment.ORDERS, environment.KNOWLEDGE_BASE, broken)
 sys.exit(main())
 """
     demo = Demo(("-c", program), tmp_path)

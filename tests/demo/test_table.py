@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from otas_middleware._cli.demo.report import event_table, size
+from otas_middleware._cli.demo.run import event_table, size
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -18,7 +18,7 @@ from otas_middleware._delivery.disk_queue.store import DiskQueue
 
 if TYPE_CHECKING:
     from doctor.conftest import Doctor
-    from otas_middleware._cli.doctor.report import Check
+    from otas_middleware._cli.doctor import Check
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 

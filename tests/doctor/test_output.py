@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from otas_middleware._cli.doctor.report import Check, as_text
+from otas_middleware._cli.doctor import Check, as_text
 
 if TYPE_CHECKING:
     from doctor.conftest import Doctor

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from otas_middleware._cli.demo.applications import HELP_DESK, KNOWLEDGE_BASE, Launcher, address
+from otas_middleware._cli.demo.environment import HELP_DESK, KNOWLEDGE_BASE, Launcher, address
 from otas_middleware._cli.demo.processes import Children, Interruptions
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from otas_middleware._cli.demo.applications import (
+from otas_middleware._cli.demo.environment import (
     APPLICATIONS,
     HELP_DESK,
     KNOWLEDGE_BASE,

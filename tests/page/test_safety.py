@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware.localbrain.page import site as assets
+from otas_middleware.localbrain import page as assets
 
 if TYPE_CHECKING:
     from localbrain.wire import Client

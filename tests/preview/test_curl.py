@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._cli.preview import curl, raw
-from otas_middleware._cli.preview.exchange import Exchange, UnreadableError
+from otas_middleware._cli.preview import Exchange, UnreadableError, curl, raw
 from support.delivery import RawServer, Received, answer
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from otas_middleware._cli.preview import har
-from otas_middleware._cli.preview.exchange import UnreadableError
+from otas_middleware._cli.preview import UnreadableError, har
 
 
 def archive(**changes: Any) -> str:

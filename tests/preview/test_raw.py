@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otas_middleware._cli.preview import raw
-from otas_middleware._cli.preview.exchange import Reply, UnreadableError
+from otas_middleware._cli.preview import Reply, UnreadableError, raw
 
 REQUEST = b"POST /orders?x=1 HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 3\r\n\r\nabc"
 RESPONSE = b"HTTP/1.1 201 Created\r\nX-A: 1\r\n\r\n{}"

@@ -18,8 +18,7 @@ from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
-    from otas_middleware._cli.application import Source
-    from otas_middleware._cli.application.subject import Kind
+    from otas_middleware._cli.application import Kind, Source
 
 _Django = Annotated[
     str | None, typer.Option("--django", metavar="SETTINGS", help="A Django project's settings module.")
@@ -271,7 +270,7 @@ def relay(
 
         typer.echo(json.dumps(state_of(automatic_path() if path in {"", "auto"} else path), indent=2))
         return
-    from otas_middleware._cli.relay.run import run  # noqa: PLC0415  # as above
+    from otas_middleware._cli.relay import run  # noqa: PLC0415  # as above
 
     run(path)
 

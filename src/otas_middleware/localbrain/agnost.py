@@ -10,14 +10,14 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyError, read_json
-from otas_middleware.localbrain.pages import DjangoJSON, RefusedError
+from otas_middleware.localbrain.django_http import DjangoJSON, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from starlette.responses import Response
 
-    from otas_middleware.localbrain.incoming import Incoming
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.store import Store
 
 

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeGuard
 from uuid import UUID
 
-from otas_middleware.localbrain.pages import DjangoJSON, refused
+from otas_middleware.localbrain.django_http import DjangoJSON, refused
 from otas_middleware.localbrain.store import to_event
 from otas_middleware.localbrain.tokens import UnreadableTokenError
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from otas_middleware.localbrain.directory import Agent, Directory
-    from otas_middleware.localbrain.incoming import Incoming
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.store import Store
     from otas_middleware.localbrain.tokens import TokenAuthority
+    from otas_middleware.localbrain.uasam import Agent, Directory
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 200, 500
 _PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}

@@ -10,22 +10,18 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse
 
-from otas_middleware.localbrain.access import DENIED, LOGIN, Access
 from otas_middleware.localbrain.agnost import Agnost
 from otas_middleware.localbrain.analytics import Analytics
-from otas_middleware.localbrain.control import Control
-from otas_middleware.localbrain.directory import Directory, first_credentials
+from otas_middleware.localbrain.django_http import BAD_HOST, NO_SLASH, NOT_FOUND, TOO_MANY_HEADERS
 from otas_middleware.localbrain.endpoint import Endpoint
-from otas_middleware.localbrain.faults import SERVICES
+from otas_middleware.localbrain.faults import SERVICES, Control
 from otas_middleware.localbrain.intake import Intake
-from otas_middleware.localbrain.page.feed import Feed
-from otas_middleware.localbrain.page.http import Changing
+from otas_middleware.localbrain.page import Feed, Site, assets
+from otas_middleware.localbrain.page.http import DENIED, LOGIN, Access, Changing
 from otas_middleware.localbrain.page.senders import Refusals
-from otas_middleware.localbrain.page.site import Site, assets
-from otas_middleware.localbrain.pages import BAD_HOST, NO_SLASH, NOT_FOUND, TOO_MANY_HEADERS
 from otas_middleware.localbrain.store import Batch, Store
 from otas_middleware.localbrain.tokens import TokenAuthority
-from otas_middleware.localbrain.uasam import Uasam
+from otas_middleware.localbrain.uasam import Directory, Uasam, first_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,9 +29,9 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from otas_middleware.localbrain.directory import Credentials
     from otas_middleware.localbrain.endpoint import Drop
     from otas_middleware.localbrain.faults import Faults
+    from otas_middleware.localbrain.uasam import Credentials
 
 _MOST_HEADERS = 100
 _LONGEST_HEADER = 8190

@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Protocol
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from otas_middleware.localbrain.django_http import (
+    CSRF_FAILED,
+    RefusedError,
+    options,
+    page,
+    read_request,
+    refusal,
+    until_disconnected,
+    wrong_method,
+)
 from otas_middleware.localbrain.faults import Mode
-from otas_middleware.localbrain.incoming import read_request, until_disconnected
-from otas_middleware.localbrain.pages import CSRF_FAILED, RefusedError, options, page, refusal, wrong_method
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.types import Receive, Scope, Send
 
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.faults import Fault, Faults, Service
-    from otas_middleware.localbrain.incoming import Incoming
 
     Handler = Callable[[Incoming], Awaitable[Response]]
 

@@ -16,8 +16,8 @@ from otas_middleware.localbrain.checks import (
     event_values,
     require_fields,
 )
+from otas_middleware.localbrain.django_http import ok, refused
 from otas_middleware.localbrain.endpoint import GoneDownError
-from otas_middleware.localbrain.pages import ok, refused
 from otas_middleware.localbrain.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from otas_middleware.localbrain.directory import Directory
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.faults import Faults
-    from otas_middleware.localbrain.incoming import Incoming
     from otas_middleware.localbrain.tokens import SessionClaims, TokenAuthority
+    from otas_middleware.localbrain.uasam import Directory
 
     Save = Callable[[tuple[object, ...]], Awaitable[None]]
 

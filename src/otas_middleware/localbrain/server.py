@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from otas_middleware.localbrain.access import check_reach
 from otas_middleware.localbrain.app import assemble, build_app
 from otas_middleware.localbrain.faults import Faults
+from otas_middleware.localbrain.page.http import check_reach
 from otas_middleware.localbrain.runner import Runner
 from otas_middleware.localbrain.tokens import SESSION_LIFETIME
 

@@ -1,22 +1,23 @@
-"""UASAM's part: sessions for agents, and the checks of keys."""
+"""UASAM's part: who may post (projects, agents and their keys, in memory and in the store), and sessions for agents."""
 
 from __future__ import annotations
 
+import secrets
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from otas_middleware.localbrain.checks import UnstorableError, json_text
-from otas_middleware.localbrain.pages import DjangoJSON, ok, refused
-from otas_middleware.localbrain.tokens import SESSION_LIFETIME
+from otas_middleware.localbrain.django_http import DjangoJSON, ok, refused
+from otas_middleware.localbrain.tokens import SESSION_LIFETIME, new_key
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from otas_middleware.localbrain.directory import Agent, Directory
-    from otas_middleware.localbrain.incoming import Incoming
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.store import Store
-    from otas_middleware.localbrain.tokens import TokenAuthority
+    from otas_middleware.localbrain.tokens import KeyKind, TokenAuthority
 
 TOKEN_HEADER_NAME = "X-OTAS-AGENT-SESSION-TOKEN"  # noqa: S105  # a header's name
 _DATABASE_SAYS = "invalid input syntax for type json\nDETAIL:  Token is invalid, or cannot be converted to text."
@@ -92,3 +93,137 @@ class Uasam:
         if agent is None:
             raise refused(401, "invalid_agent_key")
         return agent
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project, the owner of SDK keys."""
+
+    id: str
+    name: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent of a project, the owner of agent keys."""
+
+    id: str
+    project_id: str
+    name: str
+    provider: str
+
+
+class Directory:
+    """Finds the owner of a key, and makes owners and keys.
+
+    A key is compared as it is. The real UASAM runs one PBKDF2 check per active key of its database for each event;
+    where a test needs that slowness, it asks for it by `slow_ms`.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._projects = {row["id"]: Project(**dict(row)) for row in store.read("SELECT * FROM project")}
+        self._agents = {row["id"]: Agent(**dict(row)) for row in store.read("SELECT * FROM agent")}
+        self._sdk_keys: dict[str, Project] = {}
+        self._agent_keys: dict[tuple[str, str], Agent] = {}
+        for row in store.read("SELECT * FROM access_key WHERE active"):
+            self._remember(row["kind"], row["key"], row["prefix"], row["owner_id"])
+
+    def project_of(self, sdk_key: str) -> Project | None:
+        """Return the project that an SDK key opens, or None."""
+        return self._sdk_keys.get(sdk_key)
+
+    def agent_of(self, agent_key: str) -> Agent | None:
+        """Return the agent that an agent key opens, or None.
+
+        The prefix is taken to end at the second underscore of the key, as UASAM takes it.
+        """
+        parts = agent_key.split("_", 2)
+        return self._agent_keys.get((parts[1], agent_key)) if len(parts) == 3 else None
+
+    def agent(self, agent_id: str) -> Agent | None:
+        """Return an agent by its id, in any spelling of a UUID, or None."""
+        try:
+            return self._agents.get(str(UUID(agent_id)))
+        except ValueError:
+            return None
+
+    def has_project(self, project_id: str) -> bool:
+        """Tell whether there is such a project."""
+        return project_id in self._projects
+
+    def add_project(self, name: str, description: str = "") -> Project:
+        """Make a project; it has no key yet."""
+        project = Project(str(uuid4()), name, description)
+        with self._store.write() as connection:
+            connection.execute("INSERT INTO project VALUES (?, ?, ?)", (project.id, project.name, project.description))
+        self._projects[project.id] = project
+        return project
+
+    def add_agent(self, project_id: str, name: str, provider: str = "local") -> Agent:
+        """Make an agent of a project; it has no key yet."""
+        agent = Agent(str(uuid4()), project_id, name, provider)
+        with self._store.write() as connection:
+            connection.execute(
+                "INSERT INTO agent VALUES (?, ?, ?, ?)", (agent.id, agent.project_id, agent.name, agent.provider)
+            )
+        self._agents[agent.id] = agent
+        return agent
+
+    def add_key(self, kind: KeyKind, owner_id: str, prefix: str | None = None) -> str:
+        """Make a key for a project (`sdk`) or an agent (`agent`)."""
+        key, prefix = new_key(kind, prefix)
+        with self._store.write() as connection:
+            connection.execute(
+                "INSERT INTO access_key (key, kind, prefix, owner_id) VALUES (?, ?, ?, ?)",
+                (key, kind, prefix, owner_id),
+            )
+        self._remember(kind, key, prefix, owner_id)
+        return key
+
+    def revoke(self, key: str) -> None:
+        """Make a key invalid for good."""
+        with self._store.write() as connection:
+            connection.execute("UPDATE access_key SET active = 0 WHERE key = ?", (key,))
+        self._sdk_keys.pop(key, None)
+        for place in [place for place in self._agent_keys if place[1] == key]:
+            del self._agent_keys[place]
+
+    def _remember(self, kind: KeyKind, key: str, prefix: str, owner_id: str) -> None:
+        if kind == "sdk":
+            self._sdk_keys[key] = self._projects[owner_id]
+        else:
+            self._agent_keys[prefix, key] = self._agents[owner_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a fresh Brain starts with, and a file keeps: one project, one agent, their keys, and its own secrets."""
+
+    project_id: str
+    agent_id: str
+    user_id: str
+    agnost_org_id: str
+    sdk_key: str = field(repr=False)
+    agent_key: str = field(repr=False)
+    token_secret: str = field(repr=False)
+
+
+def first_credentials(store: Store, directory: Directory) -> Credentials:
+    """Return the credentials that the store keeps, making them when it is new."""
+    if store.setting("token_secret") is None:
+        project = directory.add_project("Local project", "Made by otas-middleware brain")
+        agent = directory.add_agent(project.id, "Local agent")
+        made = {
+            "project_id": project.id,
+            "agent_id": agent.id,
+            "user_id": str(uuid4()),
+            "agnost_org_id": str(uuid4()),
+            "sdk_key": directory.add_key("sdk", project.id),
+            "agent_key": directory.add_key("agent", agent.id),
+            "token_secret": secrets.token_hex(32),  # last: its presence says that the others are there
+        }
+        for name, value in made.items():
+            store.set_setting(name, value)
+    return Credentials(**{row["name"]: row["value"] for row in store.read("SELECT * FROM setting")})

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._cli.demo.agent import REQUEST_ID
-from otas_middleware._cli.demo.tasks import TASKS
+from otas_middleware._cli.demo.agent import CALLS, MCP_PATH, REQUEST_ID, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from otas_middleware._cli.demo.agent import Exchange
+    from otas_middleware._cli.demo.agent import Exchange, Task
+    from otas_middleware._cli.demo.environment import AgnostRecord, Event
     from otas_middleware._cli.demo.scenario import Secrets, Step
-    from otas_middleware._cli.demo.tasks import Task
-
-Event = dict[str, Any]
-"""A stored event, as Brain gives it out."""
 
 
 def request_id(event: Event) -> str | None:
@@ -35,12 +31,13 @@ def is_agents_own(event: Event) -> bool:
     return event["method"] == "TOOL" or "origin" in event["metadata"]
 
 
-def differences(exchanges: Sequence[Exchange], events: Sequence[Event], secrets: Secrets) -> list[str]:
-    """Return a sentence for everything that is not as it should be; nothing when all is well."""
-    return list(_differences(exchanges, events, secrets))
+def is_call(event: Event) -> bool:
+    """Say whether an event is one of the calls by MCP."""
+    return bool(event["path"] == MCP_PATH)
 
 
-def _differences(exchanges: Sequence[Exchange], events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
+def differences(exchanges: Sequence[Exchange], events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
+    """Yield a sentence for everything that is not as it should be."""
     by_id: defaultdict[str | None, list[Event]] = defaultdict(list)
     for event in events:
         by_id[request_id(event)].append(event)
@@ -97,11 +94,24 @@ def _error_problems(step: Step, error: str) -> Iterator[str]:
         yield f"error is {error!r} and does not name {step.exception}"
 
 
-class AgnostRecord(TypedDict):
-    """What the local Brain's Agnost endpoints took."""
+def call_differences(events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
+    """Yield a sentence for everything that is not as it should be.
 
-    sessions: list[dict[str, Any]]
-    events: list[dict[str, Any]]
+    Args:
+        events: The events of the calls by MCP.
+        secrets: What may stand nowhere.
+    """
+    for call in CALLS:
+        found = [event for event in events if event["metadata"].get("operation", {}).get("name") == call.operation]
+        if len(found) != 1:
+            yield f"{call.operation} was recorded {len(found)} times instead of once"
+        for event in found:
+            if (event["error"] or "") != call.error:
+                yield f"{call.operation}: error is {event['error']!r} instead of {call.error!r}"
+            for problem in secret_problems(event, secrets):
+                yield f"{call.operation}: {problem}"
+    if len(events) != len(CALLS):
+        yield f"{len(events)} calls by MCP were recorded instead of {len(CALLS)}"
 
 
 def event_ids(record: AgnostRecord) -> set[str]:
@@ -114,12 +124,8 @@ def checkpoints(record: AgnostRecord) -> list[str]:
     return [checkpoint["name"] for event in record["events"] for checkpoint in event["body"].get("checkpoints", [])]
 
 
-def agnost_differences(record: AgnostRecord, events: Sequence[Event], secrets: Secrets) -> list[str]:
-    """Return a sentence for everything that is not as it should be."""
-    return list(_agnost_differences(record, events, secrets))
-
-
-def _agnost_differences(record: AgnostRecord, events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
+def agnost_differences(record: AgnostRecord, events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
+    """Yield a sentence for everything that is not as it should be."""
     if len(record["sessions"]) != 1:
         yield f"Agnost was told of {len(record['sessions'])} sessions instead of one"
     wanted = {event["metadata"]["event_id"] for event in events}
@@ -133,18 +139,14 @@ def _agnost_differences(record: AgnostRecord, events: Sequence[Event], secrets: 
             yield f"Agnost's event {name} holds a secret ({secret})"
 
 
-def task_differences(events: Sequence[Event], received: Sequence[Mapping[str, str]], secrets: Secrets) -> list[str]:
-    """Return a sentence for everything that is not as it should be.
+def task_differences(events: Sequence[Event], received: Sequence[Mapping[str, str]], secrets: Secrets) -> Iterator[str]:
+    """Yield a sentence for everything that is not as it should be.
 
     Args:
         events: What the agent's side logged.
         received: The headers that arrived outside.
         secrets: What must not be in any event; of these the session token and the keys must not have left either.
     """
-    return [*_task_differences(events, secrets), *_leaks(received, secrets)]
-
-
-def _task_differences(events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
     by_path: defaultdict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in events:
         by_path[event["method"], event["path"]].append(event)
@@ -159,6 +161,7 @@ def _task_differences(events: Sequence[Event], secrets: Secrets) -> Iterator[str
                 yield f"{title}: {problem}"
     for (method, path), found in by_path.items():
         yield f"{method} {path} was logged {len(found)} times, but not done"
+    yield from _leaks(received, secrets)
 
 
 def _task_problems(task: Task, event: Event, ids: Mapping[str, str]) -> Iterator[str]:

@@ -7,12 +7,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from otas_middleware._cli.demo.applications import HELP_DESK, KNOWLEDGE_BASE, ORDERS
+from otas_middleware._cli.demo.environment import HELP_DESK, KNOWLEDGE_BASE, ORDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otas_middleware._cli.demo.applications import Application
+    from otas_middleware._cli.demo.environment import Application
 
 LONG_TEXT = "Press the red button. " * 5_000  # bytes enough to be recorded in part only
 PDF = b"%PDF-1.7\n" + bytes(range(256)) * 200

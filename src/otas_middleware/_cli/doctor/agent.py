@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.application.load import ApplicationError, load
-from otas_middleware._cli.doctor.report import Check
+from otas_middleware._cli.doctor import Check
 from otas_middleware._errors import OtasError
 from otas_middleware._testing.recording import record_events
 

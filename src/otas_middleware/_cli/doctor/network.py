@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from otas_middleware._cli.doctor.report import Check
+from otas_middleware._cli.doctor import Check
 from otas_middleware._cli.doctor.services import ask_uasam, find_brain
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
 from otas_middleware._cli.application.load import SDK_KEY
-from otas_middleware._cli.doctor.report import Check
+from otas_middleware._cli.doctor import Check
 from otas_middleware._cli.doctor.wire import Answer, TroubleError, post
 from otas_middleware._config.sources import env_name
 from otas_middleware._version import __version__

@@ -12,7 +12,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from otas_middleware._cli.application.find import installed
 from otas_middleware._cli.application.load import ApplicationError, masked
-from otas_middleware._cli.doctor.report import Check
+from otas_middleware._cli.doctor import Check
 from otas_middleware._config.sources import unknown_variables
 from otas_middleware._version import SETTINGS_URL, __version__
 

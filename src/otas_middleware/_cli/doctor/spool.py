@@ -10,7 +10,7 @@ import stat
 import tempfile
 from typing import TYPE_CHECKING
 
-from otas_middleware._cli.doctor.report import Check
+from otas_middleware._cli.doctor import Check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,25 +1,24 @@
-"""What `otas-middleware preview` runs, and how the event is shown."""
+"""What `otas-middleware preview` runs: which format the input is, and how the event is shown."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from otas_middleware._cli import has_colours
 from otas_middleware._cli.application import read as read_application
-from otas_middleware._cli.preview.exchange import UnreadableError
-from otas_middleware._cli.preview.read import read as read_exchanges
-from otas_middleware._cli.preview.read import with_response
+from otas_middleware._cli.preview import UnreadableError, curl, har, raw
 from otas_middleware._cli.preview.replay import replay
-from otas_middleware._cli.terminal import has_colours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from otas_middleware._cli.application import Source, Subject
-    from otas_middleware._cli.preview.read import Format
+    from otas_middleware._cli.preview import Exchange
     from otas_middleware._cli.preview.replay import Preview
     from otas_middleware._event.model import BackendEvent
 
@@ -50,7 +49,7 @@ def run(
     Raises:
         OtasError: The input or the settings cannot be used.
     """
-    exchanges = read_exchanges(words, form)
+    exchanges = read(words, form)
     if entry is not None:
         if not 1 <= entry <= len(exchanges):
             raise UnreadableError(f"--entry {entry} is not there; the input holds {len(exchanges)}")
@@ -185,3 +184,73 @@ def _inside(value: object, path: str) -> Iterator[str]:
 
 def _styled(text: str, style: str, *, colour: bool) -> str:
     return f"{style}{text}{_PLAIN}" if colour else text
+
+
+Format = Literal["curl", "har", "http"]
+
+_WHAT = "a curl command, a HAR file, or HTTP as it stands on the wire (POST /orders/42 HTTP/1.1, headers, body)"
+
+
+def read(words: Sequence[str], form: Format | None = None) -> list[Exchange]:
+    """Return the exchanges that the arguments hold or name.
+
+    Args:
+        words: A curl command word by word; or one file's name; `-` or nothing for standard input.
+        form: The format, where it is not to be guessed.
+
+    Raises:
+        UnreadableError: It cannot be read or is not understood.
+    """
+    if len(words) > 1 and words[0] != "curl":
+        raise UnreadableError(
+            f"{words[0]!r} and {len(words) - 1} more arguments are not understood; give {_WHAT}. "
+            "Options of preview come before the curl command"
+        )
+    if len(words) == 1 and words[0].lstrip().startswith("curl "):  # all of it within quotes
+        return _read_text(words[0].encode(), form)
+    return [curl.read(words)] if len(words) > 1 else _read_text(_input(words[0] if words else "-"), form)
+
+
+def with_response(exchange: Exchange, file: Path) -> Exchange:
+    """Return an exchange with the response that a file holds.
+
+    Raises:
+        UnreadableError: It cannot be read.
+    """
+    return dataclasses.replace(exchange, reply=raw.read_reply(_input(str(file))))
+
+
+def _read_text(data: bytes, form: Format | None) -> list[Exchange]:
+    form = form or _guess(data)
+    if form == "http":
+        return [raw.read(data)]
+    text = data.decode("utf-8-sig", "replace")
+    if form == "har":
+        return har.read(text)
+    words = curl.split(text.lstrip().removeprefix("$ "))
+    if not words or words[0] != "curl":
+        raise UnreadableError("the curl command should begin with curl")
+    return [curl.read(words)]
+
+
+def _guess(data: bytes) -> Format:
+    start = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"{"):
+        return "har"
+    if start.removeprefix(b"$ ").startswith(b"curl"):
+        return "curl"
+    if raw.looks_like(start):
+        return "http"
+    raise UnreadableError(f"this is not understood{' (it is empty)' if not start else ''}; give {_WHAT}")
+
+
+def _input(name: str) -> bytes:
+    if name == "-":
+        if sys.stdin.isatty():
+            sys.stderr.write(f"Paste {_WHAT}, then press Ctrl-D:\n")
+        return sys.stdin.buffer.read()
+    try:
+        return Path(name).expanduser().read_bytes()
+    except OSError as error:
+        hint = "; a URL needs curl before it" if "://" in name else ""
+        raise UnreadableError(f"the file {name} cannot be read: {error.strerror}{hint}") from None

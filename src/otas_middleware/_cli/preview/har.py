@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from otas_middleware._cli.preview.exchange import Exchange, Pairs, Reply, UnreadableError, target_of
+from otas_middleware._cli.preview import Exchange, Pairs, Reply, UnreadableError, target_of
 from otas_middleware._cli.preview.raw import Part, encode
 
 # What the archive holds is the content after these were undone.

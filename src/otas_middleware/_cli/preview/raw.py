@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from otas_middleware._cli.preview.exchange import Exchange, Pairs, Reply, UnreadableError, target_of, value_of
+from otas_middleware._cli.preview import Exchange, Pairs, Reply, UnreadableError, target_of, value_of
 
 _REQUEST = re.compile(rb"([A-Za-z]+) (\S+)(?: HTTP/[0-9.]+)?\r?\n")
 _STATUS = re.compile(rb"HTTP/[0-9.]+ ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")

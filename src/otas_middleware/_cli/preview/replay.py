@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._cli.preview.exchange import Reply
+from otas_middleware._cli.preview import Reply
 from otas_middleware._recorder import Recorder
 from otas_middleware._runtime import runtime
 from otas_middleware._testing.tokens import make_token
 
 if TYPE_CHECKING:
-    from otas_middleware._cli.preview.exchange import Exchange
+    from otas_middleware._cli.preview import Exchange
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import BackendEvent, Envelope

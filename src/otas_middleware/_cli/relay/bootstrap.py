@@ -36,7 +36,7 @@ def main(path: str, log: str, *folders: str) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.path += [folder for folder in folders if folder not in sys.path]
-    from otas_middleware._cli.relay.run import run_detached  # noqa: PLC0415  # see the module's docstring
+    from otas_middleware._cli.relay import run_detached  # noqa: PLC0415  # see the module's docstring
 
     run_detached(listener, path, lock)
 

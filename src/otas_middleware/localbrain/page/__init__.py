@@ -1,5 +1,158 @@
 """The local Brain's page: a live view of what arrives, served to a browser on this machine.
 
-`site` puts it together. Each module beside it answers one kind of question from the store; `static/` is what the
-browser loads, as it is, without a build step.
+`Site` puts it together: which path is answered by what. Each module here answers one kind of question from the store;
+`static/` is what the browser loads, as it is, without a build step.
 """
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+
+from otas_middleware.localbrain.page.charts import Charts
+from otas_middleware.localbrain.page.http import HEADERS, Changing, Json, Reading
+from otas_middleware.localbrain.page.listing import AgnostRecords, Exports, Listing
+from otas_middleware.localbrain.page.senders import Senders
+from otas_middleware.localbrain.page.sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from otas_middleware.localbrain.django_http import Incoming
+    from otas_middleware.localbrain.page.senders import Refusals
+    from otas_middleware.localbrain.store import Store
+
+
+class Site:
+    """All of the page.
+
+    Args:
+        store: Where the events are.
+        feed: Tells open pages of news.
+        refusals: What the log endpoints refused.
+        new_token: Creates a session of the first agent, and returns its token.
+    """
+
+    def __init__(self, store: Store, feed: Feed, refusals: Refusals, new_token: Callable[[], str]) -> None:
+        self._store = store
+        self._feed = feed
+        self._new_token = new_token
+        self._senders = Senders(store, refusals)
+        self.watch = refusals.watch
+
+    def endpoints(self) -> Mapping[str, ASGIApp]:
+        """Return an application for each path."""
+        listing, sessions, exports = Listing(self._store), Sessions(self._store), Exports(self._store)
+        return {
+            **assets(),
+            "/_page/feed": self._feed,
+            "/_page/events": Reading(listing.events),
+            "/_page/count": Reading(listing.count),
+            "/_page/event": Reading(listing.event),
+            "/_page/sessions": Reading(sessions.sessions),
+            "/_page/session": Reading(sessions.session),
+            "/_page/charts": Reading(Charts(self._store).charts),
+            "/_page/senders": Reading(self._senders.senders),
+            "/_page/agnost": Reading(AgnostRecords(self._store).agnost),
+            "/_page/export.json": Reading(exports.as_json),
+            "/_page/export.har": Reading(exports.as_har),
+            "/_page/new-session": Changing(self._new_session),
+            "/_page/clear": Changing(self._clear),
+        }
+
+    def _new_session(self, incoming: Incoming) -> Response:  # noqa: ARG002  # an answer's form
+        """`POST /_page/new-session`: a token to try things with."""
+        token = self._new_token()
+        self._feed.publish()
+        return Json({"token": token})
+
+    def _clear(self, incoming: Incoming) -> Response:  # noqa: ARG002  # an answer's form
+        """`POST /_page/clear`: delete all events and sessions."""
+        self._store.clear()
+        self._feed.publish()
+        return Json({"cleared": True})
+
+
+_FOLDER = Path(__file__).parent / "static"
+_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+
+
+@cache
+def assets() -> Mapping[str, Reading]:
+    """Return an endpoint for each file: the document at `/`, all others below `/_page/`, by exact path."""
+    found: dict[str, Reading] = {}
+    for file in sorted(_FOLDER.rglob("*")):
+        if file.suffix in _TYPES:
+            name = file.relative_to(_FOLDER).as_posix()
+            is_document = name == "index.html"
+            path = "/" if is_document else f"/_page/{name}"
+            content = Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=HEADERS)
+            found[path] = Reading(content, public=is_document)
+    return found
+
+
+_PAUSE = 0.2
+_HEARTBEAT = 15.0
+_MOST_PAGES = 32
+
+
+class Feed:
+    """An ASGI application, `GET /_page/feed`: a stream that ends with the connection."""
+
+    def __init__(self) -> None:
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+
+    def publish(self) -> None:
+        """Tell all open pages that there is news; from any thread."""
+        for loop, news in tuple(self._waiting):
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                loop.call_soon_threadsafe(news.set)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one page."""
+        headers = dict(scope["headers"])
+        if scope["method"] != "GET" or headers.get(b"sec-fetch-site", b"none") not in {b"same-origin", b"none"}:
+            await Json({"error": "only this Brain's page reads this"}, 403)(scope, receive, send)
+        elif len(self._waiting) >= _MOST_PAGES:
+            await Json({"error": "too many pages are open"}, 503)(scope, receive, send)
+        else:
+            me = (asyncio.get_running_loop(), asyncio.Event())
+            self._waiting.add(me)
+            writing = asyncio.create_task(_write(me[1], send))
+            try:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+            finally:
+                self._waiting.discard(me)
+                writing.cancel()
+                with contextlib.suppress(asyncio.CancelledError, OSError):
+                    await writing
+
+
+async def _write(news: asyncio.Event, send: Send) -> None:
+    pairs = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+    await send(
+        {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream"), *pairs]}
+    )
+    message = b"retry: 1000\nevent: news\ndata:\n\n"  # what arrived before the page listened is news to it
+    while True:
+        await send({"type": "http.response.body", "body": message, "more_body": True})
+        await asyncio.sleep(_PAUSE)
+        try:
+            await asyncio.wait_for(news.wait(), _HEARTBEAT)
+            news.clear()
+            message = b"event: news\ndata:\n\n"
+        except TimeoutError:
+            message = b":\n\n"

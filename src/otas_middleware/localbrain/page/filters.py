@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from otas_middleware.localbrain.page.http import BadQueryError
 
 if TYPE_CHECKING:
-    from otas_middleware.localbrain.incoming import Incoming
+    from otas_middleware.localbrain.django_http import Incoming
 
 _LONGEST_TEXT = 200
 _CLASSES = {"2xx": 200, "3xx": 300, "4xx": 400, "5xx": 500}

@@ -1,4 +1,4 @@
-"""The list of events, newest first, and one event in full.
+"""The list of events, newest first, one event in full, and events as files: JSON as stored, or HAR.
 
 A page of the list begins behind the last event of the page before it (keyset pagination), so that it costs the same at
 any depth and new arrivals shift nothing. Most filters are answered from the narrow index `event_summary`. Where bodies
@@ -7,23 +7,26 @@ have to be read, a page looks at so many events as a quarter of a second allows,
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware.localbrain.page.copies import to_curl, to_python
+from starlette.responses import StreamingResponse
+
+from otas_middleware.localbrain.page.copies import CREATOR, har_entry, to_curl, to_python
 from otas_middleware.localbrain.page.filters import read_filter
-from otas_middleware.localbrain.page.http import Json, number
+from otas_middleware.localbrain.page.http import HEADERS, Json, number
 from otas_middleware.localbrain.store import to_event
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.responses import Response
 
-    from otas_middleware.localbrain.incoming import Incoming
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.page.filters import Filter
     from otas_middleware.localbrain.schema import StoredEvent
     from otas_middleware.localbrain.store import Store
@@ -186,3 +189,54 @@ def _event(row: sqlite3.Row) -> dict[str, Any]:
 
 def _milliseconds(latency: object) -> int | None:
     return latency if isinstance(latency, int) and not isinstance(latency, bool) else None
+
+
+_PIECE = 100
+
+
+class Exports:
+    """Answers with files; of 100,000 events too, for they are written while they are read."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def as_json(self, incoming: Incoming) -> Response:
+        """`GET /_page/export.json?id=` or a filter: `{"events": […]}`, newest first."""
+        return self._file(incoming, "otas-events.json", '{"events":[', "]}\n", plain)
+
+    def as_har(self, incoming: Incoming) -> Response:
+        """`GET /_page/export.har?id=` or a filter: an HTTP Archive, newest first."""
+        head = '{"log":{"version":"1.2","creator":' + json.dumps(CREATOR) + ',"entries":['
+        return self._file(incoming, "otas-events.har", head, "]}}\n", har_entry)
+
+    def _file(
+        self, incoming: Incoming, name: str, head: str, tail: str, form: Callable[[StoredEvent], dict[str, Any]]
+    ) -> Response:
+        wanted = read_filter(incoming)
+        only = number(incoming, "id") if incoming.parameter("id") else None
+        return StreamingResponse(
+            self._written(wanted, only, head, tail, form),
+            media_type="application/json",
+            headers={**HEADERS, "content-disposition": f'attachment; filename="{name}"'},
+        )
+
+    async def _written(
+        self, wanted: Filter, only: int | None, head: str, tail: str, form: Callable[[StoredEvent], dict[str, Any]]
+    ) -> AsyncIterator[bytes]:
+        before: int | None = 2**53 if only is None else only + 1
+        after = 0 if only is None else only - 1
+        separator = head
+        while before is not None:
+            events, before = await asyncio.to_thread(self._piece, wanted, before, after)
+            for event in events:
+                yield (separator + _to_json(form(event))).encode()
+                separator = ",\n"
+        yield ((head if separator is head else "") + tail).encode()
+
+    def _piece(self, wanted: Filter, before: int, after: int) -> tuple[list[StoredEvent], int | None]:
+        with self._store.reading() as connection:
+            rows, rest = page_of(connection, wanted, "*", before=before, after=after, limit=_PIECE)
+        return [to_event(row) for row in rows], rest
+
+
+_to_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from otas_middleware.localbrain.incoming import Incoming
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.store import Store
 
 _MOST_SENDERS = 200
