@@ -60,9 +60,7 @@ class Receipts:
         self.told: list[tuple[str, str]] = []
 
     def item(self, token: str = "a") -> QueueItem:
-        item = QueueItem(token, 10)
-        item.receipt = lambda fate, stored_as="": self.told.append((fate, stored_as))
-        return item
+        return QueueItem(token, 10, receipt=lambda fate, stored_as="", _=(): self.told.append((fate, stored_as)))
 
 
 class TestComingIn:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import pytest
@@ -115,6 +116,60 @@ def test_a_second_destination_gets_the_same_event(brain: LocalBrain, agent: Agen
         assert app.delivery.flush(20)
         assert app.stats()["acknowledged"] == 1
     assert len(bodies) == 3  # Brain's event, Agnost's session and event
+
+
+@pytest.mark.parametrize("away", ["brain", "agnost"])
+def test_what_an_ending_relay_has_not_delivered_everywhere_goes_to_the_destination_that_lacks_it_and_no_other(
+    brain: LocalBrain, agent: Agent, away: Literal["brain", "agnost"]
+) -> None:
+    earlier = len(brain.agnost_events())
+
+    def stored() -> dict[str, int]:
+        return {"brain": len(paths(brain, agent)), "agnost": len(brain.agnost_events()) - earlier}
+
+    destinations = {"brain_url": brain.url, "agnost_url": brain.url, "agnost_org_id": UUID(brain.agnost_org_id)}
+    with contextlib.ExitStack() as hosts:
+        with RelayThread() as relay:
+            app = hosts.enter_context(host(brain, agent, relay.path, shutdown_timeout=0.3, **destinations))
+            fault = brain.faults.inject("busy", away)
+            app.call(count=3)
+            eventually(lambda: stored() == {"brain": 3, "agnost": 3, away: 0})
+        app.delivery.flush(0.0)  # the relay has ended; its host finds that out
+        eventually(lambda: app.stats()["relay"]["state"] == "absent")
+        assert balance(app.stats()) == 0
+        fault.lift()
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    assert stored() == {"brain": 3, "agnost": 3}
+    assert balance(stats) == 0
+    assert (stats["acknowledged"], stats["delivered"]) == ((0, 3) if away == "brain" else (3, 0))
+
+
+def test_what_the_first_destination_refuses_is_lost_although_the_second_one_takes_it(
+    brain: LocalBrain, agent: Agent
+) -> None:
+    losses: list[str] = []
+
+    def take(connection: socket.socket, request: Received) -> None:
+        if b"/capture-" in request.data.partition(b"\r\n")[0]:
+            connection.sendall(answer("200 OK", b'{"session_id": "s", "event_id": "e"}'))
+        else:
+            body = b'{"status_description": "invalid_or_expired_token"}'
+            connection.sendall(answer("401 Unauthorized", body))
+
+    organisation = UUID("6a1b1f0e-5d0c-4a43-9a0b-6d4f3c2b1a00")
+    destinations = {"agnost_org_id": organisation, "on_loss": lambda _, reason: losses.append(reason)}
+    with (
+        RawServer(take) as server,
+        RelayThread() as relay,
+        host(brain, agent, relay.path, brain_url=server.url, agnost_url=server.url, **destinations) as app,
+    ):
+        app.call()
+        assert app.delivery.flush(20)
+        stats = app.stats()
+        eventually(lambda: losses == ["bad_token"])
+    assert (stats["acknowledged"], stats["dropped"]) == (0, {"bad_token": 1})
+    assert balance(stats) == 0
 
 
 class Own:

@@ -14,8 +14,9 @@ import pytest
 
 from otas_middleware._capture.capture import Capture
 from otas_middleware._delivery.relay import packets
+from otas_middleware._delivery.relay.feedback import Returned
 from otas_middleware._delivery.relay.frames import encode
-from otas_middleware._delivery.relay.link import LOOK_EVERY, Link, Returned
+from otas_middleware._delivery.relay.link import LOOK_EVERY, Link
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
@@ -351,7 +352,7 @@ def test_threads_of_a_child_whose_fork_python_did_not_see_share_one_account(
 
 
 def test_what_a_relay_gave_back_shows_nothing_of_the_token() -> None:
-    assert "secret-token" not in repr(Returned(None, (b"secret-token",), b"secret"))
+    assert "secret-token" not in repr(Returned(None, (b"secret-token",), b"secret", None))
 
 
 def test_settings_that_the_relay_cannot_use_are_refused_with_the_reason() -> None:

@@ -103,12 +103,15 @@ class Exporter:
 
     # ---- the request path
 
-    def offer(self, captured: Weighted) -> None:
-        """Queue what the request path left. What does not fit pushes the oldest out. Never raises."""
+    def offer(self, captured: Weighted, receipt: Receipt | None = None) -> None:
+        """Queue what the request path left, and what is told of it. What does not fit pushes the oldest out.
+
+        Never raises.
+        """
         try:
-            item = QueueItem(token_of(captured), int(captured.weight), captured)
+            item = QueueItem(token_of(captured), int(captured.weight), captured, receipt)
         except Exception:  # whatever the application put into a request
-            self.refuse("internal_error", getattr(captured, "receipt", None))
+            self.refuse("internal_error", receipt)
             report_internal_error("delivery.weigh")
         else:
             self._offer(item)

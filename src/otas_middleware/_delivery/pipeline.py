@@ -14,7 +14,7 @@ from otas_middleware._delivery.queue_item import BuiltOnce
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.exporter import Exporter
@@ -59,7 +59,12 @@ class Pipeline:
         self._states = {self._state.pid: self._state}
         process.register(self)
 
-    def put(self, item: Weighted, source: Literal["backend", "agent"] = "backend") -> None:
+    def put(
+        self,
+        item: Weighted,
+        source: Literal["backend", "agent"] = "backend",
+        destinations: Collection[str] | None = None,
+    ) -> None:
         """Queue what the request path captured. Never raises; costs about a microsecond and waits for nothing.
 
         With `durability="spool"` it returns when the event is on disk.
@@ -67,27 +72,29 @@ class Pipeline:
         Args:
             item: What `build` makes an event of.
             source: Which of Brain's log endpoints it is for.
+            destinations: The names of those that it is for; all of the source when left out.
         """
-        if self._durable:
-            self._put_durably(item, source)
-            return
         state = self._state
         if state.pid != os.getpid():
             state = self.renew()
-        exporters = state.agent if source == "agent" else state.backend
-        if len(exporters) > 1:
+        exporters: Sequence[Exporter] = state.agent if source == "agent" else state.backend
+        if destinations is not None:
+            exporters = [exporter for exporter in exporters if exporter.name in destinations]
+        if self._durable:
+            self._put_durably(item, exporters)
+        elif len(exporters) == 1:
+            exporters[0].offer(item, getattr(item, "receipt", None))
+        else:
             try:
-                item = BuiltOnce(item, len(exporters))
+                shared = BuiltOnce(item, [exporter.name for exporter in exporters])
             except Exception:  # whatever the application put into a request
                 self._refuse(exporters, "internal_error", "delivery.weigh")
                 return
-        for exporter in exporters:
-            exporter.offer(item)
+            for exporter in exporters:
+                exporter.offer(shared, shared.receipt_of(exporter.name))
 
-    def _put_durably(self, item: Weighted, source: Literal["backend", "agent"]) -> None:
+    def _put_durably(self, item: Weighted, exporters: Sequence[Exporter]) -> None:
         """Build an event and write it to the spool before anything else (`durability="spool"`)."""
-        state = self._current()
-        exporters = state.agent if source == "agent" else state.backend
         try:
             envelope = self._build(item, self.settings)
         except Exception:  # rendering meets whatever a client sent
@@ -105,11 +112,12 @@ class Pipeline:
             exporter.refuse(reason)
         report_internal_error(place)
 
-    def put_envelope(self, envelope: Envelope) -> None:
-        """Queue a finished event (the agent's side, user code)."""
+    def put_envelope(self, envelope: Envelope, destinations: Collection[str] | None = None) -> None:
+        """Queue a finished event (the agent's side, user code); for destinations of these names, if any are given."""
         state = self._current()
         for exporter in state.agent if envelope.source == "agent" else state.backend:
-            exporter.offer_built(envelope)
+            if destinations is None or exporter.name in destinations:
+                exporter.offer_built(envelope)
 
     @property
     def crowded(self) -> bool:

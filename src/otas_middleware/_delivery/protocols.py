@@ -40,12 +40,13 @@ class Receipt(Protocol):
     It is called once, in any thread, perhaps under a lock of the exporter's, so that it must be quick and not raise.
     """
 
-    def __call__(self, fate: str, stored_as: str = "", /) -> None:
+    def __call__(self, fate: str, stored_as: str = "", cut_off: tuple[str, ...] = (), /) -> None:
         """Take note.
 
         Args:
             fate: `delivered`, `spooled` (it is in the disk queue), or the reason for which it was dropped.
             stored_as: The id that the destination gave it, where it says one.
+            cut_off: Of several destinations, those for which the process ended first; `fate` is the first one's then.
         """
         ...
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture.weight import size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from otas_middleware._delivery.protocols import Receipt, Request, Weighted
     from otas_middleware._event.model import BackendEvent, Envelope
@@ -39,7 +40,7 @@ class QueueItem:
         delivered_before: How many events had been delivered when it failed first; more since then prove that the
             destination is well and the event is not.
         possibly_stored: An attempt ended without an answer after everything was sent.
-        receipt: Told what became of it, for a capture that has a `receipt` (see `protocols.Receipt`).
+        receipt: Told what became of it, if anybody is (see `protocols.Receipt`).
         row: Its row in the disk queue, when it is there too.
     """
 
@@ -54,11 +55,13 @@ class QueueItem:
     request: Request | None = None
     row: int | None = None
 
-    def __init__(self, token: str, weight: int, captured: Weighted | None = None) -> None:
+    def __init__(
+        self, token: str, weight: int, captured: Weighted | None = None, receipt: Receipt | None = None
+    ) -> None:
         self.token = token
         self.weight = weight + QUEUE_WEIGHT
         self.captured = captured
-        self.receipt: Receipt | None = getattr(captured, "receipt", None)
+        self.receipt = receipt
 
     def carry_token(self) -> None:
         """Add what the queue spends on a session token, once: the item is the first that waits with it."""
@@ -78,10 +81,10 @@ class QueueItem:
     def copy(self) -> QueueItem:
         """Return another item for the same event, as one that may have been stored if it was tried."""
         captured = self.captured  # before the envelope: who builds it sets that first
-        copy = QueueItem(self.token, 0, captured)
+        copy = QueueItem(self.token, 0, captured, self.receipt)
+        self.receipt = None
         copy.envelope, copy.row = self.envelope, self.row
         copy.weight, copy.overhead = self.weight, self.overhead
-        copy.receipt, self.receipt = self.receipt, None
         copy.seq = self.seq
         copy.failures = self.failures
         copy.possibly_stored = self.possibly_stored or self.attempts > 0
@@ -123,23 +126,23 @@ class BuiltOnce:
 
     Args:
         captured: What the request path left.
-        queues: How many destinations there are.
+        destinations: Their names; what becomes of it at the first one is what is told.
     """
 
     __slots__ = (
         "_captured",
+        "_destinations",
         "_envelope",
         "_error",
-        "_fate",
+        "_fates",
         "_lock",
-        "_open",
         "_receipt",
         "_stored_as",
         "token",
         "weight",
     )
 
-    def __init__(self, captured: Weighted, queues: int) -> None:
+    def __init__(self, captured: Weighted, destinations: Sequence[str]) -> None:
         self.token = token_of(captured)
         self.weight = captured.weight
         self._captured: Weighted | None = captured
@@ -147,23 +150,22 @@ class BuiltOnce:
         self._envelope: Envelope | None = None
         self._error: Exception | None = None
         self._receipt: Receipt | None = getattr(captured, "receipt", None)
-        self._open = queues
-        self._fate = self._stored_as = ""
+        self._destinations = destinations
+        self._fates: dict[str, str] = {}
+        self._stored_as = ""
 
-    @property
-    def receipt(self) -> Receipt | None:
-        """What each queue tells; the capture's own is told once, when the last has: of a loss if all lost it."""
-        return None if self._receipt is None else self._settled
+    def receipt_of(self, destination: str) -> Receipt | None:
+        """Return what a destination's queue tells; the capture's own receipt is told once, when the last has."""
+        return None if self._receipt is None else partial(self._settled, destination)
 
-    def _settled(self, fate: str, stored_as: str = "") -> None:
+    def _settled(self, destination: str, fate: str, stored_as: str = "") -> None:
         with self._lock:
-            self._open -= 1
-            if not self._fate or fate in {"delivered", "spooled"}:
-                self._fate = fate
+            self._fates[destination] = fate
             self._stored_as = self._stored_as or stored_as
-            over = not self._open
+            over = len(self._fates) == len(self._destinations)
         if over and self._receipt is not None:
-            self._receipt(self._fate, self._stored_as)
+            cut_off = tuple(name for name, fate in self._fates.items() if fate == "exit")
+            self._receipt(self._fates[self._destinations[0]], self._stored_as, cut_off)
 
     def build(self, build: Callable[[Weighted], Envelope | None]) -> Envelope | None:
         """Return the envelope; the first one to ask builds it.

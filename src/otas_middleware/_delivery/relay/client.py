@@ -22,9 +22,8 @@ from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, L
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otas_middleware._delivery.relay.feedback import Feedback
+    from otas_middleware._delivery.relay.feedback import Feedback, Returned
     from otas_middleware._delivery.relay.frames import Encoded
-    from otas_middleware._delivery.relay.link import Returned
     from otas_middleware._delivery.relay.start import Finder
 
 logger = logging.getLogger("otas_middleware")
@@ -82,6 +81,8 @@ class RelayClient:
         self._done = 0
         self._lost: Counter[str] = Counter()
         self._back: deque[Returned] = deque()
+        self._rest: deque[Returned] = deque()
+        """Settled, but for other destinations than the first one."""
         self.next_number = itertools.count(1).__next__
         """Returns the number of the next event."""
         self._ending = False
@@ -96,7 +97,7 @@ class RelayClient:
         """
         if len(batch) == 1 and batch[0][1] > packets.MAX_PACKET:
             return TOO_LARGE
-        if self._back:
+        if self._back or self._rest:
             self.give_back(_AT_ONCE)
         if self._full_until and time.monotonic() < self._full_until:
             return FULL
@@ -194,20 +195,21 @@ class RelayClient:
             back = link.take_back()
             self.returned += len(back)
             self._back += back
+            self._rest += link.rest
             if self._why != "refused":
                 self._why = "absent"
         self.give_back(_AT_ONCE)
-        if self._back and not self._ending:
+        if (self._back or self._rest) and not self._ending:
             process.start_thread(self.give_back, "otas-relay-return")
 
     def give_back(self, most: int = 1_000_000) -> None:
         """Have this process deliver what dead connections kept, as far as it is not yet."""
         for _ in range(most):
             try:
-                returned = self._back.popleft()
+                returned = (self._back or self._rest).popleft()
             except IndexError:
                 return
-            self._feedback.returned(returned.item())
+            self._feedback.returned(returned.item(), returned.destinations)
 
     # ---- what the relay says
 

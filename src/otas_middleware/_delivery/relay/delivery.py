@@ -26,7 +26,7 @@ from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._event.model import Envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.factory import Build
@@ -130,13 +130,13 @@ class RelayDelivery:
             )
         self._deliver(item)
 
-    def _deliver(self, item: Any) -> None:
+    def _deliver(self, item: Any, destinations: Collection[str] | None = None) -> None:
         if isinstance(item, _Routed):
-            self.pipeline.put(item.item, item.source)
+            self.pipeline.put(item.item, item.source, destinations)
         elif isinstance(item, Envelope):
-            self.pipeline.put_envelope(item)
+            self.pipeline.put_envelope(item, destinations)
         else:
-            self.pipeline.put(item)
+            self.pipeline.put(item, destinations=destinations)
 
     # ---- the batch thread
 

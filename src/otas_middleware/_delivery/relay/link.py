@@ -12,10 +12,11 @@ import time
 from _socket import socket as NativeSocket  # noqa: N812  # gevent and eventlet replace `socket.socket`; this never waits
 from collections import Counter, deque
 from socket import AF_UNIX, SO_SNDBUF, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.relay import packets, trust
-from otas_middleware._delivery.relay.frames import decode, decode_request
+from otas_middleware._delivery.relay.feedback import Returned
+from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._errors import OtasError
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._version import __version__
@@ -97,21 +98,6 @@ def native_lock() -> Lock:
     return _thread.allocate_lock()
 
 
-class Returned(NamedTuple):
-    """An event that a relay took and did not settle before it ended."""
-
-    finished: object
-    frame: tuple[bytes, ...]
-    secret: bytes
-
-    def __repr__(self) -> str:
-        return "<Returned>"  # the frame holds the session's token
-
-    def item(self) -> object:
-        """Return it as it was recorded, with the id that it has at the relay, which may have delivered it."""
-        return self.finished or decode_request(packets.read(b"".join(self.frame)), self.secret)
-
-
 class Link:
     """A connection to the relay.
 
@@ -128,6 +114,7 @@ class Link:
     """
 
     __slots__ = (
+        "_cut_off",
         "_secret",
         "_sock",
         "_unheard",
@@ -141,6 +128,7 @@ class Link:
         "lost",
         "may_keep",
         "may_keep_bytes",
+        "rest",
     )
 
     def __init__(self, path: str, hello: bytes) -> None:
@@ -165,6 +153,10 @@ class Link:
         """How many events the relay has delivered or put on disk."""
         self.lost: Counter[str] = Counter()
         """Events that the relay took and dropped, by reason."""
+        self._cut_off: dict[int, tuple[str, ...]] = {}
+        """Which destinations have not got an event that is kept, where the relay has said so."""
+        self.rest: list[Returned] = []
+        """Events that are settled at the first destination, and not at others."""
 
     # ---- under the lock
 
@@ -236,6 +228,8 @@ class Link:
                 reason, numbers = told
                 self.lost[reason] += self._release(numbers)
                 self.heard.append(("lost", None, None))
+            elif kind == packets.CUT_OFF:
+                self._cut(*told)
             elif kind == packets.TOKEN:
                 self.heard.append(("token", *told))
             elif kind == packets.STORED:
@@ -253,6 +247,21 @@ class Link:
         released = [event for number in numbers if (event := self.kept.pop(number, None)) is not None]
         self.kept_bytes -= sum([event[1] + FRAME_BYTES for event in released])
         return len(released)
+
+    def _cut(self, number: int, fate: str, destinations: Iterable[str]) -> None:
+        """Keep an event for those destinations that have not got it. Its fate is that at the first one."""
+        event = self.kept.get(number)
+        if event is None:
+            return
+        if fate == "exit":
+            self._cut_off[number] = tuple(destinations)
+            return
+        self.rest.append(Returned(event[3], event[2], self._secret, tuple(destinations)))
+        if fate in {"delivered", "spooled"}:
+            self.done += self._release([number])
+        else:
+            self.lost[fate] += self._release([number])
+            self.heard.append(("lost", None, None))
 
     def _end(self) -> None:
         """Read the relay's last messages; the link is dead."""
@@ -274,7 +283,10 @@ class Link:
     def take_back(self) -> deque[Returned]:
         """Return what a dead link kept, oldest first; it is the caller's to deliver."""
         kept, self.kept, self.kept_bytes = self.kept, {}, 0
-        return deque(Returned(finished, frame, self._secret) for _, _, frame, finished in kept.values())
+        return deque(
+            Returned(finished, frame, self._secret, self._cut_off.get(number))
+            for number, _, frame, finished in kept.values()
+        )
 
 
 _MOST_PIECES = 1000

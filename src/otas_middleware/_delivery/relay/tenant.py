@@ -205,7 +205,7 @@ class Connection:
         self.secret = b""
         self.paused = False
         self.closed = False
-        self.done: deque[tuple[int, str, str]] = deque()
+        self.done: deque[tuple[int, str, str, tuple[str, ...]]] = deque()
         """What became of events, appended by the threads that deliver."""
         self._buffer = buffer
         self._view = memoryview(buffer)
@@ -257,10 +257,12 @@ class Connection:
         settled = array.array("Q")
         lost: dict[str, list[int]] = {}
         for _ in range(found):
-            number, fate, stored_as = self.done.popleft()
+            number, fate, stored_as, cut_off = self.done.popleft()
             if stored_as:
                 self.tell(packets.STORED, (number, stored_as))
-            if fate in {"delivered", "spooled"}:
+            if ended and cut_off:
+                self.tell(packets.CUT_OFF, (number, fate, cut_off))
+            elif fate in {"delivered", "spooled"}:
                 settled.append(number)
             elif not (ended and fate == "exit"):
                 lost.setdefault(fate, []).append(number)
@@ -325,7 +327,7 @@ class Receipt:
         self._number = number
         self._weight = weight
 
-    def __call__(self, fate: str, stored_as: str = "") -> None:
+    def __call__(self, fate: str, stored_as: str = "", cut_off: tuple[str, ...] = ()) -> None:
         connection: Any = self._connection
-        connection.done.append((self._number, fate, stored_as))
+        connection.done.append((self._number, fate, stored_as, cut_off))
         connection.tenant.settled(self._weight)
