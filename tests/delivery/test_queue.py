@@ -31,13 +31,12 @@ def queue_of(*tokens: str, **options: Any) -> Queue:
 
 def taken(queue: Queue, now: float = 0.0) -> QueueItem:
     """Take the next event, which there must be."""
-    item, _ = queue.take(now, 8, early=False, watch=False)
-    assert item is not None
+    (item,), _ = queue.take(now, 8, early=False, watch=False)
     return item
 
 
 def nothing_left(queue: Queue, now: float = 0.0) -> bool:
-    return queue.take(now, 8, early=False, watch=False) == (None, 0)
+    return queue.take(now, 8, early=False, watch=False) == ([], 0)
 
 
 def on_disk(token: str = "a", row: int = 1) -> QueueItem:
@@ -231,6 +230,44 @@ class TestLeaving:
         assert (queue.ready(4), queue.ready(8), queue.ready(100)) == (1, 2, 3)
         assert queue.take(0.0, 8, early=False, watch=False)[1] == 1
 
+    def test_several_may_leave_together_in_the_order_in_which_they_would_leave_alone(self) -> None:
+        alone, together = (queue_of("a", "a", "b", "a", "c", "c") for _ in range(2))
+        order = [taken(alone).seq for _ in range(6)]
+        first, left = together.take(0.0, 8, 4, early=False, watch=False)
+        assert ([item.seq for item in first], left, together.in_flight) == (order[:4], 2, 4)
+        assert [item.seq for item in together.take(0.0, 8, 4, early=False, watch=False)[0]] == order[4:]
+
+    def test_nothing_overtakes_what_came_back_or_an_unjudged_token_by_leaving_with_another(self) -> None:
+        queue = queue_of("a", "a", "a")
+        for item in (taken(queue), taken(queue)):
+            queue.give_back(item)
+        assert [len(queue.take(0.0, 8, 4, early=False, watch=False)[0]) for _ in range(3)] == [1, 2, 0]
+        queue = queue_of("known", trusting=False)
+        queue.delivered(taken(queue))
+        for token in ("known", "known", "stranger", "stranger", "known"):
+            queue.add(QueueItem(token, 10))
+        assert [len(queue.take(0.0, 8, 4, early=False, watch=False)[0]) for _ in range(4)] == [1, 1, 2, 0]
+
+    def test_what_goes_back_keeps_its_order_also_what_was_on_disk(self) -> None:
+        queue = queue_of("a", "a", "a")
+        recalled = [on_disk("b", row) for row in (7, 8)]
+        for item in recalled:
+            item.seq = -(item.row or 0)
+        queue.recall(recalled, 0)
+        flying = queue.take(0.0, 8, 5, early=False, watch=False)[0]
+        for item in flying:
+            queue.give_back(item)
+        assert [taken(queue).seq for _ in range(5)] == [-7, -8, 1, 2, 3]
+
+    def test_what_goes_back_while_its_token_is_held_waits_with_it_in_its_order(self) -> None:
+        queue = queue_of("a", "a", "a", "b", "a")
+        items = [item for item in queue.take(0.0, 8, 5, early=False, watch=False)[0] if item.token == "a"]
+        queue.hold(items[0], 5.0)
+        for item in reversed(items[1:]):
+            queue.give_back(item)
+        assert nothing_left(queue)
+        assert [taken(queue, 5.0).seq for _ in range(4)] == [1, 2, 3, 5]
+
     def test_an_event_is_delivered_once(self) -> None:
         receipts = Receipts()
         queue = queue_of()
@@ -338,7 +375,7 @@ class TestComingBack:
         queue = queue_of("a")
         item = taken(queue)
         queue.delay(item, 5.0)
-        assert queue.take(0.0, 8, early=True, watch=False) == (item, 0)
+        assert queue.take(0.0, 8, early=True, watch=False) == ([item], 0)
 
     def test_a_held_one_waits_with_all_that_comes_with_its_token_and_stays_the_first(self) -> None:
         queue = queue_of("a", "b", "a")
@@ -615,8 +652,7 @@ def test_every_event_has_one_fate(steps: list[tuple[str, int]], trusting: bool) 
         if step == "add":
             queue.add(QueueItem(f"token-{number}", 10))
         elif step == "take":
-            item, _ = queue.take(now, 8, early=False, watch=False)
-            flying += [item] if item is not None else []
+            flying += queue.take(now, 8, 1 + number, early=False, watch=False)[0]
         elif step == "grab":
             flying += queue.grab(number, 0)
         elif flying:
@@ -635,8 +671,8 @@ def test_every_event_has_one_fate(steps: list[tuple[str, int]], trusting: bool) 
         assert queue.stats()["in_flight"] == len(flying)
     for item in flying:
         queue.delivered(item)
-    while (item := queue.take(now + 100.0, 8, early=False, watch=False)[0]) is not None:
-        queue.delivered(item)
+    while items := queue.take(now + 100.0, 8, early=False, watch=False)[0]:
+        queue.delivered(items[0])
     stats = queue.stats()
     assert (stats["queued"], stats["queued_bytes"], stats["in_flight"], balance(stats)) == (0, 0, 0, 0)
     assert queue.wait(Deadline(0.0), lambda: False)

@@ -360,7 +360,7 @@ class TestTheSpooler:
 
         def noting(exporter: Exporter) -> Work:
             work = next_work(exporter)
-            if work.item is None and work.pause is None:
+            if not work.items and work.pause is None:
                 found_nothing.set()
             return work
 

@@ -210,7 +210,7 @@ def test_while_waiting_events_leave_no_room_for_those_on_disk_nobody_looks_for_t
         eventually(lambda: exporter._queue.pause(time.monotonic()) is not None)
         eventually(lambda: not exporter._queue.in_flight and not exporter._pace.sending)
         work = exporter.next_work()
-        assert work.item is None
+        assert not work.items
         assert work.pause is not None
         assert work.pause > 1.0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.clock import Deadline, PeerClock
@@ -21,12 +22,12 @@ from otas_middleware._delivery.worker_pool import Work, WorkerPool
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.disk_queue.store import DiskQueue
     from otas_middleware._delivery.protocols import Outcome, Receipt, Weighted
-    from otas_middleware._delivery.sender import Attempt
     from otas_middleware._delivery.spooler import Spooler
     from otas_middleware._event.model import Envelope
 
@@ -161,27 +162,27 @@ class Exporter:
             if self._spooler is None or self._until_recall(now) != 0.0 or self._pace.pause(now) > 0.0:
                 return self._work(now)
         self._spooler.recall(self._spooler.BATCH if self._pace.closed else 1)  # the one is a probe
-        return Work(None, 0.0)
+        return Work((), 0.0)
 
     def _work(self, now: float) -> Work:
         pace, queue, limit = self._pace, self._queue, self._pace.limit
         pause = pace.pause(now)
         if pause > 0:
-            return Work(None, pause if pause < SOON or not pace.sending else SOON)
+            return Work((), pause if pause < SOON or not pace.sending else SOON)
         if pace.sending and not self._wanted(queue.ready(limit), now):
-            return Work(None, SOON)  # look now and then whether the others get on
+            return Work((), SOON)  # look now and then whether the others get on
         if self._is_too_late():
             queue.interrupt()
-            return Work(None)
+            return Work(())
         # While it is away, an event that waits for its own time will do as a probe, if there is no other.
-        item, left = queue.take(now, limit, early=not pace.closed, watch=pace.wants_news())
-        if item is None:
+        items, left = queue.take(now, limit, pace.most_at_once, early=not pace.closed, watch=pace.wants_news())
+        if not items:
             pauses = [queue.pause(now), self._until_recall(now)]
-            return Work(None, min((pause for pause in pauses if pause is not None), default=None))
-        pace.begin(item.seq, now)
+            return Work((), min((pause for pause in pauses if pause is not None), default=None))
+        pace.begin(items[0].seq, now)
         if not left and pace.wants_news():
             queue.watch()
-        return Work(item, more=left > 0 and self._wanted(left, now))
+        return Work(items, more=left > 0 and self._wanted(left, now))
 
     def _wanted(self, ready: int, now: float) -> bool:
         return self._pace.wants_another(ready, now, at_once=self._ending is not None)
@@ -198,20 +199,24 @@ class Exporter:
         room = not self._queue.is_fuller_than(0.25 if self._pace.closed else 0.0)
         return self._spooler.pause(now) if room else None
 
-    def deliver(self, item: QueueItem, attempt: Attempt) -> None:
-        """Deliver an event that `next_work` gave. Raises no `Exception`; takes as long as the destination needs."""
-        ending = self._ending
-        timeout = self._request_timeout if ending is None else max(0.05, min(self._request_timeout, ending.left()))
+    def deliver(self, items: Sequence[QueueItem], attempt: Attempt) -> None:
+        """Deliver events that `next_work` gave, until one is not taken: the rest goes back. Raises no `Exception`."""
+        left, longest, taken = deque(items), self._request_timeout, True
         try:
-            self._sender.deliver(item, attempt, timeout)
+            self._sender.prepare(left, attempt)
+            while left and taken:
+                ending = self._ending
+                timeout = longest if ending is None else max(0.05, min(longest, ending.left()))
+                taken = self._sender.deliver(left.popleft(), attempt, timeout)
         finally:
-            self._pace.done(item.seq)
+            self._sender.give_back(left)
+            self._pace.done(items[0].seq)
 
-    def return_unsent(self, item: QueueItem, outcome: Outcome) -> None:
-        """Take an event back from a worker that found no way of delivering."""
-        self._pace.done(item.seq)
+    def return_unsent(self, items: Sequence[QueueItem], outcome: Outcome) -> None:
+        """Take events back from a worker that found no way of delivering."""
+        self._pace.done(items[0].seq)
         opened, _ = self._pace.learn(outcome, 0.0, time.monotonic(), self._queue)
-        self._queue.give_back(item)
+        self._sender.give_back(items)
         self._queue.interrupt()
         self.log.outcome(outcome, opened=opened)
 

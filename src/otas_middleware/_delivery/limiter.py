@@ -44,6 +44,9 @@ _BUSY = 0.7
 _GLANCE = 0.2
 """Seconds between two looks at that share."""
 
+_TOGETHER = 8
+"""Events that are built and sent in a row: what runs after a wait is slow at first, since the processor was asleep."""
+
 _FAR_TOO_SLOW = 5.0
 """From this multiple on the limit is halved."""
 
@@ -169,6 +172,11 @@ class Pace:
     def latency(self) -> float:
         """Seconds that the last answer took; 0 before the first."""
         return self._limiter.latest
+
+    @property
+    def most_at_once(self) -> int:
+        """How many events a worker takes at once: several where a single connection gets quick answers."""
+        return _TOGETHER if self._limiter.limit == 1 and 0.0 < self._limiter.latest < _PERHAPS_OURS else 1
 
     @property
     def sending(self) -> int:

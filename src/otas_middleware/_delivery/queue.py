@@ -102,12 +102,13 @@ class Queue:
 
     # ---- out: events to send
 
-    def take(self, now: float, limit: int, *, early: bool, watch: bool) -> tuple[QueueItem | None, int]:
-        """Move the next event into flight, and return it, or None, and how many more could be sent.
+    def take(self, now: float, limit: int, most: int = 1, *, early: bool, watch: bool) -> tuple[list[QueueItem], int]:
+        """Move the next events into flight, and return them, in their order, and how many more could be sent.
 
         Args:
             now: `time.monotonic`.
             limit: How many requests may be under way.
+            most: How many events; more than one where they may leave together.
             early: Take one that waits for its time, if there is no other.
             watch: If there is none, have the next `add` say that it should be told of.
         """
@@ -115,13 +116,13 @@ class Queue:
             item = self._line.next(now, limit, early=early)
             if item is None:
                 self._watched = watch
-                return None, 0
-            self._fly(item)
-            return item, self._line.ready(limit)
+                return [], 0
+            return self._fly([item, *self._line.next_more(most - 1)]), self._line.ready(limit)
 
-    def _fly(self, item: QueueItem) -> None:
-        self._flight[item.seq] = item
+    def _fly(self, items: list[QueueItem]) -> list[QueueItem]:
+        self._flight.update((item.seq, item) for item in items)
         self.in_flight = len(self._flight)
+        return items
 
     def ready(self, limit: int) -> int:
         """Return how many could be sent now, with so many requests under way at most; looks without the lock."""
@@ -187,10 +188,10 @@ class Queue:
             return gone
 
     def give_back(self, item: QueueItem) -> None:
-        """Put it in front of all others."""
+        """Put it in front of all others; where its token is held back, of all that come with that."""
         with self._lock:
             if self._land(item):
-                self._line.give_back(item)
+                (self._put_first if self._line.holds(item.token) else self._line.give_back)(item)
 
     def delay(self, item: QueueItem, due: float) -> None:
         """Put it aside until a point in time (`time.monotonic`)."""
@@ -205,10 +206,13 @@ class Queue:
             return
         with self._lock:
             if self._land(item):
-                self.bytes -= item.weight
-                self._line.put_first(item)
-                self.bytes += item.weight
+                self._put_first(item)
                 self._line.hold(item.token, due)
+
+    def _put_first(self, item: QueueItem) -> None:
+        self.bytes -= item.weight
+        self._line.put_first(item)
+        self.bytes += item.weight
 
     def reweigh(self, item: QueueItem, held: int) -> None:
         """Correct the weight of an item that holds so many bytes now."""
@@ -247,13 +251,10 @@ class Queue:
         """Move the oldest into flight, at most `limit`, as long as more than `keep` would be left waiting."""
         grabbed: list[QueueItem] = []
         with self._lock:
-            while len(grabbed) < limit and self.count - self.in_flight > keep:
-                item = self._line.pop_oldest() or self._line.pop_delayed()
-                if item is None:
-                    break
-                self._fly(item)
+            most = min(limit, self.count - self.in_flight - keep)
+            while len(grabbed) < most and (item := self._line.pop_oldest() or self._line.pop_delayed()) is not None:
                 grabbed.append(item)
-        return grabbed
+            return self._fly(grabbed)
 
     def stored(self, items: Iterable[QueueItem], evicted: int) -> None:
         """Let items in flight go that are on disk now, where so many older events had to make room for them."""

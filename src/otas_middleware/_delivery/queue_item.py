@@ -76,7 +76,8 @@ class QueueItem:
             receipt(fate, stored_as)
 
     def __lt__(self, other: QueueItem) -> bool:
-        return self.seq < other.seq
+        """Say whether it arrived before another: what was on disk did, there by its rows."""
+        return self.seq > other.seq if self.seq < 0 and other.seq < 0 else self.seq < other.seq
 
     def copy(self) -> QueueItem:
         """Return another item for the same event, as one that may have been stored if it was tried."""

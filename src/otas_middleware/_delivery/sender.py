@@ -6,110 +6,33 @@ neither the worker nor the destination suffers for it. A destination is judged b
 
 from __future__ import annotations
 
-import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import RejectedTokens
 from otas_middleware._delivery import process
-from otas_middleware._delivery.protocols import Outcome, TransportError, Verdict, is_header_value
+from otas_middleware._delivery.protocols import Outcome, Verdict, is_header_value
 from otas_middleware._delivery.queue_item import weight_of
 from otas_middleware._delivery.retry import Fate
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections import deque
+    from collections.abc import Callable, Sequence
 
+    from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.clock import PeerClock
     from otas_middleware._delivery.limiter import Pace
     from otas_middleware._delivery.log import DeliveryLog
-    from otas_middleware._delivery.protocols import Destination, Request, Transport
     from otas_middleware._delivery.queue import Queue
     from otas_middleware._delivery.queue_item import QueueItem
     from otas_middleware._delivery.retry import Decision, RetryPolicy
     from otas_middleware._delivery.spooler import Spooler
     from otas_middleware._event.model import Envelope
 
-    Prologue = Callable[[Envelope, Callable[[Request], Outcome]], Outcome | None]
 
-
-class Attempt(Protocol):
-    """How a worker delivers: by HTTP, or by handing over to a broker. One per thread."""
-
-    def prepare(self, item: QueueItem) -> None:
-        """Make what is to be sent of a built event, unless it has been made."""
-        ...
-
-    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
-        """Try to deliver a prepared event within `timeout` seconds."""
-        ...
-
-    def close(self) -> None:
-        """Let go of connections."""
-        ...
-
-
-class HttpAttempt:
-    """Delivers over a transport of its own.
-
-    Args:
-        destination: Makes requests and judges answers.
-        transport: Carries them; used by one thread only.
-        clock: Learns the destination's time from its answers.
-    """
-
-    def __init__(self, destination: Destination, transport: Transport, clock: PeerClock) -> None:
-        self._destination = destination
-        self._transport = transport
-        self._clock = clock
-        self._prologue: Prologue | None = getattr(destination, "prologue", None)
-
-    def prepare(self, item: QueueItem) -> None:
-        """Make the event's request."""
-        if item.request is None and item.envelope is not None:
-            item.request = self._destination.request(item.envelope)
-
-    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
-        envelope, request = item.envelope, item.request
-        if envelope is None or request is None:
-            raise ValueError("the event was not prepared")
-        if self._prologue is not None:
-            outcome = self._prologue(envelope, lambda opening: self._exchange(opening, timeout))
-            if outcome is not None:
-                return outcome
-        return self._exchange(request, timeout)
-
-    def _exchange(self, request: Request, timeout: float) -> Outcome:
-        try:
-            response = self._transport(request, timeout)
-        except TransportError as error:
-            return no_answer(error, request.url)
-        except OSError:  # a transport of the user's own lets the network's failures through
-            return no_answer(TransportError("connection failed", sent=True), request.url)
-        outcome = self._destination.outcome(response)
-        self._clock.learn(response.headers.get("date"), urgent=outcome.verdict is Verdict.BAD_TOKEN)
-        return dataclasses.replace(outcome, resent=True) if response.resent else outcome
-
-    def close(self) -> None:
-        """Close the transport, if it can be."""
-        close = getattr(self._transport, "close", None)
-        if close is not None:
-            close()
-
-
-def no_answer(error: TransportError, url: str = "") -> Outcome:
-    """Return what a transport's failure means: before the request was out it is never the event's fault.
-
-    Args:
-        error: The failure.
-        url: Where the request went; its host and port are named in the log.
-    """
-    reason = error.cause.replace(" ", "_")
-    verdict = Verdict.RETRYABLE if error.sent else Verdict.UNAVAILABLE
-    place = urlsplit(url).netloc.rpartition("@")[2]
-    advice = f"No answer came from {place}; otas-middleware doctor says why." if place else ""
-    return Outcome(verdict, reason, advice, ambiguous=error.sent, resent=error.resent)
+_AHEAD_SECONDS = 0.0003
+"""For so long events are built one after the other; meanwhile the application's threads wait for Python's lock."""
 
 
 class Hooks:
@@ -161,13 +84,32 @@ class Sender:
         self._build = build
         self._rejected = RejectedTokens()
 
-    def deliver(self, item: QueueItem, attempt: Attempt, timeout: float) -> None:
+    def prepare(self, items: deque[QueueItem], attempt: Attempt) -> None:
+        """Build the first of several events, and make their requests, while that takes no time to speak of.
+
+        Args:
+            items: They are in flight; those that this ended are taken out.
+            attempt: The calling thread's way of delivering.
+        """
+        if len(items) < 2:
+            return
+        until = time.monotonic() + _AHEAD_SECONDS
+        for item in tuple(items):
+            if item.token not in self._rejected and not (self.build(item) and self._prepared(item, attempt)):
+                items.remove(item)
+            if time.monotonic() > until:
+                return
+
+    def deliver(self, item: QueueItem, attempt: Attempt, timeout: float) -> bool:
         """Build an event, try to send it, and settle what comes of it. Raises no `Exception`.
 
         Args:
             item: It is in flight, and has left it afterwards.
             attempt: The calling thread's way of delivering.
             timeout: Seconds for the exchange.
+
+        Returns:
+            Whether the destination took it, and so may be sent the next.
         """
         try:
             if item.token in self._rejected:  # not worth building
@@ -175,12 +117,19 @@ class Sender:
             elif self.build(item) and item.envelope is not None:
                 token = item.envelope.token
                 if self._may_go(item, token) and self._prepared(item, attempt):
-                    self._send(item, token, attempt, timeout)
+                    return self._send(item, token, attempt, timeout)
         except BaseException as error:  # ours, and this event's alone
             self._drop(item, "internal_error")
             if not isinstance(error, Exception):
                 raise
             report_internal_error("delivery.deliver")
+        return False
+
+    def give_back(self, items: Sequence[QueueItem]) -> None:
+        """Put events in flight, in their order, in front of all others: they were not sent."""
+        for item in reversed(items):
+            self._reweigh(item)
+            self._queue.give_back(item)
 
     def _may_go(self, item: QueueItem, token: str) -> bool:
         """Say whether an event may be sent now; if not, settle it."""
@@ -231,9 +180,9 @@ class Sender:
         item.captured = None
         return True
 
-    def _send(self, item: QueueItem, token: str, attempt: Attempt, timeout: float) -> None:
+    def _send(self, item: QueueItem, token: str, attempt: Attempt, timeout: float) -> bool:
         if not self._queue.begin(item):
-            return  # the end of the process has taken it over
+            return False  # the end of the process has taken it over
         started = time.monotonic()
         try:
             outcome = attempt(item, timeout)
@@ -242,8 +191,9 @@ class Sender:
             if not isinstance(error, Exception):
                 raise
             report_internal_error("delivery.attempt")
-        else:
-            self._settle(item, token, outcome, started)
+            return False
+        self._settle(item, token, outcome, started)
+        return outcome.verdict is Verdict.DELIVERED
 
     def _settle(self, item: QueueItem, token: str, outcome: Outcome, started: float) -> None:
         now = time.monotonic()

@@ -129,17 +129,24 @@ class WaitingLine:
             line.order[token] = None
 
     def put_first(self, item: QueueItem) -> None:
-        """Put an event that had left back before all others of its token."""
+        """Put an event that had left back before all others of its token that came after it."""
         self.add(item)
         self._arrived.move_to_end(item.seq, last=False)
-        self._line_of(item.token).items[item.token].rotate(1)
+        items = self._line_of(item.token).items[item.token]
+        items.rotate(1)
+        if len(items) > 1 and items[1] < item:
+            self._line_of(item.token).items[item.token] = deque(sorted(items))
 
     def give_back(self, item: QueueItem) -> None:
         """Put an event that had left before all others."""
-        first = not self._returned or item.seq < self._returned[0].seq
+        first = not self._returned or item < self._returned[0]
         self._returned.appendleft(item)
         if not first:
             self._returned = deque(sorted(self._returned))
+
+    def holds(self, token: str) -> bool:
+        """Say whether nothing of a token may leave for a while."""
+        return token in self._held
 
     def delay(self, item: QueueItem, due: float) -> None:
         """Put an event aside until a point in time (`time.monotonic`)."""
@@ -180,8 +187,21 @@ class WaitingLine:
                 token, _ = unjudged.order.popitem(last=False)
                 self._under_way.add(token)
                 return self._take(unjudged, token)
-        if not accepted.order:
-            return None
+        return self._next_accepted() if accepted.order else None
+
+    def next_more(self, most: int) -> list[QueueItem]:
+        """Take out the events that come next and may leave together, so many at most.
+
+        Those are of accepted tokens, and none of them overtakes one that goes first or a token that waits for its
+        judgement.
+        """
+        found: list[QueueItem] = []
+        while len(found) < most and self._accepted.order and not (self._returned or self.unjudged.order):
+            found.append(self._next_accepted())
+        return found
+
+    def _next_accepted(self) -> QueueItem:
+        accepted = self._accepted
         token, _ = accepted.order.popitem(last=False)
         item = self._take(accepted, token)
         if token in accepted.items:

@@ -12,11 +12,11 @@ from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
+    from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.clock import Deadline
     from otas_middleware._delivery.queue_item import QueueItem
-    from otas_middleware._delivery.sender import Attempt
 
 BATCH_DELAY = 0.03
 """Seconds that a woken thread waits for company before it begins: fewer wake-ups, and the request goes first."""
@@ -33,10 +33,10 @@ _NO_WAY = Outcome(Verdict.UNAVAILABLE, "transport_failed", "The log names the pl
 class Work(NamedTuple):
     """What a worker should do next."""
 
-    item: QueueItem | None
-    """The event to deliver; None for nothing."""
+    items: Sequence[QueueItem]
+    """The events to deliver, one after the other; empty for nothing."""
     pause: float | None = None
-    """Without an event: seconds after which to ask again; None for when it is woken."""
+    """Without events: seconds after which to ask again; None for when it is woken."""
     more: bool = False
     """Another worker should come and help."""
 
@@ -48,12 +48,12 @@ class WorkSource(Protocol):
         """Return what one more worker should do now."""
         ...
 
-    def deliver(self, item: QueueItem, attempt: Attempt) -> None:
-        """Deliver an event that `next_work` gave; raises no `Exception`."""
+    def deliver(self, items: Sequence[QueueItem], attempt: Attempt) -> None:
+        """Deliver the events that `next_work` gave; raises no `Exception`."""
         ...
 
-    def return_unsent(self, item: QueueItem, outcome: Outcome) -> None:
-        """Take an event back, since there is no way of delivering."""
+    def return_unsent(self, items: Sequence[QueueItem], outcome: Outcome) -> None:
+        """Take events back, since there is no way of delivering."""
         ...
 
 
@@ -162,9 +162,9 @@ class WorkerPool:
         attempt = self._make_attempt()
         try:
             while (left := deadline.left()) > 0:
-                item, pause, _ = self._source.next_work()
-                if item is not None:
-                    self._source.deliver(item, attempt)
+                items, pause, _ = self._source.next_work()
+                if items:
+                    self._source.deliver(items, attempt)
                 elif pause is None or unless():
                     return
                 else:
@@ -188,8 +188,8 @@ class WorkerPool:
         busy_at = time.monotonic()
         try:
             while self._asks(generation):
-                item, pause, more = self._next_work()
-                if item is None:
+                items, pause, more = self._next_work()
+                if not items:
                     if not self._rest(generation, pause, busy_at):
                         return
                     continue
@@ -198,9 +198,9 @@ class WorkerPool:
                     self.wake()
                 attempt = attempt or self._made_attempt()
                 if attempt is None:
-                    self._source.return_unsent(item, _NO_WAY)
+                    self._source.return_unsent(items, _NO_WAY)
                 else:
-                    self._deliver(item, attempt)
+                    self._deliver(items, attempt)
                 busy_at = time.monotonic()
         finally:
             if attempt is not None:
@@ -211,11 +211,11 @@ class WorkerPool:
             return self._source.next_work()
         except Exception:  # ours; the thread goes on, a little later
             report_internal_error("delivery.next_work")
-            return Work(None, _AFTER_A_FAULT)
+            return Work((), _AFTER_A_FAULT)
 
-    def _deliver(self, item: QueueItem, attempt: Attempt) -> None:
+    def _deliver(self, items: Sequence[QueueItem], attempt: Attempt) -> None:
         try:
-            self._source.deliver(item, attempt)
+            self._source.deliver(items, attempt)
         except BaseException:  # not even `sys.exit`, or a time-out of gevent's, in an extension ends a thread of ours
             report_internal_error("delivery.deliver")
 
