@@ -127,7 +127,9 @@ class AgentSession(HttpClients):
         core = self._core
         if core.settings.enabled:
             core.require_key()
-            core.closed = False
+            if core.closed:
+                core.closed = False
+                self._instrument_again()
             core.manager.require()
 
     def close(self) -> None:
@@ -155,6 +157,7 @@ class AgentSession(HttpClients):
     def _end(self) -> None:
         if not self._core.closed:
             self._core.closed = True
+            self._uninstrument()
             self.flush(self._core.settings.shutdown_timeout)
 
     def flush(self, timeout: float = 2.0) -> bool:

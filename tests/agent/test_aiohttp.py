@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ import pytest
 
 from agent.host import redirects, replies, response, streams
 from otas_middleware._capture.session import TOKEN_HEADER
+from support.agent import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from agent.host import Host
+    from agent.host import Host, Received
     from agent.record import Record
     from otas_middleware.agent import AgentSession
 
@@ -131,6 +133,77 @@ READS: dict[str, Callable[[Any], Awaitable[object]]] = {
 
 async def _collected(pieces: Any) -> list[Any]:
     return [piece async for piece in pieces]
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_body_that_aiohttp_compresses_is_recorded_as_text(
+    session: AgentSession, outside: Host, record: Record, pieces: bool
+) -> None:
+    text = b'{"a": "' + b"x" * 500 + b'"}'
+
+    async def body() -> AsyncIterator[bytes]:
+        yield text
+
+    async def use(client: Any) -> None:
+        headers = {"Content-Type": "application/json"}
+        data = body() if pieces else text
+        async with client.post(outside.url, data=data, compress="gzip", headers=headers) as answer:
+            await answer.read()
+
+    play(session, use)
+    assert outside.one().header("content-encoding") == ["gzip"]
+    assert gzip.decompress(outside.one().body) == text
+    event = record.one()
+    assert event["request_body"] == text.decode()
+    assert "content-encoding" not in (event["request_headers"] or "")
+
+
+def test_a_time_that_is_up_before_there_is_a_connection_is_said_to_be(session: AgentSession, record: Record) -> None:
+    class Silent(aiohttp.abc.AbstractResolver):  # type: ignore[misc]
+        """A name server that never answers."""
+
+        async def resolve(self, *_: object, **__: object) -> Any:
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            """Nothing is open."""
+
+    async def run() -> None:
+        connector = aiohttp.TCPConnector(resolver=Silent())
+        async with session.aiohttp_session(connector=connector) as client:
+            with pytest.raises(TimeoutError):
+                await client.get("http://shop.example/", timeout=aiohttp.ClientTimeout(total=0.05))
+
+    asyncio.run(run())
+    event = record.one()
+    assert (event["status_code"], event["error"]) == (0, "TimeoutError: The time was up before the answer came")
+    assert "aborted" not in event["metadata"]
+
+
+def test_a_call_that_its_own_task_is_cancelled_in_is_not_said_to_have_run_out_of_time(
+    session: AgentSession, outside: Host, record: Record
+) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    def hangs(_: Received) -> Iterator[bytes]:
+        asked.set()
+        over.wait(PATIENCE)
+        yield b""
+
+    outside.on("/slow", hangs)
+
+    async def use(client: Any) -> None:
+        task = asyncio.ensure_future(client.get(outside.url + "/slow"))
+        await asyncio.to_thread(asked.wait, PATIENCE)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        over.set()
+
+    play(session, use)
+    event = record.one()
+    assert event["error"] == "Cancelled before the answer came"
+    assert event["metadata"]["aborted"] is True
 
 
 @pytest.mark.parametrize("read", READS.values(), ids=READS.keys())

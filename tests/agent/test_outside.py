@@ -11,15 +11,15 @@ import pytest
 
 from agent.callers import BODIES, BOUNDARY, How, bare
 from agent.host import as_json, breaks_off, closed_port, drops, redirects, replies, response, streams
-from agent.record import Record
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from agent.callers import Caller
     from agent.host import Host, Received
+    from agent.record import Record
+    from otas_middleware.agent import AgentSession
     from otas_middleware.localbrain import LocalBrain
 
 
@@ -306,27 +306,19 @@ def test_a_failure_reaches_the_agent_as_without_us_and_is_an_event(
     assert event["metadata"]["exception"]["type"] == str(event["error"]).partition(":")[0]
 
 
+def test_an_answer_that_another_protocol_follows_is_complete(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    outside.on("/socket", lambda _: [b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"])
+    headers = {"Connection": "Upgrade", "Upgrade": "x"}
+    caller.call(session.instrument, "GET", outside.url + "/socket", How(stream=True), headers=headers)
+    event = record.one()
+    assert (event["status_code"], event["response_size_bytes"], event["error"]) == (101, 0, "")
+    assert "aborted" not in event["metadata"]
+
+
 def test_instrumenting_a_client_twice_makes_no_second_event(
     caller: Caller, session: AgentSession, outside: Host, record: Record
 ) -> None:
     caller.call(lambda client: session.instrument(session.instrument(client)), "GET", outside.url)
     assert len(record.events()) == 1
-
-
-def test_two_sessions_on_one_client_keep_their_own_records(
-    caller: Caller, session: AgentSession, outside: Host, record: Record, brain: LocalBrain
-) -> None:
-    with AgentSession(agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as other:
-        caller.call(lambda client: other.instrument(session.instrument(client)), "GET", outside.url)
-        assert len(Record(other, brain).events()) == 1
-    assert len(record.events()) == 1
-
-
-def test_a_client_is_as_it_was_when_the_session_is_over(
-    caller: Caller, session: AgentSession, inside: Host, outside: Host, record: Record
-) -> None:
-    session.close()
-    for host in (inside, outside):
-        caller.call(session.instrument, "GET", host.url)
-        assert host.one().header(TOKEN_HEADER) == []
-    assert record.events() == []

@@ -246,3 +246,19 @@ def test_pieces_that_are_empty_are_passed_over(
     assert requester.post(outside.url + "/f", data=iter(pieces)).ok
     assert outside.one().body == b"abcd"
     assert record.one()["request_size_bytes"] == 4
+
+
+@pytest.mark.parametrize("place", ["inside", "outside"])
+def test_an_error_names_the_callers_own_request_without_the_token(brain: LocalBrain, place: str) -> None:
+    away = closed_port()
+    domain = away if place == "inside" else "https://api.example.com"
+    with (
+        AgentSession(domain, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as session,
+        session.requests_session() as requester,
+    ):
+        requester.trust_env = False
+        prepared = requester.prepare_request(requests.Request("POST", away, data=iter([b"a", b"b"])))
+        with pytest.raises(requests.ConnectionError) as failure:
+            requester.send(prepared)
+    assert failure.value.request is prepared
+    assert TOKEN_HEADER not in prepared.headers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:
@@ -203,6 +204,21 @@ class HttpClients:
         from otas_middleware._outbound.clients import headers_for  # noqa: PLC0415  # as the others
 
         return headers_for(url, self._policy)
+
+    def _instrument_again(self) -> None:
+        """Have those clients that were instrumented before the session was closed, and opened again, be so again."""
+        for client in self._instrumented:
+            self.instrument(client)
+
+    def _uninstrument(self) -> None:
+        """Leave the clients that exist as they were; one may see many sessions, one after the other."""
+        from otas_middleware._outbound.clients import uninstrument  # noqa: PLC0415  # as the others
+
+        for client in self._instrumented:
+            try:
+                uninstrument(client, self._policy)
+            except Exception:
+                report_internal_error("agent.uninstrument")
 
     def _close_clients(self) -> None:
         """Close the synchronous clients that were made here, whatever their own `close` does."""

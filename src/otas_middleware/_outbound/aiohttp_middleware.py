@@ -55,8 +55,13 @@ class AiohttpMiddleware:
             return await self._inside(request, location, handler)
         raw = self._right_head(request, Place.OUTSIDE, location, None)
         call = await self._begin(request, location, raw)
+        task = asyncio.current_task()
+        cancelled_before = 0 if task is None else task.cancelling()
         try:
             response = await handler(request)
+        except asyncio.CancelledError as error:
+            asyncio.get_running_loop().call_soon(_cancelled, call, error, task, cancelled_before)
+            raise
         except BaseException as error:
             failed(call, error)
             raise
@@ -96,6 +101,8 @@ class AiohttpMiddleware:
 
     async def _begin(self, request: ClientRequest, location: Whereabouts, raw: RawHeaders) -> Capture | None:
         scheme, host, port, target = location
+        if request.compress:  # what aiohttp itself compresses is seen before it does
+            raw = [(name, value) for name, value in raw if name.lower() != b"content-encoding"]
         call = self._policy.begin(
             OutgoingRequest("aiohttp", request.method, scheme, host.decode("ascii"), port, target, raw)
         )
@@ -109,6 +116,19 @@ class AiohttpMiddleware:
             except Exception:
                 report_internal_error("outbound.aiohttp")
         return call
+
+
+def _cancelled(
+    call: Capture | None, error: BaseException, task: asyncio.Task[object] | None, cancelled_before: int
+) -> None:
+    """Note why a call was cancelled, once those around it have had their say.
+
+    aiohttp's `ClientTimeout(total=...)`, as `asyncio.timeout`, cancels the task and takes that back when it raises.
+    """
+    if task is not None and not task.cancelled() and task.cancelling() <= cancelled_before:
+        failed(call, TimeoutError("The time was up before the answer came"))
+    else:
+        failed(call, error)
 
 
 def _raw(request: ClientRequest) -> RawHeaders:

@@ -9,7 +9,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
 from otas_middleware._outbound.httpx_library import library_of_client
 from otas_middleware._outbound.httpx_transport import wrap_async_transport, wrap_transport
-from otas_middleware._outbound.policy import Place
+from otas_middleware._outbound.policy import Place, without_layer
 
 if TYPE_CHECKING:
     from otas_middleware._outbound.policy import OutboundPolicy
@@ -65,6 +65,22 @@ def _instrument_httpx(client: Any, policy: OutboundPolicy) -> None:
     for pattern, mounted in mounts.items():
         if mounted is not None:
             mounts[pattern] = wrap(mounted, policy)
+
+
+def uninstrument(client: Any, policy: OutboundPolicy) -> None:
+    """Take out of a client what `instrument` put there for a policy, whatever others put around it since.
+
+    Args:
+        client: One that this policy has instrumented.
+        policy: Decides over nothing any more.
+    """
+    if library_of_client(client) is None:
+        for prefix, adapter in client.adapters.items():
+            client.adapters[prefix] = without_layer(adapter, policy)
+        return
+    client._transport = without_layer(client._transport, policy)  # noqa: SLF001  # as it was put there
+    for pattern, mounted in client._mounts.items():  # noqa: SLF001  # as above
+        client._mounts[pattern] = without_layer(mounted, policy)  # noqa: SLF001  # as above
 
 
 def headers_for(url: str, policy: OutboundPolicy) -> dict[str, str]:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.httpx_library import installed, library_of_request, library_of_transport
-from otas_middleware._outbound.policy import OutgoingRequest, Place, confirmed, failed, head_for
+from otas_middleware._outbound.policy import (
+    Layer,
+    OutgoingRequest,
+    Place,
+    confirmed,
+    failed,
+    has_layer,
+    head_for,
+    innermost,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -28,22 +37,13 @@ if TYPE_CHECKING:
 
 def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:
     """Return a synchronous transport around another; the same one if this policy has wrapped it already."""
-    return inner if _has(inner, policy) else _class_for(inner, InstrumentedTransport, "transport")(inner, policy)
+    return inner if has_layer(inner, policy) else _class_for(inner, InstrumentedTransport, "transport")(inner, policy)
 
 
 def wrap_async_transport(inner: Any, policy: OutboundPolicy) -> Any:
     """Return an asynchronous transport around another; the same one if this policy has wrapped it already."""
     made = _class_for(inner, InstrumentedAsyncTransport, "async_transport")
-    return inner if _has(inner, policy) else made(inner, policy)
-
-
-def _has(inner: Any, policy: OutboundPolicy) -> bool:
-    layer = inner
-    while isinstance(layer, _Instrumented):
-        if layer.policy is policy:
-            return True
-        layer = layer.inner
-    return False
+    return inner if has_layer(inner, policy) else made(inner, policy)
 
 
 def _class_for(inner: Any, mixin: type, base: str) -> Any:
@@ -108,7 +108,7 @@ class OwnAsyncTransport(OwnTransport):
             await self._made.aclose()
 
 
-class _Instrumented:
+class _Instrumented(Layer):
     """What both kinds of transport have in common.
 
     Args:
@@ -119,10 +119,7 @@ class _Instrumented:
     def __init__(self, inner: Any, policy: OutboundPolicy) -> None:
         self.inner = inner
         self.policy = policy
-        sender = inner
-        while isinstance(sender, _Instrumented):
-            sender = sender.inner
-        self._only = library_of_transport(sender, own=True)
+        self._only = library_of_transport(innermost(inner), own=True)
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # while it is being made or copied
@@ -183,7 +180,10 @@ class _Instrumented:
         try:
             reason = response.extensions.get("reason_phrase")
             call.started(response.status_code, response.headers.raw, reason.decode("latin-1") if reason else None)
-            if response.is_closed:  # a transport that had the whole body at hand
+            if response.status_code == 101:  # another protocol follows; there is no body
+                call.ended()
+                call.finish()
+            elif response.is_closed:  # a transport that had the whole body at hand
                 call.sent(response.content)
                 call.ended()
                 call.finish()

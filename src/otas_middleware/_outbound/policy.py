@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
@@ -78,6 +78,43 @@ class OutboundPolicy(Protocol):
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Start the record of a request outside, or return None when it is not to be recorded."""
         ...
+
+
+class Layer:
+    """What stands around a client's own transport or adapter, for one policy."""
+
+    inner: Any
+    policy: OutboundPolicy
+
+
+def innermost(layer: Any) -> Any:
+    """Return what sends, whatever layers are around it."""
+    while isinstance(layer, Layer):
+        layer = layer.inner
+    return layer
+
+
+def has_layer(layer: Any, policy: OutboundPolicy) -> bool:
+    """Return whether one of the layers is this policy's."""
+    while isinstance(layer, Layer):
+        if layer.policy is policy:
+            return True
+        layer = layer.inner
+    return False
+
+
+def without_layer(layer: Any, policy: OutboundPolicy) -> Any:
+    """Take this policy's layer out from among the others; return the outermost that is left, or what sends."""
+    above: Layer | None = None
+    found = layer
+    while isinstance(found, Layer):
+        if found.policy is policy:
+            if above is None:
+                return found.inner
+            above.inner = found.inner
+            return layer
+        above, found = found, found.inner
+    return layer
 
 
 def confirmed(policy: OutboundPolicy, location: Whereabouts, raw: RawHeaders) -> Place:

@@ -11,13 +11,25 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from requests import Session
 from requests.adapters import BaseAdapter
+from requests.exceptions import RequestException
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location, locate, normal_host
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.policy import OutgoingRequest, Place, clean, confirmed, failed, has_token, is_clean
+from otas_middleware._outbound.policy import (
+    Layer,
+    OutgoingRequest,
+    Place,
+    clean,
+    confirmed,
+    failed,
+    has_layer,
+    has_token,
+    innermost,
+    is_clean,
+)
 from otas_middleware._outbound.requests_responses import RecordedRaw, Tries, send
 
 if TYPE_CHECKING:
@@ -55,18 +67,13 @@ def wrap_session(session: Session, policy: OutboundPolicy) -> None:
 
 def wrap_adapter(inner: BaseAdapter, policy: OutboundPolicy) -> BaseAdapter:
     """Return an adapter around another; the same one if this policy has wrapped it already."""
-    layer = inner
-    while isinstance(layer, InstrumentedAdapter):
-        if layer.policy is policy:
-            return inner
-        layer = layer.inner
-    return InstrumentedAdapter(inner, policy)
+    return inner if has_layer(inner, policy) else InstrumentedAdapter(inner, policy)
 
 
 _OWN = frozenset({"inner", "policy"})
 
 
-class InstrumentedAdapter(BaseAdapter):
+class InstrumentedAdapter(Layer, BaseAdapter):
     """Sends by another adapter, after asking the policy; for everything else it is that adapter.
 
     Args:
@@ -75,7 +82,6 @@ class InstrumentedAdapter(BaseAdapter):
     """
 
     inner: BaseAdapter
-    policy: OutboundPolicy
 
     def __init__(self, inner: BaseAdapter, policy: OutboundPolicy) -> None:
         super().__init__()
@@ -116,7 +122,15 @@ class InstrumentedAdapter(BaseAdapter):
         inside = place is Place.INSIDE
         token = self.policy.token_at_hand() or self.policy.token() if inside else None
         sent = self._with_right_head(request, place, location, token)
-        response = self.inner.send(sent, *args, **options) if inside else self._recorded(sent, location, args, options)
+        try:
+            if inside:
+                response = self.inner.send(sent, *args, **options)
+            else:
+                response = self._recorded(sent, location, args, options)
+        except RequestException as error:
+            if error.request is sent:
+                error.request = request
+            raise
         if response.request is sent:
             response.request = request
         if hasattr(response, "connection"):  # what digest, NTLM and Kerberos send their second request by
@@ -154,7 +168,7 @@ class InstrumentedAdapter(BaseAdapter):
                 call.request.add(at_hand)
             return call
 
-        tries = Tries(self._sender(), begin)
+        tries = Tries(innermost(self.inner), begin)
         if tries.call is None:
             return self.inner.send(request, *args, **options)
         sent = request
@@ -164,18 +178,14 @@ class InstrumentedAdapter(BaseAdapter):
         try:
             response: Response = send(tries, lambda: self.inner.send(sent, *args, **options))
         except BaseException as error:
+            if isinstance(error, RequestException) and error.request is sent:
+                error.request = request
             failed(tries.call, error)
             raise
         if response.request is sent:
             response.request = request
         _note_response(tries.call, response)
         return response
-
-    def _sender(self) -> BaseAdapter:
-        layer = self.inner
-        while isinstance(layer, InstrumentedAdapter):
-            layer = layer.inner
-        return layer
 
     def close(self) -> None:
         """Close the adapter that sends."""
@@ -193,7 +203,7 @@ def _note_response(call: Capture | None, response: Response) -> None:
     try:
         call.opaque = False
         call.started(response.status_code, list(response.headers.items()), response.reason)
-        if response.raw is None:
+        if response.raw is None or response.status_code == 101:  # another protocol follows; there is no body
             call.ended()
             call.finish()
         else:
