@@ -2,7 +2,8 @@
 
 A request must not break because recording it did. Code on the request path and in the worker therefore ends in
 `except Exception: report_internal_error("where")`. Each failure is counted; each cause is logged once, as the
-exception's type and place, never with its message or values, which may hold what a client sent. Tests set `reraise`
+exception's type and place, never with its values or its message, which may hold what a client sent; messages of
+`OtasError` are ours, and hold nothing of that. Tests set `reraise`
 (`_runtime.py`) and see everything.
 """
 
@@ -12,6 +13,7 @@ import logging
 import sys
 from collections import Counter
 
+from otas_middleware._errors import OtasError
 from otas_middleware._runtime import ForkSafeLock, runtime
 
 logger = logging.getLogger("otas_middleware")
@@ -24,11 +26,12 @@ _seen: set[tuple[str, str, int]] = set()
 _lock = ForkSafeLock()
 
 
-def report_internal_error(where: str) -> None:
+def report_internal_error(where: str, effect: str = "the request was not affected") -> None:
     """Account for the exception that is being handled; call it inside `except Exception`.
 
     Args:
         where: The place that failed, such as `"asgi.send"`; the key in `counts`.
+        effect: What follows from it, for the log.
 
     Raises:
         Exception: The handled exception itself, but only while the runtime says `reraise`.
@@ -40,6 +43,8 @@ def report_internal_error(where: str) -> None:
     if behaviour.on_internal_error is not None and error is not None:
         behaviour.on_internal_error(where, error)
     name = kind.__name__ if kind is not None else "unknown"
+    if isinstance(error, OtasError):
+        effect = f"{effect}. {str(error).removeprefix('otas_middleware: ').rstrip('.')}"
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     filename = traceback.tb_frame.f_code.co_filename if traceback is not None else "?"
@@ -52,10 +57,11 @@ def report_internal_error(where: str) -> None:
             _seen.add(cause)
     if first:
         logger.warning(
-            "otas: recording failed in %s (%s at %s:%d); the request was not affected. "
+            "otas: recording failed in %s (%s at %s:%d); %s. "
             "Further failures of this cause are only counted; see otas_middleware.stats().",
             where,
             name,
             filename,
             line,
+            effect,
         )

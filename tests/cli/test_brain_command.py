@@ -209,3 +209,8 @@ def test_the_help_names_the_commands() -> None:
         assert "demo" in ended.stdout + ended.stderr
         assert "Traceback" not in ended.stderr
     assert "--down-after" in run("brain", "--help").stdout
+    assert run("-h").stdout == run("--help").stdout
+
+
+def test_what_a_command_does_is_readable_in_eighty_columns() -> None:
+    assert "..." not in run("--help").stdout.partition("Commands:")[2]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware import OtasSettings, RequestInfo, SessionInfo
+from otas_middleware import OtasSettings, RequestInfo, SessionInfo, _internal_errors
 from otas_middleware._capture import selection as select_module
 from otas_middleware._capture.selection import Selection
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +75,23 @@ def test_the_users_function_gets_the_request_and_decides() -> None:
     assert not wants(selection, "/no")
     assert seen[0] == RequestInfo("GET", "/yes", b"", [(b"host", b"x")], SESSION, "asgi")
     assert selection.skipped["should_record"] == 1
+
+
+def test_a_function_of_the_users_that_raises_is_named_and_the_request_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def decide(request: RequestInfo) -> bool:
+        raise KeyError("hunter2")
+
+    monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
+    before = _internal_errors.counts["should_record"]
+    selection = Selection(OtasSettings(should_record=decide))
+    assert not wants(selection)
+    assert selection.skipped["should_record"] == 1
+    assert _internal_errors.counts["should_record"] == before + 1
+    assert "recording failed in should_record (KeyError at " in caplog.text
+    assert "the request is not recorded" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def keep_all(rate: float) -> set[str]:

@@ -61,6 +61,23 @@ def test_a_callable_may_be_named_by_its_import_path() -> None:
     assert settings.should_record(object()) is True
 
 
+async def asynchronous(given: object) -> object:
+    return given
+
+
+class Asynchronous:
+    async def __call__(self, given: object) -> object:
+        return given
+
+
+@pytest.mark.parametrize("name", ["should_record", "before_send", "on_loss", "operation_protocols"])
+@pytest.mark.parametrize("function", [asynchronous, Asynchronous()])
+def test_a_function_that_nobody_could_await_is_refused(name: str, function: object) -> None:
+    value = [function] if name == "operation_protocols" else function
+    with pytest.raises(ConfigurationError, match=f"{name}.* it is asynchronous.*write it with def"):
+        load_settings({name: value}, environ={})
+
+
 def test_the_project_id_is_a_uuid() -> None:
     project = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
     assert load_settings({"project_id": project}, environ={}).project_id == UUID(project)

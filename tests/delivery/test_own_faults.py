@@ -328,3 +328,13 @@ def quitting(fault: type[BaseException]) -> Callable[[Any, OtasSettings], Envelo
         return build(item, given_settings)
 
     return build_or_quit
+
+
+def test_a_fault_that_is_one_of_configuration_says_in_the_log_what_to_correct(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(internal_errors, "_seen", set[object]())
+    with pipeline("http://127.0.0.1:9", transport="celery", celery_app="nowhere:app") as sender:
+        sender.put(Item())
+        eventually(lambda: "recording failed in delivery.transport" in caplog.text)
+    assert "the OTAS_CELERY_APP 'nowhere:app' cannot be imported" in caplog.text

@@ -33,7 +33,7 @@ def test_a_spool_that_is_not_writable(doctor: Doctor, tmp_path: Path) -> None:
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["spool"]
     assert f"{tmp_path}/file/spool is not usable for " in diagnosis.of("spool")
-    assert "point OTAS_SPOOL_DIR elsewhere" in diagnosis.of("spool")
+    assert "set OTAS_SPOOL_DIR to a directory of its own" in diagnosis.of("spool")
 
 
 def test_the_doctor_makes_no_directory(doctor: Doctor, tmp_path: Path) -> None:
@@ -71,6 +71,15 @@ def test_a_directory_that_others_can_read_and_that_is_not_the_spools_own(tmp_pat
     check = spool(tmp_path)
     assert check.status == "failed"
     assert "it is open to other users (mode 755) and holds other files" in check.text
+
+
+@pytest.mark.parametrize("place", ["file", "file/spool"])
+def test_nobody_is_told_to_change_the_owner_of_what_is_no_directory(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    check = spool(tmp_path / place)
+    assert check.status == "failed"
+    assert "chown" not in check.fix
+    assert "set OTAS_SPOOL_DIR to a directory of its own" in check.fix
 
 
 def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
@@ -112,6 +121,41 @@ def test_delivery_that_cannot_be_put_together_is_named(doctor: Doctor) -> None:
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["transport"]
     assert "the transport 'no.such.module:carrier' cannot be imported" in diagnosis.of("transport")
+
+
+CELERY = """
+from celery import Celery
+shop = Celery("shop", broker="{broker}")
+nothing = 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("app", "broker", "said"),
+    [
+        ("nowhere:shop", "memory://", "the OTAS_CELERY_APP 'nowhere:shop' cannot be imported"),
+        ("celery_shop:nothing", "memory://", "the OTAS_CELERY_APP 'celery_shop:nothing' is no Celery application"),
+        ("celery_shop:shop", "amqp://me:hunter2@{closed}/", "the broker at amqp://me:**@{closed}// cannot be reached"),
+    ],
+)
+def test_events_that_celery_cannot_take_are_a_failure(
+    doctor: Doctor, closed: str, app: str, broker: str, said: str
+) -> None:
+    place = closed.removeprefix("http://")
+    doctor.write("celery_shop.py", CELERY.format(broker=broker.format(closed=place)))
+    doctor.variables |= {"OTAS_TRANSPORT": "celery", "OTAS_CELERY_APP": app}
+    diagnosis = doctor()
+    assert list(diagnosis.failed) == ["transport"]
+    assert said.format(closed=place) in diagnosis.of("transport")
+    assert "hunter2" not in diagnosis.output
+
+
+def test_a_broker_that_answers_is_named_with_the_queue(doctor: Doctor) -> None:
+    doctor.write("celery_shop.py", CELERY.format(broker="memory://"))
+    doctor.variables |= {"OTAS_TRANSPORT": "celery", "OTAS_CELERY_APP": "celery_shop:shop"}
+    diagnosis = doctor()
+    assert diagnosis.failed == {}
+    assert "@localhost// answers; workers of the queue otas deliver" in diagnosis.of("transport")
 
 
 @pytest.fixture

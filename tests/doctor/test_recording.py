@@ -73,3 +73,44 @@ def test_durability_without_a_directory_names_the_setting_that_is_missing(doctor
     said = doctor().failed["transport"]
     assert "set OTAS_SPOOL_DIR" in said
     assert "OTAS_TRANSPORT" not in said
+
+
+FUNCTIONS = """
+def raises(given): raise KeyError("a name")
+def no_event(event): return "an event"
+def takes_nothing(): return True
+def keeps(event): return event
+def withholds(event): return None
+def wants(request): return True
+def declines(request): return False
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "function", "said"),
+    [
+        ("should_record", "raises", "KeyError: 'a name'"),
+        ("should_record", "takes_nothing", "TypeError: takes_nothing() takes 0 positional arguments"),
+        ("before_send", "raises", "KeyError: 'a name'"),
+        ("before_send", "no_event", "TypeError: before_send returned str, not a BackendEvent or None"),
+    ],
+)
+def test_a_function_that_fails_for_an_ordinary_request_is_named_with_what_follows(
+    doctor: Doctor, setting: str, function: str, said: str
+) -> None:
+    doctor.write("functions.py", FUNCTIONS)
+    doctor.variables[f"OTAS_{setting.upper()}"] = f"functions:{function}"
+    diagnosis = doctor()
+    assert list(diagnosis.failed) == [setting]
+    assert said in diagnosis.of(setting)
+    follows = "the event is withheld" if setting == "before_send" else "the request is not recorded"
+    assert follows in diagnosis.of(setting)
+
+
+@pytest.mark.parametrize("before_send", ["keeps", "withholds"])
+@pytest.mark.parametrize("should_record", ["wants", "declines"])
+def test_functions_that_decide_are_no_failure(doctor: Doctor, before_send: str, should_record: str) -> None:
+    doctor.write("functions.py", FUNCTIONS)
+    doctor.variables["OTAS_BEFORE_SEND"] = f"functions:{before_send}"
+    doctor.variables["OTAS_SHOULD_RECORD"] = f"functions:{should_record}"
+    assert {check["status"] for check in doctor().checks.values()} == {"ok", "skipped"}

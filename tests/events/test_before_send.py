@@ -86,8 +86,11 @@ def test_when_it_fails_the_event_is_withheld_and_that_is_counted(
 ) -> None:
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     before = _internal_errors.counts["before_send"]
+    monkeypatch.setattr(_internal_errors, "_seen", set[object]())
     assert sent(broken) is None
     assert _internal_errors.counts["before_send"] == before + 1
+    assert "recording failed in before_send" in caplog.text
+    assert "the event is withheld" in caplog.text
     assert "hunter2" not in caplog.text
 
 

@@ -45,6 +45,12 @@ def preview(
     )
 
 
+def test_curl_alone_is_a_curl_command_that_lacks_its_url() -> None:
+    result = preview("curl")
+    assert result.returncode == 1
+    assert "the curl command names 0 URLs" in result.stderr
+
+
 def test_a_curl_command_is_given_as_it_is() -> None:
     result = preview(
         *("--json", "curl", "-s", "-X", "PUT", "https://shop.example/orders/7", "--json", '{"token": "abc"}'),

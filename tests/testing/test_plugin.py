@@ -132,7 +132,7 @@ def test_a_users_own_mistake_that_production_swallows_fails_the_test_at_its_end(
     )
     output = project.pytest()
     assert "1 passed, 1 error" in output
-    assert "recording failed in flask.begin with AttributeError; production would have swallowed it" in output
+    assert "recording failed in should_record with AttributeError; production would have swallowed it" in output
     assert "AttributeError: 'RequestInfo' object has no attribute 'customer'" in output
 
 

@@ -12,6 +12,7 @@ from fnmatch import translate
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -124,10 +125,14 @@ class Selection:
         """Say whether a request is to be captured; called before anything is copied (see `RequestInfo`)."""
         if self._paths.names(path) or method in self._methods:
             return self._skip("ignored")
-        if self._should_record is not None and not self._should_record(
-            RequestInfo(method, path, query_string, headers, session, framework)
-        ):
-            return self._skip("should_record")
+        if self._should_record is not None:
+            try:
+                wanted = self._should_record(RequestInfo(method, path, query_string, headers, session, framework))
+            except Exception:
+                report_internal_error("should_record", "the request is not recorded")
+                wanted = False
+            if not wanted:
+                return self._skip("should_record")
         if not self._events.spend(session.session_id, 1.0):
             return self._skip("session_events_limit")
         return True

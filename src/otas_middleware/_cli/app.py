@@ -38,6 +38,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -56,7 +57,8 @@ def version(
 def brain(
     *,
     host: Annotated[
-        str, typer.Option(help="A loopback address, or localhost; with an access token any, such as 0.0.0.0.")
+        str,
+        typer.Option(metavar="HOST", help="A loopback address, or localhost; with an access token any, as 0.0.0.0."),
     ] = "127.0.0.1",
     allow_host: Annotated[
         list[str] | None,
@@ -70,7 +72,9 @@ def brain(
             help="What the page asks for once, before it shows anything.",
         ),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 chooses a free port.")] = 8002,
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Where to listen; 0 chooses a free port.")
+    ] = 8002,
     db: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep keys and events in this SQLite file.")] = None,
     slow: Annotated[
         float, typer.Option(metavar="MS", min=0, help="Handle each event after so many milliseconds.")
@@ -157,7 +161,7 @@ def doctor(
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings make the exit status 1 too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check the set-up, from the settings to Brain; name what is wrong, and its fix.
+    """Check the set-up, from the settings to Brain, and name each fix.
 
     Without an application the settings come from the environment alone. Nothing is stored in Brain, except by --send.
     The exit status is 1 when a check failed, and 0 with warnings (!), unless --strict is given.
@@ -188,7 +192,7 @@ def preview(
     request: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[curl ... | FILE]",
+            metavar="curl ... | FILE",
             help="A curl command as it is, or a file: HAR, HTTP as on the wire, or a curl command. "
             "Without it, or with -, standard input.",
         ),
@@ -211,10 +215,10 @@ def preview(
     asgi: _Asgi = None,
     wsgi: _Wsgi = None,
 ) -> None:
-    """Show the exact event that would be sent for a request, redactions highlighted. Nothing is sent.
+    """Show the exact event that would be sent for a request.
 
-    The settings come from the environment, or from the application that is named. Options of preview come before the
-    curl command:
+    Redactions are highlighted, and nothing is sent. The settings come from the environment, or from the application
+    that is named. Options of preview come before the curl command:
 
     otas-middleware preview curl -X POST https://shop.example/orders -H 'Authorization: Bearer 123' -d '{"item": 7}'
     """
@@ -233,9 +237,9 @@ def settings(
     wsgi: _Wsgi = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List every setting with its value and its source; secrets are masked.
+    """List every setting with its value and its source.
 
-    Without an application they come from the environment alone.
+    Secrets are masked. Without an application they come from the environment alone.
     """
     from otas_middleware._cli.settings import run  # noqa: PLC0415  # see the module's docstring
 
@@ -252,12 +256,13 @@ def relay(
         bool, typer.Option("--status", help="Print the counters of the relay that runs there, as JSON, and end.")
     ] = False,
 ) -> None:
-    """Deliver for the applications of this host, which hand over what they record (OTAS_RELAY=PATH).
+    """Deliver for the applications of this host.
 
-    It runs until SIGTERM, and then delivers what it has, or leaves it to the applications. Linux only.
+    They hand over what they record when OTAS_RELAY names the socket. It runs until SIGTERM, and then delivers what it
+    has, or leaves it to the applications. Linux only.
     """
     if find_spec("msgspec") is None:
-        raise MissingExtraError("otas-middleware relay", "relay")
+        raise MissingExtraError("The relay", "relay")
     from otas_middleware._delivery.relay import trust  # noqa: PLC0415  # when the command runs
 
     if not trust.SUPPORTED:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from importlib import import_module
+from inspect import iscoroutinefunction
 from os import PathLike  # noqa: TC003
 from typing import Annotated, Any, Literal, TypedDict
 from urllib.parse import urlsplit
@@ -75,6 +76,13 @@ def _import(value: object) -> object:
     return import_path(value) if isinstance(value, str) else value
 
 
+def _synchronous(value: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse what returns a coroutine, which nobody would await."""
+    if iscoroutinefunction(value) or iscoroutinefunction(getattr(value, "__call__", None)):  # noqa: B004  # an object's
+        raise ValueError("it is asynchronous, and is called where nobody can await it; write it with def")
+    return value
+
+
 def check_url(value: str) -> str:
     """Return the base URL without its trailing slash (a doubled slash is a 404 in Brain, see the contract).
 
@@ -108,8 +116,8 @@ Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], B
 Patterns = Annotated[tuple[Annotated[str, AfterValidator(_check_pattern)], ...], BeforeValidator(_lines)]
 """A list of regular expressions; in the environment one a line, since they may hold commas."""
 
-Callback = Annotated[Callable[..., Any], BeforeValidator(_import)]
-"""A callable, or its import path `package.module:name`."""
+Callback = Annotated[Callable[..., Any], BeforeValidator(_import), AfterValidator(_synchronous)]
+"""A synchronous callable, or its import path `package.module:name`."""
 
 Callbacks = Annotated[tuple[Callback, ...], BeforeValidator(_split)]
 """A list of callables; in the environment import paths separated by commas."""

@@ -161,7 +161,7 @@ def ask_before_send(
         if not isinstance(decided, BackendEvent):
             raise TypeError(f"before_send returned {type(decided).__name__}, not a BackendEvent or None")  # noqa: TRY301
     except Exception:
-        report_internal_error("before_send")
+        report_internal_error("before_send", "the event is withheld")
         return None
     return finish_event(decided, settings, token)
 

@@ -19,7 +19,14 @@ from otas_middleware._cli.application.find import (
     is_a,
     protocol_of,
 )
-from otas_middleware._cli.application.load import ApplicationError, import_named, load, masked, user_code
+from otas_middleware._cli.application.load import (
+    ApplicationError,
+    import_named,
+    importable_here,
+    load,
+    masked,
+    user_code,
+)
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._config.sources import ENV_PREFIX, NO_FRAMEWORK, FrameworkSettings, env_name, gather, load_settings
 from otas_middleware._errors import ConfigurationError
@@ -79,6 +86,7 @@ def read(source: Source) -> Subject:
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # what it would log is what we report
     try:
+        importable_here()  # functions that settings name, too
         if source.kind == "environment":
             return _configured(source)
         if source.kind == "django":

@@ -69,6 +69,14 @@ def load(target: str) -> Any:
         return found(*arguments, **keywords)
 
 
+def importable_here() -> str:
+    """Put the current directory on the path, as it is under servers, and return it."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return here
+
+
 def import_named(name: str) -> ModuleType:
     """Import a module, the current directory being on the path as it is under servers.
 
@@ -76,9 +84,7 @@ def import_named(name: str) -> ModuleType:
         ApplicationError: It is not there, or importing it fails.
         ConfigurationError: Our middleware refuses its settings.
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    here = importable_here()
     with user_code(f"importing {name} failed"):
         try:
             return import_module(name)

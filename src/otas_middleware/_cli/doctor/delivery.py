@@ -1,4 +1,4 @@
-"""The checks of what is recorded, and of delivery itself: can it be put together, and does one event arrive."""
+"""The checks of delivery itself: can it be put together, and does one event arrive."""
 
 from __future__ import annotations
 
@@ -14,24 +14,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._capture.selection import PathSet
-from otas_middleware._capture.session import SessionInfo, TokenGate, read_claims
+from otas_middleware._capture.session import SessionInfo, TokenGate
 from otas_middleware._cli.doctor import Check
+from otas_middleware._cli.doctor.recording import verifier
 from otas_middleware._delivery import Pipeline, TransportError, Verdict
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.process import uwsgi_without_threads
 from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.transports import FORMER, transport_factory
-from otas_middleware._errors import MissingExtraError, OtasError
+from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
-from otas_middleware._recorder import key_set, secret_verifier
 from otas_middleware._version import SETTINGS_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from otas_middleware._capture.verify import Verifier
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
 
@@ -50,16 +46,49 @@ _OTHER_KEY = "give the secret or the keys of the UASAM that made the session, or
 _NEW_SESSION = "open a new session as the agent (POST /api/agent/v1/session/create/ of UASAM) and give its token"
 
 
-def check_transport(settings: OtasSettings) -> Check:
-    """Put delivery together as the application does; that starts nothing."""
+def check_transport(settings: OtasSettings, timeout: float) -> Check:
+    """Put delivery together as the application does; that starts nothing, and asks no service but Celery's broker.
+
+    Args:
+        settings: The application's.
+        timeout: Seconds for the broker's answer.
+    """
     from otas_middleware._event.build import build  # noqa: PLC0415  # heavy
 
     try:
         Pipeline(settings, build)
+        return (
+            Check("transport", "ok", _in_use(settings))
+            if settings.transport != "celery"
+            else _broker(settings, timeout)
+        )
     except OtasError as error:
         text = str(error).removeprefix("otas_middleware: ")
         return Check("transport", "failed", text, f"all settings are explained at {SETTINGS_URL}")
-    return Check("transport", "ok", _in_use(settings))
+
+
+def _broker(settings: OtasSettings, timeout: float) -> Check:
+    """Load the Celery application, and connect to its broker once.
+
+    Raises:
+        OtasError: There is no such application.
+    """
+    from otas_middleware._delivery.transports.celery import connection_to_broker, load_app  # noqa: PLC0415  # an extra
+
+    connection = connection_to_broker(load_app(settings), timeout, min(timeout, settings.connect_timeout))
+    place = connection.as_uri()  # without the password
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
+    except Exception as error:  # each broker's client has errors of its own
+        text = f"celery: the broker at {place} cannot be reached ({type(error).__name__}); events wait in memory"
+        return Check("transport", "failed", text, "start the broker, or correct the Celery application's broker_url")
+    finally:
+        connection.release()
+    return Check(
+        "transport",
+        "ok",
+        f"celery: the broker at {place} answers; workers of the queue {settings.celery_queue} deliver",
+    )
 
 
 def _in_use(settings: OtasSettings) -> str:
@@ -245,58 +274,3 @@ def _running(path: str, state: dict[str, Any]) -> Check:
         return Check("relay", "failed", text, "deploy both in one version")
     text = f"process {state['pid']} at {path}: {state['connections'] - 1} connections, {state['waiting']} events wait"
     return Check("relay", "ok", text)
-
-
-_ANY_PATHS = ("/otas", "/otas-middleware/doctor")
-_USUAL_METHODS = {"GET", "POST"}
-_NO_TOKEN = "doctor.doctor.doctor"  # noqa: S105  # no key signed it: only whether there are keys is asked
-
-
-def check_recording(settings: OtasSettings) -> Iterator[Check]:
-    """Yield a check for each setting that keeps requests from being recorded; nothing where all is as it should be."""
-    yield from _verification(settings)
-    everything = [entry for entry in settings.ignore_paths if all(path in PathSet([entry]) for path in _ANY_PATHS)]
-    if everything:
-        text = f"{everything[0]} stands for every path, so that no request is recorded"
-        yield Check("ignore_paths", "warning", text, f"take {everything[0]} out of OTAS_IGNORE_PATHS")
-    if {method.upper() for method in settings.ignore_methods} >= _USUAL_METHODS:
-        yield Check("ignore_methods", "warning", "neither GET nor POST is recorded", "correct OTAS_IGNORE_METHODS")
-    if settings.session_sample_rate == 0:
-        text = "0: of all sessions nothing but errors is recorded"
-        yield Check("session_sample_rate", "warning", text, "set OTAS_SESSION_SAMPLE_RATE to a share, such as 0.1")
-
-
-def _verification(settings: OtasSettings) -> Iterator[Check]:
-    from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # rarely asked for
-
-    try:
-        secret_verifier(settings)
-        by_keys = key_set(settings)
-        if by_keys is not None:
-            by_keys(_NO_TOKEN)
-    except MissingExtraError as error:
-        yield Check("signatures", "failed", f"{error}; the application does not start", "install it where it runs")
-    except KeysUnavailableError:
-        text = f"no keys can be had from {settings.session_jwks_url}: events are recorded as unverified"
-        yield Check("signatures", "warning", text, "correct OTAS_SESSION_JWKS_URL, or let this host reach it")
-
-
-def verifier(settings: OtasSettings) -> Verifier | None:
-    """Return what checks a token's signature as the application does, or None when it checks none.
-
-    Raises:
-        MissingExtraError: PyJWT is not installed.
-    """
-    from otas_middleware._capture.verify import KeysUnavailableError  # noqa: PLC0415  # as above
-
-    by_secret, by_keys = secret_verifier(settings), key_set(settings)
-    if by_secret is not None or by_keys is None:
-        return by_secret
-
-    def verify(token: str) -> Mapping[str, object] | None:
-        try:
-            return by_keys(token)
-        except KeysUnavailableError:
-            return read_claims(token)
-
-    return verify

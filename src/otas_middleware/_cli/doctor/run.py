@@ -10,15 +10,9 @@ from otas_middleware._cli import has_colours
 from otas_middleware._cli.application import read
 from otas_middleware._cli.doctor import TOKEN_VARIABLE, Check, as_json, as_text, conclusion, healthy
 from otas_middleware._cli.doctor.agent import check_agent
-from otas_middleware._cli.doctor.delivery import (
-    check_recording,
-    check_relay,
-    check_send,
-    check_threads,
-    check_transport,
-    new_token,
-)
+from otas_middleware._cli.doctor.delivery import check_relay, check_send, check_threads, check_transport, new_token
 from otas_middleware._cli.doctor.network import check_brain, check_uasam
+from otas_middleware._cli.doctor.recording import check_recording
 from otas_middleware._cli.doctor.services import ask_brain, ask_uasam, check_clock, check_key, key_problem, spelled
 from otas_middleware._cli.doctor.set_up import check_set_up, check_surroundings
 from otas_middleware._cli.doctor.spool import check_spool
@@ -88,7 +82,14 @@ def _services(order: Order, subject: Subject, settings: OtasSettings) -> Iterato
     of_key = check_key(problem, brain, uasam, spelled(subject, "sdk_key"))
     yield from check_surroundings(subject, settings)
     yield from check_recording(settings)
-    yield from (of_brain, of_uasam, of_key, check_clock(brain, uasam), check_transport(settings), check_spool(settings))
+    yield from (
+        of_brain,
+        of_uasam,
+        of_key,
+        check_clock(brain, uasam),
+        check_transport(settings, order.timeout),
+        check_spool(settings),
+    )
     if settings.relay is not None:
         yield check_relay(settings)
     yield check_threads(order.uwsgi)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
 
 _LEAST_ROOM = 65_536
+_NO_DIRECTORY = "it is not a directory"
 
 
 def check_spool(settings: OtasSettings) -> Check:
@@ -34,13 +35,13 @@ def check_spool(settings: OtasSettings) -> Check:
     except OSError as error:
         problem = f"it cannot be looked at ({error.strerror})"
     if problem is not None:
-        return Check(
-            "spool",
-            "failed",
-            f"{directory} is not usable for {who}: {problem}",
+        fix = (
             f"run this as the application's user; then: mkdir -p {directory} && chown {who} {directory} && "
-            f"chmod 700 {directory}, or point OTAS_SPOOL_DIR elsewhere",
+            f"chmod 700 {directory}, or point OTAS_SPOOL_DIR elsewhere"
         )
+        if _nearest(directory).is_file() or problem == _NO_DIRECTORY:
+            fix = "set OTAS_SPOOL_DIR to a directory of its own, such as /var/lib/otas"
+        return Check("spool", "failed", f"{directory} is not usable for {who}: {problem}", fix)
     details = list(_spool_remarks(directory, settings))
     free, wanted = shutil.disk_usage(_nearest(directory)).free, settings.spool_max_bytes
     events, unusable = _backlog(directory) if directory.exists() else (0, [])
@@ -59,7 +60,7 @@ def check_spool(settings: OtasSettings) -> Check:
 def _directory_problem(directory: Path) -> str | None:
     found = directory.stat()
     if not stat.S_ISDIR(found.st_mode):
-        return "it is not a directory"
+        return _NO_DIRECTORY
     if hasattr(os, "geteuid"):
         if found.st_uid != os.geteuid():
             return f"it belongs to another user (uid {found.st_uid})"

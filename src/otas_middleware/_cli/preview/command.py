@@ -208,7 +208,7 @@ def read(words: Sequence[str], form: Format | None = None) -> list[Exchange]:
         )
     if len(words) == 1 and words[0].lstrip().startswith("curl "):  # all of it within quotes
         return _read_text(words[0].encode(), form)
-    return [curl.read(words)] if len(words) > 1 else _read_text(_input(words[0] if words else "-"), form)
+    return [curl.read(words)] if words and words[0] == "curl" else _read_text(_input(words[0] if words else "-"), form)
 
 
 def with_response(exchange: Exchange, file: Path) -> Exchange:

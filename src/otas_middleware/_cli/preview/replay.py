@@ -39,12 +39,14 @@ class Preview:
         event: The event that would be sent; None when none would.
         withheld: Why none would be sent; empty otherwise.
         remarks: In what the event differs from the one of the request itself, and why.
+        failures: What went wrong meanwhile and would have been swallowed: the place, and the exception's type and text.
     """
 
     exchange: Exchange
     event: BackendEvent | None
     withheld: str
     remarks: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...] = ()
 
 
 def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: str | None = None) -> Preview:
@@ -69,22 +71,25 @@ def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: st
     recorder.new_capture = partial(_Replayed, exchange)
     token, headers = _token(exchange, recorder, remarks)
 
-    def note_failure(where: str, error: BaseException) -> None:
-        remarks.append(f"{where} failed with {type(error).__name__}: {error}")
+    failures: list[tuple[str, str]] = []
 
-    with runtime.replaced(on_internal_error=note_failure):
+    def note_failure(where: str, error: BaseException) -> None:
+        failures.append((where, f"{type(error).__name__}: {error}"))
+
+    with runtime.replaced(on_internal_error=note_failure, reraise=False):
         envelope = _record(recorder, exchange, token, headers, framework, route, kept)
+    remarks += [f"{where} failed with {error}" for where, error in failures]
     if envelope is None:
         skipped = next((reason for reason, count in recorder.selection.skipped.items() if count), "")
         withheld = _SKIPPED.get(skipped, skipped) or "before_send withheld it"
-        return Preview(exchange, None, withheld, tuple(remarks))
+        return Preview(exchange, None, withheld, tuple(remarks), tuple(failures))
     if exchange.reply is None:
         remarks.append("no response was given: shown is the one of an empty 200. Give it with --response FILE.")
     if exchange.seconds is None:
         remarks.append("times are measured while a request runs; latency_ms is shown as 0.")
     if route is None:
         remarks.append("a framework adds metadata.route; give the template with --route to see it.")
-    return Preview(exchange, envelope.event, "", tuple(remarks))
+    return Preview(exchange, envelope.event, "", tuple(remarks), tuple(failures))
 
 
 class _Replayed(Capture):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._delivery.codec import message_of, record_of
 from otas_middleware._delivery.protocols import Outcome, Verdict, load
+from otas_middleware._errors import ConfigurationError
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
@@ -90,27 +91,43 @@ class CeleryAttempt:
         if self._producer is not None:
             return
         seconds = min(timeout, self._settings.request_timeout)
-        connection = self._app.connection_for_write(connect_timeout=min(seconds, self._settings.connect_timeout))
-        driver = connection.transport.driver_type
-        options: dict[str, object] = {}
-        if driver == "amqp":
-            options = {"confirm_publish": True, "read_timeout": seconds, "write_timeout": seconds}
-        elif driver == "redis":
-            options = {"socket_timeout": seconds, "socket_connect_timeout": self._settings.connect_timeout}
-        connection.transport_options = {**options, **connection.transport_options}
-        self._connection = connection
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
-        self._producer = kombu.Producer(connection)
+        self._connection = connection_to_broker(self._app, seconds, min(seconds, self._settings.connect_timeout))
+        self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=seconds)
+        self._producer = kombu.Producer(self._connection)
 
     @staticmethod
     def _away(*, sent: bool) -> Outcome:
         return Outcome(Verdict.UNAVAILABLE, "broker_unavailable", _BROKER, ambiguous=sent)
 
 
+def connection_to_broker(app: Any, timeout: float, connect_timeout: float) -> Any:
+    """Return a connection that is not open yet, and that waits for nothing longer than it is told.
+
+    Args:
+        app: The Celery application.
+        timeout: Seconds for each answer.
+        connect_timeout: Seconds for connecting.
+    """
+    connection = app.connection_for_write(connect_timeout=connect_timeout)
+    driver = connection.transport.driver_type
+    options: dict[str, object] = {}
+    if driver == "amqp":
+        options = {"confirm_publish": True, "read_timeout": timeout, "write_timeout": timeout}
+    elif driver == "redis":
+        options = {"socket_timeout": timeout, "socket_connect_timeout": connect_timeout}
+    connection.transport_options = {**options, **connection.transport_options}
+    return connection
+
+
 def load_app(settings: OtasSettings) -> Any:
     """Import the user's Celery application.
 
     Raises:
-        ConfigurationError: The path leads nowhere.
+        ConfigurationError: The path leads nowhere, or to something else.
     """
-    return load(settings.celery_app or "", "OTAS_CELERY_APP")
+    app = load(settings.celery_app or "", "OTAS_CELERY_APP")
+    if not hasattr(app, "send_task"):
+        raise ConfigurationError(
+            f"otas_middleware: the OTAS_CELERY_APP {settings.celery_app!r} is no Celery application."
+        )
+    return app
