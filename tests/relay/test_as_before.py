@@ -157,8 +157,11 @@ def test_what_the_first_destination_refuses_is_lost_although_the_second_one_take
             body = b'{"status_description": "invalid_or_expired_token"}'
             connection.sendall(answer("401 Unauthorized", body))
 
+    def lost(_: object, reason: str) -> None:
+        losses.append(reason)
+
     organisation = UUID("6a1b1f0e-5d0c-4a43-9a0b-6d4f3c2b1a00")
-    destinations = {"agnost_org_id": organisation, "on_loss": lambda _, reason: losses.append(reason)}
+    destinations: dict[str, Any] = {"agnost_org_id": organisation, "on_loss": lost}
     with (
         RawServer(take) as server,
         RelayThread() as relay,
