@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +99,22 @@ def test_where_the_destination_goes_away_between_them_the_others_keep_their_orde
         eventually(lambda: sender.flush(PATIENCE))
         assert brain.taken[2:] == PATHS
         assert balance(sender.stats()) == 0
+
+
+def test_where_the_destination_becomes_slow_between_them_the_others_are_not_kept_from_other_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brain = Brain()
+    in_flight: list[int] = []
+    with waiting(brain, PATHS) as sender:
+        monkeypatch.setattr(limiter, "_PERHAPS_OURS", 0.2)
+        brain.on["/2"] = lambda: time.sleep(0.3)
+        for path in ("/1", "/3"):
+            brain.on[path] = lambda: in_flight.append(sender.stats()["in_flight"])
+        brain.go.set()
+        assert sender.flush(PATIENCE)
+        assert brain.taken[2:] == PATHS
+        assert in_flight[0] > in_flight[1] == 1
 
 
 def test_what_is_known_to_be_refused_is_not_sent_although_it_was_built() -> None:

@@ -200,14 +200,14 @@ class Exporter:
         return self._spooler.pause(now) if room else None
 
     def deliver(self, items: Sequence[QueueItem], attempt: Attempt) -> None:
-        """Deliver events that `next_work` gave, until one is not taken: the rest goes back. Raises no `Exception`."""
+        """Deliver what `next_work` gave; after a slow or a failed one the rest goes back. Raises no `Exception`."""
         left, longest, taken = deque(items), self._request_timeout, True
         try:
             self._sender.prepare(left, attempt)
             while left and taken:
                 ending = self._ending
                 timeout = longest if ending is None else max(0.05, min(longest, ending.left()))
-                taken = self._sender.deliver(left.popleft(), attempt, timeout)
+                taken = self._sender.deliver(left.popleft(), attempt, timeout) and self._pace.most_at_once > 1
         finally:
             self._sender.give_back(left)
             self._pace.done(items[0].seq)
