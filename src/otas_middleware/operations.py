@@ -19,6 +19,7 @@ such operation, the event goes without one.
 
 from __future__ import annotations
 
-from otas_middleware._event.operation import Exchange, Operation, OperationReader, OperationRecord
+from otas_middleware._event.operation.exchange import Exchange
+from otas_middleware._event.operation.model import Operation, OperationReader, OperationRecord
 
 __all__ = ["Exchange", "Operation", "OperationReader", "OperationRecord"]

@@ -33,7 +33,7 @@ from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.build import build
-from otas_middleware._event.operation import Exchange, Operation
+from otas_middleware._event.operation.model import Operation
 from otas_middleware._runtime import runtime
 from otas_middleware.asgi import OtasMiddleware
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware.testing import RecordedEvents
 
 TOOL = {**MODERN, "mcp-method": "tools/call", "mcp-name": "refund"}

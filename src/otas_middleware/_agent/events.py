@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from http.client import responses
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from otas_middleware._agent.calls import Call
@@ -17,6 +17,7 @@ from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._event.build import build
 from otas_middleware._event.model import BackendEvent
+from otas_middleware._event.operation.exchange import as_list, as_object
 from otas_middleware._event.render import first_value, header_map
 from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 
@@ -128,12 +129,7 @@ def described(method: str, url: str, headers: Mapping[str, Mapping[str, str] | N
 
 
 def _status_line(status: int) -> str:
-    if status < 400:
-        return ""
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status} Error"
+    return "" if status < 400 else f"{status} {responses.get(status, 'Error')}"
 
 
 _LAST_EVENTS = frozenset(
@@ -263,15 +259,12 @@ def _parse(text: str) -> Any:
 
 
 def _object(text: str) -> Mapping[str, Any]:
-    value = _parse(text) if text[:1] == "{" else None
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+    return as_object(_parse(text)) if text[:1] == "{" else {}
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
-    items = cast("list[object]", value) if isinstance(value, list) else []
-    return [cast("Mapping[str, Any]", item) for item in items if isinstance(item, dict)]
+    return list(filter(None, map(as_object, as_list(value))))
 
 
 def _member(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = value.get(name)
-    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
+    return as_object(value.get(name))

@@ -8,7 +8,6 @@ from os import getpid
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware import _internal_errors
-from otas_middleware._agent import issuing
 from otas_middleware._agent.calls import Call, Note
 from otas_middleware._agent.exporter import NO_SESSION, PendingQueue, exporter_for
 from otas_middleware._agent.session_manager import SessionManager
@@ -18,17 +17,21 @@ from otas_middleware._capture.context import delivering
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.policy import Place, Secrets
+from otas_middleware._runtime import SharedWeakSet, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._agent.calls import Item
-    from otas_middleware._agent.issuing import Issue
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import BackendEvent, Envelope
     from otas_middleware._outbound.policy import OutgoingRequest
+    from otas_middleware._runtime import Behaviour
+
+    Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], SessionInfo]
+    """Creates a session, given the settings, its meta and the seconds that it may take."""
 
 logger = logging.getLogger("otas_middleware")
 
@@ -73,7 +76,7 @@ class Core:
         self._keys = tuple(key.get_secret_value() for key in (settings.agent_key, settings.sdk_key) if key is not None)
         self._secrets_inside = Secrets(self._keys)
         self._secrets_outside: tuple[tuple[str, ...], Secrets] = ((), self._secrets_inside)
-        issuing.register(self)
+        _register(self)
 
     # ---- the policy (`_outbound.policy.OutboundPolicy`)
 
@@ -200,6 +203,44 @@ class Core:
             self.manager.take_up(state)
 
         return undo
+
+
+# ---- the sessions of this process, for what stands in for UASAM (the test kit)
+
+_cores: SharedWeakSet[Core] = SharedWeakSet()
+_begun_anew: list[tuple[Core, Callable[[], None]]] = []
+
+
+def _register(core: Core) -> None:
+    _cores.add(core)
+    issue: Issue | None = runtime.behaviour.issue
+    if issue is not None:
+        _begun_anew.append((core, core.begin_anew(issue)))
+
+
+def sessions() -> list[Core]:
+    """Return the agent sessions of this process."""
+    return list(_cores)
+
+
+def _reissue(behaviour: Behaviour) -> Callable[[], None]:
+    """Have all sessions created as a new behaviour says; return what gives them back what they had."""
+    global _begun_anew  # noqa: PLW0603  # the sessions are the process's
+    known, before, issue = sessions(), _begun_anew, behaviour.issue
+    _begun_anew = [] if issue is None else [(core, core.begin_anew(issue)) for core in known]
+
+    def undo() -> None:
+        global _begun_anew  # as above
+        ended, _begun_anew = _begun_anew, before
+        for core, give_back in ended:
+            give_back()
+            if core not in known:
+                _register(core)  # for whoever stood in before
+
+    return undo
+
+
+runtime.follow("issue", _reissue)
 
 
 def _own_urls(settings: OtasSettings) -> list[str]:

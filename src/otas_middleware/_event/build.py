@@ -27,7 +27,8 @@ from otas_middleware._event.metadata import (
     stream_of,
 )
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope, coerce, coerce_numbers, fit
-from otas_middleware._event.operation import Exchange, read_operation
+from otas_middleware._event.operation import read_operation
+from otas_middleware._event.operation.exchange import Exchange
 from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for
 from otas_middleware._event.render import EMPTY, all_values, first_value, header_map, render_body
 from otas_middleware._internal_errors import report_internal_error
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.selection import Selection
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.operation import Operation, OperationReader
+    from otas_middleware._event.operation.model import Operation, OperationReader
     from otas_middleware._event.redact import Redactor, Untouched
     from otas_middleware._event.render import Body, HeaderMap
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._event.operation import Exchange, Operation
+    from otas_middleware._event.operation.exchange import Exchange
+    from otas_middleware._event.operation.model import Operation
     from otas_middleware._event.render import Body, HeaderMap
 
 SDK = {"name": "otas-middleware", "version": __version__}

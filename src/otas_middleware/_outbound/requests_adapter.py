@@ -22,18 +22,16 @@ from otas_middleware._outbound.policy import (
     Layer,
     OutgoingRequest,
     Place,
-    clean,
     confirmed,
     failed,
     has_layer,
-    has_token,
+    head_for,
     innermost,
-    is_clean,
 )
 from otas_middleware._outbound.requests_responses import RecordedRaw, Tries, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from requests import PreparedRequest, Response
 
@@ -145,12 +143,8 @@ class InstrumentedAdapter(Layer, BaseAdapter):
         Raises:
             SecretInUrlError: The URL holds what must not go there.
         """
-        policy, raw = self.policy, _raw(request)
-        if is_clean(raw, location.target, policy.secrets(place)):
-            return request if token is None else _with(request, None, token)
-        if token is not None and not policy.exclusive and has_token(raw):
-            token = None
-        return _with(request, clean(policy, place, raw, location.target, location.host, token), token)
+        headers = head_for(self.policy, place, _raw(request), location.target, location.host, token)
+        return request if headers is None else _with(request, dict(headers))
 
     def _recorded(
         self, request: PreparedRequest, location: Location, args: tuple[Any, ...], options: dict[str, Any]
@@ -236,15 +230,15 @@ def _bytes(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
-def _with(request: PreparedRequest, headers: RawHeaders | None, token: str | None) -> PreparedRequest:
-    """Return a copy with what is left of the headers, and with a token in place of any other."""
+def _with(request: PreparedRequest, headers: Mapping[bytes, bytes]) -> PreparedRequest:
+    """Return a copy with what is left of the headers, and with the token that is among them."""
     made = request.copy()
-    if headers is not None:
-        kept = {name.lower() for name, _ in headers}
-        for name in [name for name in made.headers if _bytes(name).lower() not in kept]:
-            del made.headers[name]
+    kept = {name.lower() for name in headers}
+    for name in [name for name in made.headers if _bytes(name).lower() not in kept]:
+        del made.headers[name]
+    token = headers.get(TOKEN_HEADER.encode())
     if token is not None:
-        made.headers[TOKEN_HEADER] = token
+        made.headers[TOKEN_HEADER] = token.decode("latin-1")
     return made
 
 
@@ -266,33 +260,21 @@ def _recorded_body(body: Any, note: Callable[[bytes | str], None]) -> Any:
 
 
 class _RecordedIterable:
-    def __init__(self, body: Iterable[bytes | str], note: Callable[[bytes | str], None]) -> None:
-        self._body = body
-        self._note = note
-
-    def __iter__(self) -> Iterator[bytes | str]:
-        for chunk in self._body:
-            self._note(chunk)
-            yield chunk
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._body, name)
-
-
-class _RecordedFile:
     def __init__(self, body: Any, note: Callable[[bytes | str], None]) -> None:
         self._body = body
         self._note = note
 
-    def read(self, *args: Any) -> bytes | str:
-        data: bytes | str = self._body.read(*args)
-        self._note(data)
-        return data
-
     def __iter__(self) -> Iterator[bytes | str]:
-        for chunk in self._body:
+        for chunk in cast("Iterable[bytes | str]", self._body):
             self._note(chunk)
             yield chunk
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._body, name)
+
+
+class _RecordedFile(_RecordedIterable):
+    def read(self, *args: Any) -> bytes | str:
+        data: bytes | str = self._body.read(*args)
+        self._note(data)
+        return data

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._agent.calls import Item
     from otas_middleware._agent.exporter import AgentExporter
-    from otas_middleware._agent.issuing import Issue
+    from otas_middleware._agent.session import Issue
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, overload
 from uuid import uuid4
 
 from otas_middleware import _recorder
-from otas_middleware._agent import issuing
+from otas_middleware._agent.session import sessions
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import runtime
@@ -298,7 +298,7 @@ class Baseline:
             yield f"no request carried the header {TOKEN_HEADER}: pass headers=otas_events.headers"
         elif not runtime.off_because:
             yield "no middleware of otas_middleware was made in this process: is the application the right one?"
-        if issuing.holders():
+        if sessions():
             yield (
                 "no call to a host outside of project_domain went through a client of the AgentSession "
                 "(session.client(), session.instrument(...)); calls inside are recorded by the backend that they reach"

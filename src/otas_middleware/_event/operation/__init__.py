@@ -12,21 +12,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.operation.exchange import Exchange
-from otas_middleware._event.operation.model import Operation, OperationReader, OperationRecord, checked
+from otas_middleware._event.operation.model import checked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "PROTOCOLS",
-    "Exchange",
-    "KnownProtocol",
-    "Operation",
-    "OperationReader",
-    "OperationRecord",
-    "read_operation",
-]
+    from otas_middleware._event.operation.exchange import Exchange
+    from otas_middleware._event.operation.model import Operation, OperationReader
 
 
 class KnownProtocol(NamedTuple):

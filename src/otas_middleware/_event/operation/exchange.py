@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import from_json
 
-from otas_middleware._event.render import all_values, first_value, parse_content_type
-from otas_middleware._event.render.content_type import decode_text
+from otas_middleware._event.render import all_values, first_value
+from otas_middleware._event.render.content_type import decode_text, parse_content_type
 
 if TYPE_CHECKING:
     from otas_middleware._event.render import Body, HeaderMap

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import MAX_ITEMS, Operation
-from otas_middleware._event.render import first_value, parse_content_type
+from otas_middleware._event.render import first_value
+from otas_middleware._event.render.content_type import parse_content_type
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -54,7 +55,7 @@ def _judge(operation: Operation, asked: int, answers: list[tuple[int, str]], exc
         operation.items.append(item)
     if failed:
         status, message = failed[0]
-        operation.fail(status, message or _phrase(status))
+        operation.fail(status, message or responses.get(status, ""))
     elif answers and exchange.response_whole:
         operation.outcome = "ok"
 
@@ -92,10 +93,3 @@ def _message(body: object) -> str:
     """Return the text of an error of OData or Google; OData 2 has it in an object with its language."""
     message = as_object(as_object(body).get("error")).get("message")
     return as_text(message) or as_text(as_object(message).get("value"))
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""

@@ -16,18 +16,6 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Headers
 
-__all__ = [
-    "EMPTY",
-    "Body",
-    "HeaderMap",
-    "all_values",
-    "first_value",
-    "header_map",
-    "parse_content_type",
-    "render_body",
-]
-
-
 _DISPLAYED = 100
 _FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
 _STREAMED = frozenset((b'{"', b"0:", b"f:", b"g:", b"2:"))

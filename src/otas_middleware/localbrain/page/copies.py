@@ -10,7 +10,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
-from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, quote
 
@@ -132,7 +132,7 @@ def har_entry(event: StoredEvent) -> dict[str, Any]:
         },
         "response": {
             "status": event["status_code"],
-            "statusText": _phrase(event["status_code"]),
+            "statusText": responses.get(event["status_code"], ""),
             "httpVersion": "HTTP/1.1",
             "cookies": [],
             "headers": _headers(event["response_headers"]),
@@ -168,13 +168,6 @@ def _started(event: StoredEvent, metadata: dict[str, Any], latency: float) -> st
     except (KeyError, TypeError, ValueError, OverflowError):
         began = event["arrived_at"] - min(latency / 1000, event["arrived_at"])
         return datetime.fromtimestamp(began, UTC).isoformat()
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return ""
 
 
 def _headers(text: str | None) -> list[dict[str, str]]:
