@@ -49,9 +49,13 @@ def make_token(
     if expires_in is not None:
         payload["exp"] = int(time.time() + expires_in)
     payload.update(claims or {})
-    signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT'})}.{_encode(payload)}"
-    key = (_ANY_SECRET if secret is None else secret).encode()
-    return f"{signed}.{_base64url(hmac.digest(key, signed.encode(), hashlib.sha256))}"
+    return sign(payload, (_ANY_SECRET if secret is None else secret).encode())
+
+
+def sign(claims: Mapping[str, object], secret: bytes) -> str:
+    """Sign a token that holds exactly these claims."""
+    signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT'})}.{_encode(claims)}"
+    return f"{signed}.{_base64url(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
 
 
 def session_headers(token: str | None = None) -> dict[str, str]:

@@ -80,63 +80,6 @@ class Guard:
         return self._endpoints.get(scope["path"], self._otherwise)
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The handlers of everything that is served."""
-
-    intake: Intake
-    analytics: Analytics
-    uasam: Uasam
-    agnost: Agnost
-    control: Control
-    site: Site
-
-
-def build_app(
-    services: Services, faults: Faults, drop: Drop, hosts: Iterable[str], access_token: str | None = None
-) -> ASGIApp:
-    """Put the application together.
-
-    Args:
-        services: The handlers.
-        faults: The misbehaviour that is asked for.
-        drop: Ends a request's connection.
-        hosts: The names under which the server may be addressed, beside the usual ones.
-        access_token: Guards what is stored, where others can reach the server.
-
-    Raises:
-        ConfigurationError: The access token is too short.
-    """
-    access = Access(access_token, frozenset(assets()))
-    plain = partial(Endpoint, faults=faults, drop=drop)
-    reading = partial(plain, method="GET")
-    analytics = partial(reading, csrf=True)
-    brain, uasam, agnost = (partial(plain, service=service) for service in SERVICES)
-    uasam = partial(uasam, key_first=True)
-    endpoints: dict[str, ASGIApp] = {
-        **services.site.endpoints(),
-        LOGIN: Changing(access.log_in),
-        "/api/v1/backend/log/sdk/": services.site.watch(brain(services.intake.from_backend)),
-        "/api/v1/backend/log/agent/": services.site.watch(brain(services.intake.from_agent)),
-        "/api/v1/agent/session/events/": analytics(services.analytics.session_events),
-        "/api/v1/agent/latency-percentiles/": analytics(services.analytics.latency_percentiles),
-        "/api/v1/agent/error-count/": analytics(services.analytics.error_count),
-        "/api/v1/agent/path-timeseries/": analytics(services.analytics.path_timeseries),
-        "/api/agent/v1/session/create/": uasam(services.uasam.create_session),
-        "/api/project/v1/sdk/backend/key/authenticate/": uasam(services.uasam.authenticate_sdk_key),
-        "/api/agent/v1/auth/verify/": uasam(services.uasam.verify_agent),
-        "/api/v1/capture-session": agnost(services.agnost.capture_session),
-        "/api/v1/capture-event": agnost(services.agnost.capture_event),
-        "/_local/state": reading(services.control.state),
-        "/_local/events": reading(services.control.events),
-        "/_local/agnost": reading(services.control.agnost),
-        "/_local/faults": plain(services.control.inject),
-        "/_local/faults/clear": plain(services.control.clear),
-    }
-    names = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in hosts)}
-    return Guard(endpoints, _Elsewhere(endpoints), names, access)
-
-
 class _Elsewhere:
     """Answers what has no endpoint.
 
@@ -173,12 +116,16 @@ class Parts:
     directory: Directory
     credentials: Credentials
     tokens: TokenAuthority
-    services: Services
+    uasam: Uasam
+    app: ASGIApp
 
 
 def assemble(
     db: Path | None,
     faults: Faults,
+    drop: Drop,
+    hosts: Iterable[str],
+    access_token: str | None,
     on_events: Callable[[Sequence[tuple[object, ...]]], None],
     on_refused: Callable[[str], None],
 ) -> Parts:
@@ -187,11 +134,14 @@ def assemble(
     Args:
         db: The SQLite file; None for a temporary one.
         faults: The misbehaviour that is asked for.
+        drop: Ends a request's connection.
+        hosts: The names under which the server may be addressed, beside the usual ones.
+        access_token: Guards what is stored, where others can reach the server.
         on_events: Called with the rows that were just stored.
         on_refused: Called with the reason when an event cannot be stored.
 
     Raises:
-        ConfigurationError: The file is not a local Brain's.
+        ConfigurationError: The file is not a local Brain's, or the access token is too short.
     """
     with ExitStack() as undo:
         store = Store(db)
@@ -212,13 +162,38 @@ def assemble(
                 raise KeyError(credentials.agent_id)
             return uasam.new_session(agent, {"made_by": "the local Brain's page"})
 
-        services = Services(
-            intake=Intake(directory, tokens, Batch(store, stored).save, faults, on_refused),
-            analytics=Analytics(store, directory, tokens, credentials.user_id),
-            uasam=uasam,
-            agnost=Agnost(store, credentials.agnost_org_id, feed.publish),
-            control=Control(store, faults),
-            site=Site(store, feed, Refusals(), new_token),
-        )
+        access = Access(access_token, frozenset(assets()))
+        intake = Intake(directory, tokens, Batch(store, stored).save, faults, on_refused)
+        analytics = Analytics(store, directory, tokens, credentials.user_id)
+        agnost = Agnost(store, credentials.agnost_org_id, feed.publish)
+        control = Control(store, faults)
+        site = Site(store, feed, Refusals(), new_token)
+        plain = partial(Endpoint, faults=faults, drop=drop)
+        reading = partial(plain, method="GET")
+        figures = partial(reading, csrf=True)
+        of_brain, of_uasam, of_agnost = (partial(plain, service=service) for service in SERVICES)
+        of_uasam = partial(of_uasam, key_first=True)
+        endpoints: dict[str, ASGIApp] = {
+            **site.endpoints(),
+            LOGIN: Changing(access.log_in),
+            "/api/v1/backend/log/sdk/": site.watch(of_brain(intake.from_backend)),
+            "/api/v1/backend/log/agent/": site.watch(of_brain(intake.from_agent)),
+            "/api/v1/agent/session/events/": figures(analytics.session_events),
+            "/api/v1/agent/latency-percentiles/": figures(analytics.latency_percentiles),
+            "/api/v1/agent/error-count/": figures(analytics.error_count),
+            "/api/v1/agent/path-timeseries/": figures(analytics.path_timeseries),
+            "/api/agent/v1/session/create/": of_uasam(uasam.create_session),
+            "/api/project/v1/sdk/backend/key/authenticate/": of_uasam(uasam.authenticate_sdk_key),
+            "/api/agent/v1/auth/verify/": of_uasam(uasam.verify_agent),
+            "/api/v1/capture-session": of_agnost(agnost.capture_session),
+            "/api/v1/capture-event": of_agnost(agnost.capture_event),
+            "/_local/state": reading(control.state),
+            "/_local/events": reading(control.events),
+            "/_local/agnost": reading(control.agnost),
+            "/_local/faults": plain(control.inject),
+            "/_local/faults/clear": plain(control.clear),
+        }
+        names = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in hosts)}
+        app = Guard(endpoints, _Elsewhere(endpoints), names, access)
         undo.pop_all()
-    return Parts(store, directory, credentials, tokens, services)
+    return Parts(store, directory, credentials, tokens, uasam, app)

@@ -7,7 +7,7 @@ import queue
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware.localbrain import LocalBrain
 from otas_middleware.localbrain.store import named
@@ -20,38 +20,20 @@ _LONGEST_TEXT = 120
 _MOST_LINES = 10_000
 
 
-def run(
-    *,
-    host: str,
-    allow_hosts: Sequence[str],
-    access_token: str | None,
-    port: int,
-    db: Path | None,
-    slow_ms: float,
-    fail_rate: float,
-    down_after: int | None,
-    quiet: bool,
-) -> None:
+def run(*, db: Path | None, quiet: bool, **options: Any) -> None:
     """Run a local Brain until SIGINT, SIGTERM or SIGHUP.
 
-    The arguments are those of `LocalBrain`; `quiet` leaves out the line for each event.
+    Args:
+        db: The SQLite file that keeps keys and events.
+        quiet: Leave out the line for each event.
+        **options: Those of `LocalBrain`.
 
     Raises:
         ConfigurationError: It cannot start.
     """
     lines = Lines()
-    brain = LocalBrain(
-        host=host,
-        allow_hosts=allow_hosts,
-        access_token=access_token,
-        port=port,
-        db=db,
-        slow_ms=slow_ms,
-        fail_rate=fail_rate,
-        down_after=down_after,
-        on_events=None if quiet else lines.add_events,
-        on_refused=None if quiet else lines.add,
-    )
+    told: dict[str, Any] = {} if quiet else {"on_events": lines.add_events, "on_refused": lines.add}
+    brain = LocalBrain(db=db, **options, **told)
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from otas_middleware.localbrain.app import assemble, build_app
+from otas_middleware.localbrain.app import assemble
 from otas_middleware.localbrain.faults import Faults
 from otas_middleware.localbrain.page.http import check_reach
 from otas_middleware.localbrain.runner import Runner
@@ -107,10 +107,11 @@ class LocalBrain:
             ConfigurationError: The port is taken, or the file is not a local Brain's.
         """
         with ExitStack() as running:
-            parts = assemble(self._db, self.faults, self._on_events, self._on_refused)
-            running.callback(parts.store.close)
             runner = Runner(self._host, self.port, self.faults, keep_alive=self._keep_alive)
-            runner.start(build_app(parts.services, self.faults, runner.drop, self._hosts, self._access_token))
+            callbacks = self._on_events, self._on_refused
+            parts = assemble(self._db, self.faults, runner.drop, self._hosts, self._access_token, *callbacks)
+            running.callback(parts.store.close)
+            runner.start(parts.app)
             running.callback(runner.stop)
             self.port = runner.port
             self._started = parts
@@ -196,7 +197,7 @@ class LocalBrain:
         agent = self._parts.directory.agent(agent_id or self.agent_id)
         if agent is None:
             raise KeyError(agent_id)
-        return self._parts.services.uasam.new_session(agent, {} if meta is None else meta)
+        return self._parts.uasam.new_session(agent, {} if meta is None else meta)
 
     def sign(self, claims: Mapping[str, object]) -> str:
         """Sign a token with any claims, such as an expired session's."""

@@ -10,8 +10,10 @@ import math
 import secrets
 import string
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from otas_middleware._testing.tokens import sign
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 SESSION_LIFETIME = 30 * 24 * 3600
 """How long a session token is valid, in seconds."""
 
-_HEADER = {"alg": "HS256", "typ": "JWT"}
 _REMEMBERED = 4096
 
 
@@ -43,19 +44,7 @@ class TokenAuthority:
 
     def issue(self, claims: Mapping[str, object]) -> str:
         """Sign a token that holds exactly these claims."""
-        signed = f"{_encode(_compact(_HEADER))}.{_encode(_compact(claims))}"
-        return f"{signed}.{_encode(self._signature(signed))}"
-
-    def issue_session(self, session_id: str, agent_id: str, *, issued_at: float, expires_at: float) -> str:
-        """Sign the token of an agent's session; times are Unix seconds."""
-        return self.issue(
-            {
-                "agent_session_id": session_id,
-                "agent_id": agent_id,
-                "exp": int(expires_at),
-                "iat": int(issued_at),
-            }
-        )
+        return sign(claims, self._secret)
 
     def session(self, token: str, now: float | None = None) -> SessionClaims | None:
         """Read a session token.
@@ -146,14 +135,6 @@ def _seconds(claims: Mapping[str, Any], name: str, *, default: float) -> float:
         raise UnreadableTokenError(f"{type(error).__name__}: {error}") from None
 
 
-def _compact(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _encode(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _decode(text: str) -> bytes:
     return urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
 
@@ -166,15 +147,8 @@ _PREFIX_LENGTH = 11
 _SECRET_BYTES = 32
 
 
-class NewKey(NamedTuple):
-    """A key and the prefix by which it is looked up."""
-
-    key: str
-    prefix: str
-
-
-def new_key(kind: KeyKind, prefix: str | None = None) -> NewKey:
-    """Make a key, `otas_<prefix>_<secret>` or `agent_<prefix>_<secret>`.
+def new_key(kind: KeyKind, prefix: str | None = None) -> tuple[str, str]:
+    """Make a key, `otas_<prefix>_<secret>` or `agent_<prefix>_<secret>`; return it and its prefix.
 
     Args:
         kind: Whose key it is.
@@ -183,4 +157,4 @@ def new_key(kind: KeyKind, prefix: str | None = None) -> NewKey:
     """
     if prefix is None:
         prefix = "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(_PREFIX_LENGTH))
-    return NewKey(f"{_SCHEME[kind]}_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}", prefix)
+    return f"{_SCHEME[kind]}_{prefix}_{secrets.token_urlsafe(_SECRET_BYTES)}", prefix

@@ -85,7 +85,8 @@ class Uasam:
         stored = json_text("meta", meta)
         with self._store.write() as connection:
             connection.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (session_id, agent.id, now, stored))
-        return self._tokens.issue_session(session_id, agent.id, issued_at=now, expires_at=now + SESSION_LIFETIME)
+        times = {"exp": int(now + SESSION_LIFETIME), "iat": int(now)}
+        return self._tokens.issue({"agent_session_id": session_id, "agent_id": agent.id, **times})
 
     def _agent(self, incoming: Incoming) -> Agent:
         key = incoming.header(b"x-otas-agent-key")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from otas_middleware.localbrain.page.charts import Charts
-from otas_middleware.localbrain.page.http import HEADERS, Changing, Json, Reading
+from otas_middleware.localbrain.page.http import HEADERS, Changing, Document, Json, Reading
 from otas_middleware.localbrain.page.listing import AgnostRecords, Exports, Listing
 from otas_middleware.localbrain.page.senders import Senders
 from otas_middleware.localbrain.page.sessions import Sessions
@@ -96,10 +96,11 @@ def assets() -> Mapping[str, Reading]:
     for file in sorted(_FOLDER.rglob("*")):
         if file.suffix in _TYPES:
             name = file.relative_to(_FOLDER).as_posix()
-            is_document = name == "index.html"
-            path = "/" if is_document else f"/_page/{name}"
             content = Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=HEADERS)
-            found[path] = Reading(content, public=is_document)
+            if name == "index.html":
+                found["/"] = Document(content)
+            else:
+                found[f"/_page/{name}"] = Reading(content)
     return found
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from otas_middleware.localbrain.page.http import BadQueryError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otas_middleware.localbrain.django_http import Incoming
 
 _LONGEST_TEXT = 200
@@ -28,6 +30,11 @@ _WIDE = (
 )
 
 
+_EXACT = {"method": "method", "source": "source", "session": "agent_session_id", "path": "path", "called": "called"}
+"""Parameters, and the columns that are to hold exactly their values."""
+_INDEXES = {"agent_session_id": "event_session", "path": "event_path", "called": "event_called"}
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """What an event must satisfy; an empty text, None or False asks for nothing.
@@ -36,24 +43,17 @@ class Filter:
         text: Stands, in any case of its ASCII letters, in the path, the route, the operation or the error, or begins
             the method or session id.
         everywhere: Look for `text` in headers, bodies, properties and metadata too.
-        method: Exactly this one.
         status: `2xx` … `5xx`, a number, or `error`: what Brain counts as one, an event with an error text.
-        source: `backend` or `agent`.
-        session: Exactly this session's id.
-        path: Exactly this path.
-        called: Exactly this operation, or this method and route (or path, where there is no route).
+        exact: Columns and the values that they hold; `called` is an operation, or a method and route (or path, where
+            there is no route).
         slower_than: Milliseconds.
     """
 
-    text: str = ""
-    everywhere: bool = False
-    method: str | None = None
-    status: str | None = None
-    source: str | None = None
-    session: str | None = None
-    path: str | None = None
-    called: str | None = None
-    slower_than: float | None = None
+    text: str
+    everywhere: bool
+    status: str | None
+    exact: Mapping[str, str]
+    slower_than: float | None
 
     @property
     def reads_bodies(self) -> bool:
@@ -65,18 +65,13 @@ class Filter:
         """The table with the index that finds these events fastest, in the order of their arrival."""
         if self.reads_bodies:
             return "event NOT INDEXED"
-        if self.session:
-            return "event INDEXED BY event_session"
-        if self.path:
-            return "event INDEXED BY event_path"
-        if self.called:
-            return "event INDEXED BY event_called"
-        return "event INDEXED BY event_summary"
+        index = next((name for column, name in _INDEXES.items() if column in self.exact), "event_summary")
+        return f"event INDEXED BY {index}"
 
     def where(self) -> tuple[str, dict[str, object]]:
         """Return a condition and its named parameters."""
-        conditions: list[str] = []
-        values: dict[str, object] = {}
+        conditions = [f"{column} = :{column}" for column in self.exact]
+        values: dict[str, object] = dict(self.exact)
 
         def add(condition: str, name: str, value: object) -> None:
             conditions.append(condition)
@@ -88,22 +83,12 @@ class Filter:
             likes = [f"{column} LIKE '%' || :text || '%' ESCAPE '\\'" for column in columns]
             likes += [f"{column} LIKE :text || '%' ESCAPE '\\'" for column in _BEGUN]
             add(f"({' OR '.join(likes)})", "text", escaped)
-        if self.method:
-            add("method = :method", "method", self.method)
         if self.status == "error":
             conditions.append("error != ''")
         elif self.status in _CLASSES:
             add("status_code BETWEEN :status AND :status + 99", "status", _CLASSES[self.status])
         elif self.status:
             add("status_code = :status", "status", int(self.status))
-        if self.source:
-            add("source = :source", "source", self.source)
-        if self.session:
-            add("agent_session_id = :session", "session", self.session)
-        if self.path is not None:
-            add("path = :path", "path", self.path)
-        if self.called is not None:
-            add("called = :called", "called", self.called)
         if self.slower_than is not None:
             add("latency_ms > :slower_than", "slower_than", self.slower_than)
         return " AND ".join(conditions) or "1", values
@@ -132,14 +117,5 @@ def read_filter(incoming: Incoming) -> Filter:
         slower_than = math.nan
     if slower_than is not None and not math.isfinite(slower_than):
         raise BadQueryError("slower must be a number of milliseconds")
-    return Filter(
-        text=text,
-        everywhere=incoming.parameter("everywhere") is not None,
-        method=incoming.parameter("method"),
-        status=status,
-        source=incoming.parameter("source"),
-        session=incoming.parameter("session"),
-        path=incoming.parameter("path"),
-        called=incoming.parameter("called"),
-        slower_than=slower_than,
-    )
+    exact = {column: value for name, column in _EXACT.items() if (value := incoming.parameter(name)) is not None}
+    return Filter(text, incoming.parameter("everywhere") is not None, status, exact, slower_than)

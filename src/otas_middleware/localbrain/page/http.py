@@ -59,78 +59,78 @@ class BadQueryError(Exception):
     """A parameter is not what it should be; the message says which and why."""
 
 
-class Reading:
-    """An ASGI application that answers GET with what a function returns, or with what is always the same.
+class _Endpoint:
+    """An ASGI application that answers one method with what a function returns, or with what is always the same.
 
     Args:
         answer: The answer, or a function that is run in a thread, so that it may take its time.
-        public: Whether another site may link to it (the document itself); data is for this page only.
     """
 
-    def __init__(self, answer: Answer | Response, *, public: bool = False) -> None:
+    methods: tuple[str, ...]
+
+    def __init__(self, answer: Answer | Response) -> None:
         self._answer = answer
-        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["method"] not in {"GET", "HEAD"}:
-            # The document's path is one that Brain does not have.
-            refusal = NOT_FOUND if self._public else _refuse(405, "only GET is answered here", allow="GET, HEAD")
-            await refusal(scope, receive, send)
+        if scope["method"] not in self.methods:
+            await self._unanswered()(scope, receive, send)
             return
-        await respond(self._answer, scope, receive, send, self._refusal)
+        try:
+            incoming = await read_request(scope, receive)
+        except ClientDisconnect:
+            return
+        await (await self._response(incoming, scope))(scope, receive, send)
+
+    async def _response(self, incoming: Incoming, scope: Scope) -> Response:
+        reason = self._refusal(incoming)
+        if reason is not None:
+            return _refuse(403, reason)
+        if len(scope["query_string"]) > _LONGEST_QUERY:
+            return _refuse(414, "the query is too long")
+        if isinstance(self._answer, Response):
+            return self._answer
+        try:
+            return await asyncio.to_thread(self._answer, incoming)
+        except BadQueryError as error:
+            return _refuse(400, str(error))
+
+    def _unanswered(self) -> Response:
+        return _refuse(405, f"only {self.methods[0]} is answered here", allow=", ".join(self.methods))
 
     def _refusal(self, incoming: Incoming) -> str | None:
-        if not self._public and incoming.header(b"sec-fetch-site") not in _OWN:
-            return "another site asks"
-        return None
+        return None if incoming.header(b"sec-fetch-site") in _OWN else "another site asks"
 
 
-class Changing:
-    """An ASGI application that answers POST with what a function returns, when our own page or a program posts JSON."""
+class Reading(_Endpoint):
+    """Answers GET for our own page, or a program."""
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    methods = ("GET", "HEAD")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["method"] != "POST":
-            await _refuse(405, "only POST is answered here", allow="POST")(scope, receive, send)
-            return
-        await respond(self._answer, scope, receive, send, self._refusal)
 
-    @staticmethod
-    def _refusal(incoming: Incoming) -> str | None:
+class Document(Reading):
+    """The document itself, to which another site may link; its path is one that Brain does not have."""
+
+    def _unanswered(self) -> Response:
+        return NOT_FOUND
+
+    def _refusal(self, incoming: Incoming) -> None:
+        del incoming
+
+
+class Changing(_Endpoint):
+    """Answers POST when our own page, or a program, posts JSON."""
+
+    methods = ("POST",)
+
+    def _refusal(self, incoming: Incoming) -> str | None:
         # A form cannot send JSON, and a script of another origin cannot without asking first, which is never granted.
         if (incoming.header(b"content-type") or "").partition(";")[0].strip() != "application/json":
             return "send Content-Type: application/json"
         origin = incoming.header(b"origin")
         if origin is not None and origin != f"http://{incoming.header(b'host')}":
             return "another origin asks"
-        return None if incoming.header(b"sec-fetch-site") in _OWN else "another site asks"
-
-
-async def respond(
-    answer: Answer | Response, scope: Scope, receive: Receive, send: Send, refusal: Callable[[Incoming], str | None]
-) -> None:
-    """Read the request, and send a refusal, the answer, or what a function in a thread makes it."""
-    try:
-        incoming = await read_request(scope, receive)
-    except ClientDisconnect:
-        return
-    reason = refusal(incoming)
-    if reason is not None:
-        response = _refuse(403, reason)
-    elif len(scope["query_string"]) > _LONGEST_QUERY:
-        response = _refuse(414, "the query is too long")
-    elif isinstance(answer, Response):
-        response = answer
-    else:
-        try:
-            response = await asyncio.to_thread(answer, incoming)
-        except BadQueryError as error:
-            response = _refuse(400, str(error))
-    await response(scope, receive, send)
+        return super()._refusal(incoming)
 
 
 def number(incoming: Incoming, name: str, default: int | None = None, *, most: int = 2**53) -> int:
