@@ -289,18 +289,11 @@ def _source(django: str | None, flask: str | None, asgi: str | None, wsgi: str |
     """
     from otas_middleware._cli.application import Source  # noqa: PLC0415  # pydantic only for commands that run
 
-    given: list[tuple[Kind, str]] = []
-    if django is not None:
-        given.append(("django", django))
-    if flask is not None:
-        given.append(("flask", flask))
-    if asgi is not None:
-        given.append(("asgi", asgi))
-    if wsgi is not None:
-        given.append(("wsgi", wsgi))
+    named: dict[Kind, str | None] = {"django": django, "flask": flask, "asgi": asgi, "wsgi": wsgi}
+    given = [Source(kind, target) for kind, target in named.items() if target is not None]
     if len(given) > 1:
         raise typer.BadParameter("give one of --django, --flask, --asgi and --wsgi")
-    return Source(*given[0]) if given else Source()
+    return given[0] if given else Source()
 
 
 def _url(option: str, value: str | None) -> str | None:

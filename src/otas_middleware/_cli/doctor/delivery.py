@@ -211,12 +211,9 @@ def _uwsgi_file(path: Path) -> Check:
         options = dict(parser["uwsgi"])
     except (OSError, KeyError, IniError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not an ini file with a section [uwsgi]"
-        return Check(
-            "threads",
-            "failed",
-            f"{path} cannot be read as uWSGI's configuration: {why}",
-            "or run this inside of uWSGI: uwsgi [your options] --pyrun $(which otas-middleware) --pyargv doctor",
-        )
+        text = f"{path} cannot be read as uWSGI's configuration: {why}"
+        fix = "or run this inside of uWSGI: uwsgi [your options] --pyrun $(which otas-middleware) --pyargv doctor"
+        return Check("threads", "failed", text, fix)
     if any(options.get(name, "false") not in {"false", "0", "no"} for name in ("enable-threads", "threads")):
         return Check("threads", "ok", f"{path} starts uWSGI with threads")
     version = _uwsgi_version()

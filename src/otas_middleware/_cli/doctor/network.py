@@ -37,13 +37,9 @@ def check_brain(visit: Visit, uasam: Visit | None, setting: str) -> Check:
     if visit.status >= 500:
         return _unwell("brain", visit)
     if visit.key == "bad" and uasam is not None and uasam.key == "good":
-        return Check(
-            "brain",
-            "failed",
-            f"{visit.url} refuses the SDK key, which {uasam.url} accepts: Brain does not reach that UASAM",
-            "look at Brain's own configuration of UASAM's address, and at the network between the two",
-            data={"url": visit.url},
-        )
+        text = f"{visit.url} refuses the SDK key, which {uasam.url} accepts: Brain does not reach that UASAM"
+        fix = "look at Brain's own configuration of UASAM's address, and at the network between the two"
+        return Check("brain", "failed", text, fix, data={"url": visit.url})
     return _well(visit, "brain")
 
 
@@ -70,13 +66,9 @@ def _well(visit: Visit, kind: Kind) -> Check:
 def _unwell(kind: Kind, visit: Visit) -> Check:
     name = _NAMES[kind]
     what = "its database may be down" if visit.status == 500 else f"{name} is down or overloaded behind its proxy"
-    return Check(
-        kind,
-        "failed",
-        f"{visit.url} is unwell: it answers {visit.status}",
-        f"look at {name}'s log; {what}",
-        data={"url": visit.url, "status": visit.status},
-    )
+    text = f"{visit.url} is unwell: it answers {visit.status}"
+    fix = f"look at {name}'s log; {what}"
+    return Check(kind, "failed", text, fix, data={"url": visit.url, "status": visit.status})
 
 
 def _somebody_else(kind: Kind, visit: Visit, setting: str, other: Visit | None) -> Check:

@@ -196,12 +196,9 @@ def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None
         return Check("sdk_key", "failed", *problem)
     judges = ["UASAM"] * (uasam is not None and uasam.key == "good") + ["Brain"] * (brain.key == "good")
     if uasam is not None and uasam.key == "bad":
-        return Check(
-            "sdk_key",
-            "failed",
-            "it is wrong: UASAM does not know it, or it has expired or been revoked",
-            f"make a new backend SDK key for the project, set {setting} to it, and restart the application",
-        )
+        text = "it is wrong: UASAM does not know it, or it has expired or been revoked"
+        fix = f"make a new backend SDK key for the project, set {setting} to it, and restart the application"
+        return Check("sdk_key", "failed", text, fix)
     if judges:
         project = uasam.project if uasam is not None else None
         opens = f"; project {project.get('name', '?')} ({project.get('id', '?')})" if project else ""
@@ -209,12 +206,9 @@ def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None
             "sdk_key", "ok", f"accepted by {' and '.join(judges)}{opens}", data={"project": project} if project else {}
         )
     if brain.key == "bad" and uasam is None:
-        return Check(
-            "sdk_key",
-            "failed",
-            "Brain refuses it; it does so for a bad key, and for every key while UASAM is away",
-            "give UASAM's address to learn which: --uasam-url http://HOST:8000, or OTAS_UASAM_URL",
-        )
+        text = "Brain refuses it; it does so for a bad key, and for every key while UASAM is away"
+        fix = "give UASAM's address to learn which: --uasam-url http://HOST:8000, or OTAS_UASAM_URL"
+        return Check("sdk_key", "failed", text, fix)
     if brain.key == "bad":
         return Check("sdk_key", "skipped", "cannot be judged: Brain refuses every key while UASAM is away (see uasam)")
     return Check("sdk_key", "skipped", "cannot be judged: nobody could be asked")
@@ -260,13 +254,9 @@ def _clock_failed(whose: str, ahead: tuple[float, float], others: str, data: dic
         "this machine's clock": "events carry a wrong time, and valid session tokens may seem expired here",
     }[whose]
     where = {"Brain's clock": "on Brain's machine", "UASAM's clock": "on UASAM's machine"}.get(whose, "here")
-    return Check(
-        "clock",
-        "failed",
-        f"{whose} is {_distance(ahead)} {others}: {consequence}",
-        f"set the clock {where} by NTP (timedatectl set-ntp true)",
-        data=data,
-    )
+    text = f"{whose} is {_distance(ahead)} {others}: {consequence}"
+    fix = f"set the clock {where} by NTP (timedatectl set-ntp true)"
+    return Check("clock", "failed", text, fix, data=data)
 
 
 def _off(ahead: tuple[float, float]) -> bool:

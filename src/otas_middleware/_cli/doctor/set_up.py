@@ -74,13 +74,12 @@ def _application(subject: Subject) -> Check:
         return Check("application", "failed", subject.error.problem, subject.error.fix)
     said, protocol = subject.source.kind, subject.protocol
     if protocol is not None and said in {"asgi", "wsgi"} and protocol != said:
-        return Check(
-            "application",
-            "warning",
+        text = (
             f"{subject.source.target} is an application of {protocol.upper()}"
-            f"{f' ({subject.framework})' if subject.framework else ''}, and --{said} says {said.upper()}",
-            f"name it with --{protocol}, and serve it with a server for {protocol.upper()}",
+            f"{f' ({subject.framework})' if subject.framework else ''}, and --{said} says {said.upper()}"
         )
+        fix = f"name it with --{protocol}, and serve it with a server for {protocol.upper()}"
+        return Check("application", "warning", text, fix)
     what = "the project's settings are loaded" if subject.source.kind == "django" else "it is loaded"
     return Check("application", "ok", f"{subject.source.target}: {what}")
 
@@ -96,35 +95,24 @@ def _settings(subject: Subject) -> Check:
         shown.setdefault(name, "default")
     if not settings.enabled:
         where = subject.origins.get("enabled", "the environment")
-        return Check(
-            "settings",
-            "failed",
-            f"recording is switched off (`enabled` is false, from {where})",
-            "take that out, or set OTAS_ENABLED=1",
-        )
+        text = f"recording is switched off (`enabled` is false, from {where})"
+        fix = "take that out, or set OTAS_ENABLED=1"
+        return Check("settings", "failed", text, fix)
     values = {name: masked(getattr(settings, name)) for name in shown}
     width = max(map(len, shown))
     details = tuple(f"{name:<{width}}  {values[name]}  ({where})" for name, where in shown.items())
     data = {name: {"value": values[name], "from": where} for name, where in shown.items()}
     unknown = unknown_variables()
-    return Check(
-        "settings",
-        "warning" if unknown else "ok",
-        f"{len(subject.origins) or 'none'} set; read from {subject.source}",
-        f"correct or remove these variables; all settings are explained at {SETTINGS_URL}" if unknown else "",
-        details=(*unknown, *details),
-        data=data,
-    )
+    text = f"{len(subject.origins) or 'none'} set; read from {subject.source}"
+    fix = f"correct or remove these variables; all settings are explained at {SETTINGS_URL}" if unknown else ""
+    return Check("settings", "warning" if unknown else "ok", text, fix, details=(*unknown, *details), data=data)
 
 
 def _middleware(subject: Subject) -> Check:
     placements = list(subject.placements or ())
     if subject.placements is None:
-        return Check(
-            "middleware",
-            "skipped",
-            "name the application to have this checked: --django, --flask, --asgi or --wsgi",
-        )
+        text = "name the application to have this checked: --django, --flask, --asgi or --wsgi"
+        return Check("middleware", "skipped", text)
     kind, target = subject.source.kind, subject.source.target
     if not placements:
         place = "MIDDLEWARE" if kind == "django" else target
@@ -132,22 +120,17 @@ def _middleware(subject: Subject) -> Check:
     protocol = subject.protocol or {"asgi": "asgi", "wsgi": "wsgi", "flask": "wsgi"}.get(kind)
     for placement in placements:
         if protocol is not None and placement.adapter in {"asgi", "wsgi"} and placement.adapter != protocol:
-            return Check(
-                "middleware",
-                "failed",
-                f"the middleware for {placement.adapter.upper()} is {placement.where}, which is for {protocol.upper()}",
-                f"import it from otas_middleware.{protocol}",
+            text = (
+                f"the middleware for {placement.adapter.upper()} is {placement.where}, which is for {protocol.upper()}"
             )
+            fix = f"import it from otas_middleware.{protocol}"
+            return Check("middleware", "failed", text, fix)
     places = [placement.where for placement in placements]
     data = {"places": places, "outer": placements[0].outer}
     if len(placements) > 1:
-        return Check(
-            "middleware",
-            "failed",
-            f"it is installed {len(placements)} times: {', '.join(places)}",
-            f"keep {places[0]} and take the others out; a request is recorded once, by the outermost",
-            data=data,
-        )
+        text = f"it is installed {len(placements)} times: {', '.join(places)}"
+        fix = f"keep {places[0]} and take the others out; a request is recorded once, by the outermost"
+        return Check("middleware", "failed", text, fix, data=data)
     outer = placements[0].outer
     concern = placements[0].concern or _concern(kind, outer)
     details = tuple(outer) if kind == "django" else tuple(f"inside of {layer}" for layer in outer)
@@ -184,20 +167,16 @@ def check_surroundings(subject: Subject, settings: OtasSettings) -> Iterator[Che
     """Yield a check for each thing that needs attention; nothing where all is as it should be."""
     yield from _django_settings(subject)
     if settings.request_timeout < SLOWEST_ANSWER:
-        yield Check(
-            "request_timeout",
-            "warning",
+        text = (
             f"{settings.request_timeout:g} s: a busy Brain answers later, and each answer that comes too late is an "
-            "event that is sent twice or lost",
-            f"set OTAS_REQUEST_TIMEOUT to {SLOWEST_ANSWER:g} or more; it delays no request of the application's",
+            "event that is sent twice or lost"
         )
+        fix = f"set OTAS_REQUEST_TIMEOUT to {SLOWEST_ANSWER:g} or more; it delays no request of the application's"
+        yield Check("request_timeout", "warning", text, fix)
     if settings.shutdown_timeout == 0 and settings.spool_dir is None and settings.relay is None:
-        yield Check(
-            "shutdown_timeout",
-            "warning",
-            "0 s: what waits in memory when a process ends is lost",
-            "set OTAS_SHUTDOWN_TIMEOUT to 2, or OTAS_SPOOL_DIR",
-        )
+        text = "0 s: what waits in memory when a process ends is lost"
+        fix = "set OTAS_SHUTDOWN_TIMEOUT to 2, or OTAS_SPOOL_DIR"
+        yield Check("shutdown_timeout", "warning", text, fix)
     yield from _proxy(settings)
 
 
@@ -207,12 +186,9 @@ def _django_settings(subject: Subject) -> Iterator[Check]:
     if not named or framework == "Django" or subject.source.target == named:
         return
     read = f"{subject.source} was read" if subject.source.target else "no application is named"
-    yield Check(
-        "django_settings",
-        "warning",
-        f"DJANGO_SETTINGS_MODULE is {named}, and {read}: OTAS in those settings plays no part in this",
-        f"otas-middleware doctor --django {named}, if that is what is served",
-    )
+    text = f"DJANGO_SETTINGS_MODULE is {named}, and {read}: OTAS in those settings plays no part in this"
+    fix = f"otas-middleware doctor --django {named}, if that is what is served"
+    yield Check("django_settings", "warning", text, fix)
 
 
 def _proxy(settings: OtasSettings) -> Iterator[Check]:
@@ -229,9 +205,6 @@ def _proxy(settings: OtasSettings) -> Iterator[Check]:
             "proxy", "ok", f"events go through the proxy that {variable} names (transport={settings.transport})"
         )
         return
-    yield Check(
-        "proxy",
-        "warning",
-        f"{variable} is set, and events do not go through that proxy (transport={settings.transport})",
-        "set OTAS_TRANSPORT=httpx if Brain can be reached only through it, else name Brain's host in NO_PROXY",
-    )
+    text = f"{variable} is set, and events do not go through that proxy (transport={settings.transport})"
+    fix = "set OTAS_TRANSPORT=httpx if Brain can be reached only through it, else name Brain's host in NO_PROXY"
+    yield Check("proxy", "warning", text, fix)

@@ -12,13 +12,13 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._cli.preview import Reply
 from otas_middleware._recorder import Recorder
 from otas_middleware._runtime import runtime
+from otas_middleware._testing.memory import Memory, MemoryDelivery
 from otas_middleware._testing.tokens import make_token
 
 if TYPE_CHECKING:
     from otas_middleware._cli.preview import Exchange
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery import Weighted
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event.model import BackendEvent
 
 _SKIPPED = {
     "ignored": "the settings leave this path, method or operation out "
@@ -66,8 +66,8 @@ def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: st
     if settings.session_jwks_url is not None:
         settings = settings.replace(session_jwks_url=None)
         remarks.append("the token's signature is not checked against the keys at session_jwks_url here.")
-    kept = _Kept()
-    recorder = Recorder(settings, lambda _: kept)
+    memory = Memory()
+    recorder = Recorder(settings, partial(MemoryDelivery, memory))
     recorder.new_capture = partial(_Replayed, exchange)
     token, headers = _token(exchange, recorder, remarks)
 
@@ -77,7 +77,8 @@ def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: st
         failures.append((where, f"{type(error).__name__}: {error}"))
 
     with runtime.replaced(on_internal_error=note_failure, reraise=False):
-        envelope = _record(recorder, exchange, token, headers, framework, route, kept)
+        _record(recorder, exchange, token, headers, framework, route)
+        envelope = next(iter(memory.envelopes()), None)
     remarks += [f"{where} failed with {error}" for where, error in failures]
     if envelope is None:
         skipped = next((reason for reason, count in recorder.selection.skipped.items() if count), "")
@@ -116,29 +117,6 @@ class _Replayed(Capture):
         return self._exchange.first_byte
 
 
-class _Kept:
-    """A delivery that keeps the one capture."""
-
-    def __init__(self) -> None:
-        self.item: Any = None
-
-    def put(self, item: Weighted, /) -> None:
-        self.item = item
-
-    @property
-    def crowded(self) -> bool:
-        return False
-
-    def put_envelope(self, envelope: Envelope, /) -> None:
-        """Nothing puts any here."""
-
-    def flush(self, _timeout: float, /) -> bool:
-        return True
-
-    def stats(self) -> dict[str, Any]:
-        return {}
-
-
 def _token(exchange: Exchange, recorder: Recorder, remarks: list[str]) -> tuple[str, list[tuple[str, str]]]:
     """Return a token that is admitted, and the request's headers with it."""
     token = exchange.header(TOKEN_HEADER)
@@ -167,11 +145,10 @@ def _record(
     headers: list[tuple[str, str]],
     framework: str,
     route: str | None,
-    kept: _Kept,
-) -> Envelope | None:
+) -> None:
     capture = recorder.begin(token, framework, exchange.method, exchange.path, exchange.query, headers)
     if capture is None:
-        return None
+        return
     capture.route = route
     capture.request.add(exchange.body)
     reply = exchange.reply or Reply(200)
@@ -180,4 +157,3 @@ def _record(
         capture.sent(reply.body)
     capture.ended()
     capture.finish()
-    return None if kept.item is None else recorder.build(kept.item, recorder.settings)
