@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,6 @@ from support.delivery import PATIENCE, Item, RawServer, balance, build, created,
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
-    from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
@@ -282,3 +282,16 @@ def test_where_the_clock_jumps_a_process_does_not_take_what_it_holds_once_more(
         go_on.set()
         eventually(lambda: sender.stats()["delivered"] == 21)
         assert (len(server.requests), sender.stats()["possible_duplicates"]) == (21, 0)
+
+
+def test_a_process_whose_name_was_cut_in_the_middle_of_a_character_can_spool(disk: DiskQueue, file: Path) -> None:
+    name = Path("/proc/self/comm")
+    before = name.read_bytes().rstrip(b"\n")
+    name.write_bytes("gunicorn: café".encode()[:14])
+    try:
+        other = DiskQueue(file, 1_000_000, None)
+        other.write([record()], leased=True)
+        assert disk.claim(1) == []  # its holder is alive
+        other.close()
+    finally:
+        name.write_bytes(before)

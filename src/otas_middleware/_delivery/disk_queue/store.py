@@ -343,8 +343,8 @@ def _place() -> str | None:
 def _start_of(pid: int) -> int | None:
     """Return when a process started, in clock ticks since the boot, or None when there is no such process."""
     try:
-        # The second field is the program's name in brackets, which may itself hold brackets and blanks.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # The second field is the program's name in brackets: any bytes, brackets and blanks among them, cut after 15.
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] == "Z" else int(fields[19])  # a zombie will not come back
+    return None if fields[0] == b"Z" else int(fields[19])  # a zombie will not come back
