@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
+from contextlib import suppress
 
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import ForkSafeLock, runtime
@@ -56,7 +57,8 @@ def report_internal_error(where: str, effect: str = "the request was not affecte
         if first:
             _seen.add(cause)
     if first:
-        logger.warning(
+        log(
+            logging.WARNING,
             "otas: recording failed in %s (%s at %s:%d); %s. "
             "Further failures of this cause are only counted; see otas_middleware.stats().",
             where,
@@ -65,3 +67,18 @@ def report_internal_error(where: str, effect: str = "the request was not affecte
             line,
             effect,
         )
+
+
+def log(level: int, message: str, *values: object) -> None:
+    """Write a log line from where nothing may fail: a request, or a thread that delivers.
+
+    A handler or filter of the host's may raise, such as one that asks for the current request where there is none. That
+    is between it and its author.
+
+    Args:
+        level: As for `logging.log`.
+        message: The text, with `%s` and the like for the values.
+        *values: No secret among them.
+    """
+    with suppress(Exception):  # see above
+        logger.log(level, message, *values, stacklevel=2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
@@ -149,7 +149,8 @@ class Runtime:
             if message in self.logged:
                 return
             self.logged.add(message)
-        _logger.log(level, "%s", message)
+        with suppress(Exception):  # of a handler or filter of the host's
+            _logger.log(level, "%s", message)
 
     @contextmanager
     def replaced(self, **changes: Any) -> Generator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,16 @@ from otas_middleware._delivery import Pipeline, Request, Response
 from otas_middleware._event.build import build as build_event
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
-from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
+from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
+    from support.delivery import Received
 
 
 @pytest.fixture(autouse=True)
@@ -338,3 +341,37 @@ def test_a_fault_that_is_one_of_configuration_says_in_the_log_what_to_correct(
         sender.put(Item())
         eventually(lambda: "recording failed in delivery.transport" in caplog.text)
     assert "the OTAS_CELERY_APP 'nowhere:app' cannot be imported" in caplog.text
+
+
+class Upset(logging.Filter):
+    """As many in the world: it asks for the current request, and there is none in a thread of ours."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise RuntimeError("Working outside of request context.")
+
+
+@pytest.fixture
+def upset_log() -> Iterator[None]:
+    logger, upset = logging.getLogger("otas_middleware"), Upset()
+    logger.addFilter(upset)
+    yield
+    logger.removeFilter(upset)
+
+
+@pytest.mark.usefixtures("upset_log")
+def test_a_filter_of_the_log_that_raises_ends_no_thread_and_no_request() -> None:
+    def refuse(connection: socket.socket, _request: Received) -> None:
+        connection.sendall(answer("401 Unauthorized", b'{"status_description":"invalid_sdk_key"}'))
+
+    before = internal_errors.counts.copy()
+    with RawServer(refuse) as server, pipeline(server.url, max_connections=1) as sender:
+        sender.put(Item())
+        eventually(lambda: sender.stats()["state"] == "invalid_sdk_key")
+        sender.put(Item())
+        stats = sender.stats()
+    assert internal_errors.counts == before
+    assert balance(stats) == 0
+    try:
+        int("a fault of ours")
+    except ValueError:
+        internal_errors.report_internal_error("here")  # in a request

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from os import urandom
 from typing import TYPE_CHECKING, Any, cast
 
+from otas_middleware._internal_errors import log
 from otas_middleware._runtime import ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-logger = logging.getLogger("otas_middleware")
 
 TOKEN_HEADER = "X-OTAS-AGENT-SESSION-TOKEN"  # noqa: S105  # a header's name
 TOKEN_HEADER_BYTES = TOKEN_HEADER.lower().encode()
@@ -142,7 +142,8 @@ class TokenGate:
             self._refused[reason] += 1
             is_first = self._refused[reason] == 1
         if is_first:
-            logger.debug("otas: a request is not recorded, its session token is refused (%s). Said once.", reason)
+            message = "otas: a request is not recorded, its session token is refused (%s). Said once."
+            log(logging.DEBUG, message, reason)
 
     def reject(self, token: str, seconds: float = REJECTED_SECONDS) -> None:
         """Refuse a token for a while, because Brain answered `invalid_or_expired_token` for it.

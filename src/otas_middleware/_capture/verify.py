@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import delivering
 from otas_middleware._errors import MissingExtraError
+from otas_middleware._internal_errors import log
 from otas_middleware._runtime import ForkSafeLock
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     Verifier = Callable[[str], Mapping[str, object] | None]
 
-logger = logging.getLogger("otas_middleware")
 
 _OPTIONS = {
     "verify_exp": False,
@@ -170,7 +170,8 @@ class ByKeySet:
             self._fetch_after = monotonic() + _KEYS_LIVE_SECONDS
         except Exception as error:  # whatever a network or a server can do
             self._fetch_after = monotonic() + _RETRY_SECONDS
-            logger.warning(
+            log(
+                logging.WARNING,
                 "otas: the keys of session tokens could not be fetched (%s); events are recorded as unverified. "
                 "Check OTAS_SESSION_JWKS_URL.",
                 type(error).__name__,

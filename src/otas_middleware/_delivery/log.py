@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from otas_middleware._delivery.protocols import Outcome
 
-logger = logging.getLogger("otas_middleware")
-
 INTERVAL = 60.0
 """Seconds between two lines of one kind."""
 
@@ -62,7 +60,7 @@ class DeliveryLog:
         """Write a line unless one of this kind was written within the last minute; return whether it was."""
         if not self._may_say(kind):
             return False
-        logger.log(level, message, *values)
+        _internal_errors.log(level, message, *values)
         return True
 
     def _may_say(self, kind: str) -> bool:
@@ -81,7 +79,8 @@ class DeliveryLog:
             closed: It is back.
         """
         if opened and self._may_say(f"away {outcome.reason}"):
-            logger.warning(
+            _internal_errors.log(
+                logging.WARNING,
                 "otas: %s takes no events now (%s); %d wait and are sent when it does. %s",
                 self._name,
                 outcome.reason,
@@ -89,7 +88,7 @@ class DeliveryLog:
                 outcome.advice,
             )
         elif closed and self._may_say("back"):
-            logger.info("otas: %s takes events again; %d wait.", self._name, self._waiting())
+            _internal_errors.log(logging.INFO, "otas: %s takes events again; %d wait.", self._name, self._waiting())
         if outcome.verdict is Verdict.REJECTED:
             self.say(
                 f"rejected {outcome.reason}",
@@ -150,7 +149,8 @@ class DeliveryLog:
     def summary(self, stats: Mapping[str, Any]) -> None:
         """Write the counters in one line."""
         dropped: Mapping[str, int] = stats["dropped"]
-        logger.info(
+        _internal_errors.log(
+            logging.INFO,
             "otas: %s: captured %d, delivered %d, spooled %d, dropped %d, queued %d, retries %d, connections %d, %s",
             self._name,
             stats["captured"],

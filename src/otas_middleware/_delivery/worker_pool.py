@@ -202,6 +202,9 @@ class WorkerPool:
                 else:
                     self._deliver(items, attempt)
                 busy_at = time.monotonic()
+        except BaseException:  # ours; with it, what is known of the threads is void, and the next event starts anew
+            self.dismiss()
+            raise
         finally:
             if attempt is not None:
                 attempt.close()

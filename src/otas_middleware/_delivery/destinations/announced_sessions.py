@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.disk_queue.file import SpoolError, open_private, prepare_directory, transaction
+from otas_middleware._internal_errors import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-logger = logging.getLogger("otas_middleware")
 
 CLAIM_SECONDS = 30.0
 """For so long a process may take to announce a session; then another one may."""
@@ -96,7 +96,8 @@ class AnnouncedSessions:
         except (SpoolError, OSError, sqlite3.Error) as error:
             if not self._warned:
                 self._warned = True
-                logger.warning(
+                log(
+                    logging.WARNING,
                     "otas: %s cannot be used (%s); sessions may be announced to Agnost more than once.",
                     self._path,
                     type(error).__name__,
