@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from otas_middleware import _internal_errors
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.context import current, delivering
+from otas_middleware._capture.interrupted import in_turn, inside, taking_locks
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._errors import ConfigurationError
@@ -130,6 +131,9 @@ class Recorder:
         return capture
 
     def _submit(self, capture: Capture) -> None:
+        in_turn(self._deliver, capture)
+
+    def _deliver(self, capture: Capture) -> None:
         if not self._takes_all:
             failed = capture.exception is not None or capture.status_code >= 400
             session_id = capture.session.session_id
@@ -146,7 +150,8 @@ class Recorder:
             False when that cannot be said: then `capture.submit` does it, and may write to a disk.
         """
         put: Callable[[Capture], bool] | None = getattr(self.pipeline, "put_at_once", None)
-        return put is not None and self._takes_all and put(capture)
+        with taking_locks():
+            return put is not None and self._takes_all and put(capture)
 
     def build(self, capture: Capture, settings: OtasSettings) -> Envelope | None:
         """Make the envelope of a finished capture, in the worker; None when it is not to be sent after all."""
@@ -306,8 +311,10 @@ def flush(timeout: float = 2.0) -> bool:
         timeout: The longest wait, in seconds, over all queues together.
 
     Returns:
-        True when nothing is waiting any more, False when the time was up first.
+        True when nothing waits any more; False when the time was up first, or in a handler that interrupts delivery.
     """
+    if inside.get():
+        return False
     deadline = time.monotonic() + min(timeout, 1e9)  # no lock can be waited for until infinity
     done = True
     for source in [*(recorder.pipeline for recorder in recorders()), *runtime.sources]:

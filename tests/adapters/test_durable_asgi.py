@@ -245,6 +245,30 @@ def test_where_no_thread_can_be_had_the_event_is_made_in_place(
     assert (client.sent, client.seen) == ([START, LAST], 1)
 
 
+def test_what_was_made_in_place_for_want_of_a_thread_is_not_made_again_when_there_is_one(
+    durable: OtasSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused = 0
+
+    def refuse_once(thread: threading.Thread) -> None:
+        nonlocal refused
+        if thread.name.startswith("otas-durable") and not refused:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    in_thread.wait_for_all()
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    app = OtasMiddleware(hello, settings=durable)
+    for _ in range(2):
+        client = Client(durable)
+        asyncio.run(app(Request(headers=(TOKEN,)).scope(), client.receive, client.send))
+    in_thread.wait_for_all()
+    assert refused == 1
+    assert on_disk(durable) == 2
+
+
 def test_the_end_of_the_lifespan_waits_for_what_is_being_made(durable: OtasSettings, building: Building) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from otas_middleware import _internal_errors
+from otas_middleware._capture.interrupted import in_turn, inside
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
@@ -76,6 +77,10 @@ class AgentExporter:
 
     def put(self, item: Item) -> None:
         """Queue an item. Never blocks."""
+        in_turn(self.forward, item)
+
+    def forward(self, item: Item) -> None:
+        """Queue an item; from code that nothing of delivery's can have called, or been interrupted by."""
         self.delivery.put(item, "agent")
 
     def introduce(self, session: SessionInfo, owner: Owner) -> None:
@@ -92,6 +97,8 @@ class AgentExporter:
         Returns:
             False when the time was up first, or when there was no session to deliver in.
         """
+        if inside.get():
+            return False  # a signal's handler, in the middle of what it would wait for
         deadline = time.monotonic() + timeout
         settled = [queue.settle(deadline) for queue in self.pending]
         return self.delivery.flush(max(0.0, deadline - time.monotonic())) and all(settled)
@@ -303,7 +310,7 @@ class _State:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a finalizer that finishes a call may interrupt who holds it
         self.items: deque[Item] = deque()
         self.running = False
         self.lost = 0

@@ -69,7 +69,7 @@ class Core:
         self.manager = SessionManager(self._create, settings.max_retry_delay, self._introduce)
         self.token_at_hand = self.manager.token_at_hand
         self.exporter = exporter_for(settings)
-        self._waiting = PendingQueue(self.manager, self.exporter.put, settings.queue_max_events)
+        self._waiting = PendingQueue(self.manager, self.exporter.forward, settings.queue_max_events)
         self.exporter.pending.add(self._waiting)
         self._issue: Issue = create_session
         self._records = settings.agent_key is not None

@@ -14,6 +14,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture.context import delivering
+from otas_middleware._capture.interrupted import inside, taking_locks
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def finish_without_waiting(capture: Capture) -> None:
 def _at_once(capture: Capture) -> bool:
     """Give it to a relay that takes it now; return False where it may have to go to a disk."""
     submit_at_once: Callable[[Capture], bool] | None = getattr(capture.taker, "submit_at_once", None)
-    return submit_at_once is not None and submit_at_once(capture)
+    return submit_at_once is not None and not inside.get() and submit_at_once(capture)
 
 
 def wait_for_all() -> None:
@@ -77,23 +78,33 @@ def wait_for_all() -> None:
 
 def _begin(work: Callable[[], None]) -> Future[None] | None:
     """Have a thread do the work, or return None when there can be none."""
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  # asyncio's, and for those who spool
+    if inside.get():
+        return None  # a finalizer: the pool's own locks may be held
+    from concurrent.futures import Future, ThreadPoolExecutor  # noqa: PLC0415  # asyncio's, and for those who spool
+
+    done: Future[None] = Future()
+
+    def run() -> None:
+        if not done.set_running_or_notify_cancel():
+            return
+        try:
+            work()
+        except Exception:
+            report_internal_error("capture.submit")
+        finally:
+            done.set_result(None)
 
     try:
-        pool = _pools.get(os.getpid())
-        if pool is None:
-            made = ThreadPoolExecutor(_MOST_THREADS, "otas-durable", initializer=delivering.set, initargs=(True,))
-            pool = _pools.setdefault(os.getpid(), made)
-        return Context().run(pool.submit, _quietly, work)  # a thread that it starts keeps nothing of this request
+        with taking_locks():
+            pool = _pools.get(os.getpid())
+            if pool is None:
+                made = ThreadPoolExecutor(_MOST_THREADS, "otas-durable", initializer=delivering.set, initargs=(True,))
+                pool = _pools.setdefault(os.getpid(), made)
+            Context().run(pool.submit, run)  # a thread that it starts keeps nothing of this request
     except RuntimeError:  # the interpreter is ending, or the system has no threads left
-        return None
-
-
-def _quietly(work: Callable[[], None]) -> None:
-    try:
-        work()
-    except Exception:
-        report_internal_error("capture.submit")
+        if done.cancel():  # else a later call's thread would do it once more: the pool has taken it in
+            return None
+    return done
 
 
 def _waiting() -> tuple[Callable[[], object], Callable[[], Awaitable[object]]] | None:

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
+from otas_middleware._capture.interrupted import taking_locks
 from otas_middleware._delivery import process
 from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.factory import PipelineFactory
@@ -135,8 +136,9 @@ class Pipeline:
         """
         deadline = Deadline(timeout)
         done = True
-        for exporter in self._current().exporters:
-            done = exporter.flush(deadline) and done
+        with taking_locks():
+            for exporter in self._current().exporters:
+                done = exporter.flush(deadline) and done
         return done
 
     def stats(self) -> dict[str, Any]:
@@ -152,7 +154,8 @@ class Pipeline:
 
     def stats_by_destination(self) -> dict[str, dict[str, Any]]:
         """Return each destination's counters, by its name."""
-        return {exporter.name: exporter.stats() for exporter in self._current().exporters}
+        with taking_locks():
+            return {exporter.name: exporter.stats() for exporter in self._current().exporters}
 
     def close(self, timeout: float | None = None) -> None:
         """Deliver within `timeout` seconds (`shutdown_timeout` when left out), write the rest to the spool.
@@ -176,7 +179,8 @@ class Pipeline:
     def _end(self, deadline: Deadline) -> None:
         state = self._state
         if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
-            with state.ending, ExitStack() as todo:  # of two that end it at once, both would write what is in flight
+            # Of two that end it at once, both would write what is in flight.
+            with taking_locks(), state.ending, ExitStack() as todo:
                 todo.callback(state.maintenance.stop)
                 for exporter in reversed(state.exporters):
                     todo.callback(exporter.end, deadline)

@@ -22,12 +22,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
+from otas_middleware._capture.interrupted import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-logger = logging.getLogger("otas_middleware")
 
 
 class ForkAware(Protocol):
@@ -169,6 +167,7 @@ def start_thread(target: Callable[[], None], name: str) -> bool:
 
     def run() -> None:
         delivering.set(True)
+        inside.set(True)
         target()
 
     try:
@@ -203,7 +202,9 @@ def _unavailable(why: str) -> bool:
     global _warned  # noqa: PLW0603  # one warning per process
     if not _warned:
         _warned = True
-        logger.warning(
-            "otas: %s. Events wait in memory and are sent by otas_middleware.flush() and when the process ends.", why
+        _internal_errors.log(
+            logging.WARNING,
+            "otas: %s. Events wait in memory and are sent by otas_middleware.flush() and when the process ends.",
+            why,
         )
     return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._delivery.stats import DeliveryStats, Goals
+from otas_middleware._delivery.stats import LONGEST_LOOK, DeliveryStats, Goals
 from otas_middleware._delivery.waiting_line import NEVER, SHARE, WaitingLine
 
 if TYPE_CHECKING:
@@ -340,10 +340,10 @@ class Queue:
 
     def stats(self) -> dict[str, Any]:
         """Return the counters, all taken at one moment."""
-        with self._lock:
-            return {
-                **self._stats.copy(),
-                "queued": self.count - self.rows,
-                "queued_bytes": self.bytes,
-                "in_flight": self.in_flight,
-            }
+        held = self._lock.acquire(timeout=LONGEST_LOOK)
+        try:
+            here = {"queued": self.count - self.rows, "queued_bytes": self.bytes, "in_flight": self.in_flight}
+            return {**self._stats.copy(), **here}
+        finally:
+            if held:
+                self._lock.release()

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
     from otas_middleware._delivery.clock import Deadline
 
+LONGEST_LOOK = 1.0
+"""Seconds that whoever looks at the counters waits for a change that is under way: a signal's handler that asks in the
+middle of one keeps it from ending."""
+
 
 class DeliveryStats:
     """The counters of one exporter.

@@ -1,0 +1,78 @@
+"""Code of ours that code of ours interrupts, in the same thread: a finalizer, or a signal's handler.
+
+Delivery holds locks for moments. In one of them the garbage collector may find a response that nobody closed, and a
+signal's handler may flush. To wait for the lock would be to wait for ever, since whoever holds it goes on only
+afterwards: what they want is done when the interrupted code has ended, or by a thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from otas_middleware._internal_errors import report_internal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+T = TypeVar("T")
+
+inside: ContextVar[bool] = ContextVar("otas_middleware.inside", default=False)
+"""True where locks of delivery may be held: in its threads, and in a caller's while it is in delivery's code."""
+
+_left: deque[tuple[Callable[[Any], object], Any]] = deque()
+
+
+def in_turn(work: Callable[[T], object], item: T) -> None:
+    """Do what takes locks of delivery: now, or soon after, when the caller may have interrupted whoever holds them.
+
+    Args:
+        work: It.
+        item: What it is called with.
+    """
+    if inside.get():
+        _left.append((work, item))
+        with suppress(RuntimeError):  # no thread can be started: the interrupted code does it at its end
+            # Not `threading.Thread`, whose start takes a lock of its own, which may be the interrupted one.
+            import _thread  # noqa: PLC0415  # documented as the low-level threading interface, and rarely needed
+
+            _thread.start_new_thread(_do_what_is_left, ())
+        return
+    token = inside.set(True)
+    try:
+        work(item)
+    finally:
+        inside.reset(token)
+        if _left:
+            _do_what_is_left()
+
+
+@contextmanager
+def taking_locks() -> Generator[None]:
+    """Have finalizers and handlers that interrupt the block wait for its end."""
+    token = inside.set(True)
+    try:
+        yield
+    finally:
+        inside.reset(token)
+        if _left:
+            _do_what_is_left()
+
+
+def _do_what_is_left() -> None:
+    while _left:
+        try:
+            work, item = _left.popleft()
+        except IndexError:  # another thread was quicker
+            return
+        try:
+            in_turn(work, item)
+        except Exception:
+            report_internal_error("interrupted")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_left.clear)  # it is the parent's

@@ -1,0 +1,163 @@
+"""What interrupts delivery's own code, in its own thread, waits for nothing that only that code could end."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import otas_middleware as otas
+from otas_middleware._capture import interrupted
+from otas_middleware.wsgi import OtasMiddleware
+from relay.host import host
+from support.agent import PATIENCE, Agent
+from support.relay import RelayThread
+from support.request import Request
+from support.wsgi_gateway import call_wsgi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import FrameType
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from otas_middleware import OtasSettings
+    from otas_middleware.localbrain import LocalBrain
+
+
+def stream(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"one"
+    yield b"two"
+
+
+def _start_response(*_: object) -> Callable[[bytes], object]:
+    return len
+
+
+class Abandoned:
+    """A response that its server neither reads to the end nor closes, in a cycle that only the collector ends."""
+
+    def __init__(self, app: OtasMiddleware, request: Request) -> None:
+        self.response = app(request.environ(), _start_response)
+        next(iter(self.response))
+        self.itself = self
+
+
+def interrupting(file: str, name: str, action: Callable[[], object]) -> Callable[[FrameType, str, object], None]:
+    """Return a profiler that does something as soon as a function of ours is entered, once."""
+    todo = [action]
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        code = frame.f_code
+        if todo and event == "call" and code.co_name == name and code.co_filename.endswith(file):
+            todo.pop()()
+
+    return profile
+
+
+def in_a_thread(work: Callable[[], object], profile: Any = None) -> None:
+    """Do something in a thread that may hang for ever, and have it fail then."""
+
+    def run() -> None:
+        sys.setprofile(profile)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "it waits for itself"
+
+
+@pytest.fixture
+def collector_at_rest() -> Iterator[None]:
+    """The collector works only when it is told to."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+PLACES = [("_delivery/waiting_line.py", "add"), ("_delivery/worker_pool.py", "wake"), ("_delivery/stats.py", "copy")]
+
+
+@pytest.mark.usefixtures("collector_at_rest")
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_a_response_that_the_collector_finds_while_a_lock_is_held_is_recorded_afterwards(
+    place: tuple[str, str], settings: OtasSettings, agent: Agent
+) -> None:
+    app = OtasMiddleware(stream, settings=settings)
+    abandoned = Abandoned(app, Request("GET", "/abandoned").having(agent.header))
+
+    def serve() -> None:
+        call_wsgi(app, Request("GET", "/served").having(agent.header).environ())
+        otas.stats()
+
+    del abandoned
+    in_a_thread(serve, interrupting(*place, gc.collect))
+    agent.event_from_elsewhere(2)
+    assert sorted(str(event["path"]) for event in agent.events()) == ["/abandoned", "/served"]
+
+
+@pytest.mark.usefixtures("collector_at_rest")
+def test_a_response_that_the_collector_finds_while_a_relay_is_connected_to_is_recorded_afterwards(
+    brain: LocalBrain, agent: Agent
+) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path, stream) as app:
+        abandoned = Abandoned(app.app, Request("GET", "/abandoned").having(agent.header))
+        del abandoned
+        in_a_thread(app.call, interrupting("_delivery/relay/link.py", "connect", gc.collect))
+        agent.event_from_elsewhere(2)
+
+
+@pytest.mark.usefixtures("collector_at_rest")
+def test_where_no_thread_can_be_started_the_interrupted_code_does_it_at_its_end(
+    settings: OtasSettings, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    app = OtasMiddleware(stream, settings=settings)
+    abandoned = Abandoned(app, Request("GET", "/abandoned").having(agent.header))
+
+    def serve() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("_thread.start_new_thread", refuse)
+            call_wsgi(app, Request("GET", "/served").having(agent.header).environ())
+
+    del abandoned
+    in_a_thread(serve, interrupting(*PLACES[0], gc.collect))
+    assert len(agent.events()) == 2
+
+
+def test_a_signals_handler_that_flushes_in_the_middle_of_recording_is_told_at_once_that_it_cannot(
+    settings: OtasSettings, agent: Agent
+) -> None:
+    app = OtasMiddleware(stream, settings=settings)
+    found: list[object] = []
+
+    def handle() -> None:
+        found.extend((otas.flush(3600.0), otas.stats()["captured"]))
+
+    in_a_thread(
+        lambda: call_wsgi(app, Request("GET", "/served").having(agent.header).environ()),
+        interrupting(*PLACES[0], handle),
+    )
+    assert found[0] is False
+    assert len(agent.events()) == 1
+    assert otas.flush(PATIENCE)
+
+
+def test_what_was_left_for_later_is_the_parents_after_a_fork() -> None:
+    interrupted._left.append((print, "the parent's"))
+    child = os.fork()
+    if child == 0:
+        os._exit(len(interrupted._left))
+    interrupted._left.clear()
+    assert os.waitpid(child, 0)[1] == 0
