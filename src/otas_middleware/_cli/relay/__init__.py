@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import signal
 import stat
 import sys
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 BACKLOG = 1024
 NICENESS = 5
 """How far a relay stands back behind the applications of its host, where there are not processors enough for both."""
+
+_MOST_DESCRIPTORS = 65_536
 
 _LINE = "%(asctime)s %(levelname)s %(message)s"
 
@@ -64,8 +67,18 @@ def _serve(server: Server) -> None:
         signal.signal(number, end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
     os.nice(max(0, NICENESS - os.nice(0)))
+    _allow_many_descriptors()
     delivering.set(True)
     server.run()
+
+
+def _allow_many_descriptors() -> None:
+    """Use what the system allows: each worker of each host may open eight sockets, and usual limits are for one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):  # it does with what it has
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def make_build(settings: OtasSettings, on_token: OnToken) -> BuildCapture:

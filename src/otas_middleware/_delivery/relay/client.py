@@ -17,7 +17,18 @@ from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.feedback import Account
 from otas_middleware._delivery.relay.frames import encode
-from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
+from otas_middleware._delivery.relay.link import (
+    DEAD,
+    FULL,
+    REFUSED_PAUSE,
+    TAKEN,
+    TOO_LARGE,
+    Link,
+    RelayUnavailableError,
+    native_lock,
+)
+from otas_middleware._delivery.stats import LONGEST_LOOK
+from otas_middleware._internal_errors import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,12 +37,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.relay.frames import Encoded
     from otas_middleware._delivery.relay.start import Finder
 
-logger = logging.getLogger("otas_middleware")
-
 MAX_LINKS = 8
-
-REFUSED_PAUSE = 30.0
-"""Seconds until a relay that refused this host is asked again."""
 
 FULL_PAUSE = 0.002
 """Seconds for which no socket is tried after all were full: eight vain tries cost more than they gain."""
@@ -232,7 +238,11 @@ class RelayClient:
     def _refused(self, reason: str) -> None:
         self._why = "refused"
         self._retry_at = time.monotonic() + REFUSED_PAUSE
-        logger.warning("otas: the relay does not serve this process: %s. It delivers by itself meanwhile.", reason)
+        log(
+            logging.WARNING,
+            "otas: the relay does not serve this process: %s. It delivers by itself meanwhile.",
+            reason,
+        )
 
     # ---- waiting
 
@@ -297,7 +307,8 @@ class RelayClient:
 
     def account(self) -> Account:
         """Return what became of all events that the relay was given."""
-        with self._control:
+        held = self._control.acquire(timeout=LONGEST_LOOK)
+        try:
             links = self._everywhere()
             lost = self._lost.copy()
             for link in links:
@@ -308,6 +319,9 @@ class RelayClient:
                 lost,
                 self.returned,
             )
+        finally:
+            if held:
+                self._control.release()
 
     @property
     def kept(self) -> int:

@@ -14,6 +14,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from otas_middleware._capture.context import delivering
+from otas_middleware._capture.interrupted import taking_locks
 from otas_middleware._delivery import process
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
@@ -24,6 +25,7 @@ from otas_middleware._delivery.relay.feedback import Feedback
 from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._event.model import Envelope
+from otas_middleware._internal_errors import log, report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Weighted
     from otas_middleware._delivery.relay.feedback import Account
     from otas_middleware._delivery.relay.frames import Encoded
-
-logger = logging.getLogger("otas_middleware")
 
 Source = Literal["backend", "agent"]
 
@@ -71,7 +71,6 @@ class RelayDelivery:
         self._durable = settings.durability == "relay"
         self._batched = not self._durable and (settings.relay_batch or not self._raw)
         self._warned = False
-        self._hello = hello(settings)
         self._state = self._new_state()
         self._states = {self._state.client.pid: self._state}
         process.register(self)
@@ -109,8 +108,12 @@ class RelayDelivery:
     @staticmethod
     def _hand_over(state: _State, item: Weighted) -> str:
         client = state.client
-        encoded = encode_request(item, client.next_number())  # type: ignore[arg-type]  # raw items are captures
-        return "unencodable" if encoded is None else client.hand_over((encoded,))
+        try:
+            encoded = encode_request(item, client.next_number())  # type: ignore[arg-type]  # raw items are captures
+            return "unencodable" if encoded is None else client.hand_over((encoded,))
+        except Exception:  # such as want of memory; this process tries itself
+            report_internal_error("relay.hand_over")
+            return "internal_error"
 
     def put_envelope(self, envelope: Envelope) -> None:
         """Hand over a finished event (the agent's side, user code)."""
@@ -123,7 +126,8 @@ class RelayDelivery:
         self._current().client.fell_back[reason] += 1
         if self._durable and not self._warned and self.settings.spool_dir is None:
             self._warned = True
-            logger.warning(
+            log(
+                logging.WARNING,
                 "otas: durability='relay', and the relay does not take events now (%s): until it does they are only in "
                 "this process's memory. Set OTAS_SPOOL_DIR to have them written to disk meanwhile.",
                 reason,
@@ -204,8 +208,9 @@ class RelayDelivery:
         """
         deadline = time.monotonic() + timeout
         state = self._current()
-        settled = state.batch.flush(deadline)
-        settled = state.client.flush(deadline) and settled
+        with taking_locks():
+            settled = state.batch.flush(deadline)
+            settled = state.client.flush(deadline) and settled
         self._tell_stored()
         return self.pipeline.flush(max(0.0, deadline - time.monotonic())) and settled
 
@@ -213,7 +218,8 @@ class RelayDelivery:
         """Return the pipeline's counters with what went to the relay, and under `relay` how that went."""
         state = self._current()
         client = state.client
-        client.look()
+        with taking_locks():
+            client.look()
         counters = self.pipeline.stats()
         account = client.account()
         acknowledged, kept, lost, returned = account
@@ -266,8 +272,9 @@ class RelayDelivery:
         state = self._state
         if state.client.pid != os.getpid():
             return
-        state.batch.flush(deadline, ending=True)
-        settled = state.client.flush(deadline, ending=True)
+        with taking_locks():
+            state.batch.flush(deadline, ending=True)
+            settled = state.client.flush(deadline, ending=True)
         self._tell_stored()
         if not settled:
             state.log.say(
@@ -301,7 +308,7 @@ class RelayDelivery:
         most, size = settings.queue_max_events, settings.queue_max_bytes
         path = settings.relay or ""
         found = start.Finder(settings.relay_log) if path == "auto" else path
-        client = RelayClient(found, self._hello, feedback, most, size)
+        client = RelayClient(found, hello(settings), feedback, most, size)  # which names this process
         batch = BatchSender(client, self._prepare, self._here, most, self._tell_stored)
         return _State(client, batch, DeliveryLog("the relay", settings.on_loss, lambda: client.kept))
 

@@ -33,6 +33,9 @@ LOOK_EVERY = 8
 FRAME_BYTES = 512
 """What a frame that is kept takes beside its bytes, estimated."""
 
+REFUSED_PAUSE = 30.0
+"""Seconds until a relay that refused this host is asked again."""
+
 _READ_BYTES = 65_536
 _FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 
@@ -63,7 +66,10 @@ def connect(path: str) -> NativeSocket:
         RelayUnavailableError: There is none.
         UnsafePlaceError: Our own user has no number here.
     """
-    sock = NativeSocket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK)
+    try:
+        sock = NativeSocket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK)
+    except OSError:  # no descriptor left, or none allowed
+        raise RelayUnavailableError("unreachable") from None
     try:
         sock.setsockopt(SOL_SOCKET, SO_SNDBUF, packets.SEND_BUFFER)
         with trust.reachable(path) as name:
@@ -137,8 +143,11 @@ class Link:
         try:
             self._sock.send(packets.order(packets.HELLO, hello, self._secret))
         except OSError:
+            refused = self._is_refused()
             self._sock.close()
-            raise RelayUnavailableError("absent", 0.05) from None
+            raise RelayUnavailableError(
+                "refused" if refused else "absent", REFUSED_PAUSE if refused else 0.05
+            ) from None
         self.lock = native_lock()
         self.dead = False
         self.leaving = False
@@ -157,6 +166,15 @@ class Link:
         """Which destinations have not got an event that is kept, where the relay has said so."""
         self.rest: list[Returned] = []
         """Events that are settled at the first destination, and not at others."""
+
+    def _is_refused(self) -> bool:
+        """Say whether the relay has closed the connection because it does not serve us."""
+        for _ in range(2):  # a reset comes before the messages that are still there
+            try:
+                return self._sock.recv(_READ_BYTES)[:1] == packets.REFUSED
+            except OSError:
+                continue
+        return False
 
     # ---- under the lock
 
@@ -216,13 +234,13 @@ class Link:
 
     def _take(self, packet: bytes) -> None:
         kind, content = packet[:1], memoryview(packet)[packets.MESSAGE_HEAD :]
-        if kind == packets.SETTLED:
-            self.done += self._release(content.cast("Q"))
-            return
-        if kind == packets.LEAVING:
-            self.leaving = True
-            return
         try:
+            if kind == packets.SETTLED:
+                self.done += self._release(content.cast("Q"))
+                return
+            if kind == packets.LEAVING:
+                self.leaving = True
+                return
             told = decode(content)
             if kind == packets.LOST:
                 reason, numbers = told

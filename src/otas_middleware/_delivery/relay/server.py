@@ -12,13 +12,13 @@ import os
 import select
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
-from otas_middleware._delivery.relay import packets, trust
+from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._delivery.relay.hello import RefusedError, introduced
+from otas_middleware._delivery.relay.listener import Listener
 from otas_middleware._delivery.relay.tenant import Connection, Tenant
 from otas_middleware._errors import OtasError
 
@@ -66,12 +66,9 @@ class Server:
         idle_seconds: float | None = None,
         lock: int | None = None,
     ) -> None:
-        self._listener: socket | None = listener
-        self._path = Path(path)
+        self._listener: Listener | None = Listener(listener, path, lock)
         self._make_build = make_build
         self._idle_seconds = idle_seconds
-        self._lock = lock
-        self._inode = self._path.stat().st_ino
         self._tenants: dict[bytes, Tenant] = {}
         self._connections: dict[int, Connection] = {}
         self._paused: list[Connection] = []
@@ -81,7 +78,6 @@ class Server:
         self._epoll = select.epoll()
         self._ending = False
         self._busy_at = self._looked_at = self._reported_at = time.monotonic()
-        listener.settimeout(0.0)
         self._epoll.register(listener.fileno(), select.EPOLLIN)
         self._epoll.register(self._alarm.number, select.EPOLLIN)
 
@@ -142,19 +138,13 @@ class Server:
         return moved
 
     def _accept(self) -> None:
-        while self._listener is not None:
+        for sock in () if self._listener is None else self._listener.accept():
             try:
-                sock, _ = self._listener.accept()
-            except OSError:  # nobody waits any more
-                return
-            sock.settimeout(0.0)
-            if trust.peer_user(sock) != os.geteuid():
-                logger.warning("otas relay: a process of another user was turned away.")
+                self._epoll.register(sock.fileno(), select.EPOLLIN)
+            except OSError:  # the system watches no more descriptors; this host delivers by itself
                 sock.close()
-                continue
-            connection = Connection(sock, self._buffer)
-            self._connections[sock.fileno()] = connection
-            self._epoll.register(sock.fileno(), select.EPOLLIN)
+            else:
+                self._connections[sock.fileno()] = Connection(sock, self._buffer)
 
     def _serve(self, connection: Connection) -> bool:
         """Read what a host has sent, as far as there is room; return whether there was anything."""
@@ -237,7 +227,7 @@ class Server:
         if now - self._looked_at < LONGEST_SLEEP:
             return False
         self._looked_at = now
-        if self._listener is not None and not self._is_at_its_place():
+        if self._listener is not None and not self._listener.is_in_place:
             logger.warning("otas relay: its socket was removed; it serves those whom it has and ends.")
             self._retire()
         if self._connections or self.waiting:
@@ -249,26 +239,15 @@ class Server:
         self._retire()
         return not self._connections  # somebody may have come just before
 
-    def _is_at_its_place(self) -> bool:
-        try:
-            return self._path.stat().st_ino == self._inode
-        except OSError:
-            return False
-
     def _retire(self) -> None:
         """Take no new hosts; those that are here are told to look for another relay."""
         if self._listener is None:
             return
-        if self._is_at_its_place():
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+        self._listener.leave()
         self._accept()  # whoever connected before the socket was gone
         self._epoll.unregister(self._listener.fileno())
         self._listener.close()
         self._listener = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
         for connection in list(self._connections.values()):
             if connection.tenant is not None:
                 connection.tell(packets.LEAVING)

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
@@ -24,8 +25,6 @@ from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-logger = logging.getLogger("otas_middleware")
 
 START_SECONDS = 5.0
 """How long a relay that was started may take to listen."""
@@ -183,11 +182,17 @@ class Finder:
             self.trouble = "unsafe_place"
             _say_once(f"otas: no relay: {error}. This process delivers by itself.")
         except OSError as error:
-            self.trouble = "not_started"
-            _say_once(f"otas: no relay could be started ({error.strerror}). This process delivers by itself.")
+            self._failed(error.strerror or type(error).__name__)
+        except Exception as error:  # whatever the host has done to imports or processes; nothing but this thread ends
+            _internal_errors.report_internal_error("relay.start")
+            self._failed(type(error).__name__)
         finally:
             self._again_at = time.monotonic() + (_TROUBLE_PAUSE if self.trouble else 0.0 if wait else _AGAIN)
             self._looking = False
+
+    def _failed(self, why: str) -> None:
+        self.trouble = "not_started"
+        _say_once(f"otas: no relay could be started ({why}). This process delivers by itself.")
 
 
 _said: set[str] = set()
@@ -196,4 +201,4 @@ _said: set[str] = set()
 def _say_once(line: str) -> None:
     if line not in _said:
         _said.add(line)
-        logger.warning(line)
+        _internal_errors.log(logging.WARNING, "%s", line)

@@ -9,6 +9,7 @@ from collections import deque
 from socket import MSG_TRUNC
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware._delivery import process
 from otas_middleware._delivery.pipeline import Pipeline
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode, source_of, text
@@ -134,17 +135,14 @@ class Tenant:
     def flush(self, seconds: float, *, ending: bool) -> None:
         """Deliver now, in a thread, because a host waits so long; if that ends, write to disk what is left by then."""
         if ending and self.settings.spool_dir is not None:
-            self._begin(lambda: self._end(seconds))
+            process.start_thread(lambda: self._end(seconds), "otas-relay-end")
             return
         with self._lock:
             self._flush_until = max(self._flush_until, time.monotonic() + seconds)
             begins, self._flushing = not self._flushing, True
-        if begins:
-            self._begin(self._flush)
-
-    @staticmethod
-    def _begin(work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name="otas-relay-flush", daemon=True).start()
+        if begins and not process.start_thread(self._flush, "otas-relay-flush"):
+            with self._lock:
+                self._flushing = False
 
     def _end(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

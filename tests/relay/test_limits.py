@@ -1,0 +1,178 @@
+"""Where the system gives no more descriptors, sockets or threads, the host delivers by itself, and nothing waits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import threading
+from pathlib import Path
+from socket import AF_UNIX, SOCK_SEQPACKET, socket
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otas_middleware._delivery.relay import link, start
+from otas_middleware._delivery.relay.link import state_of
+from relay.host import host, paths
+from support.delivery import eventually
+from support.relay import RelayProcess, RelayThread, balance
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from otas_middleware.localbrain import LocalBrain
+    from support.agent import Agent
+
+DESCRIPTORS = 24
+"""More than a relay has of its own, and fewer than its hosts will want."""
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Generator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_host_without_a_descriptor_for_the_relays_socket_delivers_by_itself(brain: LocalBrain, agent: Agent) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        with no_descriptor_left():
+            app.call()
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    assert stats["captured"] == stats["delivered"] == 1
+    assert stats["relay"]["fell_back"] == {"unreachable": 1}
+    assert balance(stats) == 0
+
+
+def test_a_host_that_may_make_no_socket_delivers_by_itself(
+    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as a sandbox does
+
+    monkeypatch.setattr(link, "NativeSocket", refuse)
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        app.call()
+        assert app.delivery.flush(20)
+        assert app.stats()["delivered"] == 1
+
+
+@pytest.mark.usefixtures("as_in_production")
+def test_whatever_fails_in_handing_over_the_event_is_delivered_by_the_host(
+    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise MemoryError
+
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        monkeypatch.setattr(app.delivery._state.client, "hand_over", fail)
+        app.call()
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    assert stats["captured"] == stats["delivered"] == 1
+    assert stats["relay"]["fell_back"] == {"internal_error": 1}
+
+
+def test_a_relay_without_a_descriptor_for_one_more_host_turns_it_away(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    with RelayProcess(tmp_path) as relay, contextlib.ExitStack() as others:
+        assert relay.process is not None
+        resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+        for _ in range(DESCRIPTORS):
+            other = others.enter_context(socket(AF_UNIX, SOCK_SEQPACKET))
+            other.connect(relay.path)
+        used = Path(f"/proc/{relay.process.pid}/fd")
+        eventually(lambda: len(list(used.iterdir())) == DESCRIPTORS)
+        with host(brain, agent, relay.path) as app:
+            app.call(count=3)
+            assert app.delivery.flush(20)
+            stats = app.stats()
+            assert (stats["captured"], stats["delivered"]) == (3, 3)
+            assert balance(stats) == 0
+            assert stats["relay"]["state"] == "refused"
+    assert len(paths(brain, agent)) == 3
+
+
+def test_a_relay_uses_as_many_descriptors_as_the_system_allows(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
+    try:
+        with RelayProcess(tmp_path) as relay:
+            assert relay.process is not None
+            allowed, _ = resource.prlimit(relay.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert allowed == min(hard, 65_536)
+
+
+def test_a_relay_without_a_thread_for_a_flush_keeps_its_hosts(
+    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "otas-relay-flush":
+            raise RuntimeError("can't start new thread")
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        for _ in range(2):
+            app.call()
+            assert app.delivery.flush(20)
+        stats = app.stats()
+    assert (stats["acknowledged"], stats["relay"]["returned"]) == (2, 0)
+
+
+@pytest.mark.usefixtures("as_in_production")
+def test_a_relay_that_cannot_even_be_looked_for_is_said_once(
+    brain: LocalBrain,
+    agent: Agent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "run").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setitem(sys.modules, "brotli", ModuleType("brotli"))  # a stand-in, which has no `__spec__`
+    start._said.clear()
+    with host(brain, agent, "auto") as app:
+        app.call()
+        eventually(lambda: app.stats()["relay"]["state"] == "not_started")
+        app.call(count=3)
+        assert app.delivery.flush(20)
+        assert app.stats()["delivered"] == 4
+    assert caplog.text.count("no relay could be started (ValueError)") == 1
+
+
+def test_a_relay_knows_a_forked_child_by_its_own_number(brain: LocalBrain, agent: Agent) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        app.call()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                app.call()
+                os.write(writing, b"called")
+                signal.pause()  # until it is killed
+            finally:
+                os._exit(1)
+        try:
+            assert os.read(reading, 6) == b"called"
+            eventually(lambda: state_of(relay.path)["tenants"][0]["sockets"] == 2)
+            assert state_of(relay.path)["tenants"][0]["hosts"] == sorted([os.getpid(), child])
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(reading)
+            os.close(writing)
+        assert app.delivery.flush(20)
