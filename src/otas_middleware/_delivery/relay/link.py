@@ -140,14 +140,6 @@ class Link:
     def __init__(self, path: str, hello: bytes) -> None:
         self._sock = connect(path)
         self._secret = os.urandom(16)
-        try:
-            self._sock.send(packets.order(packets.HELLO, hello, self._secret))
-        except OSError:
-            refused = self._is_refused()
-            self._sock.close()
-            raise RelayUnavailableError(
-                "refused" if refused else "absent", REFUSED_PAUSE if refused else 0.05
-            ) from None
         self.lock = native_lock()
         self.dead = False
         self.leaving = False
@@ -162,19 +154,17 @@ class Link:
         """How many events the relay has delivered or put on disk."""
         self.lost: Counter[str] = Counter()
         """Events that the relay took and dropped, by reason."""
+        try:
+            self._sock.send(packets.order(packets.HELLO, hello, self._secret))
+        except OSError:
+            self._end()
+            refused = any(what == "refused" for what, _, _ in self.heard)
+            pause = REFUSED_PAUSE if refused else 0.05
+            raise RelayUnavailableError("refused" if refused else "absent", pause) from None
         self._cut_off: dict[int, tuple[str, ...]] = {}
         """Which destinations have not got an event that is kept, where the relay has said so."""
         self.rest: list[Returned] = []
         """Events that are settled at the first destination, and not at others."""
-
-    def _is_refused(self) -> bool:
-        """Say whether the relay has closed the connection because it does not serve us."""
-        for _ in range(2):  # a reset comes before the messages that are still there
-            try:
-                return self._sock.recv(_READ_BYTES)[:1] == packets.REFUSED
-            except OSError:
-                continue
-        return False
 
     # ---- under the lock
 
