@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from os import getpid
 from typing import TYPE_CHECKING, Any
 
@@ -119,10 +120,11 @@ class Call(Capture):
         return _BASE_WEIGHT + self.request.held + self.response.held
 
 
+@dataclass(slots=True)
 class Note:
     """A described event on its way to the worker.
 
-    Args:
+    Attributes:
         event: As described; `metadata` is completed here.
         event_id: Its id, made when it began.
         session: The session, or `NO_SESSION`.
@@ -130,22 +132,16 @@ class Note:
         captured_at: When it began, in Unix seconds.
     """
 
-    __slots__ = ("_captured_at", "_event", "_event_id", "_parent_id", "session", "weight")
+    event: BackendEvent
+    event_id: str
+    session: SessionInfo
+    parent_id: str | None
+    captured_at: float
 
-    def __init__(
-        self,
-        event: BackendEvent,
-        event_id: str,
-        session: SessionInfo,
-        parent_id: str | None,
-        captured_at: float,
-    ) -> None:
-        self._event = event
-        self._event_id = event_id
-        self._parent_id = parent_id
-        self._captured_at = captured_at
-        self.session = session
-        self.weight = _BASE_WEIGHT + len(event.request_body) + len(event.response_body)
+    @property
+    def weight(self) -> int:
+        """An estimate of the bytes held, for the queue's bound."""
+        return _BASE_WEIGHT + len(self.event.request_body) + len(self.event.response_body)
 
     def envelope(self, settings: OtasSettings) -> Envelope | None:
         """Make the event, in the worker; None when `before_send` withheld it."""
@@ -155,15 +151,15 @@ class Note:
 
         session = self.session
         metadata: dict[str, Any] = {
-            **self._event.metadata,
-            "event_id": self._event_id,
-            "captured_at": timestamp(self._captured_at),
+            **self.event.metadata,
+            "event_id": self.event_id,
+            "captured_at": timestamp(self.captured_at),
             "framework": "agent",
             "session": {"fingerprint": session.fingerprint, "verified": session.verified},
         }
-        if self._parent_id is not None:
-            metadata["parent_id"] = self._parent_id
-        event = finish_event(self._event.model_copy(update={"metadata": metadata}), settings, session.token)
+        if self.parent_id is not None:
+            metadata["parent_id"] = self.parent_id
+        event = finish_event(self.event.model_copy(update={"metadata": metadata}), settings, session.token)
         if settings.before_send is not None:
             decided = ask_before_send(settings.before_send, event, settings, session.token)
             if decided is None:

@@ -23,7 +23,6 @@ from otas_middleware import _internal_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from types import TracebackType
 
     from otas_middleware._event.model import BackendEvent
 
@@ -143,17 +142,13 @@ class Tool:
     def __enter__(self) -> ToolRun:
         return self._begin(self._arguments)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._end(error)
 
     async def __aenter__(self) -> ToolRun:
         return self._begin(self._arguments)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._end(error)
 
     def __call__(self, function: _F) -> _F:

@@ -26,7 +26,6 @@ from otas_middleware._outbound.policy import (
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from types import TracebackType
 
     import httpx2 as httpx
 
@@ -224,13 +223,8 @@ class InstrumentedTransport(_Instrumented):
         self.inner.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        self.inner.__exit__(kind, error, traceback)
+    def __exit__(self, *error: object) -> None:
+        self.inner.__exit__(*error)
 
 
 class InstrumentedAsyncTransport(_Instrumented):
@@ -275,13 +269,8 @@ class InstrumentedAsyncTransport(_Instrumented):
         await self.inner.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.inner.__aexit__(kind, error, traceback)
+    async def __aexit__(self, *error: object) -> None:
+        await self.inner.__aexit__(*error)
 
 
 def place_of(policy: OutboundPolicy, request: httpx.Request) -> tuple[Place, Whereabouts]:

@@ -57,20 +57,13 @@ class Agnost:
             raise _bad(400, "; ".join(wrong["second" if "event_id" in body else "first"]))
         event_id = str(UUID(body["event_id"])) if "second" in forms else str(uuid4())
         session = _as_uuid(body["session_id"])
+        head = time.time(), str(self._org_id), event_id, session
         with self._store.write() as connection:
             known = connection.execute("SELECT 1 FROM agnost_session WHERE session_uuid = ?", (session,)).fetchone()
             connection.execute(
                 "INSERT INTO agnost_event (arrived_at, org_id, event_id, session_uuid, session_known, forms, body) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    time.time(),
-                    str(self._org_id),
-                    event_id,
-                    session,
-                    known is not None,
-                    ",".join(forms),
-                    json.dumps(body),
-                ),
+                (*head, known is not None, ",".join(forms), json.dumps(body)),
             )
         self._on_stored()
         return DjangoJSON({"event_id": event_id})

@@ -16,7 +16,6 @@ from otas_middleware.localbrain.tokens import SESSION_LIFETIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
 
     from otas_middleware.localbrain.app import Parts
     from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
@@ -125,9 +124,7 @@ class LocalBrain:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

@@ -120,22 +120,14 @@ class Store:
             after: Only those that came after the event with this `id`.
             limit: At most so many; -1 is all.
         """
-        if session_id is None:
-            rows = self.read("SELECT * FROM event WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
-        else:
-            rows = self.read(
-                "SELECT * FROM event WHERE agent_session_id = ? AND id > ? ORDER BY id LIMIT ?",
-                (session_id, after, limit),
-            )
+        where, values = _of(session_id)
+        rows = self.read(f"SELECT * FROM event WHERE {where} AND id > ? ORDER BY id LIMIT ?", (*values, after, limit))  # noqa: S608  # our own condition
         return [to_event(row) for row in rows]
 
     def count_events(self, session_id: str | None = None) -> int:
         """Count the stored events, of one session or of all."""
-        if session_id is None:
-            rows = self.read("SELECT count(*) FROM event")
-        else:
-            rows = self.read("SELECT count(*) FROM event WHERE agent_session_id = ?", (session_id,))
-        counted: int = rows[0][0]
+        where, values = _of(session_id)
+        counted: int = self.read(f"SELECT count(*) FROM event WHERE {where}", values)[0][0]  # noqa: S608  # as above
         return counted
 
     def sessions(self) -> list[StoredSession]:
@@ -215,6 +207,11 @@ class Store:
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         return connection
+
+
+def _of(session_id: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return a condition, and its values, for the events of a session; of all when it is None."""
+    return ("1", ()) if session_id is None else ("agent_session_id = ?", (session_id,))
 
 
 def to_event(row: sqlite3.Row) -> StoredEvent:

@@ -55,9 +55,6 @@ class _Response(_Model):
 
 
 class _Timings(_Model):
-    blocked: float = -1
-    dns: float = -1
-    connect: float = -1
     send: float = 0
     wait: float = 0
 

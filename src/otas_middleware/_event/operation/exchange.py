@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qsl
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from otas_middleware._event.render import Body, HeaderMap
     from otas_middleware._event.render.coding import Decoded
 
-_UNREAD: Any = object()
 _MAX_QUERY_FIELDS = 64
 _MAX_TRIES = 16
 _MAX_DECODED = 1_048_576
@@ -32,10 +33,11 @@ class ServerSentEvent(NamedTuple):
     data: str
 
 
+@dataclass(eq=False, repr=False)
 class Exchange:
     """One finished request with its response.
 
-    Args:
+    Attributes:
         method: The HTTP method.
         path: The path, decoded.
         query: The query string.
@@ -53,79 +55,36 @@ class Exchange:
         gap: Bytes are missing between beginning and end.
         failed: The request ended with an exception, or with a status of 400 or above.
         aborted: The response was cut off before its end.
+        request_media: The request's media type, without parameters.
+        response_media: The response's.
+        calls: The calls of JSON-RPC 2.0 that the request body holds: one, those of a batch, or none.
     """
 
-    __slots__ = (
-        "_documents",
-        "_end",
-        "_events",
-        "_octets",
-        "_query_fields",
-        "_request_json",
-        "aborted",
-        "calls",
-        "failed",
-        "gap",
-        "method",
-        "path",
-        "query",
-        "request",
-        "request_bytes",
-        "request_headers",
-        "request_media",
-        "request_type",
-        "response",
-        "response_bytes",
-        "response_headers",
-        "response_media",
-        "response_type",
-        "route",
-        "status",
-    )
+    method: str
+    path: str
+    query: str
+    route: str
+    status: int
+    request_headers: HeaderMap
+    response_headers: HeaderMap
+    request: Body
+    response: Body
+    request_type: str
+    response_type: str
+    request_bytes: bytes
+    response_bytes: bytes
+    response_end: bytes = b""
+    _: KW_ONLY
+    gap: bool = False
+    failed: bool = False
+    aborted: bool = False
 
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        route: str,
-        status: int,
-        request_headers: HeaderMap,
-        response_headers: HeaderMap,
-        request: Body,
-        response: Body,
-        request_type: str,
-        response_type: str,
-        request_bytes: bytes,
-        response_bytes: bytes,
-        response_end: bytes = b"",
-        *,
-        gap: bool = False,
-        failed: bool = False,
-        aborted: bool = False,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.route = route
-        self.status = status
-        self.request_headers = request_headers
-        self.response_headers = response_headers
-        self.request = request
-        self.response = response
-        self.request_bytes = request_bytes
-        self.response_bytes = response_bytes
-        self._end = response_end
-        self.gap = gap
-        self.failed = failed
-        self.aborted = aborted
-        self.request_type = request_type
-        self.response_type = response_type
-        self.request_media = parse_content_type(request_type).media
-        self.response_media = parse_content_type(response_type).media
-        self._request_json = self._documents = self._events = self._octets = self._query_fields = _UNREAD
-        self.calls: list[dict[str, Any]] = self._read_calls() if '"jsonrpc"' in request.text or self._cut_call() else []
-        """The calls of JSON-RPC 2.0 that the request body holds: one, those of a batch, or none."""
+    def __post_init__(self) -> None:
+        self.request_media = parse_content_type(self.request_type).media
+        self.response_media = parse_content_type(self.response_type).media
+        self.calls: list[dict[str, Any]] = (
+            self._read_calls() if '"jsonrpc"' in self.request.text or self._cut_call() else []
+        )
 
     def _cut_call(self) -> bool:
         """Say whether the request may be a call that was cut before `jsonrpc`, which some clients write at its end."""
@@ -145,15 +104,13 @@ class Exchange:
         """Return the first value of a request header (its name in lower case), or the empty string."""
         return first_value(self.request_headers, name)
 
-    @property
+    @cached_property
     def query_fields(self) -> dict[str, str]:
         """The fields of the query string, decoded; of a repeated one the last."""
-        if self._query_fields is _UNREAD:
-            try:
-                self._query_fields = dict(parse_qsl(self.query, max_num_fields=_MAX_QUERY_FIELDS))
-            except ValueError:
-                self._query_fields = {}
-        return cast("dict[str, str]", self._query_fields)
+        try:
+            return dict(parse_qsl(self.query, max_num_fields=_MAX_QUERY_FIELDS))
+        except ValueError:
+            return {}
 
     @property
     def request_whole(self) -> bool:
@@ -167,12 +124,10 @@ class Exchange:
             return _undone(self.request_bytes, self.request_headers, _MAX_DECODED).data.decode("utf-8", "replace")
         return self.request.text
 
-    @property
+    @cached_property
     def request_json(self) -> Any:
         """The request body as JSON: of one that was cut, what is complete in it; None when it is none."""
-        if self._request_json is _UNREAD:
-            self._request_json = parse_json(self.request.text, partial=not self.request_whole)
-        return self._request_json
+        return parse_json(self.request.text, partial=not self.request_whole)
 
     @property
     def response_whole(self) -> bool:
@@ -185,15 +140,17 @@ class Exchange:
     def _kept_whole(self) -> bool:
         """Whether every byte of the response is kept, though its text shows less."""
         truncated = self.response.truncated or {}
-        return bool(self._end) and not self.gap if truncated["kept"] < truncated["size"] else "decoded" in truncated
+        return (
+            bool(self.response_end) and not self.gap
+            if truncated["kept"] < truncated["size"]
+            else "decoded" in truncated
+        )
 
-    @property
+    @cached_property
     def _decoded(self) -> Decoded:
         """The response body from its beginning on, as far as it is recorded without a gap, codings undone."""
-        if self._octets is _UNREAD:
-            kept = self.response_bytes if self.gap else self.response_bytes + self._end
-            self._octets = _undone(kept, self.response_headers, _MAX_DECODED)
-        return cast("Decoded", self._octets)
+        kept = self.response_bytes if self.gap else self.response_bytes + self.response_end
+        return _undone(kept, self.response_headers, _MAX_DECODED)
 
     def octets(self) -> bytes:
         """Return the response body from its beginning on, as far as it is recorded without a gap, codings undone."""
@@ -201,8 +158,8 @@ class Exchange:
 
     def ending(self) -> bytes:
         """Return the last bytes of the response body, those of its beginning when it is not longer."""
-        if self._end and self.gap:
-            return b"" if "content-encoding" in self.response_headers else self._end
+        if self.response_end and self.gap:
+            return b"" if "content-encoding" in self.response_headers else self.response_end
         return self.octets()
 
     @property
@@ -213,34 +170,25 @@ class Exchange:
             return decode_text(self.octets(), charset, cut=not self.response_whole)
         return self.response.text
 
-    @property
+    @cached_property
     def events(self) -> list[ServerSentEvent]:
         """The events of an event stream that were recorded whole, in their order; empty for any other response."""
-        if self._events is _UNREAD:
-            self._events = self._read_events()
-        return cast("list[ServerSentEvent]", self._events)
-
-    def _read_events(self) -> list[ServerSentEvent]:
         if self.response_media != "text/event-stream":
             return []
         close = "" if self.aborted else "\n\n"  # some servers leave out the blank line behind their last event
-        if not (self._end and self.gap):
+        if not (self.response_end and self.gap):
             return _sse(self.response_text + (close if self.response_whole else ""))
         # The end begins in the middle of an event, of which nothing is known.
         ending = self.ending().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
         return _sse(self.response_text) + _sse(ending.partition("\n\n")[2] + close)
 
-    @property
+    @cached_property
     def documents(self) -> list[str]:
         """The complete JSON texts of the response: its body, or the data of each event."""
-        if self._documents is _UNREAD:
-            if self.response_media == "text/event-stream":
-                self._documents = [event.data for event in self.events]
-            elif self.response_whole and not self.response_media.startswith("multipart/"):
-                self._documents = [self.response_text]
-            else:
-                self._documents = []
-        return cast("list[str]", self._documents)
+        if self.response_media == "text/event-stream":
+            return [event.data for event in self.events]
+        whole = self.response_whole and not self.response_media.startswith("multipart/")
+        return [self.response_text] if whole else []
 
     def beginning(self) -> Any:
         """Return what is complete in the beginning of a JSON response that was cut; None when it is no JSON."""

@@ -62,7 +62,7 @@ class Listing:
             total = largest_id(connection)
         is_all = rest is None and after == 0 and before > total
         matching = len(rows) if is_all else total if wanted.where()[0] == "1" else None
-        return Json({"events": [summary(row) for row in rows], "next": rest, "total": total, "matching": matching})
+        return Json({"events": [finite(dict(row)) for row in rows], "next": rest, "total": total, "matching": matching})
 
     def count(self, incoming: Incoming) -> Response:
         """`GET /_page/count` and a filter: how many events there are, and how many it lets through.
@@ -89,7 +89,7 @@ class Listing:
         if row is None:
             return Json({"error": "there is no such event (any more)"}, 404)
         event = to_event(row)
-        return Json({"event": plain(event), "curl": to_curl(event), "python": to_python(event)})
+        return Json({"event": finite(event), "curl": to_curl(event), "python": to_python(event)})
 
 
 def largest_id(connection: sqlite3.Connection) -> int:
@@ -134,16 +134,6 @@ def page_of(
         if time.monotonic() > deadline:
             break
     return rows, before if before > after + 1 else None
-
-
-def summary(row: sqlite3.Row) -> dict[str, Any]:
-    """Turn a row of `SUMMARY` into JSON's values."""
-    return finite(dict(row))
-
-
-def plain(event: StoredEvent) -> dict[str, Any]:
-    """Turn an event into JSON's values."""
-    return finite(dict(event))
 
 
 def finite(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,7 +192,7 @@ class Exports:
 
     def as_json(self, incoming: Incoming) -> Response:
         """`GET /_page/export.json?id=` or a filter: `{"events": […]}`, newest first."""
-        return self._file(incoming, "otas-events.json", '{"events":[', "]}\n", plain)
+        return self._file(incoming, "otas-events.json", '{"events":[', "]}\n", finite)
 
     def as_har(self, incoming: Incoming) -> Response:
         """`GET /_page/export.har?id=` or a filter: an HTTP Archive, newest first."""
