@@ -237,6 +237,23 @@ def test_a_long_path_is_cut_and_its_row_still_shows_its_beginning(browser: Brows
         assert sight.page.locator("#detail dd").first.inner_text() == path
 
 
+@pytest.mark.parametrize("place", ["events", "sessions"])
+def test_what_came_on_another_day_is_listed_with_day_and_time_unclipped(
+    browser: Browser, brain: LocalBrain, place: str
+) -> None:
+    seed(brain, 3, sessions=1, ago=3 * 86_400)
+    with looking_at(browser, brain, place) as sight:
+        cell = sight.page.locator("td:has(time)").first
+        assert re.fullmatch(r"\d\d-\d\d \d\d:\d\d|\d{4}-\d\d-\d\d", cell.inner_text())
+        assert cell.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+
+
+def test_a_call_of_hours_is_shown_in_hours(browser: Browser, client: Client) -> None:
+    client.log(path="/stream", latency_ms=5_400_000.0)
+    with looking_at(browser, client.brain) as sight:
+        sight.page.get_by_role("cell", name="1.5 h").wait_for()
+
+
 def test_a_chart_of_nothing_is_not_drawn(browser: Browser, client: Client) -> None:
     with looking_at(browser, client.brain, "charts") as sight:
         sight.page.get_by_text("there is nothing to draw").wait_for()

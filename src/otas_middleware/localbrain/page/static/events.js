@@ -16,7 +16,7 @@ const LIVE_PAUSE = 500;
 
 function row(event, selected) {
   return h("tr", { "data-id": event.id, class: String(event.id) === selected ? "selected" : null },
-    h("td", { class: "dim" }, moment(event.arrived_at)),
+    h("td", { class: "dim" }, moment(event.arrived_at, { brief: true })),
     h("td", {}, h("span", { class: "method" }, event.method)),
     h("td", { class: "path" }, h("a", { href: change({ event: event.id }), title: event.path },
       event.operation ?? (event.path || "(no path)"))),

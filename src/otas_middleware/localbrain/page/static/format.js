@@ -13,6 +13,7 @@ export const plural = (number, thing) => `${count(number)} ${thing}${number === 
 /** Milliseconds, or what stands for a latency that is no number. */
 export function latency(ms) {
   if (typeof ms !== "number") return `${ms ?? "–"}`;
+  if (ms >= 3_600_000) return `${(ms / 3_600_000).toFixed(1)} h`;
   if (ms >= 60_000) return `${(ms / 60_000).toFixed(1)} min`;
   if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
   return `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`;
@@ -26,14 +27,18 @@ export function bytes(size) {
 
 export const share = (part, all) => (all ? `${((100 * part) / all).toFixed(part && part / all < 0.1 ? 1 : 0)} %` : "–");
 
-/** A time of day here, with the date when it is not today; the whole of it in UTC on hovering. */
-export function moment(seconds, { milliseconds = false } = {}) {
+/** A time of day here, with the date when it is not today, `brief` in lists; the whole of it in UTC on hovering. */
+export function moment(seconds, { milliseconds = false, brief = false } = {}) {
   const date = new Date(seconds * 1000);
   if (seconds === null || Number.isNaN(date.getTime())) return "–";
-  let text = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  const minute = `${two(date.getHours())}:${two(date.getMinutes())}`;
+  const day = `${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  const now = new Date();
+  let text = `${minute}:${two(date.getSeconds())}`;
   if (milliseconds) text += `.${String(date.getMilliseconds()).padStart(3, "0")}`;
-  if (date.toDateString() !== new Date().toDateString()) {
-    text = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${text}`;
+  if (date.toDateString() !== now.toDateString()) {
+    text = brief && date.getFullYear() === now.getFullYear() ? `${day} ${minute}`
+      : `${date.getFullYear()}-${day}${brief ? "" : ` ${text}`}`;
   }
   return h("time", { datetime: date.toISOString(), title: date.toISOString() }, text);
 }

@@ -23,8 +23,8 @@ export function sessionsView() {
   const row = (session) => h("tr", {},
     h("td", {}, h("a", { class: "id", href: to(`session/${encodeURIComponent(session.id)}`) }, short(session.id))),
     h("td", {}, agentOf(session)),
-    h("td", { class: "dim" }, moment(session.began ?? session.created_at)),
-    h("td", { class: "dim" }, moment(session.latest)),
+    h("td", { class: "dim" }, moment(session.began ?? session.created_at, { brief: true })),
+    h("td", { class: "dim" }, moment(session.latest, { brief: true })),
     h("td", { class: "number" }, count(session.events)),
     h("td", { class: session.errors ? "number error" : "number dim" }, count(session.errors)),
     h("td", { class: "path dim", title: session.meta }, session.meta === "{}" ? "" : session.meta));
