@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from errno import ENOSPC
+from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otas_middleware._errors import MissingExtraError, OtasError
@@ -27,17 +31,39 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "otas-middleware
         SystemExit: Always, except for `--version`.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words == ["--version"]:  # without any extra
-        sys.stdout.write(f"otas-middleware {__version__}\n")
-        return
+    _prepare_streams()
     try:
-        try:
-            from otas_middleware._cli.app import app  # noqa: PLC0415  # needs the extra
-        except ModuleNotFoundError as error:
-            if error.name != "typer":
-                raise
-            raise MissingExtraError("The command line", _EXTRAS.get(words[0] if words else "", "cli")) from None
-        app(words, prog_name=name)
+        _run(words, name)
     except OtasError as error:
         sys.stderr.write(f"otas-middleware: {error}\n")
         sys.exit(1)
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        sys.stderr.write("otas-middleware: the output cannot be written: no space is left on its device\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as the interpreter tries once more at its end
+        sys.exit(1)
+
+
+def _run(words: list[str], name: str) -> None:
+    if words == ["--version"]:  # without any extra
+        sys.stdout.write(f"otas-middleware {__version__}\n")
+        sys.stdout.flush()
+        return
+    try:
+        from otas_middleware._cli.app import app  # noqa: PLC0415  # needs the extra
+    except ModuleNotFoundError as error:
+        if error.name != "typer":
+            raise
+        raise MissingExtraError("The command line", _EXTRAS.get(words[0] if words else "", "cli")) from None
+    app(words, prog_name=name)
+
+
+def _prepare_streams() -> None:
+    """Give this process the standard streams that it was started without, and an output that takes every character."""
+    sys.stdin = sys.stdin or Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  # open until the end, as the others
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

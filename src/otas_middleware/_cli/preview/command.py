@@ -201,6 +201,7 @@ def read(words: Sequence[str], form: Format | None = None) -> list[Exchange]:
     Raises:
         UnreadableError: It cannot be read or is not understood.
     """
+    words = [_as_utf8(word) for word in words]
     if len(words) > 1 and words[0] != "curl":
         raise UnreadableError(
             f"{words[0]!r} and {len(words) - 1} more arguments are not understood; give {_WHAT}. "
@@ -209,6 +210,11 @@ def read(words: Sequence[str], form: Format | None = None) -> list[Exchange]:
     if len(words) == 1 and words[0].lstrip().startswith("curl "):  # all of it within quotes
         return _read_text(words[0].encode(), form)
     return [curl.read(words)] if words and words[0] == "curl" else _read_text(_input(words[0] if words else "-"), form)
+
+
+def _as_utf8(word: str) -> str:
+    """Return an argument as UTF-8, which Python could not read in a locale without it."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def with_response(exchange: Exchange, file: Path) -> Exchange:
