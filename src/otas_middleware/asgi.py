@@ -120,7 +120,7 @@ def _open_recorder(
 class _Recording:
     """One request's pass through the application; holds its state and the channels that the application gets."""
 
-    __slots__ = ("_flowing", "_last", "_outer", "_receive", "_send", "capture", "scope")
+    __slots__ = ("_flowing", "_last", "_outer", "_receive", "_send", "_trailers", "capture", "scope")
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self.capture = capture
@@ -134,6 +134,7 @@ class _Recording:
         """The response's first bytes have gone out, and what follows needs to be counted only."""
         self._last = False
         """The message that completes the response is on its way: a disconnect is now the connection's normal end."""
+        self._trailers = False  # or they follow the body, and complete the response
 
     async def run(self, app: ASGIApp) -> None:
         """Call the application, with the capture current and both channels tapped."""
@@ -231,13 +232,13 @@ class _Recording:
         """Note a message before it goes out; return it, and its piece of the body."""
         kind = message["type"]
         if kind == "http.response.body":
-            self._last = not message.get("more_body", False)
+            self._last = not (message.get("more_body", False) or self._trailers)
             return message, message.get("body")
-        if kind == "http.response.start":
-            message = self._start(message)
+        if kind in {"http.response.start", "http.response.trailers"}:
+            message = self._head(message)
         elif kind in {"http.response.pathsend", "http.response.zerocopysend"}:
             self.capture.opaque = True
-            self._last = not message.get("more_body", False)
+            self._last = not (message.get("more_body", False) or self._trailers)
         return message, None
 
     async def _secure(self, chunk: bytes | None) -> None:
@@ -272,15 +273,20 @@ class _Recording:
         except Exception:
             report_internal_error("asgi.failed")
 
-    def _start(self, message: Message) -> Message:
+    def _head(self, message: Message) -> Message:
+        """Note the head of a response, or its trailers."""
         headers: Iterable[tuple[bytes, bytes]] = message.get("headers", ())
         if headers.__class__ is not list and headers.__class__ is not tuple:
             # Any iterable is legal; one that can be read only once must still reach the server whole.
             headers = list(headers)
             message = {**message, "headers": headers}
         capture = self.capture
-        # A second start reaches nobody, and neither does one after the client has gone.
-        if not (capture.status_code or capture.disconnected):
+        if message["type"] == "http.response.trailers":
+            self._last = not message.get("more_trailers", False)
+            if not (capture.finished or capture.disconnected):
+                capture.response_headers = [*capture.response_headers, *headers]
+        elif not (capture.status_code or capture.disconnected):  # a second start, or a late one, reaches nobody
+            self._trailers = message.get("trailers", False)
             capture.started(message["status"], list(headers))  # a copy: outer middlewares add to the application's list
         return message
 

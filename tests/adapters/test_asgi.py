@@ -436,6 +436,40 @@ def test_extensions_pass(extension: str, wrap: Wrap, agent: Agent) -> None:
     assert (event["status_code"], event["response_body"], event["error"]) == (200, "hello", "")
 
 
+def test_trailers_stand_with_the_headers(settings: OtasSettings, agent: Agent) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**START, "trailers": True})
+        await send(chunk(b"hello"))
+        fields = iter([(b"grpc-status", b"5")])
+        await send({"type": "http.response.trailers", "headers": fields, "more_trailers": True})
+        await send({"type": "http.response.trailers", "headers": [(b"grpc-message", b"gone")]})
+
+    server = ServerSide()
+    scope = Request(headers=(agent.header,)).scope(extensions={"http.response.trailers": {}})
+    drive(OtasMiddleware(app, settings=settings)(scope, server.receive, server.send))
+    assert [list(message["headers"]) for message in server.outgoing[2:]] == [
+        [(b"grpc-status", b"5")],
+        [(b"grpc-message", b"gone")],
+    ]
+    event = agent.event()
+    headers = json.loads(event["response_headers"] or "")
+    assert headers == {"content-type": "text/plain", "grpc-status": "5", "grpc-message": "gone"}
+    assert "aborted" not in event["metadata"]
+
+
+def test_a_response_that_ends_before_its_trailers_is_not_complete(wrap: Wrap, agent: Agent) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({**START, "trailers": True})
+        await send(chunk(b"hello"))
+        raise ValueError("no status")
+
+    server = ServerSide()
+    scope = Request(headers=(agent.header,)).scope(extensions={"http.response.trailers": {}})
+    with pytest.raises(ValueError, match="no status"):
+        drive(wrap(app)(scope, server.receive, server.send))
+    assert agent.event()["error"] == "ValueError: no status"
+
+
 @pytest.mark.parametrize("kind", ["http.response.pathsend", "http.response.zerocopysend"])
 def test_a_file_that_the_server_sends_itself_has_the_size_that_its_headers_say(
     kind: str, wrap: Wrap, agent: Agent

@@ -213,6 +213,11 @@ LOOK_ALIKES = [
         {"protocol": "sse", "outcome": "ok"},
     ),
     Row(
+        "a media type that begins as gRPC's",
+        post(b"x", b"y", request_type="application/grpcurl", response_headers=(("grpc-status", "5"),)),
+        None,
+    ),
+    Row(
         "an archive of refused calls",
         post({"id": 1}, {"jsonrpc": "2.0", "id": 7, "error": {"code": -32600, "message": "Invalid Request"}}),
         None,

@@ -271,7 +271,40 @@ OTHERS = [
         "soap Sender: no",
     ),
     Row(
-        "gRPC-web whose last frame is compressed, as connect-go sends it",
+        "gRPC, whose status is among the trailers",
+        post(
+            None,
+            frame(0, b"y"),
+            **RPC | {"request_type": "application/grpc+proto"},
+            response_type="application/grpc+proto",
+            response_headers=(("grpc-status", "5"), ("grpc-message", "no%20such%20order")),
+        ),
+        {"protocol": "grpc", "name": "shop.Orders/Get", "outcome": "error", "code": 5},
+        "grpc 5: no such order",
+    ),
+    Row(
+        "gRPC that went well",
+        post(
+            None,
+            frame(0, b"y"),
+            **RPC | {"request_type": "application/grpc"},
+            response_type="application/grpc",
+            response_headers=(("grpc-status", "0"),),
+        ),
+        {"protocol": "grpc", "outcome": "ok"},
+    ),
+    Row(
+        "gRPC whose trailers were not seen",
+        post(
+            None,
+            frame(0, b"y"),
+            **RPC | {"request_type": "application/grpc"},
+            response_type="application/grpc",
+        ),
+        {"protocol": "grpc", "outcome": "unknown"},
+    ),
+    Row(
+        "gRPC-web whose last frame is compressed, as connectrpc sends it",
         post(
             None,
             frame(0, b"y") + frame(0x81, gzip.compress(b"grpc-status: 5\r\ngrpc-message: gone\r\n")),

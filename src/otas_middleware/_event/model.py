@@ -80,7 +80,8 @@ class BackendEvent(BaseModel):
         "`{}` when there are none, empty when they are not recorded.",
     )
     response_headers: str = Field(
-        default="{}", description="JSON object of the response's headers, as `request_headers`."
+        default="{}",
+        description="JSON object of the response's headers, as `request_headers`, and of its trailers (ASGI).",
     )
     request_body: str = Field(
         default="",

@@ -85,7 +85,8 @@ def test_a2a(otas_events: RecordedEvents) -> None:
     assert found[2][3].startswith("a2a -32001: ")
 
 
-def test_connect(otas_events: RecordedEvents) -> None:
+def orders() -> Any:
+    """An application of connectrpc, which speaks Connect, gRPC and gRPC-web."""
     from connectrpc.code import Code
     from connectrpc.errors import ConnectError
     from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
@@ -122,7 +123,11 @@ def test_connect(otas_events: RecordedEvents) -> None:
             "/shop.Orders/Watch": Endpoint.server_stream(method=method("Watch"), function=service.watch),
         }
 
-    app = OtasMiddleware(Application(service=Service(), endpoints=endpoints))
+    return OtasMiddleware(Application(service=Service(), endpoints=endpoints))
+
+
+def test_connect(otas_events: RecordedEvents) -> None:
+    app = orders()
     unary = {"content-type": "application/json", "connect-protocol-version": "1"}
     stream = {"content-type": "application/connect+json", "connect-protocol-version": "1"}
     with TestClient(app, headers=otas_events.headers) as client:
@@ -138,6 +143,25 @@ def test_connect(otas_events: RecordedEvents) -> None:
         ("connect", "shop.Orders/Get", "error", "connect not_found: no such order"),
         ("connect", "shop.Orders/Watch", "error", "connect aborted: gone"),
         ("connect", "shop.Orders/Get", "ok", ""),
+    ]
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "grpc-web"])
+@pytest.mark.parametrize("accepted", ["identity", "gzip"])
+def test_connectrpcs_other_protocols(protocol: str, accepted: str, otas_events: RecordedEvents) -> None:
+    kind = f"application/{protocol}+proto"
+    headers = {"content-type": kind, "te": "trailers", "grpc-accept-encoding": accepted}
+    with TestClient(orders(), headers=otas_events.headers) as client:
+        for method in ("Get", "Watch"):
+            for value in (b"x", b"missing"):
+                message = bytes([10, len(value)]) + value
+                content = struct.pack(">BI", 0, len(message)) + message
+                client.post(f"/shop.Orders/{method}", content=content, headers=headers)
+    assert rows(otas_events) == [
+        (protocol, "shop.Orders/Get", "ok", ""),
+        (protocol, "shop.Orders/Get", "error", f"{protocol} 5: no such order"),
+        (protocol, "shop.Orders/Watch", "ok", ""),
+        (protocol, "shop.Orders/Watch", "error", f"{protocol} 10: gone"),
     ]
 
 

@@ -88,7 +88,7 @@ PROTOCOLS = (
     KnownProtocol(
         "connect", headers=frozenset(("connect-protocol-version",)), media=("application/connect+",), queries=True
     ),
-    KnownProtocol("grpc_web", media=("application/grpc-web",)),
+    KnownProtocol("grpc_web", media=("application/grpc",)),
     KnownProtocol("http_batch", media=("multipart/mixed",), ending="/$batch"),
     KnownProtocol(
         "soap",

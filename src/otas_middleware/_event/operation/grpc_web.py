@@ -1,8 +1,8 @@
-"""gRPC-web: `application/grpc-web`, `+proto`, `-text`; the status is in the headers or in the last frame.
+"""gRPC and gRPC-web: the status is in the headers, among the trailers or, of gRPC-web, in the last frame.
 
-Its frames are those of Connect's streams too: a byte of flags, four bytes of length, a payload.
+Their frames are those of Connect's streams too: a byte of flags, four bytes of length, a payload.
 
-Source: grpc/grpc, doc/PROTOCOL-WEB.md.
+Sources: grpc/grpc, doc/PROTOCOL-HTTP2.md and doc/PROTOCOL-WEB.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from otas_middleware._event.render.coding import undo_codings
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
 
-_MEDIA = "application/grpc-web"
+_MEDIA = "application/grpc"
+_WEB = "application/grpc-web"
 _TRAILERS = 0x80
 _SEGMENT = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 _HEAD = 5
@@ -29,12 +30,16 @@ _MAX_BYTES = 65_536
 
 def read(exchange: Exchange) -> Operation | None:
     """Recognise the media type of request or response."""
-    if not exchange.request_media.startswith(_MEDIA) and not exchange.response_media.startswith(_MEDIA):
+    media = exchange.request_media
+    if not media.startswith(_MEDIA):
+        media = exchange.response_media
+    kind = media.removeprefix(_MEDIA)
+    if kind == media or kind[:1] not in {"", "+", "-"}:
         return None
-    operation = procedure("grpc-web", exchange.path)
-    fields = _trailers(exchange)
+    operation = procedure("grpc-web" if media.startswith(_WEB) else "grpc", exchange.path)
+    fields = _trailers(exchange) if exchange.response_media.startswith(_WEB) else {}
     if "grpc-status" not in fields:
-        headers = exchange.response_headers
+        headers = exchange.response_headers  # trailers are among them
         fields = {name: first_value(headers, name) for name in ("grpc-status", "grpc-message")}
     status = fields.get("grpc-status", "")
     if status.isdecimal() and len(status) < 4:
@@ -56,7 +61,7 @@ def procedure(protocol: str, path: str) -> Operation:
 def _trailers(exchange: Exchange) -> dict[str, str]:
     """Return the fields of the last frame; empty when it is none of trailers, or was not recorded."""
     data, whole = exchange.ending(), not exchange.gap
-    if exchange.response_media.startswith(_MEDIA + "-text"):
+    if exchange.response_media.startswith(_WEB + "-text"):
         data = _undo_base64(data if whole else data[len(data) % 4 :])
     frame = last_frame(data, _TRAILERS, whole=whole)
     if frame is None:
