@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from socket import AF_UNIX, SOCK_SEQPACKET, socket
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,34 @@ def test_a_hung_relay_holds_nobody_up_and_keeps_what_it_was_given(
     assert balance(stats) == 0
     assert stats["captured"] == stats["acknowledged"] + stats["delivered"] == 401
     assert len(paths(brain, agent)) == 401
+
+
+def test_waiting_for_a_hung_relay_ends_in_time_also_where_a_test_holds_the_clock_still(
+    brain: LocalBrain, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RelayProcess(tmp_path) as relay, host(brain, agent, relay.path) as app:
+        app.call()
+        assert app.delivery.flush(20)
+        relay.send(signal.SIGSTOP)
+        app.call()
+        moment = time.monotonic()
+        with monkeypatch.context() as still:
+            still.setattr(time, "monotonic", lambda: moment)
+            assert not app.delivery.flush(0.3)
+        relay.send(signal.SIGCONT)
+        assert app.delivery.flush(20)
+
+
+def test_a_lock_that_an_interrupted_thread_has_left_taken_holds_up_no_flush(brain: LocalBrain, agent: Agent) -> None:
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        app.call()
+        [taken] = app.delivery._state.client._links
+        taken.lock.acquire()  # as where a signal's handler raises just then: a worker's time-out of gunicorn's
+        app.call()
+        assert not app.delivery.flush(0.3)
+        taken.lock.release()
+        assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 2
 
 
 def test_an_event_that_is_too_large_for_a_packet_is_delivered_by_the_host(brain: LocalBrain, agent: Agent) -> None:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import threading
+import time
+import weakref
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CollectorRegistry
 
 import otas_middleware.prometheus
+from otas_middleware._delivery.relay import tenant as tenant_module
 from otas_middleware._runtime import runtime
+from otas_middleware.localbrain import LocalBrain
 from relay.host import host
+from support.agent import Agent
+from support.delivery import eventually
 from support.relay import RelayProcess, RelayThread
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otas_middleware.localbrain import LocalBrain
-    from support.agent import Agent
+    import pytest
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -93,3 +100,45 @@ def test_stats_of_the_process_add_up_over_recorders_with_and_without_a_relay(bra
         assert app.delivery.flush(20)
         assert otas_middleware.stats()["acknowledged"] == before + 1
         assert app.settings in runtime.recorders
+
+
+def test_what_served_hosts_with_settings_that_nobody_has_any_more_ends(
+    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenant_module, "DESERTED_SECONDS", 0.0)
+    before = set(threading.enumerate())
+    with RelayThread() as relay:
+        with host(brain, agent, relay.path) as app:
+            app.call()
+            assert app.delivery.flush(20)
+            [tenant] = relay.server._tenants.values()
+            gone = weakref.ref(tenant)
+            del tenant
+            app.delivery._state.client.abandon()  # as when the process ends
+        eventually(lambda: not relay.server._tenants)
+        eventually(lambda: not [thread for thread in threading.enumerate() if thread not in before][1:])
+        gc.collect()
+        assert gone() is None
+        with host(brain, agent, relay.path) as app:
+            app.call()
+            assert app.delivery.flush(20)
+            assert app.stats()["acknowledged"] == 1
+
+
+def test_what_such_hosts_left_on_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_module, "DESERTED_SECONDS", 0.0)
+    with LocalBrain() as away, RelayThread() as relay:
+        mine = Agent(away)
+        away.faults.down()
+        with host(away, mine, relay.path, spool_dir=tmp_path / "spool") as app:
+            app.call()
+            assert app.delivery.flush(20)
+            assert app.stats()["acknowledged"] == 1
+            app.delivery._state.client.abandon()
+        eventually(lambda: relay.server._tenants and not relay.server._connections)
+        [tenant] = relay.server._tenants.values()
+        eventually(lambda: tenant._deserted_at is not None)
+        assert not tenant.is_deserted(time.monotonic())
+        away.faults.up()
+        eventually(lambda: len(away.events()) == 1)
+        eventually(lambda: not relay.server._tenants)

@@ -70,7 +70,7 @@ class Exporter:
         disk: DiskQueue | None = None,
     ) -> None:
         self.name = name
-        self.log = DeliveryLog(name, settings.on_loss, self._waiting)
+        self.log = DeliveryLog(name, settings.on_loss, self.waiting)
         clock = PeerClock()
         # From half of its bounds on, memory is relieved by the disk.
         mark = 1.0 if disk is None else 0.5
@@ -338,7 +338,7 @@ class Exporter:
         """Let go of what a forked child has from its parent."""
         self._queue.clear()
 
-    def _waiting(self) -> int:
+    def waiting(self) -> int:
         """Return how many events wait here and on disk."""
         on_disk = 0 if self._spooler is None else self._spooler.count()
         return self._queue.count - (self._queue.rows if on_disk else 0) + on_disk

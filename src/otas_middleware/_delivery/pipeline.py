@@ -165,6 +165,16 @@ class Pipeline:
         """
         self._end(Deadline(self.settings.shutdown_timeout if timeout is None else timeout))
 
+    def dispose(self) -> None:
+        """End it for good: nothing waits in it, and nobody will put anything in."""
+        self.close(0.0)
+        process.unregister(self)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, in memory or on disk. Looks at the disk."""
+        return not any(exporter.waiting() for exporter in self._current().exporters)
+
     def store(self, timeout: float) -> None:
         """Write to disk what waits and what is being sent, if there is a disk; what there is no time for stays.
 

@@ -79,6 +79,11 @@ def register(pipeline: ForkAware) -> None:
             os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_renew)
 
 
+def unregister(pipeline: ForkAware) -> None:
+    """Look after this one no longer: it has ended."""
+    _registered.pop(id(pipeline), None)
+
+
 def registered() -> list[ForkAware]:
     """Return all that was registered."""
     return list(_registered.values())

@@ -14,19 +14,11 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery import process
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.feedback import Account
 from otas_middleware._delivery.relay.frames import encode
-from otas_middleware._delivery.relay.link import (
-    DEAD,
-    FULL,
-    REFUSED_PAUSE,
-    TAKEN,
-    TOO_LARGE,
-    Link,
-    RelayUnavailableError,
-    native_lock,
-)
+from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
 from otas_middleware._delivery.stats import LONGEST_LOOK
 from otas_middleware._internal_errors import log
 
@@ -164,7 +156,7 @@ class RelayClient:
         except RelayUnavailableError as error:
             self._why, pause = error.reason, error.retry
         except trust.UnsafePlaceError:
-            self._why, pause = "unsafe_user", REFUSED_PAUSE
+            self._why, pause = "unsafe_user", packets.REFUSED_PAUSE
         else:
             link.lock.acquire()  # nobody else knows it yet
             with self._control:
@@ -237,7 +229,7 @@ class RelayClient:
 
     def _refused(self, reason: str) -> None:
         self._why = "refused"
-        self._retry_at = time.monotonic() + REFUSED_PAUSE
+        self._retry_at = time.monotonic() + packets.REFUSED_PAUSE
         log(
             logging.WARNING,
             "otas: the relay does not serve this process: %s. It delivers by itself meanwhile.",
@@ -262,31 +254,40 @@ class RelayClient:
     def _wait(self, deadline: float, *, ending: bool) -> bool:
         self.give_back()
         mark, links = self.next_number(), self._everywhere()
-        begun = now = time.monotonic()
+        until, pause = Deadline(deadline - time.monotonic()), _POLL
         untold = links
         while True:
-            order = encode((max(0.0, deadline - now), ending))
+            order = encode((until.left(), ending))
             untold = tuple(link for link in untold if not self._told(link, order))
             settled = self._settled(links, mark)
-            now = time.monotonic()
-            if settled or now >= deadline:
+            left = until.left()
+            if settled or not left:
                 self.give_back()
                 return settled
-            time.sleep(min(deadline - now, _LONGEST_POLL, _POLL + now - begun))
+            time.sleep(min(left, pause))
+            pause = min(2 * pause, _LONGEST_POLL)
+
+    # A lock that is taken is tried again, never waited for: a signal's handler that raised may have left it so.
 
     @staticmethod
     def _told(link: Link, order: bytes) -> bool:
-        """Tell the relay that somebody waits for what it has; return False when its buffer is full."""
-        with link.lock:
-            return link.dead or not link.kept or link.order(packets.FLUSH, order)
+        """Tell the relay that somebody waits for what it has; return False when that cannot be done now."""
+        if not link.lock.acquire(blocking=False):
+            return False
+        told = link.dead or not link.kept or link.order(packets.FLUSH, order)
+        link.lock.release()
+        return told
 
     def _settled(self, links: Iterable[Link], mark: int) -> bool:
         settled = True
         for link in links:
-            with link.lock:
-                if not link.dead:
-                    link.look()
-                oldest = next(iter(link.kept), mark)  # they stand in the order in which they were handed over
+            if not link.lock.acquire(blocking=False):
+                settled = False
+                continue
+            if not link.dead:
+                link.look()
+            oldest = next(iter(link.kept), mark)  # they stand in the order in which they were handed over
+            link.lock.release()
             self._after(link)
             settled = settled and (link.dead or oldest >= mark)
         return settled

@@ -33,9 +33,6 @@ LOOK_EVERY = 8
 FRAME_BYTES = 512
 """What a frame that is kept takes beside its bytes, estimated."""
 
-REFUSED_PAUSE = 30.0
-"""Seconds until a relay that refused this host is asked again."""
-
 _READ_BYTES = 65_536
 _FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 
@@ -154,17 +151,17 @@ class Link:
         """How many events the relay has delivered or put on disk."""
         self.lost: Counter[str] = Counter()
         """Events that the relay took and dropped, by reason."""
+        self._cut_off: dict[int, tuple[str, ...]] = {}
+        """Which destinations have not got an event that is kept, where the relay has said so."""
+        self.rest: list[Returned] = []
+        """Events that are settled at the first destination, and not at others."""
         try:
             self._sock.send(packets.order(packets.HELLO, hello, self._secret))
         except OSError:
             self._end()
             refused = any(what == "refused" for what, _, _ in self.heard)
-            pause = REFUSED_PAUSE if refused else 0.05
+            pause = packets.REFUSED_PAUSE if refused else 0.05
             raise RelayUnavailableError("refused" if refused else "absent", pause) from None
-        self._cut_off: dict[int, tuple[str, ...]] = {}
-        """Which destinations have not got an event that is kept, where the relay has said so."""
-        self.rest: list[Returned] = []
-        """Events that are settled at the first destination, and not at others."""
 
     # ---- under the lock
 

@@ -58,6 +58,9 @@ LEAVING = b"\x16"
 STATE = b"\x17"
 """The answer to `STATUS`."""
 
+REFUSED_PAUSE = 30.0
+"""Seconds after which a host that was refused asks again."""
+
 MESSAGE_HEAD = 8
 _PAD = b"\0" * (MESSAGE_HEAD - 1)
 

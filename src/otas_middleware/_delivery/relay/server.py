@@ -227,6 +227,10 @@ class Server:
         if now - self._looked_at < LONGEST_SLEEP:
             return False
         self._looked_at = now
+        for key, tenant in list(self._tenants.items()):
+            if tenant.is_deserted(now):
+                del self._tenants[key]
+                tenant.pipeline.dispose()
         if self._listener is not None and not self._listener.is_in_place:
             logger.warning("otas relay: its socket was removed; it serves those whom it has and ends.")
             self._retire()

@@ -35,6 +35,9 @@ _SMALL = 80
 
 _MOST_TOKENS = 1024
 
+DESERTED_SECONDS = 60.0
+"""After so long without a host, what serves hosts with these settings ends: those of the next release have others."""
+
 _ENDING_SHARE = 0.6
 """Of the time that an ending host waits, what delivery gets before the rest goes to disk."""
 
@@ -58,6 +61,7 @@ class Tenant:
         """How many events are not settled."""
         self.waiting_bytes = 0
         self._lock = threading.Lock()
+        self._deserted_at: float | None = None
         self._flushing = False
         self._flush_until = 0.0
         self._wake = wake
@@ -159,6 +163,21 @@ class Tenant:
             left = self._flush_until - time.monotonic() if self.waiting else 0.0
             self._flushing = left > 0.0
             return left
+
+    def is_deserted(self, now: float) -> bool:
+        """Say whether it has had neither a host nor an event for long, and none is left on disk.
+
+        Args:
+            now: `time.monotonic`.
+        """
+        if self.connections or self.waiting:
+            self._deserted_at = None
+        elif self._deserted_at is None:
+            self._deserted_at = now
+        elif now - self._deserted_at >= DESERTED_SECONDS:
+            self._deserted_at = now  # the disk is looked at now and then only
+            return self.pipeline.is_empty
+        return False
 
     def stats(self) -> dict[str, Any]:
         """Return where it sends, for whom, and the pipeline's counters."""
