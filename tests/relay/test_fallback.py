@@ -54,7 +54,9 @@ def test_events_go_by_way_of_the_relay_and_the_host_has_no_thread(brain: LocalBr
     assert len(paths(brain, agent)) == 21
 
 
-def test_without_a_relay_the_host_delivers_by_itself(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:
+def test_without_a_relay_the_host_delivers_by_itself_and_says_so_once(
+    brain: LocalBrain, agent: Agent, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with host(brain, agent, str(tmp_path / "nobody.sock")) as app:
         app.call(count=3)
         assert app.delivery.flush(20)
@@ -62,6 +64,7 @@ def test_without_a_relay_the_host_delivers_by_itself(brain: LocalBrain, agent: A
     assert stats["delivered"] == 3
     assert stats["relay"]["fell_back"] == {"absent": 3}
     assert balance(stats) == 0
+    assert caplog.text.count("no relay serves at the path in OTAS_RELAY (absent)") == 1
 
 
 def test_a_relay_that_is_started_late_takes_over(brain: LocalBrain, agent: Agent, tmp_path: Path) -> None:

@@ -39,6 +39,16 @@ if TYPE_CHECKING:
 
 Source = Literal["backend", "agent"]
 
+_OUT_OF_REACH = {"absent", "unreachable", "foreign_user", "unsafe_user"}
+_BY_ITSELF = (
+    "otas: no relay serves at the path in OTAS_RELAY (%s); this process delivers by itself until one does. "
+    "otas-middleware doctor says why."
+)
+_ONLY_IN_MEMORY = (
+    "otas: durability='relay', and the relay does not take events now (%s): until it does they are only in "
+    "this process's memory. Set OTAS_SPOOL_DIR to have them written to disk meanwhile."
+)
+
 
 class RelayDelivery:
     """Hands over to a relay what is put in, and to a pipeline of this process what that does not take.
@@ -124,14 +134,10 @@ class RelayDelivery:
     def _here(self, item: Any, reason: str) -> None:
         """Deliver in this process what the relay did not take."""
         self._current().client.fell_back[reason] += 1
-        if self._durable and not self._warned and self.settings.spool_dir is None:
+        exposed = self._durable and self.settings.spool_dir is None
+        if not self._warned and (exposed or (reason in _OUT_OF_REACH and self.settings.relay != "auto")):
             self._warned = True
-            log(
-                logging.WARNING,
-                "otas: durability='relay', and the relay does not take events now (%s): until it does they are only in "
-                "this process's memory. Set OTAS_SPOOL_DIR to have them written to disk meanwhile.",
-                reason,
-            )
+            log(logging.WARNING, _ONLY_IN_MEMORY if exposed else _BY_ITSELF, reason)
         self._deliver(item)
 
     def _deliver(self, item: Any, destinations: Collection[str] | None = None) -> None:

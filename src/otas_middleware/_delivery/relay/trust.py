@@ -51,7 +51,9 @@ def own_user() -> int:
     """
     user = os.geteuid()
     if user == _overflow_user():
-        raise UnsafePlaceError(f"the user {user} stands for everybody whom this namespace does not know")
+        raise UnsafePlaceError(
+            f"the user {user} stands for everybody whom this namespace does not know; use one of the application's own"
+        )
     return user
 
 
