@@ -54,6 +54,7 @@ _FORMS = {
     "path": "a file's path",
     "source": "a piece of source code",
     "few_digits": "short, and no number of a card",
+    "resource": "an id of Twilio's: two capitals, and digits",
     "members": "an object, whose members are looked at",
 }
 """What a form of values that stay readable is, in words."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -111,8 +112,18 @@ def _is(value: object, kind: type[Any]) -> bool:
     return isinstance(value, kind)
 
 
+def _is_of_flags(item: Any) -> bool:
+    if _is(item, dict):
+        return all(re.fullmatch(r"[A-Za-z0-9_ .-]{1,64}", name) for name in item) and all(
+            map(_is_of_flags, item.values())
+        )
+    return item is None or isinstance(item, bool) or (_is(item, list) and all(map(_is_of_flags, item)))
+
+
 def _hides(name: str, item: object) -> bool:
-    return item not in (None, "") and not isinstance(item, bool) and RULES.sensitive(name)
+    if item in (None, "") or isinstance(item, bool) or (_is(item, dict) and _is_of_flags(item)):
+        return False
+    return RULES.sensitive(name)
 
 
 def expected(value: Any) -> Any:

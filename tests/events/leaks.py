@@ -10,10 +10,12 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
+from events import leaks_of_tools
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECRET = "Vt9pLq3zXw7RkB2mNc5d"
+SECRET = leaks_of_tools.SECRET
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 TEXT = "text/plain"
@@ -456,6 +458,21 @@ def multipart() -> Iterator[Leak]:
     yield _leak(part, "multipart/mixed; boundary=Q")
 
 
+def tools() -> Iterator[Leak]:
+    for text in leaks_of_tools.texts():
+        secret = leaks_of_tools.BCRYPT if leaks_of_tools.BCRYPT in text else SECRET
+        yield _leak(text, TEXT, secret)
+        yield _leak(_dump({"a": text}), JSON, secret)
+        yield _leak(_dump({"content": [{"type": "text", "text": f"Look:\n{text}\nand say."}]}), JSON, secret)
+    for text in leaks_of_tools.ONE_TIME_CODES:
+        yield _leak(_dump({"to": "+4930123", "body": text}), JSON, "492817")
+    for labelled in leaks_of_tools.LABELLED:
+        yield _leak(_dump(labelled), JSON)
+        yield _leak(_dump({"items": [labelled, {"a": 1}]}), JSON)
+    for number in ("4111111111111111.0", "5555555555554444.00"):
+        yield _leak(f'{{"n": {number}}}', JSON, number[:16])
+
+
 KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
     kind.__name__: kind
     for kind in (
@@ -475,5 +492,6 @@ KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
         json_web_keys,
         links,
         multipart,
+        tools,
     )
 }

@@ -77,6 +77,31 @@ DOCUMENTS: dict[str, list[Any]] = {
         {"one_time_fee": 12.5, "password_length": 12, "password_score": 3, "token_version": 2, "cookie_max_age": 86400},
         {"passport_expiry": "2030-01-01", "passport_required": "no", "signature_required": True},
     ],
+    "objects of flags": [
+        {"two_factor": {"enabled": True, "enforced": False}, "password": {"required": True}, "otp": {"sms": None}},
+    ],
+    "versions of packages that are named like secrets": [
+        {"dependencies": {"jsonwebtoken": "^9.0.0", "passport": "~0.7", "cookie-parser": "1.4.6", "oauth": ">=0.10.0"}},
+        {"packages": [{"tokenizers": "0.15.0-rc.1", "secrets": "v2.0.1"}]},
+    ],
+    "placeholders": [
+        {"Authorization": "Bearer {token}", "headers": {"X-Api-Key": "${API_KEY}", "password": "{{ db_password }}"}},
+        {"password": "********", "token": "<your token>", "secret": "${{ secrets.DEPLOY }}"},
+    ],
+    "resources of Twilio's": [
+        {"sid": "SM7171", "call": {"sid": "CA0123456789abcdef0123456789abcdef"}},
+    ],
+    "flags that say no, and what is labelled by nothing": [
+        {"sensitive": False, "value": "plain"},
+        {"key": "A", "value": "plain", "masked": False, "protected": True},
+        {"type": "encrypted", "size": 3, "name": "disk"},
+        {"encrypted": True, "name": "volume", "size": 8},
+        {"type": "String", "Name": "/shop/theme", "Value": "dark"},
+        {"question": "How do I reset my password?", "answer": "Click on settings and choose reset."},
+        {"query": "mutation($n: String!){rename(name: $n){id}}", "variables": {"n": "Apple pie"}},
+        {"query": "query($first: Int!){tokens(first: $first){id}}", "variables": {"first": 10}},
+        {"pan": 0.3, "tilt": -0.1},
+    ],
     "names that only contain the letters": [
         {"secretary": "Ann", "secretariat": "x", "secretion": "y", "discardNotes": "n", "account_notes": "m"},
         {"taxidermy": "t", "resort_code": "RC1", "service_keywords": "a, b", "device_codename": "sunfish"},
@@ -370,3 +395,41 @@ def test_where_a_list_goes_on_is_readable(cursor: dict[str, Any], stays: bool) -
     text = json.dumps({"nextCursor": encoded, "x": f"/items?after={encoded}"})
     assert (REDACTOR.text(text) == text) is stays
     assert (encoded not in REDACTOR.text(text)) is not stays
+
+
+TOOLS = [
+    "Cookie settings",
+    "Password protection.\nToken authentication\nSecret management",
+    "http -a GET h; zip -r x.zip d; psexec -i cmd; az login --use-device-code; cargo login; twine upload dist/*",
+    "vault login -method=oidc",
+    "usage: x [-token TOKEN] -password string",
+    "enable password recovery",
+    "login('ann')\nauth(request, response)",
+    "jwt.encode(payload, key, algorithm='HS256')\nhmac.new(key, message, hashlib.sha256)\nFernet(key)",
+    "crypt(password, salt) and AES_ENCRYPT(col, @key)",
+    "COPY public.items (id, name) FROM stdin;\n1\tApple\n\\.\n",
+    "COPY public.users (id, password) FROM stdin;\n1\t\\N\n\\.\n",
+    'INSERT INTO items (id, name) VALUES (1, \'Apple\');\ns:4:"name";s:5:"Apple";\n["name"]=>\n  string(5) "Apple"',
+    "a.py:1042:warning:unused:foo and 12:34:56:78:9a and 10:5432:12:33:44 and localhost:5432:shop:ann",
+    "your order 492817 is on its way; Use 2024 as your starting year; error code: 492817",
+    "Your code: review it, it is your first",
+    "SyntaxError: Unexpected token '<', \"<!DOCTYPE \"... is not valid JSON",
+    "unexpected token 'export', key 'user_id' is missing, the password \"field\" is required",
+    "$1 and $2 and $6 more cost $5$ or so; echo $1 $2",
+    "image: repo/app:v2.public.3, host: v1.public.example.com",
+    '[secretaries]\nann = 1\n[auth]\nenabled = true\nsite_url = "https://h"\n',
+    "password: str\ntoken: Optional[str] = None\nsecret: str = Field(default=None)",
+    "passport==1.2.3\ntokenizers>=0.15.0\n",
+]
+
+
+@pytest.mark.parametrize("text", TOOLS)
+def test_what_tools_print_and_read_stays_as_it_is(text: str) -> None:
+    assert REDACTOR.text(text) == text
+    assert REDACTOR.text(json.dumps({"a": text})) == json.dumps({"a": text})
+
+
+def test_what_a_graphql_query_passes_on_is_masked_where_it_stands_and_the_query_stays() -> None:
+    query = "mutation($p: String!){login(password: $p){id}}"
+    masked = json.loads(REDACTOR.text(json.dumps({"query": query, "variables": {"p": "hunter2", "n": "p"}})))
+    assert masked == {"query": query, "variables": {"p": "[REDACTED]", "n": "p"}}

@@ -86,6 +86,16 @@ SPECIAL_SAMPLES = {
     "ClickUp": f"pk_1234567_{RANDOM.upper()[:32]:Z<32}",
     "Azure DevOps, Functions, Search": f"{RANDOM}{RANDOM}AZDO1a2B",
     "Kubernetes, over WebSocket": f"base64url.bearer.authorization.k8s.io.{RANDOM}",
+    "PayPal and Braintree": f"access_token$production$0123456789abcdef${HEX}",
+    "answers to HTTP's digest challenge": f'Digest realm="r", response="{HEX}"',
+    "1Password": "A3-ABCDEF-GHJKLM-NPQRS-TVWXY-Z2345-67892",
+    "Azure, newer keys": f"{RANDOM}{RANDOM}abcdJQQJ99{RANDOM}abcdef"[: 52 + 32],
+    "Vault, the older; Harness; Infisical": f"s.{RANDOM}",
+    "MaxMind": f"a1B2c3_{RANDOM}abcde_mmk",
+    "K3s, RKE2": f"K10{HEX}{HEX}::server:{HEX}",
+    "PASETO": f"v4.public.{RANDOM}{RANDOM}{RANDOM}.{RANDOM}",
+    "hashes of passwords": "$2b$12$abcdefghijklmnopqrstuuKkTLMXdkF4E9bpJ/v3s4mG3qJ8nVb7i",
+    "SSH2 keys": f"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\nComment: x\n{RANDOM}\n{RANDOM}\n---- END SSH2",
     "PuTTY keys": f"Private-Lines: 2\n{RANDOM}{RANDOM}\n{RANDOM}\nPrivate-MAC: ab",
 }
 WEBHOOK_SAMPLES = {

@@ -16,7 +16,7 @@ _NETWORK = re.compile(
 GAP = r"(?:[ +\-\u00a0\u2007\u2009\u202f\u2010-\u2013]|%20|%C2%A0|\\+u(?:00a0|2009|202f|201[0-3])|&nbsp;|&#160;|&#xA0;)"
 CARD = re.compile(
     # a run of digits, and neither the fraction of a number nor a piece of a hexadecimal hash ...
-    r"(?<!\d)(?<!\d\.)(?<![0-9a-f]{2})[2-6]\d{13,15}(?![0-9])(?![0-9a-f]{2})"
+    r"(?<!\d)(?<!\d\.)(?<![0-9a-f]{2})[2-6]\d{13,15}(?P<point>\.0{1,2}(?![0-9]))?+(?![0-9])(?![0-9a-f]{2})"
     # ... or groups of digits as they are embossed, and not a piece of a UUID
     rf"|(?<!\w)(?<![0-9a-fA-F]-)[2-6]\d{{3}}(?P<gap>{GAP})(?:\d{{4}}(?P=gap)\d{{4}}(?P=gap)\d{{4}}|\d{{6}}(?P=gap)\d{{4,5}})(?!\w)(?!-[0-9a-fA-F])"
 )
@@ -49,13 +49,13 @@ def card_number(digits: str) -> bool:
 
 
 def mask_card(match: re.Match[str]) -> str:
-    text = match[0]
+    text = match[0].removesuffix(match["point"] or "")
     gap = match["gap"]
     if not card_number(text.replace(gap, "") if gap else text):
-        return text
+        return match[0]
     context = match.string[max(0, match.start() - 40) : match.start()]
     if gap is None and _ID_BEFORE.search(context):
-        return text
+        return match[0]
     before = context.rstrip()[-1:]
     after = match.string[match.end() : match.end() + 16].lstrip()[:1]
     number = text.isdigit() and before and before in ":[," and (not after or after in ",]}")

@@ -108,8 +108,8 @@ def mask_encoded(text: str, named: Callable[[str, str], str | None], redact: Cal
 
 
 def _mask_pair(piece: str, named: Callable[[str, str], str | None], redact: Callable[[str], str], *, plus: bool) -> str:
-    decode, encode = (unquote_plus, quote_plus) if plus and "+" in piece else (unquote, quote)
     name, equals, value = piece.partition("=")
+    decode, encode = (unquote_plus, quote_plus) if "+" in piece and (plus or equals) else (unquote, quote)
     if not equals or _PLAIN_NAME.fullmatch(decode(name)) is None:
         name, equals, value = "", "", piece
     plain = decode(value)

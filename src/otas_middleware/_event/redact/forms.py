@@ -32,7 +32,15 @@ _COUNT = re.compile(
     r"|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z| ?[+-]\d\d:?\d\d)?)?"  # a date
     r"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"
 )
-_COUNTS_ONLY = re.compile(r"(?:[\s{}\[\],]|\\*\"\w{1,64}\\*\"\s*:|-?\d{1,13}(?:\.\d+)?(?![\w.])|null|true|false)*+")
+_PLAIN_NAME = r"[A-Za-z0-9_ .-]{1,64}"
+_COUNTS_ONLY = re.compile(
+    rf"(?:[\s{{}}\[\],]|\\*\"{_PLAIN_NAME}\\*\"\s*:"
+    r"|-?\d{1,13}(?:\.\d+)?(?![\w.])|null|true|false)*+"
+)
+_VERSION = re.compile(
+    r"(?:[~^=v]|[<>]=?|==)?\d{1,3}\.\d{1,3}\.\d{1,3}(?:[-+.][0-9A-Za-z.]{1,16})?|[~^]\d{1,3}(?:\.\d{1,3})?"
+)
+_NUMBER = re.compile(r"[\s:\[,]-?\d")
 _LETTER = r"(?:[^\W\d_]|['\u2019])"
 _WORDS = re.compile(
     rf"[^\W\d_]{_LETTER}*[.,!?:;]?(?: (?:[^\W\d_](?:{_LETTER}|-)*|\d{{1,4}})[.,!?:;)]?)+"
@@ -43,6 +51,7 @@ _PATH = re.compile(r"(?:~|[A-Za-z]:)?(?:[/\\]+[\w.@ -]{1,64}){1,32}[/\\]*|\.{1,2
 _SOURCE = re.compile(
     r"(?:def|fn|func|function|class|async|public|private|static|void|int|const|let|var)\b.*|.*[(].*[)].*|.*->.*"
 )
+_RESOURCE = re.compile(r"[A-Z]{2}(?:[0-9a-f]{32}|\d{1,8})")  # Twilio's
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_.~+/=:%|-]{16,4096}")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
@@ -107,7 +116,11 @@ def _is_source(text: str) -> bool:
 
 
 def _has_few_digits(text: str) -> bool:
-    return sum(char.isdigit() for char in text) < 12 and text.isalnum() and len(text) < 12
+    return sum(char.isdigit() for char in text) < 12 and text.replace(".", "", 1).isalnum() and len(text) < 12
+
+
+def _is_resource(text: str) -> bool:
+    return _RESOURCE.fullmatch(text) is not None
 
 
 FORMS: dict[str, Callable[[str], bool]] = {
@@ -118,6 +131,7 @@ FORMS: dict[str, Callable[[str], bool]] = {
     "path": _is_path,
     "source": _is_source,
     "few_digits": _has_few_digits,
+    "resource": _is_resource,
 }
 """Of texts and numbers. `members`, the form of an object that is looked into, is not among them."""
 
@@ -126,7 +140,9 @@ def readable(text: str, forms: frozenset[str]) -> bool:
     """Tell whether a value, as the text that a document shows, has one of the forms, or is a flag."""
     if len(text) > LONGEST_MESSAGE:
         return False
-    return _FLAG.fullmatch(text) is not None or any(FORMS[form](text) for form in forms if form in FORMS)
+    if _FLAG.fullmatch(text) is not None or _VERSION.fullmatch(text) is not None:
+        return True
+    return _PLACEHOLDER.fullmatch(text) is not None or any(FORMS[form](text) for form in forms if form in FORMS)
 
 
 def readable_container(text: str, forms: frozenset[str]) -> bool:
@@ -139,7 +155,8 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
         return True
     if _SCHEMA.match(text) is not None and _SCHEMA_SIGN.search(text, 0, 512) is not None:
         return True
-    return "count" in forms and _COUNTS_ONLY.fullmatch(text) is not None
+    flags = text[0] == "{" and _NUMBER.search(text) is None
+    return (flags or "count" in forms) and _COUNTS_ONLY.fullmatch(text) is not None
 
 
 _MESSAGE_WORDS = frozenset(MESSAGE_WORDS)
@@ -171,6 +188,7 @@ _PLACEHOLDERS = (
     r"\$[A-Z_]{3,64}(?=\W|$)",
     r"[*]{3,}(?=\W|$)",
     r"<[A-Za-z _-]{2,40}>(?=\s|$)",
+    r"(?<=[A-Za-z] )\{[a-z_][\w.]{1,64}\}",
 )
 _SOURCE_VALUE = re.compile(rf"(?:(?:await|new|yield|not|typeof|return)[ ]+)?(?:{'|'.join(_CODE)})")
 _PLACEHOLDER = re.compile(rf"(?:(?i:bearer|basic|token|key)[ ]+)?(?:{'|'.join(_PLACEHOLDERS)})")
@@ -225,14 +243,17 @@ def describes(value: Mapping[str, Any]) -> bool:
     )
 
 
-def counts_only(value: Any, depth: int = 3) -> bool:
-    """Tell whether a value holds numbers only, down to some depth."""
+def counts_only(value: Any, *, numbers: bool, depth: int = 3) -> bool:
+    """Tell whether a value holds flags only, or numbers too, down to some depth."""
     kind = _type_of(value)
-    if value is None or kind in {bool, int, float}:
+    if value is None or kind is bool or (numbers and kind in {int, float}):
         return True
     if kind not in {dict, list} or not depth:
         return False
-    return all(counts_only(item, depth - 1) for item in (value.values() if kind is dict else value))
+    if kind is dict and not all(type(name) is str and re.fullmatch(_PLAIN_NAME, name) for name in value):
+        return False
+    items = value.values() if kind is dict else value
+    return all(counts_only(item, numbers=numbers, depth=depth - 1) for item in items)
 
 
 _FURTHEST_HEAD = 96
@@ -250,6 +271,8 @@ _CONDITION = re.compile(
     r"(?:(?:(?<![A-Za-z])|(?<=\\[nrt]))(?:if|elif|while|assert|return|and|or|not|when|unless)[ ]|&&[ ]|\|\|[ ]|\()"
     r"[^\n\"'`\\]*+\Z"
 )
+_DOLLAR = re.compile(r"\$[A-Za-z_]\w{0,63}\s*[,)}]")
+_CALL = re.compile(r"\([^()\"'`]*\Z")
 _VARIABLE = re.compile(r"[ ](?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\\*[\"'`]?\Z)")
 
 
@@ -269,6 +292,17 @@ def is_statement(text: str, begin: int, after: int, separator: str) -> bool:
     if separator in {"==", "===", "!="}:
         return _VARIABLE.match(text, after) is not None and _CONDITION.search(_before(text, begin)) is not None
     return False
+
+
+def is_variable(text: str, begin: int, start: int) -> bool:
+    """Tell whether an argument's value is a variable, as GraphQL and PHP have it: `login(password: $p)`.
+
+    Args:
+        text: The text.
+        begin: Where the argument's name stands.
+        start: Where its value begins.
+    """
+    return _DOLLAR.match(text, start) is not None and _CALL.search(_before(text, begin)) is not None
 
 
 def _before(text: str, begin: int) -> str:

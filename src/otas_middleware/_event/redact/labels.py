@@ -11,21 +11,33 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from otas_middleware._event.redact.mask import replaced
-from otas_middleware._event.redact.name_rules import split_words
+from otas_middleware._event.redact.name_rules import Rule, split_words
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.sensitive_names import ACTIONS, LABELS, LOOSE_VALUES, VALUES, WEAK_LABELS
+from otas_middleware._event.redact.sensitive_names import (
+    ACTIONS,
+    LABELS,
+    LOOSE_VALUES,
+    SECRET_FLAGS,
+    SECRET_TYPES,
+    VALUES,
+    WEAK_LABELS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from otas_middleware._event.redact.name_rules import NameRules, Rule
+    from otas_middleware._event.redact.name_rules import NameRules
 
 _LABELS = frozenset(LABELS)
 _WEAK = frozenset(WEAK_LABELS)
 _VALUES = frozenset(VALUES)
 _LOOSE = frozenset(LOOSE_VALUES)
 _ACTIONS = frozenset(ACTIONS)
+_FLAGS = frozenset(SECRET_FLAGS)
+_TYPES = frozenset(SECRET_TYPES)
 _LONGEST_LABEL = 256
+_SENTENCE = 4
+"""Words from which on a label is a question rather than a name."""
 
 
 class Label(NamedTuple):
@@ -38,6 +50,9 @@ class Label(NamedTuple):
 
     rule: Rule
     loose: bool
+
+
+_SECRET = Label(Rule(), loose=False)
 
 
 def _last_word(name: str) -> str:
@@ -65,25 +80,33 @@ def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules) -> Label | No
     """Return what the members of an object say of its value, or None when none of them labels a secret."""
     found: Label | None = None
     for name, value in members:
-        if not isinstance(name, str) or not is_label(name):
+        if not isinstance(name, str):
             continue
-        parts = (
-            cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
-        )  # `"loc": ["body", "password"]`
-        for part in parts:
+        if value is True and _last_word(name) in _FLAGS:
+            found = found or _SECRET
+        if not is_label(name):
+            continue
+        listed = isinstance(value, list | tuple)  # `"loc": ["body", "password"]`
+        for part in cast("list[Any]", value) if listed else [value]:
             if isinstance(part, str) and len(part) <= _LONGEST_LABEL:
-                label = _label(name, part, rules, listed=parts is value)
+                label = _label(name, part, rules, listed=listed)
                 if label is not None and (found is None or label.loose):
                     found = label
     return found
 
 
 def _label(name: str, value: str, rules: NameRules, *, listed: bool) -> Label | None:
+    weak = _last_word(name) in _WEAK and not listed and value != "Secret"
+    if weak and value.lower() in _TYPES:
+        return _SECRET
     rule = rules.rule(value)
     if rule is None or "plain" in rule.stays:
         return None
-    weak = _last_word(name) in _WEAK and not listed and value != "Secret"
+    if weak and len(parts := split_words(name)) > 1 and parts[-2].lower() in _LABELS:
+        weak = False  # `field_id`
     words = split_words(value)
+    if len(words) >= _SENTENCE:
+        rule = rule._replace(stays=rule.stays | {"words"})  # an answer may be one, too
     return Label(rule, loose=not weak and not (len(words) > 1 and words[0].lower() in _ACTIONS))
 
 
@@ -117,7 +140,7 @@ _LABEL = re.compile(
     r"|\"(?:loc|path)\\*\"\s*:\s*\[(?P<place>[^\[\]]{2,256})\]"
     r"|(?<![\w.-])(?:variable|secret|output|parameter|local|resource[ ]+\"[\w-]+\")"
     r"[ ]+\"(?P<block>[\w-]{2,64})\"[ ]*(?=\{)"
-    r"|(?m:^)\[+(?P<section>[\w.\- ]{2,64})\]+[ \t]*$"
+    r"|(?m:^)\[+(?P<section>[\w.\- ]{2,64})\]+[ \t]*(?=\r?\n)"
 )
 _BRACE = re.compile(r"[{}]")
 _ITEM = re.compile(r"\n(?=[ \t]*(?:-[ ]|\r?\n|\[|\}))")

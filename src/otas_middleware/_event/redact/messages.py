@@ -1,4 +1,4 @@
-"""Secrets that libraries quote in the texts of their exceptions, and that statements, filters and commands hold.
+"""Secrets in prose: what libraries quote in the texts of their exceptions, what logs say, and what people are sent.
 
 Each pattern begins with a literal that the libraries write, and ends within a bound.
 """
@@ -8,22 +8,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.redact.command_lines import COMMANDS
 from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.mask import MASK, with_masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from otas_middleware._event.redact.name_rules import NameRules
 
 _COLUMN = re.compile(r"[\w.]+")
 _LINE_END = re.compile(r"[\n\\]")
 _LONGEST_PLACE = 200
-_VALUES = re.compile(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
+_ODD = re.compile(r"[A-Za-z]\S*[0-9]|[0-9]\S*[A-Za-z]")
 
 
-class _Message(NamedTuple):
+class Message(NamedTuple):
     """One form of message: what it looks like, and which of its values are secrets."""
 
     hints: tuple[str, ...]
@@ -46,7 +45,8 @@ def _any_sensitive(names: str, rules: NameRules) -> bool:
     return any(rules.secret(name) for name in _COLUMN.findall(names))
 
 
-def _by_column(match: re.Match[str], rules: NameRules) -> str:
+def by_column(match: re.Match[str], rules: NameRules) -> str:
+    """Mask the values when a name beside them is sensitive."""
     return with_masked(match) if _any_sensitive(match["columns"], rules) else match[0]
 
 
@@ -55,15 +55,22 @@ def _by_variable(match: re.Match[str], rules: NameRules) -> str:
     return with_masked(match) if _any_sensitive(names, rules) else match[0]
 
 
-def _if_random(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
+def if_random(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
+    """Mask what looks like a key that a machine made."""
     return with_masked(match) if looks_random(match["values"]) else match[0]
 
 
-def _by_line(match: re.Match[str], rules: NameRules) -> str:
+def if_odd(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
+    """Mask a word with letters and digits in it: any other may be one of the sentence's."""
+    return with_masked(match) if _ODD.search(match["values"]) else match[0]
+
+
+def by_line(match: re.Match[str], rules: NameRules) -> str:
     return with_masked(match) if _any_sensitive(_line_before(match), rules) else match[0]
 
 
-def _always(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
+def always(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
+    """Mask the values."""
     return with_masked(match)
 
 
@@ -78,34 +85,16 @@ def _by_place(match: re.Match[str], rules: NameRules) -> str:
     return match[0].replace(values, kept + MASK)
 
 
-def _in_rows(match: re.Match[str], rules: NameRules) -> str:
-    """Mask the columns of an INSERT whose names are sensitive."""
-    hidden = {index for index, name in enumerate(match["columns"].split(",")) if rules.secret(name.strip(' \t\n`"[]'))}
-    if not hidden:
-        return match[0]
-    rows: list[str] = []
-    for row in re.split(r"(\)\s*,\s*\()", match["values"]):
-        cells = _VALUES.findall(row) if "(" not in row[:3] or len(row) > 8 else []
-        if not cells:
-            rows.append(row)
-            continue
-        shown = [
-            f"{cell[: len(cell) - len(cell.lstrip())]}'{MASK}'" if at in hidden else cell
-            for at, cell in enumerate(cells)
-        ]
-        rows.append(",".join(shown))
-    base = match.start()
-    return match[0][: match.start("values") - base] + "".join(rows) + match[0][match.end("values") - base :]
-
-
-_QUOTED = r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
+QUOTED = r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
+"""A string in quotes, which is masked."""
+_CODES = "one-time|verification|login|log-in|sign-in|security|access|confirmation|auth\\w{0,12}|reset|2FA"
 _INVALID = tuple(
     f"{how} {what}"
     for how in ("nvalid", "ncorrect", "nknown", "xpired", "evoked")
     for what in ("API key", "api key", "api_key", "API token", "token", "access token", "secret", "password", "key")
 )
-_MESSAGES = (
-    _Message(  # pydantic
+MESSAGES = (
+    Message(  # pydantic
         ("input_value=",),
         re.compile(
             r"(?:\n|(?<!\\)\\++n)[ ]{1,8}(?:(?!\[type=)[^\n]){0,400}+\[type=[\w.]{1,64}, "
@@ -113,81 +102,68 @@ _MESSAGES = (
         ),
         _by_place,
     ),
-    _Message(  # PostgreSQL
+    Message(  # PostgreSQL
         ("Key ",),
         re.compile(
             r"Key \((?P<columns>[^()]{1,256})\)=\((?P<values>[^\n]{1,512}?)\)"
             r"(?= (?:already|is not|is still|conflicts)|[^)\n]|$)"
         ),
-        _by_column,
+        by_column,
     ),
-    _Message(
+    Message(
         ("row contains",),
         re.compile(r"[Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)"),
-        _always,
+        always,
     ),
-    _Message(  # MySQL
+    Message(  # MySQL
         ("Duplicate entry",),
         re.compile(r"Duplicate entry \\*'(?P<values>[^\n]{1,512}?)\\*' for key \\*'?(?P<columns>[\w.`-]{1,128})"),
-        _by_column,
+        by_column,
     ),
-    _Message(  # SQL Server
+    Message(  # SQL Server
         ("duplicate key value is",),
         re.compile(r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)"),
-        _by_line,
+        by_line,
     ),
-    _Message(  # SQLAlchemy: the statement stands before its parameters
+    Message(  # SQLAlchemy: the statement stands before its parameters
         ("parameters:",),
         re.compile(
             r"\[SQL: (?P<columns>[^\[\]]{1,4096})\](?:\s|\\+n){1,4}"
             r"\[parameters: (?P<values>[^\n]{1,4096}?)\](?=\s|\\|\"|$)"
         ),
-        _by_column,
+        by_column,
     ),
-    _Message(
-        ("VALUES",),
+    Message(  # prose: the password Zq7x…, token 'Zq7x…' has expired
+        ("assword ", "oken ", "ecret ", "key '", 'key "', 'key \\"', "ignature "),
         re.compile(
-            r"(?:INSERT|REPLACE|insert)\s+(?:INTO|into)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*VALUES\s*\((?P<values>(?:(?!VALUES\s*\().){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
+            r"(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey|[Ss]ignature) \\*['\"`]?"
+            r"(?P<values>[A-Za-z0-9_.~+/=:%|-]{16,256})(?![\w@])"
         ),
-        _in_rows,
+        if_random,
     ),
-    _Message(
-        ("IDENTIFIED",),
-        re.compile(rf"IDENTIFIED\s+(?:WITH\s+\S{{1,64}}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?{_QUOTED}"),
-        _always,
+    Message(  # the password 'hunter2'
+        ("assword '", 'assword "', 'assword \\"', 'assphrase "', "assphrase '"),
+        re.compile(rf"[Pp]ass(?:word|phrase) {QUOTED}"),
+        if_odd,
     ),
-    _Message(("PASSWORD",), re.compile(rf"(?<![\w-])PASSWORD(?:\s+|\s?\(\s?){_QUOTED}"), _always),
-    _Message(
-        ("BasicAuth(", "DigestAuth("),
-        re.compile(rf"(?:Basic|Digest)Auth\(\s?\\*['\"][^'\"\n]{{1,128}}['\"],\s?{_QUOTED}"),
-        _always,
+    Message(  # with password hunter2
+        ("assword ",),
+        re.compile(
+            r"(?i:with|using|wrong|bad|invalid|incorrect|temporary|default|initial) [Pp]assword "
+            r"(?P<values>[^\s'\"\\<>:]{6,64})"
+        ),
+        if_odd,
     ),
-    _Message(  # prose: the password Zq7x…
-        ("assword ", "oken ", "ecret "),
-        re.compile(r"(?:[Pp]assword|[Tt]oken|[Ss]ecret) (?P<values>[A-Za-z0-9_.~+/=:%|-]{16,256})(?![\w@])"),
-        _if_random,
-    ),
-    _Message(  # links that are as good as a password
+    Message(  # links that are as good as a password
         ("/reset", "reset/", "password/", "/magic", "/verify", "/confirm", "/activat"),
         re.compile(
             r"/(?:(?:password[-_]?)?reset(?:[-_]?password)?|(?:new|set|forgot)[-_]?password|magic[-_]?(?:link|login)"
             r"|(?:verify|confirm)(?:[-_]?e?mail)?|activat(?:e|ion))/(?:confirm/)?(?:[\w=-]{1,16}/)?"
             r"(?P<values>[A-Za-z0-9_.=-]{16,256})(?![\w@])"
         ),
-        _if_random,
+        if_random,
     ),
-    _Message(
-        ("LIKE",),
-        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{_QUOTED}"),
-        _by_column,
-    ),
-    *(_Message((hint,), re.compile(pattern), _always) for hint, pattern in COMMANDS),
-    _Message(  # filters of OData and SCIM
-        (" eq ", " ne ", " sw ", " co "),
-        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{_QUOTED}"),
-        _by_column,
-    ),
-    _Message(  # GraphQL
+    Message(  # GraphQL
         ("got invalid value", "has invalid value"),
         re.compile(
             r"\\*[\"'`]\$?(?P<columns>[\w.\[\]]{1,128})\\*[\"'`] (?:got|has) invalid value (?P<quote>\\*[\"'])"
@@ -195,47 +171,55 @@ _MESSAGES = (
         ),
         _by_variable,
     ),
-    _Message(  # invalid API key a1B2…
+    Message(  # invalid API key a1B2…
         tuple(f"{what} " for what in _INVALID),
         re.compile(rf"(?:{'|'.join(_INVALID)})[: ]{{1,3}}\\*[\"'`(]?(?P<values>[\w.~+/=-]{{8,512}})"),
-        _if_random,
+        if_random,
     ),
-    _Message(  # psql, \\x
-        ("[ RECORD",),
-        re.compile(r"(?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})"),
-        _by_column,
-    ),
-    _Message(("SET PASSWORD",), re.compile(rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{_QUOTED}"), _always),
-    _Message((" IN (",), re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+IN\s+\(\s*{_QUOTED}"), _by_column),
-    _Message(  # a part of a multipart form, with line ends that are none
+    Message(  # a part of a multipart form, with line ends that are none
         ("form-data; name=",),
         re.compile(
             r"form-data; name=\\*\"?(?P<columns>[\w.\[\]-]{1,64})\\*\"?"
             r"(?:\r?\n|\\+r?\\*n?){2,8}(?P<values>[^\r\n\\]{1,4096})"
         ),
-        _by_column,
+        by_column,
     ),
-    _Message(  # Your one-time code is <b>492817</b>
+    Message(  # 492817 is your verification code
+        (" is your ", " as your "),
+        re.compile(
+            rf"(?<![\w.])(?P<values>\d{{4,8}}) (?:is|as) your (?:[\w-]{{1,32}} ){{0,2}}?"
+            rf"(?:(?:{_CODES})[ -](?:code|pin)|OTP|passcode|PIN\b)"
+        ),
+        always,
+    ),
+    Message(
+        ("code: ", "code is", "OTP: ", "OTP is", "pin: "),
+        re.compile(
+            rf"(?i:(?:{_CODES})[ -](?:code|pin)|otp|passcode)"
+            r"(?: for \S{1,64}| is|:){0,2}[ ]{1,2}(?P<values>\d{4,8})(?![\w.%])"
+        ),
+        always,
+    ),
+    Message(  # Your one-time code is <b>492817</b>
         ("code is", "pin is", "password is", "passcode is", "password for", "token is", "secret is", "key is"),
         re.compile(
             r"(?:(?:one-time|verification|login|security|access|confirmation|auth\w*|reset|sign-in)[ ](?:code|pin)"
             r"|(?i:password|passcode|passphrase|secret|token|api key)(?: for \S{1,64})?) is:?"
             r"[ ]{0,3}(?:<\w{1,10}>)?(?P<values>\d{4,10}(?:</\w{1,10}> [A-Za-z0-9]{16,64})?|(?=\S*\d)\S{6,64})"
         ),
-        _always,
+        always,
     ),
 )
 
 
-MESSAGES_PROBE = "|".join(
-    hint.replace("(", r"\(").replace("[", r"\[") for message in _MESSAGES for hint in message.hints
-)
-"""Found in every text with one of these messages."""
+def hints_of(messages: Iterable[Message]) -> Iterable[str]:
+    """Return texts of which one stands in every text with one of these messages."""
+    return (hint for message in messages for hint in message.hints)
 
 
-def mask_messages(text: str, rules: NameRules) -> str:
-    """Return a text with the secrets masked that are quoted in the forms of well-known libraries."""
-    for message in _MESSAGES:
+def mask_messages(text: str, rules: NameRules, messages: Iterable[Message]) -> str:
+    """Return a text with the secrets masked that stand in messages of some forms."""
+    for message in messages:
         if any(hint in text for hint in message.hints):
             text = message.masked(text, rules)
     return text

@@ -19,6 +19,8 @@ from otas_middleware._event.redact.sensitive_names import (
     FINGERPRINTED,
     HARMLESS,
     LABELS,
+    SECRET_FLAGS,
+    SECRET_TYPES,
 )
 
 if TYPE_CHECKING:
@@ -200,7 +202,10 @@ class Probes(NamedTuple):
     """Such a name as JSON escapes it."""
     labelled: str
     """A sensitive name that is itself a value: `{"name": "password", "value": …}`, `["password", …]`, or part of the
-    place that a validation error names: `{"loc": ["body", "password"], "input": …}`."""
+    place that a validation error names: `{"loc": ["body", "password"], "input": …}`. Also where it would be a variable
+    of GraphQL's, and what is labelled a secret by a flag or a type."""
+    flagged: str
+    """The last of these alone: no name of a secret need be there."""
 
 
 # What may separate the words of a name; what a word may begin behind (a letter there can be part of an escape); and
@@ -235,13 +240,18 @@ def _probes(extra: Iterable[str]) -> Probes:
     label = rf"(?i-u:(?:{'|'.join(LABELS)})\\*[\"'`]?)\s*[:=]\s*"
     place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
     block = r"(?:variable|secret|output|parameter|local)[ ]+"  # of Terraform
+    flagged = (
+        rf"(?i-u:{'|'.join(SECRET_FLAGS)})\\*\"\s*:\s*true|(?i-u:type\\*\"\s*:\s*\\*\"(?:{'|'.join(SECRET_TYPES)}))"
+    )
     listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
     return Probes(
         mentioned=f"{inner}|^{first}|{valued}",
         valued=valued,
         foreign="|".join(map(literal, foreign)),
         escaped="|".join(map(_escaped, foreign)),
-        labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})|(?i-u:raw_?headers)",
+        labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})"
+        rf"|(?i-u:raw_?headers)|{flagged}|variables\\*\"\s*:\s*\{{",
+        flagged=flagged,
     )
 
 

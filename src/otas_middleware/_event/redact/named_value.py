@@ -12,6 +12,7 @@ from otas_middleware._event.redact.forms import (
     is_placeholder,
     is_source,
     is_statement,
+    is_variable,
     readable_container,
 )
 from otas_middleware._event.redact.mask import MASK
@@ -51,6 +52,12 @@ _LINE_END = re.compile(r"\n|\\[rn]")
 _PROMPT = re.compile(r"[^\n:=\"'{}\\]{1,48}+:[ \t]*+(?=\r?\n|\\+[rn\"]|$)")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
+_HEREDOC = re.compile(
+    r"<<[-~]?(?P<quote>[\"']?)(?P<end>[A-Z]\w{0,31})(?P=quote)(?P<line>\r?\n|\\+n)[ \t]*+"
+    r"(?P<lines>(?:(?!(?P=line)[ \t]*(?P=end)).){1,16384})",
+    re.DOTALL,
+)
+_TYPE = re.compile(r"[ ]?[A-Za-z_&][\w.<>&' ]{0,48}(?:\[[\w., |]{1,48}\])?(?:[ ]\|[ ]None)?[ ]=[ ]?(?=[bfru]?\\*[\"'])")
 _LOOK_BACK = 128
 _EDGE = 48
 _LONGEST_LOOK = 4096
@@ -85,24 +92,37 @@ class NamedValue:
         text = self.text
         if not self.quote and is_statement(text, self.begin, self.after, self.separator):
             return self.after, self.after, ""
+        if not self.quote and self.separator == ":":  # `password: str = "…"`
+            self.after = end_of_match(_TYPE, text, self.after)
         before = None if self.quote else self._before()
         if before is not None and self.separator == ":":
             block = _BLOCK.match(text, _skip_blanks(text, self.after))
             if block is not None:
                 return self._block(block, len(before) - len(before.lstrip(" \t-")))
         start = self._value_start()
-        opening = OPENING.match(text, start)
-        if opening is not None:
-            start = opening.end()
-            end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-            none = self.quote != opening["quote"] and ends_string(text, self.begin, opening)
-            return (start, start, "") if none or self._is_a_models(end) else self._unless_shown(start, end)
+        opened = self._opened(start)
+        if opened is not None:
+            return opened
         code = not self.quote and (self._is_prompt(start) or (not self.rule.strict and self._is_code(start)))
         if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
             return self._container(start)
         if self.quote:
             return self._unquoted_json(start)
         return (start, start, "") if code or self._is_of_an_id(start) else self._unquoted(start, before)
+
+    def _opened(self, start: int) -> tuple[int, int, str] | None:
+        """Locate a value that begins with a quote, or with `<<EOF`."""
+        text = self.text
+        heredoc = _HEREDOC.match(text, start)
+        if heredoc is not None:
+            return heredoc.start("lines"), heredoc.end("lines"), MASK
+        opening = OPENING.match(text, start)
+        if opening is not None:
+            start = opening.end()
+            end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
+            none = self.quote != opening["quote"] and ends_string(text, self.begin, opening)
+            return (start, start, "") if none or self._is_a_models(end) else self._unless_shown(start, end)
+        return None
 
     def _container(self, start: int) -> tuple[int, int, str]:
         end = container_end(self.text, start, '"' if self.quote == '"' else "", len(self.backslashes))
@@ -114,6 +134,8 @@ class NamedValue:
     def _is_code(self, start: int) -> bool:
         value = self.text[start : start + 256]
         spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
+        if self.separator == ":" and is_variable(self.text, self.begin, start):
+            return True
         return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
 
     def _is_prompt(self, start: int) -> bool:

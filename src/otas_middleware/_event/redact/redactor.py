@@ -34,11 +34,12 @@ from otas_middleware._event.redact.json_text import (
 from otas_middleware._event.redact.labels import mask_labelled
 from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
 from otas_middleware._event.redact.mask import MASK, mask_of, most
-from otas_middleware._event.redact.messages import MESSAGES_PROBE, mask_messages
+from otas_middleware._event.redact.messages import MESSAGES, hints_of, mask_messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
 from otas_middleware._event.redact.patterns import compile_pattern, probe
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
+from otas_middleware._event.redact.statements import STATEMENTS
 from otas_middleware._event.redact.tables import looks_like_table, mask_drawn_tables, mask_table
 from otas_middleware._event.redact.values import Walk
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
 
+_QUOTING = (*MESSAGES, *STATEMENTS)
+_QUOTING_PROBE = "|".join(map(literal, hints_of(_QUOTING)))
 _MAX_DECODINGS = 6
 _DEEPEST_FORM = 1
 """So many encodings may be around JSON that is to stay JSON."""
@@ -76,17 +79,17 @@ class Redactor:
         self._escaped = probe(probes.escaped)
         self._has_label = probe(self.rules.probes.labelled)
         self._has_base64 = probe(BASE64_PROBE)
-        self._has_message = probe(MESSAGES_PROBE)
+        self._has_message = probe(_QUOTING_PROBE)
         self._own = _own_secrets(settings)
         others = (
             *map(literal, self._own),
-            MESSAGES_PROBE,
+            _QUOTING_PROBE,
             BASE64_PROBE,
             WORDS_PROBE,
             *(shape.probe for shape in shapes),
         )
         self._beyond_names = probe(self.rules.probes.labelled, ENCODED_PROBE, *others)
-        self._suspicious = probe(probes.mentioned, ESCAPES_PROBE, *others)
+        self._suspicious = probe(probes.mentioned, probes.flagged, ESCAPES_PROBE, *others)
         self._patterns = tuple(map(compile_pattern, settings.redact_patterns))
         self._path_patterns = tuple(map(compile_pattern, settings.redact_path_patterns))
 
@@ -169,7 +172,7 @@ class Redactor:
         elif "--" in text:
             text = mask_drawn_tables(text, self.rules)
         if beyond_names and self._has_message(text):
-            text = mask_messages(text, self.rules)
+            text = mask_messages(text, self.rules, _QUOTING)
         text = mask_named(text, self.rules, self._has_name, self._valued)
         if "\\" in text and ("\\n" in text or "\\r" in text) and quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)

@@ -72,6 +72,8 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     ),
     SensitiveNames("passwords, shorter", phrase=("pass", *_each(_GLUED, "pass")), stays=("count", "path")),
     SensitiveNames("salts", phrase=("salt",), stays=("count", "words")),
+    SensitiveNames("salts, the secret ones", phrase=("pepper",), stays=("plain",)),
+    SensitiveNames("dates of birth", phrase=_words("date_of_birth birth_date dob"), stays=("members",)),
     SensitiveNames(
         "passwords in other languages",
         inside=_words(
@@ -136,9 +138,10 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         inside=("signature",),
         phrase=_words("sig hmac access_sign api_sign x_sign"),
         stays=("source", "words", "count"),
+        extent="header",
     ),
     SensitiveNames("cookies", inside=("cookie",), stays=("count",), extent="header"),
-    SensitiveNames("sessions", inside=_words("session_id sess_id"), phrase=("sid", "sesskey")),
+    SensitiveNames("sessions", inside=_words("session_id sess_id"), phrase=("sid", "sesskey"), stays=("resource",)),
     SensitiveNames("sessions, as a name's end", last=_words("session sess"), stays=("count", "members", "words")),
     SensitiveNames("cross-site request forgery", inside=("csrf", "xsrf")),
     SensitiveNames(
@@ -242,6 +245,12 @@ LABELS = _words(
 
 WEAK_LABELS = _words("type kind path pointer tag id")
 """Those that say so of a `value` only: `{"type": "token", "content": "Hello"}` is a piece of a model's answer."""
+
+SECRET_FLAGS = _words("secret sensitive masked encrypted confidential")
+"""Last words of members that say so of a `value` when they are true: `{"key": "DB", "value": "…", "masked": true}`."""
+
+SECRET_TYPES = _words("securestring sensitive encrypted")
+"""What the `type` of a `value` says so with, beside names of secrets."""
 
 VALUES = _words("v value values val")
 """Last words of the members that a label describes: `oldValue`, `string_value`."""

@@ -10,7 +10,7 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "AWS": (12, "AKIA ASIA ABIA ACCA"),
     "Stripe": (8, "sk_live_ sk_test_ rk_live_ rk_test_ sk_org_ whsec_"),
     "GitHub": (8, "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"),
-    "GitLab": (8, "glpat- glptt- gldt- glrt- glrtr- glcbt- glimt- glagent- glsoat- gloas- glffct- glft-"),
+    "GitLab": (8, "glpat- glptt- gldt- glrt- glrtr- glcbt- glimt- glagent- glsoat- gloas- glffct- glft- GR1348941"),
     "Google": (12, "AIza ya29. GOCSPX- GOOG1E AQ.Ab8"),
     "OpenAI, Anthropic, OpenRouter, DeepSeek and others": (12, "sk-"),
     "Groq": (12, "gsk_"),
@@ -43,7 +43,6 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "DigitalOcean": (12, "dop_v1_ doo_v1_ dor_v1_"),
     "Shopify": (12, "shpat_ shpca_ shppa_ shpss_ shptka_"),
     "Square": (12, "sq0csp- sq0atp- sq0idp- EAAAE EAAAl"),
-    "PayPal and Braintree": (12, "access_token$production$ access_token$sandbox$"),
     "Plaid": (12, "access-production- access-sandbox- access-development-"),
     "Flutterwave": (12, "FLWSECK- FLWSECK_TEST- FLWPUBK-"),
     "Paystack, Clerk, ElevenLabs": (24, "sk_"),
@@ -117,6 +116,23 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "Trello": (48, "ATTA"),
     "Vercel Blob": (24, "vercel_blob_rw_"),
     "Anyscale": (24, "esecret_"),
+    "Ory": (20, "ory_at_ ory_rt_ ory_ac_ ory_st_ ory_pat_ ory_apikey_"),
+    "Trigger.dev, Inngest": (16, "tr_dev_ tr_prod_ tr_stg_ tr_pat_ signkey-prod- signkey-test- signkey-branch-"),
+    "LlamaCloud": (24, "llx-"),
+    "Voyage": (32, "pa-"),
+    "Unkey, Zuplo, Cal.com": (16, "unkey_ zpka_ cal_live_ cal_test_"),
+    "Snyk": (16, "snyk_uat. snyk_sat."),
+    "NetBird, Defined Networking": (24, "nbp_ dnkey-"),
+    "Docker Swarm": (24, "SWMTKN-1-"),
+    "Clojars": (32, "CLOJARS_"),
+    "Adobe": (24, "p8e-"),
+    "Frame.io": (32, "fio-u-"),
+    "Adafruit": (24, "aio_"),
+    "Infracost": (24, "ico-"),
+    "Scalingo": (32, "tk-us-"),
+    "SettleMint": (12, "sm_aat_ sm_pat_ sm_sat_"),
+    "Xata, Cursor, Socket": (24, "xau_ crsr_ sktsec_"),
+    "whatever is marked so (RFC 8959)": (12, "secret-token:"),
 }
 """What follows is of the base64url alphabet and dots; a body of plain words only is no key."""
 
@@ -146,9 +162,23 @@ WORDY = frozenset(
         "m0-",
         "rnd_",
         "cnvca",
+        "pa-",
+        "aio_",
+        "ico-",
     )
 )
 """Beginnings that words have too: what follows must look as if made by chance."""
+
+_HASHES = (
+    rf"\$(?:2[abxy]\$\d\d\$(?:[A-Za-z0-9.]|{SLASH}){{53}}|"
+    r"(?:1|apr1)\$[A-Za-z0-9./]{1,8}\$[A-Za-z0-9./]{20,24}"
+    r"|(?:[567y]|gy|argon2(?:id|i|d)|scrypt|pbkdf2(?:-sha\d{1,3})?|bcrypt-sha256)\$(?:[A-Za-z0-9./=,+_\-]{1,64}\$){1,4}"
+    rf"(?:[A-Za-z0-9.+=]|{SLASH}){{16,256}})"
+    rf"|(?:bcrypt_sha256|pbkdf2[_:]sha\d{{1,3}}[$:]\d{{1,8}}|scrypt:\d{{1,8}}:\d:\d)\$\w{{1,64}}\$(?:[\w.+=]|{SLASH}){{20,256}}"
+    rf"|\{{S?SHA\d{{0,3}}\}}(?:[A-Za-z0-9+=]|{SLASH}){{20,128}}"
+    rf"|SCRAM-SHA-\d{{1,3}}\$\d{{1,8}}:(?:[A-Za-z0-9+=$:]|{SLASH}){{40,256}}"
+)
+"""Of crypt(3), Django, Werkzeug, passlib, LDAP and PostgreSQL."""
 
 SPECIAL: dict[str, tuple[str, str]] = {
     # service: (pattern of the probe, pattern of the key; `(?<=` keeps what tells where it belongs)
@@ -190,6 +220,40 @@ SPECIAL: dict[str, tuple[str, str]] = {
     "Kubernetes, over WebSocket": (
         r"authorization\.k8s\.io",
         r"(?<=authorization\.k8s\.io\.)[A-Za-z0-9_\-=]{8,4096}",
+    ),
+    "answers to HTTP's digest challenge": (
+        r"response=\\*\"[0-9a-f]{16}",
+        r"(?:(?<=response=\")|(?<=response=\\\"))[0-9a-f]{32,128}(?![0-9A-Za-z])",
+    ),
+    "PayPal and Braintree": (
+        r"access_token\$",
+        r"(?<![A-Za-z0-9])access_token\$(?:production|sandbox)\$[0-9a-z]{8,32}\$[0-9a-f]{32}(?![0-9a-f])",
+    ),
+    "1Password": (
+        r"A3-[A-Z0-9]",
+        r"(?<![A-Za-z0-9\-])A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}(?![A-Za-z0-9\-])",
+    ),
+    "Azure, newer keys": (
+        r"JQQJ9",
+        r"(?<![A-Za-z0-9])[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?![A-Za-z0-9])",
+    ),
+    "Vault, the older; Harness; Infisical": (
+        r"(?:s|pat|sat|st)\.[A-Za-z0-9]",
+        r"(?<![\w.$\-])(?:s\.(?=[A-Za-z]*\d)[A-Za-z0-9]{24}|[ps]at\.[\w\-]{22}\.\w{24}\.\w{20}|st\.[\w\-]{8,36}\.\w{32}\.\w{32})(?![\w.(])",
+    ),
+    "MaxMind": (r"_mmk", r"(?<![A-Za-z0-9])[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])"),
+    "K3s, RKE2": (r"::(?:server|node):", r"(?<![A-Za-z0-9])K10[0-9a-f]{64}::\w{1,16}:[0-9a-f]{16,64}"),
+    "PASETO": (
+        r"v[1-4]\.(?:local|public)\.",
+        r"(?<![A-Za-z0-9])v[1-4]\.(?:local|public)\.[A-Za-z0-9_\-]{40,8192}(?:\.[A-Za-z0-9_\-]{1,2048})?",
+    ),
+    "hashes of passwords": (
+        r"\$(?:[1567y]|2[a-z]|gy|apr1|argon2[a-z]+|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$|pbkdf2[_:]|scrypt:|\{S?SHA|SCRAM-",
+        _HASHES,
+    ),
+    "SSH2 keys": (
+        r"SSH2 ENCRYPTED",
+        r"(?<=BEGIN SSH2 ENCRYPTED PRIVATE KEY ----)(?:[\w+/=:\s\\,.]|-(?!---)){8,16384}",
     ),
     "PuTTY keys": (
         r"Private-Lines",

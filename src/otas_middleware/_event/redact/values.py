@@ -7,6 +7,7 @@ within bounds of depth, number and size, without running into cycles, and withou
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Mapping
 from datetime import date, time
@@ -30,6 +31,7 @@ from otas_middleware._event.redact.mask import MASK, mask_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from otas_middleware._event.redact.labels import Label
     from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 MAX_DEPTH = 100
@@ -49,7 +51,8 @@ _type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class 
 _NUMBERS: tuple[type[Any], ...] = (int, float)
 _BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
 _LONGEST_NAME = 64
-_COLUMNS = frozenset(("columns", "header", "headers", "fields", "names"))
+_ARGUMENT = re.compile(r"(?P<name>\b\w{1,64})\s*:\s*\$(?P<variable>\w{1,64})")
+_COLUMNS = frozenset(("columns", "cols", "header", "headers", "fields", "names"))
 _ROWS = frozenset(("rows", "data", "values", "records", "results"))
 _ERROR_MEMBERS = frozenset(("message", "msg", "code", "error", "detail"))
 _COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
@@ -79,6 +82,7 @@ class Walk:
         self._characters = max_characters
         self._open: set[int] = set()
         self._meta = 0  # levels of MCP's `_meta` around
+        self._variables: dict[str, Rule] = {}  # GraphQL's, which are arguments with sensitive names
 
     def value(self, value: Any) -> Any:
         """Return the plain, masked form of a value."""
@@ -104,23 +108,16 @@ class Walk:
             opened = _open(value)
         except Exception:  # foreign code: __str__, __iter__, properties
             return f"[UNREADABLE: {_type_of(value).__name__}]"
-        if opened.members is not None:
-            members = opened.members
-            return self._within(value, lambda: self._mapping(members))
-        if opened.items is not None:
-            items = opened.items
-            return self._within(value, lambda: self._list(items))
-        return self.value(opened.plain)
-
-    def _within(self, container: object, walk: Callable[[], Any]) -> Any:
-        mark = id(container)
+        if opened.members is None and opened.items is None:
+            return self.value(opened.plain)
+        mark = id(value)
         if mark in self._open:
             return CYCLE
         if len(self._open) >= MAX_DEPTH:
             return TOO_DEEP
         self._open.add(mark)
         try:
-            return walk()
+            return self._list(opened.items or ()) if opened.members is None else self._mapping(opened.members)
         finally:
             self._open.discard(mark)
 
@@ -134,14 +131,12 @@ class Walk:
             if len(result) > MAX_NODES or self._nodes < 0:
                 result[TOO_MUCH] = len(items) - len(result)
                 break
-            rule = self._rules.rule(name)
-            if probable and name == "token":
-                rule = None
-            if rule is None and label is not None and is_value(name, label):
-                rule = label.rule
+            rule = None if probable and name == "token" else self._rule_for(name, label)
             shown = self._text(name)
             if name == "_meta":
                 self._meta += 1
+            if name == "variables":
+                self._variables = self._arguments(items)
             if rule is not None:
                 result[shown] = self._under(rule, item)
             elif _is_digits(item) and names_an_id(name):
@@ -154,7 +149,19 @@ class Walk:
                 result[shown] = self.value(item)
             if name == "_meta":
                 self._meta -= 1
+            if name == "variables":
+                self._variables = {}
         return result
+
+    def _arguments(self, items: Sequence[tuple[Any, Any]]) -> dict[str, Rule]:
+        """Return the variables that a GraphQL query passes on under sensitive names: `login(password: $p)`."""
+        query = next((item for name, item in items if name == "query" and type(item) is str), "")
+        found = ((match["variable"], self._rules.rule(match["name"])) for match in _ARGUMENT.finditer(query))
+        return {variable: rule for variable, rule in found if rule is not None}
+
+    def _rule_for(self, name: str, label: Label | None) -> Rule | None:
+        rule = self._rules.rule(name) or self._variables.get(name)
+        return label.rule if rule is None and label is not None and is_value(name, label) else rule
 
     def _under(self, rule: Rule, item: Any) -> Any:
         """Return what is shown of a value that stands under a sensitive name."""
@@ -171,7 +178,7 @@ class Walk:
 
     def _inside(self, rule: Rule, kind: Any, item: Any) -> Any:
         """Return what is shown of a container, or of an object of another class, under a sensitive name."""
-        if kind is dict and ("logprob" in item or describes(item)):
+        if kind is dict and ("logprob" in item or describes(item) or counts_only(item, numbers=False)):
             return self.value(item)
         if kind is list and item and all(map(_is_error, item)):  # of a form's field
             return self.value(item)
@@ -180,7 +187,7 @@ class Walk:
                 return [self._under(rule, part) for part in item]
             shown = self.value(item)
             return shown if not isinstance(shown, str) or rule.shows(shown) else MASK
-        return self.value(item) if "count" in rule.stays and counts_only(item) else MASK
+        return self.value(item) if "count" in rule.stays and counts_only(item, numbers=True) else MASK
 
     def _list(self, items: Sequence[Any]) -> list[Any]:
         if items and all(_is_row(item) for item in items) and isinstance(items[0][0], str | bytes):
@@ -281,6 +288,8 @@ def _members(value: Any) -> list[tuple[Any, Any]] | None:
 def _number(value: Any) -> int | float | str:
     if isinstance(value, float):
         number = float.__float__(value)
+        if number.is_integer() and _MIN_CARD < number < _MAX_INTEGER and card_number(str(int(number))):
+            return MASK
         return number if math.isfinite(number) else str(number)
     integer = int.__int__(value)
     if -_MAX_INTEGER < integer < _MAX_INTEGER:

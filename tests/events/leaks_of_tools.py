@@ -1,0 +1,177 @@
+"""More traffic with a secret in it: files, dumps, logs and command lines of tools that are pasted, uploaded or printed.
+
+Each function yields texts; `leaks` sends each as a text and within JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "Vt9pLq3zXw7RkB2mNc5d"
+BCRYPT = "abcdefghijklmnopqrstuuKkTLMXdkF4E9bpJ/v3s4mG3qJ8nVb7i"
+
+
+def command_lines() -> Iterator[str]:
+    yield from (
+        line.strip()
+        for line in f"""
+        http -a ann:{SECRET} GET h
+        https POST h -a ann:{SECRET}
+        xh --auth ann:{SECRET} h
+        az login --service-principal -u a -p {SECRET} --tenant t
+        vault login {SECRET}
+        vault login token={SECRET}
+        cargo login {SECRET}
+        twine upload -u __token__ -p {SECRET} dist/*
+        gh auth login --with-token <<< {SECRET}
+        keytool -storepass {SECRET} -list
+        influx -username ann -password {SECRET}
+        cqlsh h -u ann -p {SECRET}
+        ipmitool -H h -U ann -P {SECRET} power on
+        mosquitto_pub -u ann -P {SECRET} -t a -m b
+        snmpwalk -v2c -c {SECRET} h
+        snmpget -v3 -X {SECRET} h
+        zip -P {SECRET} x.zip f
+        unzip -P {SECRET} x.zip
+        7z x -p{SECRET} x.7z
+        openssl enc -aes-256-cbc -k {SECRET} -in f
+        lftp -u ann,{SECRET} h
+        sqlplus ann/{SECRET}@orcl
+        sqlplus -S ann/{SECRET}@//h:1521/orcl
+        etcdctl --user root:{SECRET} get x
+        etcdctl put /db/password {SECRET}
+        consul kv put db/password {SECRET}
+        aws configure set aws_secret_access_key {SECRET}
+        flyctl secrets set DB_PASSWORD={SECRET}
+        redis-cli AUTH default {SECRET}
+        redis-cli -h h AUTH {SECRET}
+        HELLO 3 AUTH default {SECRET}
+        AUTH PLAIN {SECRET}
+        net use Z: \\\\h\\s /user:ann {SECRET}
+        schtasks /create /ru ann /rp {SECRET} /tn x
+        PsExec.exe \\\\h -u ann -p {SECRET} cmd
+        useradd -m -p {SECRET} ann
+        echo 'ann:{SECRET}' | chpasswd
+        echo {SECRET} | passwd --stdin ann
+        $x = ConvertTo-SecureString '{SECRET}' -AsPlainText -Force
+        -Password (ConvertTo-SecureString -String "{SECRET}" -AsPlainText -Force)
+        setx API_TOKEN {SECRET}
+        set -gx API_TOKEN {SECRET}
+        """.strip().splitlines()
+    )
+
+
+def configurations() -> Iterator[str]:
+    yield f'[secrets]\nfoo = "{SECRET}"\nbar = 1\n'
+    yield f"[database]\nhost = h\n[credentials]\nann = {SECRET}\r\n[other]\na = 1\n"
+    yield f"password = <<EOF\n{SECRET}\nEOF\n"
+    yield f"private_key = <<-EOT\n    {SECRET}\n    {SECRET}\n    EOT\nx = 1\n"
+    yield f"user default on >{SECRET} ~* +@all\n"
+    yield f"port 6379\nmasterauth {SECRET}\ntimeout 0\n"
+    yield f"smtp_password {SECRET}\nport 25\n"
+    yield f"# cookies\n.h\tTRUE\t/\tFALSE\t1893456000\tsid\t{SECRET}\n"
+    yield f"#HttpOnly_h\tFALSE\t/\tTRUE\t0\tx\t{SECRET}\n"
+    yield f"h:5432:db:ann:{SECRET}\n"
+    yield f"# comment\n*:*:*:postgres:{SECRET}\nlocalhost:5433:*:ann:x\n"
+    yield f"enable password {SECRET}\n"
+    yield f"username ann password 7 {SECRET}\n"
+    yield f"snmp-server community {SECRET} RO\n"
+    yield f'#define API_KEY "{SECRET}"\n'
+    yield f"ann:{SECRET}@tcp(127.0.0.1:3306)/db?parseTime=true"
+    yield f"ann:{SECRET}@unix(/tmp/mysql.sock)/db"
+    yield f"ann/{SECRET}@//h:1521/orcl"
+    yield f'dsn = "ann:{SECRET}@tcp(h)/db"\n'
+
+
+def source_code() -> Iterator[str]:
+    yield f'password: str = "{SECRET}"\n'
+    yield f"password: Optional[str] = '{SECRET}'\n"
+    yield f"api_key: str | None = '{SECRET}'\n"
+    yield f'let password: String = "{SECRET}".into();'
+    yield f"client.login('ann', '{SECRET}')"
+    yield f'.basicAuth("ann", "{SECRET}")'
+    yield f'builder.withPassword("{SECRET}")'
+    yield f'  .setApiKey("{SECRET}")\n'
+    yield f"define( 'AUTH_KEY', '{SECRET}' );"
+    yield f"hmac.new(b'{SECRET}', message)"
+    yield f"crypto.createHmac('sha256', '{SECRET}')"
+    yield f"Fernet(b'{SECRET}')"
+    yield f"jwt.encode(payload, '{SECRET}', algorithm='HS256')"
+    yield f'jwt.verify(token, "{SECRET}")'
+    yield f"config.pepper = '{SECRET}'"
+    yield f's:8:"password";s:20:"{SECRET}";'
+    yield f'a:1:{{s:8:"password";s:20:"{SECRET}";}}'
+    yield f'  ["password"]=>\n  string(20) "{SECRET}"\n'
+
+
+def dumps() -> Iterator[str]:
+    yield f"COPY public.users (id, email, password) FROM stdin;\n1\ta@b.c\t{SECRET}\n2\td@e.f\t{SECRET}\n\\.\n"
+    yield f"insert into users(id,password) values(1,'{SECRET}')"
+    yield f"Insert Into users (id, password) Values (1, '{SECRET}');"
+    yield f"SELECT crypt('{SECRET}', gen_salt('bf'))"
+    yield f"SELECT pgp_sym_encrypt('x', '{SECRET}'), AES_ENCRYPT(name, '{SECRET}')"
+    yield f"CREATE USER MAPPING FOR a SERVER s OPTIONS (user 'a', password '{SECRET}')"
+    yield f"CREATE SECRET s (TYPE s3, KEY_ID 'x', SECRET '{SECRET}')"
+    yield f'{{"who": "ann", "answer": "Digest realm=\\"r\\", token={SECRET}"}}'
+
+
+def prose() -> Iterator[str]:
+    yield f"connecting with password {SECRET} to h"
+    yield f"ERROR bad password {SECRET} for ann"
+    yield f"The token '{SECRET}' has expired"
+    yield f'key "{SECRET}" not found'
+    yield f"bad signature {SECRET}"
+    yield f"the password '{SECRET}' was taken"
+
+
+def hashes() -> Iterator[str]:
+    for algorithm in ("2a", "2b", "2y"):
+        yield f"INSERT INTO users VALUES (1, 'ann', '${algorithm}$12${BCRYPT}')"
+    yield f"ann:$apr1$abcdefgh${SECRET}zz"
+    yield f"root:$6$rounds=5000$abc${SECRET * 4}:19000:0:99999:7:::"
+    yield f"ann:$y$j9T$abcdef${SECRET * 2}:19000::"
+    yield f"$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ${SECRET * 2}"
+    yield f"pbkdf2_sha256$600000$abcdef${SECRET * 2}="
+    yield f"pbkdf2:sha256:600000$abcdef${SECRET * 2}"
+    yield f"scrypt:32768:8:1$abcdef${SECRET * 4}"
+    yield f"{{SSHA}}{SECRET * 2}=="
+    yield f"SCRAM-SHA-256$4096:{SECRET}==${SECRET * 2}=:{SECRET * 2}="
+
+
+ONE_TIME_CODES = (
+    "492817 is your verification code",
+    "492817 is your Shop login code. Do not share it.",
+    "Use 492817 as your one-time code",
+    "G-492817 is your Google verification code",
+    "Your verification code: 492817",
+    "Your login code is 492817",
+    "OTP: 492817",
+    "Your passcode for Shop is: 492817",
+)
+
+
+LABELLED = (
+    {"sensitive": True, "type": "string", "value": SECRET},
+    {"key": "DB", "value": SECRET, "masked": True, "protected": False},
+    {"isSecret": True, "value": SECRET},
+    {"name": "DB", "value": SECRET, "secret": True},
+    {"Name": "/shop/db", "Type": "SecureString", "Value": SECRET},
+    {"key": "DB", "type": "encrypted", "value": SECRET},
+    {"field_id": "db_password", "answer": SECRET},
+    {"question": "What was your maiden name, ann?", "answer": SECRET},
+    {"cols": ["id", "password"], "data": [[1, SECRET], [2, SECRET]]},
+    {"query": "mutation($p: String!){login(password: $p){id}}", "variables": {"p": SECRET}},
+    {"variables": {"u": "ann", "p": SECRET}, "query": "mutation($u:ID,$p:String){login(in:{id:$u,password:$p}){id}}"},
+    [{"query": "mutation M($k: String!){set(apiKey:$k){id}}", "operationName": "M", "variables": {"k": SECRET}}],
+)
+
+
+def texts() -> Iterator[str]:
+    """Yield all of them."""
+    for kind in (command_lines, configurations, source_code, dumps, prose, hashes):
+        yield from kind()
+    yield from map(json.dumps, LABELLED)
