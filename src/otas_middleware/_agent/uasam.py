@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from otas_middleware._capture.session import SessionInfo, fingerprint, read_claims
-from otas_middleware._delivery import Request, Response, TransportError, process
+from otas_middleware._capture.session import SessionInfo, read_claims, session_in
+from otas_middleware._delivery import process
+from otas_middleware._delivery.protocols import Request, Response, TransportError, as_object, fields_of
 from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._version import __version__
 
@@ -87,8 +89,8 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
 
 
 def _read(response: Response, base: str, key: str) -> SessionInfo:
-    answer = _json(response.body)
-    token = _dict(answer.get("response")).get("jwt_token")
+    answer = fields_of(response)
+    token = as_object(answer.get("response")).get("jwt_token")
     if response.status == 200 and isinstance(token, str) and _TOKEN.fullmatch(token):
         session = session_of(token)
         if session is not None:
@@ -129,38 +131,9 @@ def has_unusable_shape(key: str) -> bool:
 
 def session_of(token: str) -> SessionInfo | None:
     """Return the session that a token is for, as far as its claims say; None where they say nothing of one."""
-    claims = read_claims(token) or {}
-    agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
-    if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):
-        return None
-    issued_at, expires_at = _number(claims.get("iat")), _number(claims.get("exp"))
-    if issued_at is not None and expires_at is not None:
-        # By the clock of this machine, which may differ from the one that issued it.
-        now = time.time()
-        issued_at, expires_at = now, now + expires_at - issued_at
-    return SessionInfo(
-        agent_id=agent_id,
-        session_id=session_id,
-        verified=False,
-        fingerprint=fingerprint(token),
-        issued_at=issued_at,
-        expires_at=expires_at,
-        token=token,
-    )
-
-
-def _number(value: object) -> float | None:
-    return (
-        float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15 else None
-    )
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    try:
-        return _dict(json.loads(body))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _dict(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    session = session_in(read_claims(token) or {}, token, verified=False)
+    if session is None or session.issued_at is None or session.expires_at is None:
+        return session
+    # By the clock of this machine, which may differ from the one that issued it.
+    now = time.time()
+    return replace(session, issued_at=now, expires_at=now + session.expires_at - session.issued_at)

@@ -206,24 +206,15 @@ class TokenGate:
         claims: Mapping[str, object] | None = read_claims(token)
         if claims is None:
             raise _RefusedError("malformed")
-        mark = fingerprint(token)
-        self._refuse_rejected(mark, now)
+        self._refuse_rejected(fingerprint(token), now)
         if self._verify is not None:
             claims = self._verify(token)
             if claims is None:
                 raise _RefusedError("bad_signature")
-        agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
-        if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):
+        session = session_in(claims, token, verified=self._verify is not None)
+        if session is None:
             raise _RefusedError("missing_claims")
-        return SessionInfo(
-            agent_id=agent_id,
-            session_id=session_id,
-            verified=self._verify is not None,
-            fingerprint=mark,
-            issued_at=_seconds(claims.get("iat")),
-            expires_at=_seconds(claims.get("exp")),
-            token=token,
-        )
+        return session
 
 
 class _RefusedError(Exception):
@@ -271,6 +262,22 @@ def read_claims(token: str) -> dict[str, object] | None:
     except (ValueError, RecursionError):
         return None
     return cast("dict[str, object]", claims) if isinstance(claims, dict) else None
+
+
+def session_in(claims: Mapping[str, object], token: str, *, verified: bool) -> SessionInfo | None:
+    """Return the session that a token's claims name; None where they name no agent and session."""
+    agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
+    if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):
+        return None
+    return SessionInfo(
+        agent_id=agent_id,
+        session_id=session_id,
+        verified=verified,
+        fingerprint=fingerprint(token),
+        issued_at=_seconds(claims.get("iat")),
+        expires_at=_seconds(claims.get("exp")),
+        token=token,
+    )
 
 
 def _seconds(value: object) -> float | None:

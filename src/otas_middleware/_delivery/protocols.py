@@ -6,9 +6,10 @@ out and one response back. Either can be replaced by the user's own; a transport
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware._errors import ConfigurationError, OtasError
 
@@ -83,6 +84,19 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     resent: bool = False
+
+
+def fields_of(response: Response) -> dict[str, Any]:
+    """Return the members of the JSON object that an answer is; none of a page or garbage."""
+    try:
+        return as_object(json.loads(response.body))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """Return a JSON object as it is, and anything else as an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 class TransportError(OtasError):

@@ -5,24 +5,23 @@ Nothing here writes an event: Brain checks the key before it asks for the sessio
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from otas_middleware._cli.application.load import SDK_KEY
 from otas_middleware._cli.doctor import Check
 from otas_middleware._cli.doctor.wire import Answer, TroubleError, post
 from otas_middleware._config.sources import env_name
+from otas_middleware._delivery.protocols import as_object, fields_of
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otas_middleware._cli.application import Subject
-    from otas_middleware._delivery.protocols import Response
 
 BRAIN_PATH = "/api/v1/backend/log/sdk/"
 UASAM_PATH = "/api/project/v1/sdk/backend/key/authenticate/"
@@ -106,7 +105,7 @@ def ask_uasam(url: str, key: str | None, timeout: float, connect_timeout: float)
     fields = fields_of(answer.response)
     status = answer.response.status
     if status == 200 and fields.get("status") == 1:
-        project = _object(_object(fields.get("response")).get("project"))
+        project = as_object(as_object(fields.get("response")).get("project"))
         named = {name: str(project[name]) for name in ("id", "name") if project.get(name)}
         return Visit(url, answer, is_it=True, key="good", project=named)
     if status == 403 and isinstance(fields.get("error"), str):
@@ -132,14 +131,6 @@ def find_brain(near: str, *others: str | None) -> str | None:
     return None
 
 
-def fields_of(response: Response) -> dict[str, object]:
-    """Return an answer's JSON object; an empty one for pages and garbage."""
-    try:
-        return _object(json.loads(response.body))
-    except (ValueError, RecursionError):
-        return {}
-
-
 def _visit(url: str, path: str, key: str | None, timeout: float, connect_timeout: float) -> Answer | TroubleError:
     headers = [("User-Agent", f"otas-middleware/{__version__} doctor")]
     if key is not None:
@@ -148,10 +139,6 @@ def _visit(url: str, path: str, key: str | None, timeout: float, connect_timeout
         return post(url, path, tuple(headers), timeout, connect_timeout)
     except TroubleError as error:
         return error
-
-
-def _object(value: object) -> dict[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 def _bracketed(host: str) -> str:

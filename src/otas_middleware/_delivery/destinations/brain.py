@@ -6,11 +6,10 @@ refuses us. Brain says `invalid_sdk_key` also while its neighbour UASAM is down,
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict
+from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict, as_object, fields_of
 from otas_middleware._delivery.retry import retry_after
 from otas_middleware._version import __version__
 
@@ -124,8 +123,7 @@ def _delivered(response: Response) -> Outcome:
     """Return the success, with the event's id where the answer holds it: the agent's endpoint says it."""
     if b'"event_id"' not in response.body:
         return DELIVERED
-    stored = _fields(response).get("response")
-    event_id = cast("dict[str, object]", stored).get("event_id") if isinstance(stored, dict) else None
+    event_id = as_object(_fields(response).get("response")).get("event_id")
     if not isinstance(event_id, str) or not event_id.isascii() or len(event_id) > _LONGEST_ID:
         return DELIVERED
     return Outcome(Verdict.DELIVERED, "delivered", stored_as=event_id)
@@ -138,11 +136,4 @@ def _description(response: Response) -> str:
 
 
 def _fields(response: Response) -> dict[str, object]:
-    """Return the answer's JSON object; an empty one for pages and garbage."""
-    if not response.headers.get("content-type", "").startswith("application/json"):
-        return {}
-    try:
-        answer: object = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return {}
-    return cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
+    return fields_of(response) if response.headers.get("content-type", "").startswith("application/json") else {}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.protocols import Request, TransportError
+from otas_middleware._delivery.protocols import Request, TransportError, as_object, fields_of
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
@@ -66,9 +65,9 @@ def key_request(url: str, key: str) -> Request:
 
 def key_state(response: Response) -> tuple[KeyState, UUID | None]:
     """Return what the answer says of the key, and the id of its project where it is good."""
-    fields = _fields(response)
+    fields = fields_of(response)
     if response.status == 200 and fields.get("status") == 1:
-        project = _object(_object(fields.get("response")).get("project"))
+        project = as_object(as_object(fields.get("response")).get("project"))
         try:
             return KeyState.GOOD, UUID(str(project.get("id")))
         except ValueError:
@@ -77,17 +76,6 @@ def key_state(response: Response) -> tuple[KeyState, UUID | None]:
     if response.status == 403 and isinstance(fields.get("error"), str):
         return KeyState.BAD, None
     return KeyState.UNKNOWN, None
-
-
-def _fields(response: Response) -> dict[str, object]:
-    try:
-        return _object(json.loads(response.body))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _object(value: object) -> dict[str, object]:
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
 
 
 class KeyWatch:
