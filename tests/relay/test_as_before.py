@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import signal
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -16,10 +16,11 @@ from otas_middleware.agent import AgentSession
 from otas_middleware.operations import Exchange, Operation
 from relay.host import host, paths
 from support.delivery import RawServer, answer, created, eventually
-from support.relay import RelayThread, balance
+from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from otas_middleware.agent import LoggedEvent
     from otas_middleware.localbrain import LocalBrain
@@ -118,9 +119,10 @@ def test_a_second_destination_gets_the_same_event(brain: LocalBrain, agent: Agen
     assert len(bodies) == 3  # Brain's event, Agnost's session and event
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("away", ["brain", "agnost"])
-def test_what_an_ending_relay_has_not_delivered_everywhere_goes_to_the_destination_that_lacks_it_and_no_other(
-    brain: LocalBrain, agent: Agent, away: Literal["brain", "agnost"]
+def test_what_an_ended_relay_has_not_delivered_everywhere_goes_to_the_destination_that_lacks_it_and_no_other(
+    brain: LocalBrain, agent: Agent, tmp_path: Path, away: Literal["brain", "agnost"], number: signal.Signals
 ) -> None:
     earlier = len(brain.agnost_events())
 
@@ -128,16 +130,19 @@ def test_what_an_ending_relay_has_not_delivered_everywhere_goes_to_the_destinati
         return {"brain": len(paths(brain, agent)), "agnost": len(brain.agnost_events()) - earlier}
 
     destinations = {"brain_url": brain.url, "agnost_url": brain.url, "agnost_org_id": UUID(brain.agnost_org_id)}
-    with contextlib.ExitStack() as hosts:
-        with RelayThread() as relay:
-            app = hosts.enter_context(host(brain, agent, relay.path, shutdown_timeout=0.3, **destinations))
-            fault = brain.faults.inject("busy", away)
-            app.call(count=3)
-            eventually(lambda: stored() == {"brain": 3, "agnost": 3, away: 0})
-        app.delivery.flush(0.0)  # the relay has ended; its host finds that out
-        eventually(lambda: app.stats()["relay"]["state"] == "absent")
+    with (
+        RelayProcess(tmp_path) as relay,
+        host(brain, agent, relay.path, shutdown_timeout=0.3, **destinations) as app,
+        brain.faults.inject("busy", away),
+    ):
+        app.call(count=3)
+        eventually(lambda: stored() == {"brain": 3, "agnost": 3, away: 0})
+        assert not app.delivery.flush(0.2)
+        relay.stop(number)
+        app.delivery.flush(0.0)
+        assert app.stats()["relay"]["state"] == "absent"
         assert balance(app.stats()) == 0
-        fault.lift()
+        brain.faults.clear()
         assert app.delivery.flush(20)
         stats = app.stats()
     assert stored() == {"brain": 3, "agnost": 3}

@@ -384,7 +384,7 @@ def test_threads_of_a_child_whose_fork_python_did_not_see_share_one_account(
 
 
 def test_what_a_relay_gave_back_shows_nothing_of_the_token() -> None:
-    assert "secret-token" not in repr(Returned(None, (b"secret-token",), b"secret", None))
+    assert "secret-token" not in repr(Returned(None, (b"secret-token",), b"secret", frozenset()))
 
 
 def test_settings_that_the_relay_cannot_use_are_refused_with_the_reason() -> None:

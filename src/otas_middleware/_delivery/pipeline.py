@@ -64,7 +64,7 @@ class Pipeline:
         self,
         item: Weighted,
         source: Literal["backend", "agent"] = "backend",
-        destinations: Collection[str] | None = None,
+        done: Collection[str] = (),
     ) -> None:
         """Queue what the request path captured. Never raises; costs about a microsecond and waits for nothing.
 
@@ -73,14 +73,14 @@ class Pipeline:
         Args:
             item: What `build` makes an event of.
             source: Which of Brain's log endpoints it is for.
-            destinations: The names of those that it is for; all of the source when left out.
+            done: The names of destinations that are done with it.
         """
         state = self._state
         if state.pid != os.getpid():
             state = self.renew()
         exporters: Sequence[Exporter] = state.agent if source == "agent" else state.backend
-        if destinations is not None:
-            exporters = [exporter for exporter in exporters if exporter.name in destinations]
+        if done:
+            exporters = [exporter for exporter in exporters if exporter.name not in done]
         if self._durable:
             self._put_durably(item, exporters)
         elif len(exporters) == 1:
@@ -113,11 +113,11 @@ class Pipeline:
             exporter.refuse(reason)
         report_internal_error(place)
 
-    def put_envelope(self, envelope: Envelope, destinations: Collection[str] | None = None) -> None:
-        """Queue a finished event (the agent's side, user code); for destinations of these names, if any are given."""
+    def put_envelope(self, envelope: Envelope, done: Collection[str] = ()) -> None:
+        """Queue a finished event (the agent's side, user code), but for destinations that are done with it."""
         state = self._current()
         for exporter in state.agent if envelope.source == "agent" else state.backend:
-            if destinations is None or exporter.name in destinations:
+            if exporter.name not in done:
                 exporter.offer_built(envelope)
 
     @property

@@ -38,16 +38,18 @@ class Weighted(Protocol):
 class Receipt(Protocol):
     """Told what became of an item: an item may have one as its attribute `receipt`.
 
-    It is called once, in any thread, perhaps under a lock of the exporter's, so that it must be quick and not raise.
+    It is called in any thread, perhaps under a lock of the exporter's, so that it must be quick and not raise: once
+    when all is over, and before that for each of several destinations that is done with the item before others are.
     """
 
-    def __call__(self, fate: str, stored_as: str = "", cut_off: tuple[str, ...] = (), /) -> None:
+    def __call__(self, fate: str, stored_as: str = "", destination: str = "", /) -> None:
         """Take note.
 
         Args:
-            fate: `delivered`, `spooled` (it is in the disk queue), or the reason for which it was dropped.
+            fate: `delivered`, `spooled` (it is in the disk queue), or the reason for which it was dropped. Of several
+                destinations that of the first one, or `exit` where the process ended before all were done with it.
             stored_as: The id that the destination gave it, where it says one.
-            cut_off: Of several destinations, those for which the process ended first; `fate` is the first one's then.
+            destination: The one that is done with it while others are not; the fate is empty if that is not the first.
         """
         ...
 

@@ -156,7 +156,7 @@ class BuiltOnce:
         self._stored_as = ""
 
     def receipt_of(self, destination: str) -> Receipt | None:
-        """Return what a destination's queue tells; the capture's own receipt is told once, when the last has."""
+        """Return what a destination's queue tells."""
         return None if self._receipt is None else partial(self._settled, destination)
 
     def _settled(self, destination: str, fate: str, stored_as: str = "") -> None:
@@ -164,9 +164,14 @@ class BuiltOnce:
             self._fates[destination] = fate
             self._stored_as = self._stored_as or stored_as
             over = len(self._fates) == len(self._destinations)
-        if over and self._receipt is not None:
-            cut_off = tuple(name for name, fate in self._fates.items() if fate == "exit")
-            self._receipt(self._fates[self._destinations[0]], self._stored_as, cut_off)
+            cut_off = "exit" in self._fates.values()
+        if self._receipt is None:
+            return
+        first = self._destinations[0]
+        if fate != "exit" and (cut_off or not over):
+            self._receipt(fate if destination == first else "", "", destination)
+        if over:
+            self._receipt("exit" if cut_off else self._fates[first], self._stored_as)
 
     def build(self, build: Callable[[Weighted], Envelope | None]) -> Envelope | None:
         """Return the envelope; the first one to ask builds it.

@@ -52,14 +52,7 @@ class RelayClient:
         max_bytes: How many bytes these may hold.
     """
 
-    def __init__(
-        self,
-        path: str | Finder,
-        hello: bytes,
-        feedback: Feedback,
-        max_events: int,
-        max_bytes: int,
-    ) -> None:
+    def __init__(self, path: str | Finder, hello: bytes, feedback: Feedback, max_events: int, max_bytes: int) -> None:
         self.pid = os.getpid()
         self.fell_back: Counter[str] = Counter()
         """Events that the relay did not take, by reason."""
@@ -188,14 +181,16 @@ class RelayClient:
             if not link.dead:
                 self._leaving = (*self._leaving, link)
                 return
+            back, rest = link.take_back()
             self._done += link.done
             self._lost += link.lost
-            back = link.take_back()
             self.returned += len(back)
             self._back += back
-            self._rest += link.rest
+            self._rest += rest
             if self._why != "refused":
                 self._why = "absent"
+        if link.lost:
+            self._feedback.lost()
         self.give_back(_AT_ONCE)
         if (self._back or self._rest) and not self._ending:
             process.start_thread(self.give_back, "otas-relay-return")
@@ -207,7 +202,7 @@ class RelayClient:
                 returned = (self._back or self._rest).popleft()
             except IndexError:
                 return
-            self._feedback.returned(returned.item(), returned.destinations)
+            self._feedback.returned(returned.item(), returned.done)
 
     # ---- what the relay says
 

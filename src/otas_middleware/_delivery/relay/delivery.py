@@ -140,13 +140,13 @@ class RelayDelivery:
             log(logging.WARNING, _ONLY_IN_MEMORY if exposed else _BY_ITSELF, reason)
         self._deliver(item)
 
-    def _deliver(self, item: Any, destinations: Collection[str] | None = None) -> None:
+    def _deliver(self, item: Any, done: Collection[str] = ()) -> None:
         if isinstance(item, _Routed):
-            self.pipeline.put(item.item, item.source, destinations)
+            self.pipeline.put(item.item, item.source, done)
         elif isinstance(item, Envelope):
-            self.pipeline.put_envelope(item, destinations)
+            self.pipeline.put_envelope(item, done)
         else:
-            self.pipeline.put(item, destinations=destinations)
+            self.pipeline.put(item, done=done)
 
     # ---- the batch thread
 

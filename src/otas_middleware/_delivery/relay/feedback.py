@@ -32,13 +32,13 @@ class Returned(NamedTuple):
     """An event that a relay took and did not settle before it ended.
 
     Attributes:
-        destinations: The names of those that have not got it; None when that is not known.
+        done: The names of the destinations that are done with it, as far as is known.
     """
 
     finished: object
     frame: tuple[bytes, ...]
     secret: bytes
-    destinations: tuple[str, ...] | None
+    done: frozenset[str]
 
     def __repr__(self) -> str:
         return "<Returned>"  # the frame holds the session's token
@@ -53,13 +53,13 @@ class Feedback:
 
     Attributes:
         returned: Gets each item that the relay did not settle, to be delivered by this process, and the names of the
-            destinations that have not got it; None for all.
+            destinations that are done with it.
         token: Gets what was found out about a session token, and the token.
         lost: Called after events were dropped by the relay; `RelayClient.account` has the counts.
         stored: Gets an item and the id that the destination gave it.
     """
 
-    def __init__(self, returned: Callable[[Any, Collection[str] | None], object]) -> None:
+    def __init__(self, returned: Callable[[Any, Collection[str]], object]) -> None:
         self.returned = returned
         self.token: Callable[[str, str], object] = _ignore
         self.lost: Callable[[], object] = _ignore

@@ -117,7 +117,7 @@ class Link:
     """
 
     __slots__ = (
-        "_cut_off",
+        "_partly",
         "_secret",
         "_sock",
         "_unheard",
@@ -131,7 +131,6 @@ class Link:
         "lost",
         "may_keep",
         "may_keep_bytes",
-        "rest",
     )
 
     def __init__(self, path: str, hello: bytes) -> None:
@@ -151,10 +150,8 @@ class Link:
         """How many events the relay has delivered or put on disk."""
         self.lost: Counter[str] = Counter()
         """Events that the relay took and dropped, by reason."""
-        self._cut_off: dict[int, tuple[str, ...]] = {}
-        """Which destinations have not got an event that is kept, where the relay has said so."""
-        self.rest: list[Returned] = []
-        """Events that are settled at the first destination, and not at others."""
+        self._partly: dict[int, dict[str, str]] = {}
+        """Of what is kept, which destinations are done with it, and its fate at the first one."""
         try:
             self._sock.send(packets.order(packets.HELLO, hello, self._secret))
         except OSError:
@@ -233,8 +230,11 @@ class Link:
                 reason, numbers = told
                 self.lost[reason] += self._release(numbers)
                 self.heard.append(("lost", None, None))
-            elif kind == packets.CUT_OFF:
-                self._cut(*told)
+            elif kind == packets.PARTLY:
+                name, fate, numbers = told
+                for number in numbers:
+                    if number in self.kept:
+                        self._partly.setdefault(number, {})[name] = fate
             elif kind == packets.TOKEN:
                 self.heard.append(("token", *told))
             elif kind == packets.STORED:
@@ -251,22 +251,10 @@ class Link:
         """Keep these events no longer; return how many of them were kept."""
         released = [event for number in numbers if (event := self.kept.pop(number, None)) is not None]
         self.kept_bytes -= sum([event[1] + FRAME_BYTES for event in released])
+        if self._partly:
+            for event in released:
+                self._partly.pop(event[0], None)
         return len(released)
-
-    def _cut(self, number: int, fate: str, destinations: Iterable[str]) -> None:
-        """Keep an event for those destinations that have not got it. Its fate is that at the first one."""
-        event = self.kept.get(number)
-        if event is None:
-            return
-        if fate == "exit":
-            self._cut_off[number] = tuple(destinations)
-            return
-        self.rest.append(Returned(event[3], event[2], self._secret, tuple(destinations)))
-        if fate in {"delivered", "spooled"}:
-            self.done += self._release([number])
-        else:
-            self.lost[fate] += self._release([number])
-            self.heard.append(("lost", None, None))
 
     def _end(self) -> None:
         """Read the relay's last messages; the link is dead."""
@@ -285,13 +273,24 @@ class Link:
         self.kept = {}
         self._sock.close()  # and no `shutdown`, which would end the other's connection
 
-    def take_back(self) -> deque[Returned]:
-        """Return what a dead link kept, oldest first; it is the caller's to deliver."""
+    def take_back(self) -> tuple[list[Returned], list[Returned]]:
+        """Return what a dead link kept, oldest first, which is the caller's to deliver.
+
+        Returns:
+            What the first destination may lack, and what only others do: that is counted here as settled.
+        """
         kept, self.kept, self.kept_bytes = self.kept, {}, 0
-        return deque(
-            Returned(finished, frame, self._secret, self._cut_off.get(number))
-            for number, _, frame, finished in kept.values()
-        )
+        whole: list[Returned] = []
+        rest: list[Returned] = []
+        for number, _, frame, finished in kept.values():
+            fates = self._partly.get(number, {})
+            fate = "".join(fates.values())  # one at most is not empty
+            (rest if fate else whole).append(Returned(finished, frame, self._secret, frozenset(fates)))
+            if fate in {"delivered", "spooled"}:
+                self.done += 1
+            elif fate:
+                self.lost[fate] += 1
+        return whole, rest
 
 
 _MOST_PIECES = 1000

@@ -50,9 +50,9 @@ TOKEN = b"\x14"
 """What was found out about a session token: `[rejected | bad_signature | confirmed, token]`."""
 REFUSED = b"\x15"
 """This host is not served: `reason`."""
-CUT_OFF = b"\x18"
-"""What the relay's end left undone of an event with several destinations: `[number, what became of it at the first, the
-names of those that have not got it]`."""
+PARTLY = b"\x18"
+"""Events that one of several destinations is done with, before others: `[its name, their fate there or "" if it is not
+the first one, numbers]`."""
 LEAVING = b"\x16"
 """The relay takes no new connections and is about to end; what it has, it still settles."""
 STATE = b"\x17"

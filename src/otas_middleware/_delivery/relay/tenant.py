@@ -212,7 +212,6 @@ class Connection:
         tenant: Whose it is; None until its hello was read.
         pid: The host's process.
         secret: Random bytes of the host, of which the ids of its events are made.
-        paused: It is not read now, because its tenant has no room.
     """
 
     def __init__(self, sock: socket, buffer: bytearray) -> None:
@@ -220,9 +219,8 @@ class Connection:
         self.tenant: Tenant | None = None
         self.pid = 0
         self.secret = b""
-        self.paused = False
         self.closed = False
-        self.done: deque[tuple[int, str, str, tuple[str, ...]]] = deque()
+        self.done: deque[tuple[int, str, str, str]] = deque()
         """What became of events, appended by the threads that deliver."""
         self._buffer = buffer
         self._view = memoryview(buffer)
@@ -272,22 +270,22 @@ class Connection:
         """
         found = len(self.done)
         settled = array.array("Q")
-        lost: dict[str, list[int]] = {}
+        others: dict[tuple[bytes, *tuple[str, ...]], list[int]] = {}
         for _ in range(found):
-            number, fate, stored_as, cut_off = self.done.popleft()
+            number, fate, stored_as, destination = self.done.popleft()
             if stored_as:
                 self.tell(packets.STORED, (number, stored_as))
-            if ended and cut_off:
-                self.tell(packets.CUT_OFF, (number, fate, cut_off))
+            if destination:
+                others.setdefault((packets.PARTLY, destination, fate), []).append(number)
             elif fate in {"delivered", "spooled"}:
                 settled.append(number)
             elif not (ended and fate == "exit"):
-                lost.setdefault(fate, []).append(number)
+                others.setdefault((packets.LOST, fate), []).append(number)
         for start in range(0, len(settled), _NUMBERS):
             self._send(packets.message(packets.SETTLED, settled[start : start + _NUMBERS].tobytes()))
-        for reason, numbers in lost.items():
+        for (kind, *what), numbers in others.items():
             for start in range(0, len(numbers), _NUMBERS):
-                self.tell(packets.LOST, (reason, numbers[start : start + _NUMBERS]))
+                self.tell(kind, (*what, numbers[start : start + _NUMBERS]))
         self._push()
         return found > 0
 
@@ -344,7 +342,8 @@ class Receipt:
         self._number = number
         self._weight = weight
 
-    def __call__(self, fate: str, stored_as: str = "", cut_off: tuple[str, ...] = ()) -> None:
+    def __call__(self, fate: str, stored_as: str = "", destination: str = "") -> None:
         connection: Any = self._connection
-        connection.done.append((self._number, fate, stored_as, cut_off))
-        connection.tenant.settled(self._weight)
+        connection.done.append((self._number, fate, stored_as, destination))
+        if not destination:
+            connection.tenant.settled(self._weight)
