@@ -284,7 +284,8 @@ class _Recording:
         if message["type"] == "http.response.trailers":
             self._last = not message.get("more_trailers", False)
             if not (capture.finished or capture.disconnected):
-                capture.response_headers = [*capture.response_headers, *headers]
+                fields: list[Any] = [*capture.response_headers, *headers]
+                capture.response_headers = fields
         elif not (capture.status_code or capture.disconnected):  # a second start, or a late one, reaches nobody
             self._trailers = message.get("trailers", False)
             capture.started(message["status"], list(headers))  # a copy: outer middlewares add to the application's list

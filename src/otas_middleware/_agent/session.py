@@ -14,6 +14,7 @@ from otas_middleware._agent.session_manager import SessionManager
 from otas_middleware._agent.tools import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
 from otas_middleware._capture.context import delivering
+from otas_middleware._capture.snapshot import snapshot
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.policy import Place, Secrets
@@ -138,7 +139,9 @@ class Core:
     def note(self, event: BackendEvent, event_id: str, parent_id: str | None, captured_at: float) -> None:
         """Queue a described event."""
         if self._records and not self.closed and not delivering.get():
-            self._put(Note(event, event_id, self.manager.at_hand() or NO_SESSION, parent_id, captured_at))
+            said = {name: snapshot(getattr(event, name)) for name in ("custom_properties", "metadata")}
+            session = self.manager.at_hand() or NO_SESSION
+            self._put(Note(event.model_copy(update=said), event_id, session, parent_id, captured_at))
 
     def _submit(self, capture: Capture) -> None:
         if isinstance(capture, Call):

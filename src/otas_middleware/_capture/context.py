@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware._capture.snapshot import snapshot
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -54,14 +55,15 @@ def annotate(**properties: object) -> None:
     """Add properties to this request's event, as its `custom_properties`.
 
     Args:
-        **properties: Names and values; any JSON, other values are stored as text. Redaction applies to them.
+        **properties: Names and values; any JSON, other values are stored as text. They are taken as they are now:
+            what is changed afterwards is not. Redaction applies to them.
 
     Outside a recorded request this does nothing.
     """
     capture = _live()
     if capture is not None:
         try:
-            capture.annotate(properties)
+            capture.annotate(snapshot(properties))
         except Exception:
             report_internal_error("annotate")
 
@@ -78,7 +80,7 @@ def checkpoint(name: str, /, **attributes: object) -> None:
     capture = _live()
     if capture is not None:
         try:
-            capture.checkpoint(name, attributes)
+            capture.checkpoint(name, snapshot(attributes))
         except Exception:
             report_internal_error("checkpoint")
 

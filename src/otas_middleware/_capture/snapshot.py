@@ -1,0 +1,97 @@
+"""What an application says of a request, as it is when it says so.
+
+The event is made later, in another thread. What may change until then is copied; what only its own code can read, such
+as a row of a database, is read at once, in the thread that gave it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+_UNCHANGING = (str, int, float, bytes, date, time, timedelta, Decimal, UUID, Enum)
+_COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
+_MOST_VALUES = 25_000
+"""More than an event holds, so that there it is said that some were left out."""
+_MOST_BYTES = 262_144
+_MOST_CHARACTERS = 8_192
+_DEEPEST = 100
+"""What is nested deeper is left out of the event."""
+_type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
+
+
+def snapshot(values: Mapping[str, object]) -> dict[str, object]:
+    """Return values by name that do not change any more, as far as an event holds them. Raises nothing."""
+    copied = dict(values)
+    for name, value in values.items():
+        if type(value) not in _PLAIN:
+            copied[name] = _Copy().of(value, 0)
+    return copied
+
+
+class _Copy:
+    """Copies one value, and stops when there is enough of it; what holds itself does so in the copy too."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_VALUES
+        self._made: dict[int, tuple[Any, Any]] = {}
+        """The copies by the identity of what was copied, which is kept so that no other gets its identity."""
+
+    def of(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if type(value) in _PLAIN or depth > _DEEPEST:
+            return value
+        try:
+            return self._copied(value, depth + 1)
+        except Exception:  # code of the application's own
+            return f"[UNREADABLE: {type(value).__name__}]"
+
+    def _copied(self, value: Any, depth: int) -> Any:
+        kind = _type_of(value)
+        if issubclass(kind, _UNCHANGING):
+            return value
+        if id(value) in self._made:
+            return self._made[id(value)][1]
+        members = _members(value)
+        if members is not None:
+            named: dict[Any, Any] = {}
+            self._made[id(value)] = value, named
+            for name, item in list(islice(members, max(self._left, 0))):
+                named[name if type(name) in _PLAIN else str(name)] = self.of(item, depth)
+            return named
+        if issubclass(kind, _COLLECTIONS):
+            items: list[Any] = []
+            self._made[id(value)] = value, items
+            some: list[Any] = list(islice(value, max(self._left, 0)))
+            items.extend(self.of(item, depth) for item in some)
+            return items
+        if issubclass(kind, bytearray | memoryview):
+            return bytes(value[:_MOST_BYTES])
+        text = f"{kind.__name__}: {value}" if issubclass(kind, BaseException) else str(value)
+        return text[:_MOST_CHARACTERS]
+
+
+def _members(value: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Return names and values of what has members by name, else None."""
+    found: Iterable[tuple[Any, Any]] | None = None
+    if issubclass(_type_of(value), Mapping):
+        found = value.items()
+    elif issubclass(_type_of(value), tuple) and hasattr(_type_of(value), "_fields"):
+        found = zip(value._fields, value, strict=False)
+    elif hasattr(_type_of(value), "model_fields"):  # pydantic
+        found = value
+    else:
+        fields: Any = getattr(_type_of(value), "__dataclass_fields__", None)
+        if fields is not None:
+            found = [(name, getattr(value, name, None)) for name in fields]
+    return found
