@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -24,12 +25,25 @@ def test_a_line_has_its_columns() -> None:
     assert describe({**EVENT, "error": "404 Not Found"}).endswith("  /orders  (404 Not Found)")
 
 
+def test_an_operation_stands_behind_its_path() -> None:
+    called = {**EVENT, "path": "/mcp", "metadata": '{"operation": {"name": "tools/call refund"}}', "error": "no order"}
+    assert describe(called).endswith("  /mcp  tools/call refund  (no order)")
+
+
+@pytest.mark.parametrize(
+    "metadata", ["[", "[]", "null", "{}", '{"operation": 7}', '{"operation": {"name": null}}', None]
+)
+def test_metadata_that_names_no_operation_adds_nothing(metadata: str | None) -> None:
+    assert describe({**EVENT, "metadata": metadata}) == describe(EVENT)
+
+
 @pytest.mark.parametrize("name", ["path", "method", "error", "agent_session_id"])
 @pytest.mark.parametrize(
     "text", ["\x1b[2J", "a\nb", "\r", "\x9b31m", "\u202e", "\u2028", "\ud800", "\x00\x07"], ids=ascii
 )
 def test_no_field_reaches_the_terminal_as_a_command(name: str, text: str) -> None:
     assert describe({**EVENT, name: text}).isprintable()
+    assert describe({**EVENT, "metadata": json.dumps({"operation": {"name": text}})}).isprintable()
 
 
 def test_long_texts_are_cut() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import queue
 import signal
 import sys
@@ -118,9 +119,23 @@ def describe(event: Mapping[str, object]) -> str:
         f"session {str(event['agent_session_id'])[:8]}",
         str(event["path"]),
     ]
+    operation = _operation(event.get("metadata"))
+    if operation:
+        parts.append(operation)
     if event["error"]:
         parts.append(f"({event['error']})")
     return "  ".join(_printable(part) for part in parts)
+
+
+def _operation(metadata: object) -> str:
+    """Return the name of what was called inside, such as `tools/call refund`; empty where none is told."""
+    if not isinstance(metadata, str):
+        return ""
+    try:
+        told: Any = json.loads(metadata)
+        return str(told["operation"]["name"] or "")
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
 
 
 def _printable(text: str) -> str:
