@@ -6,9 +6,10 @@ import otas_middleware.prometheus
 otas_middleware.prometheus.register()          # into prometheus_client's default registry
 ```
 
-Each metric has the label `destination`; `otas_dropped_total` and `otas_failures_total` have the label `reason` too. The
-figures are those of one process. `prometheus_client`'s multi-process mode does not collect from collectors such as this
-one; with several workers, expose each worker's own, or log the figures (`OTAS_STATS_INTERVAL`).
+Metrics of delivery have the label `destination`; `otas_dropped_total` and `otas_failures_total` have the label `reason`
+too. `otas_refused_total` and `otas_skipped_total` have `reason`, `otas_internal_errors_total` has `place`. The figures
+are those of one process. `prometheus_client`'s multi-process mode does not collect from collectors such as this one;
+with several workers, expose each worker's own, or log the figures (`OTAS_STATS_INTERVAL`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware import _internal_errors
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery import process as _process
 from otas_middleware._errors import MissingExtraError
+from otas_middleware._recorder import recorders
 
 try:
     from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily
@@ -82,6 +85,7 @@ class OtasCollector:
         for destination, is_up in up.items():
             state.add_metric((destination,), is_up)
         yield state
+        yield from _recording_metrics()
         yield from _relay_metrics()
 
     @staticmethod
@@ -101,6 +105,24 @@ class OtasCollector:
                         by_reason[destination, kind, reason] += count
                 up[destination] = min(up.get(destination, 1), int(stats["state"] == "ok"))
         return sums, by_reason, up
+
+
+def _recording_metrics() -> Iterator[Metric]:
+    """Return what was not recorded, and what failed on our side; the same for all destinations."""
+    refused: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    for recorder in recorders():
+        refused += recorder.gate.refused
+        skipped += recorder.selection.skipped
+    for name, text, label, counts in (
+        ("refused", "Requests whose session token was not admitted.", "reason", refused),
+        ("skipped", "Requests that the settings leave out.", "reason", skipped),
+        ("internal_errors", "Failures of ours, and of functions of yours, by place.", "place", _internal_errors.counts),
+    ):
+        metric = CounterMetricFamily(f"otas_{name}", text, labels=(label,))
+        for value, count in counts.items():
+            metric.add_metric((value,), count)
+        yield metric
 
 
 def _relay_metrics() -> Iterator[Metric]:

@@ -191,6 +191,36 @@ def test_each_misbehaviour_of_the_local_brain_is_survived(mode: Mode) -> None:
         assert balance(sender.stats()) == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("503 Service Unavailable", "has too much to do: see the operations guide on capacity"),
+        ("429 Too Many Requests", "has too much to do: see the operations guide on capacity"),
+        ("500 Internal Server Error", "fails or refuses; its log says why"),
+        ("403 Forbidden", "fails or refuses; its log says why"),
+    ],
+)
+def test_the_log_says_where_to_look_when_brain_or_a_proxy_answers_for_it(
+    status: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        RawServer(lambda connection, _: connection.sendall(answer(status, b"<h1>no</h1>"))) as server,
+        pipeline(server.url, max_retry_delay=0.01) as sender,
+    ):
+        for _ in range(6):
+            sender.put(Item())
+        eventually(lambda: said in caplog.text)
+
+
+def test_an_answer_that_is_none_of_brains_is_called_that(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        RawServer(lambda connection, _: connection.sendall(b"SSH-2.0-x\r\n\r\n")) as server,
+        pipeline(server.url) as sender,
+    ):
+        sender.put(Item())
+        eventually(lambda: "is no answer of Brain's; otas-middleware doctor says why" in caplog.text)
+
+
 def test_an_answer_that_was_lost_is_counted_as_a_possible_duplicate() -> None:
     with LocalBrain() as brain, pipeline(brain.url, sdk_key=brain.sdk_key) as sender:
         item = Item(token=brain.create_session())

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from flask import Flask
 
 import otas_middleware.delivery
+from otas_middleware import _internal_errors
 from otas_middleware._delivery import Destination, Response, Verdict
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._runtime import runtime
 from otas_middleware.delivery import by_status
+from otas_middleware.flask import Otas
 from otas_middleware.localbrain import LocalBrain
+from otas_middleware.testing import record_events, session_headers
 from support.delivery import Item, RawServer, answer, created, eventually, pipeline
 
 if TYPE_CHECKING:
@@ -181,3 +186,20 @@ def test_prometheus_shows_the_counters_of_stats() -> None:
         assert {f"otas_{name}" for name in shared} <= names
         assert shared <= set(sender.stats())
     registry.unregister(collector)
+
+
+def test_prometheus_shows_what_is_not_recorded_and_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    prometheus = pytest.importorskip("prometheus_client")
+    from otas_middleware.prometheus import register
+
+    monkeypatch.setattr(_internal_errors, "counts", Counter({"before_send": 3}))
+    registry = prometheus.CollectorRegistry()
+    register(registry)
+    with record_events() as events:
+        app = Flask("shop")
+        Otas(app, ignore_methods=["PUT"])
+        app.test_client().put("/", headers=events.headers)
+        app.test_client().get("/", headers=session_headers("not.a.token"))
+        assert registry.get_sample_value("otas_skipped_total", {"reason": "ignored"}) == 1.0
+        assert registry.get_sample_value("otas_refused_total", {"reason": "malformed"}) == 1.0
+    assert registry.get_sample_value("otas_internal_errors_total", {"place": "before_send"}) == 3.0

@@ -33,6 +33,9 @@ _OUR_BUG = "This is a fault of otas_middleware; please report it with the reason
 _KEY = "Check that the key is the project's current one and that UASAM is up: Brain gives this answer in both cases."
 _ADDRESS = "Check OTAS_BRAIN_URL: what answers there does not know Brain's log endpoint."
 
+_BUSY = "Brain, or a proxy before it, has too much to do: see the operations guide on capacity."
+_ITS_LOG = "Brain, or a proxy or firewall before it, fails or refuses; its log says why."
+
 _BY_DESCRIPTION = {
     "missing_sdk_key": (Verdict.MISCONFIGURED, "A proxy on the way may remove the key's header."),
     "invalid_sdk_key": (Verdict.MISCONFIGURED, _KEY),
@@ -51,14 +54,14 @@ _BY_STATUS = {
     404: (Verdict.MISCONFIGURED, _ADDRESS),
     405: (Verdict.MISCONFIGURED, _ADDRESS),
     407: (Verdict.MISCONFIGURED, "A proxy asks for authentication."),
-    408: (Verdict.UNAVAILABLE, ""),
+    408: (Verdict.UNAVAILABLE, _BUSY),
     410: (Verdict.MISCONFIGURED, _ADDRESS),
     413: (Verdict.REJECTED, "A proxy before Brain limits the size of requests; allow 2.5 MiB."),
-    425: (Verdict.UNAVAILABLE, ""),
-    429: (Verdict.UNAVAILABLE, ""),
+    425: (Verdict.UNAVAILABLE, _BUSY),
+    429: (Verdict.UNAVAILABLE, _BUSY),
     431: (Verdict.REJECTED, "The session token is larger than Brain's server takes."),
     502: (Verdict.UNAVAILABLE, "Brain is down behind its proxy."),
-    503: (Verdict.UNAVAILABLE, ""),
+    503: (Verdict.UNAVAILABLE, _BUSY),
     504: (Verdict.UNAVAILABLE, "Brain is too slow for the proxy before it."),
 }
 
@@ -116,7 +119,7 @@ class BrainDestination:
             return Outcome(known[0], reason, known[1], wait)
         if 200 <= status < 400:
             return Outcome(Verdict.MISCONFIGURED, reason, _ADDRESS, wait)
-        return Outcome(Verdict.RETRYABLE, reason, "", wait)
+        return Outcome(Verdict.RETRYABLE, reason, _ITS_LOG, wait)
 
 
 def _delivered(response: Response) -> Outcome:
