@@ -117,6 +117,9 @@ class Runtime:
         off_because: Why a middleware of this process is off: `disabled`, `no_sdk_key`.
         logged: What was logged once and is not again.
         lock: Held for changes of these.
+        no_fork: Held by a thread of ours while it may import something. A fork in the middle of an import leaves the
+            child with half a module, and with that module's lock held for ever. A fork waits for this lock, unless what
+            is imported forks itself: under gevent, a subprocess that a module starts does so.
     """
 
     def __init__(self) -> None:
@@ -126,6 +129,8 @@ class Runtime:
         self.off_because: set[str] = set()
         self.logged: set[str] = set()
         self.lock = ForkSafeLock()
+        self.no_fork = threading.RLock()
+        self._familiar: set[int] = set()
         self._followers: list[tuple[str, Callable[[Behaviour], Callable[[], None]]]] = []
 
     def follow(self, field: str, change: Callable[[Behaviour], Callable[[], None]]) -> None:
@@ -137,6 +142,26 @@ class Runtime:
                 the block's end.
         """
         self._followers.append((field, change))
+
+    @contextmanager
+    def forks_allowed(self, code: object) -> Generator[None]:
+        """Let a fork go on while code of the user's runs, which may take its time; not in its first run, which imports.
+
+        Args:
+            code: It.
+        """
+        lock = self.no_fork if id(code) in self._familiar else None
+        self._familiar.add(id(code))
+        if lock is not None:
+            try:
+                lock.release()
+            except RuntimeError:  # it is not held: this is a request
+                lock = None
+        try:
+            yield
+        finally:
+            if lock is not None:
+                lock.acquire()
 
     def log_once(self, level: int, message: str) -> None:
         """Log a message that this process has not logged before.

@@ -27,7 +27,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._delivery import process
 from otas_middleware._delivery.attempt import HttpAttempt
 from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.clock import PeerClock
@@ -40,7 +39,7 @@ from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._delivery.transports.celery import TASK
 from otas_middleware._errors import MissingExtraError
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import ForkSafeLock
+from otas_middleware._runtime import ForkSafeLock, runtime
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
@@ -146,7 +145,7 @@ class TaskDeliverer:
         try:
             attempt = attempts.get(message.destination)
             if attempt is None:
-                with process.no_fork:
+                with runtime.no_fork:
                     attempt = attempts[message.destination] = HttpAttempt(
                         peer.destination, self._make_transport(), peer.clock
                     )

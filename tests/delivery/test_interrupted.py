@@ -12,9 +12,11 @@ import pytest
 
 import otas_middleware as otas
 from otas_middleware._capture import interrupted
+from otas_middleware._delivery import process
 from otas_middleware.wsgi import OtasMiddleware
 from relay.host import host
 from support.agent import PATIENCE, Agent
+from support.recording import own_recorder
 from support.relay import RelayThread
 from support.request import Request
 from support.wsgi_gateway import call_wsgi
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-    from otas_middleware import OtasSettings
+    from otas_middleware import BackendEvent, OtasSettings
     from otas_middleware.localbrain import LocalBrain
 
 
@@ -161,3 +163,32 @@ def test_what_was_left_for_later_is_the_parents_after_a_fork() -> None:
         os._exit(len(interrupted._left))
     interrupted._left.clear()
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_fork_does_not_wait_for_a_before_send_that_takes_its_time(
+    settings: OtasSettings, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LONGEST_WAIT", 3600.0)
+    may_go_on, asked = threading.Event(), threading.Semaphore(0)
+
+    def ask(event: BackendEvent) -> BackendEvent:
+        asked.release()
+        assert event.path == "/first" or may_go_on.wait(PATIENCE)
+        return event
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    with own_recorder(settings, before_send=ask) as own:
+        app = OtasMiddleware(stream, settings=own)
+        call_wsgi(app, Request("GET", "/first").having(agent.header).environ())  # may import, and no fork goes on then
+        assert len(agent.events()) == 1
+        assert asked.acquire(timeout=PATIENCE)
+        call_wsgi(app, Request("GET", "/second").having(agent.header).environ())
+        assert asked.acquire(timeout=PATIENCE)
+        in_a_thread(fork)
+        may_go_on.set()
+        assert len(agent.events()) == 2

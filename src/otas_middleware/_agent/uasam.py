@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import SessionInfo, read_claims, session_in
-from otas_middleware._delivery import process
 from otas_middleware._delivery.protocols import Request, Response, TransportError, as_object, fields_of
 from otas_middleware._errors import ConfigurationError, OtasError
+from otas_middleware._runtime import runtime
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
     Raises:
         SessionError: There is none.
     """
-    with process.no_fork:
+    with runtime.no_fork:
         from otas_middleware._delivery.transports.direct import DirectTransport  # noqa: PLC0415  # heavy, and needed once a session
     if settings.agent_key is None:
         raise MissingAgentKeyError

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import inside
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,13 +52,6 @@ class ForkAware(Protocol):
         """Deliver or spool what is queued; what remains at the deadline is counted as lost."""
         ...
 
-
-no_fork = threading.RLock()
-"""Held by a thread of ours while it may import something.
-
-A fork in the middle of an import leaves the child with half a module and with that module's lock held for ever. A fork
-waits for this lock, unless what is imported forks itself: under gevent, a subprocess that a module starts does so.
-"""
 
 LONGEST_WAIT = 10.0
 """Seconds that a fork waits at most for what must not be under way meanwhile."""
@@ -134,7 +128,7 @@ def _end_of_pool_worker(**_: object) -> None:
 
 def _before_fork() -> None:
     global _gated  # noqa: PLW0603  # between the hooks of one fork, which no other thread runs meanwhile
-    _gated = no_fork.acquire(timeout=LONGEST_WAIT)
+    _gated = runtime.no_fork.acquire(timeout=LONGEST_WAIT)
     for pipeline in list(_registered.values()):
         pipeline.before_fork()
 
@@ -143,12 +137,11 @@ def _after_fork() -> None:
     for pipeline in list(_registered.values()):
         pipeline.after_fork()
     if _gated:
-        no_fork.release()
+        runtime.no_fork.release()
 
 
 def _renew() -> None:
-    global no_fork  # noqa: PLW0603  # the parent's may be held by a thread that is not here
-    no_fork = threading.RLock()
+    runtime.no_fork = threading.RLock()  # the parent's may be held by a thread that is not here
     for pipeline in list(_registered.values()):
         pipeline.renew()
 

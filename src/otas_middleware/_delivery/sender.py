@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import RejectedTokens
-from otas_middleware._delivery import process
 from otas_middleware._delivery.protocols import Outcome, Verdict, is_header_value
 from otas_middleware._delivery.queue_item import weight_of
 from otas_middleware._delivery.retry import Fate
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections import deque
@@ -152,7 +152,7 @@ class Sender:
     def _prepared(self, item: QueueItem, attempt: Attempt) -> bool:
         """Make an event's request; if that cannot be done, settle it."""
         try:
-            with process.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
+            with runtime.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
                 attempt.prepare(item)
         except Exception:  # a destination of the user's own, or a value that cannot be sent
             self._drop(item, "internal_error")
@@ -165,7 +165,7 @@ class Sender:
         if item.envelope is not None:
             return True
         try:
-            with process.no_fork:  # it imports what it needs for each kind of body
+            with runtime.no_fork:  # it imports what it needs for each kind of body
                 envelope = self._build(item.captured)
         except BaseException as error:  # rendering meets whatever a client sent
             self._drop(item, "internal_error")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from otas_middleware._delivery import process
 from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -225,7 +226,7 @@ class WorkerPool:
     def _made_attempt(self) -> Attempt | None:
         """Return this thread's way of delivering; None when there is none now."""
         try:
-            with process.no_fork:  # it imports the HTTP client
+            with runtime.no_fork:  # it imports the HTTP client
                 return self._make_attempt()
         except BaseException:  # a transport of the user's own; as above
             report_internal_error("delivery.transport")

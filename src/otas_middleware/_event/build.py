@@ -32,6 +32,7 @@ from otas_middleware._event.operation.exchange import Exchange
 from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for
 from otas_middleware._event.render import EMPTY, all_values, first_value, header_map, render_body
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -156,7 +157,8 @@ def ask_before_send(
 ) -> BackendEvent | None:
     """Ask the user's function. When it fails, the event is withheld: it may be what would have taken something out."""
     try:
-        decided = before_send(event)
+        with runtime.forks_allowed(before_send):
+            decided = before_send(event)
         if decided is None:
             return None
         if not isinstance(decided, BackendEvent):

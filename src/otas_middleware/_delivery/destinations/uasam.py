@@ -7,8 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from otas_middleware._delivery import process
 from otas_middleware._delivery.protocols import Request, TransportError, as_object, fields_of
+from otas_middleware._runtime import runtime
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class KeyWatch:
         self._log.say("key", level, "otas: OTAS_SDK_KEY is refused. %s.", _MEANINGS[state])
 
     def _ask(self) -> tuple[KeyState, UUID | None]:
-        with process.no_fork:
+        with runtime.no_fork:
             transport = self._make_transport()
         try:
             state, project = key_state(transport(self._request, TIMEOUT))

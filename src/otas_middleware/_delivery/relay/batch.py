@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +164,7 @@ class BatchSender:
 
     def _prepared(self, item: object) -> tuple[object, Encoded] | None:
         try:
-            with process.no_fork:  # it imports what it needs
+            with runtime.no_fork:  # it imports what it needs
                 prepared = self._prepare(item)
         except BaseException as error:  # report_internal_error logs it; this process tries once more
             self._here(item, "unencodable")

@@ -61,7 +61,7 @@ class DirectTransport:
     """
 
     def __init__(self, connect_timeout: float) -> None:
-        "".encode("idna")  # the codec is imported now, not in the middle of a fork (see `_delivery.process.no_fork`)
+        "".encode("idna")  # the codec is imported now, not in the middle of a fork (see `_runtime.Runtime.no_fork`)
         self._connect_timeout = connect_timeout
         self._backend = httpcore.SyncBackend()
         self._stream: NetworkStream | None = None
