@@ -168,18 +168,13 @@ def _octets(chunk: Chunk) -> bytes:
 def declared_size(headers: Iterable[tuple[object, object]]) -> int | None:
     """Return the bytes that the headers of a response announce, or None when they announce none."""
     for name, value in headers:
-        if _is_length(name):
+        # Texts and bytes are never compared with each other, which `python -bb` forbids.
+        wanted: object = b"content-length" if isinstance(name, bytes) else "content-length"
+        if isinstance(name, bytes | str) and len(name) == _LENGTH_OF_NAME and name.lower() == wanted:
             size = _as_size(value)
             if size is not None:
                 return size
     return None
-
-
-def _is_length(name: object) -> bool:
-    # Texts and bytes are never compared with each other, which `python -bb` forbids.
-    if isinstance(name, str):
-        return len(name) == _LENGTH_OF_NAME and name.lower() == "content-length"
-    return isinstance(name, bytes) and len(name) == _LENGTH_OF_NAME and name.lower() == b"content-length"
 
 
 def _as_size(value: object) -> int | None:

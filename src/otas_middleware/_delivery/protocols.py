@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware._errors import ConfigurationError, OtasError
@@ -208,6 +209,7 @@ class Destination(Protocol):
         ...
 
 
+@lru_cache(maxsize=256)  # a session has many events, and looking at each character takes longer than sending some
 def is_header_value(token: str) -> bool:
     """Say whether a session token can be sent at all; an empty one is left to the destination to refuse."""
     return token.isascii() and (token.isprintable() or not token)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from otas_middleware._event.model import Envelope
 
 
-_AHEAD_SECONDS = 0.0003
-"""For so long events are built one after the other; meanwhile the application's threads wait for Python's lock."""
+_AHEAD_SECONDS = 0.0005
+"""Of CPU: for so long events are built one after the other, while the application's threads wait for Python's lock."""
 
 
 class Hooks:
@@ -93,11 +93,11 @@ class Sender:
         """
         if len(items) < 2:
             return
-        until = time.monotonic() + _AHEAD_SECONDS
+        until = time.thread_time() + _AHEAD_SECONDS
         for item in tuple(items):
             if item.token not in self._rejected and not (self.build(item) and self._prepared(item, attempt)):
                 items.remove(item)
-            if time.monotonic() > until:
+            if time.thread_time() > until:
                 return
 
     def deliver(self, item: QueueItem, attempt: Attempt, timeout: float) -> bool:
@@ -150,7 +150,9 @@ class Sender:
         return True
 
     def _prepared(self, item: QueueItem, attempt: Attempt) -> bool:
-        """Make an event's request; if that cannot be done, settle it."""
+        """Make an event's request, unless it has been made; if that cannot be done, settle it."""
+        if item.request is not None:
+            return True
         try:
             with runtime.no_fork:  # what pydantic sets up at its first use has locks that a child would inherit
                 attempt.prepare(item)
