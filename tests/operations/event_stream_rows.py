@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from operations.wire import SSE, Row, post, sse
 
+PIECE = b'{"model": "llama", "message": {"content": "a"}, "done": false}\n'
 EVENT_STREAMS = [
     Row(
         "an error's event",
@@ -112,5 +113,22 @@ EVENT_STREAMS = [
         post({}, sse({"error": True, "message": "broke"}), response_type=SSE),
         {"outcome": "error"},
         "sse: broke",
+    ),
+    Row(
+        "a model's lines that end with an error",
+        post({}, PIECE + b'{"error": "the model has stopped"}\n', response_type="application/x-ndjson"),
+        {"protocol": "ndjson", "type": "stream", "outcome": "error"},
+        "ndjson: the model has stopped",
+    ),
+    Row(
+        "a model's lines without their end",
+        post({}, PIECE * 2, response_type="application/x-ndjson"),
+        {"outcome": "error", "code": "incomplete"},
+        "ndjson incomplete: the stream ended without its end mark",
+    ),
+    Row(
+        "a model's lines, more than are recorded",
+        post({}, PIECE * 5_000 + PIECE.replace(b"false", b"true"), response_type="application/x-ndjson"),
+        {"protocol": "ndjson", "outcome": "ok"},
     ),
 ]

@@ -280,4 +280,5 @@ GRAPHQL = [
         {"name": "query Orders", "outcome": "partial"},
         "graphql: late",
     ),
+    Row("an error that is a text", post(REFUND, {"errors": ["no"]}), {"outcome": "error"}, "graphql: no"),
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from operations.other_rows import ENVELOPED, STATUS_MISSING
+from operations.other_rows import ENVELOPED
+from operations.rpc_rows import STATUS_MISSING
 from operations.wire import (
     MODERN,
     SSE,
@@ -225,6 +226,11 @@ LOOK_ALIKES = [
     Row(
         "a filter in braces with a long answer of other members",
         post({"query": "{ status }"}, {"data": {"rows": ["x" * 200_000]}}),
+        None,
+    ),
+    Row(
+        "lines of an export, one of which holds an error",
+        post({}, b'{"id": 1, "done": false}\n{"error": "bad row"}\n', response_type="application/x-ndjson"),
         None,
     ),
 ]

@@ -321,4 +321,21 @@ MCP = [
         {"outcome": "error"},
         "mcp tool_error: no",
     ),
+    Row(
+        "a long event that says at its beginning that it failed",
+        post(
+            call("tools/call", LONG),
+            sse(PROGRESS, {"jsonrpc": "2.0", "id": 1, "result": {"isError": True, "content": ["x" * 90_000]}}),
+            headers=LEGACY,
+            response_type=SSE,
+        ),
+        {"name": "tools/call add", "outcome": "error", "code": "tool_error"},
+        "mcp tool_error",
+    ),
+    Row(
+        "an answer that gives a number back as a text",
+        post(call("tools/call", ADD), result(tool_result("no", isError=True), number="1"), headers=TOOL),
+        {"outcome": "error"},
+        "mcp tool_error: no",
+    ),
 ]

@@ -15,12 +15,13 @@ from operations.graphql_rows import GRAPHQL
 from operations.json_rpc_rows import JSON_RPC
 from operations.mcp_rows import MCP
 from operations.other_rows import OTHERS
+from operations.rpc_rows import RPCS
 from operations.wire import Row, call, post, result
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import parse_json
 from otas_middleware._event.operation.graphql import operations_in
 
-ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *OTHERS, *EVENT_STREAMS]
+ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS]
 MEDIA = [
     "application/json",
     "text/event-stream",

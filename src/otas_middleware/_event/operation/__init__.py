@@ -95,7 +95,10 @@ PROTOCOLS = (
         headers=frozenset(("soapaction",)),
         media=("application/soap+xml", "text/xml", "application/xml", "multipart/related"),
     ),
-    KnownProtocol("event_streams", media=("text/event-stream",)),
+    KnownProtocol(
+        "event_streams",
+        media=("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-lines"),
+    ),
 )
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
 _TEXTS = [text for protocol in PROTOCOLS for text in protocol.texts]

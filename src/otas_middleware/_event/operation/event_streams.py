@@ -1,16 +1,18 @@
-"""Errors in event streams of no other protocol, a language model's above all: they come after a status of 200."""
+"""Errors in event streams of no other protocol, and in a model's lines of JSON: they come after a status of 200."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.exchange import ServerSentEvent, as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
-    from otas_middleware._event.operation.exchange import Exchange, ServerSentEvent
+    from otas_middleware._event.operation.exchange import Exchange
 
 _DONE = "[DONE]"
+_LINES = frozenset(("application/x-ndjson", "application/jsonl", "application/json-lines"))
+_INCOMPLETE = ("incomplete", "the stream ended without its end mark")
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
 _NAMES = "message_stop response.completed response.incomplete response.failed response.cancelled response.done"
@@ -18,7 +20,9 @@ _ENDS = frozenset(_NAMES.split())
 
 
 def read(exchange: Exchange) -> Operation | None:
-    """Recognise the media type of the response."""
+    """Recognise the media type of the response; of lines, those of a model."""
+    if exchange.response_media in _LINES:
+        return _read_lines(exchange)
     if exchange.response_media != "text/event-stream":
         return None
     operation = Operation("sse", exchange.route, type="stream")
@@ -35,9 +39,28 @@ def read(exchange: Exchange) -> Operation | None:
     elif not exchange.response_whole:
         pass  # its end was not seen
     elif any(_is_chunk(event) for event in events[:_LOOKED_AT]):
-        operation.fail("incomplete", "the stream ended without its end mark")
+        operation.fail(*_INCOMPLETE)
     else:
         operation.outcome = "ok"
+    return operation
+
+
+def _read_lines(exchange: Exchange) -> Operation | None:
+    """Read the answer of a model in lines, as Ollama's are: each names the model, the last says that it is `done`."""
+    text = exchange.response_text
+    first = as_object(parse_json(text.partition("\n")[0]))
+    if not (isinstance(first.get("model"), str) and isinstance(first.get("done"), bool)):
+        return None
+    operation = Operation("ndjson", exchange.route, type="stream")
+    if exchange.gap:
+        text = exchange.ending().decode("utf-8", "replace")
+    last = as_object(parse_json(text.rstrip().rpartition("\n")[2]))
+    if _is_failure(last):
+        _fail(operation, ServerSentEvent("", ""), last)
+    elif last.get("done") is True:
+        operation.outcome = "ok"
+    elif not exchange.aborted and last:
+        operation.fail(*_INCOMPLETE)
     return operation
 
 

@@ -191,8 +191,13 @@ class Exchange:
         return [self.response_text] if whole else []
 
     def beginning(self) -> Any:
-        """Return what is complete in the beginning of a JSON response that was cut; None when it is no JSON."""
-        return None if self.response_whole else parse_json(self.response_text, partial=True)
+        """Return what is complete in JSON that was cut, a response or an event of one; None when it is no JSON."""
+        if self.response_whole:
+            return None
+        text = self.response_text
+        if self.response_media == "text/event-stream":
+            text = _unfinished_data(text)
+        return parse_json(text, partial=True)
 
     def member_at_end(self, name: str, depth: int) -> Any:
         """Return a member of a JSON response that was cut, when it stands in the recorded end; else None.
@@ -258,6 +263,12 @@ def _undone(data: bytes, headers: HeaderMap, limit: int) -> Decoded:
     coding = all_values(headers, "content-encoding")
     decoded = undo_codings(data, coding, limit) if coding else Decoded(data, cut=False, undone=True)
     return decoded if decoded.undone else Decoded(b"", cut=False, undone=False)
+
+
+def _unfinished_data(text: str) -> str:
+    """Return the data of the event that a stream's text ends in."""
+    block = text.replace("\r\n", "\n").replace("\r", "\n").rpartition("\n\n")[2]
+    return "\n".join(line[5:] for line in block.split("\n") if line.startswith("data:"))
 
 
 def _sse(text: str) -> list[ServerSentEvent]:

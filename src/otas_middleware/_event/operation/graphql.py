@@ -204,7 +204,9 @@ def _judge(operation: Operation, results: list[Any], exchange: Exchange) -> None
     if errors:
         first = as_object(errors[0])
         code = as_object(first.get("extensions")).get("code")
-        operation.fail(code if isinstance(code, str | int) else None, as_text(first.get("message")), outcome)
+        operation.fail(
+            code if isinstance(code, str | int) else None, as_text(first.get("message")) or as_text(errors[0]), outcome
+        )
     elif exchange.status == _PARTIAL_SUCCESS:
         operation.fail(_PARTIAL_SUCCESS, "Partial Success", "partial")
     elif results and exchange.response_whole:

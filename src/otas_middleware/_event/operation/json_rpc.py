@@ -156,6 +156,8 @@ class Responses:
             call: The request; any response is to one whose id is not known, since it was cut before it.
         """
         found = self._by_id.get(call_id(call)) if "id" in call else next(reversed(self._all), None)
+        if found is None and len(self._all) == 1 and str(call_id(self._all[0])) == str(call_id(call)):
+            found = self._all[0]  # some servers give back a number as a text
         return found or next(reversed(self._nameless), None)
 
     def to_others(self, calls: list[Message]) -> list[Message]:
@@ -187,7 +189,7 @@ def _is_nameless(response: Message) -> bool:
 
 def _cut(exchange: Exchange, call: Message) -> Message | None:
     """Return what decides of a response that was cut: an error at its beginning, MCP's `isError` at either end."""
-    begun = as_object(exchange.beginning()) if not exchange.events else {}
+    begun = as_object(exchange.beginning())
     if begun.keys() & call.keys() >= {"id"} and begun["id"] != call["id"]:  # it may stand at the end
         return None
     if begun.get("error") is not None or as_object(begun.get("result")).get("isError") is True:

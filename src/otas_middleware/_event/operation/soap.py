@@ -94,7 +94,16 @@ def _envelope(text: str) -> _Envelope | None:
 
 
 def _fault(fault: ET.Element, space: str) -> tuple[str, str]:
-    """Return a fault's code without its prefix, and its text; the names differ between the versions."""
-    code = fault.findtext("faultcode") or fault.findtext(f"{{{space}}}Code/{{{space}}}Value") or ""
-    text = fault.findtext("faultstring") or fault.findtext(f"{{{space}}}Reason/{{{space}}}Text") or ""
+    """Return a fault's code without its prefix, and its text; the names differ between the versions.
+
+    Those of 1.1 are in no namespace, but in the envelope's where that is the document's default.
+    """
+    ours = f"{{{space}}}"
+    code, text = (
+        next(filter(None, map(fault.findtext, paths)), "")
+        for paths in (
+            ("faultcode", f"{ours}faultcode", f"{ours}Code/{ours}Value"),
+            ("faultstring", f"{ours}faultstring", f"{ours}Reason/{ours}Text"),
+        )
+    )
     return code.strip().rpartition(":")[2] or "Fault", text.strip()
