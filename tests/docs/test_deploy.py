@@ -210,3 +210,12 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit.write_text((DEPLOY / "otas-relay.service").read_text().replace(program, str(BIN / "otas-middleware")))
     judged = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, check=False)
     assert (judged.returncode, judged.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFESTS if name.endswith("kubernetes.yaml")])
+def test_each_container_runs_without_root_and_on_a_read_only_file_system(name: str) -> None:
+    text = (DEPLOY / name).read_text()
+    pods, containers = text.count("kind: Deployment"), text.count("image: ")
+    assert text.count("runAsNonRoot: true") == pods == 1
+    hardened = "{readOnlyRootFilesystem: true, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}"
+    assert text.count(f"securityContext: {hardened}") == containers
