@@ -280,7 +280,7 @@ def test_a_swallowed_failure_fails_the_test_and_is_its_cause(shop: Callable[...,
 def test_a_test_may_look_at_what_production_would_do() -> None:
     with record_events(strict=False) as events:
         assert on_wsgi(should_record=refuse)("/orders/1", ORDER, events.headers) == 200
-    assert [where for where, _ in events.failures] == ["wsgi.begin"]
+    assert [where for where, _ in events.failures] == ["should_record"]
     events.assert_none()
 
 
@@ -293,3 +293,13 @@ def test_the_failure_of_the_test_itself_is_not_replaced() -> None:
 
     with pytest.raises(ZeroDivisionError):
         test()
+
+
+def test_an_event_that_is_not_there_is_asked_for_in_vain_and_told_why() -> None:
+    with record_events() as events:
+        with pytest.raises(IndexError, match=r"No event was recorded:\n  no request carried the header"):
+            _ = events[0]
+        on_wsgi()("/orders/1", ORDER, events.headers)
+        with pytest.raises(IndexError, match=r"only 1 event was recorded:\n  POST /orders/1 200"):
+            _ = events[1]
+        assert list(events) == [events[0]] == [events[-1]]

@@ -80,7 +80,14 @@ class RecordedEvents(Sequence["BackendEvent"]):
     def __getitem__(self, index: slice) -> list[BackendEvent]: ...
 
     def __getitem__(self, index: int | slice) -> BackendEvent | list[BackendEvent]:
-        return self._events()[index]
+        __tracebackhide__ = True
+        events = self._events()
+        try:
+            return events[index]
+        except IndexError:
+            counted = _counted(len(events), "event was", "events were")
+            lines = [f"only {counted} recorded:", *map(_summary, events)]
+            raise IndexError("\n  ".join(lines) if events else self._none_found({}, "")) from None
 
     def __len__(self) -> int:
         return len(self._memory.envelopes())
