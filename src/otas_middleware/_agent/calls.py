@@ -145,9 +145,8 @@ class Note:
 
     def envelope(self, settings: OtasSettings) -> Envelope | None:
         """Make the event, in the worker; None when `before_send` withheld it."""
-        from otas_middleware._event.build import ask_before_send, finish_event  # noqa: PLC0415  # heavy, in the worker only
+        from otas_middleware._event.build import enveloped, finish_event  # noqa: PLC0415  # heavy, in the worker only
         from otas_middleware._event.metadata import timestamp  # noqa: PLC0415  # as above
-        from otas_middleware._event.model import Envelope  # noqa: PLC0415  # as above
 
         session = self.session
         metadata: dict[str, Any] = {
@@ -160,14 +159,7 @@ class Note:
         if self.parent_id is not None:
             metadata["parent_id"] = self.parent_id
         event = finish_event(self.event.model_copy(update={"metadata": metadata}), settings, session.token)
-        if settings.before_send is not None:
-            decided = ask_before_send(settings.before_send, event, settings, session.token)
-            if decided is None:
-                return None
-            event = decided
-        return Envelope(
-            event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id, source="agent"
-        )
+        return enveloped(event, settings, session, "agent")
 
 
 Item = Call | Note

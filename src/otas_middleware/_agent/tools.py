@@ -79,6 +79,7 @@ class ToolRun:
 
     def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
         from otas_middleware._capture.exception import describe_exception  # noqa: PLC0415  # as below
+        from otas_middleware._event.metadata import exception_record  # noqa: PLC0415  # as below
         from otas_middleware._event.model import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
 
         path = f"/tools/{self.name}"
@@ -86,9 +87,7 @@ class ToolRun:
         status, text = 200, ""
         if isinstance(error, Exception):
             described = describe_exception(error, with_traceback=self.tool.with_traceback)
-            metadata["exception"] = {"type": described.type, "message": described.message}
-            if described.traceback is not None:
-                metadata["exception"]["traceback"] = described.traceback
+            metadata["exception"] = exception_record(described)
             status, text = 500, f"{described.type}: {described.message}" if described.message else described.type
         elif error is not None:
             metadata["aborted"] = True

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import SessionInfo, read_claims, session_in
-from otas_middleware._delivery.protocols import Request, Response, TransportError, as_object, fields_of
+from otas_middleware._delivery.destinations.uasam import uasam_request
+from otas_middleware._delivery.protocols import Response, TransportError, as_object, fields_of
 from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._runtime import runtime
-from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,16 +68,10 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
         raise MissingAgentKeyError
     key = settings.agent_key.get_secret_value()
     base = settings.uasam_url or DEFAULT_URL
-    headers = (
-        ("Content-Type", "application/json"),
-        ("Accept", "application/json"),
-        ("User-Agent", f"otas-middleware/{__version__}"),
-        ("X-OTAS-AGENT-KEY", key),
-    )
     body = json.dumps({} if meta is None else {"meta": dict(meta)}, allow_nan=False).encode()
     transport = DirectTransport(settings.connect_timeout)
     try:
-        response = transport(Request(base + _PATH, headers, body), timeout)
+        response = transport(uasam_request(base + _PATH, "X-OTAS-AGENT-KEY", key, body), timeout)
     except TransportError as error:
         raise SessionError(
             error.cause.replace(" ", "_"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 from inspect import iscoroutinefunction
 from os import PathLike  # noqa: TC003
@@ -20,17 +21,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 from otas_middleware._config.origins import parse
 
 
-def _split(value: object) -> object:
-    """Let a list be written as one comma-separated string, as environment variables need."""
+def _split(value: object, separator: str = ",") -> object:
+    """Let a list be written as one string, as environment variables need: of names with commas, of patterns by line."""
     if isinstance(value, str):
-        return tuple(part for part in (raw.strip() for raw in value.split(",")) if part)
-    return value
-
-
-def _lines(value: object) -> object:
-    """Let a list of regular expressions be written as lines of one string."""
-    if isinstance(value, str):
-        return tuple(line for line in (raw.strip() for raw in value.splitlines()) if line)
+        return tuple(part for raw in value.split(separator) if (part := raw.strip()))
     return value
 
 
@@ -113,7 +107,9 @@ def _check_origin(value: str) -> str:
 Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split)]
 """A list of names; in the environment separated by commas."""
 
-Patterns = Annotated[tuple[Annotated[str, AfterValidator(_check_pattern)], ...], BeforeValidator(_lines)]
+Patterns = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_pattern)], ...], BeforeValidator(partial(_split, separator="\n"))
+]
 """A list of regular expressions; in the environment one a line, since they may hold commas."""
 
 Callback = Annotated[Callable[..., Any], BeforeValidator(_import), AfterValidator(_synchronous)]

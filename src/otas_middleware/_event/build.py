@@ -7,7 +7,7 @@ again, so that nothing it adds can leak or be refused.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from pydantic_core import to_json
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.selection import Selection
+    from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.operation.model import Operation, OperationReader
     from otas_middleware._event.redact import Redactor, Untouched
@@ -116,7 +117,6 @@ def build(
     Returns:
         The envelope, or None when the selection or `before_send` withheld the event.
     """
-    session = capture.session
     plan = plan_for(settings)
     exchange = _exchange(capture, plan)
     operation = _operation(exchange, plan)
@@ -125,13 +125,19 @@ def build(
         failed = exchange.failed or (operation is not None and operation.is_error)
         if selection.leaves_out(capture, called, failed=failed):
             return None
-    event = _assemble(capture, plan, exchange, operation, complete)
+    return enveloped(_assemble(capture, plan, exchange, operation, complete), settings, capture.session)
+
+
+def enveloped(
+    event: BackendEvent, settings: OtasSettings, session: SessionInfo, source: Literal["backend", "agent"] = "backend"
+) -> Envelope | None:
+    """Return the envelope of a finished event, as `before_send` leaves it; None when that withheld it."""
     if settings.before_send is not None:
-        decided = ask_before_send(settings.before_send, event, settings, session.token)
+        decided = _ask_before_send(settings.before_send, event, settings, session.token)
         if decided is None:
             return None
         event = decided
-    return Envelope(event=event, token=session.token, session_id=session.session_id, agent_id=session.agent_id)
+    return Envelope(event, session.token, session.session_id, session.agent_id, source)
 
 
 def finish_event(event: BackendEvent, settings: OtasSettings, token: str = "") -> BackendEvent:
@@ -152,7 +158,7 @@ def finish_event(event: BackendEvent, settings: OtasSettings, token: str = "") -
     return fit(fields)
 
 
-def ask_before_send(
+def _ask_before_send(
     before_send: Callable[[BackendEvent], object], event: BackendEvent, settings: OtasSettings, token: str
 ) -> BackendEvent | None:
     """Ask the user's function. When it fails, the event is withheld: it may be what would have taken something out."""

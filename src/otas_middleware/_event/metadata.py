@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture.exception import CapturedException
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.operation.model import Operation
     from otas_middleware._event.render import Body, HeaderMap
@@ -192,15 +193,18 @@ def foreign_metadata(capture: Capture) -> dict[str, Any]:
     """Return the metadata that others had a hand in: it is looked through before it leaves."""
     metadata: dict[str, Any] = {}
     if capture.exception is not None:
-        kind, message, traceback = capture.exception
-        metadata["exception"] = {"type": kind, "message": message}
-        if traceback is not None:
-            metadata["exception"]["traceback"] = traceback
+        metadata["exception"] = exception_record(capture.exception)
     if capture.checkpoints:
         metadata["checkpoints"] = [
             {"name": name, "ms": round(ms, 3), "attributes": attributes} for name, ms, attributes in capture.checkpoints
         ]
     return metadata
+
+
+def exception_record(exception: CapturedException) -> dict[str, str]:
+    """Return `metadata.exception`."""
+    known = {"type": exception.type, "message": exception.message, "traceback": exception.traceback}
+    return {name: text for name, text in known.items() if text is not None}
 
 
 def route_of(capture: Capture) -> str | None:

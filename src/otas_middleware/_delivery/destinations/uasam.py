@@ -47,20 +47,22 @@ _MEANINGS = {
 }
 
 
-def key_request(url: str, key: str) -> Request:
-    """Return the request that asks for an SDK key.
+def uasam_request(url: str, key_header: str, key: str, body: bytes = b"{}") -> Request:
+    """Return a request to UASAM.
 
     Args:
-        url: UASAM's base URL, without a trailing slash.
+        url: The endpoint.
+        key_header: The header that takes the key.
         key: The key.
+        body: A JSON object.
     """
     headers = (
         ("Content-Type", "application/json"),
         ("Accept", "application/json"),
         ("User-Agent", f"otas-middleware/{__version__}"),
-        ("X-OTAS-SDK-KEY", key),
+        (key_header, key),
     )
-    return Request(url + _PATH, headers, b"{}")
+    return Request(url, headers, body)
 
 
 def key_state(response: Response) -> tuple[KeyState, UUID | None]:
@@ -97,7 +99,7 @@ class KeyWatch:
         log: DeliveryLog,
         on_project: Callable[[UUID], object],
     ) -> None:
-        self._request = key_request(url, key)
+        self._request = uasam_request(url + _PATH, "X-OTAS-SDK-KEY", key)
         self._make_transport = make_transport
         self._log = log
         self._on_project = on_project
