@@ -200,7 +200,9 @@ def _assemble(
     failure, message = failure_of(capture, exchange.status)
     short = [path, query, route, message, *kinds, *claims.values()]
     values = [*shown_request.values(), *shown_response.values()]
-    short += _flat(values) if list in map(type, values) else cast("list[str]", values)
+    if list in map(type, values):
+        values = [text for value in values for text in ([value] if isinstance(value, str) else value)]
+    short += cast("list[str]", values)
     if operation is not None:
         short += operation.texts()
     mask: Masker | Untouched = masker
@@ -251,10 +253,6 @@ def _assemble(
     # What is made here is short; what others had a hand in has to be counted.
     is_short = not (foreign or capture.custom_properties or "stream" in metadata) and len(route) <= _SHORT
     return fit(fields, objects=_OWN_OBJECTS if is_short else None)
-
-
-def _flat(values: list[str | list[str]]) -> list[str]:
-    return [text for value in values for text in ([value] if isinstance(value, str) else value)]
 
 
 def _exchange(capture: Capture, plan: Plan) -> Exchange:
