@@ -132,12 +132,10 @@ def enveloped(
     event: BackendEvent, settings: OtasSettings, session: SessionInfo, source: Literal["backend", "agent"] = "backend"
 ) -> Envelope | None:
     """Return the envelope of a finished event, as `before_send` leaves it; None when that withheld it."""
-    if settings.before_send is not None:
-        decided = _ask_before_send(settings.before_send, event, settings, session.token)
-        if decided is None:
-            return None
-        event = decided
-    return Envelope(event, session.token, session.session_id, session.agent_id, source)
+    decided = _ask_before_send(event, settings, session.token)
+    if decided is None:
+        return None
+    return Envelope(decided, session.token, session.session_id, session.agent_id, source)
 
 
 def finish_event(event: BackendEvent, settings: OtasSettings, token: str = "") -> BackendEvent:
@@ -158,10 +156,11 @@ def finish_event(event: BackendEvent, settings: OtasSettings, token: str = "") -
     return fit(fields)
 
 
-def _ask_before_send(
-    before_send: Callable[[BackendEvent], object], event: BackendEvent, settings: OtasSettings, token: str
-) -> BackendEvent | None:
+def _ask_before_send(event: BackendEvent, settings: OtasSettings, token: str) -> BackendEvent | None:
     """Ask the user's function. When it fails, the event is withheld: it may be what would have taken something out."""
+    before_send = settings.before_send
+    if before_send is None:
+        return event
     try:
         with runtime.forks_allowed(before_send):
             decided = before_send(event)
