@@ -326,8 +326,7 @@ def _operation(exchange: Exchange, plan: Plan) -> Operation | None:
 
 
 def _render(data: bytes, size: int, headers: HeaderMap, content_type: str, limit: int) -> Body:
-    content_encoding = all_values(headers, "content-encoding") if "content-encoding" in headers else ""
-    return render_body(data, size, content_type, content_encoding, limit)
+    return render_body(data, size, content_type, all_values(headers, "content-encoding"), limit)
 
 
 def _mask_body(body: Body, masker: Masker, mask: Masker | Untouched) -> str:
