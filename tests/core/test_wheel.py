@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -55,10 +57,22 @@ def test_the_wheel_holds_the_package_its_types_and_the_examples(wheel: Path) -> 
         assert f"otas_middleware/_cli/demo/examples/{example}/README.md" in names
 
 
-def test_the_wheel_brings_the_licence_of_what_it_vendors(wheel: Path) -> None:
+def test_the_wheel_brings_the_licence_of_what_it_vendors_once(wheel: Path) -> None:
     archive = ZipFile(wheel)
-    (licence,) = [name for name in archive.namelist() if ".dist-info/" in name and "uplot/LICENSE" in name]
+    (licence,) = [name for name in archive.namelist() if "uplot/LICENSE" in name]
+    assert ".dist-info/licenses/" in licence
     assert b"Leon Sorokin" in archive.read(licence)
+
+
+def test_the_wheel_names_what_it_vendors_for_those_who_look_for_holes(wheel: Path) -> None:
+    archive = ZipFile(wheel)
+    (bill,) = [name for name in archive.namelist() if name.endswith(".cdx.json")]
+    assert ".dist-info/sboms/" in bill
+    (component,) = json.loads(archive.read(bill))["components"]
+    vendored = archive.read("otas_middleware/localbrain/page/static/vendor/uplot/uPlot.min.js")
+    assert f"(v{component['version']})".encode() in vendored.splitlines()[0]
+    original = vendored.partition(b"\nexport default")[0]
+    assert component["hashes"] == [{"alg": "SHA-256", "content": sha256(original).hexdigest()}]
 
 
 def test_the_links_of_the_readme_work_without_its_folder(wheel: Path) -> None:
