@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeGuard
@@ -32,21 +33,21 @@ _PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 _OF_AGENT = "FROM event WHERE agent_id = ? AND event_date BETWEEN ? AND ?"
 
 
+@dataclass(frozen=True, slots=True)
 class Analytics:
     """Handles the four endpoints; each wants a user token, an agent and a project in its headers.
 
-    Args:
+    Attributes:
         store: Where the events are.
         directory: Knows agents and projects.
         tokens: Signed the user's token.
         user_id: The one user there is, who may see all projects.
     """
 
-    def __init__(self, store: Store, directory: Directory, tokens: TokenAuthority, user_id: str) -> None:
-        self._store = store
-        self._directory = directory
-        self._tokens = tokens
-        self._user_id = user_id
+    store: Store
+    directory: Directory
+    tokens: TokenAuthority
+    user_id: str
 
     async def session_events(self, incoming: Incoming) -> Response:
         """`GET /api/v1/agent/session/events/?session_id=&limit=`: the first events of a session, as they arrived."""
@@ -132,27 +133,27 @@ class Analytics:
             raise refused(400, "missing_project_id")
         self._check_user(incoming, user_token)
         project_id = project_id.lower()
-        if not self._directory.has_project(project_id):
+        if not self.directory.has_project(project_id):
             raise refused(403, "user_project_mapping_invalid")
         if not _is_uuid(agent_id):
             raise refused(500, "server_error")
-        agent = self._directory.agent(agent_id)
+        agent = self.directory.agent(agent_id)
         if agent is None or agent.project_id != project_id:
             raise refused(404, "agent_not_found")
         return agent
 
     def _check_user(self, incoming: Incoming, token: str) -> None:
         try:
-            user_id = (self._tokens.user_claims(token) or {}).get("user_id")
+            user_id = (self.tokens.user_claims(token) or {}).get("user_id")
         except UnreadableTokenError as error:
             raise incoming.failure(str(error)) from None
         if user_id is not None and not _is_uuid(user_id):
             raise incoming.failure(f"ValidationError: {user_id!r} is not a valid UUID.")
-        if user_id is None or UUID(user_id) != UUID(self._user_id):
+        if user_id is None or UUID(user_id) != UUID(self.user_id):
             raise refused(401, "invalid_token")
 
     async def _read(self, sql: str, parameters: Sequence[object]) -> list[sqlite3.Row]:
-        return await asyncio.to_thread(self._store.read, sql, parameters)
+        return await asyncio.to_thread(self.store.read, sql, parameters)
 
 
 def _is_uuid(value: object) -> TypeGuard[str]:

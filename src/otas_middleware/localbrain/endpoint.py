@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import ClientDisconnect
@@ -51,10 +52,11 @@ class Drop(Protocol):
         """Reset it, or close it after writing bytes that the client gets as they are; returns when it has ended."""
 
 
+@dataclass(eq=False)
 class Endpoint:
     """An ASGI application for one path: one method, one handler, and the faults of its service.
 
-    Args:
+    Attributes:
         handler: Turns a request into an answer.
         method: The one method that it answers; another is 405, and OPTIONS names it.
         key_first: Whether the handler gets requests of every known method, because it looks at the key before that.
@@ -64,24 +66,18 @@ class Endpoint:
         drop: Ends the connection of a request.
     """
 
-    def __init__(
-        self,
-        handler: Handler,
-        *,
-        faults: Faults,
-        drop: Drop,
-        method: str = "POST",
-        key_first: bool = False,
-        csrf: bool = False,
-        service: Service | None = None,
-    ) -> None:
-        self._handler = handler
-        self._allowed = (method, "HEAD", "OPTIONS") if method == "GET" else (method, "OPTIONS")
-        self._answered = {*self._allowed, *(_WITH_A_VIEW if key_first else ())} - {"OPTIONS"}
-        self._csrf = csrf
-        self._service: Service | None = service
-        self._faults = faults
-        self._drop = drop
+    handler: Handler
+    _: KW_ONLY
+    faults: Faults
+    drop: Drop
+    method: str = "POST"
+    key_first: bool = False
+    csrf: bool = False
+    service: Service | None = None
+
+    def __post_init__(self) -> None:
+        self._allowed = (self.method, "HEAD", "OPTIONS") if self.method == "GET" else (self.method, "OPTIONS")
+        self._answered = {*self._allowed, *(_WITH_A_VIEW if self.key_first else ())} - {"OPTIONS"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -90,40 +86,40 @@ class Endpoint:
             return
         try:
             incoming = await read_request(scope, receive)
-            fault = None if self._service is None else await self._delay(self._service)
+            fault = None if self.service is None else await self._delay(self.service)
             if fault is not None:
                 await self._misbehave(fault, incoming, scope, receive, send)
-            elif self._service == "brain" and self._faults.fails():
+            elif self.service == "brain" and self.faults.fails():
                 await refusal(500, "event_capture_failed")(scope, receive, send)
             else:
                 await self._answer(incoming, scope, receive, send)
         except ClientDisconnect:
             return
         except GoneDownError:
-            self._faults.after_event()
+            self.faults.after_event()
             await until_disconnected(receive)  # its end comes when no connection is accepted any more, and not before
 
     def _unanswered(self, method: str) -> Response:
-        if self._csrf and method not in _SAFE:
+        if self.csrf and method not in _SAFE:
             return CSRF_FAILED
         return options(self._allowed) if method == "OPTIONS" else wrong_method(self._allowed)
 
     async def _delay(self, service: Service) -> Fault | None:
-        if self._faults.slow_ms > 0 and service != "uasam":
-            await asyncio.sleep(self._faults.slow_ms / 1000)
-        return self._faults.next(service)
+        if self.faults.slow_ms > 0 and service != "uasam":
+            await asyncio.sleep(self.faults.slow_ms / 1000)
+        return self.faults.next(service)
 
     async def _answer(self, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            response = await self._handler(incoming)
+            response = await self.handler(incoming)
         except RefusedError as error:
             response = error.answer
         if incoming.is_chunked:
             # The real server takes the chunks for the next request, and chokes: nothing more comes of this connection.
             response = Response(response.body, response.status_code, {**response.headers, "connection": "close"})
         await response(scope, receive, send)
-        if self._service == "brain":
-            self._faults.after_event()
+        if self.service == "brain":
+            self.faults.after_event()
 
     async def _misbehave(self, fault: Fault, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.mode:
@@ -132,15 +128,15 @@ class Endpoint:
                     await asyncio.sleep(_HANG_STEP)
                 await self._answer(incoming, scope, receive, send)
             case Mode.RESET:
-                await self._drop(scope, receive)
+                await self.drop(scope, receive)
             case Mode.RESET_AFTER:
                 with contextlib.suppress(RefusedError):
-                    await self._handler(incoming)
-                await self._drop(scope, receive)
+                    await self.handler(incoming)
+                await self.drop(scope, receive)
             case Mode.GARBAGE:
-                await self._drop(scope, receive, _GARBAGE)
+                await self.drop(scope, receive, _GARBAGE)
             case Mode.TRUNCATED:
-                await self._drop(scope, receive, _TRUNCATED)
+                await self.drop(scope, receive, _TRUNCATED)
             case Mode.OUTAGE:
                 incoming.outage = True
                 await self._answer(incoming, scope, receive, send)

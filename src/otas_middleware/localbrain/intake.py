@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import uuid4
@@ -45,10 +46,11 @@ class _Owner(NamedTuple):
     source: Literal["backend", "agent"]
 
 
+@dataclass(frozen=True, slots=True)
 class Intake:
     """Handles the posts to both log endpoints.
 
-    Args:
+    Attributes:
         directory: Knows the keys.
         tokens: Knows the session tokens.
         save: Stores a row of `EVENT_COLUMNS`; returns when it is committed.
@@ -56,26 +58,18 @@ class Intake:
         refused: Told why an event could not be stored (Brain itself says only that it was not).
     """
 
-    def __init__(
-        self,
-        directory: Directory,
-        tokens: TokenAuthority,
-        save: Save,
-        faults: Faults,
-        refused: Callable[[str], None],
-    ) -> None:
-        self._directory = directory
-        self._tokens = tokens
-        self._save = save
-        self._faults = faults
-        self._refused = refused
+    directory: Directory
+    tokens: TokenAuthority
+    save: Save
+    faults: Faults
+    refused: Callable[[str], None]
 
     async def from_backend(self, incoming: Incoming) -> Response:
         """`POST /api/v1/backend/log/sdk/`: a project's backend logs a request that it handled."""
         key = incoming.header(b"x-otas-sdk-key")
         if not key:
             raise refused(401, "missing_sdk_key")
-        project = None if incoming.outage else self._directory.project_of(key)
+        project = None if incoming.outage else self.directory.project_of(key)
         if project is None:
             raise refused(401, "invalid_sdk_key")
         session = self._session(incoming)
@@ -87,7 +81,7 @@ class Intake:
         key = incoming.header(b"x-otas-agent-key")
         if not key:
             raise refused(401, "missing_agent_key")
-        agent = None if incoming.outage else self._directory.agent_of(key)
+        agent = None if incoming.outage else self.directory.agent_of(key)
         if agent is None:
             raise refused(401, "invalid_or_expired_agent_key")
         session = self._session(incoming)
@@ -101,7 +95,7 @@ class Intake:
         if not token:
             raise refused(401, "missing_agent_session_token")
         try:
-            claims = self._tokens.session(token)
+            claims = self.tokens.session(token)
         except UnreadableTokenError as error:
             raise incoming.failure(str(error)) from None
         if claims is None:
@@ -121,13 +115,13 @@ class Intake:
             values = event_values(body, incoming.body)
             check_id("agent_session_id", owner.session_id)
             check_id("agent_id", owner.agent_id)
-            if not self._faults.admit_event():
+            if not self.faults.admit_event():
                 raise GoneDownError
             event_id, arrived_at = str(uuid4()), time.time()
             day = datetime.fromtimestamp(arrived_at, UTC).date().isoformat()
             head = (event_id, owner.source, arrived_at, day, owner.project_id, owner.agent_id, owner.session_id)
-            await self._save((*head, *values))
+            await self.save((*head, *values))
         except (UnstorableError, sqlite3.Error, UnicodeError) as error:
-            self._refused(f"event not stored: {error}")
+            self.refused(f"event not stored: {error}")
             raise refused(500, "event_capture_failed") from None
         return event_id

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from otas_middleware.localbrain.page.charts import Charts
 from otas_middleware.localbrain.page.http import HEADERS, Changing, Document, Json, Reading
-from otas_middleware.localbrain.page.listing import AgnostRecords, Exports, Listing
+from otas_middleware.localbrain.page.listing import Listing
 from otas_middleware.localbrain.page.senders import Senders
 from otas_middleware.localbrain.page.sessions import Sessions
 
@@ -49,7 +49,7 @@ class Site:
 
     def endpoints(self) -> Mapping[str, ASGIApp]:
         """Return an application for each path."""
-        listing, sessions, exports = Listing(self._store), Sessions(self._store), Exports(self._store)
+        listing, sessions = Listing(self._store), Sessions(self._store)
         return {
             **assets(),
             "/_page/feed": self._feed,
@@ -60,9 +60,9 @@ class Site:
             "/_page/session": Reading(sessions.session),
             "/_page/charts": Reading(Charts(self._store).charts),
             "/_page/senders": Reading(self._senders.senders),
-            "/_page/agnost": Reading(AgnostRecords(self._store).agnost),
-            "/_page/export.json": Reading(exports.as_json),
-            "/_page/export.har": Reading(exports.as_har),
+            "/_page/agnost": Reading(listing.agnost),
+            "/_page/export.json": Reading(listing.as_json),
+            "/_page/export.har": Reading(listing.as_har),
             "/_page/new-session": Changing(self._new_session),
             "/_page/clear": Changing(self._clear),
         }

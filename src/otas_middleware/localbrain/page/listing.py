@@ -41,7 +41,7 @@ _BUDGET = 0.25  # seconds
 
 
 class Listing:
-    """Answers for events."""
+    """Answers for events and for Agnost's records; with files, of 100,000 events too, written while they are read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -90,6 +90,52 @@ class Listing:
             return Json({"error": "there is no such event (any more)"}, 404)
         event = to_event(row)
         return Json({"event": finite(event), "curl": to_curl(event), "python": to_python(event)})
+
+    def agnost(self, incoming: Incoming) -> Response:  # noqa: ARG002  # an answer's form
+        """`GET /_page/agnost`: the numbers of sessions and events, and the latest events, newest first."""
+        with self._store.reading() as connection:
+            sessions = connection.execute("SELECT count(*) FROM agnost_session").fetchone()[0]
+            events = connection.execute("SELECT count(*) FROM agnost_event").fetchone()[0]
+            latest = connection.execute("SELECT * FROM agnost_event ORDER BY id DESC LIMIT ?", (_SHOWN,)).fetchall()
+        return Json({"sessions": sessions, "events": events, "latest": [_event(row) for row in latest]})
+
+    def as_json(self, incoming: Incoming) -> Response:
+        """`GET /_page/export.json?id=` or a filter: `{"events": […]}`, newest first."""
+        return self._file(incoming, "otas-events.json", '{"events":[', "]}\n", finite)
+
+    def as_har(self, incoming: Incoming) -> Response:
+        """`GET /_page/export.har?id=` or a filter: an HTTP Archive, newest first."""
+        head = '{"log":{"version":"1.2","creator":' + json.dumps(CREATOR) + ',"entries":['
+        return self._file(incoming, "otas-events.har", head, "]}}\n", har_entry)
+
+    def _file(
+        self, incoming: Incoming, name: str, head: str, tail: str, form: Callable[[StoredEvent], dict[str, Any]]
+    ) -> Response:
+        wanted = read_filter(incoming)
+        only = number(incoming, "id") if incoming.parameter("id") else None
+        return StreamingResponse(
+            self._written(wanted, only, head, tail, form),
+            media_type="application/json",
+            headers={**HEADERS, "content-disposition": f'attachment; filename="{name}"'},
+        )
+
+    async def _written(
+        self, wanted: Filter, only: int | None, head: str, tail: str, form: Callable[[StoredEvent], dict[str, Any]]
+    ) -> AsyncIterator[bytes]:
+        before: int | None = 2**53 if only is None else only + 1
+        after = 0 if only is None else only - 1
+        separator = head
+        while before is not None:
+            events, before = await asyncio.to_thread(self._piece, wanted, before, after)
+            for event in events:
+                yield (separator + _to_json(form(event))).encode()
+                separator = ",\n"
+        yield ((head if separator is head else "") + tail).encode()
+
+    def _piece(self, wanted: Filter, before: int, after: int) -> tuple[list[StoredEvent], int | None]:
+        with self._store.reading() as connection:
+            rows, rest = page_of(connection, wanted, "*", before=before, after=after, limit=_PIECE)
+        return [to_event(row) for row in rows], rest
 
 
 def largest_id(connection: sqlite3.Connection) -> int:
@@ -148,21 +194,6 @@ _SHOWN = 50
 _LONGEST_NAME = 300
 
 
-class AgnostRecords:
-    """Answers for Agnost's records."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def agnost(self, incoming: Incoming) -> Response:  # noqa: ARG002  # an answer's form
-        """`GET /_page/agnost`: the numbers of sessions and events, and the latest events, newest first."""
-        with self._store.reading() as connection:
-            sessions = connection.execute("SELECT count(*) FROM agnost_session").fetchone()[0]
-            events = connection.execute("SELECT count(*) FROM agnost_event").fetchone()[0]
-            latest = connection.execute("SELECT * FROM agnost_event ORDER BY id DESC LIMIT ?", (_SHOWN,)).fetchall()
-        return Json({"sessions": sessions, "events": events, "latest": [_event(row) for row in latest]})
-
-
 def _event(row: sqlite3.Row) -> dict[str, Any]:
     """Name what matters of an event; `problem` is what a sender that means both forms and a session has got wrong."""
     body = json.loads(row["body"])
@@ -182,51 +213,6 @@ def _milliseconds(latency: object) -> int | None:
 
 
 _PIECE = 100
-
-
-class Exports:
-    """Answers with files; of 100,000 events too, for they are written while they are read."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def as_json(self, incoming: Incoming) -> Response:
-        """`GET /_page/export.json?id=` or a filter: `{"events": […]}`, newest first."""
-        return self._file(incoming, "otas-events.json", '{"events":[', "]}\n", finite)
-
-    def as_har(self, incoming: Incoming) -> Response:
-        """`GET /_page/export.har?id=` or a filter: an HTTP Archive, newest first."""
-        head = '{"log":{"version":"1.2","creator":' + json.dumps(CREATOR) + ',"entries":['
-        return self._file(incoming, "otas-events.har", head, "]}}\n", har_entry)
-
-    def _file(
-        self, incoming: Incoming, name: str, head: str, tail: str, form: Callable[[StoredEvent], dict[str, Any]]
-    ) -> Response:
-        wanted = read_filter(incoming)
-        only = number(incoming, "id") if incoming.parameter("id") else None
-        return StreamingResponse(
-            self._written(wanted, only, head, tail, form),
-            media_type="application/json",
-            headers={**HEADERS, "content-disposition": f'attachment; filename="{name}"'},
-        )
-
-    async def _written(
-        self, wanted: Filter, only: int | None, head: str, tail: str, form: Callable[[StoredEvent], dict[str, Any]]
-    ) -> AsyncIterator[bytes]:
-        before: int | None = 2**53 if only is None else only + 1
-        after = 0 if only is None else only - 1
-        separator = head
-        while before is not None:
-            events, before = await asyncio.to_thread(self._piece, wanted, before, after)
-            for event in events:
-                yield (separator + _to_json(form(event))).encode()
-                separator = ",\n"
-        yield ((head if separator is head else "") + tail).encode()
-
-    def _piece(self, wanted: Filter, before: int, after: int) -> tuple[list[StoredEvent], int | None]:
-        with self._store.reading() as connection:
-            rows, rest = page_of(connection, wanted, "*", before=before, after=after, limit=_PIECE)
-        return [to_event(row) for row in rows], rest
 
 
 _to_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
