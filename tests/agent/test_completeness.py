@@ -153,6 +153,24 @@ def test_a_stream_that_is_left_at_its_end_is_complete(
     assert event["metadata"]["stream"]["ended"] == "complete"
 
 
+@pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning")
+def test_mcps_stream_of_2024_ends_when_its_client_leaves(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    left = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"event: endpoint\r\ndata: /messages/?session_id=7\r\n\r\n"
+        left.wait(5)
+
+    outside.on("/sse", streams(pieces()))
+    caller.call(session.instrument, "GET", outside.url + "/sse", How(stream=True, pieces=1))
+    left.set()
+    event = record.one()
+    assert "aborted" not in event["metadata"]
+    assert event["metadata"]["stream"]["ended"] == "complete"
+
+
 def events_of(count: int) -> list[bytes]:
     usage = {"type": "message_delta", "usage": {"output_tokens": count}}
     begun = {"type": "message_start", "message": {"model": "claude", "usage": {"input_tokens": 25, "output_tokens": 1}}}

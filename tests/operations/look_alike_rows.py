@@ -233,4 +233,9 @@ LOOK_ALIKES = [
         post({}, b'{"id": 1, "done": false}\n{"error": "bad row"}\n', response_type="application/x-ndjson"),
         None,
     ),
+    Row(
+        "a stream with an event of that name later on",
+        post(None, sse({"a": 1}) + b"event: endpoint\ndata: /x\n\n", method="GET", response_type=SSE),
+        {"protocol": "sse", "outcome": "ok"},
+    ),
 ]

@@ -23,6 +23,7 @@ from otas_middleware._capture.session import fingerprint
 ADD = {"name": "add", "arguments": {"a": 1}, "_meta": ENVELOPE}
 TOOL = {**MODERN, "mcp-method": "tools/call", "mcp-name": "add"}
 LONG = {"name": "add", "arguments": {"text": "x" * 90_000}}
+ENDPOINT = "event: endpoint\r\ndata: /messages/?session_id=7\r\n\r\n"
 PROGRESS = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
 
 MCP = [
@@ -336,6 +337,28 @@ MCP = [
         "an answer that gives a number back as a text",
         post(call("tools/call", ADD), result(tool_result("no", isError=True), number="1"), headers=TOOL),
         {"outcome": "error"},
+        "mcp tool_error: no",
+    ),
+    Row(
+        "the stream of 2024-11-05, which brings the answers to all calls of a session",
+        post(
+            None,
+            sse(ENDPOINT, result(tool_result("3")), PROGRESS, result(tool_result("no", isError=True), number=2)),
+            method="GET",
+            response_type=SSE,
+            path="/sse",
+        ),
+        {
+            "protocol": "mcp",
+            "name": "GET stream",
+            "outcome": "partial",
+            "count": 2,
+            "failed": 1,
+            "items": [
+                {"protocol": "mcp", "outcome": "ok", "id": 1},
+                {"protocol": "mcp", "outcome": "error", "id": 2, "code": "tool_error"},
+            ],
+        },
         "mcp tool_error: no",
     ),
 ]

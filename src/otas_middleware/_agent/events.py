@@ -7,6 +7,7 @@ event that says so, at the JSON-RPC response that was waited for. All of this ru
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from http.client import responses
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from otas_middleware._event.model import Envelope
 
 _HEAD_BYTES = 262_144
+_BEGINS = re.compile(rb"event: ?endpoint[\r\n]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -98,8 +100,8 @@ def _is_complete(call: Call, request: str, answer: str) -> bool:
     media = first_value(headers, "content-type").partition(";")[0].strip().lower()
     if call.method == "GET" and media == "text/event-stream":
         sent = header_map(call.request_headers)
-        if "mcp-session-id" in sent or "mcp-protocol-version" in sent:
-            return True  # MCP's stream of notifications, which ends when its client leaves
+        if "mcp-session-id" in sent or "mcp-protocol-version" in sent or _BEGINS.match(call.response_body()):
+            return True  # MCP's stream of notifications, or of 2024-11-05, which ends when its client leaves
     return is_complete(media, request, answer)
 
 

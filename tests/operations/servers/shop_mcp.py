@@ -8,12 +8,21 @@ from typing import Any
 
 def official(**options: Any) -> Any:
     """Return an ASGI application of the package `mcp`."""
+    return _official().streamable_http_app(**options)
+
+
+def official_sse() -> Any:
+    """Return one that speaks the transport of 2024-11-05."""
+    return _official().sse_app()
+
+
+def _official() -> Any:
     from mcp.server import MCPServer
     from mcp.server.mcpserver import Context
 
     server = MCPServer("Shop", version="1.2.3")
     _fill(server, Context)
-    return server.streamable_http_app(**options)
+    return server
 
 
 def fast() -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from operations.servers import shop_mcp
+from otas_middleware.agent import AgentSession
 from otas_middleware.asgi import OtasMiddleware
 from support.loopback import Uvicorn
 
@@ -109,3 +110,32 @@ def test_every_call_has_its_operation_and_every_failure_is_an_error(
     for event in otas_events.matching(operation="GET stream"):
         assert event.metadata["stream"]["long_lived"] is True
         assert event.latency_ms < event.metadata["stream"]["duration_ms"]
+
+
+def test_the_transport_of_2024_has_its_failures_on_both_sides(otas_events: RecordedEvents) -> None:
+    from mcp import Client
+    from mcp.client.sse import sse_client
+
+    async def converse(url: str, **options: Any) -> None:
+        async with Client(sse_client(url, **options), mode="legacy") as client:
+            await client.call_tool("add", {"a": 1, "b": 2})
+            await client.call_tool("boom", {"order_id": 9})
+
+    with (
+        Uvicorn(OtasMiddleware(shop_mcp.official_sse()), lifespan=True) as server,
+        AgentSession("https://shop.example") as session,
+    ):
+
+        def client(headers: Any = None, timeout: Any = None, auth: Any = None) -> Any:
+            return session.async_client(library="httpx2", headers=headers, timeout=timeout, auth=auth)
+
+        url = f"http://127.0.0.1:{server.port}/sse"
+        asyncio.run(converse(url, headers=dict(otas_events.headers)))
+        asyncio.run(converse(url, httpx_client_factory=client))
+    otas_events.wait(10)
+    theirs, ours = sorted(otas_events.matching(operation="GET stream"), key=lambda event: "origin" in event.metadata)
+    for event in (theirs, ours):
+        assert event.metadata["operation"]["outcome"] == "partial"
+        assert event.error.startswith("mcp tool_error: Error ")
+    assert ours.metadata["stream"]["ended"] == "complete"
+    assert {event.error for event in otas_events.matching(operation="tools/call boom")} == {""}

@@ -76,7 +76,12 @@ def _reader_in(module: str) -> OperationReader:
 
 
 PROTOCOLS = (
-    KnownProtocol("mcp", headers=frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version")), calls=True),
+    KnownProtocol(
+        "mcp",
+        headers=frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version")),
+        media=("text/event-stream",),
+        calls=True,
+    ),
     KnownProtocol("a2a", calls=True),
     KnownProtocol("json_rpc", calls=True),
     KnownProtocol(

@@ -135,14 +135,15 @@ class Responses:
     def __init__(self, exchange: Exchange) -> None:
         self._request_whole = exchange.request_whole
         self._asked = len(as_list(exchange.request_json))
-        self._all = list(_responses(exchange))
-        self._by_id = {call_id(response): response for response in self._all if "id" in response}
-        self._nameless = [response for response in self._all if _is_nameless(response)]
+        self.all = list(_responses(exchange))
+        """In their order."""
+        self._by_id = {call_id(response): response for response in self.all if "id" in response}
+        self._nameless = [response for response in self.all if _is_nameless(response)]
 
     @property
     def errors(self) -> list[Message]:
         """All that say that something failed."""
-        return [response for response in self._all if response.get("error") is not None]
+        return [response for response in self.all if response.get("error") is not None]
 
     @property
     def refusal(self) -> Message | None:
@@ -155,9 +156,9 @@ class Responses:
         Args:
             call: The request; any response is to one whose id is not known, since it was cut before it.
         """
-        found = self._by_id.get(call_id(call)) if "id" in call else next(reversed(self._all), None)
-        if found is None and len(self._all) == 1 and str(call_id(self._all[0])) == str(call_id(call)):
-            found = self._all[0]  # some servers give back a number as a text
+        found = self._by_id.get(call_id(call)) if "id" in call else next(reversed(self.all), None)
+        if found is None and len(self.all) == 1 and str(call_id(self.all[0])) == str(call_id(call)):
+            found = self.all[0]  # some servers give back a number as a text
         return found or next(reversed(self._nameless), None)
 
     def to_others(self, calls: list[Message]) -> list[Message]:
@@ -165,7 +166,7 @@ class Responses:
         if self._request_whole:
             return self._nameless[: self._asked - len(calls)]
         known = {call_id(call) for call in calls}
-        return [response for response in self._all if call_id(response) not in known]
+        return [response for response in self.all if call_id(response) not in known]
 
 
 def _responses(exchange: Exchange) -> Iterator[Message]:

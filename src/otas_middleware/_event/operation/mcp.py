@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text
-from otas_middleware._event.operation.model import Operation
+from otas_middleware._event.operation.model import MAX_ITEMS, Operation
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -32,12 +32,12 @@ _TYPES = {"tools/call": "tool", "resources/read": "resource", "prompts/get": "pr
 
 
 def read(exchange: Exchange) -> Operation | None:
-    """Recognise `Mcp-Method`, or JSON-RPC with the protocol's headers, its handshake or its method names."""
+    """Recognise `Mcp-Method`, JSON-RPC with the protocol's headers, handshake or method names, and its first stream."""
     headers = exchange.request_headers
     calls = exchange.calls
     declared = not _HEADERS.isdisjoint(headers)
     if not (calls or declared):
-        return None
+        return _stream_of_all_answers(exchange)
     has_method = "mcp-method" in headers
     has_session = "mcp-session-id" in headers
     if calls and (declared or _is_known(calls[0])):
@@ -135,6 +135,25 @@ def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | Non
     if exchange.method == "POST" and not exchange.request.text and has_session:
         return Operation("mcp")  # the body is not recorded, and this revision's headers do not name the call
     return json_rpc.read_refusal(exchange, "mcp", _judge)
+
+
+def _stream_of_all_answers(exchange: Exchange) -> Operation | None:
+    """Return what the stream of a session is in 2024-11-05, which begins with the address for its calls.
+
+    The answers to all of them come in it, and nowhere else.
+    """
+    if exchange.method != "GET" or not exchange.events or exchange.events[0].name != "endpoint":
+        return None
+    operation = Operation("mcp", "GET stream", type="stream", outcome="ok")
+    items: list[Operation] = []
+    for response in json_rpc.Responses(exchange).all:
+        items.append(Operation("mcp", id=json_rpc.call_id(response)))
+        _judge(items[-1], response)
+    failed = [item for item in items if item.is_error]
+    operation.count, operation.failed, operation.items = len(items), len(failed), items[:MAX_ITEMS]
+    if failed:
+        operation.fail(failed[0].code, failed[0].message, "partial" if len(failed) < len(items) else "error")
+    return operation
 
 
 def _complete(operation: Operation, exchange: Exchange) -> None:
