@@ -35,14 +35,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.types import CommonOptions
     from otas_middleware._event.model import BackendEvent, Envelope
 
-__all__ = [
-    "AgentSession",
-    "LoggedEvent",
-    "MissingAgentKeyError",
-    "SecretInUrlError",
-    "SessionError",
-    "ToolRun",
-]
+__all__ = ["AgentSession", "LoggedEvent", "MissingAgentKeyError", "SecretInUrlError", "SessionError", "ToolRun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +200,7 @@ class AgentSession(HttpClients):
         """
         settings = self._core.settings
         return Tool(
-            name,
-            arguments,
-            self._core.note,
-            limit=settings.max_body_bytes,
-            with_traceback=settings.capture_traceback,
+            name, arguments, self._core.note, limit=settings.max_body_bytes, with_traceback=settings.capture_traceback
         )
 
     def log(

@@ -39,10 +39,7 @@ _COUNTERS = {
     "retries": "Attempts after the first one of an event.",
     "possible_duplicates": "Events sent again although an earlier attempt may have been stored.",
 }
-_COUNTERS_BY_REASON = {
-    "dropped": "Events lost.",
-    "failures": "Attempts that did not succeed.",
-}
+_COUNTERS_BY_REASON = {"dropped": "Events lost.", "failures": "Attempts that did not succeed."}
 _GAUGES = {
     "spooled": "Events written to disk less events that left it through this process; may be negative.",
     "queued": "Events in memory, those being sent included.",

@@ -23,11 +23,4 @@ from otas_middleware._testing.expected import Expected
 from otas_middleware._testing.recording import RecordedEvents, SwallowedFailureError, record_events
 from otas_middleware._testing.tokens import make_token, session_headers
 
-__all__ = [
-    "Expected",
-    "RecordedEvents",
-    "SwallowedFailureError",
-    "make_token",
-    "record_events",
-    "session_headers",
-]
+__all__ = ["Expected", "RecordedEvents", "SwallowedFailureError", "make_token", "record_events", "session_headers"]

@@ -116,10 +116,7 @@ def described(method: str, url: str, headers: Mapping[str, Mapping[str, str] | N
     """
     parts = urlsplit(url)
     if parts.netloc:
-        fields["custom_properties"] = {
-            "host": parts.netloc.rpartition("@")[2],
-            **fields.get("custom_properties", {}),
-        }
+        fields["custom_properties"] = {"host": parts.netloc.rpartition("@")[2], **fields.get("custom_properties", {})}
     for side in ("request", "response"):
         body = fields.get(f"{side}_body")
         if isinstance(body, str):

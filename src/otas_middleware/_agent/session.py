@@ -55,10 +55,7 @@ class Core:
     exclusive = True
 
     def __init__(
-        self,
-        settings: OtasSettings,
-        meta: Mapping[str, Any] | None,
-        logged: Callable[[Envelope, str], None],
+        self, settings: OtasSettings, meta: Mapping[str, Any] | None, logged: Callable[[Envelope, str], None]
     ) -> None:
         self.settings = settings
         self.meta = _checked(meta)

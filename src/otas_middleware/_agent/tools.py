@@ -122,13 +122,7 @@ class Tool:
     """
 
     def __init__(
-        self,
-        name: str | None,
-        arguments: Mapping[str, object],
-        submit: Submit,
-        *,
-        limit: int,
-        with_traceback: bool,
+        self, name: str | None, arguments: Mapping[str, object], submit: Submit, *, limit: int, with_traceback: bool
     ) -> None:
         self.name = name or "tool"
         self.submit = submit

@@ -43,10 +43,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def version(
-    *,
-    show: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
+def version(*, show: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
     """Record what AI agents do in a backend."""
     if show:
         typer.echo(f"otas-middleware {__version__}")
@@ -108,10 +105,7 @@ def brain(
 
 
 @app.command()
-def demo(
-    *,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards.")] = False,
-) -> None:
+def demo(*, keep: Annotated[bool, typer.Option("--keep", help="Leave everything running afterwards.")] = False) -> None:
     """Play an agent and show what arrives in Brain.
 
     Runs three example applications and a local Brain, uses them as an agent would, and checks what was recorded.

@@ -12,13 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from otas_middleware._config.types import BaseUrl, Callback, Callbacks, Names, Origins, Patterns, Positive
 from otas_middleware._errors import ConfigurationError
@@ -59,8 +53,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         "from an outage.",
     )
     agent_key: SecretStr | None = Field(
-        default=None,
-        description="An agent's key, `agent_<prefix>_<secret>`. Only the agent's side needs it.",
+        default=None, description="An agent's key, `agent_<prefix>_<secret>`. Only the agent's side needs it."
     )
     project_domain: Origins = Field(
         default=(),

@@ -55,16 +55,16 @@ class BackendEvent(BaseModel):
     )
     path: str = Field(
         description="The path as the client called it, decoded, mounts included, without the query string. "
-        "At most 2,600 UTF-8 bytes; the rest of a longer one is `metadata.path_rest`.",
+        "At most 2,600 UTF-8 bytes; the rest of a longer one is `metadata.path_rest`."
     )
     method: str = Field(description="HTTP method. At most 20 characters.")
     status_code: int = Field(
         description="HTTP status, 0 … 2147483647. When no response was started: 500 after an exception, 499 when the "
-        "client had gone.",
+        "client had gone."
     )
     latency_ms: float = Field(
         description="Milliseconds from the request's arrival to the last byte of the response body; to its headers "
-        "where the response is open for as long as the client wants it. Finite, 0 or more.",
+        "where the response is open for as long as the client wants it. Finite, 0 or more."
     )
     request_size_bytes: int | None = Field(
         default=None,
@@ -97,8 +97,7 @@ class BackendEvent(BaseModel):
     request_content_type: str = Field(default="", description="The request's Content-Type. At most 255 characters.")
     response_content_type: str = Field(default="", description="The response's Content-Type. At most 255 characters.")
     custom_properties: dict[str, Any] = Field(
-        default_factory=dict,
-        description="What the application added with `annotate()`: any JSON.",
+        default_factory=dict, description="What the application added with `annotate()`: any JSON."
     )
     metadata: dict[str, Any] = Field(
         default_factory=dict,

@@ -11,13 +11,4 @@ except ModuleNotFoundError as error:
 from otas_middleware.localbrain.faults import Fault, Faults, Mode
 from otas_middleware.localbrain.schema import AgnostEvent, AgnostSession, StoredEvent, StoredSession
 
-__all__ = [
-    "AgnostEvent",
-    "AgnostSession",
-    "Fault",
-    "Faults",
-    "LocalBrain",
-    "Mode",
-    "StoredEvent",
-    "StoredSession",
-]
+__all__ = ["AgnostEvent", "AgnostSession", "Fault", "Faults", "LocalBrain", "Mode", "StoredEvent", "StoredSession"]

@@ -96,11 +96,7 @@ TOO_MANY_HEADERS = page(431, "Request Header Fields Too Large")
 MAX_BODY_BYTES = 2_621_440
 """The largest body that Django takes into memory (`DATA_UPLOAD_MAX_MEMORY_SIZE`)."""
 
-_SHOWN = {
-    "sdk_key": b"x-otas-sdk-key",
-    "agent_key": b"x-otas-agent-key",
-    "token": b"x-otas-agent-session-token",
-}
+_SHOWN = {"sdk_key": b"x-otas-sdk-key", "agent_key": b"x-otas-agent-key", "token": b"x-otas-agent-session-token"}
 
 
 class Incoming:

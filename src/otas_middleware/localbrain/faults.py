@@ -291,12 +291,7 @@ class Control:
         }
         active = [{"mode": fault.mode, "services": fault.services} for fault in self._faults.active()]
         return DjangoJSON(
-            {
-                "stored": counts,
-                "slow_ms": self._faults.slow_ms,
-                "fail_rate": self._faults.fail_rate,
-                "faults": active,
-            }
+            {"stored": counts, "slow_ms": self._faults.slow_ms, "fail_rate": self._faults.fail_rate, "faults": active}
         )
 
 

@@ -170,7 +170,7 @@ PRAGMA user_version = {VERSION};
 
 UPGRADES = {
     1: "".join(f"ALTER TABLE event ADD COLUMN {column}; " for column in DERIVED_COLUMNS.values())
-    + "DROP INDEX event_summary;",
+    + "DROP INDEX event_summary;"
 }
 """What makes a file of a version one of the next; `SCRIPT` then adds what is missing."""
 

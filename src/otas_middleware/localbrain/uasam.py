@@ -59,8 +59,7 @@ class Uasam:
             return DjangoJSON({"error": "Invalid SDK Key"}, 403)
         incoming.require_post()
         return ok(
-            "authenticated",
-            {"project": {"id": project.id, "name": project.name, "description": project.description}},
+            "authenticated", {"project": {"id": project.id, "name": project.name, "description": project.description}}
         )
 
     async def verify_agent(self, incoming: Incoming) -> Response:
@@ -69,10 +68,7 @@ class Uasam:
         incoming.require_post()
         return ok(
             "authenticated",
-            {
-                "project_id": agent.project_id,
-                "agent": {"id": agent.id, "name": agent.name, "provider": agent.provider},
-            },
+            {"project_id": agent.project_id, "agent": {"id": agent.id, "name": agent.name, "provider": agent.provider}},
         )
 
     def new_session(self, agent: Agent, meta: object) -> str:

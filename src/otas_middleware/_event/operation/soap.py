@@ -12,10 +12,7 @@ from otas_middleware._event.render import first_value
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
 
-_NAMESPACES = {
-    "http://schemas.xmlsoap.org/soap/envelope/": "1.1",
-    "http://www.w3.org/2003/05/soap-envelope": "1.2",
-}
+_NAMESPACES = {"http://schemas.xmlsoap.org/soap/envelope/": "1.1", "http://www.w3.org/2003/05/soap-envelope": "1.2"}
 _ACTION = re.compile(r";\s*action=\"?([^\";]*)", re.IGNORECASE)
 _WITH_ATTACHMENTS = "multipart/related"
 

@@ -102,12 +102,7 @@ _LETTERS = b'{"a": "Zz09"}'
 _LONGEST_CHARACTER = 4
 _SURE = 8
 _MARKUP = frozenset(b'":=<')
-_WIDE = {
-    b"\1\0\0\0": "utf-32-le",
-    b"\0\0\0\1": "utf-32-be",
-    b"\1\0\1\0": "utf-16-le",
-    b"\0\1\0\1": "utf-16-be",
-}
+_WIDE = {b"\1\0\0\0": "utf-32-le", b"\0\0\0\1": "utf-32-be", b"\1\0\1\0": "utf-16-le", b"\0\1\0\1": "utf-16-be"}
 """Encodings by which of the first four bytes are zero, when the first two characters are of ASCII."""
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 27})
 
