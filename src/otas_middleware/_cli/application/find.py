@@ -22,30 +22,11 @@ ADAPTERS = ("otas_middleware.asgi.OtasMiddleware", "otas_middleware.wsgi.OtasMid
 DJANGO_ADAPTER = "otas_middleware.django.OtasMiddleware"
 
 # Under these names wrappers keep what they wrap.
-_INNER = (
-    "app",
-    "application",
-    "wsgi_app",
-    "asgi_app",
-    "asgi_handler",
-    "_app",
-    "inner",
-    "wrapped",
-    "handler",
-    "_wrapped",
-)
+_WRAPPED = "app application wsgi_app asgi_app asgi_handler _app inner wrapped handler _wrapped"
+_INNER = tuple(_WRAPPED.split())
 
-_FRAMEWORKS = {
-    "fastapi": "FastAPI",
-    "litestar": "Litestar",
-    "quart": "Quart",
-    "falcon": "Falcon",
-    "starlette": "Starlette",
-    "flask": "Flask",
-    "django": "Django",
-    "pyramid": "Pyramid",
-    "bottle": "Bottle",
-}
+_NAMES = "FastAPI Litestar Quart Falcon Starlette Flask Django Pyramid Bottle"
+_FRAMEWORKS = {name.lower(): name for name in _NAMES.split()}
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -25,15 +25,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _PLAIN = re.compile(r"[\w./:=@%+,-]+", re.ASCII)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_OF_THE_CONNECTION = {
-    "host",
-    "content-length",
-    "connection",
-    "transfer-encoding",
-    "expect",
-    "upgrade",
-    "accept-encoding",
-}
+_OWN_NAMES = "host content-length connection transfer-encoding expect upgrade accept-encoding"
+_OF_THE_CONNECTION = frozenset(_OWN_NAMES.split())
 _BODILESS = {"GET", "HEAD"}
 
 

@@ -17,17 +17,8 @@ _LONGEST_TEXT = 200
 _CLASSES = {"2xx": 200, "3xx": 300, "4xx": 400, "5xx": 500}
 _BEGUN = ("method", "agent_session_id")
 _NARROW = ("path", "error", "called")
-_WIDE = (
-    *_NARROW,
-    "query_params",
-    "post_data",
-    "request_headers",
-    "request_body",
-    "response_headers",
-    "response_body",
-    "custom_properties",
-    "metadata",
-)
+_TEXTS = "query_params post_data request_headers request_body response_headers response_body custom_properties"
+_WIDE = (*_NARROW, *_TEXTS.split(), "metadata")
 
 
 _EXACT = {"method": "method", "source": "source", "session": "agent_session_id", "path": "path", "called": "called"}
