@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +14,12 @@ from otas_middleware import _internal_errors, _recorder
 from otas_middleware._capture import body as _bounded
 from otas_middleware._capture import capture as _capture
 from otas_middleware._runtime import runtime
+from otas_middleware.asgi import OtasMiddleware
 from support.asgi_gateway import call_asgi
+from support.delivery import balance
 from support.harnesses import Harness, harnesses
+from support.recording import own_recorder
+from support.request import Request
 from support.scenarios import SCENARIOS
 from support.sink import TOKEN, Sink
 from support.wsgi_gateway import call_wsgi
@@ -20,7 +27,10 @@ from support.wsgi_gateway import call_wsgi
 if TYPE_CHECKING:
     from collections import Counter
 
-    from support.request import Request
+    from otas_middleware._capture.asgi_types import Receive, Scope, Send
+
+    from otas_middleware import OtasSettings
+    from support.agent import Agent
 
 NAMES = {"json", "large", "streamed", "not found", "handled error", "unhandled exception", "exception mid-stream"}
 ASKED = [scenario for scenario in SCENARIOS if scenario.name in NAMES]
@@ -68,3 +78,34 @@ def test_a_failure_of_ours_is_counted_and_changes_nothing(
         request = scenario.request.having(TOKEN)
         assert call(harness, app, request) == call(harness, harness.application(None), request), scenario
     assert counted
+
+
+@pytest.mark.usefixtures("counted")
+def test_an_application_that_is_nearly_as_deep_as_python_allows_leaves_one_event_of_each_request(
+    settings: OtasSettings, agent: Agent
+) -> None:
+    async def call(depth: int, receive: Receive, send: Send) -> None:
+        if depth:
+            await call(depth - 1, receive, send)
+            return
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"deep"})
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await call(int(scope["path"][1:]), receive, send)
+
+    def serve(depth: int) -> None:
+        with contextlib.suppress(RecursionError):  # of the application's own
+            call_asgi(recorded, Request("GET", f"/{depth}").having(agent.header))
+
+    with own_recorder(settings) as own:
+        recorded = OtasMiddleware(app, settings=own)
+        depths = range(sys.getrecursionlimit() - 70, sys.getrecursionlimit())
+        for depth in depths:
+            thread = threading.Thread(target=serve, args=(depth,))
+            thread.start()
+            thread.join()
+        paths = sorted(str(event["path"]) for event in agent.events())
+        assert paths == sorted(f"/{depth}" for depth in depths)
+        assert balance(runtime.recorders[own].pipeline.stats()) == 0

@@ -210,7 +210,11 @@ class Capture:
     def finish(self) -> None:
         """Hand the capture to the queue, exactly once."""
         if self.close():
-            self._submit(self)
+            try:
+                self._submit(self)
+            except RecursionError:  # the application is that deep; what is around it finishes
+                self.finished = False
+                raise
 
     def close(self) -> bool:
         """Take no more; return whether it was open, and `submit` is to be called, in this thread or another."""

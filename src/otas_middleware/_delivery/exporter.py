@@ -105,10 +105,7 @@ class Exporter:
     # ---- the request path
 
     def offer(self, captured: Weighted, receipt: Receipt | None = None) -> None:
-        """Queue what the request path left, and what is told of it. What does not fit pushes the oldest out.
-
-        Never raises.
-        """
+        """Queue what the request path left, and what is told of it; what does not fit pushes the oldest out."""
         try:
             item = QueueItem(token_of(captured), int(captured.weight), captured, receipt)
         except Exception:  # whatever the application put into a request
@@ -135,12 +132,17 @@ class Exporter:
             self._offer(item)
 
     def _offer(self, item: QueueItem) -> None:
-        watched, pressed = self._queue.add(item)
-        if watched:
-            self._workers.wake()
-        if pressed and not self._pressed:
-            self._pressed = True
-            self.hooks.pressed()
+        try:
+            watched, pressed = self._queue.add(item)
+            if watched:
+                self._workers.wake()
+            if pressed and not self._pressed:
+                self._pressed = True
+                self.hooks.pressed()
+        except RecursionError:
+            if not item.seq:
+                raise
+            self._queue.watch()  # the next event has somebody look
 
     def refuse(self, reason: str, receipt: Receipt | None = None) -> None:
         """Count an event that came in and was lost at once."""

@@ -217,8 +217,12 @@ class Maintenance:
             if self._wake is not None or not self._tasks:
                 return
             wake = self._wake = threading.Event()
-        if not process.start_thread(lambda: self._run(wake), "otas-maintenance"):
-            self._wake = None
+        started = False
+        try:
+            started = process.start_thread(lambda: self._run(wake), "otas-maintenance")
+        finally:
+            if not started:
+                self._wake = None
 
     def wake(self) -> None:
         """Run the tasks now."""

@@ -29,14 +29,8 @@ class Queue:
     """
 
     def __init__(self, max_events: int, max_bytes: int, *, mark: float = 1.0, trusting: bool = False) -> None:
-        self.count = 0
-        """How many are here. This and the next three are for others to look at, without the lock."""
-        self.bytes = 0
-        """How much they weigh."""
-        self.rows = 0
-        """How many of them are on disk too."""
-        self.in_flight = 0
-        """How many of them somebody is sending or writing to disk."""
+        # Here; their weight; also on disk; being sent or written to disk. Others may look without the lock.
+        self.count = self.bytes = self.rows = self.in_flight = 0
         self._lock = threading.Lock()
         self._goals = Goals(self._lock)
         self._stats = DeliveryStats()
@@ -59,12 +53,20 @@ class Queue:
 
         Returns:
             Whether somebody waits to be told of it, and whether the bounds are near.
+
+        Raises:
+            RecursionError: There is hardly any stack left. The item is here if it has a number.
         """
         with self._lock:
-            item.seq = self._seq = self._seq + 1
+            item.seq = self._seq + 1
+            try:
+                self._enter(item)
+            except RecursionError:
+                item.seq = 0
+                raise
+            self._seq = item.seq
             self._stats.captured += 1
             self._numbered += 1
-            self._enter(item)
             self._stats.spooled += item.row is not None
             pressed = self.count > self._mark_events or self.bytes > self._mark_bytes
             if pressed or self._line.strangers * SHARE > self._max_events:
@@ -75,8 +77,8 @@ class Queue:
     def refuse(self, reason: str) -> None:
         """Count an event that came in and was lost at once."""
         with self._lock:
-            self._stats.captured += 1
             self._stats.dropped[reason] += 1
+            self._stats.captured += 1
 
     def _enter(self, item: QueueItem) -> None:
         self._line.add(item)

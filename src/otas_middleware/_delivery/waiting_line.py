@@ -111,19 +111,19 @@ class WaitingLine:
 
     def add(self, item: QueueItem) -> None:
         """Put an event behind all others of its token."""
+        token = item.token
+        line = self._accepted if self._trusting or token in self._known else self.unjudged
+        items = line.items.get(token)
+        if items is None:
+            item.carry_token()  # first, for there may be no stack left to call it, and nothing has changed then
         self._arrived[item.seq] = item
         if item.seq < 0:
             self.recalled += 1
-        token = item.token
-        line = self._accepted if self._trusting or token in self._known else self.unjudged
         line.count += 1
-        items = line.items.get(token)
+        line.bytes += item.weight
         if items is not None:
             items.append(item)
-            line.bytes += item.weight
             return
-        item.carry_token()
-        line.bytes += item.weight
         line.items[token] = deque((item,))
         if token not in self._under_way and token not in self._held:
             line.order[token] = None

@@ -104,10 +104,11 @@ class WorkerPool:
         """Let one more thread look for work: one that rests, one that is about to, or a new one."""
         with self._lock:
             if self._resting:
-                rest = self._resting.pop()
+                rest = self._resting[-1]
+                rest.bell.set()  # first, for there may be no stack left to do it
+                self._resting.pop()
                 rest.woken = True
                 self._woken += 1
-                rest.bell.set()
                 return
             if self._asking > self._calls:
                 self._calls += 1
@@ -175,14 +176,17 @@ class WorkerPool:
 
     def _start(self, generation: int) -> bool:
         """Start a thread that has been counted already; return False where threads cannot run."""
-        process.hook_pool_worker()
-        self.on_start()
-        if process.start_thread(lambda: self._run(generation), f"otas-{self._name}"):
-            return True
-        with self._lock:
-            if generation == self._generation:
-                self._threads -= 1
-        return False
+        started = False
+        try:
+            process.hook_pool_worker()
+            self.on_start()
+            started = process.start_thread(lambda: self._run(generation), f"otas-{self._name}")
+        finally:
+            if not started:
+                with self._lock:
+                    if generation == self._generation:
+                        self._threads -= 1
+        return started
 
     def _run(self, generation: int) -> None:
         attempt: Attempt | None = None
