@@ -27,9 +27,8 @@ from support.wsgi_gateway import call_wsgi
 if TYPE_CHECKING:
     from collections import Counter
 
-    from otas_middleware._capture.asgi_types import Receive, Scope, Send
-
     from otas_middleware import OtasSettings
+    from otas_middleware._capture.asgi_scope import Receive, Scope, Send
     from support.agent import Agent
 
 NAMES = {"json", "large", "streamed", "not found", "handled error", "unhandled exception", "exception mid-stream"}

@@ -306,6 +306,28 @@ class TestForks:
         )
         assert script.paths() == ["/child", "/parent", "/parent-2"]
 
+    def test_a_child_that_a_thread_forks_delivers_and_ends_with_that_thread(self, script: Script) -> None:
+        out = script.run(
+            """
+            pipeline = open_pipeline()
+            put(pipeline, "/parent")
+
+            def fork():
+                child = os.fork()
+                if child == 0:
+                    put(pipeline, "/child")
+                    sys.exit(0)  # ends this thread, and there is no other
+                print(os.waitpid(child, 0)[1])
+
+            import threading
+            forking = threading.Thread(target=fork)
+            forking.start()
+            forking.join()
+            """
+        )
+        assert out == "0\n"
+        assert script.paths() == ["/child", "/parent"]
+
     def test_grandchildren(self, script: Script) -> None:
         script.run(
             """

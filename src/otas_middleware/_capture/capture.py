@@ -99,8 +99,7 @@ class Capture:
         self.request = BoundedBody(limit)
         self.response = BoundedBody(limit, TAIL_BYTES if limit else 0)
         self.framework = ""
-        self.method = ""
-        self.path = ""
+        self.method = self.path = ""
         self.query_string: bytes | str = b""
         self.request_headers: Headers = ()
         self.response_headers: Headers = ()

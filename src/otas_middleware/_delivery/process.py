@@ -126,8 +126,19 @@ def _end_of_pool_worker(**_: object) -> None:
     end()
 
 
+_by_main_thread = True
+"""The fork that is under way is made by the main thread."""
+
+_ends_with_its_thread = False
+"""Another thread than the main one forked this process: it ends when that does, and without `atexit`."""
+
+_watched = 0
+"""The process of which that is watched."""
+
+
 def _before_fork() -> None:
-    global _gated  # noqa: PLW0603  # between the hooks of one fork, which no other thread runs meanwhile
+    global _gated, _by_main_thread  # noqa: PLW0603  # between the hooks of one fork, which no other thread runs meanwhile
+    _by_main_thread = threading.current_thread() is threading.main_thread()
     _gated = runtime.no_fork.acquire(timeout=LONGEST_WAIT)
     for pipeline in list(_registered.values()):
         pipeline.before_fork()
@@ -141,9 +152,26 @@ def _after_fork() -> None:
 
 
 def _renew() -> None:
+    global _ends_with_its_thread  # noqa: PLW0603  # the process's
+    _ends_with_its_thread = _ends_with_its_thread or not _by_main_thread
     runtime.no_fork = threading.RLock()  # the parent's may be held by a thread that is not here
     for pipeline in list(_registered.values()):
         pipeline.renew()
+
+
+def _watch_main_thread() -> None:
+    """End with the thread that a child was forked by: one of ours that waits for events would keep the process."""
+    global _watched  # noqa: PLW0603  # once per process
+    if not _ends_with_its_thread or _watched == os.getpid():
+        return
+    _watched = os.getpid()
+    main = threading.main_thread()
+
+    def wait() -> None:
+        main.join()
+        end()
+
+    threading.Thread(target=wait, name="otas-end", daemon=True).start()
 
 
 _warned = False
@@ -170,6 +198,7 @@ def start_thread(target: Callable[[], None], name: str) -> bool:
 
     try:
         Context().run(threading.Thread(target=run, name=name, daemon=True).start)
+        _watch_main_thread()
     except RuntimeError as error:  # "can't start new thread", "can't create new thread at interpreter shutdown"
         return False if "shutdown" in str(error) else _unavailable("no thread can be started")
     return True

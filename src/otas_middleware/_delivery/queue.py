@@ -29,8 +29,7 @@ class Queue:
     """
 
     def __init__(self, max_events: int, max_bytes: int, *, mark: float = 1.0, trusting: bool = False) -> None:
-        # Here; their weight; also on disk; being sent or written to disk. Others may look without the lock.
-        self.count = self.bytes = self.rows = self.in_flight = 0
+        self.count = self.bytes = self.rows = self.in_flight = 0  # here, their weight, also on disk, being sent
         self._lock = threading.Lock()
         self._goals = Goals(self._lock)
         self._stats = DeliveryStats()
