@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._cli.doctor.spool import check_spool
+from otas_middleware._cli.doctor.set_up import check_spool
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._delivery.codec import Record
 from otas_middleware._delivery.disk_queue.store import DiskQueue

@@ -11,11 +11,10 @@ from urllib.parse import quote
 from starlette.responses import HTMLResponse
 
 from otas_middleware.localbrain.agnost import Agnost
-from otas_middleware.localbrain.analytics import Analytics
+from otas_middleware.localbrain.brain import Analytics, Intake
 from otas_middleware.localbrain.django_http import BAD_HOST, NO_SLASH, NOT_FOUND, TOO_MANY_HEADERS
 from otas_middleware.localbrain.endpoint import Endpoint
 from otas_middleware.localbrain.faults import SERVICES, Control
-from otas_middleware.localbrain.intake import Intake
 from otas_middleware.localbrain.page import Feed, Site, assets
 from otas_middleware.localbrain.page.http import DENIED, LOGIN, Access, Changing
 from otas_middleware.localbrain.page.senders import Refusals

@@ -14,8 +14,7 @@ from otas_middleware._cli.doctor.delivery import check_relay, check_send, check_
 from otas_middleware._cli.doctor.network import check_brain, check_uasam
 from otas_middleware._cli.doctor.recording import check_recording
 from otas_middleware._cli.doctor.services import ask_brain, ask_uasam, check_clock, check_key, key_problem, spelled
-from otas_middleware._cli.doctor.set_up import check_set_up, check_surroundings
-from otas_middleware._cli.doctor.spool import check_spool
+from otas_middleware._cli.doctor.set_up import check_set_up, check_spool, check_surroundings
 from otas_middleware._errors import OtasError
 from otas_middleware._version import __version__
 
