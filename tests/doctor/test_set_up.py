@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otas_middleware._runtime import runtime
+
 if TYPE_CHECKING:
     from doctor.conftest import Doctor
 
@@ -67,6 +69,9 @@ def by_closure(app):
 
 closed_over = by_closure(OtasMiddleware(bare))
 off = OtasMiddleware(bare, enabled=False)
+
+def make_shop(name="shop"):
+    return OtasMiddleware(bare)
 """
 
 WSGI = """
@@ -237,9 +242,38 @@ def test_the_kill_switch_is_named(doctor: Doctor, arguments: tuple[str, ...]) ->
     assert "recording is switched off" in diagnosis.of("settings")
 
 
+KEYLESS = """
+from fastapi import FastAPI
+from otas_middleware.asgi import OtasMiddleware
+
+async def bare(scope, receive, send):
+    ...
+
+wrapped = OtasMiddleware(bare, sdk_key=None)
+added = FastAPI()
+added.add_middleware(OtasMiddleware, sdk_key=None)
+"""
+
+
+@pytest.mark.parametrize("name", ["wrapped", "added"])
+def test_a_missing_key_that_the_code_gives_is_named(doctor: Doctor, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(runtime, "off_because", set[str]())
+    doctor.write("keyless.py", KEYLESS)
+    diagnosis = doctor("--asgi", f"keyless:{name}")
+    assert list(diagnosis.failed) == ["sdk_key"]
+    assert "the code gives none (sdk_key=None), so nothing is recorded" in diagnosis.of("sdk_key")
+
+
+def test_an_option_without_its_value_is_a_usage_error(doctor: Doctor) -> None:
+    ended = doctor.run("--asgi", "")
+    assert ended.returncode == 2
+    assert "--asgi is empty; name the application" in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "cause", "fix"),
     [
+        (("--asgi", "asgi_shop:make_shop"), "asgi_shop:make_shop is a function that takes neither", "make_shop()"),
         (("--flask", ":app"), "':app' names no application", "package.module:app"),
         (("--wsgi", "empty"), "empty holds none of app, application, create_app, make_app", "empty:NAME"),
         (("--flask", "no_shop:app"), "there is no module no_shop in ", "run this where the server is started"),
@@ -251,7 +285,7 @@ def test_the_kill_switch_is_named(doctor: Doctor, arguments: tuple[str, ...]) ->
         ),
         (("--flask", "flask_shop:create_app(x)"), "'create_app(x)' is neither a name nor a call", "create_app()"),
         (("--flask", "wsgi_shop:bare"), "wsgi_shop:bare is a function, not a Flask application", "factory"),
-        (("--wsgi", "wsgi_shop:text"), "wsgi_shop:text is a str, which cannot be called", "name the variable"),
+        (("--wsgi", "wsgi_shop:text"), "wsgi_shop:text is of type str, which cannot be called", "name the variable"),
         (("--wsgi", "broken:app"), "ModuleNotFoundError: No module named 'no_such_module_at_all'", "start it as"),
         (("--wsgi", "raising:app"), "RuntimeError: no database", "raising.py:1"),
         (("--django", "no_settings"), "there is no module no_settings", "run this where"),

@@ -279,7 +279,7 @@ def _source(django: str | None, flask: str | None, asgi: str | None, wsgi: str |
     """Return what the options name; without any the environment.
 
     Raises:
-        BadParameter: More than one is given.
+        BadParameter: More than one is given, or an empty one.
     """
     from otas_middleware._cli.application import Source  # noqa: PLC0415  # pydantic only for commands that run
 
@@ -287,6 +287,8 @@ def _source(django: str | None, flask: str | None, asgi: str | None, wsgi: str |
     given = [Source(kind, target) for kind, target in named.items() if target is not None]
     if len(given) > 1:
         raise typer.BadParameter("give one of --django, --flask, --asgi and --wsgi")
+    if given and not given[0].target.strip():
+        raise typer.BadParameter(f"--{given[0].kind} is empty; name the application, as package.module:app")
     return given[0] if given else Source()
 
 

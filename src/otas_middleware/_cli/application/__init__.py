@@ -17,6 +17,7 @@ from otas_middleware._cli.application.find import (
     in_django,
     installed,
     is_a,
+    is_application,
     protocol_of,
 )
 from otas_middleware._cli.application.load import (
@@ -30,13 +31,14 @@ from otas_middleware._cli.application.load import (
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._config.sources import ENV_PREFIX, NO_FRAMEWORK, FrameworkSettings, env_name, gather, load_settings
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from otas_middleware._cli.application.find import Placement
 
-__all__ = ["ApplicationError", "Kind", "Source", "Subject", "masked", "read"]
+__all__ = ["IN_CODE", "ApplicationError", "Kind", "Source", "Subject", "masked", "read"]
 
 
 Kind = Literal["environment", "django", "flask", "asgi", "wsgi"]
@@ -140,8 +142,13 @@ def _loaded(source: Source, app: object) -> Subject:
         )
     if not callable(app):
         raise ApplicationError(
-            f"{source.target} is a {type(app).__qualname__}, which cannot be called",
+            f"{source.target} is of type {type(app).__qualname__}, which cannot be called",
             "name the variable that the server is given",
+        )
+    if not is_application(app):
+        raise ApplicationError(
+            f"{source.target} is a function that takes neither ASGI's three arguments nor WSGI's two",
+            f"name what it makes: {source.target}()",
         )
     placements = tuple(find(app, source.target))
     framework = framework_of(app)
@@ -170,7 +177,10 @@ def _off_in_code(subject: Subject) -> Subject:
     settings = subject.settings
     if settings is None or not settings.enabled or settings.sdk_key is None:
         return subject
-    return replace(subject, settings=settings.replace(enabled=False), origins={**subject.origins, "enabled": IN_CODE})
+    without_key = "no_sdk_key" in runtime.off_because and "disabled" not in runtime.off_because
+    name, value = ("sdk_key", None) if without_key else ("enabled", False)
+    changed = settings.model_copy(update={name: value})
+    return replace(subject, settings=changed, origins={**subject.origins, name: IN_CODE})
 
 
 def _given_settings(placement: Placement) -> OtasSettings | None:

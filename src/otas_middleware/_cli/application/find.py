@@ -185,6 +185,17 @@ def protocol_of(app: object) -> str | None:
     return {2: "wsgi", 3: "asgi"}.get(len(needed))
 
 
+def is_application(app: object) -> bool:
+    """Say whether a server could call an object; of functions that can be told, anything else is taken to be one."""
+    if not inspect.isfunction(app):
+        return True
+    for arguments in (2, 3):
+        with contextlib.suppress(TypeError):
+            inspect.signature(app).bind(*range(arguments))
+            return True
+    return False
+
+
 def _adapter(kind: type) -> str:
     return "asgi" if derives(kind, ADAPTERS[0]) else "wsgi"
 

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from otas_middleware._cli.application import IN_CODE
 from otas_middleware._cli.application.load import SDK_KEY
 from otas_middleware._cli.doctor import Check
 from otas_middleware._cli.doctor.wire import Answer, TroubleError, post
@@ -155,6 +156,11 @@ def key_problem(subject: Subject) -> tuple[str, str] | None:
     settings = subject.settings
     setting = spelled(subject, "sdk_key")
     if settings is None or settings.sdk_key is None:
+        if subject.origins.get("sdk_key") == IN_CODE:
+            return (
+                "the code gives none (sdk_key=None), so nothing is recorded",
+                "give it the key there, or leave it out",
+            )
         return (
             "none is set, so nothing is recorded",
             f"set {setting} to the project's backend SDK key, otas_<prefix>_<secret>, as OTAS shows it for the project",
