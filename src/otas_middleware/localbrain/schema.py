@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_type_hints
 
 APPLICATION_ID = 0x6F746173  # "otas": tells a local Brain's file from any other SQLite database
 VERSION = 2  # raised with every change of the tables; UPGRADES says how an older file becomes one of this version
@@ -48,6 +48,20 @@ class StoredEvent(TypedDict):
 
 EVENT_COLUMNS = tuple(name for name in StoredEvent.__annotations__ if name != "id")
 """The columns that an insert fills, in this order."""
+
+_KINDS: dict[object, str] = {
+    int: "INTEGER NOT NULL",
+    float: "REAL NOT NULL",
+    str: "TEXT NOT NULL",
+    str | None: "TEXT",
+    Any: "TEXT",
+    Literal["backend", "agent"]: "TEXT NOT NULL",
+}
+_KEPT_OTHERWISE = {"id": "INTEGER PRIMARY KEY", "latency_ms": "REAL"}
+"""A latency of NULL is NaN, which SQLite cannot hold; a missing one is never stored."""
+_EVENT_TABLE = [
+    f"{name} {_KEPT_OTHERWISE.get(name) or _KINDS[kind]}" for name, kind in get_type_hints(StoredEvent).items()
+]
 
 _OPERATION = "nullif(json_extract(metadata, '$.operation.name'), '')"
 _ROUTE = "nullif(json_extract(metadata, '$.route'), '')"
@@ -114,31 +128,7 @@ CREATE TABLE IF NOT EXISTS session (
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS event (
-    id INTEGER PRIMARY KEY,
-    event_id TEXT NOT NULL,
-    source TEXT NOT NULL,
-    arrived_at REAL NOT NULL,
-    event_date TEXT NOT NULL,
-    project_id TEXT NOT NULL,
-    agent_id TEXT NOT NULL,
-    agent_session_id TEXT NOT NULL,
-    path TEXT NOT NULL,
-    method TEXT NOT NULL,
-    status_code INTEGER NOT NULL,
-    latency_ms REAL,  -- NULL is NaN, which SQLite cannot hold; a missing latency is never stored
-    request_size_bytes INTEGER NOT NULL,
-    response_size_bytes INTEGER NOT NULL,
-    request_headers TEXT,
-    request_body TEXT,
-    query_params TEXT,
-    post_data TEXT,
-    response_headers TEXT,
-    response_body TEXT,
-    request_content_type TEXT,
-    response_content_type TEXT,
-    custom_properties TEXT,
-    error TEXT,
-    metadata TEXT,
+    {", ".join(_EVENT_TABLE)},
     {", ".join(DERIVED_COLUMNS.values())}
 );
 CREATE INDEX IF NOT EXISTS event_session ON event (agent_session_id);

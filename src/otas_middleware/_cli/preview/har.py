@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from otas_middleware._cli.preview import Exchange, Pairs, Reply, UnreadableError, target_of
 from otas_middleware._cli.preview.raw import Part, encode
@@ -18,11 +18,7 @@ from otas_middleware._cli.preview.raw import Part, encode
 _UNDONE = {"content-encoding", "transfer-encoding"}
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Pair(_Model):
+class _Pair(BaseModel):
     name: str
     value: str = ""
 
@@ -32,34 +28,34 @@ class _Parameter(_Pair):
     contentType: str | None = None  # noqa: N815
 
 
-class _Content(_Model):
+class _Content(BaseModel):
     mimeType: str = ""  # noqa: N815
     text: str | None = None
     encoding: str | None = None
     size: int = 0
-    params: list[_Parameter] = Field(default_factory=list[_Parameter])
+    params: list[_Parameter] = []
 
 
-class _Request(_Model):
+class _Request(BaseModel):
     method: str
     url: str
-    headers: list[_Pair] = Field(default_factory=list[_Pair])
+    headers: list[_Pair] = []
     postData: _Content | None = None  # noqa: N815
 
 
-class _Response(_Model):
+class _Response(BaseModel):
     status: int
     statusText: str = ""  # noqa: N815
-    headers: list[_Pair] = Field(default_factory=list[_Pair])
+    headers: list[_Pair] = []
     content: _Content = _Content()
 
 
-class _Timings(_Model):
+class _Timings(BaseModel):
     send: float = 0
     wait: float = 0
 
 
-class _Entry(_Model):
+class _Entry(BaseModel):
     startedDateTime: datetime | None = None  # noqa: N815
     time: float = 0
     request: _Request
@@ -67,11 +63,11 @@ class _Entry(_Model):
     timings: _Timings | None = None
 
 
-class _Log(_Model):
+class _Log(BaseModel):
     entries: list[_Entry]
 
 
-class _Archive(_Model):
+class _Archive(BaseModel):
     log: _Log
 
 
