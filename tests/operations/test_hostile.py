@@ -13,6 +13,7 @@ from events.exchange import event_of, exchange
 from operations.event_stream_rows import EVENT_STREAMS
 from operations.graphql_rows import GRAPHQL
 from operations.json_rpc_rows import JSON_RPC
+from operations.mcp_odd_rows import MCP_ODD
 from operations.mcp_rows import MCP
 from operations.other_rows import OTHERS
 from operations.rpc_rows import RPCS
@@ -21,7 +22,7 @@ from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import parse_json
 from otas_middleware._event.operation.graphql import operations_in
 
-ROWS = [*MCP, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS]
+ROWS = [*MCP, *MCP_ODD, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS]
 MEDIA = [
     "application/json",
     "text/event-stream",

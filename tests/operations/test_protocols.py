@@ -11,13 +11,16 @@ from operations.event_stream_rows import EVENT_STREAMS
 from operations.graphql_rows import GRAPHQL
 from operations.json_rpc_rows import JSON_RPC
 from operations.look_alike_rows import LOOK_ALIKES
+from operations.mcp_odd_rows import MCP_ODD
 from operations.mcp_rows import MCP
 from operations.other_rows import OTHERS
 from operations.rpc_rows import RPCS
 from operations.wire import JSON, Row, call, captured, error, post
 
+ROWS = [*MCP, *MCP_ODD, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS]
 
-@pytest.mark.parametrize("row", [*MCP, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS], ids=lambda row: row.title)
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.title)
 def test_valid_traffic_is_named_and_failed_when_it_failed(row: Row) -> None:
     event = event_of(captured(row))
     operation = event.metadata["operation"]
@@ -38,8 +41,7 @@ def test_what_only_looks_like_a_protocol_is_none_and_no_failure(row: Row) -> Non
 
 
 def test_half_of_the_table_is_traffic_that_only_looks_like_a_protocol() -> None:
-    rows = [*MCP, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS]
-    assert len(rows) + len(LOOK_ALIKES) >= 60
+    assert len(ROWS) + len(LOOK_ALIKES) >= 60
     assert len(LOOK_ALIKES) >= 30
 
 

@@ -19,6 +19,8 @@ _LAST_WITH_SESSIONS = "2025-11-25"
 _HEADERS = frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version"))
 _PREFIX = "io.modelcontextprotocol/"
 _MAX_PARTS = 16
+_TOO_LITTLE = 256
+"""Characters of an answer within which it says that it is JSON-RPC."""
 
 # Up to 2025-03-26 a request need not carry a header of the protocol; these methods are known by their names alone.
 _NAMES = (
@@ -46,6 +48,7 @@ def read(exchange: Exchange) -> Operation | None:
             _aim(operation, decode_header(exchange.header("mcp-name")))
     elif has_method and exchange.method == "POST" and _may_be_call(exchange):
         operation = _named(exchange.header("mcp-method"), decode_header(exchange.header("mcp-name")))
+        _judge_by_answer(operation, exchange)
     elif declared and not calls:
         without_method = _without_method(exchange, has_session=has_session)
         if without_method is None:
@@ -80,7 +83,9 @@ def _may_be_call(exchange: Exchange) -> bool:
     """Say whether bodies that hold no call allow for one: bridges hand the headers on to routes that know no MCP."""
     if exchange.request.text and exchange.request_whole:
         return json_rpc.Responses(exchange).refusal is not None  # what was sent could not be read
-    return exchange.failed or not exchange.response.text or '"jsonrpc"' in exchange.response.text
+    answer = exchange.response_text
+    too_little = not exchange.response_whole and len(answer) < _TOO_LITTLE
+    return exchange.failed or not answer or too_little or '"jsonrpc"' in answer
 
 
 def _is_known(call: dict[str, Any]) -> bool:
@@ -122,9 +127,8 @@ def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | Non
     streams = exchange.response_media == "text/event-stream"
     if exchange.method == "GET" and (streams or has_session):
         operation = Operation("mcp", "GET stream", type="stream", outcome="unknown" if exchange.failed else "ok")
-        response = json_rpc.Responses(exchange).to({}) if "last-event-id" in exchange.request_headers else None
-        if response is not None:  # of the call whose stream is resumed
-            _judge(operation, response)
+        if "last-event-id" in exchange.request_headers:  # of the call whose stream is resumed
+            _judge_by_answer(operation, exchange)
         return operation
     if exchange.method == "DELETE" and has_session:
         return Operation("mcp", "DELETE session", type="session", outcome="ok")
@@ -132,9 +136,19 @@ def _without_method(exchange: Exchange, *, has_session: bool) -> Operation | Non
     message = as_object(messages[0])
     if exchange.method == "POST" and message.get("jsonrpc") == "2.0" and ("result" in message or "error" in message):
         return Operation("mcp", "response", type="response", id=json_rpc.call_id(message), outcome="ok")
-    if exchange.method == "POST" and not exchange.request.text and has_session:
-        return Operation("mcp")  # the body is not recorded, and this revision's headers do not name the call
+    unknown = not exchange.request.text or (not exchange.request_whole and _may_be_call(exchange))
+    if exchange.method == "POST" and unknown and has_session:
+        operation = Operation("mcp")  # too little is recorded, and this revision's headers do not name the call
+        _judge_by_answer(operation, exchange)
+        return operation
     return json_rpc.read_refusal(exchange, "mcp", _judge)
+
+
+def _judge_by_answer(operation: Operation, exchange: Exchange) -> None:
+    """Decide by the last response, where nothing of the call but that there is one is known."""
+    response = json_rpc.Responses(exchange).to({})
+    if response is not None:
+        _judge(operation, response)
 
 
 def _stream_of_all_answers(exchange: Exchange) -> Operation | None:
