@@ -91,12 +91,13 @@ def test_a_base_url_loses_its_trailing_slash(url: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"OTAS_MAX_BODY_BYTES": "lots"}, ["OTAS_MAX_BODY_BYTES", "integer", "'lots'"]),
+        ({"OTAS_MAX_BODY_BYTES": "lots"}, ["OTAS_MAX_BODY_BYTES", "it is no whole number", "'lots'"]),
         ({"OTAS_MAX_BODY_BYTES": "-1"}, ["OTAS_MAX_BODY_BYTES", "greater than or equal to 0"]),
         ({"OTAS_BRAIN_URL": "localhost:8002"}, ["OTAS_BRAIN_URL", "https://brain.example.com"]),
         ({"OTAS_BRAIN_URL": "http://h:99999"}, ["OTAS_BRAIN_URL", "http(s) URL"]),
-        ({"OTAS_PROJECT_ID": "seven"}, ["OTAS_PROJECT_ID", "UUID"]),
-        ({"OTAS_ENABLED": "perhaps"}, ["OTAS_ENABLED", "boolean"]),
+        ({"OTAS_PROJECT_ID": "seven"}, ["OTAS_PROJECT_ID", "it is no UUID"]),
+        ({"OTAS_ENABLED": "perhaps"}, ["OTAS_ENABLED", "write 1 or 0"]),
+        ({"OTAS_SESSION_SAMPLE_RATE": "20%"}, ["OTAS_SESSION_SAMPLE_RATE", "it is no number", "'20%'"]),
         ({"OTAS_SHOULD_RECORD": "no.such:thing"}, ["OTAS_SHOULD_RECORD", "package.module:name"]),
         ({"OTAS_BEFORE_SEND": "support.unimportable:thing"}, ["OTAS_BEFORE_SEND", "raises ZeroDivisionError"]),
     ],

@@ -316,6 +316,14 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
+_IN_PLAIN_WORDS = {
+    "bool_parsing": "it is neither yes nor no; write 1 or 0",
+    "int_parsing": "it is no whole number",
+    "float_parsing": "it is no number",
+    "uuid_parsing": "it is no UUID",
+}
+
+
 def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -> ConfigurationError:
     """Turn pydantic's error into one line per setting, without any secret's value.
 
@@ -333,7 +341,7 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
         if problem["type"] == "extra_forbidden":
             lines.append(f"{spelling} is not a setting; correct or remove it (all settings: {SETTINGS_URL}).")
             continue
-        message = problem["msg"].removeprefix("Value error, ")
+        message = _IN_PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         field = OtasSettings.model_fields.get(name)
         secret = field is None or "Secret" in str(field.annotation) or "url" in name or "@" in str(problem["input"])
         shown = "" if secret else f" (it is {str(problem['input'])[:80]!r})"
