@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
-from otas_middleware._errors import MissingExtraError
+from otas_middleware._errors import ConfigurationError, MissingExtraError
 
 try:
     from flask import current_app, got_request_exception, has_request_context, request, request_started
@@ -75,8 +75,13 @@ class Otas:
             app: The application, its configuration already loaded.
 
         Raises:
-            ConfigurationError: A setting is unknown or cannot be used.
+            ConfigurationError: A setting is unknown or cannot be used, or it is no Flask application.
         """
+        if not hasattr(app, "extensions"):
+            raise ConfigurationError(
+                f"otas_middleware: Otas was given a {type(app).__qualname__}, which is no Flask application; give "
+                "it the application, or call init_app(app) in its factory."
+            )
         if "otas" in app.extensions:
             return
         config = cast("Mapping[str, object]", app.config)

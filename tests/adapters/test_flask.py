@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import otas_middleware as otas
-from otas_middleware import OtasSettings, wsgi
+from otas_middleware import ConfigurationError, OtasSettings, wsgi
 from otas_middleware.flask import Otas
 from support.request import Request
 from support.wsgi_gateway import WsgiExchange, call_wsgi
@@ -71,6 +71,12 @@ def test_an_application_factory_installs_it_later(settings: OtasSettings, agent:
     for app in (create_app(), create_app()):
         assert call_wsgi(app, Request(headers=(agent.header,)).environ()).body == b"hello"
     assert len(agent.events()) == 2
+
+
+@pytest.mark.parametrize("thing", [Blueprint("shop", __name__), nothing, "shop:app"])
+def test_what_is_no_application_is_refused_with_what_to_give(thing: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"given a {type(thing).__qualname__}, which is no Flask application"):
+        Otas(thing)
 
 
 def test_the_configuration_of_the_application_is_read(settings: OtasSettings, agent: Agent) -> None:
