@@ -28,7 +28,7 @@ class KnownProtocol(NamedTuple):
         module: Its module here, whose `read` recognises and reads an exchange.
         headers: Request headers.
         media: Beginnings of media types, of request or response.
-        texts: Texts in the request body.
+        texts: Texts in the request body, each after a rare letter of it: that one is missing is found out at once.
         calls: A request that holds calls of JSON-RPC, or an answer that may refuse some.
         queries: A GET with a query string.
         ending: How the path ends.
@@ -37,7 +37,7 @@ class KnownProtocol(NamedTuple):
     module: str
     headers: frozenset[str] = frozenset()
     media: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
     calls: bool = False
     queries: bool = False
     ending: str = ""
@@ -87,7 +87,7 @@ PROTOCOLS = (
     KnownProtocol(
         "graphql",
         media=("application/graphql", "multipart/form-data"),
-        texts=('"query"', '"persistedQuery"', '"documentId"', '"operationName"'),
+        texts=(("q", '"query"'), ("Q", '"persistedQuery"'), ("I", '"documentId"'), ("N", '"operationName"')),
         queries=True,
     ),
     KnownProtocol(
@@ -131,7 +131,7 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
         bool(exchange.calls) or exchange.may_be_refused,
         exchange.method == "GET" and exchange.query != "",
         exchange.path.endswith(_ENDINGS),
-        bool([text for text in _TEXTS if text in body]),
+        bool([text for letter, text in _TEXTS if letter in body and text in body]),
     )
     for read in (*readers, *known) if readers else known:
         operation = read(exchange)

@@ -83,12 +83,12 @@ class Exchange:
         self.request_media = parse_content_type(self.request_type).media
         self.response_media = parse_content_type(self.response_type).media
         self.calls: list[dict[str, Any]] = (
-            self._read_calls() if '"jsonrpc"' in self.request.text or self._cut_call() else []
+            self._read_calls() if _names_json_rpc(self.request.text) or self._cut_call() else []
         )
 
     def _cut_call(self) -> bool:
         """Say whether the request may be a call that was cut before `jsonrpc`, which some clients write at its end."""
-        return not self.request_whole and '"method"' in self.request.text and '"jsonrpc"' in self.response.text
+        return not self.request_whole and '"method"' in self.request.text and _names_json_rpc(self.response.text)
 
     def _read_calls(self) -> list[dict[str, Any]]:
         value = self.request_json
@@ -98,7 +98,7 @@ class Exchange:
     @property
     def may_be_refused(self) -> bool:
         """Whether the answer may be an error of JSON-RPC, of which the request holds no call that could be read."""
-        return self.method == "POST" and '"jsonrpc"' in self.response.text[:_REFUSAL]
+        return self.method == "POST" and _names_json_rpc(self.response.text[:_REFUSAL])
 
     def header(self, name: str) -> str:
         """Return the first value of a request header (its name in lower case), or the empty string."""
@@ -250,6 +250,10 @@ def as_list(value: object) -> list[object]:
 def as_text(value: object) -> str:
     """Return a JSON string as it is, and anything else as an empty one."""
     return value if isinstance(value, str) else ""
+
+
+def _names_json_rpc(text: str) -> bool:
+    return "j" in text and '"jsonrpc"' in text  # that the letter is missing, as it often is, is found out at once
 
 
 def _is_call(message: dict[str, Any], *, cut: bool) -> bool:
