@@ -158,4 +158,10 @@ JSON_RPC = [
         post(call("tasks/cancel"), result({"kind": "task", "status": {"state": "canceled"}})),
         {"protocol": "a2a", "outcome": "ok"},
     ),
+    Row(
+        "a request that is no JSON, to a server of the package mcp before its version 2",
+        post(b"{nope", error(-32700, "Parse error: Expecting property name", number="server-error"), status=400),
+        {"protocol": "json-rpc", "outcome": "error", "code": -32700},
+        "json-rpc -32700: Parse error: Expecting property name",
+    ),
 ]

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 _UNREADABLE = (-32700, -32600)
 """The codes of "Parse error" and "Invalid Request"."""
+_OWN_ID = "server-error"
+"""What the package mcp gives before its version 2 as the id of a request that has none."""
 
 
 def read(exchange: Exchange) -> Operation | None:
     """Recognise an object, or a batch of objects, with `"jsonrpc": "2.0"` and `method`; or that one was refused."""
     if exchange.calls:
         return read_calls(exchange, describe, judge)
-    # Of a request that could not be read, or was none, nobody knows the id (section 5).
-    return read_refusal(exchange, "json-rpc", judge, lambda error: _is_nameless(error) and _code(error) in _UNREADABLE)
+    return read_refusal(exchange, "json-rpc", judge, _tells_of_no_call)
 
 
 def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operation:
@@ -180,8 +181,11 @@ def _responses(exchange: Exchange) -> Iterator[Message]:
                 yield response
 
 
-def _code(response: Message) -> object:
-    return as_object(response["error"]).get("code")
+def _tells_of_no_call(response: Message) -> bool:
+    """Say whether an error is about a request that could not be read, or was none: nobody knows its id (section 5)."""
+    if response.get("id") == _OWN_ID:
+        return True
+    return _is_nameless(response) and as_object(response["error"]).get("code") in _UNREADABLE
 
 
 def _is_nameless(response: Message) -> bool:
