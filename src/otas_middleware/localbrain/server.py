@@ -64,7 +64,7 @@ class LocalBrain:
         down_after: After how many stored events it goes down.
         keep_alive: How long an idle connection stays open, in seconds (2 under gunicorn, for ever under runserver).
         on_events: Called on the server's thread with the events that were just stored. They are rows of
-            `schema.EVENT_COLUMNS`; `batch.named` gives them names.
+            `schema.EVENT_COLUMNS`; `store.named` gives them names.
         on_refused: Called on the server's thread with the reason whenever an event cannot be stored.
 
     Raises:
