@@ -18,8 +18,6 @@ from uuid import UUID  # noqa: TC003
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
-from otas_middleware._config.origins import parse
-
 
 def _split(value: object, separator: str = ",") -> object:
     """Let a list be written as one string, as environment variables need: of names with commas, of patterns by line."""
@@ -100,6 +98,8 @@ def check_url(value: str) -> str:
 
 
 def _check_origin(value: str) -> str:
+    from otas_middleware._config.origins import parse  # noqa: PLC0415  # for those who name some
+
     parse(value)
     return value
 
