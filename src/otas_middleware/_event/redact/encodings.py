@@ -146,7 +146,7 @@ BASE64_PROBE = "|".join(re.escape(form).replace("/", r"\x{2f}") for form in _HIN
 WORDS_PROBE = r"=\?[A-Za-z0-9_\-]*\?"
 """Found in every text with an encoded word: of mail (RFC 2047), or of MCP's headers (`=?base64?…?=`)."""
 
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])(?:[A-Za-z0-9+/_-]|\\+/){20,65536}+=*+")
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]|\\+/){20,65536}+=*+")
 _HINT = re.compile("|".join(map(re.escape, _HINTS)))
 _WORD = re.compile(r"=\?(?P<charset>[\w-]{1,40})\?(?:(?P<coding>[bBqQ])\?)?(?P<text>[^?\s\"]{1,8192})\?=")
 

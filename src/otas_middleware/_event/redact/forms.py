@@ -87,7 +87,7 @@ def looks_random(text: str) -> bool:
     if digits and len(longest) >= _LONG and _BETWEEN_LETTERS.search(longest):
         return True
     if digits:
-        return changes * 6 >= length or (len(longest) >= 32 and not longest.isdigit() and changes * 12 >= length)
+        return changes * 6 >= length or (len(longest) >= 32 and changes * 12 >= length)
     return len(longest) >= 20 and changes * 5 >= len(longest) * 2  # letters only, capitals all over
 
 

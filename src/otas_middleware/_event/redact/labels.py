@@ -144,6 +144,7 @@ _LABEL = re.compile(
 )
 _BRACE = re.compile(r"[{}]")
 _ITEM = re.compile(r"\n(?=[ \t]*(?:-[ ]|\r?\n|\[|\}))")
+_OPEN_TAG = re.compile(r"<[A-Za-z][^<>{}]*\Z")
 _FURTHEST = 2048
 _MOST_OBJECTS = 256
 """So many labels are looked at one by one; what follows is looked through as one object."""
@@ -201,6 +202,10 @@ def _object_around(text: str, match: re.Match[str], least: int) -> tuple[int, in
     least = max(least, match.start() - _FURTHEST)
     if match["block"]:
         return match.end(), _closing(text, match.end(), furthest, depth=0)
+    tag = _OPEN_TAG.search(text, least, match.start())
+    if tag is not None:  # a label among attributes
+        end = text.find(">", match.end(), furthest)
+        return tag.start(), furthest if end < 0 else end
     start = _opening(text, match.start(), least)
     if start >= 0:
         return start, _closing(text, match.end(), furthest, depth=1)

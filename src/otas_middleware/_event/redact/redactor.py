@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
@@ -174,14 +174,14 @@ class Redactor:
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules, _QUOTING)
         text = mask_named(text, self.rules, self._has_name, self._valued)
-        if "\\" in text and ("\\n" in text or "\\r" in text) and quotes_like_json(text):
+        if "\\n" in text and quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
 
     def _lines_of(self, match: re.Match[str], depth: int) -> str:
         """Look at a JSON string of several lines as at the text that it is."""
         literal = match[0]
-        if "\\n" not in literal and "\\r" not in literal:
+        if "\\n" not in literal:
             return literal
         try:
             plain: str = json.loads(literal if match["end"] else literal.rstrip("\\") + '"', strict=False)
@@ -204,25 +204,28 @@ class Redactor:
         return (not text.isascii() and self._foreign(text)) or ("\\" in text and "\\u" in text and self._escaped(text))
 
     def _has_name(self, text: str) -> bool:
-        return self._mentioned(text) or self._has_foreign_name(text)
+        if self._mentioned(text) or self._has_foreign_name(text):
+            return True
+        return "%" in text and (plain := undo_percent(text)) != text and self._has_name(plain)
 
     def _mask_shapes(self, text: str, depth: int) -> str:
         """Mask what is percent-encoded, and what is known by its shape."""
+        redact = partial(self.text, depth=depth + 1)
         if "%" in text:
             text = mask_encoded(text, self.rules.shown, self._decoded(depth + 1))
         for has_shape, shape in self._shapes:
             if has_shape(text):
                 text = shape.mask(text)
         if "=?" in text:
-            text = mask_encoded_words(text, lambda plain: self.text(plain, depth + 1))
-        return mask_base64(text, lambda plain: self.text(plain, depth + 1)) if self._has_base64(text) else text
+            text = mask_encoded_words(text, redact)
+        return mask_base64(text, redact) if self._has_base64(text) else text
 
     def _mask_labelled(self, text: str, depth: int, *, cut: bool) -> str:
         """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
-        whole = self._by_structure(text, lambda leaf: self.text(leaf, depth + 1, cut=cut), cut=cut)
+        leaf = partial(self.text, depth=depth + 1)
+        whole = self._by_structure(text, partial(leaf, cut=cut), cut=cut)
         if whole is not None:
             return whole
-        leaf: Callable[[str], str] = lambda text: self.text(text, depth + 1)  # noqa: E731  # for each of many lines
         lines = JSON_LINE.sub(lambda line: self._in_line(line[0], leaf) if self._has_label(line[0]) else line[0], text)
         return mask_labelled(lines, self.rules)
 
