@@ -48,6 +48,7 @@ DOCUMENTS: dict[str, list[Any]] = {
     ],
     "schemas and documents about secrets": [
         {"properties": {"password": {"type": "string", "minLength": 8}, "token": {"$ref": "#/defs/Token"}}},
+        {"password": {"oneOf": [{"minLength": 8}, {"pattern": "x"}]}, "pin": {"anyOf": [{"maximum": 9}]}},
         {"properties": {"api_key": {"description": "Your key", "type": "string"}, "pin": {"type": ["string", "null"]}}},
         {"parameters": [{"name": "token", "in": "query", "required": True, "schema": {"type": "string"}}]},
         {"token_endpoint": "https://h/oauth/token", "authorization_endpoint": "https://h/authorize"},

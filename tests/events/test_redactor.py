@@ -11,6 +11,7 @@ import pytest
 from events.exchange import DEFAULTS
 from otas_middleware import OtasSettings
 from otas_middleware._event.redact import MASK, redactor_for
+from otas_middleware._event.redact.encodings import unescape_ascii
 from otas_middleware._event.redact.mask import most
 
 REDACTOR = redactor_for(DEFAULTS)
@@ -247,3 +248,88 @@ class TestStructure:
         assert REDACTOR.text(text) == text.replace("rd': 'hunter2'}", MASK)
         plain = "1 validation error\ntea\n  Input should be x [type=a, input_value='a long...text', input_type=str]"
         assert REDACTOR.text(plain) == plain
+
+    def test_objects_before_a_key_keep_their_members(self) -> None:
+        other, key = {"d": "abcdefghijklmnop"}, {"kty": "OKP", "d": "Zk3vQ9xW7jT1bN5yR8mC"}
+        text = json.dumps({"a": other, "jwk": key})
+        assert REDACTOR.text(text) == text.replace(key["d"], MASK)
+
+    def test_items_of_yaml_are_objects_of_their_own(self) -> None:
+        text = "- name: colour\n  value: blue\n- name: password\n  value: hunter2\n- name: size\n  value: 12\n"
+        assert REDACTOR.text(text) == text.replace("hunter2", MASK)
+
+    def test_cells_of_html_are_about_anything(self) -> None:
+        text = f"<td>password</td><td>blue</td><td>password</td><td>{KEY}</td><td>colour</td><td>blue</td>"
+        assert REDACTOR.text(text) == text.replace(KEY, MASK)
+
+    def test_ids_that_tie_calls_together_have_fingerprints_in_xml_too(self) -> None:
+        masked = REDACTOR.text("<Mcp-Session-Id>abc</Mcp-Session-Id>")
+        assert masked.startswith("<Mcp-Session-Id>[REDACTED ")
+        assert masked.endswith("]</Mcp-Session-Id>")
+
+    def test_words_of_a_command_line_are_masked_behind_the_option_that_says_so(self) -> None:
+        assert REDACTOR.value(["--password", "x", "tea"]) == ["--password", MASK, "tea"]
+        assert REDACTOR.value(["--password=x", "tea"]) == [f"--password={MASK}", "tea"]
+        assert REDACTOR.value(["password", "tea", "password", KEY]) == ["password", "tea", "password", MASK]
+
+    def test_variables_of_graphql_are_those_of_their_own_request(self) -> None:
+        query = "mutation($p: String!){login(password: $p){id}}"
+        document = {"query": query, "variables": {"p": "x"}, "p": "tea", "extensions": {"p": "oil"}}
+        assert REDACTOR.value(document) == {**document, "variables": {"p": MASK}}
+
+    def test_columns_of_drawn_tables_are_masked_and_all_else_stays(self) -> None:
+        markdown = "see\n\n| id | pin |\n|----|-----|\n| 1 | 12 |\n| 2 |  |\n\nthere | 7\n"
+        assert REDACTOR.text(markdown) == markdown.replace("12", MASK)
+        dashes = "id  pin  n\n--  ---  -\n1   12   x\n2   34   y\n\nbye\n"
+        assert REDACTOR.text(dashes).splitlines()[2:] == [f"1   {MASK}   x", f"2   {MASK}   y", "", "bye"]
+        titled = "pin\n---\nIt is small; the rest is not.\n"
+        assert REDACTOR.text(titled) == titled
+
+
+class TestPlaces:
+    """Where a value begins and ends."""
+
+    @pytest.mark.parametrize("size", [256, 2048])
+    def test_a_value_beyond_the_part_in_which_its_name_stands_is_masked(self, size: int) -> None:
+        for before in range(size - 12, size + 12):
+            text = f"{'x ' * (before // 2)}{'y' * (before % 2)} key={KEY} z"
+            assert REDACTOR.text(text) == text.replace(KEY, MASK)
+
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("password: $secret(1)", "password: [REDACTED]"),
+            ("password: hunter2:\nx: 1", "password: [REDACTED]\nx: 1"),
+            ("a=1\npassword=\n  hunter2\nb=2\n", "a=1\npassword=\n  [REDACTED]\nb=2\n"),
+            ("password = get_password()", "password = get_password()"),
+            ("Old password:\nNew password:\n", "Old password:\nNew password:\n"),
+            ("a secret internationalisation, a token authentication-required", None),
+            ('{ "n": 4111111111111111, "m" : 1 }', '{ "n": "[REDACTED]", "m" : 1 }'),
+            ("see W3siaWQiOjEsIm4iOjJ9XQ== there", "see [REDACTED] there"),
+            ("user INTO t\nThe duplicate key value is (hunter2).", None),
+            ("in index 'users_password'. The duplicate key value is (hunter2).", None),
+        ],
+    )
+    def test_a_value_is_all_that_belongs_to_it_and_no_more(self, text: str, shown: str | None) -> None:
+        expected = text.replace("(hunter2)", f"({MASK})") if "password'" in text else text
+        assert REDACTOR.text(text) == (expected if shown is None else shown)
+
+    def test_rows_of_a_dump_keep_their_other_cells(self) -> None:
+        text = (
+            "COPY users (name, password, note) FROM stdin;\nAnn Lee\thunter2\tlikes  tea\nBob\t\\N\t\n\\.\nbye  now\n"
+        )
+        assert REDACTOR.text(text) == text.replace("hunter2", MASK)
+
+    def test_an_equals_sign_belongs_to_the_value(self) -> None:
+        assert REDACTOR.pairs("pin=%31=2&a=b=c") == "pin=[REDACTED]&a=b=c"
+
+    @pytest.mark.parametrize("levels", range(4))
+    def test_escapes_are_undone_at_every_level_of_json_in_json(self, levels: int) -> None:
+        text = r'{"\u0070\u0069n\u005cx\u0022": "\u0041\u005c\u005c", "é": "\u00e9"}'
+        for _ in range(levels):
+            text = json.dumps(text).replace("p", "\\u0070").replace("x", "\\u0078")
+        plain = unescape_ascii(text)
+        assert plain.count("u0070") == plain.count("u0078") == 0
+        for _ in range(levels):
+            text, plain = json.loads(text), json.loads(plain)
+        assert json.loads(plain) == json.loads(text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from otas_middleware._event.redact.patterns import probe
 from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
 
 
 _MESSAGE_WORDS = frozenset(MESSAGE_WORDS)
+_has_message_word = probe(rf"(?:^|[^A-Za-z0-9_'])(?i-u:{'|'.join(MESSAGE_WORDS)})(?:[^A-Za-z0-9_']|$)")
 _ACTION_WORDS = frozenset((*ACTIONS, *MESSAGE_WORDS, "admin", "manage", "view", "edit", "all", "any", "*"))
 _MESSAGE = re.compile(rf"[^\W\d_]{_LETTER}*+(?:[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
 _SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?:(?: [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])[\s\"'\]]*")
@@ -192,6 +194,11 @@ _PLACEHOLDERS = (
 )
 _SOURCE_VALUE = re.compile(rf"(?:(?:await|new|yield|not|typeof|return)[ ]+)?(?:{'|'.join(_CODE)})")
 _PLACEHOLDER = re.compile(rf"(?:(?i:bearer|basic|token|key)[ ]+)?(?:{'|'.join(_PLACEHOLDERS)})")
+
+
+def may_be_message(text: str) -> bool:
+    """Tell quickly whether a text begins as a message does and has one of its words; False means that it is none."""
+    return text[:1].isalpha() and _has_message_word(text)
 
 
 def is_message(text: str, *, sentence: bool) -> bool:

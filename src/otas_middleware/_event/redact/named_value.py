@@ -13,6 +13,7 @@ from otas_middleware._event.redact.forms import (
     is_source,
     is_statement,
     is_variable,
+    may_be_message,
     readable_container,
 )
 from otas_middleware._event.redact.mask import MASK
@@ -195,9 +196,11 @@ class NamedValue:
     def _unquoted(self, start: int, before: str | None) -> tuple[int, int, str]:
         text, rule = self.text, self.rule
         if self.separator == ":" and (before is not None or text[start - 1 : start] == " "):
-            line = end_of_match(LINE, text, start, LONGEST_MESSAGE + 1)  # the whole line, of every name, is too much
-            if rule.extent != "words" and is_message(text[start:line], sentence=False):
-                return start, start, ""
+            # The whole line, of every name, is too much; so is as much of it, where nothing tells of a message.
+            if rule.extent != "words" and may_be_message(text[start : start + LONGEST_MESSAGE]):
+                line = end_of_match(LINE, text, start, LONGEST_MESSAGE + 1)
+                if is_message(text[start:line], sentence=False):
+                    return start, start, ""
             if before is not None:
                 return self._unless_shown(start, self._folded(end_of_line(text, start), before))
         if rule.extent == "header" and self.separator == ":":

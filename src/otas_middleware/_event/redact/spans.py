@@ -33,11 +33,11 @@ _AFTER_STRING = re.compile(  # not more of a value that begins with such a chara
 _END_OF_STRING = re.compile(r"(?<!\\)\"(?=\s*(?:[,}\]:]|$))")
 _LOOK_BACK = 256
 
-_NEXT_NAME = r"[\w.%\[\]-]{1,40}[ \t]?="
+_NEXT_NAME = r"[\w.%\[\]-]{1,40}+[ \t]?+="
 _CHARACTER = (
-    rf"(?:(?:\\\\)+|\\[^\"'`\\nrt]|(?!{ENTITIES})[^\s\"'`<\\&;,]"  # an escaped blank belongs to the word
+    rf"(?:(?:\\\\)+|\\[^\"'`\\nrt]|[^\s\"'`<\\&;,]++"  # an escaped blank belongs to the word
     rf"|&(?!{ENTITIES[1:]})(?!(?:amp;|#38;|#x26;)?{_NEXT_NAME})"  # `ab&cd` is a password, `&cd=` the next parameter
-    rf"|[;,](?!\s|$|\\*[\"'`}})\]]|[ ]?{_NEXT_NAME}|[\w.-]{{1,40}}:)"
+    rf"|[;,](?!\s|$|\\*[\"'`}})\]]|[ ]?{_NEXT_NAME}|[\w.-]{{1,40}}+:)"
     r"|(?<=\w)[\"'`](?=\w)"  # an apostrophe
     r"|<(?!/|[!?a-zA-Z][^<>\n]{0,80}>))"
 )
@@ -50,7 +50,7 @@ _STOPS = (
     "from|to|of|in|on|at|and|but|or|by|with"
 )
 PHRASE = re.compile(
-    rf"{_CHARACTER}*+(?:[ \t]++(?!(?:{_STOPS})\b|{_NEXT_NAME}|[\w.-]{{1,40}}:|[-(\[{{]){_CHARACTER}++){{0,24}}+"
+    rf"{_CHARACTER}*+(?:[ \t]++(?!(?:{_STOPS})\b|{_NEXT_NAME}|[\w.-]{{1,40}}+:|[-(\[{{]){_CHARACTER}++){{0,24}}+"
 )
 """A few words, up to one with which a sentence goes on."""
 _PARAMETER_FIRST = r"(?:(?<==)(?P<first>\\*\")[^\"\r\n\\]{0,256}(?P=first))"
