@@ -116,7 +116,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("openssl enc", _apart("openssl enc", "-[kK]")),
     ("schtasks", _apart("schtasks", "/rp")),
     ("snmp", _apart("snmp(?:walk|bulkwalk|get|getnext|set|trap)", "-[cA]")),
-    ("snmp", _apart("snmp(?:walk|bulkwalk|get|getnext|set|trap)", "-X")),
+    (" -X ", _apart("snmp(?:walk|bulkwalk|get|getnext|set|trap)", "-X")),
     ("net use", rf"net use[^\n]{{1,128}}?/user:\S{{1,64}}{_NEXT}+(?!/){_VALUE}"),
     ("lftp", rf"lftp{_WORDS}{_NEXT}-u{_NEXT}+[^\s,\"']{{1,64}},{_VALUE}"),
     (" -a ", rf"(?<![\w-])(?:https?|xhs?){_WORDS}{_NEXT}-a{_NEXT}+{_USER}:{_VALUE}"),

@@ -42,7 +42,7 @@ _VERSION = re.compile(
     r"(?:[~^=v]|[<>]=?|==)?\d{1,3}\.\d{1,3}\.\d{1,3}(?:[-+.][0-9A-Za-z.]{1,16})?|[~^]\d{1,3}(?:\.\d{1,3})?"
 )
 _NUMBER = re.compile(r"[\s:\[,]-?\d")
-_LETTER = r"(?:[^\W\d_]|['\u2019])"
+_LETTER = r"(?:[^\W\d_]++|['\u2019])"
 _WORDS = re.compile(
     rf"[^\W\d_]{_LETTER}*[.,!?:;]?(?: (?:[^\W\d_](?:{_LETTER}|-)*|\d{{1,4}})[.,!?:;)]?)+"
     r"|\d{1,4} [^\W\d_]+(?: \w{1,12})*"
@@ -160,7 +160,6 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
     return (flags or "count" in forms) and _COUNTS_ONLY.fullmatch(text) is not None
 
 
-_MESSAGE_WORDS = frozenset(MESSAGE_WORDS)
 _has_message_word = probe(rf"(?:^|[^A-Za-z0-9_'])(?i-u:{'|'.join(MESSAGE_WORDS)})(?:[^A-Za-z0-9_']|$)")
 _ACTION_WORDS = frozenset((*ACTIONS, *MESSAGE_WORDS, "admin", "manage", "view", "edit", "all", "any", "*"))
 _MESSAGE = re.compile(rf"[^\W\d_]{_LETTER}*+(?:[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
@@ -168,7 +167,6 @@ _SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?:(?: [\w'\u2019()-]+){2,}[.!]?|(
 _COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
 _COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
 _DESCRIBED = re.compile(r"\[\s*\{\s*\\*\"(?:message|msg|code|error|detail)\\*\"\s*:")
-_SPLIT_WORDS = re.compile(r"[^\w']+")
 _CODE_END = r"[;,)\]}]*(?=\s|\\+[nrt]|\\*[\"'`]|$)"
 _CODE = (
     r"(?:[A-Za-z_$]\w*[.?])*[A-Za-z_$]+\d{0,4}\([^\n]{0,200}?\)" + _CODE_END,  # a call
@@ -211,7 +209,7 @@ def is_message(text: str, *, sentence: bool) -> bool:
     text = text.strip()
     if len(text) > LONGEST_MESSAGE or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
         return False
-    return not _MESSAGE_WORDS.isdisjoint(_SPLIT_WORDS.split(text.lower()))
+    return _has_message_word(text)
 
 
 def is_complaint(text: str) -> bool:
@@ -293,9 +291,10 @@ def is_statement(text: str, begin: int, after: int, separator: str) -> bool:
         separator: The separator.
     """
     if separator == ":":
-        found = _BODY.match(text, after)
-        pattern = _HEAD if found is not None else _LAMBDA
-        return (found is not None or text.startswith(" ", after)) and pattern.search(_before(text, begin)) is not None
+        before = _before(text, begin)
+        if _BODY.match(text, after) is not None:
+            return _HEAD.search(before) is not None
+        return text.startswith(" ", after) and "lambda" in before and _LAMBDA.search(before) is not None
     if separator in {"==", "===", "!="}:
         return _VARIABLE.match(text, after) is not None and _CONDITION.search(_before(text, begin)) is not None
     return False

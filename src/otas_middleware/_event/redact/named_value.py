@@ -59,6 +59,7 @@ _HEREDOC = re.compile(
     re.DOTALL,
 )
 _TYPE = re.compile(r"[ ]?[A-Za-z_&][\w.<>&' ]{0,48}(?:\[[\w., |]{1,48}\])?(?:[ ]\|[ ]None)?[ ]=[ ]?(?=[bfru]?\\*[\"'])")
+_LONGEST_TYPE = 128
 _LOOK_BACK = 128
 _EDGE = 48
 _LONGEST_LOOK = 4096
@@ -93,7 +94,8 @@ class NamedValue:
         text = self.text
         if not self.quote and is_statement(text, self.begin, self.after, self.separator):
             return self.after, self.after, ""
-        if not self.quote and self.separator == ":":  # `password: str = "…"`
+        # `password: str = "…"`
+        if not self.quote and self.separator == ":" and "=" in text[self.after : self.after + _LONGEST_TYPE]:
             self.after = end_of_match(_TYPE, text, self.after)
         before = None if self.quote else self._before()
         if before is not None and self.separator == ":":
