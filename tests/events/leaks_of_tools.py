@@ -128,6 +128,44 @@ def prose() -> Iterator[str]:
     yield f"the password '{SECRET}' was taken"
 
 
+def languages() -> Iterator[str]:
+    for name in (
+        *("Пароль", "Mot de passe", "Contraseña", "hasło", "şifre", "jelszó", "parolă", "κωδικός πρόσβασης"),
+        *(
+            "パスワード",
+            "密码",
+            "密碼",
+            "비밀번호",
+            "كلمة المرور",
+            "סיסמה",
+            "รหัสผ่าน",
+            "mật khẩu",
+            "токен",
+            "令牌",
+            "密钥",
+        ),
+    ):
+        yield f"Die Daten.\n{name}: {SECRET}\nBis bald."
+        yield f"{name}\uff1a{SECRET}"
+        yield f"{name} \uff1d {SECRET}"
+        yield f"ja, {name}={SECRET} & mehr"
+    for name in ("api_schlüssel", "clé_api", "geheimnis", "ключ_api", "секрет", "トークン", "토큰", "chave_api"):
+        yield json.dumps({name: SECRET})
+        yield json.dumps({name: SECRET}, ensure_ascii=False)
+
+
+def settings() -> Iterator[str]:
+    yield f"SetEnv DB_PASSWORD {SECRET}\n"
+    yield f'SetEnv API_TOKEN "{SECRET}"\n'
+    yield f"fastcgi_param DB_PASSWORD {SECRET};\n"
+    yield f"Set-Item env:API_TOKEN '{SECRET}'"
+    yield f'10.0.0.1 10.0.0.2 : PSK "{SECRET}"\n'
+    yield f"tacacs-server key 7 {SECRET}\n"
+    yield f"dn: cn=ann\nuserPassword:: {SECRET}==\ncn: ann\n"
+    yield f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: x\ndata:\n  foo: {SECRET}\n  bar: {SECRET}==\n"
+    yield f"pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_{SECRET}"
+
+
 def hashes() -> Iterator[str]:
     for algorithm in ("2a", "2b", "2y"):
         yield f"INSERT INTO users VALUES (1, 'ann', '${algorithm}$12${BCRYPT}')"
@@ -172,6 +210,6 @@ LABELLED = (
 
 def texts() -> Iterator[str]:
     """Yield all of them."""
-    for kind in (command_lines, configurations, source_code, dumps, prose, hashes):
+    for kind in (command_lines, configurations, settings, source_code, dumps, prose, languages, hashes):
         yield from kind()
     yield from map(json.dumps, LABELLED)

@@ -177,7 +177,7 @@ class TestNamed:
         assert redactor.finds_nothing("/plain") is False
 
     def test_the_keys_of_the_process_are_masked_whatever_they_look_like(self) -> None:
-        redactor = redactor_for(OtasSettings(sdk_key="plain-words-only", session_secret="short"))  # type: ignore[arg-type]
+        redactor = redactor_for(OtasSettings(sdk_key="plain-words-only", session_secret="short"))
         assert redactor.text("we use plain-words-only, short") == f"we use {MASK}, short"
 
 

@@ -86,6 +86,7 @@ SPECIAL_SAMPLES = {
     "ClickUp": f"pk_1234567_{RANDOM.upper()[:32]:Z<32}",
     "Azure DevOps, Functions, Search": f"{RANDOM}{RANDOM}AZDO1a2B",
     "Kubernetes, over WebSocket": f"base64url.bearer.authorization.k8s.io.{RANDOM}",
+    "Stripe, a payment's": f"pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_{RANDOM}",
     "PayPal and Braintree": f"access_token$production$0123456789abcdef${HEX}",
     "answers to HTTP's digest challenge": f'Digest realm="r", response="{HEX}"',
     "1Password": "A3-ABCDEF-GHJKLM-NPQRS-TVWXY-Z2345-67892",

@@ -30,13 +30,14 @@ _DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
     r"|more_set_headers)[ \t]++)?+"
     r"(?P<name>[\w.-]{3,64})[ \t]++(?=[^\s=:|,;.(){}<>-][^\s=:|,;(){}<>]{7,}[ \t]*+;?\r?(?m:$))"
     r"|(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
-    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header|setx|set[ ]-\w{1,3}|\#define)"
-    r"[ \t]++(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
+    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header|\w+_param|SetEnv|setx|set[ ]-\w{1,3}"
+    r"|Set-Item(?=[ ]env:)|\#define)"
+    r"[ \t]++(?:env:)?+(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
 )
 _PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
 _METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,\"\\]|$)")
 """What a program's help shows in place of a value."""
-_DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ")
+_DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
 
 
 def arguments(
@@ -131,8 +132,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("cargo login", rf"cargo login[ ]+(?=\S{{0,64}}\d)(?!-){_VALUE}"),
     ("chpasswd", rf"(?:echo|printf)[ ]+\\*[\"']?{_USER}:{_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,16}}chpasswd"),
     *(
-        (hint, rf"(?:password|secret) [05789] (?=\S{{0,64}}[\d$]){_VALUE}")
-        for hint in (" password 7 ", " secret 5 ", " secret 9 ")
+        (hint, rf"(?:password|secret|key) [05789] (?=\S{{0,64}}[\d$]){_VALUE}")
+        for hint in (" password 7 ", " key 7 ", " secret 5 ", " secret 9 ")
     ),
     ("enable ", rf"enable (?:password|secret) (?=\S{{0,64}}\d)(?!\d ){_VALUE}"),
     ("snmp-server community", rf"snmp-server community {_VALUE}"),

@@ -29,6 +29,7 @@ _DECODINGS = 3
 _UNICODE = re.compile(r"(?<!\\)(\\++)u00([2-7][0-9A-Fa-f])")
 
 
+_FOREIGN = re.compile(r"(?<!\\)(\\++)u((?!00)[0-9A-Fa-f]{4}|00[c-fC-F][0-9A-Fa-f])")
 _LETTER = re.compile(r"(?<!\\)\\x([4-7][0-9A-Fa-f])|&#(?:x0{0,4}([4-7][0-9A-Fa-f])|0{0,4}(\d{2,3}));")
 _ANY_UNICODE = re.compile(r"\\+u([0-9A-Fa-f]{4})")
 
@@ -61,6 +62,11 @@ def unescape_ascii(text: str) -> str:
     return _LETTER.sub(_letter, text) if ("\\" in text and "\\x" in text) or ("&" in text and "&#" in text) else text
 
 
+def unescape_letters(text: str) -> str:
+    r"""Return the same JSON with letters of other scripts written as themselves: `\u043f\u0430\u0440…`."""
+    return _FOREIGN.sub(_unescape, text)
+
+
 def _letter(match: re.Match[str]) -> str:
     char = chr(int(match[1] or match[2], 16) if match[3] is None else int(match[3]))
     return char if char.isascii() and char.isalnum() else match[0]
@@ -72,6 +78,8 @@ def _unescape(match: re.Match[str]) -> str:
     count = len(match[1])
     own = count & -count
     char = chr(int(match[2], 16))
+    if not char.isprintable():
+        return match[0]  # half of a character beyond them, say
     if char == "\\":
         return "\\" * (count + own)
     if char == '"':

@@ -34,7 +34,7 @@ class Rules(Protocol):
         ...
 
 
-_ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192]*+")
+_ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192\uff1a\uff1d]*+")
 _COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
 _LOOK_BACK = 128
 _FURTHEST_META = 1024

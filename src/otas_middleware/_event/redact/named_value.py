@@ -43,9 +43,11 @@ CANDIDATE = re.compile(
     rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
     rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{COMMENT})*+"
     rf"|\)?[*~]{{0,3}}[ \t]*+(?:{COMMENT})?[ \t]*+)"
-    r"(?P<separator>=>|:=|={1,3}|:|->|\u2192|\\+u2192|<>|!=)"
+    r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|[:\uff1a\uff1d]|->|\u2192|\\+u(?:2192|[fF]{2}1[aAdD])|<>|!=)"
 )
 """A name, perhaps quoted, and what separates it from its value."""
+_AS_ASCII = {"\uff1a": ":", "1a": ":", "\uff1d": "=", "1d": "=", "::": ":"}
+"""Separators as wide as a Chinese character, by the last characters of their spelling; and LDIF's, before base64."""
 _BLANK = re.compile(
     r"(?:\s|\\++[nrt]|</\w{1,10}>|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
 )  # the value may stand in an event stream's next line
@@ -85,7 +87,7 @@ class NamedValue:
         self.name = match["name"]
         self.begin = match.start()
         self.after = match.end()
-        self.separator = match["separator"]
+        self.separator = _AS_ASCII.get(match["separator"].lower()[-2:], match["separator"])
         self.quote: str = match["quote"] or ""
         self.backslashes: str = match["level"] or ""
 

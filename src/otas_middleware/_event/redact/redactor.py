@@ -21,6 +21,7 @@ from otas_middleware._event.redact.encodings import (
     mask_pairs,
     undo_percent,
     unescape_ascii,
+    unescape_letters,
 )
 from otas_middleware._event.redact.json_text import (
     JSON_LINE,
@@ -116,13 +117,17 @@ class Redactor:
                 return text
         if depth > _MAX_DECODINGS:
             return MASK
-        plain = unescape_ascii(text if hide is None else hide(text))
+        plain = self._unescaped(text if hide is None else hide(text))
         for secret in self._own:
             plain = plain.replace(secret, MASK)
         masked = self._mask(plain, depth, cut=cut)
         if masked != plain and depth <= _DEEPEST_FORM and ("{" in plain or "[" in plain):
             masked = self._in_form(plain, masked, depth, cut=cut)
-        return text if masked == text or masked == plain == unescape_ascii(text) else masked
+        return text if masked == text or masked == plain == self._unescaped(text) else masked
+
+    def _unescaped(self, text: str) -> str:
+        plain = unescape_ascii(text)
+        return unescape_letters(plain) if "\\u" in plain and self._escaped(plain) else plain
 
     def _in_form(self, plain: str, masked: str, depth: int, *, cut: bool) -> str:
         """Return a masked text; JSON that lost its form by that is masked by its structure instead."""

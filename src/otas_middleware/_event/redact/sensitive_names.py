@@ -90,8 +90,17 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         extent="phrase",
     ),
     SensitiveNames(
+        "keys and tokens in other languages",
+        inside=_words(
+            "токен ключ_api api_ключ секретный_ключ 令牌 密钥 密鑰 秘钥 トークン 秘密鍵 토큰 비밀키 مفتاح_api "
+            "api_schlüssel api_schluessel clé_api cle_api clé_secrète clave_api llave_api chave_api klucz_api"
+        ),
+        phrase=_words("секрет geheimnis"),
+        stays=("count",),
+    ),
+    SensitiveNames(
         "passwords in other languages, ambiguous",
-        phrase=_words("contra parole parola parool sandi κωδικός κωδικος"),
+        phrase=_words("contra parole parola parool sandi κωδικός κωδικος jeton ficha"),
         stays=("plain",),
     ),
     SensitiveNames("tokens", inside=_words("token jwt magic_link"), phrase=("bearer",), stays=("url",)),

@@ -225,6 +225,10 @@ SPECIAL: dict[str, tuple[str, str]] = {
         r"response=\\*\"[0-9a-f]{16}",
         r"(?:(?<=response=\")|(?<=response=\\\"))[0-9a-f]{32,128}(?![0-9A-Za-z])",
     ),
+    "Stripe, a payment's": (
+        r"_secret_[A-Za-z0-9]",
+        r"(?<![A-Za-z0-9])(?:pi|seti|src|cs|pm)_[A-Za-z0-9]{1,64}_secret_[A-Za-z0-9]{16,64}",
+    ),
     "PayPal and Braintree": (
         r"access_token\$",
         r"(?<![A-Za-z0-9])access_token\$(?:production|sandbox)\$[0-9a-z]{8,32}\$[0-9a-f]{32}(?![0-9a-f])",
@@ -242,7 +246,7 @@ SPECIAL: dict[str, tuple[str, str]] = {
         r"(?<![\w.$\-])(?:s\.(?=[A-Za-z]*\d)[A-Za-z0-9]{24}|[ps]at\.[\w\-]{22}\.\w{24}\.\w{20}|st\.[\w\-]{8,36}\.\w{32}\.\w{32})(?![\w.(])",
     ),
     "MaxMind": (r"_mmk", r"(?<![A-Za-z0-9])[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])"),
-    "K3s, RKE2": (r"::(?:server|node):", r"(?<![A-Za-z0-9])K10[0-9a-f]{64}::\w{1,16}:[0-9a-f]{16,64}"),
+    "K3s, RKE2": (r"::(?:server|node):", r"(?<![A-Za-z0-9])K10[0-9a-f]{64}::(?:server|node):[0-9a-f]{16,64}"),
     "PASETO": (
         r"v[1-4]\.(?:local|public)\.",
         r"(?<![A-Za-z0-9])v[1-4]\.(?:local|public)\.[A-Za-z0-9_\-]{40,8192}(?:\.[A-Za-z0-9_\-]{1,2048})?",

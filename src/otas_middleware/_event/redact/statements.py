@@ -136,6 +136,7 @@ STATEMENTS = (
         ),
         always,
     ),
+    Message(('PSK "', 'PSK \\"'), re.compile(rf"(?<!\w)PSK\s{QUOTED}"), always),  # strongSwan
     Message(  # .pgpass
         (":5432:", ":*:"),
         re.compile(
