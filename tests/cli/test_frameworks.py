@@ -82,6 +82,8 @@ def test_manage_py_otas_alone_lists_the_commands(tmp_path: Path) -> None:
         (OURS, "{'MAX_BODY_BYTES': 'much'}", "otas_middleware.E001"),
         (OURS, "{'MAX_BODY': 1}", "otas_middleware.E001"),
         (OURS, "{}", "otas_middleware.W001"),
+        (OURS.replace("django", "wsgi"), "{'SDK_KEY': 'otas_a_b'}", "MIDDLEWARE[0] is the middleware for WSGI"),
+        (OURS.replace("django", "asgi"), "{'SDK_KEY': 'otas_a_b'}", "otas_middleware.E002"),
         (SECURITY, "{'SDK_KEY': 'otas_a_b'}", "otas_middleware.W002"),
         (f"{OURS}, {OURS}", "{'SDK_KEY': 'otas_a_b'}", "otas_middleware.W003"),
         (f"{SECURITY}, {OURS}", "{'SDK_KEY': 'otas_a_b'}", "otas_middleware.W004"),

@@ -107,6 +107,7 @@ def applications(doctor: Doctor) -> None:
         "late": f"{SECURITY}, {OURS}",
         "twice": f"{OURS}, {SECURITY}, {OURS}",
         "derived": '"django_derived.Derived"',
+        "wrong": f'{SECURITY}, "otas_middleware.asgi.OtasMiddleware"',
     }.items():
         doctor.write(f"django_{name}_settings.py", DJANGO.format(middleware=middleware))
     doctor.write(
@@ -179,6 +180,13 @@ def test_what_stands_before_it_in_django_is_pointed_out(doctor: Doctor) -> None:
     assert diagnosis.status == 0
     assert diagnosis.checks["middleware"]["status"] == "warning"
     assert "django.middleware.security.SecurityMiddleware" in diagnosis.of("middleware")
+
+
+def test_an_adapter_that_is_not_djangos_in_its_list_is_found_out(doctor: Doctor) -> None:
+    diagnosis = doctor("--django", "django_wrong_settings")
+    assert list(diagnosis.failed) == ["middleware"]
+    assert "MIDDLEWARE[1] is the middleware for ASGI: in that list each request fails" in diagnosis.of("middleware")
+    assert 'put "otas_middleware.django.OtasMiddleware" there instead' in diagnosis.of("middleware")
 
 
 def test_the_adapter_of_the_other_protocol_is_found_out(doctor: Doctor) -> None:

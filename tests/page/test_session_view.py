@@ -76,7 +76,7 @@ def test_pauses_are_folded_and_the_axis_can_be_zoomed(browser: Browser, client: 
         client.log(path=path, latency_ms=1000, metadata={"captured_at": f"2026-01-01T{second}Z"})
     with looking_at(browser, client.brain, f"session/{client.session_id}") as sight:
         page = sight.page
-        page.get_by_text("pause of 300.0 min").wait_for(state="attached")
+        page.get_by_text("pause of 5.0 h").wait_for(state="attached")
         boxes = [bar.bounding_box() for bar in page.locator(".bar").all()]
         widths = [box["width"] for box in boxes if box is not None]
         assert len(widths) == 3

@@ -154,14 +154,16 @@ class _Walk:
 
 
 def in_django(outer: tuple[str, ...] = ()) -> Iterator[Placement]:
-    """Find our middleware in the `MIDDLEWARE` of the Django settings that are in force."""
+    """Find our middleware in the `MIDDLEWARE` of the Django settings that are in force; also those not made for it."""
     from django.conf import settings  # noqa: PLC0415  # only for Django's projects
     from django.utils.module_loading import import_string  # noqa: PLC0415  # as above
 
     names: Sequence[str] = settings.MIDDLEWARE
     for index, name in enumerate(names):
         ours = name == DJANGO_ADAPTER
-        if not ours and not name.startswith("django."):
+        if name in ADAPTERS:
+            yield Placement(f"MIDDLEWARE[{index}]", (*outer, *names[:index]), adapter=name.split(".")[1])
+        elif not ours and not name.startswith("django."):
             try:
                 kind: object = import_string(name)
             except Exception:  # noqa: S112  # it is not ours then; Django itself will say what is wrong with it

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._cli.application import Subject
+    from otas_middleware._cli.application.find import Placement
     from otas_middleware._config.settings import OtasSettings
 
 _OLDEST = {"Django": (4, 2), "Flask": (2, 3), "Starlette": (0, 40)}
@@ -127,13 +128,9 @@ def _middleware(subject: Subject) -> Check:
         place = "MIDDLEWARE" if kind == "django" else target
         return Check("middleware", "failed", f"it is not installed in {place}", _INSTALL[kind])
     protocol = subject.protocol or {"asgi": "asgi", "wsgi": "wsgi", "flask": "wsgi"}.get(kind)
-    for placement in placements:
-        if protocol is not None and placement.adapter in {"asgi", "wsgi"} and placement.adapter != protocol:
-            text = (
-                f"the middleware for {placement.adapter.upper()} is {placement.where}, which is for {protocol.upper()}"
-            )
-            fix = f"import it from otas_middleware.{protocol}"
-            return Check("middleware", "failed", text, fix)
+    misplaced = next(filter(None, (_misplaced(placement, protocol) for placement in placements)), None)
+    if misplaced is not None:
+        return Check("middleware", "failed", *misplaced)
     places = [placement.where for placement in placements]
     data = {"places": places, "outer": placements[0].outer}
     if len(placements) > 1:
@@ -146,6 +143,18 @@ def _middleware(subject: Subject) -> Check:
     if concern is not None:
         return Check("middleware", "warning", f"{places[0]}: {concern[0]}", concern[1], details, data)
     return Check("middleware", "ok", places[0], details=details, data=data)
+
+
+def _misplaced(placement: Placement, protocol: str | None) -> tuple[str, str] | None:
+    """Say where an adapter stands that is made for something else, and what to do; None for one in its place."""
+    made_for = placement.adapter.upper()
+    if placement.where.startswith("MIDDLEWARE[") and placement.adapter != "django":
+        text = f"{placement.where} is the middleware for {made_for}: in that list each request fails"
+        return text, 'put "otas_middleware.django.OtasMiddleware" there instead'
+    if protocol is not None and placement.adapter in {"asgi", "wsgi"} and placement.adapter != protocol:
+        text = f"the middleware for {made_for} is {placement.where}, which is for {protocol.upper()}"
+        return text, f"import it from otas_middleware.{protocol}"
+    return None
 
 
 def _concern(kind: str, outer: tuple[str, ...]) -> tuple[str, str] | None:
