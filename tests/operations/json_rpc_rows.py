@@ -164,4 +164,39 @@ JSON_RPC = [
         {"protocol": "json-rpc", "outcome": "error", "code": -32700},
         "json-rpc -32700: Parse error: Expecting property name",
     ),
+    Row(
+        "of A2A 1.0 over plain HTTP, a task that failed",
+        post(
+            {"message": {}},
+            {"task": {"status": {"state": "TASK_STATE_FAILED", "message": {"parts": [{"text": "no funds"}]}}}},
+            headers={"a2a-version": "1.0"},
+            path="/agents/shop/message:send",
+        ),
+        {"protocol": "a2a", "name": "SendMessage", "version": "1.0", "outcome": "error", "code": "task_failed"},
+        "a2a task_failed: no funds",
+    ),
+    Row(
+        "of A2A 1.0 over plain HTTP, a stream",
+        post(
+            {"message": {}},
+            sse({"task": {"id": "1"}}, {"statusUpdate": {"status": {"state": "TASK_STATE_COMPLETED"}}}),
+            headers={"a2a-version": "1.0"},
+            path="/message:stream",
+            response_type=SSE,
+        ),
+        {"protocol": "a2a", "name": "SendStreamingMessage", "outcome": "ok"},
+    ),
+    Row(
+        "of A2A 1.0 over plain HTTP, a task that is unknown",
+        post(
+            None,
+            {"error": {"code": 404, "status": "NOT_FOUND", "message": "Task not found"}},
+            headers={"a2a-version": "1.0"},
+            path="/tasks/7",
+            method="GET",
+            status=404,
+        ),
+        {"protocol": "a2a", "name": "GetTask", "outcome": "error", "code": 404},
+        "a2a 404: Task not found",
+    ),
 ]

@@ -238,4 +238,10 @@ LOOK_ALIKES = [
         post(None, sse({"a": 1}) + b"event: endpoint\ndata: /x\n\n", method="GET", response_type=SSE),
         {"protocol": "sse", "outcome": "ok"},
     ),
+    Row("an agent's card", post(None, {"name": "shop"}, method="GET", headers={"a2a-version": "1.0"}), None),
+    Row(
+        "a message that is sent to something else",
+        post({}, {"status": {"state": "failed"}}, path="/message:send"),
+        None,
+    ),
 ]

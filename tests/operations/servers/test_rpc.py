@@ -33,11 +33,12 @@ def rows(events: RecordedEvents) -> list[tuple[str, str, str, str]]:
     return [(operation["protocol"], operation["name"], operation["outcome"], error) for operation, error in operations]
 
 
-def test_a2a(otas_events: RecordedEvents) -> None:
+def shop_agent() -> Any:
+    """An application of a2a-sdk, over JSON-RPC and over plain HTTP."""
     from a2a.helpers import new_task, new_text_message
     from a2a.server.agent_execution import AgentExecutor
     from a2a.server.request_handlers import DefaultRequestHandler
-    from a2a.server.routes import create_jsonrpc_routes
+    from a2a.server.routes import create_jsonrpc_routes, create_rest_routes
     from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
     from a2a.types import AgentCapabilities, AgentCard, TaskState
 
@@ -57,18 +58,24 @@ def test_a2a(otas_events: RecordedEvents) -> None:
 
     card = AgentCard(name="Echo", version="1", capabilities=AgentCapabilities(streaming=True))
     handler = DefaultRequestHandler(Echo(), InMemoryTaskStore(), card)
-    app = Starlette(routes=create_jsonrpc_routes(handler, "/a2a", enable_v0_3_compat=True))
+    routes = create_jsonrpc_routes(handler, "/a2a", enable_v0_3_compat=True)
+    return OtasMiddleware(Starlette(routes=[*routes, *create_rest_routes(handler)]))
+
+
+REFUND = {"messageId": "m3", "role": "ROLE_USER", "parts": [{"text": "refund"}]}
+
+
+def test_a2a(otas_events: RecordedEvents) -> None:
     message = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "hi"}]}
-    refund = {"messageId": "m3", "role": "ROLE_USER", "parts": [{"text": "refund"}]}
     old = {"messageId": "m2", "role": "user", "parts": [{"kind": "text", "text": "hi"}], "kind": "message"}
-    with TestClient(OtasMiddleware(app), headers=otas_events.headers) as client:
+    with TestClient(shop_agent(), headers=otas_events.headers) as client:
         for method, params, headers in (
             ("SendMessage", {"message": message}, {"A2A-Version": "1.0"}),
             ("SendStreamingMessage", {"message": message}, {"A2A-Version": "1.0"}),
             ("GetTask", {"id": "nothing"}, {"A2A-Version": "1.0"}),
             ("message/send", {"message": old}, {}),
-            ("SendMessage", {"message": refund}, {"A2A-Version": "1.0"}),
-            ("SendStreamingMessage", {"message": refund}, {"A2A-Version": "1.0"}),
+            ("SendMessage", {"message": REFUND}, {"A2A-Version": "1.0"}),
+            ("SendStreamingMessage", {"message": REFUND}, {"A2A-Version": "1.0"}),
         ):
             body = {"jsonrpc": "2.0", "id": "1", "method": method, "params": params}
             client.post("/a2a", json=body, headers=headers)
@@ -83,6 +90,25 @@ def test_a2a(otas_events: RecordedEvents) -> None:
     ]
     assert [row[3] for row in found[4:]] == ["a2a task_failed: no funds"] * 2
     assert found[2][3].startswith("a2a -32001: ")
+
+
+def test_a2a_over_plain_http(otas_events: RecordedEvents) -> None:
+    headers = {**otas_events.headers, "A2A-Version": "1.0"}
+    hello = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "hi"}]}
+    with TestClient(shop_agent(), headers=headers) as client:
+        for path in ("/message:send", "/message:stream"):
+            for message in (hello, REFUND):
+                client.post(path, json={"message": message})
+        client.get("/tasks/nothing")
+    found = rows(otas_events)
+    assert [row[1:] for row in found[:4]] == [
+        ("SendMessage", "ok", ""),
+        ("SendMessage", "error", "a2a task_failed: no funds"),
+        ("SendStreamingMessage", "ok", ""),
+        ("SendStreamingMessage", "error", "a2a task_failed: no funds"),
+    ]
+    assert found[4][:3] == ("a2a", "GetTask", "error")
+    assert found[4][3].startswith("a2a 404: ")
 
 
 def orders() -> Any:

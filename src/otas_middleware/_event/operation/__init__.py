@@ -82,7 +82,7 @@ PROTOCOLS = (
         media=("text/event-stream",),
         calls=True,
     ),
-    KnownProtocol("a2a", calls=True),
+    KnownProtocol("a2a", headers=frozenset(("a2a-version",)), calls=True),
     KnownProtocol("json_rpc", calls=True),
     KnownProtocol(
         "graphql",

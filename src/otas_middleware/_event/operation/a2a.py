@@ -1,15 +1,15 @@
-"""Agent2Agent over JSON-RPC: versions 0.2 and 0.3 by their method names, 1.0 by its header."""
+"""Agent2Agent over JSON-RPC: versions 0.2 and 0.3 by their method names, 1.0 by its header; and 1.0 over plain HTTP."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation import json_rpc
-from otas_middleware._event.operation.exchange import as_list, as_object, as_text
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
-    from otas_middleware._event.operation.model import Operation
 
 _NAMES = (
     "message/send message/stream tasks/get tasks/list tasks/cancel tasks/resubscribe tasks/send tasks/sendSubscribe "
@@ -18,17 +18,48 @@ _NAMES = (
 )
 _METHODS = frozenset(_NAMES.split())
 _CANCELS = frozenset(("tasks/cancel", "CancelTask"))
+_VERBS = {
+    "send": "SendMessage",
+    "stream": "SendStreamingMessage",
+    "cancel": "CancelTask",
+    "subscribe": "SubscribeToTask",
+}
 _MAX_PARTS = 16
 
 
 def read(exchange: Exchange) -> Operation | None:
-    """Recognise JSON-RPC with `A2A-Version`, or with a method of the protocol."""
+    """Recognise JSON-RPC with `A2A-Version` or a method of the protocol, and with that header its paths."""
     calls = exchange.calls
-    if not calls or not ("a2a-version" in exchange.request_headers or calls[0]["method"] in _METHODS):
+    declared = "a2a-version" in exchange.request_headers
+    if calls and (declared or calls[0]["method"] in _METHODS):
+        operation = json_rpc.read_calls(exchange, _describe, _judge)
+    elif declared and not calls and (method := _method_of(exchange)):
+        operation = Operation("a2a", method, method=method)
+        _judge_documents(operation, exchange)
+    else:
         return None
-    operation = json_rpc.read_calls(exchange, _describe, _judge)
     operation.version = exchange.header("a2a-version")
     return operation
+
+
+def _method_of(exchange: Exchange) -> str:
+    """Return the method that a path of plain HTTP is; empty when it is none that can be told from other services."""
+    *_, above, last = ("", *exchange.path.strip("/").split("/"))
+    resource, _, verb = last.rpartition(":")
+    if resource == "message" or above == "tasks":
+        named = _VERBS.get(verb if resource else "", "")
+        return named or ("GetTask" if exchange.method == "GET" else "")
+    return ""
+
+
+def _judge_documents(operation: Operation, exchange: Exchange) -> None:
+    """Decide by the last document of a response, a result or an error as it stands."""
+    documents = [as_object(parse_json(text)) for text in exchange.documents]
+    if documents:
+        last = documents[-1]
+        _judge(operation, last if "error" in last else {"result": last})
+    if operation.outcome == "ok" and exchange.aborted:
+        operation.outcome = "unknown"
 
 
 def _describe(call: dict[str, Any]) -> Operation:
