@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -31,14 +31,19 @@ for _name in [name for name in os.environ if name.startswith("OTAS_") and name !
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the tests in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
 
+if find_spec("hypothesis") is not None:  # the environments of `make sdk-test` have none
+    import hypothesis
+
+    hypothesis.settings.register_profile("otas", deadline=None)  # no test fails because the machine is busy
+    hypothesis.settings.load_profile("otas")
+
 runtime.behaviour = replace(runtime.behaviour, reraise=True)  # what production reports fails a test
 
 
 def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what is there to the end: ten thousand tests, and what they import."""
-    if "hypothesis" in sys.modules:  # while it is imported, it asks the collector who refers to what
-        gc.collect()
-        gc.freeze()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -170,7 +170,7 @@ def test_a_call_that_waits_for_its_session_can_be_cancelled_at_once(run: Run, br
 
         began = time.monotonic()
         run(agent)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0
         uasam.answers.set()
     assert inside.requests == []
 
@@ -187,7 +187,7 @@ def test_entering_can_be_cancelled_at_once(run: Run, brain: LocalBrain) -> None:
 
         began = time.monotonic()
         run(agent)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0
         uasam.answers.set()
 
 

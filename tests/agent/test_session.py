@@ -118,12 +118,12 @@ def test_without_with_the_session_begins_at_the_first_call_inside(
 def test_without_with_a_call_outside_does_not_wait_for_the_session(
     brain: LocalBrain, uasam: Uasam, outside: Host
 ) -> None:
-    uasam.delay = 0.5
+    uasam.delay = 2.0
     session = AgentSession(agent_key=brain.agent_key, brain_url=brain.url, uasam_url=uasam.url)
     with session.client() as http:
         began = time.monotonic()
         http.get(outside.url + "/early")
-        assert time.monotonic() - began < 0.4
+        assert time.monotonic() - began < 2.0
     assert session.flush(PATIENCE)
     assert Record(session, brain).one()["path"] == "/early"
 

@@ -69,7 +69,7 @@ def test_while_uasam_hangs_one_call_waits_a_little_and_the_next_ones_not_at_all(
     first = seconds(lambda: caller.call(unopened.instrument, "GET", inside.url + "/first"))
     second = seconds(lambda: caller.call(unopened.instrument, "GET", inside.url + "/second"))
     assert 0.3 <= first < 1.5
-    assert second < 0.25
+    assert second < 0.3
     assert [request.header(TOKEN_HEADER) for request in inside.requests] == [[], []]
 
     uasam.answers.set()  # what was begun goes on behind the calls

@@ -18,6 +18,7 @@ from support.delivery import PATIENCE, Item, RawServer, answer, balance, build, 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from support.delivery import Received
 
@@ -147,7 +148,7 @@ def test_what_the_user_withholds_or_what_breaks_while_it_is_built_costs_no_other
         assert balance(sender.stats()) == 0
 
 
-def test_the_end_of_the_process_writes_those_that_were_not_sent_to_disk(tmp_path: Any) -> None:
+def test_the_end_of_the_process_writes_those_that_were_not_sent_to_disk(tmp_path: Path) -> None:
     brain, stop = Brain(), threading.Event()
     with waiting(brain, PATHS, spool_dir=tmp_path) as sender:
 
@@ -163,3 +164,21 @@ def test_the_end_of_the_process_writes_those_that_were_not_sent_to_disk(tmp_path
         stats = sender.stats()
         assert (stats["delivered"], stats["spooled"], stats["queued"], balance(stats)) == (5, 27, 0, 0)
         brain.asked.set()
+
+
+def test_at_the_end_of_the_process_none_of_them_is_begun_that_cannot_be_answered_in_time(tmp_path: Path) -> None:
+    brain = Brain()
+    with waiting(brain, PATHS, spool_dir=tmp_path) as sender:
+        ending = threading.Thread(target=sender.close, args=(1.7,))
+
+        def end_and_be_slow() -> None:
+            ending.start()
+            time.sleep(0.8)
+
+        brain.on["/1"] = end_and_be_slow
+        brain.go.set()
+        eventually(lambda: ending.ident is not None)
+        ending.join(PATIENCE)
+        stats = sender.stats()
+        assert brain.taken == ["/first", "/wait", "/0", "/1"]
+        assert (stats["delivered"] + stats["spooled"], balance(stats)) == (32, 0)

@@ -151,7 +151,7 @@ class TestFailures:
             begun = time.monotonic()
             error = fail(transport, server.url, 0.3)
             assert (error.cause, error.sent) == ("timeout", True)
-            assert time.monotonic() - begun < 1.0
+            assert time.monotonic() - begun < 2.0
 
     def test_an_answer_that_trickles_does_not_outlive_the_time_given(self) -> None:
         def trickle(connection: socket.socket, _: Received) -> None:
@@ -163,7 +163,7 @@ class TestFailures:
             begun = time.monotonic()
             transport = DirectTransport(1.0)
             assert fail(transport, server.url, 0.5).cause == "timeout"
-            assert time.monotonic() - begun < 1.5
+            assert time.monotonic() - begun < 5.0
 
     @pytest.mark.parametrize(
         ("reply", "cause"),

@@ -41,19 +41,19 @@ def eventually_answered(client: Client) -> Answer:
 
 
 def test_a_slow_brain_takes_its_time_for_events_and_for_nothing_else(client: Client) -> None:
-    client.brain.faults.slow_ms = 200
-    assert 0.2 <= seconds_of(client) < 2
+    client.brain.faults.slow_ms = 600
+    assert seconds_of(client) >= 0.6
     began = time.monotonic()
     assert client.post(VERIFY, {}, client.agent_headers).status == 200
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 0.6
 
 
 def test_slow_events_wait_side_by_side() -> None:
-    with LocalBrain(slow_ms=300) as brain:
+    with LocalBrain(slow_ms=600) as brain:
         client = Client(brain)
         began = time.monotonic()
         assert client.log_many(10, threads=10) == [201] * 10
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 5.0
 
 
 def test_an_event_is_stored_though_its_client_gave_up(brain: LocalBrain, client: Client) -> None:
@@ -187,15 +187,15 @@ def test_a_hanging_brain_closes_soon() -> None:
             waiting = pool.submit(client.log)
             time.sleep(0.1)
             began = time.monotonic()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
         with pytest.raises(LOST):
             waiting.result(5)
 
 
 def test_a_fault_ends_with_its_time_its_number_or_by_hand(brain: LocalBrain, client: Client) -> None:
-    brain.faults.inject("capture-failed", seconds=0.1)
+    brain.faults.inject("capture-failed", seconds=1.0)
     assert client.log().status == 500
-    time.sleep(0.1)
+    time.sleep(1.0)
     assert client.log().status == 201
     brain.faults.inject("capture-failed", times=2)
     assert [client.log().status for _ in range(3)] == [500, 500, 201]

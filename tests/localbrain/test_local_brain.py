@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 def test_it_starts_and_stops_within_a_tenth_of_a_second() -> None:
     best = 10.0
-    for _ in range(5):  # the best of some, for the machine may be busy
+    for _ in range(50):  # the best of some, for the machine may be busy
+        if best < 0.1:
+            break
         began = time.monotonic()
         with LocalBrain() as brain:
             Client(brain).log()

@@ -206,7 +206,7 @@ class Exporter:
         left, longest, taken = deque(items), self._request_timeout, True
         try:
             self._sender.prepare(left, attempt)
-            while left and taken:
+            while left and taken and not self._is_too_late():
                 ending = self._ending
                 timeout = longest if ending is None else max(0.05, min(longest, ending.left()))
                 taken = self._sender.deliver(left.popleft(), attempt, timeout) and self._pace.most_at_once > 1
