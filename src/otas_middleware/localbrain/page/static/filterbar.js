@@ -47,7 +47,7 @@ export function filterbar(parameters, { searchesBodies = true } = {}) {
   h("label", { class: "search" }, h("span", { class: "hidden" }, "Search"),
     h("input", {
       type: "search", name: "q", maxlength: "200", value: parameters.q, autocomplete: "off", spellcheck: "false",
-      placeholder: "Search path, route, error, session   ( / )",
+      placeholder: "Search path, route, error, session (/)",
     })),
   searchesBodies && h("label", { class: "check" },
     h("input", { type: "checkbox", name: "everywhere", value: "1", checked: Boolean(parameters.everywhere) }),
