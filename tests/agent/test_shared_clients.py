@@ -149,3 +149,22 @@ def test_a_session_that_is_opened_again_has_its_clients_again(
         client.get(outside.url)
     assert len(inside.one().header(TOKEN_HEADER)) == 1
     assert len(record.events()) == 1
+
+
+def test_what_a_tracer_has_put_on_a_clients_transport_stays_when_the_session_is_over(
+    session: AgentSession, outside: Host
+) -> None:
+    traced: list[str] = []
+    transport: Any = session.transport(HttpxDepths())
+    send = transport.handle_request
+
+    def handle_request(request: Any) -> Any:
+        traced.append(str(request.url))
+        return send(request)
+
+    transport.handle_request = handle_request
+    with httpx.Client(transport=transport) as client:
+        session.instrument(client)
+        session.close()
+        client.get(outside.url + "/after")
+    assert traced == [outside.url + "/after"]

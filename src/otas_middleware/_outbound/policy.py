@@ -87,6 +87,10 @@ class Layer:
     policy: OutboundPolicy
 
 
+_OF_A_LAYER = frozenset(("inner", "policy", "_only"))
+"""What a layer has itself."""
+
+
 def innermost(layer: Any) -> Any:
     """Return what sends, whatever layers are around it."""
     while isinstance(layer, Layer):
@@ -109,6 +113,8 @@ def without_layer(layer: Any, policy: OutboundPolicy) -> Any:
     found = layer
     while isinstance(found, Layer):
         if found.policy is policy:
+            if vars(found).keys() - _OF_A_LAYER:
+                return layer  # a tracer, say, has put something of its own there
             if above is None:
                 return found.inner
             above.inner = found.inner
