@@ -184,7 +184,7 @@ class Exporter:
         pace.begin(items[0].seq, now)
         if not left and pace.wants_news():
             queue.watch()
-        return Work(items, more=left > 0 and self._wanted(left, now))
+        return Work(deque(items), more=left > 0 and self._wanted(left, now))
 
     def _wanted(self, ready: int, now: float) -> bool:
         return self._pace.wants_another(ready, now, at_once=self._ending is not None)
@@ -201,18 +201,18 @@ class Exporter:
         room = not self._queue.is_fuller_than(0.25 if self._pace.closed else 0.0)
         return self._spooler.pause(now) if room else None
 
-    def deliver(self, items: Sequence[QueueItem], attempt: Attempt) -> None:
+    def deliver(self, items: deque[QueueItem], attempt: Attempt) -> None:
         """Deliver what `next_work` gave; after a slow or a failed one the rest goes back. Raises no `Exception`."""
-        left, longest, taken = deque(items), self._request_timeout, True
+        number, longest, taken = items[0].seq, self._request_timeout, True
         try:
-            self._sender.prepare(left, attempt)
-            while left and taken and not self._is_too_late():
+            self._sender.prepare(items, attempt)
+            while items and taken and not self._is_too_late():
                 ending = self._ending
                 timeout = longest if ending is None else max(0.05, min(longest, ending.left()))
-                taken = self._sender.deliver(left.popleft(), attempt, timeout) and self._pace.most_at_once > 1
+                taken = self._sender.deliver(items.popleft(), attempt, timeout) and self._pace.most_at_once > 1
         finally:
-            self._sender.give_back(left)
-            self._pace.done(items[0].seq)
+            self._sender.give_back(items)
+            self._pace.done(number)
 
     def return_unsent(self, items: Sequence[QueueItem], outcome: Outcome) -> None:
         """Take events back from a worker that found no way of delivering."""

@@ -13,6 +13,7 @@ from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Generator, Sequence
 
     from otas_middleware._delivery.attempt import Attempt
@@ -34,7 +35,7 @@ _NO_WAY = Outcome(Verdict.UNAVAILABLE, "transport_failed", "The log names the pl
 class Work(NamedTuple):
     """What a worker should do next."""
 
-    items: Sequence[QueueItem]
+    items: deque[QueueItem] | tuple[()]
     """The events to deliver, one after the other; empty for nothing."""
     pause: float | None = None
     """Without events: seconds after which to ask again; None for when it is woken."""
@@ -49,8 +50,8 @@ class WorkSource(Protocol):
         """Return what one more worker should do now."""
         ...
 
-    def deliver(self, items: Sequence[QueueItem], attempt: Attempt) -> None:
-        """Deliver the events that `next_work` gave; raises no `Exception`."""
+    def deliver(self, items: deque[QueueItem], attempt: Attempt) -> None:
+        """Deliver the events that `next_work` gave, and let go of each when it is sent; raises no `Exception`."""
         ...
 
     def return_unsent(self, items: Sequence[QueueItem], outcome: Outcome) -> None:
@@ -221,7 +222,7 @@ class WorkerPool:
             report_internal_error("delivery.next_work")
             return Work((), _AFTER_A_FAULT)
 
-    def _deliver(self, items: Sequence[QueueItem], attempt: Attempt) -> None:
+    def _deliver(self, items: deque[QueueItem], attempt: Attempt) -> None:
         try:
             self._source.deliver(items, attempt)
         except BaseException:  # not even `sys.exit`, or a time-out of gevent's, in an extension ends a thread of ours
