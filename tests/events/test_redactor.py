@@ -117,6 +117,16 @@ class TestEncodings:
         for name in ("пароль", "\\u043f\\u0430\\u0440\\u043e\\u043b\\u044c", "%D0%BF%D0%B0%D1%80%D0%BE%D0%BB%D1%8C"):
             assert "hunter2" not in REDACTOR.text(f'{{"{name}": "hunter2"}}')
 
+    @pytest.mark.parametrize("levels", [1, 2])
+    def test_names_in_other_scripts_within_strings_are_found_and_stay_as_they_were_escaped(self, levels: int) -> None:
+        document: object = {"note": "Ваш пароль: hunter2, не забудьте 😀", "é": "тест\u00a0"}
+        expected: object = {"note": f"Ваш пароль: {MASK}, не забудьте 😀", "é": "тест\u00a0"}
+        for _ in range(levels):
+            document, expected = json.dumps(document), json.dumps(expected)
+        assert REDACTOR.text(str(document)) == expected
+        upper = '{"a": "\\u041F\\u0430\\u0440\\u043E\\u043B\\u044C: hunter2"}'
+        assert REDACTOR.text(upper) == upper.replace("hunter2", MASK)
+
 
 class TestPairs:
     """A query or form keeps everything but its secrets as it was sent."""

@@ -30,6 +30,7 @@ _UNICODE = re.compile(r"(?<!\\)(\\++)u00([2-7][0-9A-Fa-f])")
 
 
 _FOREIGN = re.compile(r"(?<!\\)(\\++)u((?!00)[0-9A-Fa-f]{4}|00[c-fC-F][0-9A-Fa-f])")
+_NOT_ASCII = re.compile(r"[\x80-\uffff]")
 _LETTER = re.compile(r"(?<!\\)\\x([4-7][0-9A-Fa-f])|&#(?:x0{0,4}([4-7][0-9A-Fa-f])|0{0,4}(\d{2,3}));")
 _ANY_UNICODE = re.compile(r"\\+u([0-9A-Fa-f]{4})")
 
@@ -62,9 +63,25 @@ def unescape_ascii(text: str) -> str:
     return _LETTER.sub(_letter, text) if ("\\" in text and "\\x" in text) or ("&" in text and "&#" in text) else text
 
 
+def foreign_escape(text: str) -> str | None:
+    r"""Return how letters of other scripts are escaped in a text, `\u{:04x}`; None where not in one way only."""
+    found = list(_FOREIGN.finditer(text))
+    levels = {len(match[1]) for match in found}
+    if not text.isascii() or len(levels) != 1:
+        return None
+    level = levels.pop()
+    digits = "".join(match[2] for match in found)
+    return None if level & (level - 1) else "\\" * level + ("u{:04x}" if digits == digits.lower() else "u{:04X}")
+
+
 def unescape_letters(text: str) -> str:
     r"""Return the same JSON with letters of other scripts written as themselves: `\u043f\u0430\u0440…`."""
     return _FOREIGN.sub(_unescape, text)
+
+
+def escape_letters(text: str, escape: str) -> str:
+    """Return the same JSON with all of them escaped again."""
+    return _NOT_ASCII.sub(lambda match: escape.format(ord(match[0])), text)
 
 
 def _letter(match: re.Match[str]) -> str:

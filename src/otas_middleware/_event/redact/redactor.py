@@ -15,6 +15,8 @@ from otas_middleware._event.redact.encodings import (
     ENCODED_PROBE,
     ESCAPES_PROBE,
     WORDS_PROBE,
+    escape_letters,
+    foreign_escape,
     mask_base64,
     mask_encoded,
     mask_encoded_words,
@@ -117,17 +119,18 @@ class Redactor:
                 return text
         if depth > _MAX_DECODINGS:
             return MASK
-        plain = self._unescaped(text if hide is None else hide(text))
+        plain = unescape_ascii(text if hide is None else hide(text))
+        escape = foreign_escape(plain) if "\\u" in plain and self._escaped(plain) else None
+        if escape is not None:
+            plain = unescape_letters(plain)
         for secret in self._own:
             plain = plain.replace(secret, MASK)
         masked = self._mask(plain, depth, cut=cut)
         if masked != plain and depth <= _DEEPEST_FORM and ("{" in plain or "[" in plain):
             masked = self._in_form(plain, masked, depth, cut=cut)
-        return text if masked == text or masked == plain == self._unescaped(text) else masked
-
-    def _unescaped(self, text: str) -> str:
-        plain = unescape_ascii(text)
-        return unescape_letters(plain) if "\\u" in plain and self._escaped(plain) else plain
+        if escape is not None:
+            masked, plain = escape_letters(masked, escape), escape_letters(plain, escape)
+        return text if masked == text or masked == plain == unescape_ascii(text) else masked
 
     def _in_form(self, plain: str, masked: str, depth: int, *, cut: bool) -> str:
         """Return a masked text; JSON that lost its form by that is masked by its structure instead."""
