@@ -35,13 +35,13 @@ _COUNT = re.compile(
 )
 _PLAIN_NAME = r"[A-Za-z0-9_ .-]{1,64}"
 _COUNTS_ONLY = re.compile(
-    rf"(?:[\s{{}}\[\],]|\\*\"{_PLAIN_NAME}\\*\"\s*:"
+    rf"(?:[\s{{}}\[\],]|\\++[nrt]|\\*\"{_PLAIN_NAME}\\*\"(?:\s|\\++[nrt])*+:"
     r"|-?\d{1,13}(?:\.\d+)?(?![\w.])|null|true|false)*+"
 )
 _VERSION = re.compile(
     r"(?:[~^=v]|[<>]=?|==)?\d{1,3}\.\d{1,3}\.\d{1,3}(?:[-+.][0-9A-Za-z.]{1,16})?|[~^]\d{1,3}(?:\.\d{1,3})?"
 )
-_NUMBER = re.compile(r"[\s:\[,]-?\d")
+_NUMBER = re.compile(r"(?:[\s:\[,]|\\[nrt])-?\d")
 _LETTER = r"(?:[^\W\d_]++|['\u2019])"
 _WORDS = re.compile(
     rf"[^\W\d_]{_LETTER}*[.,!?:;]?(?: (?:[^\W\d_](?:{_LETTER}|-)*|\d{{1,4}})[.,!?:;)]?)+"
@@ -248,7 +248,7 @@ def describes(value: Mapping[str, Any]) -> bool:
     )
 
 
-def counts_only(value: Any, *, numbers: bool, depth: int = 3) -> bool:
+def counts_only(value: Any, *, numbers: bool, depth: int = 8) -> bool:
     """Tell whether a value holds flags only, or numbers too, down to some depth."""
     kind = _type_of(value)
     if value is None or kind is bool or (numbers and kind in {int, float}):
