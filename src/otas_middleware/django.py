@@ -102,8 +102,8 @@ class OtasMiddleware:
             _name_for_outer(request, response)
             return response
         previous = current.get()
-        current.set(capture)
         try:
+            current.set(capture)
             response = self.get_response(request)
         except BaseException as error:
             _abandon(capture, error, request)

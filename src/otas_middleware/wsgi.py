@@ -198,8 +198,8 @@ class Exchange:
         capture = self.capture
         tap_environ(self.environ, capture)
         outer = current.get()
-        current.set(capture)
         try:
+            current.set(capture)
             result = app(self.environ, self.start_response)
         except BaseException as error:
             if isinstance(error, StopIteration) and "HTTP_UPGRADE" in self.environ:

@@ -192,3 +192,23 @@ def test_a_fork_does_not_wait_for_a_before_send_that_takes_its_time(
         in_a_thread(fork)
         may_go_on.set()
         assert len(agent.events()) == 2
+
+
+class TimeLimitError(BaseException):
+    """What a signal's handler raises, wherever it strikes."""
+
+
+def test_a_signals_handler_that_raises_at_the_beginning_of_delivery_leaves_nothing_marked() -> None:
+    def strike(frame: FrameType, event: str, _: object) -> None:
+        if event == "c_return" and frame.f_code.co_name == "in_turn" and armed.pop():
+            raise TimeLimitError
+
+    def hand_over() -> None:
+        with pytest.raises(TimeLimitError):
+            interrupted.in_turn(len, "")
+        found.append(interrupted.inside.get())
+
+    found: list[bool] = []
+    armed = [True, False]  # not when it was asked where it is called, but when that was marked
+    in_a_thread(hand_over, strike)
+    assert found == [False]

@@ -41,11 +41,11 @@ def in_turn(work: Callable[[T], object], item: T) -> None:
 
             _thread.start_new_thread(_do_what_is_left, ())
         return
-    token = inside.set(True)
     try:
+        inside.set(True)  # and no token, which a signal's handler that raises might keep us from getting
         work(item)
     finally:
-        inside.reset(token)
+        inside.set(False)
         if _left:
             _do_what_is_left()
 
@@ -53,11 +53,12 @@ def in_turn(work: Callable[[T], object], item: T) -> None:
 @contextmanager
 def taking_locks() -> Generator[None]:
     """Have finalizers and handlers that interrupt the block wait for its end."""
-    token = inside.set(True)
+    outer = inside.get()
     try:
+        inside.set(True)
         yield
     finally:
-        inside.reset(token)
+        inside.set(outer)
         if _left:
             _do_what_is_left()
 
