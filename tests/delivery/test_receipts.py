@@ -22,9 +22,14 @@ class Followed(Item):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self.fates: list[tuple[str, str]] = []
+        self.done: list[tuple[str, str]] = []
+        """Destinations that were done with it before others, and the fate that was told then."""
 
-    def receipt(self, fate: str, stored_as: str = "") -> None:
-        self.fates.append((fate, stored_as))
+    def receipt(self, fate: str, stored_as: str = "", destination: str = "") -> None:
+        if destination:
+            self.done.append((destination, fate))
+        else:
+            self.fates.append((fate, stored_as))
 
 
 def taking(connection: socket.socket, request: Received) -> None:
@@ -74,7 +79,7 @@ def test_items_that_are_pushed_out_or_cut_off_by_the_end_learn_that() -> None:
     assert sorted(fate for item in items for fate, _ in item.fates) == ["exit", "exit", "queue_full", "queue_full"]
 
 
-def test_with_two_destinations_an_item_learns_once_when_both_are_done() -> None:
+def test_with_two_destinations_an_item_learns_which_is_done_first_and_once_when_both_are() -> None:
     item = Followed()
     with RawServer(taking) as server:
         organisation = "6a1b1f0e-5d0c-4a43-9a0b-6d4f3c2b1a00"
@@ -83,3 +88,4 @@ def test_with_two_destinations_an_item_learns_once_when_both_are_done() -> None:
         assert pipeline.flush(10)
         pipeline.close(1.0)
     assert item.fates == [("delivered", "")]
+    assert item.done in ([("brain", "delivered")], [("agnost", "")])
