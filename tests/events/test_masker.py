@@ -107,6 +107,13 @@ class TestFailures:
         assert getattr(Masker(None, ""), method)("") == ""  # type: ignore[arg-type]  # as above
 
 
+@pytest.mark.parametrize("token", [TOKEN, PLAIN_TOKEN])
+def test_whether_a_text_was_cut_off_is_passed_on(token: str) -> None:
+    cut = '{"name": "password",  "value": "hunter2", "note": "tea an'
+    assert masker(token).text(cut, cut=True) == redactor_for(DEFAULTS).text(cut, cut=True)
+    assert masker(token).text(cut, cut=True) != masker(token).text(cut)
+
+
 class TestFields:
     @pytest.mark.parametrize(
         "name",
@@ -143,6 +150,13 @@ class TestFields:
         ours = {"session": {"fingerprint": "0123456789abcdef", "verified": True}}
         assert masked(metadata=ours) == {"metadata": ours}
         assert masked(metadata={"session": "0123456789abcdefX"}) == {"metadata": {"session": MASK}}
+
+    def test_that_stays_also_where_the_settings_call_it_sensitive(self) -> None:
+        strict = Masker(redactor_for(OtasSettings(sensitive_fields=("session",))), "")
+        ours = {"session": {"fingerprint": "0123456789abcdef", "verified": True}}
+        fields = json.loads(json.dumps(FIELDS)) | {"metadata": dict(ours)}
+        strict.fields(fields)
+        assert fields["metadata"] == ours
 
     def test_an_operations_session_stays_where_it_is_a_fingerprint(self) -> None:
         fingerprint = {"operation": {"session": "0123456789abcdef"}}
