@@ -120,7 +120,7 @@ class Redactor:
         if depth > _MAX_DECODINGS:
             return MASK
         plain = unescape_ascii(text if hide is None else hide(text))
-        escape = foreign_escape(plain) if "\\u" in plain and self._escaped(plain) else None
+        escape = foreign_escape(plain) if "\\" in plain and "\\u" in plain and self._escaped(plain) else None
         if escape is not None:
             plain = unescape_letters(plain)
         for secret in self._own:
@@ -182,7 +182,7 @@ class Redactor:
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules, _QUOTING)
         text = mask_named(text, self.rules, self._has_name, self._valued)
-        if "\\n" in text and quotes_like_json(text):
+        if "\\" in text and "\\n" in text and quotes_like_json(text):  # one character is found far sooner than two
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
 
