@@ -480,6 +480,7 @@ def test_the_token_and_the_key_are_in_no_repr(brain: LocalBrain, inside: Host) -
 
 
 def test_the_counters_and_the_flush_of_the_process_include_the_agents_side(brain: LocalBrain, uasam: Uasam) -> None:
+    otas.flush(PATIENCE)  # of earlier tests, which may have events under way
     before = otas.stats()
     with AgentSession(agent_key=brain.agent_key, brain_url=brain.url, uasam_url=uasam.url) as session:
         session.log("GET", "/x", status_code=200, latency_ms=1)
