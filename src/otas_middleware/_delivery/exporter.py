@@ -311,7 +311,7 @@ class Exporter:
         self._queue.watch()
 
     def _store_the_rest(self, spooler: Spooler, deadline: Deadline) -> None:
-        batch = self._take_over()
+        batch = [*self._take_over(), *self._queue.grab(_EXIT_BATCH, 0)]
         left = Deadline(max(deadline.left(), _DISK_SECONDS))  # others may have used up the time before us
         while left.left():
             batch = batch or self._queue.grab(_EXIT_BATCH, 0)
