@@ -155,6 +155,19 @@ def test_a_shielded_piece_of_work_is_done_whole_before_the_signal_counts() -> No
     assert done
 
 
+def test_a_signal_that_comes_while_a_finalizer_runs_counts_as_well() -> None:
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGHUP)
+
+    def work() -> None:
+        Dying()
+        time.sleep(10)
+
+    with Interruptions(), pytest.raises(Interrupted, match="SIGHUP"):
+        work()
+
+
 def test_an_interrupted_stop_is_still_completed(tmp_path: Path) -> None:
     with Interruptions() as interruptions:
         children = Children(interruptions, tmp_path, patience=0.5)

@@ -343,3 +343,8 @@ class TestPlaces:
         for _ in range(levels):
             text, plain = json.loads(text), json.loads(plain)
         assert json.loads(plain) == json.loads(text)
+
+    @pytest.mark.parametrize("name", ["-\\", 'a"', 'b\\"', "c\\\\"])
+    def test_an_object_of_flags_has_plain_names(self, name: str) -> None:
+        assert REDACTOR.text(json.dumps({"mnemonic": {name: [None]}})) == json.dumps({"mnemonic": MASK})
+        assert REDACTOR.text(json.dumps({"mnemonic": {"plain": [None]}})) == json.dumps({"mnemonic": {"plain": [None]}})

@@ -154,6 +154,9 @@ class Children:
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_SOON = 0.01
+"""Seconds."""
+
 
 class Interrupted(BaseException):
     """The demo was asked to stop; not an `Exception`, so that nothing takes it for a failure."""
@@ -178,9 +181,12 @@ class Interruptions:
 
     def __enter__(self) -> Self:
         self._previous = [(number, signal.signal(number, self._receive)) for number in SIGNALS]
+        self._previous.append((signal.SIGALRM, signal.signal(signal.SIGALRM, self._remember)))
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._swallowed
         return self
 
     def __exit__(self, *_: object) -> None:
+        sys.unraisablehook = self._hook
         for number, handler in self._previous:
             signal.signal(number, handler)
 
@@ -198,6 +204,18 @@ class Interruptions:
         self._received = number
         if not self._shielded:
             self._raise()
+
+    def _remember(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._shielded:
+            self._raise()
+
+    def _swallowed(self, ignored: sys.UnraisableHookArgs) -> None:
+        """Raise it once more where it fell into code that lets nothing out: a finalizer, a callback of an import's."""
+        if not isinstance(ignored.exc_value, Interrupted):
+            self._hook(ignored)
+            return
+        self._raised = False
+        signal.setitimer(signal.ITIMER_REAL, _SOON)
 
     def _raise(self) -> None:
         if self._received is not None and not self._raised:

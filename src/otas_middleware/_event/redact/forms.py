@@ -35,7 +35,7 @@ _COUNT = re.compile(
 )
 _PLAIN_NAME = r"[A-Za-z0-9_ .-]{1,64}"
 _COUNTS_ONLY = re.compile(
-    rf"(?:[\s{{}}\[\],]|\\++[nrt]|\\*\"{_PLAIN_NAME}\\*\"(?:\s|\\++[nrt])*+:"
+    rf"(?:[\s{{}}\[\],]|\\++[nrt]|(?P<escapes>\\*)\"{_PLAIN_NAME}(?P=escapes)\"(?:\s|\\++[nrt])*+:"
     r"|-?\d{1,13}(?:\.\d+)?(?![\w.])|null|true|false)*+"
 )
 _VERSION = re.compile(
