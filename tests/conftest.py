@@ -34,7 +34,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the te
 if find_spec("hypothesis") is not None:  # the environments of `make sdk-test` have none
     import hypothesis
 
-    hypothesis.settings.register_profile("otas", deadline=None)  # no test fails because the machine is busy
+    # No test fails because the machine is busy, or by an example that is new: `make fuzz` tries new ones.
+    hypothesis.settings.register_profile("otas", deadline=None, derandomize="OTAS_FUZZ_EXAMPLES" not in os.environ)
     hypothesis.settings.load_profile("otas")
 
 runtime.behaviour = replace(runtime.behaviour, reraise=True)  # what production reports fails a test
