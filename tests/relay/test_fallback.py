@@ -385,6 +385,31 @@ def test_threads_of_a_child_whose_fork_python_did_not_see_share_one_account(
         assert one.result() is other.result()
 
 
+def test_a_flush_waits_for_what_another_thread_is_giving_back(
+    slow_brain: LocalBrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent, taken, go = Agent(slow_brain), threading.Event(), threading.Event()
+    with RelayProcess(tmp_path) as relay, host(slow_brain, agent, relay.path) as app:
+        app.call("/first", count=3)
+        deliver = app.delivery._current().client._feedback.returned
+
+        def hesitate(*item: Any) -> None:
+            if not taken.is_set():
+                taken.set()
+                assert go.wait(20)
+            deliver(*item)
+
+        monkeypatch.setattr(app.delivery._current().client._feedback, "returned", hesitate)
+        relay.stop(signal.SIGKILL)
+        with ThreadPoolExecutor(1) as other:
+            other.submit(app.stats)
+            assert taken.wait(20)
+            assert not app.delivery._current().client.flush(time.monotonic() + 0.2)
+            go.set()
+        assert app.delivery.flush(20)
+        assert app.stats()["delivered"] == 3
+
+
 def test_what_a_relay_gave_back_shows_nothing_of_the_token() -> None:
     assert "secret-token" not in repr(Returned(None, (b"secret-token",), b"secret", frozenset()))
 

@@ -74,6 +74,7 @@ class RelayClient:
         self._back: deque[Returned] = deque()
         self._rest: deque[Returned] = deque()
         """Settled, but for other destinations than the first one."""
+        self._giving: deque[None] = deque()  # one for each thread that is giving back
         self.next_number = itertools.count(1).__next__
         """Returns the number of the next event."""
         self._ending = False
@@ -197,12 +198,16 @@ class RelayClient:
 
     def give_back(self, most: int = 1_000_000) -> None:
         """Have this process deliver what dead connections kept, as far as it is not yet."""
-        for _ in range(most):
-            try:
-                returned = (self._back or self._rest).popleft()
-            except IndexError:
-                return
-            self._feedback.returned(returned.item(), returned.done)
+        self._giving.append(None)
+        try:
+            for _ in range(most):
+                try:
+                    returned = (self._back or self._rest).popleft()
+                except IndexError:
+                    return
+                self._feedback.returned(returned.item(), returned.done)
+        finally:
+            self._giving.pop()
 
     # ---- what the relay says
 
@@ -255,11 +260,11 @@ class RelayClient:
             order = encode((until.left(), ending))
             untold = tuple(link for link in untold if not self._told(link, order))
             settled = self._settled(links, mark)
-            left = until.left()
-            if settled or not left:
-                self.give_back()
+            self.give_back()
+            settled = settled and not self._giving
+            if settled or not until.left():
                 return settled
-            time.sleep(min(left, pause))
+            time.sleep(min(until.left(), pause))
             pause = min(2 * pause, _LONGEST_POLL)
 
     # A lock that is taken is tried again, never waited for: a signal's handler that raised may have left it so.
