@@ -80,7 +80,7 @@ class Redactor:
         self._valued = probe(probes.valued)
         self._foreign = probe(probes.foreign)
         self._escaped = probe(probes.escaped)
-        self._has_label = probe(self.rules.probes.labelled)
+        self._has_label = probe(probes.labelled)
         self._has_base64 = probe(BASE64_PROBE)
         self._has_message = probe(_QUOTING_PROBE)
         self._own = _own_secrets(settings)
@@ -91,7 +91,7 @@ class Redactor:
             WORDS_PROBE,
             *(shape.probe for shape in shapes),
         )
-        self._beyond_names = probe(self.rules.probes.labelled, ENCODED_PROBE, *others)
+        self._beyond_names = probe(probes.labelled, ENCODED_PROBE, *others)
         self._suspicious = probe(probes.mentioned, probes.flagged, ESCAPES_PROBE, *others)
         self._patterns = tuple(map(compile_pattern, settings.redact_patterns))
         self._path_patterns = tuple(map(compile_pattern, settings.redact_path_patterns))
@@ -108,15 +108,12 @@ class Redactor:
             cut: Its end is missing.
             hide: Masks what is known to look suspicious; called only when the text does.
         """
-        ascii_only = text.isascii()
-        if not ascii_only or "\x00" in text:
+        if not text.isascii() or "\x00" in text:
             text = storable(text)
         for pattern in self._patterns:
             text = pattern.sub(MASK, text)
-        if not self._suspicious(text):
-            unescaped = ascii_only and "%" not in text and "\\" not in text
-            if unescaped or not self._is_suspicious(text):
-                return text
+        if not self._is_suspicious(text):
+            return text
         if depth > _MAX_DECODINGS:
             return MASK
         plain = unescape_ascii(text if hide is None else hide(text))
@@ -202,9 +199,7 @@ class Redactor:
 
     def _is_suspicious(self, text: str) -> bool:
         """Tell whether there may be anything to mask: no sensitive word and no shape of a secret means no."""
-        if self._suspicious(text):
-            return True
-        if ("\\" in text or not text.isascii()) and self._has_foreign_name(text):
+        if self._suspicious(text) or self._has_foreign_name(text):
             return True
         return "%" in text and (plain := undo_percent(text)) != text and self._is_suspicious(plain)
 
