@@ -77,8 +77,6 @@ def arguments(
 _NEXT = r"(?:\s|\\*[\"'],\s*\\*[\"'])"  # between two words
 _WORDS = rf"(?={_NEXT})(?:[^\n]|(?<=,)\n){{0,128}}?"
 _VALUE = r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})"
-
-
 _USER = r"[^\s:\"'\\]{1,64}"
 
 
@@ -145,8 +143,8 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("masterauth", rf"masterauth{_NEXT}+{_VALUE}"),
     ("bindpw", rf"bindpw{_NEXT}+{_VALUE}"),
     ("rootpw", rf"rootpw{_NEXT}+(?:--\w+{_NEXT}+)?{_VALUE}"),
-    ("curl", rf"(?:-u|--user|--proxy-user)(?:{_NEXT}+|=)\\*[\"']?[^\s:\"'\\]{{1,64}}:{_VALUE}"),
-    ("wget", rf"(?:--user|--proxy-user)(?:{_NEXT}+|=)\\*[\"']?[^\s:\"'\\]{{1,64}}:{_VALUE}"),
+    ("curl", rf"(?:-u|--user|--proxy-user)(?:{_NEXT}+|=)\\*[\"']?{_USER}:{_VALUE}"),
+    ("wget", rf"(?:--user|--proxy-user)(?:{_NEXT}+|=)\\*[\"']?{_USER}:{_VALUE}"),
     (
         "-stdin",  # echo X | docker login --password-stdin
         rf"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?(?!\$){_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,64}}--(?:password-)?stdin",

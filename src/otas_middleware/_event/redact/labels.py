@@ -148,7 +148,6 @@ _OPEN_TAG = re.compile(r"<[A-Za-z][^<>{}]*\Z")
 _FURTHEST = 2048
 _MOST_OBJECTS = 256
 """So many labels are looked at one by one; what follows is looked through as one object."""
-_PREFIX = re.compile(r"(?m)^data:")
 
 
 def mask_labelled(text: str, rules: NameRules) -> str:
