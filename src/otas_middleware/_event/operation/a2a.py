@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation import json_rpc
-from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.exchange import as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _VERBS = {
     "cancel": "CancelTask",
     "subscribe": "SubscribeToTask",
 }
-_MAX_PARTS = 16
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -76,13 +75,8 @@ def _judge(operation: Operation, response: dict[str, Any]) -> None:
         status = as_object(task.get("status"))
         state = as_text(status.get("state")).lower().removeprefix("task_state_").replace("_", "-")
         if state in {"failed", "rejected"}:
-            operation.fail(f"task_{state}", _text_of(as_object(status.get("message"))))
+            operation.fail(f"task_{state}", json_rpc.text_of(as_object(status.get("message")).get("parts")))
         elif state == "canceled" and operation.method not in _CANCELS:
             operation.outcome = "cancelled"
         elif state in {"input-required", "auth-required"}:
             operation.outcome = "input_required"
-
-
-def _text_of(message: dict[str, Any]) -> str:
-    parts = [as_text(as_object(part).get("text")) for part in as_list(message.get("parts"))[:_MAX_PARTS]]
-    return "\n".join(part for part in parts if part)

@@ -121,7 +121,7 @@ class Exchange:
     def request_text(self) -> str:
         """The request body as text, of a multipart body too."""
         if self.request_media.startswith("multipart/"):  # whose text says of its parts what they are
-            return _undone(self.request_bytes, self.request_headers, _MAX_DECODED).data.decode("utf-8", "replace")
+            return _undone(self.request_bytes, self.request_headers).data.decode("utf-8", "replace")
         return self.request.text
 
     @cached_property
@@ -150,7 +150,7 @@ class Exchange:
     def _decoded(self) -> Decoded:
         """The response body from its beginning on, as far as it is recorded without a gap, codings undone."""
         kept = self.response_bytes if self.gap else self.response_bytes + self.response_end
-        return _undone(kept, self.response_headers, _MAX_DECODED)
+        return _undone(kept, self.response_headers)
 
     def octets(self) -> bytes:
         """Return the response body from its beginning on, as far as it is recorded without a gap, codings undone."""
@@ -196,7 +196,9 @@ class Exchange:
             return None
         text = self.response_text
         if self.response_media == "text/event-stream":
-            text = _unfinished_data(text)
+            from otas_middleware._event.render.stream import unfinished_data  # noqa: PLC0415  # for the few that are one
+
+            text = unfinished_data(text)
         return parse_json(text, partial=True)
 
     def member_at_end(self, name: str, depth: int) -> Any:
@@ -260,19 +262,13 @@ def _is_call(message: dict[str, Any], *, cut: bool) -> bool:
     return message.get("jsonrpc", "2.0" if cut else None) == "2.0" and isinstance(message.get("method"), str)
 
 
-def _undone(data: bytes, headers: HeaderMap, limit: int) -> Decoded:
-    """Return a body without its content codings, up to a limit; nothing where they cannot be undone."""
+def _undone(data: bytes, headers: HeaderMap) -> Decoded:
+    """Return a body without its content codings, up to a bound; nothing where they cannot be undone."""
     from otas_middleware._event.render.coding import Decoded, undo_codings  # noqa: PLC0415  # for the few that have one
 
     coding = all_values(headers, "content-encoding")
-    decoded = undo_codings(data, coding, limit) if coding else Decoded(data, cut=False, undone=True)
+    decoded = undo_codings(data, coding, _MAX_DECODED) if coding else Decoded(data, cut=False, undone=True)
     return decoded if decoded.undone else Decoded(b"", cut=False, undone=False)
-
-
-def _unfinished_data(text: str) -> str:
-    """Return the data of the event that a stream's text ends in."""
-    block = text.replace("\r\n", "\n").replace("\r", "\n").rpartition("\n\n")[2]
-    return "\n".join(line[5:] for line in block.split("\n") if line.startswith("data:"))
 
 
 def _sse(text: str) -> list[ServerSentEvent]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import MAX_ITEMS, Operation
-from otas_middleware._event.render import first_value
 from otas_middleware._event.render.content_type import parse_content_type
 
 if TYPE_CHECKING:
@@ -24,21 +23,19 @@ _MAX_PARTS = 1_000
 def read(exchange: Exchange) -> Operation | None:
     """Recognise parts of `application/http`, or the JSON form below `…/$batch`."""
     if exchange.request_media == _MEDIA:
-        header = exchange.header("content-type")
         if exchange.request_bytes:
             if "application/http" not in exchange.request_text.lower():
                 return None
         elif not exchange.path.endswith("/$batch"):
             return None
-        asked = len(_parts(exchange.request_text, parse_content_type(header).boundary))
-        header = first_value(exchange.response_headers, "content-type")
-        parts = _parts(exchange.response_text, parse_content_type(header).boundary)
+        asked = len(_parts(exchange.request_text, parse_content_type(exchange.request_type).boundary))
+        parts = _parts(exchange.response_text, parse_content_type(exchange.response_type).boundary)
         answers = [(int(match[1]), _message_in(part)) for part in parts if (match := _STATUS.match(part.lstrip()))]
     elif exchange.path.endswith("/$batch") and "json" in exchange.request_media:
         asked = len(as_list(as_object(exchange.request_json).get("requests")))
         answer = as_object(parse_json(exchange.response.text, partial=True))
-        responses = [as_object(item) for item in as_list(answer.get("responses"))]
-        answers = [(status, _message(item.get("body"))) for item in responses if (status := _status(item)) is not None]
+        items = [as_object(item) for item in as_list(answer.get("responses"))]
+        answers = [(status, _message(item.get("body"))) for item in items if (status := _status(item)) is not None]
     else:
         return None
     operation = Operation("http-batch", "$batch", type="batch")

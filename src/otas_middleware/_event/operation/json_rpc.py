@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _UNREADABLE = (-32700, -32600)
 """The codes of "Parse error" and "Invalid Request"."""
+_MAX_PARTS = 16
 _OWN_ID = "server-error"
 """What the package mcp gives before its version 2 as the id of a request that has none."""
 
@@ -124,6 +125,12 @@ def call_id(call: Message) -> str | float | None:
     """Return a call's id; None for a notification."""
     value = call.get("id")
     return value if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def text_of(parts: object) -> str:
+    """Return the texts among the parts of an answer or a message, as MCP and A2A have them, in lines."""
+    texts = [as_text(as_object(part).get("text")) for part in as_list(parts)[:_MAX_PARTS]]
+    return "\n".join(filter(None, texts))
 
 
 class Responses:

@@ -9,6 +9,7 @@ from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text
 from otas_middleware._event.operation.model import MAX_ITEMS, Operation
+from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -18,7 +19,6 @@ _CANCELLED = -32800
 _LAST_WITH_SESSIONS = "2025-11-25"
 _HEADERS = frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version"))
 _PREFIX = "io.modelcontextprotocol/"
-_MAX_PARTS = 16
 _TOO_LITTLE = 256
 """Characters of an answer within which it says that it is JSON-RPC."""
 
@@ -175,8 +175,7 @@ def _complete(operation: Operation, exchange: Exchange) -> None:
     operation.version = exchange.header("mcp-protocol-version") or operation.version
     session = exchange.header("mcp-session-id")
     if not session and operation.method == "initialize":
-        found = exchange.response_headers.get("mcp-session-id", "")
-        session = found if isinstance(found, str) else found[0]
+        session = first_value(exchange.response_headers, "mcp-session-id")
     if session:
         operation.session = fingerprint(session)
     if operation.outcome == "unknown" and exchange.aborted and not exchange.failed:
@@ -194,7 +193,7 @@ def _judge(operation: Operation, response: dict[str, Any]) -> None:
         return
     result = as_object(response.get("result"))
     if result.get("isError") is True:
-        operation.fail("tool_error", _text_of(result))
+        operation.fail("tool_error", json_rpc.text_of(result.get("content")))
     elif result.get("resultType") == "input_required":
         operation.outcome = "input_required"
     else:
@@ -212,9 +211,3 @@ def _judge_task(operation: Operation, result: dict[str, Any]) -> None:
         operation.outcome = "cancelled"
     elif status == "input_required":
         operation.outcome = "input_required"
-
-
-def _text_of(result: dict[str, Any]) -> str:
-    """Return the text of a tool's answer."""
-    parts = [as_text(as_object(part).get("text")) for part in as_list(result.get("content"))[:_MAX_PARTS]]
-    return "\n".join(part for part in parts if part)

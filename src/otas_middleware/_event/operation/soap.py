@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
@@ -28,14 +27,13 @@ class _Envelope(NamedTuple):
 
 def read(exchange: Exchange) -> Operation | None:
     """Recognise `SOAPAction`, `application/soap+xml`, or the envelope's namespace."""
-    action = exchange.request_headers.get("soapaction")
-    declared = action is not None or exchange.request_media == "application/soap+xml"
+    declared = "soapaction" in exchange.request_headers or exchange.request_media == "application/soap+xml"
     if not declared and not _may_be_xml(exchange):
         return None
     asked = _envelope(exchange.request_text)
     if asked is None and (not declared or (exchange.request.text and exchange.request_whole)):
         return None
-    name = _last_part((first_value(exchange.request_headers, "soapaction") or _action_of(exchange)).strip('"'))
+    name = _last_part((exchange.header("soapaction") or _action_of(exchange)).strip('"'))
     operation = Operation("soap", name or (asked.first if asked else ""), type="call")
     operation.method = operation.name
     operation.version = asked.version if asked else ""
@@ -56,7 +54,7 @@ def _may_be_xml(exchange: Exchange) -> bool:
 
 
 def _action_of(exchange: Exchange) -> str:
-    match = _ACTION.search(exchange.header("content-type"))
+    match = _ACTION.search(exchange.request_type)
     return match[1] if match else ""
 
 

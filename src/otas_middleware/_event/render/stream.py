@@ -146,6 +146,11 @@ def stream_events(body: str) -> Iterator[tuple[str, str]]:
             yield block, _data_of(block)
 
 
+def unfinished_data(body: str) -> str:
+    """Return the data of the event in which the text of a stream ends, as far as it goes."""
+    return _data_of(body.replace("\r\n", "\n").replace("\r", "\n").rpartition("\n\n")[2])
+
+
 def _has_data(block: str) -> bool:
     return block.startswith("data:") or "\ndata:" in block
 
