@@ -62,7 +62,7 @@ class _Copy:
             return value
         if id(value) in self._made:
             return self._made[id(value)][1]
-        members = _members(value)
+        members = members_of(value)
         if members is not None:
             named: dict[Any, Any] = {}
             self._made[id(value)] = value, named
@@ -81,7 +81,7 @@ class _Copy:
         return text[:_MOST_CHARACTERS]
 
 
-def _members(value: Any) -> Iterable[tuple[Any, Any]] | None:
+def members_of(value: Any) -> Iterable[tuple[Any, Any]] | None:
     """Return names and values of what has members by name, else None."""
     found: Iterable[tuple[Any, Any]] | None = None
     if issubclass(_type_of(value), Mapping):

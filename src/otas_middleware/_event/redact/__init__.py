@@ -5,12 +5,13 @@ they go with the secrets masked. A value is masked because of the name that it s
 
 - names: `sensitive_names` is the table, `name_rules` what it says of a name, `forms` which values stay readable;
 - values under names: `named` finds the names in any text, `named_value` what belongs to them, `spans` where that ends;
-  `labels`, `markup`, `tables`, `command_lines` and `messages` know where names stand otherwise, `values` walks objects;
+  `labels`, `markup`, `tables`, `command_lines`, `statements` and `messages` know where names and values stand
+  otherwise, `values` walks objects;
 - shapes: `shapes`, `service_keys`, `cards`;
 - texts in texts: `encodings` (escapes, percent-encoding, base64, JSON Web Tokens) and `json_text`.
 
 One probe of the whole text (`patterns`) tells whether there is anything to look for; only then is it looked through.
-It imports no more than the settings and the event's model.
+It imports little else of the package: the settings, the event's model, what has members by name.
 """
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE

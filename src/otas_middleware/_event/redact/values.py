@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
-from collections.abc import Mapping
 from datetime import date, time
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pydantic import BaseModel
-
+from otas_middleware._capture.snapshot import members_of
 from otas_middleware._event.redact.cards import card_number, names_an_id
 from otas_middleware._event.redact.forms import (
     counts_only,
@@ -263,26 +261,13 @@ def _open(value: Any) -> _Opened:
     """Look into a value; copies, since the application may still change it. Raises whatever foreign code raises."""
     if isinstance(value, Enum):
         return _Opened(plain=value.value)
-    members = _members(value)
+    members = members_of(value)
     if members is not None:
-        return _Opened(members)
+        return _Opened(list(members))
     if isinstance(value, _COLLECTIONS):
         items: list[Any] = list(islice(value, MAX_NODES + 1))
         return _Opened(items=items)
     return _Opened(plain=_number(value) if isinstance(value, _NUMBERS) else _foreign_text(value))
-
-
-def _members(value: Any) -> list[tuple[Any, Any]] | None:
-    """Return names and values of what has members by name, else None."""
-    kind = _type_of(value)
-    if issubclass(kind, Mapping):
-        return list(value.items())
-    if issubclass(kind, tuple) and hasattr(value, "_fields"):
-        return list(zip(value._fields, value, strict=False))
-    if issubclass(kind, BaseModel):
-        return list(value)
-    fields: Any = getattr(_type_of(value), "__dataclass_fields__", None)
-    return None if fields is None else [(name, getattr(value, name, None)) for name in fields]
 
 
 def _number(value: Any) -> int | float | str:
