@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "X_OTAS_AGENT_SESSION_TOKEN"  # noqa: S105  # a variable's name
 """Where the session token for a test event may be."""
 
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+"""Hosts in URLs of this machine."""
+
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from otas_middleware._cli.doctor import Check
+from otas_middleware._cli.doctor import LOOPBACK, Check
 from otas_middleware._cli.doctor.services import ask_uasam, find_brain
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _NAMES: dict[Kind, str] = {"brain": "Brain", "uasam": "UASAM"}
 _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _LOCALLY = " (otas-middleware brain is a local one)"
 
 
@@ -106,7 +105,7 @@ def _trouble(kind: Kind, visit: Visit, trouble: TroubleError, setting: str, othe
         ),
         "refused": (
             f"nothing listens at {address}: {name} is down, or this is the wrong port",
-            f"start {name}{_LOCALLY if kind == 'brain' and parts.hostname in _LOOPBACK else ''}, or correct {setting}",
+            f"start {name}{_LOCALLY if kind == 'brain' and parts.hostname in LOOPBACK else ''}, or correct {setting}",
         ),
         "unreachable": (
             f"{address} cannot be reached ({trouble.detail})",
@@ -148,7 +147,7 @@ def _trouble(kind: Kind, visit: Visit, trouble: TroubleError, setting: str, othe
 def _hints(trouble: Trouble, host: str) -> Iterator[str]:
     if trouble not in {"name", "refused", "unreachable", "silent"}:
         return
-    if host in _LOOPBACK and Path("/.dockerenv").exists():
+    if host in LOOPBACK and Path("/.dockerenv").exists():
         yield "inside a container, localhost is the container itself; name the service or the host instead"
     proxies = [name for name in _PROXIES if os.environ.get(name)]
     if proxies:

@@ -16,6 +16,8 @@ from otas_middleware._cli.application.load import SDK_KEY
 from otas_middleware._cli.doctor import Check
 from otas_middleware._cli.doctor.wire import Answer, TroubleError, post
 from otas_middleware._config.sources import env_name
+from otas_middleware._delivery.destinations.brain import BACKEND_PATH
+from otas_middleware._delivery.destinations.uasam import KEY_PATH
 from otas_middleware._delivery.protocols import as_object, fields_of
 from otas_middleware._version import __version__
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otas_middleware._cli.application import Subject
-
-BRAIN_PATH = "/api/v1/backend/log/sdk/"
-UASAM_PATH = "/api/project/v1/sdk/backend/key/authenticate/"
 
 KeyState = Literal["good", "bad", "unjudged"]
 Kind = Literal["brain", "uasam"]
@@ -86,7 +85,7 @@ class Visit:
 
 def ask_brain(url: str, key: str | None, timeout: float, connect_timeout: float) -> Visit:
     """Ask Brain about a key: a post with a key and without a token."""
-    answer = _visit(url, BRAIN_PATH, key, timeout, connect_timeout)
+    answer = _visit(url, BACKEND_PATH, key, timeout, connect_timeout)
     if isinstance(answer, TroubleError):
         return Visit(url, trouble=answer)
     fields = fields_of(answer.response)
@@ -100,7 +99,7 @@ def ask_brain(url: str, key: str | None, timeout: float, connect_timeout: float)
 
 def ask_uasam(url: str, key: str | None, timeout: float, connect_timeout: float) -> Visit:
     """Ask UASAM about a key: it tells a bad one from an outage, and names its project."""
-    answer = _visit(url, UASAM_PATH, key, timeout, connect_timeout)
+    answer = _visit(url, KEY_PATH, key, timeout, connect_timeout)
     if isinstance(answer, TroubleError):
         return Visit(url, trouble=answer)
     fields = fields_of(answer.response)

@@ -13,6 +13,7 @@ from otas_middleware._cli import has_colours
 from otas_middleware._cli.application import read as read_application
 from otas_middleware._cli.preview import UnreadableError, curl, har, raw
 from otas_middleware._cli.preview.replay import replay
+from otas_middleware._delivery.destinations.brain import BACKEND_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from otas_middleware._cli.preview import Exchange
     from otas_middleware._cli.preview.replay import Preview
     from otas_middleware._event.model import BackendEvent
-
-_ENDPOINT = "/api/v1/backend/log/sdk/"
 
 
 def run(
@@ -72,7 +71,7 @@ def run(
                 sys.stdout.write(preview.event.to_json().decode() + "\n")
             continue
         title = f"[{number} of {len(exchanges)}] " if len(exchanges) > 1 else ""
-        url = f"{subject.settings.brain_url}{_ENDPOINT}" if subject.settings.enabled else ""
+        url = f"{subject.settings.brain_url}{BACKEND_PATH}" if subject.settings.enabled else ""
         sys.stdout.write(show(preview, title=title, url=url, colour=has_colours()) + "\n" * (2 if title else 1))
 
 

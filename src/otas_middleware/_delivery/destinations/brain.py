@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
 """What an event says that does not know its project (`_event.model.NIL_PROJECT`, which would import pydantic here)."""
 
+BACKEND_PATH = "/api/v1/backend/log/sdk/"
+
 _ENDPOINTS = {
-    "backend": ("brain", "/api/v1/backend/log/sdk/", "X-OTAS-SDK-KEY"),
+    "backend": ("brain", BACKEND_PATH, "X-OTAS-SDK-KEY"),
     "agent": ("brain-agent", "/api/v1/backend/log/agent/", "X-OTAS-AGENT-KEY"),
 }
 

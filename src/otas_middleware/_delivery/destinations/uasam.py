@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.protocols import Outcome, Response, Transport
 
-_PATH = "/api/project/v1/sdk/backend/key/authenticate/"
+KEY_PATH = "/api/project/v1/sdk/backend/key/authenticate/"
 
 TIMEOUT = 10.0
 """Seconds for one question."""
@@ -99,7 +99,7 @@ class KeyWatch:
         log: DeliveryLog,
         on_project: Callable[[UUID], object],
     ) -> None:
-        self._request = uasam_request(url + _PATH, "X-OTAS-SDK-KEY", key)
+        self._request = uasam_request(url + KEY_PATH, "X-OTAS-SDK-KEY", key)
         self._make_transport = make_transport
         self._log = log
         self._on_project = on_project
