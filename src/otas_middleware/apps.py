@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  # Django's own name for it
 
-from otas_middleware._cli.application.find import DJANGO_ADAPTER, in_django
+from otas_middleware._cli.application.find import DJANGO_ADAPTER, in_django, wrong_in_django
 from otas_middleware._config.sources import FrameworkSettings, load_settings
 from otas_middleware._errors import ConfigurationError, OtasError
 from otas_middleware._recorder import has_destination
@@ -18,7 +18,7 @@ from otas_middleware._recorder import has_destination
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FIRST = 'put "otas_middleware.django.OtasMiddleware" first in MIDDLEWARE'
+_FIRST = f'put "{DJANGO_ADAPTER}" first in MIDDLEWARE'
 
 
 class OtasConfig(AppConfig):
@@ -53,10 +53,10 @@ def _settings() -> Iterator[CheckMessage]:
 
 def _place() -> Iterator[CheckMessage]:
     places = list(in_django())
-    wrong = next((place for place in places if place.adapter != "django"), None)
+    wrong = next(filter(None, map(wrong_in_django, places)), None)
     if wrong is not None:
-        text = f"{wrong.where} is the middleware for {wrong.adapter.upper()}: in that list each request fails"
-        yield Error(text, hint=f'put "{DJANGO_ADAPTER}" there instead', id="otas_middleware.E002")
+        text, hint = wrong
+        yield Error(text, hint=hint, id="otas_middleware.E002")
     elif not places:
         yield Warning(
             "OtasMiddleware is not in MIDDLEWARE, so nothing is recorded", hint=_FIRST, id="otas_middleware.W002"

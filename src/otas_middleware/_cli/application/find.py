@@ -173,6 +173,14 @@ def in_django(outer: tuple[str, ...] = ()) -> Iterator[Placement]:
             yield Placement(f"MIDDLEWARE[{index}]", (*outer, *names[:index]), adapter="django")
 
 
+def wrong_in_django(place: Placement) -> tuple[str, str] | None:
+    """Say what an adapter for something else does in `MIDDLEWARE`, and what to do; None for one in its place."""
+    if not place.where.startswith("MIDDLEWARE[") or place.adapter == "django":
+        return None
+    text = f"{place.where} is the middleware for {place.adapter.upper()}: in that list each request fails"
+    return text, f'put "{DJANGO_ADAPTER}" there instead'
+
+
 def protocol_of(app: object) -> str | None:
     """Return `asgi` or `wsgi`, by the form of an application's call; of one in our middleware that of what it wraps."""
     inner = next((layer for layer in _layers(app) if not is_a(layer, *ADAPTERS)), app)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-from otas_middleware._cli.application.find import installed
+from otas_middleware._cli.application.find import DJANGO_ADAPTER, installed, wrong_in_django
 from otas_middleware._cli.application.load import ApplicationError, masked
-from otas_middleware._cli.doctor import Check
+from otas_middleware._cli.doctor import LOOPBACK, Check
 from otas_middleware._config.sources import unknown_variables
 from otas_middleware._version import SETTINGS_URL, __version__
 
@@ -37,7 +37,7 @@ _ALWAYS_SHOWN = ("brain_url",)
 _PACKING = re.compile("gzip|brotli|compress|zstd|deflate", re.IGNORECASE)
 
 _INSTALL = {
-    "django": 'put "otas_middleware.django.OtasMiddleware" first in MIDDLEWARE',
+    "django": f'put "{DJANGO_ADAPTER}" first in MIDDLEWARE',
     "flask": "after `from otas_middleware.flask import Otas`, call Otas(app) where the application is made",
     "asgi": "after `from otas_middleware.asgi import OtasMiddleware`, app.add_middleware(OtasMiddleware) in Starlette "
     "and FastAPI, app = OtasMiddleware(app) elsewhere",
@@ -147,12 +147,11 @@ def _middleware(subject: Subject) -> Check:
 
 def _misplaced(placement: Placement, protocol: str | None) -> tuple[str, str] | None:
     """Say where an adapter stands that is made for something else, and what to do; None for one in its place."""
-    made_for = placement.adapter.upper()
-    if placement.where.startswith("MIDDLEWARE[") and placement.adapter != "django":
-        text = f"{placement.where} is the middleware for {made_for}: in that list each request fails"
-        return text, 'put "otas_middleware.django.OtasMiddleware" there instead'
+    wrong = wrong_in_django(placement)
+    if wrong is not None:
+        return wrong
     if protocol is not None and placement.adapter in {"asgi", "wsgi"} and placement.adapter != protocol:
-        text = f"the middleware for {made_for} is {placement.where}, which is for {protocol.upper()}"
+        text = f"the middleware for {placement.adapter.upper()} is {placement.where}, which is for {protocol.upper()}"
         return text, f"import it from otas_middleware.{protocol}"
     return None
 
@@ -178,7 +177,6 @@ SLOWEST_ANSWER = 10.0
 """Seconds: a busy Brain takes one to four for an event, and an event that is given up on may be stored all the same."""
 
 _USES_PROXIES = {"httpx"}
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def check_surroundings(subject: Subject, settings: OtasSettings) -> Iterator[Check]:
@@ -214,7 +212,7 @@ def _proxy(settings: OtasSettings) -> Iterator[Check]:
     host = parts.hostname or ""
     proxies = getproxies_environment()
     scheme = next((name for name in (parts.scheme, "all") if proxies.get(name)), None)
-    if scheme is None or host in _LOOPBACK or proxy_bypass(host):
+    if scheme is None or host in LOOPBACK or proxy_bypass(host):
         return
     names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")
     variable = next((name for name in names if os.environ.get(name)), names[1])
