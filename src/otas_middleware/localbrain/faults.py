@@ -216,7 +216,7 @@ class FaultOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     mode: Mode | Literal["down"] | None = None
-    services: tuple[Literal["brain", "uasam", "agnost"], ...] = ("brain",)
+    services: tuple[Service, ...] = ("brain",)
     rate: Share = 1.0
     seconds: Seconds | None = None
     times: Annotated[int, Field(ge=1)] | None = None
@@ -226,7 +226,7 @@ class FaultOrder(BaseModel):
 
 
 class Control:
-    """Handles the endpoints."""
+    """Handles the endpoints under `/_local/`."""
 
     def __init__(self, store: Store, faults: Faults) -> None:
         self._store = store

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
+from otas_middleware.localbrain.django_http import until_disconnected
 from otas_middleware.localbrain.page.charts import Charts
 from otas_middleware.localbrain.page.http import HEADERS, Changing, Document, Json, Reading
 from otas_middleware.localbrain.page.listing import Listing
@@ -128,8 +129,7 @@ class Feed:
             self._waiting.add(me)
             writing = asyncio.create_task(_write(me[1], send))
             try:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
+                await until_disconnected(receive)
             finally:
                 self._waiting.discard(me)
                 writing.cancel()

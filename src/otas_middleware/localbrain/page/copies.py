@@ -50,7 +50,7 @@ def to_curl(event: StoredEvent) -> str:
 
 def address(event: StoredEvent) -> str:
     """Return the URL that was called, as far as the event tells: the scheme only where a proxy named it."""
-    headers = {name.lower(): value for name, value in header_pairs(event["request_headers"])}
+    headers = _by_name(event["request_headers"])
     host = headers.get("host", "")
     scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
     path = quote(event["path"], safe="/:@!$&'()*+,;=~%-._")
@@ -134,7 +134,7 @@ def har_entry(event: StoredEvent) -> dict[str, Any]:
                 "mimeType": event["response_content_type"] or "",
                 "text": event["response_body"] or "",
             },
-            "redirectURL": dict(_lower(event["response_headers"])).get("location", ""),
+            "redirectURL": _by_name(event["response_headers"]).get("location", ""),
             "headersSize": -1,
             "bodySize": event["response_size_bytes"],
         },
@@ -167,8 +167,8 @@ def _headers(text: str | None) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in header_pairs(text)]
 
 
-def _lower(text: str | None) -> list[tuple[str, str]]:
-    return [(name.lower(), value) for name, value in header_pairs(text)]
+def _by_name(text: str | None) -> dict[str, str]:
+    return {name.lower(): value for name, value in header_pairs(text)}
 
 
 def _pairs(query: str | None) -> list[dict[str, str]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otas_middleware.localbrain.page.http import BadQueryError
+from otas_middleware.localbrain.page.http import BadQueryError, finite_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +18,6 @@ _BEGUN = ("method", "agent_session_id")
 _NARROW = ("path", "error", "called")
 _TEXTS = "query_params post_data request_headers request_body response_headers response_body custom_properties"
 _WIDE = (*_NARROW, *_TEXTS.split(), "metadata")
-
-
 _EXACT = {"method": "method", "source": "source", "session": "agent_session_id", "path": "path", "called": "called"}
 """Parameters, and the columns that are to hold exactly their values."""
 _INDEXES = {"agent_session_id": "event_session", "path": "event_path", "called": "event_called"}
@@ -101,12 +98,6 @@ def read_filter(incoming: Incoming) -> Filter:
         raise BadQueryError("status must be error, 2xx to 5xx, or a number")
     if status is not None and len(status) > 10:
         raise BadQueryError("status is too long")
-    slower = incoming.parameter("slower")
-    try:
-        slower_than = None if slower is None else float(slower)
-    except ValueError:
-        slower_than = math.nan
-    if slower_than is not None and not math.isfinite(slower_than):
-        raise BadQueryError("slower must be a number of milliseconds")
+    slower_than = finite_number(incoming, "slower", "a number of milliseconds")
     exact = {column: value for name, column in _EXACT.items() if (value := incoming.parameter(name)) is not None}
     return Filter(text, incoming.parameter("everywhere") is not None, status, exact, slower_than)

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import math
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,27 @@ def number(incoming: Incoming, name: str, default: int | None = None, *, most: i
     if text is None or not (text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= most):
         raise BadQueryError(f"{name} must be a whole number from 0 to {most}")
     return int(text)
+
+
+def finite_number(incoming: Incoming, name: str, what: str) -> float | None:
+    """Read a number that may have a fraction from the query; None when it is absent.
+
+    Args:
+        incoming: The request.
+        name: The parameter.
+        what: What it must be, for the error.
+
+    Raises:
+        BadQueryError: It is no number, or not a finite one.
+    """
+    text = incoming.parameter(name)
+    try:
+        value = None if text is None else float(text)
+    except ValueError:
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise BadQueryError(f"{name} must be {what}")
+    return value
 
 
 def _refuse(status: int, reason: str, **headers: str) -> Response:

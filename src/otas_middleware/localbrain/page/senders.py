@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware.localbrain.page.http import Json
+from otas_middleware.localbrain.page.listing import largest_id
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -86,7 +87,7 @@ class Senders:
         if self._cleared != self._store.times_cleared:
             self._cleared, self._seen, self._up_to = self._store.times_cleared, {}, 0
         with self._store.reading() as connection:
-            newest = connection.execute("SELECT max(id) FROM event").fetchone()[0] or 0
+            newest = largest_id(connection)
             while self._up_to < newest:
                 end = min(newest, self._up_to + _STEP)
                 for row in connection.execute(_NEW, (self._up_to, end)):

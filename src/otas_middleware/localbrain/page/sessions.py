@@ -10,7 +10,7 @@ import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware.localbrain.page.http import BadQueryError, Json, number
+from otas_middleware.localbrain.page.http import BadQueryError, Json, finite_number, number
 from otas_middleware.localbrain.page.listing import finite
 
 if TYPE_CHECKING:
@@ -92,10 +92,11 @@ class Sessions:
         The answer holds `next`: the parameters of the next page, or null at the end. They are the time of the latest
         activity (Unix seconds) and the id of the last session that was shown.
         """
-        last = {"before": _moment(incoming.parameter("before")), "after": incoming.parameter("after") or ""}
+        before = finite_number(incoming, "before", "a time in Unix seconds")
+        last = {"before": before, "after": incoming.parameter("after") or ""}
         with self._store.reading() as connection:
             rows = connection.execute(_LATEST, {"limit": _PAGE + 1, **last}).fetchall()
-            agents = {row["id"]: row["name"] for row in connection.execute("SELECT id, name FROM agent")}
+            agents = _agents(connection)
         shown = rows[:_PAGE]
         rest = {"before": shown[-1]["latest"], "after": shown[-1]["id"]} if len(rows) > _PAGE else None
         return Json({"sessions": [_session(row, agents) for row in shown], "next": rest})
@@ -113,7 +114,7 @@ class Sessions:
             found = connection.execute(_ONE, {"id": session_id}).fetchone()
             rows = connection.execute(_STEP, {"id": session_id, "after": after, "limit": _STEPS + 1}).fetchall()
             totals = connection.execute(_TOTALS, {"id": session_id}).fetchall()
-            agents = {row["id"]: row["name"] for row in connection.execute("SELECT id, name FROM agent")}
+            agents = _agents(connection)
         if found["events"] == 0 and found["created_at"] is None:
             return Json({"error": "there is no such session (any more)"}, 404)
         rest = rows[_STEPS - 1]["id"] if len(rows) > _STEPS else None
@@ -122,25 +123,15 @@ class Sessions:
         return Json({**shown, "events": steps, "next": rest})
 
 
+def _agents(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return the agents' names by their ids."""
+    return {row["id"]: row["name"] for row in connection.execute("SELECT id, name FROM agent")}
+
+
 def _total(row: sqlite3.Row) -> dict[str, Any]:
     total = finite(dict(row))
     tokens = {name: total[name] for name in ("input", "output")}
     return {**total, **{name: sum_ if sum_ is not None and math.isfinite(sum_) else 0 for name, sum_ in tokens.items()}}
-
-
-def _moment(text: str | None) -> float | None:
-    """Read a time from the query.
-
-    Raises:
-        BadQueryError: It is none.
-    """
-    try:
-        moment = None if text is None else float(text)
-    except ValueError:
-        moment = math.nan
-    if moment is not None and not math.isfinite(moment):
-        raise BadQueryError("before must be a time in Unix seconds")
-    return moment
 
 
 def _session(row: sqlite3.Row, agents: dict[str, str]) -> dict[str, Any]:
