@@ -108,13 +108,14 @@ def _recording_metrics() -> Iterator[Metric]:
     """Return what was not recorded, and what failed on our side; the same for all destinations."""
     refused: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
+    failed = dict(_internal_errors.counts)  # a copy, as another thread may add to them meanwhile
     for recorder in recorders():
         refused += recorder.gate.refused
         skipped += recorder.selection.skipped
     for name, text, label, counts in (
         ("refused", "Requests whose session token was not admitted.", "reason", refused),
         ("skipped", "Requests that the settings leave out.", "reason", skipped),
-        ("internal_errors", "Failures of ours, and of functions of yours, by place.", "place", _internal_errors.counts),
+        ("internal_errors", "Failures of ours, and of functions of yours, by place.", "place", failed),
     ):
         metric = CounterMetricFamily(f"otas_{name}", text, labels=(label,))
         for value, count in counts.items():
