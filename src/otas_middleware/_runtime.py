@@ -1,7 +1,7 @@
 """What all middlewares and agent sessions of one process share, and the one way to have them record otherwise.
 
 The test kit and the preview record into memory, without a key and without a thread: they call `runtime.replaced`.
-Everything may import this module, so it imports nothing of the package, types included; recorders, outboxes and
+Everything may import this module, so it imports nothing of the package, types included; recorders, exporters and
 sessions are therefore `Any` here and have their types where they are made.
 """
 
@@ -93,7 +93,7 @@ class Behaviour:
     Attributes:
         record_without_key: Record without an SDK key too.
         deliver: Gives a recorder its delivery; None is the background pipeline. It may replace `new_capture` as well.
-        deliver_agent: Gives an agent's outbox its delivery; None is the background pipeline.
+        deliver_agent: Gives an agent's exporter its delivery; None is the background pipeline.
         issue: Creates the sessions of agents (see `_agent.session.Issue`), without a network; None is UASAM.
         on_internal_error: Gets the place and the exception of each failure of ours that is swallowed.
         reraise: Raise such failures again (our own tests).

@@ -180,6 +180,7 @@ def doctor(
     raise typer.Exit(run(order, machine=as_json))
 
 
+# The first word that is no option begins the curl command: what follows belongs to that.
 @app.command(context_settings={"allow_interspersed_args": False})
 def preview(
     *,
@@ -274,7 +275,6 @@ def relay(
     run(path)
 
 
-# The first word that is no option begins the curl command: what follows belongs to that.
 def _source(django: str | None, flask: str | None, asgi: str | None, wsgi: str | None) -> "Source":
     """Return what the options name; without any the environment.
 

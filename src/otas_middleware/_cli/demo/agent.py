@@ -95,7 +95,7 @@ USAGE = {"prompt_tokens": 21, "completion_tokens": len(WORDS), "total_tokens": 2
 
 
 class MockService:
-    """The service, in threads of this process on a free port; a context manager."""
+    """The service outside of the domain, a language model too, in threads of this process; a context manager."""
 
     def __init__(self) -> None:
         self.received: list[Mapping[str, str]] = []
@@ -193,7 +193,7 @@ TASKS = (
 
 
 def run_tasks(session: AgentSession, mock_service: str, nobody: str, secrets: Secrets) -> str:
-    """Do them all.
+    """Do all of `TASKS`.
 
     Args:
         session: The agent's session.
@@ -204,7 +204,7 @@ def run_tasks(session: AgentSession, mock_service: str, nobody: str, secrets: Se
     Returns:
         The model's answer.
     """
-    http = session.client(timeout=20.0, trust_env=False)
+    http = session.client(timeout=TIMEOUT_SECONDS, trust_env=False)
 
     @session.tool()
     def exchange_rate(currency: str) -> float:
@@ -243,7 +243,6 @@ def _words(lines: Iterator[str]) -> Iterator[str]:
 
 MCP_PATH = "/mcp"
 _REVISION = "2026-07-28"
-_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
@@ -263,7 +262,7 @@ CALLS = (
 
 
 def make_calls(session: AgentSession, orders: str) -> None:
-    """Make them all.
+    """Make all of `CALLS` by MCP.
 
     Args:
         session: The agent's session.
@@ -277,7 +276,7 @@ async def _converse(session: AgentSession, url: str) -> None:
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415  # as above
 
     async with (
-        session.async_client(library="httpx2", timeout=_TIMEOUT, trust_env=False) as http,
+        session.async_client(library="httpx2", timeout=TIMEOUT_SECONDS, trust_env=False) as http,
         Client(streamable_http_client(url, http_client=http), mode=_REVISION) as client,
     ):
         await client.list_tools()
