@@ -107,7 +107,7 @@ def measure(before: Path, name: str, size: str, url: str, path: str, pid: int) -
 
 def main(before: Path, names: Sequence[str]) -> None:
     """Measure these applications, or all of them, and print a line for each; ratios are of minima (medians)."""
-    from otas_middleware._delivery.relay.link import state_of  # which the version before may not have
+    from otas_middleware._delivery.relay.status import state_of  # which the version before may not have
 
     columns = f"{'before':>8}{'now':>8}{'relay':>8}{'its own':>8}{'now/before':>14}{'relay/before':>14}{'together':>14}"
     print(f"{'':22}{columns}")

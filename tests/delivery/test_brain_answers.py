@@ -218,7 +218,7 @@ def test_an_answer_that_is_none_of_brains_is_called_that(caplog: pytest.LogCaptu
         pipeline(server.url) as sender,
     ):
         sender.put(Item())
-        eventually(lambda: "is no answer of Brain's; otas-middleware doctor says why" in caplog.text)
+        eventually(lambda: "is not HTTP; otas-middleware doctor says why" in caplog.text)
 
 
 def test_an_answer_that_was_lost_is_counted_as_a_possible_duplicate() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import start, trust
-from otas_middleware._delivery.relay.link import state_of
+from otas_middleware._delivery.relay.status import state_of
 from otas_middleware._version import __version__
 from relay.host import host, paths
 from support.delivery import eventually

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._delivery.relay import link, start
-from otas_middleware._delivery.relay.link import state_of
+from otas_middleware._delivery.relay import link
+from otas_middleware._delivery.relay.status import state_of
+from otas_middleware._runtime import runtime
 from relay.host import host, paths
 from support.delivery import eventually
 from support.relay import RelayProcess, RelayThread, balance
@@ -144,7 +145,7 @@ def test_a_relay_that_cannot_even_be_looked_for_is_said_once(
     (tmp_path / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
     monkeypatch.setitem(sys.modules, "brotli", ModuleType("brotli"))  # a stand-in, which has no `__spec__`
-    start._said.clear()
+    runtime.logged.clear()
     with host(brain, agent, "auto") as app:
         app.call()
         eventually(lambda: app.stats()["relay"]["state"] == "not_started")

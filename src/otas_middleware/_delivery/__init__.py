@@ -24,6 +24,7 @@ from otas_middleware._delivery.protocols import (
     Weighted,
 )
 from otas_middleware._errors import ConfigurationError, MissingExtraError
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,10 +47,6 @@ __all__ = [
     "Weighted",
     "open_delivery",
 ]
-
-logger = logging.getLogger("otas_middleware")
-
-_said: set[str] = set()
 
 
 def open_delivery(
@@ -106,6 +103,4 @@ def open_delivery(
 
 
 def _say(line: str) -> None:
-    if line not in _said:
-        _said.add(line)
-        logger.info("otas: %s", line)
+    runtime.log_once(logging.INFO, f"otas: {line}")

@@ -93,6 +93,6 @@ def no_answer(error: TransportError, url: str = "") -> Outcome:
     reason = error.cause.replace(" ", "_")
     verdict = Verdict.RETRYABLE if error.sent else Verdict.UNAVAILABLE
     place = urlsplit(url).netloc.rpartition("@")[2]
-    what = "What came from {} is no answer of Brain's" if reason == "bad_answer" else "No answer came from {}"
+    what = "What came from {} is not HTTP" if reason == "bad_answer" else "No answer came from {}"
     advice = f"{what.format(place)}; otas-middleware doctor says why." if place else ""
     return Outcome(verdict, reason, advice, ambiguous=error.sent, resent=error.resent)

@@ -174,9 +174,6 @@ def _watch_main_thread() -> None:
     threading.Thread(target=wait, name="otas-end", daemon=True).start()
 
 
-_warned = False
-
-
 def start_thread(target: Callable[[], None], name: str) -> bool:
     """Start a daemon thread; return False, with one quiet warning per process, where threads cannot run.
 
@@ -226,12 +223,8 @@ def _uwsgi_is_about_to_fork() -> bool:
 
 
 def _unavailable(why: str) -> bool:
-    global _warned  # noqa: PLW0603  # one warning per process
-    if not _warned:
-        _warned = True
-        _internal_errors.log(
-            logging.WARNING,
-            "otas: %s. Events wait in memory and are sent by otas_middleware.flush() and when the process ends.",
-            why,
-        )
+    runtime.log_once(
+        logging.WARNING,
+        f"otas: {why}. Events wait in memory and are sent by otas_middleware.flush() and when the process ends.",
+    )
     return False

@@ -50,13 +50,13 @@ TOKEN = b"\x14"
 """What was found out about a session token: `[rejected | bad_signature | confirmed, token]`."""
 REFUSED = b"\x15"
 """This host is not served: `reason`."""
-PARTLY = b"\x18"
-"""Events that one of several destinations is done with, before others: `[its name, their fate there or "" if it is not
-the first one, numbers]`."""
 LEAVING = b"\x16"
 """The relay takes no new connections and is about to end; what it has, it still settles."""
 STATE = b"\x17"
 """The answer to `STATUS`."""
+PARTLY = b"\x18"
+"""Events that one of several destinations is done with, before others: `[its name, their fate there or "" if it is not
+the first one, numbers]`."""
 
 REFUSED_PAUSE = 30.0
 """Seconds after which a host that was refused asks again."""

@@ -21,6 +21,7 @@ from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
+from otas_middleware._runtime import runtime
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
@@ -195,10 +196,5 @@ class Finder:
         _say_once(f"otas: no relay could be started ({why}). This process delivers by itself.")
 
 
-_said: set[str] = set()
-
-
 def _say_once(line: str) -> None:
-    if line not in _said:
-        _said.add(line)
-        _internal_errors.log(logging.WARNING, "%s", line)
+    runtime.log_once(logging.WARNING, line)
