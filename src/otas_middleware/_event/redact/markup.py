@@ -123,9 +123,9 @@ def _mask_attributes(tag: re.Match[str], rules: NameRules, rule: Rule | None) ->
     return text, named if content else rule
 
 
-def _mask_values(text: str, rule: Rule | None) -> str:
+def _mask_values(text: str, rule: Rule) -> str:
     for start, end, name, value in reversed(_attributes(text)):
-        if name in _VALUES and value and not (rule is not None and rule.shows(value)):
+        if name in _VALUES and value and not rule.shows(value):
             text = text[:start] + MASK + text[end:]
     return text
 
