@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event.operation.exchange import ServerSentEvent, as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
-    from otas_middleware._event.operation.exchange import Exchange
+    from otas_middleware._event.operation.exchange import Exchange, ServerSentEvent
 
 _DONE = "[DONE]"
 _LINES = frozenset(("application/x-ndjson", "application/jsonl", "application/json-lines"))
@@ -32,7 +32,7 @@ def read(exchange: Exchange) -> Operation | None:
         if event.name == "error" or _may_tell_of_failure(event.data):
             data = as_object(parse_json(event.data))
             if event.name == "error" or _is_failure(data):
-                _fail(operation, event, data)
+                _fail(operation, data, event.data)
                 return operation
     if any(_is_end(event) for event in events[-_LOOKED_AT:]):
         operation.outcome = "ok"
@@ -56,7 +56,7 @@ def _read_lines(exchange: Exchange) -> Operation | None:
         text = exchange.ending().decode("utf-8", "replace")
     last = as_object(parse_json(text.rstrip().rpartition("\n")[2]))
     if _is_failure(last):
-        _fail(operation, ServerSentEvent("", ""), last)
+        _fail(operation, last)
     elif last.get("done") is True:
         operation.outcome = "ok"
     elif not exchange.aborted and last:
@@ -79,8 +79,8 @@ def _is_failure(data: dict[str, Any]) -> bool:
     return kind in {"response.failed", "RUN_ERROR"}
 
 
-def _fail(operation: Operation, event: ServerSentEvent, data: dict[str, Any]) -> None:
-    """Note what an error's event says: `{"error": {"type", "code", "message"}}`, `{"message"}`, or a text."""
+def _fail(operation: Operation, data: dict[str, Any], text: str = "") -> None:
+    """Note what an error says: `{"error": {"type", "code", "message"}}`, `{"message"}`, or a text that is no object."""
     said = data.get("error")
     error = (None if said is True else said) or as_object(data.get("response")).get("error") or data
     details = as_object(error)
@@ -89,7 +89,7 @@ def _fail(operation: Operation, event: ServerSentEvent, data: dict[str, Any]) ->
     message = next(filter(None, texts), as_text(error))
     operation.fail(
         code if isinstance(code, str | int) and not isinstance(code, bool) else None,
-        message or (event.data if not data else "error"),
+        message or (text if not data else "error"),
     )
 
 

@@ -58,10 +58,8 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
                 judge(items[-1], response)
         elif exchange.request_whole:
             items[-1].outcome = "ok"  # as above
-    for response in responses.to_others(calls):
-        items.append(Operation(items[0].protocol, id=call_id(response)))
-        judge(items[-1], response)
-    return batch(items)
+    others = [answered(items[0].protocol, response, judge) for response in responses.to_others(calls)]
+    return batch([*items, *others])
 
 
 def read_refusal(
@@ -75,11 +73,16 @@ def read_refusal(
         judge: Sets the outcome of a call by the response to it.
         tells: Says of an error whether it is such an answer.
     """
-    items: list[Operation] = []
-    for response in filter(tells, Responses(exchange).errors if exchange.may_be_refused else ()):
-        items.append(Operation(protocol, id=call_id(response)))
-        judge(items[-1], response)
+    errors = Responses(exchange).errors if exchange.may_be_refused else ()
+    items = [answered(protocol, response, judge) for response in filter(tells, errors)]
     return batch(items) if len(items) > 1 else next(iter(items), None)
+
+
+def answered(protocol: str, response: Message, judge: Judge) -> Operation:
+    """Return the operation of a call of which nothing but the response is known."""
+    operation = Operation(protocol, id=call_id(response))
+    judge(operation, response)
+    return operation
 
 
 def judge_refusal(operation: Operation, exchange: Exchange, judge: Judge) -> None:

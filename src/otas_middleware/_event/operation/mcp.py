@@ -159,10 +159,7 @@ def _stream_of_all_answers(exchange: Exchange) -> Operation | None:
     if exchange.method != "GET" or not exchange.events or exchange.events[0].name != "endpoint":
         return None
     operation = Operation("mcp", "GET stream", type="stream", outcome="ok")
-    items: list[Operation] = []
-    for response in json_rpc.Responses(exchange).all:
-        items.append(Operation("mcp", id=json_rpc.call_id(response)))
-        _judge(items[-1], response)
+    items = [json_rpc.answered("mcp", response, _judge) for response in json_rpc.Responses(exchange).all]
     failed = [item for item in items if item.is_error]
     operation.count, operation.failed, operation.items = len(items), len(failed), items[:MAX_ITEMS]
     if failed:
