@@ -43,6 +43,14 @@ def test_a_logged_call_is_an_event_with_what_was_said(session: AgentSession, rec
     assert "0123456789abcdef" not in json.dumps(event)
 
 
+@pytest.mark.parametrize(("status", "error"), [(399, ""), (499, "499 Client Closed Request"), (599, "599 Error")])
+def test_a_status_without_an_error_is_worded_as_in_what_a_backend_records(
+    status: int, error: str, session: AgentSession, record: Record
+) -> None:
+    session.log("GET", "https://api.example.org/", status_code=status, latency_ms=1.0)
+    assert record.one()["error"] == error
+
+
 @pytest.mark.parametrize("latency", [math.inf, math.nan, -5.0, 1e300])
 def test_a_call_of_an_impossible_duration_is_an_event_all_the_same(
     latency: float, session: AgentSession, record: Record

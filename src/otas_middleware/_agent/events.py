@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from http.client import responses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +16,7 @@ from otas_middleware._agent.calls import Call
 from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._event.build import build
+from otas_middleware._event.metadata import status_line
 from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.operation.exchange import as_list, as_object
 from otas_middleware._event.render import first_value, header_map
@@ -122,13 +122,10 @@ def described(method: str, url: str, headers: Mapping[str, Mapping[str, str] | N
         if isinstance(body, str):
             fields.setdefault(f"{side}_size_bytes", len(body.encode("utf-8", "replace")))
     fields.setdefault("query_params", parts.query)
-    fields["error"] = fields.get("error") or _status_line(fields["status_code"])
+    status: int = fields["status_code"]
+    fields["error"] = fields.get("error") or (status_line(status) if status >= 400 else "")
     fields.update({name: json.dumps(dict(values)) for name, values in headers.items() if values})
     return BackendEvent(path=unquote(parts.path) or "/", method=method, **fields)
-
-
-def _status_line(status: int) -> str:
-    return "" if status < 400 else f"{status} {responses.get(status, 'Error')}"
 
 
 _LAST_EVENTS = frozenset(

@@ -69,7 +69,7 @@ def failure_of(capture: Capture, status: int) -> tuple[str, str]:
     """
     if capture.exception is not None:
         return capture.exception.type, capture.exception.message
-    return ("", _status_line(status, capture.reason)) if status >= 400 else ("", "")
+    return ("", status_line(status, capture.reason)) if status >= 400 else ("", "")
 
 
 def own_metadata(capture: Capture, exchange: Exchange, traceparent: str = "") -> dict[str, Any]:
@@ -214,7 +214,7 @@ def route_of(capture: Capture) -> str | None:
     )
 
 
-def _status_line(status: int, reason: str | None) -> str:
+def status_line(status: int, reason: str | None = None) -> str:
     """Return such as `404 Not Found`: spelt as the standard does, for Flask shouts; another reason is kept."""
     try:
         phrase = HTTPStatus(status).phrase
