@@ -138,6 +138,15 @@ def test_keys_and_webhooks_are_masked_in_text_json_and_percent_encoded(sample: s
     assert secret not in REDACTOR.pairs(f"next={quote(sample, safe='')}&a=1")
 
 
+@pytest.mark.parametrize("slash", [r"\/", r"\\/", "%2F", "%2f", "%252F", r"\u002f", r"\u002F", "&#x2F;", "&#x2f;"])
+@pytest.mark.parametrize(
+    "sample", [sample for sample in (*SPECIAL_SAMPLES.values(), *WEBHOOK_SAMPLES.values()) if "/" in sample]
+)
+def test_keys_and_webhooks_are_masked_however_their_slashes_are_written(sample: str, slash: str) -> None:
+    secret = max(re.findall(r"[A-Za-z0-9_~-]{7,}", sample.replace("webhookb2", "").replace("trigger", "")), key=len)
+    assert secret not in REDACTOR.text(f"see {sample.replace('/', slash)} there")
+
+
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize(
     "around", ["{}", "a {} b", '{{"x": "{}"}}', "x={}&y=1", "<a>{}</a>", "({})", "'{}'", "see:{};", "\n{}\n"]

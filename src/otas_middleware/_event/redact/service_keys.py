@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SLASH = r"(?:\\*/|%2[Ff]|%252[Ff]|\\+u002[Ff]|&#x2[Ff];)"
-"""A slash as URLs, JSON and XML write it."""
+"""A slash as URLs, JSON and XML write it; for the probes too."""
 
 PREFIXES: dict[str, tuple[int, str]] = {
     # service: (fewest characters that follow, the keys' beginnings)
@@ -193,14 +193,14 @@ SPECIAL: dict[str, tuple[str, str]] = {
         r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.\-]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~.\-])",
     ),
     "Google refresh tokens and codes": (
-        r"[14](?:\\*/|%2F)(?:\\*/|%2F)?0",
+        rf"[14]{SLASH}{SLASH}?0",
         rf"(?<![A-Za-z0-9/])(?:1{SLASH}|4){SLASH}0[A-Za-z0-9_\-]{{16,256}}",
     ),
     "Firebase": (r":APA91b", r"(?<![A-Za-z0-9])[A-Za-z0-9_\-]{8,32}:APA91b[A-Za-z0-9_\-]{20,256}"),
     "Mailchimp": (r"[0-9a-f]-us[0-9]", r"(?<![0-9A-Za-z])[0-9a-f]{32}-us\d{1,2}(?![0-9A-Za-z])"),
     "Twilio keys": (r"SK[0-9a-f]", r"(?<![0-9A-Za-z])SK[0-9a-f]{32}(?![0-9A-Za-z])"),
     "Asana": (
-        r"[0-2](?:\\*/|%2F)[0-9]",
+        rf"[0-2]{SLASH}[0-9]",
         rf"(?<![0-9A-Za-z/])[0-2]{SLASH}\d{{15,17}}(?:{SLASH}\d{{15,17}})?(?::|%3A)[0-9a-f]{{32}}",
     ),
     "Mapbox, Grafana": (r"sk\.ey|eyJrIjoi", r"(?<![A-Za-z0-9])(?:sk\.eyJ|eyJrIjoi)[A-Za-z0-9_.\-=]{24,}"),
@@ -294,6 +294,5 @@ WEBHOOKS: dict[str, str] = {what: _with_slashes(path) for what, path in _WEBHOOK
 """Patterns; the group `secret` is what is masked."""
 
 WEBHOOKS_PROBE = (
-    r"services(?:\\*/|%)|hooks\.slack|webhook|Webhook|hooks(?:\\*/|%)|hook\.|with(?:\\*/|%2F)key|bot(?:\\*/|%2F)v2"
-    r"|integration(?:\\*/|%2F)"
+    rf"services{SLASH}|hooks\.slack|webhook|Webhook|hooks{SLASH}|hook\.|with{SLASH}key|bot{SLASH}v2|integration{SLASH}"
 )
