@@ -42,7 +42,12 @@ def no_descriptor_left() -> Generator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_host_without_a_descriptor_for_the_relays_socket_delivers_by_itself(brain: LocalBrain, agent: Agent) -> None:
+def test_a_host_without_a_descriptor_for_the_relays_socket_delivers_by_itself(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    with host(brain, agent, str(tmp_path / "nobody.sock")) as app:
+        app.call("/first")  # what delivers and what answers is imported: that would want descriptors too
+        assert app.delivery.flush(20)
     with RelayThread() as relay, host(brain, agent, relay.path) as app:
         with no_descriptor_left():
             app.call()
