@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otas_middleware._cli.relay import make_build
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import start, trust
+from otas_middleware._delivery.relay.server import Server
 from otas_middleware._delivery.relay.status import state_of
 from otas_middleware._version import __version__
 from relay.host import host, paths
@@ -143,10 +146,12 @@ def test_a_relay_that_is_told_to_end_takes_its_socket_with_it(
 def test_a_relay_whose_socket_a_cleaner_removed_ends_and_another_takes_over(
     brain: LocalBrain, agent: Agent, runtime_folder: Path
 ) -> None:
+    place = trust.automatic(__version__)
     with host(brain, agent, "auto") as app:
         eventually(app.connected)
         [first] = relays_in(runtime_folder)
-        trust.automatic(__version__).unlink()
+        assert state_of(str(place))["pid"] == first  # it has come so far as to serve
+        place.unlink()
 
         def another() -> bool:
             app.call("/two")
@@ -158,6 +163,15 @@ def test_a_relay_whose_socket_a_cleaner_removed_ends_and_another_takes_over(
         stats = app.stats()
     arrived = paths(brain, agent)
     assert len(arrived) == stats["captured"]
+
+
+def test_a_relay_whose_socket_is_removed_before_it_serves_ends_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "relay.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.unlink()
+        Server(listener, str(path), make_build).run()
 
 
 def test_the_relay_has_none_of_the_hosts_files_and_little_of_its_environment(

@@ -33,7 +33,7 @@ class Listener:
     def __init__(self, sock: socket, path: str, lock: int | None) -> None:
         self._sock = sock
         self._path = Path(path)
-        self._inode = self._path.stat().st_ino
+        self._inode = self._found()
         self._lock = lock
         self._spare = _spare()
         """A descriptor to be let go of when there is no other."""
@@ -80,10 +80,14 @@ class Listener:
     @property
     def is_in_place(self) -> bool:
         """Whether hosts still find it."""
+        return self._inode is not None and self._found() == self._inode
+
+    def _found(self) -> int | None:
+        """Return which file is at the path; None for none, as where it was removed before we came to look."""
         try:
-            return self._path.stat().st_ino == self._inode
+            return self._path.stat().st_ino
         except OSError:
-            return False
+            return None
 
     def leave(self) -> None:
         """Remove the path, if it is still ours; whoever has found it before can still be accepted."""

@@ -238,10 +238,12 @@ class Server:
         if self._listener is not None and not self._listener.is_in_place:
             logger.warning("otas relay: its socket was removed; it serves those whom it has and ends.")
             self._retire()
-        if self._connections or self.waiting:
+        if self.waiting:
             return False
         if self._listener is None:
-            return True
+            return True  # its hosts have been told, and hand over to another one
+        if self._connections:
+            return False
         if self._idle_seconds is None or now - self._busy_at < self._idle_seconds:
             return False
         self._retire()
