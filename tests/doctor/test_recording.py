@@ -107,10 +107,34 @@ def test_a_function_that_fails_for_an_ordinary_request_is_named_with_what_follow
     assert follows in diagnosis.of(setting)
 
 
-@pytest.mark.parametrize("before_send", ["keeps", "withholds"])
-@pytest.mark.parametrize("should_record", ["wants", "declines"])
-def test_functions_that_decide_are_no_failure(doctor: Doctor, before_send: str, should_record: str) -> None:
+@pytest.mark.parametrize(
+    ("should_record", "before_send", "named"),
+    [
+        ("wants", "keeps", None),
+        ("wants", "withholds", "before_send"),
+        ("declines", "keeps", "should_record"),
+        ("declines", "withholds", "should_record"),
+    ],
+)
+def test_functions_that_decide_are_no_failure_and_what_they_leave_out_is_said(
+    doctor: Doctor, should_record: str, before_send: str, named: str | None
+) -> None:
     doctor.write("functions.py", FUNCTIONS)
     doctor.variables["OTAS_BEFORE_SEND"] = f"functions:{before_send}"
     doctor.variables["OTAS_SHOULD_RECORD"] = f"functions:{should_record}"
-    assert {check["status"] for check in doctor().checks.values()} == {"ok", "skipped"}
+    checks = doctor().checks
+    assert {check["status"] for check in checks.values()} == {"ok", "skipped"}
+    assert [name for name in ("should_record", "before_send") if name in checks] == ([named] if named else [])
+
+
+def test_what_the_doctor_reports_is_not_logged_as_well(doctor: Doctor, closed: str) -> None:
+    doctor.write("functions.py", FUNCTIONS)
+    doctor.variables |= {"OTAS_SHOULD_RECORD": "functions:raises", "OTAS_SESSION_JWKS_URL": closed}
+    ended = doctor.run()
+    assert "✗ should record: it fails" in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_durability_by_a_relay_without_one_is_what_the_application_fails_with(doctor: Doctor) -> None:
+    doctor.variables["OTAS_DURABILITY"] = "relay"
+    assert "set OTAS_RELAY" in doctor().failed["transport"]

@@ -322,3 +322,13 @@ def test_a_doctors_visit_is_short(doctor: Doctor) -> None:
     begun = time.monotonic()
     doctor()
     assert time.monotonic() - begun < 10
+
+
+def test_a_project_that_is_not_the_keys_is_a_warning(doctor: Doctor, local: LocalBrain) -> None:
+    other = "00000000-0000-4000-8000-000000000001"
+    doctor.variables["OTAS_PROJECT_ID"] = other
+    diagnosis = doctor()
+    assert diagnosis.checks["sdk_key"]["status"] == "warning"
+    assert f"OTAS_PROJECT_ID names another, {other}" in diagnosis.of("sdk_key")
+    doctor.variables["OTAS_PROJECT_ID"] = local.project_id
+    assert doctor().checks["sdk_key"]["status"] == "ok"

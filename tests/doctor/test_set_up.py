@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otas_middleware import OtasSettings
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
@@ -212,7 +213,9 @@ def test_each_setting_is_shown_with_its_origin(doctor: Doctor, arguments: tuple[
 
 def test_settings_of_an_application_that_was_made_already_are_those_that_it_works_with(doctor: Doctor) -> None:
     doctor.variables["OTAS_QUEUE_MAX_EVENTS"] = "77"
+    doctor.variables["OTAS_CAPTURE_HEADERS"] = "0"
     data = doctor("--wsgi", "wsgi_shop:application").checks["settings"]["data"]
+    assert list(data) == [name for name in OtasSettings.model_fields if name in data]
     assert data["queue_max_events"] == {"value": "77", "from": "OTAS_QUEUE_MAX_EVENTS"}
 
 
@@ -241,6 +244,11 @@ def test_an_unknown_variable_is_a_warning_that_names_the_one_that_was_meant(doct
     assert "OTAS_SDKKEY is not a setting and is ignored; did you mean OTAS_SDK_KEY?" in diagnosis.of("settings")
 
 
+def test_an_unknown_variable_that_resembles_none_is_given_no_other_meaning(doctor: Doctor) -> None:
+    doctor.variables["OTAS_FOO"] = "x"
+    assert "OTAS_FOO is not a setting and is ignored; correct or remove it." in doctor().of("settings")
+
+
 @pytest.mark.parametrize("arguments", [(), ("--asgi", "asgi_shop:off")])
 def test_the_kill_switch_is_named(doctor: Doctor, arguments: tuple[str, ...]) -> None:
     if not arguments:
@@ -248,6 +256,7 @@ def test_the_kill_switch_is_named(doctor: Doctor, arguments: tuple[str, ...]) ->
     diagnosis = doctor(*arguments)
     assert list(diagnosis.failed) == ["settings"]
     assert "recording is switched off" in diagnosis.of("settings")
+    assert diagnosis.of("brain") == "not looked at while recording is switched off\n"
 
 
 KEYLESS = """
@@ -308,6 +317,7 @@ def test_an_application_that_cannot_be_loaded_is_named_with_the_cause(
     assert cause in diagnosis.of("application")
     assert fix in diagnosis.of("application")
     assert "Traceback" not in diagnosis.output
+    assert diagnosis.of("brain") == "not looked at while the application cannot be loaded\n"
 
 
 def test_without_an_application_the_middleware_is_not_looked_at(doctor: Doctor) -> None:

@@ -33,6 +33,9 @@ def applications(doctor: Doctor) -> None:
         (doctor.folder / folder).mkdir()
     doctor.write("shop_package/__init__.py", "")
     doctor.write("shop_package/wsgi.py", APP.format(name="application"))
+    doctor.write(
+        "shop_package/settings.py", 'SECRET_KEY = "x"\nMIDDLEWARE = ["otas_middleware.django.OtasMiddleware"]\n'
+    )
     doctor.write("sources/shop_inner.py", APP.format(name="app"))
 
 
@@ -56,6 +59,18 @@ def test_an_application_is_found_by_any_of_its_usual_names(doctor: Doctor, kind:
     diagnosis = doctor(kind, target)
     assert diagnosis.failed == {}
     assert diagnosis.checks["middleware"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("target", ["shop_package", "shop_package.settings", "shop_package/settings.py"])
+def test_a_django_project_is_found_by_its_settings_or_its_package(doctor: Doctor, target: str) -> None:
+    diagnosis = doctor("--django", target)
+    assert diagnosis.failed == {}
+    assert diagnosis.checks["middleware"]["data"]["places"] == ["MIDDLEWARE[0]"]
+
+
+def test_a_module_that_holds_no_django_settings_is_named(doctor: Doctor) -> None:
+    doctor.write("shop_package/settings.py", "")
+    assert "shop_package holds no settings" in doctor("--django", "shop_package").failed["application"]
 
 
 def test_an_application_without_its_option_is_told_how_to_be_named(doctor: Doctor) -> None:

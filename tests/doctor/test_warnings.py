@@ -207,7 +207,7 @@ def test_a_warning_fails_when_the_doctor_is_strict(doctor: Doctor) -> None:
     lenient, strict = doctor.run(), doctor.run("--strict")
     assert (lenient.returncode, strict.returncode) == (0, 1)
     assert lenient.stdout.splitlines()[-1].startswith("1 warning: request timeout.")
-    assert "! request timeout 5 s" in lenient.stdout
+    assert "! request timeout: 5 s" in lenient.stdout
     assert json.loads(doctor.run("--strict", "--json").stdout)["ok"] is False
     assert json.loads(doctor.run("--json").stdout)["ok"] is True
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 def has_colours() -> bool:
@@ -14,3 +20,15 @@ def has_colours() -> bool:
 def printable(text: str) -> str:
     """Return a line whose control characters are question marks: parts of it come from servers, files and clients."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+@contextlib.contextmanager
+def without_log() -> Generator[None]:
+    """Keep the package from logging meanwhile: what it would say is what the command reports."""
+    logger = logging.getLogger("otas_middleware")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -29,7 +29,7 @@ def run(source: Source, *, as_json: bool) -> None:
     for line in unknown_variables():
         sys.stderr.write(line + "\n")
     listed = {
-        name: {"value": masked(getattr(subject.settings, name)), "from": subject.origins.get(name, "default")}
+        name: {"value": _shown(getattr(subject.settings, name)), "from": subject.origins.get(name, "default")}
         for name in type(subject.settings).model_fields
     }
     if as_json:
@@ -38,4 +38,9 @@ def run(source: Source, *, as_json: bool) -> None:
     width = max(map(len, listed))
     for name, found in listed.items():
         origin = "" if found["from"] == "default" else f"  ({found['from']})"
-        sys.stdout.write(f"{name:<{width}}  {found['value']}{origin}\n")
+        sys.stdout.write(f"{name:<{width}}  {'-' if found['value'] is None else found['value']}{origin}\n")
+
+
+def _shown(value: object) -> str | None:
+    """Return a value as it may be shown, or None for what is not set: nothing, or a list of nothing."""
+    return None if value is None or value == () else masked(value)

@@ -19,7 +19,7 @@ from otas_middleware._runtime import runtime
 from otas_middleware._version import SETTINGS_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 ENV_PREFIX = "OTAS_"
 
@@ -38,6 +38,10 @@ class FrameworkSettings(NamedTuple):
     """Field names in upper case, without a prefix, to values."""
     spelling: str
     """A format with one `{}` for the upper-case name, such as `OTAS[{!r}]` or `OTAS_{}`."""
+
+    def spelled(self, field: str) -> str:
+        """Return how a field is spelled there."""
+        return self.spelling.format(field.upper())
 
 
 NO_FRAMEWORK = FrameworkSettings({}, "{}")
@@ -75,13 +79,12 @@ def gather(
     for name, value in framework.values.items():
         spelling = framework.spelling.format(name)
         if name.lower() not in fields or name != name.upper():
-            known = (framework.spelling.format(known.upper()) for known in fields)
-            raise _unknown(spelling, known, "the framework's configuration")
+            raise _unknown(spelling, name, framework.spelled, "the framework's configuration")
         found[name.lower()] = Origin(value, spelling)
     for name, value in keywords.items():
         if name not in fields:
-            raise _unknown(f"{name}=", (f"{known}=" for known in fields), "the arguments")
-        found[name] = Origin(value, f"{name}=")
+            raise _unknown(_as_keyword(name), name, _as_keyword, "the arguments")
+        found[name] = Origin(value, _as_keyword(name))
     return found
 
 
@@ -96,7 +99,7 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     environ = os.environ if environ is None else environ
     known = {env_name(field) for field in OtasSettings.model_fields}
     return [
-        f"{name} is not a setting and is ignored;{_suggestion(name, known)}"
+        f"{name} is not a setting and is ignored;{_suggestion(name.removeprefix(ENV_PREFIX), env_name)}"
         for name, text in environ.items()
         if name.startswith(ENV_PREFIX) and text and name not in known and not _SERVICE_LINK.fullmatch(name)
     ]
@@ -105,6 +108,10 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
 def env_name(field: str) -> str:
     """Return the environment variable of a field: `max_body_bytes` → `OTAS_MAX_BODY_BYTES`."""
     return ENV_PREFIX + field.upper()
+
+
+def _as_keyword(field: str) -> str:
+    return f"{field}="
 
 
 def load_settings(
@@ -147,15 +154,21 @@ def _enabled(keywords: Mapping[str, object], framework: FrameworkSettings, envir
 _BOOL: TypeAdapter[bool] = TypeAdapter(bool)
 
 
-def _unknown(spelling: str, known: Iterable[str], place: str) -> ConfigurationError:
+def _unknown(spelling: str, name: str, spelled: Callable[[str], str], place: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{spelling} in {place} is not a setting of otas_middleware;{_suggestion(spelling, known)} "
+        f"{spelling} in {place} is not a setting of otas_middleware;{_suggestion(name, spelled)} "
         f"All settings are listed at {SETTINGS_URL}"
     )
 
 
-def _suggestion(spelling: str, known: Iterable[str]) -> str:
+def _suggestion(name: str, spelled: Callable[[str], str]) -> str:
+    """Return the end of a sentence about an unknown name: the setting that it resembles, if any.
+
+    Args:
+        name: The name as it was given, without what all settings have in common (`OTAS_`).
+        spelled: Spells a field as the user would.
+    """
     import difflib  # noqa: PLC0415  # needed only on the way to an error
 
-    close = difflib.get_close_matches(spelling, list(known), n=1)
-    return f" did you mean {close[0]}?" if close else " correct or remove it."
+    close = difflib.get_close_matches(name.lower(), OtasSettings.model_fields, n=1)
+    return f" did you mean {spelled(close[0])}?" if close else " correct or remove it."

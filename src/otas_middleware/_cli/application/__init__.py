@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import SecretStr
 
+from otas_middleware._cli import without_log
 from otas_middleware._cli.application.find import (
     ADAPTERS,
     attribute,
@@ -26,6 +26,7 @@ from otas_middleware._cli.application.load import (
     importable_here,
     load,
     masked,
+    module_of,
     user_code,
 )
 from otas_middleware._config.settings import OtasSettings
@@ -84,34 +85,46 @@ class Subject:
 
 def read(source: Source) -> Subject:
     """Load what the user named, and read the configuration from it; nothing is sent, and no request is run."""
-    logger = logging.getLogger("otas_middleware")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # what it would log is what we report
     try:
-        importable_here()  # functions that settings name, too
-        if source.kind == "environment":
-            return _configured(source)
-        if source.kind == "django":
-            return _django(source)
-        app = load(source.target)
-        return replace(_loaded(source, app), protocol=protocol_of(app))
+        with without_log():
+            return _read(source)
     except (ApplicationError, ConfigurationError) as error:
         return Subject(source, error=error)
-    finally:
-        logger.setLevel(level)
+
+
+def _read(source: Source) -> Subject:
+    importable_here()  # functions that settings name, too
+    if source.kind == "environment":
+        return _configured(source)
+    if source.kind == "django":
+        return _django(source)
+    app = load(source.target)
+    return replace(_loaded(source, app), protocol=protocol_of(app))
 
 
 def _django(source: Source) -> Subject:
-    os.environ["DJANGO_SETTINGS_MODULE"] = source.target
     try:
         with user_code(f"the Django settings {source.target} cannot be loaded"):
-            import_named(source.target)
+            os.environ["DJANGO_SETTINGS_MODULE"] = _settings_module(source.target)
             own = _django_settings()
             inside, around = tuple(in_django()), tuple(_around_django())
             placements = (*inside, *around) if inside else around[:1]  # of wsgi.py and asgi.py one is served
     except ModuleNotFoundError:
         raise ApplicationError("Django is not installed", "run this in the application's environment") from None
     return _configured(source, own, framework=f"Django {installed('django')}", placements=placements)
+
+
+def _settings_module(target: str) -> str:
+    """Import the Django settings that a target names and return their module: for a project `shop` `shop.settings`.
+
+    Raises:
+        ApplicationError: It is not there, or holds no settings.
+    """
+    name = module_of(target)
+    for each in (name, f"{name}.settings"):
+        if any(setting.isupper() for setting in vars(import_named(each))):
+            return each
+    raise ApplicationError(f"{target} holds no settings", "name the module that does, such as shop.settings")
 
 
 def _around_django() -> Iterator[Placement]:

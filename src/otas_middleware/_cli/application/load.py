@@ -53,7 +53,7 @@ def load(target: str) -> Any:
         raise ApplicationError(
             f"{target!r} names no application", "write it as package.module:app or package.module:create_app()"
         )
-    found: Any = import_named(_module_of(module_name))
+    found: Any = import_named(module_of(module_name))
     path, arguments, keywords = _parse(expression or _usual_name(found))
     for name in path:
         if not hasattr(found, name):
@@ -97,7 +97,7 @@ def import_named(name: str) -> ModuleType:
             ) from None
 
 
-def _module_of(name: str) -> str:
+def module_of(name: str) -> str:
     """Return the name of a module; a file such as `src/main.py` is made importable first."""
     if not name.endswith(".py"):
         return name

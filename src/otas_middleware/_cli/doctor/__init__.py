@@ -31,6 +31,7 @@ _SIGNS: dict[Status, tuple[str, str, str]] = {
     "skipped": ("·", "-   ", "\033[2m"),
 }
 _PLAIN = "\033[0m"
+_NAME_WIDTH = 12
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,12 @@ def as_text(check: Check, *, colour: bool, ascii_only: bool) -> str:
     shown = plain_sign if ascii_only else sign
     if colour:
         shown = f"{style}{shown}{_PLAIN}"
-    margin = " " * (len(plain_sign if ascii_only else sign) + 14)
+    margin = " " * (len(plain_sign if ascii_only else sign) + 1 + _NAME_WIDTH + 1)
     arrow = "-> " if ascii_only else "→ "
     below = [*check.details, *([arrow + check.fix] if check.fix else [])]
-    lines = [f"{shown} {check.name.replace('_', ' '):<12} {printable(check.text)}"]
+    name = check.name.replace("_", " ")
+    label = f"{name:<{_NAME_WIDTH}} " if len(name) <= _NAME_WIDTH else f"{name}: "
+    lines = [f"{shown} {label}{printable(check.text)}"]
     lines += [margin + printable(line) for line in below]
     text = "\n".join(lines)
     return text.encode("ascii", "replace").decode() if ascii_only else text

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import SessionInfo, TokenGate
 from otas_middleware._cli.doctor import Check
 from otas_middleware._cli.doctor.recording import verifier
-from otas_middleware._delivery import Pipeline, TransportError, Verdict
+from otas_middleware._delivery import TransportError, Verdict, open_delivery
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.process import uwsgi_without_threads
 from otas_middleware._delivery.relay import trust
@@ -56,7 +56,7 @@ def check_transport(settings: OtasSettings, timeout: float) -> Check:
     from otas_middleware._event.build import build  # noqa: PLC0415  # heavy
 
     try:
-        Pipeline(settings, build)
+        open_delivery(settings, build, raw=True, on_token=lambda _found, _token: None)
         return (
             Check("transport", "ok", _in_use(settings))
             if settings.transport != "celery"

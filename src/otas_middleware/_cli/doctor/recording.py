@@ -56,6 +56,10 @@ def _functions(settings: OtasSettings) -> Iterator[Check]:
             text = f"it fails for an ordinary request ({printable(error)}), and then {effect}"
             fix = f"correct the function that OTAS_{name.upper()} names; `otas-middleware preview` tries it again"
             yield Check(name, "failed", text, fix)
+    if shown.event is None and not shown.failures:
+        name = "should_record" if shown.withheld.startswith("should_record") else "before_send"
+        text = f"{shown.withheld} for {exchange.method} {exchange.path}; `otas-middleware preview` tries yours"
+        yield Check(name, "skipped", text)
 
 
 def _verification(settings: OtasSettings) -> Iterator[Check]:

@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otas_middleware._cli import has_colours
-from otas_middleware._cli.application import read
+from otas_middleware._cli import has_colours, without_log
+from otas_middleware._cli.application import ApplicationError, read
 from otas_middleware._cli.doctor import TOKEN_VARIABLE, Check, as_json, as_text, conclusion, healthy
 from otas_middleware._cli.doctor.agent import check_agent
 from otas_middleware._cli.doctor.delivery import check_relay, check_send, check_threads, check_transport, new_token
@@ -62,11 +62,18 @@ def examine(order: Order) -> Iterator[Check]:
     yield from check_set_up(subject)
     settings = subject.settings
     if settings is None or not settings.enabled:
+        reason = _why_no_services(subject)
         for name in ("brain", "uasam", "sdk_key", "clock", "transport", "spool"):
-            yield Check(name, "skipped", "not looked at while the settings are not right")
+            yield Check(name, "skipped", f"not looked at while {reason}")
         yield check_threads(order.uwsgi)
         return
     yield from _services(order, subject, settings)
+
+
+def _why_no_services(subject: Subject) -> str:
+    if isinstance(subject.error, ApplicationError):
+        return "the application cannot be loaded"
+    return "the settings are not right" if subject.settings is None else "recording is switched off"
 
 
 def _services(order: Order, subject: Subject, settings: OtasSettings) -> Iterator[Check]:
@@ -78,7 +85,7 @@ def _services(order: Order, subject: Subject, settings: OtasSettings) -> Iterato
     uasam = None if uasam_url is None else ask_uasam(uasam_url, key, order.timeout, connect_timeout)
     of_brain = check_brain(brain, uasam, spelled(subject, "brain_url"))
     of_uasam = check_uasam(uasam, brain, spelled(subject, "uasam_url"))
-    of_key = check_key(problem, brain, uasam, spelled(subject, "sdk_key"))
+    of_key = check_key(problem, brain, uasam, subject)
     yield from check_surroundings(subject, settings)
     yield from check_recording(settings)
     yield from (
@@ -124,19 +131,25 @@ def run(order: Order, *, machine: bool) -> int:
     Returns:
         The exit status: 0 when all is well, 1 otherwise.
     """
-    checks: list[Check] = []
+    with without_log():
+        checks = list(examine(order)) if machine else _printed(examine(order))
     if machine:
-        checks += examine(order)
         sys.stdout.write(as_json(checks, __version__, strict=order.strict) + "\n")
-        return 0 if healthy(checks, strict=order.strict) else 1
+    else:
+        sys.stdout.write("\n" + conclusion(checks) + "\n")
+    return 0 if healthy(checks, strict=order.strict) else 1
+
+
+def _printed(checks: Iterator[Check]) -> list[Check]:
+    """Print each check as it is done, and return them all."""
     colour = has_colours()
     ascii_only = not _writes("✓✗→…")
-    for check in examine(order):
-        checks.append(check)
+    done: list[Check] = []
+    for check in checks:
+        done.append(check)
         sys.stdout.write(as_text(check, colour=colour, ascii_only=ascii_only) + "\n")
         sys.stdout.flush()
-    sys.stdout.write("\n" + conclusion(checks) + "\n")
-    return 0 if healthy(checks, strict=order.strict) else 1
+    return done
 
 
 def _writes(text: str) -> bool:

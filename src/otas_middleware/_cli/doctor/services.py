@@ -175,15 +175,16 @@ def key_problem(subject: Subject) -> tuple[str, str] | None:
     return None
 
 
-def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None, setting: str) -> Check:
+def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None, subject: Subject) -> Check:
     """Say whether the SDK key is good, and whose project it opens.
 
     Args:
         problem: What is wrong with its form.
         brain: What came of asking Brain.
         uasam: What came of asking UASAM, if its address is known.
-        setting: The name of the setting that holds the key.
+        subject: The settings, and where they came from.
     """
+    setting = spelled(subject, "sdk_key")
     if problem is not None:
         return Check("sdk_key", "failed", *problem)
     judges = ["UASAM"] * (uasam is not None and uasam.key == "good") + ["Brain"] * (brain.key == "good")
@@ -192,11 +193,7 @@ def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None
         fix = f"make a new backend SDK key for the project, set {setting} to it, and restart the application"
         return Check("sdk_key", "failed", text, fix)
     if judges:
-        project = uasam.project if uasam is not None else None
-        opens = f"; project {project.get('name', '?')} ({project.get('id', '?')})" if project else ""
-        return Check(
-            "sdk_key", "ok", f"accepted by {' and '.join(judges)}{opens}", data={"project": project} if project else {}
-        )
+        return _accepted(judges, (uasam.project if uasam is not None else None) or {}, subject)
     if brain.key == "bad" and uasam is None:
         text = "Brain refuses it; it does so for a bad key, and for every key while UASAM is away"
         fix = "give UASAM's address to learn which: --uasam-url http://HOST:8000, or OTAS_UASAM_URL"
@@ -204,6 +201,19 @@ def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None
     if brain.key == "bad":
         return Check("sdk_key", "skipped", "cannot be judged: Brain refuses every key while UASAM is away (see uasam)")
     return Check("sdk_key", "skipped", "cannot be judged: nobody could be asked")
+
+
+def _accepted(judges: list[str], project: Mapping[str, str], subject: Subject) -> Check:
+    """Name the project of an accepted key, and warn where the settings name another one."""
+    opens = f"; project {project.get('name', '?')} ({project.get('id', '?')})" if project else ""
+    text = f"accepted by {' and '.join(judges)}{opens}"
+    data = {"project": project} if project else {}
+    named = subject.settings.project_id if subject.settings is not None else None
+    if named is None or str(named) == project.get("id", str(named)):
+        return Check("sdk_key", "ok", text, data=data)
+    setting = spelled(subject, "project_id")
+    fix = f"correct {setting}, or leave it out: Brain stores events in the key's project"
+    return Check("sdk_key", "warning", f"{text}; {setting} names another, {named}", fix, data=data)
 
 
 def spelled(subject: Subject, field: str) -> str:

@@ -100,9 +100,8 @@ def _settings(subject: Subject) -> Check:
         lines = str(subject.error).removeprefix("otas_middleware: ").split("\n")
         fix = f"correct it; all settings are explained at {SETTINGS_URL}"
         return Check("settings", "failed", lines[0], fix, tuple(lines[1:]))
-    shown = {name: where for name, where in subject.origins.items() if name in type(settings).model_fields}
-    for name in _ALWAYS_SHOWN:
-        shown.setdefault(name, "default")
+    origins = {**dict.fromkeys(_ALWAYS_SHOWN, "default"), **subject.origins}
+    shown = {name: origins[name] for name in type(settings).model_fields if name in origins}
     if not settings.enabled:
         where = subject.origins.get("enabled", "the environment")
         text = f"recording is switched off (`enabled` is false, from {where})"
