@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._outbound.aiohttp_middleware import AiohttpMiddleware
-    from otas_middleware._outbound.policy import OutgoingRequest
+    from otas_middleware._outbound.policy import OutgoingRequest, RawHeaders, Whereabouts
 
 __all__ = [
     "aiohttp_middleware",
@@ -80,11 +80,11 @@ def httpx_hook(request: httpx.Request) -> None:
     """
     from otas_middleware._outbound.httpx_transport import place_of  # noqa: PLC0415  # heavy
 
-    place, (_, host, _, target) = place_of(_policy, request)
+    place, location = place_of(_policy, request)
     if place is Place.EXEMPT:
         return
     token = _policy.token() if place is Place.INSIDE else None
-    headers = head_for(_policy, place, request.headers.raw, target, host, token)
+    headers = head_for(_policy, place, request.headers.raw, location, token)
     if headers is not None:
         request.headers = type(request.headers)(headers)
 
@@ -235,6 +235,11 @@ class _Policy:
         """Return the current token, for a place that does not get it."""
         token = self.token()
         return NOTHING if token is None or place is Place.INSIDE else Secrets((token,))
+
+    def is_anothers(self, token: bytes, location: Whereabouts, raw: RawHeaders) -> bool:
+        """Leave tokens that others put in: this policy takes out its own only."""
+        del token, location, raw
+        return True
 
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Record nothing: that is the agent's side."""

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.host import redirects, replies, response, streams
+from events.codings import CODINGS
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware.agent import AgentSession
 from support.agent import PATIENCE
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from agent.host import Host, Received
     from agent.record import Record
-    from otas_middleware.agent import AgentSession
+    from otas_middleware.localbrain import LocalBrain
 
 pytest.importorskip("aiohttp", reason="aiohttp is not installed")
 aiohttp: Any = import_module("aiohttp")
@@ -236,6 +238,89 @@ def test_a_compressed_answer_is_recorded_as_text_whether_aiohttp_undoes_it_or_no
 
     play(session, use, auto_decompress=decompress)
     assert record.one()["response_body"] == plain.decode()
+
+
+@pytest.mark.parametrize("undoes", [True, False])
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_every_coding_is_known_to_be_undone_or_not(
+    session: AgentSession, outside: Host, record: Record, coding: str, undoes: bool
+) -> None:
+    sent = CODINGS[coding](b"text " * 50)
+    outside.on("/coded", replies(sent, headers=[f"Content-Encoding: {coding}"]))
+    body = b""
+
+    async def use(client: Any) -> None:
+        nonlocal body
+        async with client.get(outside.url + "/coded") as answer:
+            body = await answer.read()
+
+    play(session, use, auto_decompress=undoes)
+    event = record.one()
+    assert event["response_body"] == "text " * 50
+    assert event["response_size_bytes"] == len(body)
+    assert ("content-encoding" in (event["response_headers"] or "")) is (body == sent)
+
+
+@pytest.mark.parametrize("size", [7, 1_000])
+def test_bytes_that_a_reader_of_multipart_bodies_puts_back_are_counted_once(
+    session: AgentSession, outside: Host, record: Record, size: int
+) -> None:
+    body = b"--b\r\nContent-Type: text/plain\r\n\r\nfirst\r\n--b\r\n\r\nsecond\r\n--b--\r\n"
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    outside.on("/parts", streams(pieces, "multipart/mixed; boundary=b"))
+    parts: list[bytes] = []
+
+    async def use(client: Any) -> None:
+        async with client.get(outside.url + "/parts") as answer:
+            reader = aiohttp.MultipartReader.from_response(answer)
+            while (part := await reader.next()) is not None:
+                data = b""
+                while chunk := await part.read_chunk(8):
+                    data += chunk
+                parts.append(data)
+
+    play(session, use)
+    assert parts == [b"first", b"second"]
+    event = record.one()
+    assert event["response_size_bytes"] == len(body)
+    assert "first" in (event["response_body"] or "")
+
+
+def test_an_answer_that_is_sent_on_is_framed_as_without_us(session: AgentSession, outside: Host) -> None:
+    outside.on("/lines", replies(b"a line\n" * 10))
+
+    async def send_on(client: Any) -> None:
+        answer = await client.get(outside.url + "/lines")
+        assert isinstance(answer.content, aiohttp.StreamReader)
+        async with client.post(outside.url + "/copies", data=answer.content) as answered:
+            await answered.read()
+
+    async def bare() -> None:
+        async with aiohttp.ClientSession() as client:
+            await send_on(client)
+
+    asyncio.run(bare())
+    play(session, send_on)
+    assert outside.requests[1].raw == outside.requests[3].raw
+
+
+@pytest.mark.parametrize("latest", ["one", "other"])
+def test_two_projects_on_one_session_get_their_own_token_each(
+    session: AgentSession, inside: Host, outside: Host, brain: LocalBrain, latest: str
+) -> None:
+    keys: Any = {"agent_key": brain.agent_key, "brain_url": brain.url, "uasam_url": brain.url}
+    with AgentSession(outside.url, **keys) as other:
+        middlewares = [session.aiohttp_middleware(), other.aiohttp_middleware()]
+
+        async def run() -> None:
+            async with aiohttp.ClientSession(middlewares=middlewares[:: 1 if latest == "one" else -1]) as client:
+                for host in (inside, outside):
+                    async with client.get(host.url) as answer:
+                        await answer.read()
+
+        asyncio.run(run())
+        assert inside.one().header(TOKEN_HEADER) == [session.headers_for(inside.url)[TOKEN_HEADER]]
+        assert outside.one().header(TOKEN_HEADER) == [other.headers_for(outside.url)[TOKEN_HEADER]]
 
 
 def test_an_answer_that_is_left_unread_is_aborted(session: AgentSession, outside: Host, record: Record) -> None:

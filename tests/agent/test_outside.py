@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from agent.callers import BODIES, BOUNDARY, How, bare
 from agent.host import as_json, breaks_off, closed_port, drops, redirects, replies, response, streams
+from events.codings import CODINGS
 from otas_middleware._capture.session import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -63,6 +65,59 @@ def test_the_event_says_what_was_asked_and_answered(
     assert event["metadata"]["origin"] == outside.url
     assert event["metadata"]["framework"] == caller.name.split()[0]
     assert 0 < event["metadata"]["ttfb_ms"] <= event["latency_ms"]
+
+
+@pytest.mark.parametrize("value", [b"caf\xe9", "café".encode()], ids=["Latin-1", "UTF-8"])
+def test_the_events_headers_are_as_they_came(
+    caller: Caller, session: AgentSession, outside: Host, record: Record, value: bytes
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nLink: <a>\r\nX-Place: %b\r\nLink: <b>\r\n\r\nx"
+    outside.on("/headers", lambda _: [head % value])
+    caller.call(session.instrument, "GET", outside.url + "/headers")
+    headers = json.loads(record.one()["response_headers"] or "")
+    assert headers["link"] == ["<a>", "<b>"]
+    assert headers["x-place"] == "café"
+
+
+@pytest.mark.parametrize("coding", ["gzip, br", "identity", "unheard-of"])
+def test_a_coding_that_the_library_does_not_undo_is_not_said_to_be_undone(
+    caller: Caller, session: AgentSession, outside: Host, record: Record, coding: str
+) -> None:
+    body = b'{"id": 7}'
+    sent = CODINGS.get(coding, bytes)(body)
+    outside.on("/coded", replies(sent, content_type="application/json", headers=[f"Content-Encoding: {coding}"]))
+    result = caller.call(session.instrument, "GET", outside.url + "/coded")
+    event = record.one()
+    undone = result.body != sent and caller.name == "requests"  # which asks urllib3 for what is undone
+    assert json.loads(event["response_headers"] or "").get("content-encoding") == (None if undone else coding)
+    assert event["response_size_bytes"] == len(body if undone else sent)
+    assert (event["response_body"] or "")[:9] == ("[unheard-" if coding == "unheard-of" else body.decode())
+    assert event["error"] == ""
+
+
+@pytest.mark.filterwarnings("ignore:Async generator", "ignore::pytest.PytestUnraisableExceptionWarning")  # httpx, trio
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_not_in_its_coding_is_a_failure_as_it_is_for_the_caller(
+    caller: Caller, session: AgentSession, outside: Host, record: Record, coding: str, stream: bool
+) -> None:
+    body = b'{"id": 7, "text": "none of this is coded"}'
+    outside.on("/plain", replies(body, content_type="application/json", headers=[f"Content-Encoding: {coding}"]))
+    result = caller.call(session.instrument, "GET", outside.url + "/plain", How(stream=stream))
+    event = record.one()
+    assert (event["error"] != "") is (result.error != "")
+    assert event["status_code"] == 200
+
+
+@pytest.mark.filterwarnings("ignore:Async generator", "ignore::pytest.PytestUnraisableExceptionWarning")  # httpx, trio
+def test_an_answer_in_its_coding_that_the_agent_leaves_is_no_failure(
+    caller: Caller, session: AgentSession, outside: Host, record: Record
+) -> None:
+    coded = gzip.compress(random.Random(7).randbytes(30_000))
+    pieces = [coded[:10_000], coded[10_000:20_000], coded[20_000:]]
+    outside.on("/coded", streams(pieces, "application/json", ["Content-Encoding: gzip"]))
+    caller.call(session.instrument, "GET", outside.url + "/coded", How(stream=True, pieces=1))
+    assert record.one()["error"] == ""
 
 
 def test_an_event_is_sent_right_after_its_call(

@@ -12,6 +12,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPDigestAuth
+from urllib3 import HTTPResponse
 from urllib3.util import Retry
 
 from agent.host import closed_port, response
@@ -195,6 +196,11 @@ def test_a_raw_response_can_be_read_when_the_response_is_dropped(
     read = requester.get(outside.url + "/raw", stream=True).raw.read
     assert read() == b"0123456789"
     assert record.one()["response_body"] == "0123456789"
+
+
+def test_a_raw_response_is_what_it_is_without_us(requester: requests.Session, outside: Host) -> None:
+    with requester.get(outside.url, stream=True) as answer:
+        assert isinstance(answer.raw, HTTPResponse)
 
 
 @pytest.mark.parametrize("how", ["data", "lines", "text", "copied"])

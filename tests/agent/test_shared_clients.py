@@ -9,6 +9,8 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
+from agent.callers import How
+from agent.host import Host, redirects
 from agent.record import Record
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._outbound.httpx_library import installed
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agent.callers import Caller
-    from agent.host import Host
     from otas_middleware.localbrain import LocalBrain
 
 httpx: Any = installed(None).module
@@ -32,6 +33,11 @@ def another(brain: LocalBrain, inside: Host) -> Callable[[], AgentSession]:
         return AgentSession(inside.url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url)
 
     return make
+
+
+def _session_of(host: Host, brain: LocalBrain) -> AgentSession:
+    """Return the session of another project."""
+    return AgentSession(host.url, agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url)
 
 
 class Depths:
@@ -88,6 +94,40 @@ def test_two_sessions_on_one_client_keep_their_own_records(
         caller.call(lambda client: other.instrument(session.instrument(client)), "GET", outside.url)
         assert len(Record(other, brain).events()) == 1
     assert len(record.events()) == 1
+
+
+@pytest.mark.parametrize("latest", ["one", "other"])
+def test_two_projects_on_one_client_get_their_own_token_each_and_no_other(
+    caller: Caller, session: AgentSession, inside: Host, outside: Host, brain: LocalBrain, latest: str
+) -> None:
+    with Host() as elsewhere, _session_of(outside, brain) as other:
+        sessions = (other, session) if latest == "one" else (session, other)
+
+        def instrument(client: Any) -> Any:
+            for each in sessions:
+                each.instrument(client)
+            return client
+
+        for host in (inside, outside, elsewhere):
+            caller.call(instrument, "GET", host.url)
+        assert inside.one().header(TOKEN_HEADER) == [session.headers_for(inside.url)[TOKEN_HEADER]]
+        assert outside.one().header(TOKEN_HEADER) == [other.headers_for(outside.url)[TOKEN_HEADER]]
+        assert elsewhere.one().header(TOKEN_HEADER) == []
+        assert len(Record(other, brain).events()) == len(Record(session, brain).events()) == 2
+
+
+def test_the_token_of_another_session_goes_where_that_one_sends_it_and_nowhere_else(
+    caller: Caller, session: AgentSession, outside: Host, brain: LocalBrain
+) -> None:
+    with Host() as elsewhere, _session_of(outside, brain) as other:
+        headers = other.headers_for(outside.url)
+        outside.on("/away", redirects(elsewhere.url))
+        for url in (outside.url + "/away", elsewhere.url):
+            caller.call(session.instrument, "GET", url, How(follow=True), headers=headers)
+        forged = {**headers, "Host": "elsewhere.example"}
+        caller.call(session.instrument, "GET", outside.url, headers=forged)
+        assert [len(request.header(TOKEN_HEADER)) for request in outside.requests] == [1, 0]
+        assert [request.header(TOKEN_HEADER) for request in elsewhere.requests] == [[], []]
 
 
 def test_a_client_is_as_it_was_when_the_session_is_over(

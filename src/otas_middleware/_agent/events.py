@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES = 262_144
 _BEGINS = re.compile(rb"event: ?endpoint[\r\n]")
+_MAX_CODING = 100
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -84,6 +85,9 @@ def _answer(call: Call) -> tuple[str, str]:
             return body.decode("utf-8", "replace"), end.decode("utf-8", "replace")
         return (body + end).decode("utf-8", "replace"), ""
     decoded = undo_codings(body, coding, _HEAD_BYTES)
+    if decoded.broken and not call.complete and call.exception is None:
+        call.disconnected = False
+        call.failed(DecodingError(coding))
     if not decoded.undone:
         return "", ""
     ending = call.coded_end
@@ -92,6 +96,16 @@ def _answer(call: Call) -> tuple[str, str]:
         if decoded.cut:
             ending.add(body)
     return decoded.data.decode("utf-8", "replace"), ending.bytes().decode("utf-8", "replace")
+
+
+class DecodingError(Exception):
+    """An answer was left before its end, and is not in its content coding: httpx cannot decode it and raises.
+
+    That happens above the transport, where nothing is seen but that the answer is read no further.
+    """
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(f"The answer is not in the content coding that it names: {coding[:_MAX_CODING]}")
 
 
 def _is_complete(call: Call, request: str, answer: str) -> bool:

@@ -139,13 +139,13 @@ class _Instrumented(Layer):
             )
         return place_of(self.policy, request)
 
-    def _inside(self, request: httpx.Request, host: bytes, target: bytes, token: str | None) -> httpx.Request:
+    def _inside(self, request: httpx.Request, location: Whereabouts, token: str | None) -> httpx.Request:
         """Return what is to be sent to a host inside.
 
         Raises:
             SecretInUrlError: The URL holds a key.
         """
-        headers = head_for(self.policy, Place.INSIDE, request.headers.raw, target, host, token)
+        headers = head_for(self.policy, Place.INSIDE, request.headers.raw, location, token)
         return request if headers is None else copied(request, headers)
 
     def _outside(
@@ -158,7 +158,7 @@ class _Instrumented(Layer):
         """
         scheme, host, port, target = location
         raw = request.headers.raw
-        headers = head_for(self.policy, Place.OUTSIDE, raw, target, host, None)
+        headers = head_for(self.policy, Place.OUTSIDE, raw, location, None)
         if headers is not None:
             raw = headers
             request = copied(request, headers)
@@ -203,7 +203,7 @@ class InstrumentedTransport(_Instrumented):
             return self.inner.handle_request(request)  # type: ignore[no-any-return]  # of either library
         if place is Place.INSIDE:
             token = self.policy.token_at_hand() or self.policy.token()
-            sent = self._inside(request, location[1], location[3], token)
+            sent = self._inside(request, location, token)
             return self.inner.handle_request(sent)  # type: ignore[no-any-return]  # as above
         request, call = self._outside(request, location, asynchronous=False)
         try:
@@ -239,15 +239,15 @@ class InstrumentedAsyncTransport(_Instrumented):
             return self._recorded(request, location)
         token = self.policy.token_at_hand()
         if token is None and self.policy.may_wait:
-            return self._when_there_is_a_token(request, location[1], location[3])
-        sent = self._inside(request, location[1], location[3], token)
+            return self._when_there_is_a_token(request, location)
+        sent = self._inside(request, location, token)
         return self.inner.handle_async_request(sent)  # type: ignore[no-any-return]  # as above
 
-    async def _when_there_is_a_token(self, request: httpx.Request, host: bytes, target: bytes) -> httpx.Response:
+    async def _when_there_is_a_token(self, request: httpx.Request, location: Whereabouts) -> httpx.Response:
         from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
         token = await to_thread.run_sync(self.policy.token, abandon_on_cancel=True)
-        response: httpx.Response = await self.inner.handle_async_request(self._inside(request, host, target, token))
+        response: httpx.Response = await self.inner.handle_async_request(self._inside(request, location, token))
         return response
 
     async def _recorded(self, request: httpx.Request, location: Whereabouts) -> httpx.Response:

@@ -75,6 +75,16 @@ class OutboundPolicy(Protocol):
         """Return what must not be in the head of a request to such a place: keys, and tokens if it is outside."""
         ...
 
+    def is_anothers(self, token: bytes, location: Whereabouts, raw: RawHeaders) -> bool:
+        """Return whether a token is not this policy's to take out: another one sends it there, where it belongs.
+
+        Args:
+            token: The token's header.
+            location: Where the request goes.
+            raw: Its headers.
+        """
+        ...
+
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Start the record of a request outside, or return None when it is not to be recorded."""
         ...
@@ -200,16 +210,15 @@ def is_clean(raw: RawHeaders, target: bytes, secrets: Secrets) -> bool:
 
 
 def clean(
-    policy: OutboundPolicy, place: Place, raw: RawHeaders, target: bytes, host: bytes, token: str | None
+    policy: OutboundPolicy, place: Place, raw: RawHeaders, location: Whereabouts, token: str | None
 ) -> RawHeaders:
     """Return a request's headers without what must not go to a place; a token is still to be put in.
 
     Args:
         policy: Says what is secret.
-        place: Where the request goes.
+        place: What it makes of where the request goes.
         raw: Its headers.
-        target: Path and query.
-        host: The host, for the error.
+        location: Where it goes.
         token: The token that is to be put in; without one, a token that the caller set stays inside.
 
     Raises:
@@ -218,9 +227,11 @@ def clean(
     secrets = policy.secrets(place)
     names: frozenset[bytes] = frozenset()
     if policy.exclusive:
+        _, host, _, target = location
         if secrets.are_in(target):
             raise SecretInUrlError(host.decode("latin-1"))
-        names = _KEY_NAMES if place is Place.INSIDE and token is None else _OUR_NAMES
+        stays = token is None if place is Place.INSIDE else _has_anothers_token(policy, raw, location)
+        names = _KEY_NAMES if stays else _OUR_NAMES
     return [
         (name, value)
         for name, value in raw
@@ -228,8 +239,13 @@ def clean(
     ]
 
 
+def _has_anothers_token(policy: OutboundPolicy, raw: RawHeaders, location: Whereabouts) -> bool:
+    tokens = [value for name, value in raw if name.lower() == _TOKEN_NAME]
+    return len(tokens) == 1 and policy.is_anothers(tokens[0], location, raw)
+
+
 def head_for(
-    policy: OutboundPolicy, place: Place, raw: RawHeaders, target: bytes, host: bytes, token: str | None
+    policy: OutboundPolicy, place: Place, raw: RawHeaders, location: Whereabouts, token: str | None
 ) -> RawHeaders | None:
     """Return the headers that a request is to be sent with, or None when it is sent with those it has.
 
@@ -237,18 +253,17 @@ def head_for(
         policy: Says what is secret, and whose the headers of OTAS are.
         place: Inside or outside.
         raw: The request's headers; not changed.
-        target: Path and query.
-        host: The host, for the error.
+        location: Where it goes.
         token: What a request inside is to carry, in place of any other; None leaves the caller's.
 
     Raises:
         SecretInUrlError: The URL holds what must not go there.
     """
-    if is_clean(raw, target, policy.secrets(place)):
+    if is_clean(raw, location[3], policy.secrets(place)):
         return None if token is None else [*raw, _entry(token)]
     if token is not None and not policy.exclusive and has_token(raw):
         token = None
-    headers = clean(policy, place, raw, target, host, token)
+    headers = clean(policy, place, raw, location, token)
     if token is None:
         return headers
     return [*(header for header in headers if header[0].lower() != _TOKEN_NAME), _entry(token)]

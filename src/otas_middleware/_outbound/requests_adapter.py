@@ -7,6 +7,7 @@ is not changed: where a header has to go in or out, a copy is sent, and the resp
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from requests import Session
@@ -31,7 +32,7 @@ from otas_middleware._outbound.policy import (
 from otas_middleware._outbound.requests_responses import RecordedRaw, Tries, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from requests import PreparedRequest, Response
 
@@ -143,7 +144,7 @@ class InstrumentedAdapter(Layer, BaseAdapter):
         Raises:
             SecretInUrlError: The URL holds what must not go there.
         """
-        headers = head_for(self.policy, place, _raw(request), location.target, location.host, token)
+        headers = head_for(self.policy, place, _raw(request), location, token)
         return request if headers is None else _with(request, dict(headers))
 
     def _recorded(
@@ -196,7 +197,7 @@ def _note_response(call: Capture | None, response: Response) -> None:
         return
     try:
         call.opaque = False
-        call.started(response.status_code, list(response.headers.items()), response.reason)
+        call.started(response.status_code, _headers_of(response), response.reason)
         if response.raw is None or response.status_code == 101:  # another protocol follows; there is no body
             call.ended()
             call.finish()
@@ -205,6 +206,13 @@ def _note_response(call: Capture | None, response: Response) -> None:
     except Exception:
         report_internal_error("outbound.requests")
         call.finish()
+
+
+def _headers_of(response: Response) -> list[tuple[str, str]]:
+    """Return the headers as they came: requests joins those of one name, urllib3 does not."""
+    own: object = getattr(response.raw, "headers", None)
+    headers = cast("Mapping[str, str]", own) if isinstance(own, Mapping) else response.headers
+    return list(headers.items())
 
 
 def _locate(url: str) -> Location | None:

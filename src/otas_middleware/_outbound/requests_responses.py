@@ -17,7 +17,7 @@ from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.policy import failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from otas_middleware._capture.capture import Capture
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Options = dict[str, Any]
 
 _OWN = frozenset({"_raw", "_call", "_decoded"})
+_CODINGS = ("gzip", "x-gzip", "deflate", "br", "zstd")
 
 
 class RecordedRaw:
@@ -42,6 +43,12 @@ class RecordedRaw:
         self._raw = raw
         self._call = call
         self._decoded = False
+
+    @property  # type: ignore[misc]  # the one of `object` can be set
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The class of what it stands for, for those who ask."""
+        raw: object = self._raw
+        return type(raw)
 
     def __getattr__(self, name: str) -> Any:
         if name in _OWN:  # while it is being made
@@ -146,8 +153,15 @@ class RecordedRaw:
         decoded: object = args[1] if len(args) > 1 else options.get("decode_content")
         if not self._decoded and (getattr(self._raw, "decode_content", False) if decoded is None else decoded):
             self._decoded = True
-            call.response_headers = without_coding(call.response_headers)
+            if self._knows_coding():
+                call.response_headers = without_coding(call.response_headers)
         call.sent(data)
+
+    def _knows_coding(self) -> bool:
+        """Say whether urllib3 undoes the response's codings: what it does not know, it hands on as it came."""
+        codings: str = self._raw.headers.get("content-encoding", "")
+        known: Sequence[str] = getattr(self._raw, "CONTENT_DECODERS", _CODINGS)
+        return any(coding.strip().lower() in known for coding in codings.split(","))
 
     def _end(self) -> None:
         if not self._call.finished:

@@ -20,6 +20,7 @@ _STEP = 4096
 _PIECE = 65_536
 _MAX_DECODED = 134_217_728
 _ZSTD_WINDOW_LOG = 22  # 4 MiB, what level 19 needs; a frame that asks for more is not worth the memory
+_ZSTD_FRAMES = (b"\xb5\x2f\xfd", b"\x2a\x4d\x18")  # what a frame begins with, and one to be skipped, but for a byte
 _GZIP = 31  # zlib's `wbits` for a gzip header
 _ZLIB = 15
 _RAW = -15
@@ -32,11 +33,13 @@ class Decoded(NamedTuple):
         data: At most the limit's number of bytes.
         cut: There was more than the limit allows.
         undone: False when the coding is unknown, its package is missing, or nothing could be made of the data.
+        broken: The data are none of this coding, or not all of them are.
     """
 
     data: bytes
     cut: bool
     undone: bool
+    broken: bool = False
 
 
 def undo_codings(data: bytes, header: str, limit: int) -> Decoded:
@@ -50,7 +53,7 @@ def undo_codings(data: bytes, header: str, limit: int) -> Decoded:
     codings = _codings(header)
     if codings is None:
         return Decoded(data, cut=False, undone=False)
-    cut = False
+    cut = broken = False
     for kind in codings:
         out = bytearray()
         try:
@@ -58,12 +61,13 @@ def undo_codings(data: bytes, header: str, limit: int) -> Decoded:
                 out += piece
                 if len(out) > limit:
                     break
-        except _GARBAGE:
+        except _FAULTS as fault:
+            broken = broken or not isinstance(fault, _UnknownCodingError)
             if not out:
-                return Decoded(data, cut=False, undone=False)
+                return Decoded(data, cut=False, undone=False, broken=broken)
         data, more = bytes(out[:limit]), len(out) > limit
         cut = cut or more
-    return Decoded(data, cut, undone=True)
+    return Decoded(data, cut, undone=True, broken=broken)
 
 
 class DecodedEnd:
@@ -97,7 +101,7 @@ class DecodedEnd:
                 if self._room < 0:  # more than anybody writes: a bomb
                     self._give_up()
                     return
-        except _GARBAGE:
+        except _FAULTS:
             self._give_up()
 
     def _give_up(self) -> None:
@@ -177,7 +181,9 @@ class _Brotli:
                 while not self._stream.can_accept_more_data() or len(piece) >= _PIECE:
                     piece = self._stream.process(b"", output_buffer_limit=_PIECE)
                     yield piece
-        except (self._error, TypeError):  # `TypeError`: a version before 1.2, which cannot be told to stop
+        except self._error:
+            raise _BrokenError from None
+        except TypeError:  # a version before 1.2, which cannot be told to stop
             raise _UnknownCodingError from None
 
 
@@ -205,15 +211,19 @@ class _Zstd:
                     while not self._stream.eof and not self._stream.needs_input:
                         yield self._stream.decompress(b"", _PIECE)
                     rest = self._stream.unused_data if self._stream.eof else b""
-        except self._error:
-            raise _UnknownCodingError from None
+        except self._error:  # a frame may also ask for more memory than it gets here
+            raise (_UnknownCodingError if data[1:4] in _ZSTD_FRAMES else _BrokenError) from None
 
 
 class _UnknownCodingError(Exception):
-    """The package is missing, or the data are none of this coding."""
+    """The package is missing, or the data ask for what it cannot do."""
 
 
-_GARBAGE = (zlib.error, _UnknownCodingError)
+class _BrokenError(Exception):
+    """The data are none of this coding."""
+
+
+_FAULTS = (zlib.error, _UnknownCodingError, _BrokenError)
 
 
 def _module(name: str) -> Any:
