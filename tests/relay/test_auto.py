@@ -179,6 +179,7 @@ def test_the_relay_has_none_of_the_hosts_files_and_little_of_its_environment(
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_HOST", "do not pass on")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/where/libpython/is")
     read, write = os.pipe()
     os.set_inheritable(write, True)
     start.find_or_start(None)
@@ -189,6 +190,7 @@ def test_the_relay_has_none_of_the_hosts_files_and_little_of_its_environment(
     os.close(read)
     assert b"SECRET_OF_THE_HOST" not in environ
     assert b"PYTHONPATH" not in environ
+    assert b"LD_LIBRARY_PATH=/where/libpython/is" in environ
 
 
 def test_the_place_is_the_users_own(runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +248,125 @@ def test_a_path_that_is_longer_than_the_kernel_takes_works(
     pid = state_of(path)["pid"]
     os.kill(pid, signal.SIGTERM)
     eventually(lambda: not alive(pid), within=20)
+
+
+def test_its_log_is_where_the_host_says_as_the_host_sees_it(
+    runtime_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    real = tmp_path / "real.log"
+    Path("logs").mkdir()
+    Path("logs/relay.log").symlink_to(real)
+    finder = start.Finder(Path("logs/relay.log"))
+    monkeypatch.chdir("/")
+    finder.look()
+    eventually(lambda: finder.path is not None, within=20)
+    [pid] = relays_in(runtime_folder)
+    assert Path(f"/proc/{pid}/fd/2").readlink() == real
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("fault", ["no folder", "a folder", "a pipe that nobody reads"])
+def test_a_log_that_cannot_be_written_is_named_and_no_relay_started(
+    fault: str,
+    brain: LocalBrain,
+    agent: Agent,
+    runtime_folder: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = tmp_path / "relay.log"
+    if fault == "no folder":
+        log = tmp_path / "missing" / "relay.log"
+    elif fault == "a folder":
+        log.mkdir()
+    else:
+        os.mkfifo(log)
+    with host(brain, agent, "auto", relay_log=log) as app:
+        app.call()
+        eventually(lambda: app.stats()["relay"]["state"] == "not_started")
+        app.call()
+        assert app.delivery.flush(20)
+        assert app.stats()["delivered"] == 2
+    assert f"its log {log} cannot be written" in caplog.text
+    assert not relays_in(runtime_folder)
+
+
+def test_the_interpreter_is_of_the_hosts_version_whatever_python3_is(
+    runtime_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "prefix" / "bin"
+    folder.mkdir(parents=True)
+    other = folder / "python3"
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    (folder / f"python{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "prefix", str(folder.parent))
+    start.find_or_start(None)
+    assert len(relays_in(runtime_folder)) == 1
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_application_that_is_its_own_interpreter_is_not_started_once_more(
+    *, packed: bool, runtime_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    application = tmp_path / "shop"
+    application.write_text(f"#!/bin/sh\necho >> {started}\n")
+    application.chmod(0o755)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(application))
+    if packed:
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(OSError, match="no interpreter of its own"):
+        start.find_or_start(None)
+    assert not started.exists()
+    assert not relays_in(runtime_folder)
+
+
+def test_an_interpreter_that_does_not_run_is_told_with_its_log(
+    runtime_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}"
+    broken.parent.mkdir()
+    broken.write_text("#!/bin/sh\necho cannot open shared object file >&2\nexit 127\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    log = runtime_folder / "relay.log"
+    with pytest.raises(OSError, match=f"status 127; see {log}"):
+        start.find_or_start(log)
+    assert log.read_text() == "cannot open shared object file\n"
+
+
+def test_a_relay_that_ends_as_soon_as_it_listens_is_not_started_for_ever(
+    brain: LocalBrain,
+    agent: Agent,
+    runtime_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    starts = tmp_path / "starts"
+    program = tmp_path / "bootstrap.py"
+    listen = start._BOOTSTRAP.read_text().partition("    sys.path +=")[0]
+    program.write_text(
+        f"{listen}    open({str(starts)!r}, 'a').write('x')\n    listener.accept()\n\n\nmain(*sys.argv[1:])\n"
+    )
+    monkeypatch.setattr(start, "_BOOTSTRAP", program)
+    with host(brain, agent, "auto") as app:
+
+        def given_up() -> bool:
+            app.call()
+            return bool(app.stats()["relay"]["state"] == "not_started")
+
+        eventually(given_up, within=30)
+        app.call(count=5)
+        assert app.delivery.flush(20)
+        stats = app.stats()
+    assert len(paths(brain, agent)) == stats["captured"] == stats["delivered"]
+    assert "it ends as soon as it listens; see" in caplog.text
+    assert len(starts.read_text()) <= 10
+    assert not relays_in(runtime_folder)
 
 
 @pytest.mark.slow

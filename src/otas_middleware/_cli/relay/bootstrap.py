@@ -1,7 +1,7 @@
 """The first steps of a relay that a host starts: detach, listen, and only then import what takes its time.
 
 Run as a file by `python -I`: nothing of the package may be imported before the socket listens. Arguments: the socket,
-the log, and the directories where the package and what it needs lie.
+and the directories where the package and what it needs lie. What it prints goes to its log.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from socket import AF_UNIX, SOCK_SEQPACKET, socket
 
 
-def main(path: str, log: str, *folders: str) -> None:
+def main(path: str, *folders: str) -> None:
     """Become the relay at a socket, unless there is one already."""
     if os.fork():
         os._exit(0)
@@ -32,9 +32,6 @@ def main(path: str, log: str, *folders: str) -> None:
         os.unlink(short)  # noqa: PTH108  # as above; its relay is gone, since the lock was free
     listener.bind(short)
     listener.listen(1024)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
     sys.path += [folder for folder in folders if folder not in sys.path]
     from otas_middleware._cli.relay import run_detached  # noqa: PLC0415  # see the module's docstring
 

@@ -39,9 +39,13 @@ _BOOTSTRAP = Path(__file__).parents[2] / "_cli" / "relay" / "bootstrap.py"
 _AGAIN = 0.5
 """Seconds after which one that still does not listen is started once more: its predecessor may only now have ended."""
 
+_SHORT_LIFE = 2.0
+_MOST_SHORT_LIVES = 3
+"""So many relays that live no longer than so many seconds are taken for relays that cannot run here."""
+
 _TROUBLE_PAUSE = 30.0
 _POLL = 0.01
-_PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", *trust.ENVIRONMENT)
+_PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH", *trust.ENVIRONMENT)
 """What of the host's environment the relay gets: no tracer's `PYTHONPATH`, no secret."""
 
 _NEEDED = ("otas_middleware", "pydantic", "msgspec", "httpx2", "httpx", "werkzeug", "cryptography", "jwt", "brotli")
@@ -58,23 +62,24 @@ def find_or_start(log: Path | None) -> str:
         OSError: It could not be started.
     """
     path = trust.automatic(__version__)
+    log = log or path.with_suffix(".log")
     deadline = time.monotonic() + START_SECONDS
     again = 0.0
     while not _listens(path):
         now = time.monotonic()
         if now > deadline:
-            raise TimeoutError(None, "it does not listen; see its log")
+            raise TimeoutError(None, f"it does not listen; see {log}")
         if now >= again and _start_unless_another_does(path, log):
             again = time.monotonic() + _AGAIN
         time.sleep(_POLL)
     return str(path)
 
 
-def _start_unless_another_does(path: Path, log: Path | None) -> bool:
+def _start_unless_another_does(path: Path, log: Path) -> bool:
     with _start_lock(path) as mine:
         if not mine or _listens(path):
             return False
-        _start(path, log or path.with_suffix(".log"))
+        _start(path, log)
     return True
 
 
@@ -106,29 +111,51 @@ def _start_lock(path: Path) -> Generator[bool]:
 
 
 def _start(path: Path, log: Path) -> None:
-    """Start a relay that belongs to nobody: own session, no open file of ours, `/` as its directory."""
-    command = [_python(), "-I", str(_BOOTSTRAP), str(path), str(log), *_paths()]
-    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    with subprocess.Popen(  # noqa: S603  # our own interpreter and file
-        command,
-        env=environ,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        close_fds=True,
-        start_new_session=True,
-    ):
-        pass  # it forks at once and ends, so that the relay is nobody's child
+    """Start a relay that belongs to nobody: own session, no open file of ours but its log, `/` as its directory."""
+    if not _BOOTSTRAP.exists():
+        raise FileNotFoundError(None, "the package is not installed as files")
+    output = _opened(log)
+    try:
+        with subprocess.Popen(  # noqa: S603  # our own interpreter and file
+            [_python(), "-I", str(_BOOTSTRAP), str(path), *_paths()],
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            close_fds=True,
+            start_new_session=True,
+        ) as first:
+            status = first.wait()  # it forks at once and ends, so that the relay is nobody's child
+    finally:
+        os.close(output)
+    if status:
+        raise ChildProcessError(None, f"its interpreter ended with status {status}; see {log}")
+
+
+def _opened(log: Path) -> int:
+    """Open a log to which nobody is ever kept waiting, as at a pipe that is not read."""
+    try:
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError as error:
+        raise OSError(error.errno, f"its log {log} cannot be written: {error.strerror}; see OTAS_RELAY_LOG") from None
 
 
 def _python() -> str:
-    """Return this environment's interpreter; under uWSGI `sys.executable` is uWSGI."""
-    for name in ("python3", "python"):
-        path = Path(sys.prefix, "bin", name)
-        if path.exists():
+    """Return this environment's interpreter.
+
+    `python3` may be another version, and `sys.executable` uWSGI, or an application that is packed with its interpreter.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    folder, ours = Path(sys.prefix, "bin"), Path(sys.executable or "-")
+    exact = f"python{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}"
+    candidates = [folder / exact, *([ours] if ours.name.startswith(("python", "pypy")) else [])]
+    for path in (*candidates, folder / "python3", folder / "python"):
+        if path.exists() and not getattr(sys, "frozen", False):
             return str(path)
-    return sys.executable
+    raise FileNotFoundError(None, "this program has no interpreter of its own; start `otas-middleware relay` yourself")
 
 
 def _paths() -> list[str]:
@@ -155,13 +182,23 @@ class Finder:
     def __init__(self, log: Path | None) -> None:
         self.path: str | None = None
         self.trouble = ""
-        self._log = log
+        self._log = None if log is None else log.absolute()
         self._looking = False
         self._again_at = 0.0
+        self._found_at = 0.0
+        self._short_lives = 0
 
     def forget(self) -> None:
         """Look anew the next time: nobody is at the path any more."""
-        self.path = None
+        path, self.path = self.path, None
+        if path is None:
+            return
+        now = time.monotonic()
+        self._short_lives = self._short_lives + 1 if now - self._found_at < _SHORT_LIFE else 0
+        if self._short_lives >= _MOST_SHORT_LIVES:
+            self._short_lives = 0
+            self._failed(f"it ends as soon as it listens; see {self._log or Path(path).with_suffix('.log')}")
+            self._again_at = now + _TROUBLE_PAUSE
 
     def look(self) -> None:
         """Begin to look, unless that is under way, or failed lately."""
@@ -174,11 +211,14 @@ class Finder:
     def _find(self, *, wait: bool = True) -> None:
         try:
             if wait:
-                self.path = find_or_start(self._log)
+                found = find_or_start(self._log)
             else:
                 path = trust.automatic(__version__)
-                self.path = None if _start_unless_another_does(path, self._log) else str(path)
+                started = _start_unless_another_does(path, self._log or path.with_suffix(".log"))
+                found = None if started else str(path)
             self.trouble = ""
+            self._found_at = time.monotonic()
+            self.path = found
         except trust.UnsafePlaceError as error:
             self.trouble = "unsafe_place"
             _say_once(f"otas: no relay: {error}. This process delivers by itself.")
