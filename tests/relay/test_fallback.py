@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from socket import AF_UNIX, SOCK_SEQPACKET, socket
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,6 @@ from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from support.delivery import Received
@@ -189,6 +189,46 @@ def test_a_lock_that_an_interrupted_thread_has_left_taken_holds_up_no_flush(brai
         taken.lock.release()
         assert app.delivery.flush(20)
         assert app.stats()["acknowledged"] == 2
+
+
+@pytest.mark.parametrize("moment", ["look", "order"])
+def test_a_signals_handler_that_raises_while_somebody_waits_leaves_no_lock_taken(
+    moment: str, brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        app.call()
+        with monkeypatch.context() as patch:
+            patch.setattr(Link, moment, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                app.delivery.flush(5)
+        app.call()
+        assert app.stats()["relay"]["connections"] == 1
+        assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 2
+
+
+def test_what_a_relay_that_was_leaving_had_is_delivered_with_the_next_requests(tmp_path: Path) -> None:
+    with LocalBrain(slow_ms=200.0) as slow, RelayProcess(tmp_path) as relay:
+        agent = Agent(slow)
+        with host(slow, agent, relay.path) as app:
+            app.call("/first", count=60)
+            Path(relay.path).unlink()  # it serves those whom it has, takes in nobody, and tells them so
+
+            def left() -> bool:
+                app.call("/meanwhile")
+                return bool(app.delivery._state.client._leaving)
+
+            eventually(left)
+            relay.stop(signal.SIGKILL)
+
+            def arrived() -> bool:
+                app.call("/afterwards")
+                return len({path for path in paths(slow, agent) if path.startswith("/first")}) == 60
+
+            eventually(arrived, within=30)
 
 
 def test_an_event_that_is_too_large_for_a_packet_is_delivered_by_the_host(brain: LocalBrain, agent: Agent) -> None:

@@ -91,6 +91,8 @@ class RelayClient:
             return TOO_LARGE
         if self._back or self._rest:
             self.give_back(_AT_ONCE)
+        for leaving in self._leaving[:1]:  # nothing is sent over it, which would tell that its relay has ended
+            self._look_at(leaving)
         if self._full_until and time.monotonic() < self._full_until:
             return FULL
         full = 0
@@ -166,11 +168,10 @@ class RelayClient:
         return None
 
     def _found(self, finder: Finder) -> str | None:
-        path = finder.path
-        if path is None:
+        if finder.path is None:
             finder.look()
             self._why = finder.trouble or "absent"
-        return path
+        return finder.path
 
     def _remove(self, link: Link) -> None:
         """Use a link no more; give back what a dead one kept, and wait for the answers of one that is leaving."""
@@ -267,39 +268,37 @@ class RelayClient:
             time.sleep(min(until.left(), pause))
             pause = min(2 * pause, _LONGEST_POLL)
 
-    # A lock that is taken is tried again, never waited for: a signal's handler that raised may have left it so.
-
-    @staticmethod
+    @staticmethod  # a lock that is taken is tried again, never waited for: an interrupted thread may have left it so
     def _told(link: Link, order: bytes) -> bool:
         """Tell the relay that somebody waits for what it has; return False when that cannot be done now."""
         if not link.lock.acquire(blocking=False):
             return False
-        told = link.dead or not link.kept or link.order(packets.FLUSH, order)
-        link.lock.release()
-        return told
+        try:
+            return link.dead or not link.kept or link.order(packets.FLUSH, order)
+        finally:
+            link.lock.release()
 
     def _settled(self, links: Iterable[Link], mark: int) -> bool:
-        settled = True
-        for link in links:
-            if not link.lock.acquire(blocking=False):
-                settled = False
-                continue
-            if not link.dead:
-                link.look()
-            oldest = next(iter(link.kept), mark)  # they stand in the order in which they were handed over
-            link.lock.release()
-            self._after(link)
-            settled = settled and (link.dead or oldest >= mark)
-        return settled
+        seen = [(link, self._look_at(link, mark)) for link in links]
+        return all(oldest is not None and (link.dead or oldest >= mark) for link, oldest in seen)
 
     def look(self) -> None:
         """Read what the relay has said by now."""
         for link in self._everywhere():
-            if link.lock.acquire(blocking=False):
-                if not link.dead:
-                    link.look()
-                link.lock.release()
-                self._after(link)
+            self._look_at(link)
+
+    def _look_at(self, link: Link, none: int = 0) -> int | None:
+        """Read what a link brought; return the oldest number that it keeps or `none`, and None if its lock is taken."""
+        if not link.lock.acquire(blocking=False):
+            return None
+        try:
+            if not link.dead:
+                link.look()
+            oldest = next(iter(link.kept), none)  # they stand in the order in which they were handed over
+        finally:
+            link.lock.release()
+        self._after(link)
+        return oldest
 
     def _everywhere(self) -> tuple[Link, ...]:
         return (*self._links, *self._leaving)

@@ -244,7 +244,8 @@ class RelayDelivery:
     def relay_stats(self) -> dict[str, Any]:
         """Return how it went with the relay."""
         client = self._current().client
-        client.look()
+        with taking_locks():
+            client.look()
         return self._relay_stats(client.account())
 
     def _relay_stats(self, account: Account) -> dict[str, Any]:
