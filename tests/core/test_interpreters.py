@@ -40,16 +40,27 @@ def application(environ, start_response):
 body = b'{"jsonrpc": "2.0", "id": 1, "method": "add"}'
 environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/rpc", "wsgi.input": io.BytesIO(body), "wsgi.version": (1, 0),
            "CONTENT_TYPE": "application/json", "HTTP_X_OTAS_AGENT_SESSION_TOKEN": sys.argv[2]}
-wrapped = OtasMiddleware(application, sdk_key=sys.argv[3], brain_url=sys.argv[4])
+wrapped = OtasMiddleware(application, sdk_key=sys.argv[3], brain_url=sys.argv[4], spool_dir=sys.argv[5])
 wrapped(environ, lambda *_: None)
 arrived = otas_middleware.flush(30)  # no assertion, which `-O` leaves out
 print(json.dumps([otas_middleware.__file__, otas_middleware.stats(), arrived]))
 """
 
 
-def recorded_by(options: Iterable[str], path: list[str], brain: LocalBrain, agent: Agent) -> str:
+EVERYTHING = """
+import importlib, pkgutil, sys
+import otas_middleware
+
+for module in pkgutil.walk_packages(otas_middleware.__path__, "otas_middleware."):
+    if module.name.rpartition(".")[2] not in {"__main__", "bootstrap"}:
+        importlib.import_module(module.name)
+"""
+STRICT = ("-bb", "-X", "warn_default_encoding")
+
+
+def recorded_by(options: Iterable[str], path: list[str], brain: LocalBrain, agent: Agent, spool: Path) -> str:
     """Have a Python with these options record a request; return where it found the package."""
-    arguments = [json.dumps(path), agent.token, brain.sdk_key, brain.url]
+    arguments = [json.dumps(path), agent.token, brain.sdk_key, brain.url, str(spool)]
     result = subprocess.run(
         [sys.executable, *options, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False
     )
@@ -63,9 +74,20 @@ def recorded_by(options: Iterable[str], path: list[str], brain: LocalBrain, agen
     return str(place)
 
 
-@pytest.mark.parametrize("options", [("-bb", "-W", "error"), ("-OO",)], ids=" ".join)
-def test_an_interpreter_however_strict_records(options: tuple[str, ...], brain: LocalBrain, agent: Agent) -> None:
-    recorded_by(options, [], brain, agent)
+@pytest.mark.parametrize("options", [(*STRICT, "-W", "error"), ("-OO",)], ids=" ".join)
+def test_an_interpreter_however_strict_records(
+    options: tuple[str, ...], brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    recorded_by(options, [], brain, agent, tmp_path / "spool")
+
+
+def test_each_module_can_be_imported_by_a_strict_interpreter() -> None:
+    """Only such warnings are errors that are about our own text: other packages have others."""
+    warnings = ("-W", "error::BytesWarning", "-W", "error::EncodingWarning")
+    result = subprocess.run(
+        [sys.executable, *STRICT, *warnings, "-c", EVERYTHING], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
 
 
 def test_out_of_an_archive_it_records(tmp_path: Path, brain: LocalBrain, agent: Agent) -> None:
@@ -74,7 +96,8 @@ def test_out_of_an_archive_it_records(tmp_path: Path, brain: LocalBrain, agent: 
         for file in PACKAGE.rglob("*.py"):
             packed.write(file, file.relative_to(PACKAGE.parent))
     path = [str(archive), sysconfig.get_path("purelib")]
-    assert recorded_by(("-I", "-S"), path, brain, agent).startswith(str(archive))
+    place = recorded_by(("-I", "-S"), path, brain, agent, tmp_path / "spool")
+    assert place.startswith(str(archive))
 
 
 async def asgi_application(scope: Any, receive: Any, send: Any) -> None:

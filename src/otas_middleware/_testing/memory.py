@@ -149,7 +149,7 @@ def _whole(capture: Capture) -> bool:
     sizes = [
         int(value)
         for name, value in capture.response_headers
-        if value.isdigit() and name.lower() in {"content-length", b"content-length"}
+        if value.isdigit() and (name if isinstance(name, str) else name.decode("latin-1")).lower() == "content-length"
     ]
     return sizes == [capture.response.size]
 

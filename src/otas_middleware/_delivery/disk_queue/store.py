@@ -334,7 +334,7 @@ def is_gone(owner: str) -> bool:
 def _place() -> str | None:
     """Return what this process's id is unique in: a boot of a kernel and a namespace of process ids."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:
         return None

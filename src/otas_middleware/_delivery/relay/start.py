@@ -209,6 +209,7 @@ class Finder:
             self._find(wait=False)  # in a request: it will listen for a later one
 
     def _find(self, *, wait: bool = True) -> None:
+        found: str | None
         try:
             if wait:
                 found = find_or_start(self._log)
