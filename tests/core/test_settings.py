@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -13,6 +13,9 @@ from otas_middleware import ConfigurationError, OtasSettings
 from otas_middleware._config.sources import FrameworkSettings, env_name, gather, load_settings
 from otas_middleware._recorder import open_recorder
 from otas_middleware._runtime import runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "otas_abc_s3cr3tvalue"
 
@@ -53,6 +56,21 @@ def test_every_field_has_a_description_and_one_derived_name(field: str) -> None:
 def test_lists_are_comma_separated_in_the_environment() -> None:
     settings = load_settings({}, environ={"OTAS_SENSITIVE_HEADERS": "X-One, x-two,"})
     assert settings.sensitive_headers == ("X-One", "x-two")
+
+
+@pytest.mark.parametrize(
+    "text", ['["pin","badge"]', "[pin, badge]", "'pin', 'badge'", '"pin,badge"', ' [ "pin" , "badge", ] ']
+)
+def test_brackets_and_quotes_around_names_are_no_part_of_them(text: str) -> None:
+    assert load_settings({}, environ={"OTAS_SENSITIVE_FIELDS": text}).sensitive_fields == ("pin", "badge")
+
+
+@pytest.mark.parametrize("field", ["spool_dir", "relay_log"])
+def test_a_tilde_is_the_users_directory(field: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert getattr(load_settings({}, environ={env_name(field): "~/otas"}), field) == tmp_path / "otas"
+    with pytest.raises(ConfigurationError, match="~ stands for no directory here"):
+        load_settings({field: "~nobody-of-this-name/otas"}, environ={})
 
 
 def test_a_callable_may_be_named_by_its_import_path() -> None:
@@ -99,6 +117,8 @@ def test_a_base_url_loses_its_trailing_slash(url: str) -> None:
         ({"OTAS_ENABLED": "perhaps"}, ["OTAS_ENABLED", "write 1 or 0"]),
         ({"OTAS_SESSION_SAMPLE_RATE": "20%"}, ["OTAS_SESSION_SAMPLE_RATE", "it is no number", "'20%'"]),
         ({"OTAS_SHOULD_RECORD": "no.such:thing"}, ["OTAS_SHOULD_RECORD", "package.module:name"]),
+        ({"OTAS_SHOULD_RECORD": "wanted"}, ["OTAS_SHOULD_RECORD", "it names no module", "package.module:name"]),
+        ({"OTAS_TRANSPORT": "http"}, ["OTAS_TRANSPORT", "it is none of what can be given", "'http'", "`direct`"]),
         ({"OTAS_BEFORE_SEND": "support.unimportable:thing"}, ["OTAS_BEFORE_SEND", "raises ZeroDivisionError"]),
     ],
 )

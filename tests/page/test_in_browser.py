@@ -360,6 +360,10 @@ def test_everything_is_reached_by_keys(browser: Browser, client: Client) -> None
     with looking_at(browser, client.brain) as sight:
         page, keys = sight.page, sight.page.keyboard
         page.get_by_text("4 events").wait_for()
+        keys.press("j")
+        assert focused(page) == "/3"
+        page.reload()
+        page.get_by_text("4 events").wait_for()
         keys.press("Tab")
         assert focused(page) == "Skip to the content"
         for name in ("Events", "Sessions", "Charts", "Senders", "Pause", "Theme: system"):

@@ -7,14 +7,13 @@ The settings tables of the documents are generated from this model.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
-from otas_middleware._config.types import BaseUrl, Callback, Callbacks, Names, Origins, Patterns, Positive
+from otas_middleware._config.types import BaseUrl, Callback, Callbacks, FilePath, Names, Origins, Patterns, Positive
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._version import SETTINGS_URL
 
@@ -208,7 +207,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         default=None,
         description="With `transport=celery`: the most events that one worker delivers, in Celery's notation: `12/s`.",
     )
-    spool_dir: Path | None = Field(
+    spool_dir: FilePath | None = Field(
         default=None,
         description="A directory of its own for events that memory should not hold: while a destination is away, when "
         "the queue is full, and at the end of the process. Shared by the processes of one host and user.",
@@ -237,7 +236,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="Hand over to the relay many events at once, by a thread: cheaper, but what it has not handed over "
         "yet is lost by `kill -9`.",
     )
-    relay_log: Path | None = Field(
+    relay_log: FilePath | None = Field(
         default=None,
         description="Where a relay that `relay=auto` starts writes its log; beside its socket when left out.",
     )
@@ -321,6 +320,7 @@ _IN_PLAIN_WORDS = {
     "int_parsing": "it is no whole number",
     "float_parsing": "it is no number",
     "uuid_parsing": "it is no UUID",
+    "string_pattern_mismatch": "it is none of what can be given",
 }
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from importlib import import_module
 from inspect import iscoroutinefunction
 from os import PathLike  # noqa: TC003
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 from uuid import UUID  # noqa: TC003
@@ -20,10 +21,30 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 
 
 def _split(value: object, separator: str = ",") -> object:
-    """Let a list be written as one string, as environment variables need: of names with commas, of patterns by line."""
+    """Let a list be written as one string, as environment variables need."""
     if isinstance(value, str):
         return tuple(part for raw in value.split(separator) if (part := raw.strip()))
     return value
+
+
+def _split_names(value: object) -> object:
+    """Let names be written as one string, also in the brackets and quotes that files of variables keep.
+
+    A name with a quote that nobody meant would match nothing, and what it is to mask would stay readable.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    return tuple(name for part in text.split(",") if (name := part.strip(" \t\r\n\"'")))
+
+
+def _expand_home(value: Path) -> Path:
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError("~ stands for no directory here; write the whole path") from None
 
 
 def _check_pattern(value: str) -> str:
@@ -48,6 +69,8 @@ def import_path(path: str) -> Any:
     module, separator, name = path.partition(":")
     if not separator:
         module, _, name = path.rpartition(".")
+    if not module:
+        raise ValueError("it names no module; write it as package.module:name")
     try:
         found: Any = import_module(module)
         for part in name.split("."):
@@ -104,7 +127,7 @@ def _check_origin(value: str) -> str:
     return value
 
 
-Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split)]
+Names = Annotated[tuple[Annotated[str, StringConstraints(min_length=1)], ...], BeforeValidator(_split_names)]
 """A list of names; in the environment separated by commas."""
 
 Patterns = Annotated[
@@ -120,6 +143,9 @@ Callbacks = Annotated[tuple[Callback, ...], BeforeValidator(_split)]
 
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], BeforeValidator(_split)]
 """A list of patterns of origins (`origins`); in the environment separated by commas."""
+
+FilePath = Annotated[Path, AfterValidator(_expand_home)]
+"""A path, in which `~` stands for the user's directory as in a shell."""
 
 BaseUrl = Annotated[str, AfterValidator(check_url)]
 """An `http` or `https` URL without a trailing slash."""

@@ -227,6 +227,7 @@ def _proxy(settings: OtasSettings) -> Iterator[Check]:
 
 _LEAST_ROOM = 65_536
 _NO_DIRECTORY = "it is not a directory"
+_OTHER_FILES = "holds other files"
 
 
 def check_spool(settings: OtasSettings) -> Check:
@@ -236,6 +237,7 @@ def check_spool(settings: OtasSettings) -> Check:
         return Check(
             "spool", "skipped", "not configured: what waits in memory is lost with the process (OTAS_SPOOL_DIR)"
         )
+    directory = directory.absolute()
     who = _user()
     try:
         problem = _directory_problem(directory) if directory.exists() else _parent_problem(directory)
@@ -246,8 +248,8 @@ def check_spool(settings: OtasSettings) -> Check:
             f"run this as the application's user; then: mkdir -p {directory} && chown {who} {directory} && "
             f"chmod 700 {directory}, or point OTAS_SPOOL_DIR elsewhere"
         )
-        if _nearest(directory).is_file() or problem == _NO_DIRECTORY:
-            fix = "set OTAS_SPOOL_DIR to a directory of its own, such as /var/lib/otas"
+        if _nearest(directory).is_file() or problem.endswith((_NO_DIRECTORY, _OTHER_FILES)):
+            fix = "set OTAS_SPOOL_DIR to a directory of its own, such as /var/lib/otas"  # /tmp stays as it is
         return Check("spool", "failed", f"{directory} is not usable for {who}: {problem}", fix)
     details = list(_spool_remarks(directory, settings))
     free, wanted = shutil.disk_usage(_nearest(directory)).free, settings.spool_max_bytes
@@ -273,7 +275,7 @@ def _directory_problem(directory: Path) -> str | None:
             return f"it belongs to another user (uid {found.st_uid})"
         others = [entry.name for entry in directory.iterdir() if not entry.name.startswith("otas-")]
         if stat.S_IMODE(found.st_mode) & 0o077 and others:
-            return f"it is open to other users (mode {stat.S_IMODE(found.st_mode):o}) and holds other files"
+            return f"it is open to other users (mode {stat.S_IMODE(found.st_mode):o}) and {_OTHER_FILES}"
     try:
         with tempfile.TemporaryFile(dir=directory, prefix="otas-doctor-") as file:
             file.write(bytes(_LEAST_ROOM))

@@ -86,6 +86,13 @@ function nameTheme() {
   $("theme").textContent = `Theme: ${document.documentElement.dataset.theme ?? "system"}`;
 }
 
+/** Whether a key goes to the first row: from the search, or where nothing has the focus. */
+function entersList({ key, target, ctrlKey, metaKey, altKey }) {
+  if (ctrlKey || metaKey || altKey) return false;
+  return key === "ArrowDown" ? target === document.body || target.matches("input[type=search]")
+    : key === "j" && target === document.body;
+}
+
 addEventListener("hashchange", show);
 addEventListener("keydown", (event) => {
   const isTyping = event.target.closest("input, select, textarea");
@@ -95,7 +102,7 @@ addEventListener("keydown", (event) => {
     search?.focus();
     search?.select();
     if (search) event.preventDefault();
-  } else if (event.key === "ArrowDown" && event.target.matches("input[type=search]")) {
+  } else if (entersList(event)) {
     document.querySelector("table.list tbody a")?.focus();
     event.preventDefault();
   }

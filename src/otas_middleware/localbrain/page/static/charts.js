@@ -8,7 +8,7 @@ import { throttled } from "./live.js";
 import { change, go } from "./route.js";
 import uPlot from "./vendor/uplot/uPlot.min.js";
 
-const RANGES = [["0", "everything"], ["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last 24 hours"],
+const RANGES = [["0", "all time"], ["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last 24 hours"],
   ["604800", "last 7 days"]];
 const LIVE_PAUSE = 1500;
 const HEIGHT = 190;

@@ -23,11 +23,13 @@ function senderRow(sender) {
     h("td", { class: "dim" }, moment(sender.last)));
 }
 
+/** What was refused. The doctor asks about a key without a token, and so without an event: nothing is wrong then. */
 function refusalRow(refusal) {
+  const isProbe = refusal.sender.endsWith(" doctor");
   return h("tr", {},
     h("td", { class: "dim" }, moment(refusal.last)),
     h("td", {}, refusal.status || "none"),
-    h("td", { class: "error" }, refusal.reason),
+    h("td", { class: isProbe ? "dim" : "error" }, isProbe ? `${refusal.reason} (a question of the doctor's)` : refusal.reason),
     h("td", {}, refusal.path),
     h("td", { class: "dim" }, refusal.sender || "–"),
     h("td", { class: "number" }, count(refusal.count)));
