@@ -7,8 +7,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware.localbrain.page.filters import read_filter
 from otas_middleware.localbrain.page.http import BadQueryError, Json, number
+from otas_middleware.localbrain.page.listing import read_filter
 
 if TYPE_CHECKING:
     import sqlite3

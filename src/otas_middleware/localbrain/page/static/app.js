@@ -1,6 +1,6 @@
 // The page: which view is shown, which event is open, and the keys that work everywhere.
 
-import { guard } from "./access.js";
+import { attempt, order } from "./api.js";
 import { $, say } from "./dom.js";
 import { eventsView } from "./events.js";
 import { listen } from "./live.js";
@@ -91,6 +91,19 @@ function entersList({ key, target, ctrlKey, metaKey, altKey }) {
   if (ctrlKey || metaKey || altKey) return false;
   return key === "ArrowDown" ? target === document.body || target.matches("input[type=search]")
     : key === "j" && target === document.body;
+}
+
+/** Where others can reach the Brain, it asks for its access token, once. */
+function guard() {
+  const dialog = $("access");
+  addEventListener("access-needed", () => { if (!dialog.open) dialog.showModal(); });
+  dialog.querySelector("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(async () => {
+      await order("access", { token: new FormData(event.target).get("token") });
+      location.reload();
+    });
+  });
 }
 
 addEventListener("hashchange", show);

@@ -27,6 +27,18 @@ export function say(text) {
   fading = setTimeout(() => toast.classList.remove("shown"), 2500);
 }
 
+/** Copy a text and say so; returns whether the browser let us. */
+export async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`Copied ${what}.`);
+    return true;
+  } catch {
+    say("The browser does not allow copying.");
+    return false;
+  }
+}
+
 /** A table that a screen reader announces by its caption. Columns: {name, number?, class?} or a name. */
 export function table(caption, columns, rows) {
   const heads = columns.map((column) =>

@@ -2,8 +2,7 @@
 
 import { address, ask, Refused } from "./api.js";
 import { conversationOf } from "./conversation.js";
-import { copy } from "./copy.js";
-import { $, h, table } from "./dom.js";
+import { $, copy, h, table } from "./dom.js";
 import { bytes, count, latency, moment, short, status } from "./format.js";
 import { change, go, to } from "./route.js";
 import { block, marked, redactions } from "./text.js";

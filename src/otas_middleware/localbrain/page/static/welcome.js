@@ -1,8 +1,7 @@
 // How to play an agent: a session token to try things with, and what a newcomer sees while there is no event yet.
 
 import { order } from "./api.js";
-import { h, say } from "./dom.js";
-import { copy } from "./copy.js";
+import { copy, h, say } from "./dom.js";
 
 /** A button that creates a session, and the command that appears then. */
 export function tokenMaker() {
