@@ -236,9 +236,9 @@ def settings(
 
     Secrets are masked. Without an application they come from the environment alone.
     """
-    from otas_middleware._cli.settings import run  # noqa: PLC0415  # see the module's docstring
+    from otas_middleware._cli.application import print_settings  # noqa: PLC0415  # see the module's docstring
 
-    run(_source(django, flask, asgi, wsgi), as_json=as_json)
+    print_settings(_source(django, flask, asgi, wsgi), as_json=as_json)
 
 
 @app.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -30,7 +32,15 @@ from otas_middleware._cli.application.load import (
     user_code,
 )
 from otas_middleware._config.settings import OtasSettings
-from otas_middleware._config.sources import ENV_PREFIX, NO_FRAMEWORK, FrameworkSettings, env_name, gather, load_settings
+from otas_middleware._config.sources import (
+    ENV_PREFIX,
+    NO_FRAMEWORK,
+    FrameworkSettings,
+    env_name,
+    gather,
+    load_settings,
+    unknown_variables,
+)
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._runtime import runtime
 
@@ -254,3 +264,36 @@ def _says(name: str, text: str, value: Any) -> bool:
     if isinstance(value, SecretStr) and isinstance(other, SecretStr):
         return value.get_secret_value() == other.get_secret_value()
     return bool(value == other)
+
+
+def print_settings(source: Source, *, as_json: bool) -> None:
+    """Print every setting, its value, and where that came from; secrets are masked.
+
+    Args:
+        source: Where the settings come from.
+        as_json: Print one JSON document instead of lines.
+
+    Raises:
+        OtasError: The settings cannot be read.
+    """
+    subject = read(source)
+    if subject.error is not None or subject.settings is None:
+        raise subject.error or RuntimeError("the settings cannot be read")
+    for line in unknown_variables():
+        sys.stderr.write(line + "\n")
+    listed = {
+        name: {"value": _shown(getattr(subject.settings, name)), "from": subject.origins.get(name, "default")}
+        for name in type(subject.settings).model_fields
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(listed, ensure_ascii=False, indent=2) + "\n")
+        return
+    width = max(map(len, listed))
+    for name, found in listed.items():
+        origin = "" if found["from"] == "default" else f"  ({found['from']})"
+        sys.stdout.write(f"{name:<{width}}  {'-' if found['value'] is None else found['value']}{origin}\n")
+
+
+def _shown(value: object) -> str | None:
+    """Return a value as it may be shown, or None for what is not set: nothing, or a list of nothing."""
+    return None if value is None or value == () else masked(value)

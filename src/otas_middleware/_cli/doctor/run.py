@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from otas_middleware._cli import has_colours, without_log
 from otas_middleware._cli.application import ApplicationError, read
 from otas_middleware._cli.doctor import TOKEN_VARIABLE, Check, as_json, as_text, conclusion, healthy
-from otas_middleware._cli.doctor.agent import check_agent
 from otas_middleware._cli.doctor.delivery import check_relay, check_send, check_threads, check_transport, new_token
 from otas_middleware._cli.doctor.network import check_brain, check_uasam
-from otas_middleware._cli.doctor.recording import check_recording
+from otas_middleware._cli.doctor.recording import check_agent, check_recording
 from otas_middleware._cli.doctor.services import ask_brain, ask_uasam, check_clock, check_key, key_problem, spelled
 from otas_middleware._cli.doctor.set_up import check_set_up, check_spool, check_surroundings
 from otas_middleware._errors import OtasError
