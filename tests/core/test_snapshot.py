@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 import otas_middleware as otas
-from otas_middleware._capture.snapshot import snapshot
+from otas_middleware._capture.values import snapshot
 from otas_middleware.asgi import OtasMiddleware
 from support.asgi_gateway import call_asgi
 from support.request import Request

@@ -14,7 +14,7 @@ from otas_middleware._agent.session_manager import SessionManager
 from otas_middleware._agent.tools import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
 from otas_middleware._capture.context import delivering
-from otas_middleware._capture.snapshot import snapshot
+from otas_middleware._capture.values import snapshot
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.policy import Place, Secrets, confirmed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._capture.snapshot import snapshot
+from otas_middleware._capture.values import snapshot
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:

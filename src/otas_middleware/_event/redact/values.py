@@ -14,7 +14,7 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otas_middleware._capture.snapshot import members_of
+from otas_middleware._capture.values import members_of
 from otas_middleware._event.redact.cards import card_number, names_an_id
 from otas_middleware._event.redact.forms import (
     counts_only,
