@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import otas_middleware as otas
-from otas_middleware._capture.weight import size_of
+from otas_middleware._capture.values import size_of
 from otas_middleware._delivery import Pipeline
 from otas_middleware._recorder import Recorder
 from otas_middleware.localbrain import LocalBrain

@@ -6,7 +6,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from otas_middleware._capture.weight import size_of
+from otas_middleware._capture.values import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from otas_middleware._delivery.codec import Record
     from otas_middleware._delivery.disk_queue.store import DiskQueue
-    from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.queue import Queue
     from otas_middleware._delivery.queue_item import QueueItem
+    from otas_middleware._delivery.stats import DeliveryLog
 
 POLL = 5.0
 """Seconds between two looks for events that other processes have left."""
