@@ -130,7 +130,8 @@ class Runtime:
         self.logged: set[str] = set()
         self.lock = ForkSafeLock()
         self.no_fork = threading.RLock()
-        self._familiar: set[int] = set()
+        self._familiar: dict[int, object] = {}
+        """Code of the user's that has run, by its identity, which is nobody else's while it is kept here."""
         self._followers: list[tuple[str, Callable[[Behaviour], Callable[[], None]]]] = []
 
     def follow(self, field: str, change: Callable[[Behaviour], Callable[[], None]]) -> None:
@@ -151,7 +152,7 @@ class Runtime:
             code: It.
         """
         lock = self.no_fork if id(code) in self._familiar else None
-        self._familiar.add(id(code))
+        self._familiar[id(code)] = code
         if lock is not None:
             try:
                 lock.release()

@@ -13,6 +13,7 @@ import pytest
 import otas_middleware as otas
 from otas_middleware._capture import interrupted
 from otas_middleware._delivery import process
+from otas_middleware._runtime import Runtime
 from otas_middleware.wsgi import OtasMiddleware
 from relay.host import host
 from support.agent import PATIENCE, Agent
@@ -156,6 +157,25 @@ def test_a_signals_handler_that_flushes_in_the_middle_of_recording_is_told_at_on
     assert otas.flush(PATIENCE)
 
 
+def test_what_interrupts_a_block_within_another_is_done_once_at_the_end_of_the_outer_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("_thread.start_new_thread", no_thread)
+    done: list[str] = []
+
+    def both() -> None:
+        with interrupted.taking_locks():
+            with interrupted.taking_locks():
+                interrupted.in_turn(done.append, "it")
+            done.append("the inner one has ended")
+
+    in_a_thread(both)
+    assert done == ["the inner one has ended", "it"]
+
+
 def test_what_was_left_for_later_is_the_parents_after_a_fork() -> None:
     interrupted._left.append((print, "the parent's"))
     child = os.fork()
@@ -192,6 +212,32 @@ def test_a_fork_does_not_wait_for_a_before_send_that_takes_its_time(
         in_a_thread(fork)
         may_go_on.set()
         assert len(agent.events()) == 2
+
+
+def test_only_code_that_has_run_before_lets_a_fork_go_on_whatever_its_identity_was_once() -> None:
+    ours = Runtime()
+
+    def others_may_fork() -> bool:
+        taken: list[bool] = []
+
+        def fork() -> None:
+            taken.append(ours.no_fork.acquire(blocking=False))
+            if taken[0]:
+                ours.no_fork.release()
+
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+        return taken[0]
+
+    with ours.no_fork:
+        for code in (
+            object() for _ in range(3)
+        ):  # each gets the identity of the one before, unless somebody keeps that
+            for times in range(2):
+                with ours.forks_allowed(code):
+                    assert others_may_fork() == (times > 0)
+            del code
 
 
 class TimeLimitError(BaseException):

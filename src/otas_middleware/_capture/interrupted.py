@@ -41,7 +41,7 @@ def in_turn(work: Callable[[T], object], item: T) -> None:
 
             _thread.start_new_thread(_do_what_is_left, ())
         return
-    try:
+    try:  # as `taking_locks`, whose generator each request would pay for
         inside.set(True)  # and no token, which a signal's handler that raises might keep us from getting
         work(item)
     finally:
@@ -52,14 +52,14 @@ def in_turn(work: Callable[[T], object], item: T) -> None:
 
 @contextmanager
 def taking_locks() -> Generator[None]:
-    """Have finalizers and handlers that interrupt the block wait for its end."""
+    """Have finalizers and handlers that interrupt the block wait for its end, and for that of one around it."""
     outer = inside.get()
     try:
         inside.set(True)
         yield
     finally:
         inside.set(outer)
-        if _left:
+        if _left and not outer:
             _do_what_is_left()
 
 
