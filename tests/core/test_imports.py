@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import otas_middleware
 from otas_middleware._event.operation import PROTOCOLS
 from otas_middleware.localbrain import LocalBrain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PACKAGE = Path(otas_middleware.__file__).parent
 FRAMEWORKS = ("django", "flask", "starlette", "fastapi", "celery")
@@ -110,20 +115,25 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def statements(tree: ast.AST, *, types: bool) -> Iterator[ast.stmt]:
+    """All statements, with or without those under TYPE_CHECKING; expressions hold no imports and are passed over."""
+    unseen = not types and isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING"
+    for field in ("orelse",) if unseen else ("body", "handlers", "cases", "orelse", "finalbody"):
+        for node in getattr(tree, field, ()):
+            if isinstance(node, ast.stmt):
+                yield node
+            yield from statements(node, types=types)
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports_of(path: Path, known: set[str], *, types: bool) -> set[str]:
     """The modules of the package that a module imports, with or without those under TYPE_CHECKING."""
     found: set[str] = set()
-
-    def visit(node: ast.AST) -> None:
-        if (
-            not types
-            and isinstance(node, ast.If)
-            and isinstance(node.test, ast.Name)
-            and node.test.id == "TYPE_CHECKING"
-        ):
-            for branch in node.orelse:
-                visit(branch)
-            return
+    for node in statements(parsed(path), types=types):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -131,13 +141,10 @@ def imports_of(path: Path, known: set[str], *, types: bool) -> set[str]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 found.add(inner if inner in known else node.module)
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(path.read_text(encoding="utf-8")))
     return found & known
 
 
+@functools.cache
 def import_graph(*, types: bool = False) -> dict[str, set[str]]:
     paths = [path for path in PACKAGE.rglob("*.py") if "examples" not in path.parts]
     known = {module_name(path) for path in paths}
@@ -153,8 +160,8 @@ def test_what_builds_events_is_named_by_import_statements_which_packers_of_progr
     named = set[str]().union(*graph.values())
     packages = {name.rpartition(".")[0] for name in graph}
     assert not {name for name in graph.keys() - named - packages if name.startswith("otas_middleware._event.")}
-    parser = ast.parse((PACKAGE / "_event/render/multipart.py").read_text(encoding="utf-8"))
-    assert "multipart" in [node.names[0].name for node in ast.walk(parser) if isinstance(node, ast.Import)]
+    parser = statements(parsed(PACKAGE / "_event/render/multipart.py"), types=True)
+    assert "multipart" in [node.names[0].name for node in parser if isinstance(node, ast.Import)]
 
 
 def room(module: str) -> str:
@@ -197,7 +204,7 @@ def test_each_adapter_imports_only_its_own_framework() -> None:
             continue
         names = {
             node.module.split(".")[0]
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            for node in statements(parsed(path), types=True)
             if isinstance(node, ast.ImportFrom) and node.module
         }
         for framework in FRAMEWORKS:
