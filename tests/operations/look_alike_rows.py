@@ -244,4 +244,49 @@ LOOK_ALIKES = [
         post({}, {"status": {"state": "failed"}}, path="/message:send"),
         None,
     ),
+    Row(
+        "XML that holds a call in another element",
+        post("<log><methodCall/></log>", "<fault/>", request_type="text/xml"),
+        None,
+    ),
+    Row("a page below a path of that name", post(None, {"error": {"message": "x"}}, path="/trpc/orders"), None),
+    Row("a path of that name on the way", post({}, {"result": 1}, path="/trpc/orders/7"), None),
+    Row("a bulk route of one's own", post({}, {"items": [{"error": "x"}]}, path="/orders/_bulk"), None),
+    Row(
+        "a form with an action and a version",
+        post("Action=save&Version=2", {"Failed": [{"Id": 1}]}, request_type="application/x-www-form-urlencoded"),
+        None,
+    ),
+    Row(
+        "a header of AWS's on a route of JSON", post({}, {"Failed": [{"Id": 1}]}, headers={"x-amz-target": "a.b"}), None
+    ),
+    Row(
+        "a document of XML that is an error",
+        post({}, "<Error><Code>1</Code></Error>", response_type="application/xml"),
+        None,
+    ),
+    Row(
+        "lines of changes that nobody watches in Kubernetes",
+        post(None, b'{"type": "ERROR", "id": 1}\n', method="GET", path="/api/v1/orders", query="watch=true"),
+        None,
+    ),
+    Row("a car's model, with an error of measurement", post({"model": "T", "input": [1]}, {"error": 3}), None),
+    Row("a car's model that is not found", post({"model": "T", "year": 1908}, {"error": "none left"}), None),
+    Row("a model's answer", post({"model": "m", "prompt": "x"}, {"error": None, "choices": [{"text": "a"}]}), None),
+    Row(
+        "an event of a log that is named error",
+        post({}, sse({"event": "error", "message": "seen"}), response_type=SSE),
+        {"protocol": "sse", "outcome": "ok"},
+    ),
+    Row(
+        "a model's answer that speaks of errors",
+        post({}, sse({"choices": [{"delta": {"content": '"error"'}, "finish_reason": "stop"}]}), response_type=SSE),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "bytes that are no message of Amazon's",
+        post({}, b"\x00\x01\x02" * 20, response_type="application/vnd.amazon.eventstream"),
+        {"protocol": "amazon-events", "outcome": "unknown"},
+    ),
+    Row("a Twirp path that is got", post(None, {"code": "x"}, method="GET", path="/twirp/a.B/C"), None),
 ]

@@ -7,17 +7,20 @@ from typing import Any
 import pytest
 
 from events.exchange import event_of
+from operations.amazon_rows import AMAZONS
 from operations.event_stream_rows import EVENT_STREAMS
 from operations.graphql_rows import GRAPHQL
 from operations.json_rpc_rows import JSON_RPC
 from operations.look_alike_rows import LOOK_ALIKES
 from operations.mcp_odd_rows import MCP_ODD
 from operations.mcp_rows import MCP
+from operations.model_rows import MODELS
 from operations.other_rows import OTHERS
 from operations.rpc_rows import RPCS
+from operations.service_rows import SERVICES
 from operations.wire import JSON, Row, call, captured, error, post
 
-ROWS = [*MCP, *MCP_ODD, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS]
+ROWS = [*MCP, *MCP_ODD, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS, *SERVICES, *AMAZONS, *MODELS]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.title)

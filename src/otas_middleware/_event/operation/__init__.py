@@ -31,7 +31,7 @@ class KnownProtocol(NamedTuple):
         texts: Texts in the request body, each after a rare letter of it: that one is missing is found out at once.
         calls: A request that holds calls of JSON-RPC, or an answer that may refuse some.
         queries: A GET with a query string.
-        ending: How the path ends.
+        paths: What is in the path.
     """
 
     module: str
@@ -40,7 +40,7 @@ class KnownProtocol(NamedTuple):
     texts: tuple[tuple[str, str], ...] = ()
     calls: bool = False
     queries: bool = False
-    ending: str = ""
+    paths: tuple[str, ...] = ()
 
     @property
     def read(self) -> OperationReader:
@@ -48,7 +48,7 @@ class KnownProtocol(NamedTuple):
         return _reader_in(self.module)
 
 
-def _reader_in(module: str) -> OperationReader:
+def _reader_in(module: str) -> OperationReader:  # noqa: C901, PLR0912  # a table
     """Return the `read` of a protocol's module.
 
     By import statements, since packers of programs (PyInstaller, Nuitka) take along what these name, and nothing else.
@@ -56,8 +56,14 @@ def _reader_in(module: str) -> OperationReader:
     match module:
         case "a2a":
             from otas_middleware._event.operation.a2a import read
+        case "amazon_events":
+            from otas_middleware._event.operation.amazon_events import read
+        case "aws":
+            from otas_middleware._event.operation.aws import read
         case "connect":
             from otas_middleware._event.operation.connect import read
+        case "elasticsearch":
+            from otas_middleware._event.operation.elasticsearch import read
         case "graphql":
             from otas_middleware._event.operation.graphql import read
         case "grpc_web":
@@ -66,10 +72,20 @@ def _reader_in(module: str) -> OperationReader:
             from otas_middleware._event.operation.http_batch import read
         case "json_rpc":
             from otas_middleware._event.operation.json_rpc import read
+        case "kubernetes":
+            from otas_middleware._event.operation.kubernetes import read
         case "mcp":
             from otas_middleware._event.operation.mcp import read
+        case "model_answers":
+            from otas_middleware._event.operation.model_answers import read
         case "soap":
             from otas_middleware._event.operation.soap import read
+        case "trpc":
+            from otas_middleware._event.operation.trpc import read
+        case "twirp":
+            from otas_middleware._event.operation.twirp import read
+        case "xml_rpc":
+            from otas_middleware._event.operation.xml_rpc import read
         case _:
             from otas_middleware._event.operation.event_streams import read
     return read
@@ -94,12 +110,26 @@ PROTOCOLS = (
         "connect", headers=frozenset(("connect-protocol-version",)), media=("application/connect+",), queries=True
     ),
     KnownProtocol("grpc_web", media=("application/grpc",)),
-    KnownProtocol("http_batch", media=("multipart/mixed",), ending="/$batch"),
+    KnownProtocol("http_batch", media=("multipart/mixed",), paths=("/$batch",)),
+    KnownProtocol("twirp", paths=("/twirp/",)),
+    KnownProtocol("trpc", paths=("/trpc/",)),
+    KnownProtocol("elasticsearch", paths=("/_bulk", "/_msearch")),
+    KnownProtocol("kubernetes", queries=True),
     KnownProtocol(
         "soap",
         headers=frozenset(("soapaction",)),
         media=("application/soap+xml", "text/xml", "application/xml", "multipart/related"),
     ),
+    KnownProtocol("xml_rpc", media=("text/xml", "application/xml")),
+    KnownProtocol(
+        "aws",
+        headers=frozenset(("x-amz-target",)),
+        media=("application/xml",),
+        texts=(("A", "Action="),),
+        paths=("/invocations",),
+    ),
+    KnownProtocol("amazon_events", media=("application/vnd.amazon.eventstream",)),
+    KnownProtocol("model_answers", texts=(("m", '"model"'),)),
     KnownProtocol(
         "event_streams",
         media=("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-lines"),
@@ -107,7 +137,7 @@ PROTOCOLS = (
 )
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
 _TEXTS = [text for protocol in PROTOCOLS for text in protocol.texts]
-_ENDINGS = tuple(protocol.ending for protocol in PROTOCOLS if protocol.ending)
+_PATHS = [path for protocol in PROTOCOLS for path in protocol.paths]
 
 
 def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) -> Operation | None:
@@ -123,14 +153,14 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
     Raises:
         TypeError: One of the user's own returned what is none.
     """
-    body = exchange.request.text
+    body, path = exchange.request.text, exchange.path
     known = _worth_asking(
         exchange.request_media,
         exchange.response_media,
         not _HEADERS.isdisjoint(exchange.request_headers),
         bool(exchange.calls) or exchange.may_be_refused,
         exchange.method == "GET" and exchange.query != "",
-        exchange.path.endswith(_ENDINGS),
+        bool([text for text in _PATHS if text in path]),
         bool([text for letter, text in _TEXTS if letter in body and text in body]),
     )
     for read in (*readers, *known) if readers else known:
@@ -151,7 +181,7 @@ def _worth_asking(
     marked: bool,  # noqa: FBT001  # keywords would cost as much as the look-up
     calls: bool,  # noqa: FBT001  # as above
     queries: bool,  # noqa: FBT001  # as above
-    ends: bool,  # noqa: FBT001  # as above
+    paths: bool,  # noqa: FBT001  # as above
     texts: bool,  # noqa: FBT001  # as above
 ) -> tuple[OperationReader, ...]:
     return tuple(
@@ -160,7 +190,7 @@ def _worth_asking(
         if (marked and protocol.headers)
         or (calls and protocol.calls)
         or (queries and protocol.queries)
-        or (ends and protocol.ending)
+        or (paths and protocol.paths)
         or (texts and protocol.texts)
         or request_media.startswith(protocol.media)
         or response_media.startswith(protocol.media)

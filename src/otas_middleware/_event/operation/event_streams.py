@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
+from otas_middleware._event.operation.model_failures import failure_in
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange, ServerSentEvent
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _DONE = "[DONE]"
 _LINES = frozenset(("application/x-ndjson", "application/jsonl", "application/json-lines"))
 _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
+_TELL_OF_FAILURE = ('"error"', '"ERROR"', '"response.failed"', '"RUN_ERROR"')
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
 _NAMES = "message_stop response.completed response.incomplete response.failed response.cancelled response.done"
@@ -31,8 +33,9 @@ def read(exchange: Exchange) -> Operation | None:
     for event in events:
         if event.name == "error" or _may_tell_of_failure(event.data):
             data = as_object(parse_json(event.data))
-            if event.name == "error" or _is_failure(data):
-                _fail(operation, data, event.data)
+            failure = failure_in(data)
+            if failure is not None or event.name == "error":
+                operation.fail(*(failure or _said(data, event.data)))
                 return operation
     if any(_is_end(event) for event in events[-_LOOKED_AT:]):
         operation.outcome = "ok"
@@ -55,8 +58,9 @@ def _read_lines(exchange: Exchange) -> Operation | None:
     if exchange.gap:
         text = exchange.ending().decode("utf-8", "replace")
     last = as_object(parse_json(text.rstrip().rpartition("\n")[2]))
-    if _is_failure(last):
-        _fail(operation, last)
+    failure = failure_in(last)
+    if failure is not None:
+        operation.fail(*failure)
     elif last.get("done") is True:
         operation.outcome = "ok"
     elif not exchange.aborted and last:
@@ -65,32 +69,12 @@ def _read_lines(exchange: Exchange) -> Operation | None:
 
 
 def _may_tell_of_failure(data: str) -> bool:
-    return '"error"' in data or '"response.failed"' in data or '"RUN_ERROR"' in data
+    return any(text in data for text in _TELL_OF_FAILURE)
 
 
-def _is_failure(data: dict[str, Any]) -> bool:
-    """Say whether an event tells of its stream's failure: by a top-level `error`, or by what a known protocol says."""
-    error = data.get("error")
-    if error and not isinstance(error, float):  # a measure
-        return True
-    kind = data.get("type")
-    if kind == "error":  # the Vercel AI SDK's; the Responses API's
-        return isinstance(data.get("errorText"), str) or isinstance(data.get("sequence_number"), int)
-    return kind in {"response.failed", "RUN_ERROR"}
-
-
-def _fail(operation: Operation, data: dict[str, Any], text: str = "") -> None:
-    """Note what an error says: `{"error": {"type", "code", "message"}}`, `{"message"}`, or a text that is no object."""
-    said = data.get("error")
-    error = (None if said is True else said) or as_object(data.get("response")).get("error") or data
-    details = as_object(error)
-    code = details.get("code") or details.get("type")
-    texts = [as_text(details.get(name)) for name in ("message", "detail", "errorText")]
-    message = next(filter(None, texts), as_text(error))
-    operation.fail(
-        code if isinstance(code, str | int) and not isinstance(code, bool) else None,
-        message or (text if not data else "error"),
-    )
+def _said(data: dict[str, Any], text: str) -> tuple[str | int | None, str]:
+    """Return what an event that is named an error says: `{"message"}`, or a text that is no object."""
+    return failure_in({"error": data}) or (None, text if not data else "error")
 
 
 def _is_chunk(event: ServerSentEvent) -> bool:

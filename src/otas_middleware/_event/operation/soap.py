@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.operation.model import Operation
+from otas_middleware._event.operation.xml_tree import local_name, root_of
 
 if TYPE_CHECKING:
+    from xml.etree import ElementTree as ET
+
     from otas_middleware._event.operation.exchange import Exchange
 
 _NAMESPACES = {"http://schemas.xmlsoap.org/soap/envelope/": "1.1", "http://www.w3.org/2003/05/soap-envelope": "1.2"}
@@ -64,20 +66,12 @@ def _last_part(action: str) -> str:
 
 
 def _envelope(text: str) -> _Envelope | None:
-    """Return what an envelope says, also when it was cut; None when there is none, or it has a document type."""
-    place = text.find("Envelope")
-    start = text.rfind("<", 0, place)
-    if place < 0 or start < 0 or "<!DOCTYPE" in text:  # SOAP forbids it, and entities could be made to grow
+    """Return what an envelope says, also when it was cut; None when there is none."""
+    root = root_of(text, "Envelope")
+    if root is None:
         return None
-    made: Any = ET.XMLPullParser
-    parser = made(("start",))
-    parser.feed(text[start:])
-    try:
-        root: ET.Element = next(parser.read_events())[1]  # the tree below it has grown as far as the text can be read
-    except (ET.ParseError, StopIteration):
-        return None
-    space, _, name = root.tag.removeprefix("{").rpartition("}")
-    if name != "Envelope" or space not in _NAMESPACES:
+    space = root.tag.removeprefix("{").rpartition("}")[0]
+    if space not in _NAMESPACES:
         return None
     body = root.find(f"{{{space}}}Body")
     first = body[0] if body is not None and len(body) else None
@@ -85,7 +79,7 @@ def _envelope(text: str) -> _Envelope | None:
         return _Envelope(_NAMESPACES[space], "")
     if first.tag == f"{{{space}}}Fault":
         return _Envelope(_NAMESPACES[space], "Fault", *_fault(first, space))
-    return _Envelope(_NAMESPACES[space], first.tag.rpartition("}")[2])
+    return _Envelope(_NAMESPACES[space], local_name(first))
 
 
 def _fault(fault: ET.Element, space: str) -> tuple[str, str]:

@@ -1,0 +1,130 @@
+"""The protocols of Amazon Web Services: JSON by `X-Amz-Target`, queries by `Action`, Lambda's invocations, S3's XML.
+
+What takes several entries answers 200 and says which of them failed; so does Lambda for a function that raised, and S3
+for a copy that broke off.
+
+Source: smithy.io/2.0/aws/protocols, and the services' API references.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
+from otas_middleware._event.operation.model import Operation
+from otas_middleware._event.operation.xml_tree import found, root_of, text_below
+from otas_middleware._event.render import first_value
+
+if TYPE_CHECKING:
+    from otas_middleware._event.operation.exchange import Exchange
+
+_TARGET = re.compile(r"(?:[\w.]+\.)?([A-Za-z]\w*?)(?:_\d{8})?\.([A-Za-z]\w*)")
+_FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+_VERSION = re.compile(r"\d{4}-\d\d-\d\d")
+_COUNTS = ("FailedEntryCount", "FailedRecordCount", "FailedPutCount")
+"""Of EventBridge, Kinesis and Firehose; the entries that failed stand among the others."""
+_ENTRIES = ("Entries", "Records", "RequestResponses")
+_MAX_FIELDS = 256
+
+
+def read(exchange: Exchange) -> Operation | None:
+    """Recognise `X-Amz-Target`, a form of `Action` and `Version`, Lambda's path, and S3's error in an answer of 200."""
+    if exchange.method != "POST":
+        return _read_s3(exchange)
+    operation = _by_target(exchange) or _by_action(exchange) or _by_function(exchange)
+    if operation is None:
+        return _read_s3(exchange)
+    if "xml" in exchange.response_media:
+        _judge_xml(operation, exchange)
+    else:
+        _judge_json(operation, exchange)
+    return operation
+
+
+def _by_target(exchange: Exchange) -> Operation | None:
+    match = _TARGET.fullmatch(exchange.header("x-amz-target"))
+    if match is None or not exchange.request_media.startswith("application/x-amz-json-"):
+        return None
+    return Operation("aws", f"{match[1]}.{match[2]}", method=match[2], target=match[1], type="call")
+
+
+def _by_action(exchange: Exchange) -> Operation | None:
+    if exchange.request.kind != "form" or "Action=" not in exchange.request.text:
+        return None
+    try:
+        fields = parse_qs(exchange.request.text, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return None
+    action, version = (fields.get(name, [""])[0] for name in ("Action", "Version"))
+    if not action.isidentifier() or _VERSION.fullmatch(version) is None:
+        return None
+    return Operation("aws", action, method=action, version=version, type="call")
+
+
+def _by_function(exchange: Exchange) -> Operation | None:
+    match = _FUNCTION.fullmatch(exchange.path)
+    return None if match is None else Operation("aws", "Invoke", method="Invoke", target=match[1], type="call")
+
+
+def _judge_json(operation: Operation, exchange: Exchange) -> None:
+    answer = as_object(parse_json(exchange.response_text))
+    headers = exchange.response_headers
+    function_error = first_value(headers, "x-amz-function-error")
+    if function_error:
+        operation.fail(as_text(answer.get("errorType")) or function_error, as_text(answer.get("errorMessage")))
+    elif exchange.status >= 400:
+        code = first_value(headers, "x-amzn-errortype") or as_text(answer.get("__type"))
+        message = as_text(answer.get("message")) or as_text(answer.get("Message"))
+        operation.fail(code.partition(":")[0].rpartition("#")[2] or exchange.status, message)
+    elif failed := _failed_entries(answer):
+        first = failed[0]
+        code = as_text(first.get("Code")) or as_text(first.get("ErrorCode"))
+        message = as_text(first.get("Message")) or as_text(first.get("ErrorMessage"))
+        operation.fail(code or None, message, "partial")
+    elif exchange.response_whole:
+        operation.outcome = "ok"
+
+
+def _failed_entries(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries that failed: of SQS and SNS a list of their own, else those with a code among all."""
+    own = [as_object(entry) for entry in as_list(answer.get("Failed"))]
+    if own or not any(isinstance(answer.get(name), int) and answer[name] > 0 for name in _COUNTS):
+        return own
+    entries = [as_object(entry) for name in _ENTRIES for entry in as_list(answer.get(name))]
+    return [entry for entry in entries if entry.get("ErrorCode")]
+
+
+def _judge_xml(operation: Operation, exchange: Exchange) -> None:
+    """Decide by the error of a status, or by the entries of a batch that failed."""
+    if exchange.status >= 400:
+        error = root_of(exchange.response_text, "ErrorResponse")
+        if error is None:
+            operation.fail(exchange.status, "")
+        else:
+            operation.fail(text_below(error, "Code") or exchange.status, text_below(error, "Message"))
+        return
+    answer = root_of(exchange.response_text, f"{operation.method}Response")
+    if answer is None:
+        return
+    failed = list(found(answer, "BatchResultErrorEntry"))
+    if failed:
+        operation.fail(text_below(failed[0], "Code") or None, text_below(failed[0], "Message"), "partial")
+    elif exchange.response_whole:
+        operation.outcome = "ok"
+
+
+def _read_s3(exchange: Exchange) -> Operation | None:
+    """Return what S3 says of a request that failed after it had sent 200: a copy, the end of an upload, deletions."""
+    if exchange.status != 200 or "x-amz-request-id" not in exchange.response_headers:
+        return None
+    deleted = root_of(exchange.response_text, "DeleteResult")
+    error = root_of(exchange.response_text, "Error") if deleted is None else next(found(deleted, "Error"), None)
+    if error is None or not text_below(error, "Code"):
+        return None
+    name = "CompleteMultipartUpload" if "uploadId=" in exchange.query else "CopyObject"
+    operation = Operation("aws", name if deleted is None else "DeleteObjects", target="S3", type="call")
+    operation.method = operation.name
+    operation.fail(text_below(error, "Code"), text_below(error, "Message"), "error" if deleted is None else "partial")
+    return operation

@@ -1,0 +1,63 @@
+"""Answers and streams of language models' services that failed after a status of 200."""
+
+from __future__ import annotations
+
+from operations.wire import SSE, Row, post, sse
+
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+MODELS = [
+    Row(
+        "a model's answer that is an error with 200",
+        post(ASKED, {"error": {"code": 502, "message": "provider is down"}}, route="/v1/chat/completions"),
+        {"protocol": "model", "name": "/v1/chat/completions", "outcome": "error", "code": 502},
+        "model 502: provider is down",
+    ),
+    Row(
+        "a model's answer that ended with an error",
+        post(ASKED, {"choices": [{"index": 0, "finish_reason": "error", "message": {"content": "a"}}]}),
+        {"protocol": "model", "outcome": "error", "code": "error"},
+        "model error: the answer ended with an error",
+    ),
+    Row(
+        "a response of OpenAI's that failed",
+        post(
+            {"model": "m", "input": "hi"},
+            {"object": "response", "status": "failed", "error": {"code": "server_error", "message": "broke"}},
+        ),
+        {"outcome": "error", "code": "server_error"},
+        "model server_error: broke",
+    ),
+    Row(
+        "a model's stream that ended with an error",
+        post(
+            ASKED,
+            sse({"object": "chat.completion.chunk", "choices": [{"index": 0, "finish_reason": "error"}]})
+            + b"data: [DONE]\n\n",
+            response_type=SSE,
+        ),
+        {"protocol": "sse", "outcome": "error", "code": "error"},
+        "sse error: the answer ended with an error",
+    ),
+    Row(
+        "a stream of Cohere's that ended with an error",
+        post(
+            ASKED,
+            sse({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "overloaded"}}),
+            response_type=SSE,
+        ),
+        {"protocol": "sse", "outcome": "error", "code": "ERROR"},
+        "sse ERROR: overloaded",
+    ),
+    Row(
+        "a stream of vLLM's that ended with an error",
+        post(ASKED, sse({"object": "error", "message": "out of memory", "code": 500}), response_type=SSE),
+        {"outcome": "error", "code": 500},
+        "sse 500: out of memory",
+    ),
+    Row(
+        "a stream of Dify's that ended with an error",
+        post({}, sse({"event": "error", "status": 400, "code": "quota", "message": "used up"}), response_type=SSE),
+        {"outcome": "error", "code": "quota"},
+        "sse quota: used up",
+    ),
+]
