@@ -74,6 +74,24 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
+STACK_BYTES = 262_144
+"""What a thread of ours needs at least: imports and nested documents go deep."""
+
+
+@contextmanager
+def enough_stack() -> Generator[None]:
+    """Have threads that start in the block get as much stack as ours need, where the application made stacks small."""
+    small = threading.stack_size()
+    if not 0 < small < STACK_BYTES:
+        yield
+        return
+    threading.stack_size(STACK_BYTES)
+    try:
+        yield
+    finally:
+        threading.stack_size(small)
+
+
 class Source(Protocol):
     """Something that delivers events and can be waited for: a pipeline, or what stands before one."""
 

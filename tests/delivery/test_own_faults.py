@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import logging
 import math
+import os
+import subprocess
+import sys
+import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import pytest
@@ -22,6 +27,7 @@ from otas_middleware._event.build import build as build_event
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings
+from support.limits import no_descriptor_left
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
+    from support.agent import Agent
     from support.delivery import Received
 
 
@@ -258,6 +265,102 @@ def test_a_transport_that_cannot_be_made_ends_no_thread_and_loses_no_event(monke
         sender.put(Item())
         eventually(lambda: sender.stats()["delivered"] == 1)
         assert len(made) == 3
+
+
+def test_what_cannot_be_imported_for_want_of_descriptors_is_built_when_there_are_some(
+    brain: LocalBrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needed_for_this_kind_of_body.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    def importing(item: Any, chosen: OtasSettings) -> Envelope | None:
+        if item.path == "/rare":
+            importlib.import_module("needed_for_this_kind_of_body")
+        return build(item, chosen)
+
+    token = brain.create_session()
+    sender = Pipeline(settings(brain.url, sdk_key=brain.sdk_key), importing)
+    try:
+        sender.put(Item("/first", token))  # its connection is kept
+        assert sender.flush(20)
+        failures = internal_errors.counts["delivery.build"]
+        with no_descriptor_left():
+            sender.put(Item("/rare", token))
+            eventually(lambda: internal_errors.counts["delivery.build"] > failures)
+        assert sender.flush(20)
+        assert (sender.stats()["delivered"], sender.stats()["dropped"]) == (2, {})
+    finally:
+        sender.close(0.0)
+
+
+def test_a_build_that_is_short_of_memory_for_ever_is_given_up() -> None:
+    tries: list[None] = []
+
+    def hungry(_item: Any, _chosen: OtasSettings) -> Envelope | None:
+        tries.append(None)
+        raise MemoryError
+
+    sender = Pipeline(settings("http://x.invalid", max_retries=2), hungry)
+    try:
+        sender.put(Item())
+        assert sender.flush(20)
+        assert sender.stats()["dropped"] == {"internal_error": 1}
+        assert len(tries) == 3
+    finally:
+        sender.close(0.0)
+
+
+def test_what_cannot_be_built_in_its_request_is_built_by_a_worker(brain: LocalBrain, tmp_path: Path) -> None:
+    def needs_stack(item: Any, chosen: OtasSettings) -> Envelope | None:
+        if threading.current_thread() is threading.main_thread():
+            raise RecursionError
+        return build(item, chosen)
+
+    chosen = settings(brain.url, sdk_key=brain.sdk_key, durability="spool", spool_dir=tmp_path)
+    sender = Pipeline(chosen, needs_stack)
+    try:
+        sender.put(Item(token=brain.create_session()))
+        assert sender.flush(20)
+        assert (sender.stats()["delivered"], sender.stats()["dropped"]) == (1, {})
+    finally:
+        sender.close(0.0)
+
+
+@pytest.mark.parametrize("durability", ["memory", "spool"])
+def test_an_application_whose_threads_have_little_stack_keeps_it_so_and_its_events_leave(
+    durability: Literal["memory", "spool"], brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    """Python 3.14 counts its C stack: what 64 KB leave does not do for our imports."""
+    environ = {"OTAS_SDK_KEY": brain.sdk_key, "OTAS_BRAIN_URL": brain.url, "OTAS_DURABILITY": durability}
+    result = subprocess.run(
+        [sys.executable, "-c", SMALL_STACKS, agent.token],
+        env={**environ, "OTAS_SPOOL_DIR": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.stdout == "True 65536\n", result.stderr
+    assert agent.event_from_elsewhere()["path"] == "/orders"
+
+
+SMALL_STACKS = """
+import asyncio, sys, threading
+threading.stack_size(65536)
+import otas_middleware
+from otas_middleware.asgi import OtasMiddleware
+
+async def application(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+async def channel(*_):
+    return {"type": "http.request"}
+
+headers = [(b"x-otas-agent-session-token", sys.argv[1].encode())]
+scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"", "headers": headers}
+asyncio.run(OtasMiddleware(application)(scope, channel, channel))
+print(otas_middleware.flush(20), threading.stack_size())
+"""
 
 
 def test_a_hook_that_fails_costs_nothing() -> None:

@@ -20,26 +20,15 @@ from otas_middleware._delivery.relay.status import state_of
 from otas_middleware._runtime import runtime
 from relay.host import host, paths
 from support.delivery import eventually
+from support.limits import no_descriptor_left
 from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
 
 DESCRIPTORS = 24
 """More than a relay has of its own, and fewer than its hosts will want."""
-
-
-@contextlib.contextmanager
-def no_descriptor_left() -> Generator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_host_without_a_descriptor_for_the_relays_socket_delivers_by_itself(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import inside, taking_locks
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import enough_stack
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -100,7 +101,8 @@ def _begin(work: Callable[[], None]) -> Future[None] | None:
             if pool is None:
                 made = ThreadPoolExecutor(_MOST_THREADS, "otas-durable", initializer=delivering.set, initargs=(True,))
                 pool = _pools.setdefault(os.getpid(), made)
-            Context().run(pool.submit, run)  # a thread that it starts keeps nothing of this request
+            with enough_stack():
+                Context().run(pool.submit, run)  # a thread that it starts keeps nothing of this request
     except RuntimeError:  # the interpreter is ending, or the system has no threads left
         if done.cancel():  # else a later call's thread would do it once more: the pool has taken it in
             return None

@@ -81,37 +81,38 @@ class Pipeline:
         exporters: Sequence[Exporter] = state.agent if source == "agent" else state.backend
         if done:
             exporters = [exporter for exporter in exporters if exporter.name not in done]
-        if self._durable:
-            self._put_durably(item, exporters)
-        elif len(exporters) == 1:
+        if self._durable and self._put_durably(item, exporters):
+            return
+        if len(exporters) == 1:
             exporters[0].offer(item, getattr(item, "receipt", None))
         else:
             try:
                 shared = BuiltOnce(item, [exporter.name for exporter in exporters])
             except Exception:  # whatever the application put into a request
-                self._refuse(exporters, "internal_error", "delivery.weigh")
+                for exporter in exporters:
+                    exporter.refuse("internal_error")
+                report_internal_error("delivery.weigh")
                 return
             for exporter in exporters:
                 exporter.offer(shared, shared.receipt_of(exporter.name))
 
-    def _put_durably(self, item: Weighted, exporters: Sequence[Exporter]) -> None:
-        """Build an event and write it to the spool before anything else (`durability="spool"`)."""
+    def _put_durably(self, item: Weighted, exporters: Sequence[Exporter]) -> bool:
+        """Build an event and write it to the spool before anything else (`durability="spool"`).
+
+        Returns:
+            False when it cannot be built, as where the application left no stack for it: a worker tries once more, and
+            counts and tells it.
+        """
         try:
             envelope = self._build(item, self.settings)
-        except Exception:  # rendering meets whatever a client sent
-            self._refuse(exporters, "internal_error", "delivery.build")
-            return
+        except Exception:  # see above
+            return False
         for exporter in exporters:
             if envelope is None:
                 exporter.refuse("filtered")
             else:
                 exporter.offer_built(envelope, durably=True)
-
-    @staticmethod
-    def _refuse(exporters: Sequence[Exporter], reason: str, place: str) -> None:
-        for exporter in exporters:
-            exporter.refuse(reason)
-        report_internal_error(place)
+        return True
 
     def put_envelope(self, envelope: Envelope, done: Collection[str] = ()) -> None:
         """Queue a finished event (the agent's side, user code), but for destinations that are done with it."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import inside
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import enough_stack, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +194,8 @@ def start_thread(target: Callable[[], None], name: str) -> bool:
         target()
 
     try:
-        Context().run(threading.Thread(target=run, name=name, daemon=True).start)
+        with enough_stack():
+            Context().run(threading.Thread(target=run, name=name, daemon=True).start)
         _watch_main_thread()
     except RuntimeError as error:  # "can't start new thread", "can't create new thread at interpreter shutdown"
         return False if "shutdown" in str(error) else _unavailable("no thread can be started")

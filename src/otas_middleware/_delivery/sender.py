@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import RejectedTokens
 from otas_middleware._delivery.protocols import Outcome, Verdict, is_header_value
 from otas_middleware._delivery.queue_item import weight_of
-from otas_middleware._delivery.retry import Fate
+from otas_middleware._delivery.retry import Fate, full_jitter
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import runtime
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.stats import DeliveryLog
     from otas_middleware._event.model import Envelope
 
+
+_PASSING = (OSError, ImportError, MemoryError)
+"""What a build fails with for want of descriptors or memory, when it imports what this kind of body needs."""
 
 _AHEAD_SECONDS = 0.0005
 """Of CPU: for so long events are built one after the other, while the application's threads wait for Python's lock."""
@@ -162,14 +165,19 @@ class Sender:
         return True
 
     def build(self, item: QueueItem) -> bool:
-        """Build the event of an item in flight, unless it has one; return False when that ended the item."""
+        """Build the event of an item in flight, unless it has one; return False when that ended it, or put it off."""
         if item.envelope is not None:
             return True
         try:
             with runtime.no_fork:  # it imports what it needs for each kind of body
                 envelope = self._build(item.captured)
         except BaseException as error:  # rendering meets whatever a client sent
-            self._drop(item, "internal_error")
+            if isinstance(error, _PASSING) and item.failures < self._policy.max_retries:
+                self._pace.unsent()
+                item.failures += 1
+                self._queue.delay(item, time.monotonic() + full_jitter(item.failures, self._policy.longest))
+            else:
+                self._drop(item, "internal_error")
             if not isinstance(error, Exception):
                 raise
             report_internal_error("delivery.build")
