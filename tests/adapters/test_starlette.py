@@ -251,7 +251,7 @@ def test_a_stream_ends_when_its_client_goes_away(spec_version: str, settings: Ot
     assert (event["response_body"] or "").startswith("tick\ntick\n")
 
 
-def test_a_file_response_and_its_range(tmp_path: Path, settings: OtasSettings, agent: Agent) -> None:
+def test_a_file_response_is_recorded_with_its_size(tmp_path: Path, settings: OtasSettings, agent: Agent) -> None:
     file = tmp_path / "tea.txt"
     file.write_bytes(b"0123456789")
 

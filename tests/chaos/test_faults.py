@@ -221,7 +221,9 @@ def test_the_server_ends_in_time_with_nowhere_to_send(stage: Callable[..., Stage
     check(figures)
 
 
-def test_brain_away_a_worker_recycled_and_answers_lost_in_short(stage: Callable[..., Stage]) -> None:
+def test_nothing_is_lost_while_brain_goes_away_a_worker_is_recycled_and_answers_are_lost_in_short(
+    stage: Callable[..., Stage],
+) -> None:
     """The short form of all the above, for every run of the tests."""
     here = stage()
     here.server.start()

@@ -75,11 +75,11 @@ class TestTheEnd:
         script.run(f"put(open_pipeline(), '/a', '/b', '/c')\n{ending}")
         assert script.paths() == ["/a", "/b", "/c"]
 
-    def test_also_after_an_exception(self, script: Script) -> None:
+    def test_events_are_delivered_after_an_exception_too(self, script: Script) -> None:
         script.run("put(open_pipeline(), '/a')\nraise ValueError", status=1)
         assert script.paths() == ["/a"]
 
-    def test_also_after_control_c(self, script: Script) -> None:
+    def test_events_are_delivered_after_control_c_too(self, script: Script) -> None:
         body = "put(open_pipeline(), '/a')\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)"
         process = script.start(body)
         _, err = process.communicate(timeout=30)
@@ -291,7 +291,7 @@ class TestForks:
         assert out == "True 1\n"
         assert script.paths() == ["/child", "/parent"]
 
-    def test_a_fork_in_the_middle_of_a_delivery(self, script: Script) -> None:
+    def test_a_fork_in_the_middle_of_a_delivery_delivers_nothing_twice(self, script: Script) -> None:
         script.brain.faults.slow_ms = 300
         script.run(
             """
@@ -328,7 +328,7 @@ class TestForks:
         assert out == "0\n"
         assert script.paths() == ["/child", "/parent"]
 
-    def test_grandchildren(self, script: Script) -> None:
+    def test_grandchildren_deliver_their_own_events(self, script: Script) -> None:
         script.run(
             """
             pipeline = open_pipeline()

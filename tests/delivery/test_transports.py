@@ -136,17 +136,17 @@ def tells_less(transport: Transport, error: TransportError) -> bool:
 
 
 class TestFailures:
-    def test_refused(self, transport: Transport) -> None:
+    def test_a_refused_connection_is_an_error_of_the_transport(self, transport: Transport) -> None:
         with RawServer(silence) as server:
             pass
         error = fail(transport, server.url)
         assert (error.cause, error.sent) == ("connection refused", False)
 
-    def test_unknown_host(self, transport: Transport) -> None:
+    def test_an_unknown_host_is_an_error_of_the_transport(self, transport: Transport) -> None:
         error = fail(transport, "http://brain.invalid")
         assert (error.cause, error.sent) == ("host name not found", False)
 
-    def test_hung(self, transport: Transport) -> None:
+    def test_a_host_that_hangs_is_an_error_of_the_transport(self, transport: Transport) -> None:
         with RawServer(lambda _connection, _request: time.sleep(2)) as server:
             begun = time.monotonic()
             error = fail(transport, server.url, 0.3)

@@ -27,7 +27,7 @@ def spool(directory: Path, **settings: object) -> Check:
     return check_spool(OtasSettings.model_validate({"spool_dir": directory, **settings}))
 
 
-def test_a_spool_that_is_not_writable(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_spool_that_is_not_writable_is_a_failure(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     doctor.variables["OTAS_SPOOL_DIR"] = str(tmp_path / "file" / "spool")
     diagnosis = doctor()
@@ -46,7 +46,7 @@ def test_the_doctor_makes_no_directory(doctor: Doctor, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a directory away")
-def test_a_directory_of_another_user(tmp_path: Path) -> None:
+def test_a_directory_of_another_user_is_no_spool(tmp_path: Path) -> None:
     directory = tmp_path / "spool"
     directory.mkdir(mode=0o700)
     os.chown(directory, 12345, 12345)
@@ -56,7 +56,7 @@ def test_a_directory_of_another_user(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(ROOT, reason="root may write anywhere")
-def test_a_directory_that_takes_no_files(tmp_path: Path) -> None:
+def test_a_directory_that_takes_no_files_is_no_spool(tmp_path: Path) -> None:
     directory = tmp_path / "spool"
     directory.mkdir(mode=0o500)
     check = spool(directory)
@@ -65,7 +65,7 @@ def test_a_directory_that_takes_no_files(tmp_path: Path) -> None:
     assert spool(directory / "deeper").status == "failed"
 
 
-def test_a_directory_that_others_can_read_and_that_is_not_the_spools_own(tmp_path: Path) -> None:
+def test_a_directory_of_others_files_is_no_spool_and_is_left_to_them(tmp_path: Path) -> None:
     (tmp_path / "something").write_text("else")
     tmp_path.chmod(0o755)
     check = spool(tmp_path)
@@ -83,7 +83,7 @@ def test_nobody_is_told_to_change_the_owner_of_what_is_no_directory(tmp_path: Pa
     assert "set OTAS_SPOOL_DIR to a directory of its own" in check.fix
 
 
-def test_a_file_in_the_place_of_the_directory(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
     assert "it is not a directory" in spool(tmp_path / "spool").text
 
@@ -173,7 +173,7 @@ INI = "[uwsgi]\nhttp-socket = :8000\nmodule = shop:app\nplugin = a\nplugin = b\n
 
 
 @pytest.mark.usefixtures("old_uwsgi")
-def test_uwsgi_without_threads(doctor: Doctor) -> None:
+def test_uwsgi_without_threads_is_a_failure(doctor: Doctor) -> None:
     doctor.write("app.ini", INI % {"what": "processes = 4"})
     diagnosis = doctor("--uwsgi", "app.ini")
     assert list(diagnosis.failed) == ["threads"]
@@ -183,13 +183,13 @@ def test_uwsgi_without_threads(doctor: Doctor) -> None:
 
 @pytest.mark.usefixtures("old_uwsgi")
 @pytest.mark.parametrize("what", ["enable-threads = true", "threads = 4"])
-def test_uwsgi_with_threads(doctor: Doctor, what: str) -> None:
+def test_uwsgi_with_threads_is_well(doctor: Doctor, what: str) -> None:
     doctor.write("app.ini", INI % {"what": what})
     assert doctor("--uwsgi", "app.ini").checks["threads"]["status"] == "ok"
 
 
 @pytest.mark.parametrize("text", [None, "enable-threads = true\n", "[other]\n"])
-def test_a_file_that_is_not_uwsgis(doctor: Doctor, text: str | None) -> None:
+def test_a_file_that_is_not_uwsgis_is_said(doctor: Doctor, text: str | None) -> None:
     if text is not None:
         doctor.write("app.ini", text)
     diagnosis = doctor("--uwsgi", "app.ini")
@@ -197,7 +197,7 @@ def test_a_file_that_is_not_uwsgis(doctor: Doctor, text: str | None) -> None:
     assert "--pyrun" in diagnosis.of("threads")
 
 
-def test_inside_of_a_real_uwsgi(doctor: Doctor) -> None:
+def test_the_doctor_runs_inside_of_a_real_uwsgi(doctor: Doctor) -> None:
     """uWSGI itself says whether threads run in it; which answer is right depends on its version."""
     program = str(Path(sys.executable).parent / "uwsgi")
     if not Path(program).exists():

@@ -46,7 +46,7 @@ def test_settings_that_leave_something_out_are_no_warning(doctor: Doctor) -> Non
 
 
 @pytest.mark.parametrize("variable", ["OTAS_SESSION_SECRET", "OTAS_SESSION_JWKS_URL"])
-def test_signatures_that_cannot_be_checked_without_a_package(
+def test_signatures_that_no_package_can_check_are_a_failure(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch, closed: str, variable: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "jwt", None)

@@ -89,7 +89,7 @@ def test_a_token_that_cannot_be_one_is_not_sent(doctor: Doctor, token: str, caus
     assert token not in diagnosis.output
 
 
-def test_a_token_that_brain_refuses(doctor: Doctor) -> None:
+def test_a_token_that_brain_refuses_is_said(doctor: Doctor) -> None:
     token = make_token()
     diagnosis = doctor("--send", "--token", token)
     assert list(diagnosis.failed) == ["send"]
@@ -97,7 +97,7 @@ def test_a_token_that_brain_refuses(doctor: Doctor) -> None:
     assert token not in diagnosis.output
 
 
-def test_a_token_from_the_future_by_brains_clock(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_token_from_the_future_by_brains_clock_is_told_from_a_bad_one(doctor: Doctor, local: LocalBrain) -> None:
     now = int(time.time())
     token = local.sign({"agent_session_id": "s", "agent_id": local.agent_id, "iat": now + 300, "exp": now + 3600})
     with Relay(local.url) as brain:
@@ -114,7 +114,7 @@ def test_nothing_is_sent_while_the_key_or_brain_is_at_fault(doctor: Doctor, loca
     assert local.events(local.session_id(token)) == []
 
 
-def test_an_event_that_brain_cannot_store(doctor: Doctor, local: LocalBrain) -> None:
+def test_an_event_that_brain_cannot_store_is_said(doctor: Doctor, local: LocalBrain) -> None:
     with Relay(local.url, saves=False) as brain:
         doctor.variables["OTAS_BRAIN_URL"] = brain.url
         diagnosis = doctor("--send", "--token", local.create_session())

@@ -43,7 +43,7 @@ def test_nothing_is_written_into_brain(doctor: Doctor, local: LocalBrain) -> Non
     assert len(local.events()) == before
 
 
-def test_no_key(doctor: Doctor) -> None:
+def test_a_missing_key_is_named(doctor: Doctor) -> None:
     del doctor.variables["OTAS_SDK_KEY"]
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["sdk_key"]
@@ -60,7 +60,7 @@ def test_no_key(doctor: Doctor) -> None:
         ("agent_abcdefghijk_secret", "it is an agent's key (agent_…); a backend needs the project's SDK key"),
     ],
 )
-def test_a_malformed_key(doctor: Doctor, key: str, cause: str) -> None:
+def test_a_malformed_key_is_named_with_what_is_wrong(doctor: Doctor, key: str, cause: str) -> None:
     doctor.variables["OTAS_SDK_KEY"] = key
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["sdk_key"]
@@ -68,7 +68,7 @@ def test_a_malformed_key(doctor: Doctor, key: str, cause: str) -> None:
     assert key not in diagnosis.output
 
 
-def test_a_key_that_no_header_can_carry(doctor: Doctor) -> None:
+def test_a_key_that_no_header_can_carry_is_named(doctor: Doctor) -> None:
     doctor.variables["OTAS_SDK_KEY"] = "otas_abc_…"
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["settings"]
@@ -78,7 +78,7 @@ def test_a_key_that_no_header_can_carry(doctor: Doctor) -> None:
     assert diagnosis.checks["sdk_key"]["status"] == "skipped"
 
 
-def test_a_wrong_key(doctor: Doctor) -> None:
+def test_a_wrong_key_is_told_by_uasam(doctor: Doctor) -> None:
     doctor.variables["OTAS_SDK_KEY"] = WRONG_KEY
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["sdk_key"]
@@ -87,7 +87,7 @@ def test_a_wrong_key(doctor: Doctor) -> None:
     assert WRONG_KEY.rpartition("_")[2] not in diagnosis.output
 
 
-def test_a_refused_key_when_nobody_can_be_asked_about_it(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_refused_key_may_be_good_when_nobody_can_be_asked(doctor: Doctor, local: LocalBrain) -> None:
     del doctor.variables["OTAS_UASAM_URL"]
     doctor.variables["OTAS_SDK_KEY"] = WRONG_KEY
     diagnosis = doctor()
@@ -97,7 +97,7 @@ def test_a_refused_key_when_nobody_can_be_asked_about_it(doctor: Doctor, local: 
     assert "UASAM does not know it" in doctor("--uasam-url", local.url).of("sdk_key")
 
 
-def test_uasam_down(doctor: Doctor, local: LocalBrain, closed: str) -> None:
+def test_a_uasam_that_is_down_is_not_taken_for_a_wrong_key(doctor: Doctor, local: LocalBrain, closed: str) -> None:
     """Brain then refuses every key, and says the same as to a bad one."""
     doctor.variables["OTAS_UASAM_URL"] = closed
     with local.faults.inject("outage", "brain"):
@@ -107,7 +107,7 @@ def test_uasam_down(doctor: Doctor, local: LocalBrain, closed: str) -> None:
     assert "cannot be judged: Brain refuses every key while UASAM is away" in diagnosis.of("sdk_key")
 
 
-def test_uasams_database_down(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_uasam_without_its_database_is_named(doctor: Doctor, local: LocalBrain) -> None:
     with local.faults.inject("outage", "brain", "uasam"):
         diagnosis = doctor()
     assert list(diagnosis.failed) == ["uasam"]
@@ -123,7 +123,7 @@ def test_brain_cannot_reach_the_uasam_that_answers_here(doctor: Doctor, local: L
     assert diagnosis.checks["sdk_key"]["status"] == "ok"
 
 
-def test_brain_down(doctor: Doctor, local: LocalBrain, closed: str) -> None:
+def test_a_brain_that_is_down_is_named(doctor: Doctor, local: LocalBrain, closed: str) -> None:
     doctor.variables["OTAS_BRAIN_URL"] = closed
     with Relay(local.url) as uasam:
         doctor.variables["OTAS_UASAM_URL"] = uasam.url.replace("127.0.0.1", "localhost")  # another host than Brain's
@@ -134,7 +134,7 @@ def test_brain_down(doctor: Doctor, local: LocalBrain, closed: str) -> None:
     assert "accepted by UASAM" in diagnosis.of("sdk_key")
 
 
-def test_brain_down_behind_its_proxy(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_brain_that_is_down_behind_its_proxy_is_named(doctor: Doctor, local: LocalBrain) -> None:
     with local.faults.inject("busy", "brain"):
         diagnosis = doctor()
     assert list(diagnosis.failed) == ["brain"]
@@ -142,14 +142,14 @@ def test_brain_down_behind_its_proxy(doctor: Doctor, local: LocalBrain) -> None:
     assert "Brain is down or overloaded behind its proxy" in diagnosis.of("brain")
 
 
-def test_brain_hung(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_brain_that_hangs_is_named(doctor: Doctor, local: LocalBrain) -> None:
     with local.faults.inject("hang", "brain"):
         diagnosis = doctor("--timeout", "0.5")
     assert list(diagnosis.failed) == ["brain"]
     assert "takes connections and does not answer (no answer within 0.5 s)" in diagnosis.of("brain")
 
 
-def test_the_wrong_port_where_nothing_listens(doctor: Doctor, local: LocalBrain, closed: str) -> None:
+def test_a_wrong_port_where_nothing_listens_is_named(doctor: Doctor, local: LocalBrain, closed: str) -> None:
     doctor.variables["OTAS_BRAIN_URL"] = closed
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["brain"]
@@ -157,7 +157,7 @@ def test_the_wrong_port_where_nothing_listens(doctor: Doctor, local: LocalBrain,
     assert f"set OTAS_BRAIN_URL={local.url}" in diagnosis.of("brain")
 
 
-def test_the_wrong_port_where_something_else_listens(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_wrong_port_where_something_else_listens_is_named(doctor: Doctor, local: LocalBrain) -> None:
     with Relay(status=404) as other:
         doctor.variables["OTAS_BRAIN_URL"] = other.url
         diagnosis = doctor()
@@ -166,7 +166,7 @@ def test_the_wrong_port_where_something_else_listens(doctor: Doctor, local: Loca
     assert f"set OTAS_BRAIN_URL={local.url}" in diagnosis.of("brain")
 
 
-def test_the_wrong_port_where_something_listens_that_does_not_speak_http(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_wrong_port_where_nobody_speaks_http_is_named(doctor: Doctor, local: LocalBrain) -> None:
     def script(connection: socket.socket, request: Received) -> bool:
         connection.sendall(b"220 mail.example ESMTP ready\r\n")
         return False
@@ -178,7 +178,7 @@ def test_the_wrong_port_where_something_listens_that_does_not_speak_http(doctor:
     assert f"set OTAS_BRAIN_URL={local.url}" in diagnosis.of("brain")
 
 
-def test_uasam_taken_for_brain(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_uasam_that_was_taken_for_brain_is_named(doctor: Doctor, local: LocalBrain) -> None:
     """A UASAM of its own does not know Brain's endpoint."""
     uasam_answer = b'{"error": "SDK Key missing"}'
 
@@ -195,7 +195,7 @@ def test_uasam_taken_for_brain(doctor: Doctor, local: LocalBrain) -> None:
     assert "is not Brain but UASAM (it answers 404)" in diagnosis.failed["brain"]
 
 
-def test_https_where_http_is_spoken(doctor: Doctor, local: LocalBrain) -> None:
+def test_https_where_http_is_spoken_is_named(doctor: Doctor, local: LocalBrain) -> None:
     doctor.variables["OTAS_BRAIN_URL"] = local.url.replace("http:", "https:")
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["brain"]
@@ -203,7 +203,7 @@ def test_https_where_http_is_spoken(doctor: Doctor, local: LocalBrain) -> None:
     assert f"set OTAS_BRAIN_URL={local.url}\n" in diagnosis.of("brain") + "\n"
 
 
-def test_http_where_https_is_spoken(doctor: Doctor, local: LocalBrain, certificate: Path) -> None:
+def test_http_where_https_is_spoken_is_named(doctor: Doctor, local: LocalBrain, certificate: Path) -> None:
     with Relay(local.url, certificate=certificate) as secure:
         doctor.variables["OTAS_BRAIN_URL"] = secure.url.replace("https:", "http:")
         diagnosis = doctor()
@@ -212,7 +212,7 @@ def test_http_where_https_is_spoken(doctor: Doctor, local: LocalBrain, certifica
     assert f"set OTAS_BRAIN_URL={secure.url}" in diagnosis.of("brain")
 
 
-def test_http_that_redirects_to_https(doctor: Doctor) -> None:
+def test_http_that_redirects_to_https_is_named(doctor: Doctor) -> None:
     with Relay(status=301, headers=(("Location", "https://brain.example/api/v1/backend/log/sdk/"),)) as front:
         doctor.variables["OTAS_BRAIN_URL"] = front.url
         diagnosis = doctor()
@@ -221,7 +221,7 @@ def test_http_that_redirects_to_https(doctor: Doctor) -> None:
     assert "set OTAS_BRAIN_URL=https://brain.example" in diagnosis.of("brain")
 
 
-def test_https_with_an_authority_that_is_not_known(doctor: Doctor, local: LocalBrain, certificate: Path) -> None:
+def test_an_unknown_authority_is_named(doctor: Doctor, local: LocalBrain, certificate: Path) -> None:
     with Relay(local.url, certificate=certificate) as secure:
         doctor.variables["OTAS_BRAIN_URL"] = secure.url
         refused = doctor()
@@ -234,14 +234,14 @@ def test_https_with_an_authority_that_is_not_known(doctor: Doctor, local: LocalB
     assert set(accepted.checks["brain"]["data"]["seconds"]) == {"name", "connection", "tls", "answer"}
 
 
-def test_a_host_name_that_is_not_known(doctor: Doctor) -> None:
+def test_an_unknown_host_name_is_named(doctor: Doctor) -> None:
     doctor.variables["OTAS_BRAIN_URL"] = "http://brain.invalid:8002"
     diagnosis = doctor()
     assert list(diagnosis.failed) == ["brain"]
     assert "the host name brain.invalid is not known here" in diagnosis.of("brain")
 
 
-def test_a_brain_that_does_not_know_itself_by_this_name(doctor: Doctor) -> None:
+def test_a_brain_that_does_not_know_itself_by_this_name_is_named(doctor: Doctor) -> None:
     with Relay(status=400) as django:
         doctor.variables["OTAS_BRAIN_URL"] = django.url
         assert "ALLOWED_HOSTS" in doctor().failed["brain"]
@@ -257,7 +257,7 @@ def test_a_proxy_of_the_environment_is_pointed_out(doctor: Doctor, closed: str) 
 
 
 @pytest.mark.parametrize("minutes", [5, -5])
-def test_brains_clock_five_minutes_off(doctor: Doctor, local: LocalBrain, minutes: int) -> None:
+def test_a_wrong_clock_of_brains_is_named(doctor: Doctor, local: LocalBrain, minutes: int) -> None:
     with Relay(local.url, clock=60 * minutes) as brain, Relay(local.url) as uasam:
         doctor.variables |= {"OTAS_BRAIN_URL": brain.url, "OTAS_UASAM_URL": uasam.url}
         diagnosis = doctor()
@@ -267,7 +267,7 @@ def test_brains_clock_five_minutes_off(doctor: Doctor, local: LocalBrain, minute
     assert "on Brain's machine by NTP" in diagnosis.of("clock")
 
 
-def test_this_machines_clock_five_minutes_off(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_wrong_clock_of_this_machine_is_named(doctor: Doctor, local: LocalBrain) -> None:
     with Relay(local.url, clock=300) as brain, Relay(local.url, clock=300) as uasam:
         doctor.variables |= {"OTAS_BRAIN_URL": brain.url, "OTAS_UASAM_URL": uasam.url}
         diagnosis = doctor()
@@ -275,7 +275,7 @@ def test_this_machines_clock_five_minutes_off(doctor: Doctor, local: LocalBrain)
     assert re.search(r"this machine's clock is (299|300|301) s behind Brain's and UASAM's", diagnosis.of("clock"))
 
 
-def test_uasams_clock_five_minutes_off(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_wrong_clock_of_uasams_is_named(doctor: Doctor, local: LocalBrain) -> None:
     with Relay(local.url) as brain, Relay(local.url, clock=300) as uasam:
         doctor.variables |= {"OTAS_BRAIN_URL": brain.url, "OTAS_UASAM_URL": uasam.url}
         diagnosis = doctor()
@@ -283,7 +283,7 @@ def test_uasams_clock_five_minutes_off(doctor: Doctor, local: LocalBrain) -> Non
     assert re.search(r"UASAM's clock is (299|300|301) s ahead of this machine's and Brain's", diagnosis.of("clock"))
 
 
-def test_a_clock_five_minutes_off_when_there_is_no_third_one(doctor: Doctor, local: LocalBrain) -> None:
+def test_a_clock_that_differs_is_a_failure_without_a_third_one(doctor: Doctor, local: LocalBrain) -> None:
     with Relay(local.url, clock=-300) as brain:
         doctor.variables["OTAS_BRAIN_URL"] = brain.url
         del doctor.variables["OTAS_UASAM_URL"]
@@ -293,7 +293,7 @@ def test_a_clock_five_minutes_off_when_there_is_no_third_one(doctor: Doctor, loc
     assert "it refuses fresh session tokens" in diagnosis.of("clock")
 
 
-def test_clocks_that_agree(doctor: Doctor, local: LocalBrain) -> None:
+def test_clocks_that_agree_are_well(doctor: Doctor, local: LocalBrain) -> None:
     with Relay(local.url, clock=0.5) as brain:
         doctor.variables["OTAS_BRAIN_URL"] = brain.url
         assert doctor().checks["clock"]["status"] == "ok"
@@ -305,7 +305,7 @@ def test_the_clock_is_compared_with_the_local_brains_too(doctor: Doctor) -> None
     assert abs(clock["data"]["brain_ahead_seconds"]) <= 1
 
 
-def test_a_brain_that_hangs_up_at_once(doctor: Doctor) -> None:
+def test_a_brain_that_hangs_up_at_once_is_named(doctor: Doctor) -> None:
     def script(connection: socket.socket, request: Received) -> bool:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)

@@ -148,7 +148,9 @@ def test_the_middleware_is_found(doctor: Doctor, arguments: tuple[str, ...], pla
         (("--django", "django_bare_settings"), 'put "otas_middleware.django.OtasMiddleware" first in MIDDLEWARE'),
     ],
 )
-def test_the_middleware_is_missing(doctor: Doctor, arguments: tuple[str, ...], fix: str) -> None:
+def test_a_missing_middleware_is_named_with_the_line_to_add(
+    doctor: Doctor, arguments: tuple[str, ...], fix: str
+) -> None:
     diagnosis = doctor(*arguments)
     assert list(diagnosis.failed) == ["middleware"]
     assert "it is not installed in" in diagnosis.of("middleware")
@@ -167,7 +169,9 @@ def test_the_middleware_is_missing(doctor: Doctor, arguments: tuple[str, ...], f
         (("--django", "django_twice_settings"), ["MIDDLEWARE[0]", "MIDDLEWARE[2]"]),
     ],
 )
-def test_the_middleware_is_there_twice(doctor: Doctor, arguments: tuple[str, ...], places: list[str]) -> None:
+def test_a_middleware_that_is_there_twice_is_a_failure(
+    doctor: Doctor, arguments: tuple[str, ...], places: list[str]
+) -> None:
     diagnosis = doctor(*arguments)
     assert list(diagnosis.failed) == ["middleware"]
     assert diagnosis.of("middleware").startswith("it is installed 2 times: ")

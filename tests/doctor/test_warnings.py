@@ -87,7 +87,9 @@ def warned(diagnosis: Diagnosis, name: str) -> str:
         (("--asgi", "flask_shop:app"), "is an application of WSGI (Flask "),
     ],
 )
-def test_the_wrong_kind_of_application(doctor: Doctor, arguments: tuple[str, ...], said: str) -> None:
+def test_an_application_of_the_other_protocol_is_a_warning(
+    doctor: Doctor, arguments: tuple[str, ...], said: str
+) -> None:
     assert said in warned(doctor(*arguments), "application")
 
 
@@ -99,13 +101,13 @@ def test_the_adapter_of_the_other_protocol_in_a_list_is_a_failure(doctor: Doctor
     )
 
 
-def test_inside_of_a_middleware_that_compresses(doctor: Doctor) -> None:
+def test_to_stand_inside_of_a_middleware_that_compresses_is_a_warning(doctor: Doctor) -> None:
     said = warned(doctor("--asgi", "asgi_shop:zipped"), "middleware")
     assert "it is inside of GZipMiddleware" in said
     assert doctor("--asgi", "asgi_shop:unzipped").checks["middleware"]["status"] == "ok"
 
 
-def test_in_the_list_of_litestar(doctor: Doctor) -> None:
+def test_to_stand_in_the_list_of_litestar_is_a_warning(doctor: Doctor) -> None:
     said = warned(doctor("--asgi", "asgi_shop:inside"), "middleware")
     assert "app = OtasMiddleware(app)" in said
     assert doctor("--asgi", "asgi_shop:around").checks["middleware"]["status"] == "ok"
@@ -120,7 +122,7 @@ def test_litestars_own_answers_are_missing_there_as_the_warning_says() -> None:
         assert events.summaries == ["GET /nowhere 404"]
 
 
-def test_two_adapters_around_the_same_django_project(doctor: Doctor) -> None:
+def test_two_adapters_around_one_django_project_are_a_failure(doctor: Doctor) -> None:
     diagnosis = doctor("--django", "both_settings")
     assert diagnosis.checks["middleware"]["data"]["places"] == ["MIDDLEWARE[0]", "around both_wsgi:application"]
     assert "it is installed 2 times" in diagnosis.failed["middleware"]
@@ -132,14 +134,14 @@ def test_one_adapter_around_a_django_project_is_enough(doctor: Doctor) -> None:
     assert diagnosis.checks["middleware"]["text"] == "around around_wsgi:application"
 
 
-def test_a_request_timeout_that_loses_events(doctor: Doctor) -> None:
+def test_a_request_timeout_that_loses_events_is_a_warning(doctor: Doctor) -> None:
     doctor.variables["OTAS_REQUEST_TIMEOUT"] = "9.5"
     assert "9.5 s: a busy Brain answers later" in warned(doctor(), "request_timeout")
     doctor.variables["OTAS_REQUEST_TIMEOUT"] = "10"
     assert "request_timeout" not in doctor().checks
 
 
-def test_django_settings_that_are_named_and_not_used(doctor: Doctor) -> None:
+def test_django_settings_that_are_named_and_not_used_are_a_warning(doctor: Doctor) -> None:
     doctor.variables["DJANGO_SETTINGS_MODULE"] = "shop.settings"
     said = warned(doctor(), "django_settings")
     assert "DJANGO_SETTINGS_MODULE is shop.settings, and no application is named" in said
@@ -147,13 +149,13 @@ def test_django_settings_that_are_named_and_not_used(doctor: Doctor) -> None:
     assert "--flask flask_shop:app was read" in warned(doctor("--flask", "flask_shop:app"), "django_settings")
 
 
-def test_django_settings_that_are_used(doctor: Doctor) -> None:
+def test_django_settings_that_are_used_are_no_warning(doctor: Doctor) -> None:
     doctor.variables["DJANGO_SETTINGS_MODULE"] = "around_settings"
     assert "django_settings" not in doctor("--django", "around_settings").checks
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_that_events_do_not_use(doctor: Doctor, local: LocalBrain, name: str) -> None:
+def test_a_proxy_that_events_do_not_use_is_a_warning(doctor: Doctor, local: LocalBrain, name: str) -> None:
     doctor.variables |= {name: "http://127.0.0.1:1", "OTAS_BRAIN_URL": local.url.replace("127.0.0.1", "127.0.0.2")}
     said = doctor().of("proxy")
     assert f"{name} is set, and events do not go through that proxy" in said
@@ -161,7 +163,7 @@ def test_a_proxy_that_events_do_not_use(doctor: Doctor, local: LocalBrain, name:
 
 
 @pytest.mark.parametrize("variables", [{"HTTPS_PROXY": "http://127.0.0.1:1"}, {"HTTP_PROXY": "http://127.0.0.1:1"}])
-def test_a_proxy_that_does_not_concern_a_brain_on_this_machine(doctor: Doctor, variables: dict[str, str]) -> None:
+def test_a_proxy_is_no_warning_for_a_brain_on_this_machine(doctor: Doctor, variables: dict[str, str]) -> None:
     doctor.variables |= variables
     assert "proxy" not in doctor().checks
 
@@ -175,14 +177,14 @@ def test_a_brain_beside_the_proxy_is_no_warning(doctor: Doctor, local: LocalBrai
     assert "proxy" not in doctor().checks
 
 
-def test_a_spool_that_cannot_be_made_although_root_has_every_right(doctor: Doctor) -> None:
+def test_a_spool_that_even_root_cannot_make_is_a_failure(doctor: Doctor) -> None:
     if not Path("/proc/self").exists():
         pytest.skip("needs Linux: /proc, where nobody can make a directory")
     doctor.variables["OTAS_SPOOL_DIR"] = "/proc/otas-spool"
     assert "/proc/otas-spool is not usable for" in doctor().failed["spool"]
 
 
-def test_a_spool_without_room(doctor: Doctor, tmp_path: Path) -> None:
+def test_a_spool_without_room_is_a_warning(doctor: Doctor, tmp_path: Path) -> None:
     doctor.variables |= {"OTAS_SPOOL_DIR": str(tmp_path / "spool"), "OTAS_SPOOL_MAX_BYTES": str(2**50)}
     said = warned(doctor(), "spool")
     assert "MiB are free, and the spool may grow to 1,073,741,824 MiB" in said

@@ -167,7 +167,7 @@ def test_a_body_that_is_no_object(client: Client, path: str, body: bytes) -> Non
 
 
 @pytest.mark.parametrize("body", [{"session_id": 1}, {"tools": "a"}, {"user_data": []}, {"timestamp": "now"}], ids=repr)
-def test_a_bad_session(brain: LocalBrain, client: Client, body: dict[str, object]) -> None:
+def test_a_bad_session_is_refused(brain: LocalBrain, client: Client, body: dict[str, object]) -> None:
     answer = post(client, SESSION, body)
     assert answer.status == 400
     assert "must be" in answer.json["error"]

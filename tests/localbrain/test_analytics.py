@@ -79,7 +79,7 @@ def test_only_the_agents_own_events_in_the_project_are_listed(brain: LocalBrain,
         ("?session_id=0b7e7c4e-6f5c-4c7c-9d0f-0d2f3f1f7a11&limit=all", "limit must be an integer"),
     ],
 )
-def test_a_bad_question_for_a_session(client: Client, query: str, description: str) -> None:
+def test_a_bad_question_for_a_session_is_refused(client: Client, query: str, description: str) -> None:
     answer = client.get(SESSION_EVENTS + query, client.user_headers)
     assert (answer.status, answer.description) == (400, description)
 

@@ -133,7 +133,7 @@ def test_a_request_in_flight_is_lost_when_it_goes_down(brain: LocalBrain, client
     assert brain.events() == []
 
 
-def test_down_for_a_while(brain: LocalBrain, client: Client) -> None:
+def test_a_brain_that_was_down_for_a_while_answers_again(brain: LocalBrain, client: Client) -> None:
     brain.faults.down(seconds=0.3)
     began = time.monotonic()
     time.sleep(0.05)

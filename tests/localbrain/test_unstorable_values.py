@@ -43,7 +43,9 @@ def stored(brain: LocalBrain, client: Client, name: str, value: str) -> object:
 
 @pytest.mark.parametrize("name", [*TEXTS, *SHORT_TEXTS])
 @pytest.mark.parametrize("value", [r'"a\u0000"', r'"\ud800"', r'"a\udfffb"', r'"\udc00\ud800"'])
-def test_a_text_with_nul_or_a_lone_surrogate(brain: LocalBrain, client: Client, name: str, value: str) -> None:
+def test_a_text_with_nul_or_a_lone_surrogate_cannot_be_stored(
+    brain: LocalBrain, client: Client, name: str, value: str
+) -> None:
     assert_lost(brain, client, name, value)
 
 
@@ -76,7 +78,7 @@ def test_a_number_that_the_column_cannot_hold(brain: LocalBrain, client: Client,
 
 
 @pytest.mark.parametrize("name", ["path", "method", "status_code", "latency_ms"])
-def test_a_null_in_a_required_field(brain: LocalBrain, client: Client, name: str) -> None:
+def test_a_null_in_a_required_field_cannot_be_stored(brain: LocalBrain, client: Client, name: str) -> None:
     assert_lost(brain, client, name, "null")
 
 
@@ -88,14 +90,14 @@ def test_a_latency_that_is_no_number(brain: LocalBrain, client: Client, value: s
 @pytest.mark.parametrize(
     ("name", "length"), [("method", 20), ("request_content_type", 255), ("response_content_type", 255)]
 )
-def test_a_short_text_up_to_its_limit(brain: LocalBrain, client: Client, name: str, length: int) -> None:
+def test_a_short_text_is_stored_up_to_its_limit(brain: LocalBrain, client: Client, name: str, length: int) -> None:
     assert stored(brain, client, name, json.dumps("é" * length)) == "é" * length
     assert stored(brain, client, name, json.dumps("a" * length + "   ")) == "a" * length
     brain.clear()
     assert_lost(brain, client, name, json.dumps("a" * (length + 1)))
 
 
-def test_a_path_up_to_the_limit_of_its_index(brain: LocalBrain, client: Client) -> None:
+def test_a_path_is_stored_up_to_the_limit_of_its_index(brain: LocalBrain, client: Client) -> None:
     fitting = INCOMPRESSIBLE[:2692]
     assert stored(brain, client, "path", json.dumps(fitting)) == fitting
     assert stored(brain, client, "path", json.dumps("/a" * 50_000)) == "/a" * 50_000

@@ -45,7 +45,7 @@ MEDIA = [
     side=st.sampled_from(["request_body", "response_body"]),
     limit=st.sampled_from([0, 16, 200, 65_536]),
 )
-def test_valid_traffic_with_something_else_in_it(
+def test_valid_traffic_with_something_else_in_it_is_an_event(
     row: Row, start: int, length: int, put: bytes, side: str, limit: int
 ) -> None:
     body: bytes = row.request[side]
@@ -63,7 +63,7 @@ def test_valid_traffic_with_something_else_in_it(
     ),
     status=st.sampled_from([200, 202, 204, 294, 400, 500]),
 )
-def test_any_bytes_under_any_media_type(
+def test_any_bytes_under_any_media_type_are_an_event(
     request: bytes, response: bytes, kinds: tuple[str, str], marks: list[str], status: int
 ) -> None:
     event_of(

@@ -79,15 +79,15 @@ def check(client: Any, events: RecordedEvents, path: str) -> None:
     assert events.one(operation="query Broken").error == "graphql: no such order 9"
 
 
-def test_strawberry(otas_events: RecordedEvents) -> None:
+def test_operations_of_strawberry_are_named(otas_events: RecordedEvents) -> None:
     check(TestClient(OtasMiddleware(strawberry_app()), headers=otas_events.headers), otas_events, "/graphql")
 
 
-def test_ariadne(otas_events: RecordedEvents) -> None:
+def test_operations_of_ariadne_are_named(otas_events: RecordedEvents) -> None:
     check(TestClient(OtasMiddleware(ariadne_app()), headers=otas_events.headers), otas_events, "/graphql")
 
 
-def test_graphene_django(otas_events: RecordedEvents) -> None:
+def test_operations_of_graphene_django_are_named(otas_events: RecordedEvents) -> None:
     import graphene
     from django.core.wsgi import get_wsgi_application
     from django.test import override_settings

@@ -65,7 +65,7 @@ def shop_agent() -> Any:
 REFUND = {"messageId": "m3", "role": "ROLE_USER", "parts": [{"text": "refund"}]}
 
 
-def test_a2a(otas_events: RecordedEvents) -> None:
+def test_calls_and_failures_of_a2a_are_named(otas_events: RecordedEvents) -> None:
     message = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "hi"}]}
     old = {"messageId": "m2", "role": "user", "parts": [{"kind": "text", "text": "hi"}], "kind": "message"}
     with TestClient(shop_agent(), headers=otas_events.headers) as client:
@@ -92,7 +92,7 @@ def test_a2a(otas_events: RecordedEvents) -> None:
     assert found[2][3].startswith("a2a -32001: ")
 
 
-def test_a2a_over_plain_http(otas_events: RecordedEvents) -> None:
+def test_calls_of_a2a_over_plain_http_are_named(otas_events: RecordedEvents) -> None:
     headers = {**otas_events.headers, "A2A-Version": "1.0"}
     hello = {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "hi"}]}
     with TestClient(shop_agent(), headers=headers) as client:
@@ -152,7 +152,7 @@ def orders() -> Any:
     return OtasMiddleware(Application(service=Service(), endpoints=endpoints))
 
 
-def test_connect(otas_events: RecordedEvents) -> None:
+def test_calls_and_failures_of_connect_are_named(otas_events: RecordedEvents) -> None:
     app = orders()
     unary = {"content-type": "application/json", "connect-protocol-version": "1"}
     stream = {"content-type": "application/connect+json", "connect-protocol-version": "1"}
@@ -192,7 +192,7 @@ def test_connectrpcs_other_protocols(protocol: str, accepted: str, otas_events: 
 
 
 @pytest.mark.parametrize("kind", ["application/grpc-web+proto", "application/grpc-web-text"])
-def test_grpc_web(kind: str, otas_events: RecordedEvents) -> None:
+def test_calls_and_failures_of_grpc_web_are_named(kind: str, otas_events: RecordedEvents) -> None:
     import base64
 
     import grpc
@@ -219,7 +219,7 @@ def test_grpc_web(kind: str, otas_events: RecordedEvents) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
-def test_soap(version: str, otas_events: RecordedEvents) -> None:
+def test_calls_and_failures_of_soap_are_named(version: str, otas_events: RecordedEvents) -> None:
     import zeep
     from spyne import Application, Fault, Integer, ServiceBase, Unicode, rpc
     from spyne.protocol.soap import Soap11, Soap12
