@@ -31,6 +31,36 @@ GRAPHQL = [
         {"outcome": "partial"},
         "graphql: half",
     ),
+    Row(
+        "a document in a form",
+        post(
+            "query=query+Orders+%7B+orders+%7B+id+%7D+%7D&variables=%7B%7D",
+            {"data": None, "errors": [{"message": "no"}]},
+            request_type="application/x-www-form-urlencoded",
+        ),
+        {"name": "query Orders", "outcome": "error"},
+        "graphql: no",
+    ),
+    Row(
+        "a document in a part of a form",
+        post(
+            b'--b\r\nContent-Disposition: form-data; name="query"\r\n\r\nquery Orders { orders { id } }\r\n--b--\r\n',
+            {"data": None, "errors": [{"message": "no"}]},
+            request_type="multipart/form-data; boundary=b",
+        ),
+        {"name": "query Orders", "outcome": "error"},
+        "graphql: no",
+    ),
+    Row(
+        "a document in the URL, its variables in the body",
+        post(
+            {"variables": {}},
+            {"data": None, "errors": [{"message": "no"}]},
+            query="query=query%20Orders%20%7B%20orders%20%7B%20id%20%7D%20%7D",
+        ),
+        {"name": "query Orders", "outcome": "error"},
+        "graphql: no",
+    ),
     Row("no errors in the list", post(REFUND, {"data": {}, "errors": []}), {"outcome": "ok"}),
     Row(
         "partial success by its status",

@@ -6,6 +6,22 @@ from operations.wire import SSE, Row, call, error, post, result, sse
 
 JSON_RPC = [
     Row(
+        "a call of 1.0 that failed",
+        post(
+            {"method": "getblock", "params": [1], "id": 1},
+            {"result": None, "error": {"code": -5, "message": "no block"}, "id": 1},
+        ),
+        {"protocol": "json-rpc", "name": "getblock", "version": "1.0", "outcome": "error", "code": -5},
+        "json-rpc -5: no block",
+    ),
+    Row(
+        "a call of 1.0 that says so",
+        post(
+            {"jsonrpc": "1.0", "method": "getblock", "params": [], "id": "x"}, {"result": 3, "error": None, "id": "x"}
+        ),
+        {"name": "getblock", "version": "1.0", "outcome": "ok"},
+    ),
+    Row(
         "a call",
         post(call("add", [1, 2]), result(3)),
         {"protocol": "json-rpc", "name": "add", "outcome": "ok", "id": 1},

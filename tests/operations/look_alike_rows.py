@@ -288,5 +288,28 @@ LOOK_ALIKES = [
         post({}, b"\x00\x01\x02" * 20, response_type="application/vnd.amazon.eventstream"),
         {"protocol": "amazon-events", "outcome": "unknown"},
     ),
+    Row(
+        "a job with a method and parameters, whose answer has other members",
+        post({"method": "pay", "params": [1], "id": 1}, {"result": None, "error": "x", "id": 1, "state": "failed"}),
+        None,
+    ),
+    Row(
+        "a method and parameters, answered under another id",
+        post({"method": "pay", "params": [], "id": 1}, {"result": None, "error": "no", "id": 2}),
+        None,
+    ),
+    Row(
+        "a form of a search",
+        post(
+            "query=query+optimisation", {"data": {}, "errors": ["x"]}, request_type="application/x-www-form-urlencoded"
+        ),
+        None,
+    ),
+    Row("a route for bulk goods", post({"id": 1}, {"Operations": [{"state": "x"}]}, path="/orders/Bulk"), None),
+    Row(
+        "a patient, as FHIR has it",
+        post({"resourceType": "Patient"}, {"resourceType": "Patient"}, request_type="application/fhir+json"),
+        None,
+    ),
     Row("a Twirp path that is got", post(None, {"code": "x"}, method="GET", path="/twirp/a.B/C"), None),
 ]

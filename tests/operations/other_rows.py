@@ -18,6 +18,43 @@ ATTACHED = "--m\r\nContent-Type: application/xop+xml\r\n\r\n%s\r\n--m\r\nContent
 
 OTHERS = [
     Row(
+        "a bulk request of SCIM, of which a part failed",
+        post(
+            {"Operations": [{"method": "POST", "path": "/Users"}, {"method": "DELETE", "path": "/Users/7"}]},
+            {"Operations": [{"status": "201"}, {"status": "404", "response": {"detail": "no user"}}]},
+            path="/scim/v2/Bulk",
+            request_type="application/scim+json",
+            response_type="application/scim+json",
+        ),
+        {"protocol": "http-batch", "name": "SCIM Bulk", "count": 2, "failed": 1, "code": 404},
+        "http-batch 404: no user",
+    ),
+    Row(
+        "a bundle of FHIR, of which a part failed",
+        post(
+            {"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": "Patient/1"}}]},
+            {
+                "resourceType": "Bundle",
+                "entry": [{"response": {"status": "404 Not Found", "outcome": {"issue": [{"diagnostics": "no"}]}}}],
+            },
+            path="/fhir",
+            request_type="application/fhir+json",
+            response_type="application/fhir+json",
+        ),
+        {"name": "FHIR Bundle", "count": 1, "failed": 1, "code": 404},
+        "http-batch 404: no",
+    ),
+    Row(
+        "a composite request of Salesforce, of which a part failed",
+        post(
+            {"compositeRequest": [{"method": "POST", "url": "/x"}]},
+            {"compositeResponse": [{"body": [{"message": "no name", "errorCode": "X"}], "httpStatusCode": 400}]},
+            path="/services/data/v61.0/composite",
+        ),
+        {"name": "composite", "count": 1, "failed": 1, "code": 400},
+        "http-batch 400: no name",
+    ),
+    Row(
         "OData's batch",
         post(
             BATCH,

@@ -30,7 +30,7 @@ class KnownProtocol(NamedTuple):
         media: Beginnings of media types, of request or response.
         texts: Texts in the request body, each after a rare letter of it: that one is missing is found out at once.
         calls: A request that holds calls of JSON-RPC, or an answer that may refuse some.
-        queries: A GET with a query string.
+        queries: A query string.
         paths: What is in the path.
     """
 
@@ -99,18 +99,28 @@ PROTOCOLS = (
         calls=True,
     ),
     KnownProtocol("a2a", headers=frozenset(("a2a-version",)), calls=True),
-    KnownProtocol("json_rpc", calls=True),
+    KnownProtocol("json_rpc", calls=True, texts=(("h", '"method"'),)),
     KnownProtocol(
         "graphql",
         media=("application/graphql", "multipart/form-data"),
-        texts=(("q", '"query"'), ("Q", '"persistedQuery"'), ("I", '"documentId"'), ("N", '"operationName"')),
+        texts=(
+            ("q", '"query"'),
+            ("q", "query="),
+            ("Q", '"persistedQuery"'),
+            ("I", '"documentId"'),
+            ("N", '"operationName"'),
+        ),
         queries=True,
     ),
     KnownProtocol(
         "connect", headers=frozenset(("connect-protocol-version",)), media=("application/connect+",), queries=True
     ),
     KnownProtocol("grpc_web", media=("application/grpc",)),
-    KnownProtocol("http_batch", media=("multipart/mixed",), paths=("/$batch",)),
+    KnownProtocol(
+        "http_batch",
+        media=("multipart/mixed", "application/fhir+json"),
+        paths=("/$batch", "/Bulk", "/composite"),
+    ),
     KnownProtocol("twirp", paths=("/twirp/",)),
     KnownProtocol("trpc", paths=("/trpc/",)),
     KnownProtocol("elasticsearch", paths=("/_bulk", "/_msearch")),
@@ -159,7 +169,7 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
         exchange.response_media,
         not _HEADERS.isdisjoint(exchange.request_headers),
         bool(exchange.calls) or exchange.may_be_refused,
-        exchange.method == "GET" and exchange.query != "",
+        exchange.query != "",
         bool([text for text in _PATHS if text in path]),
         bool([text for letter, text in _TEXTS if letter in body and text in body]),
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
@@ -26,7 +25,6 @@ _VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 _COUNTS = ("FailedEntryCount", "FailedRecordCount", "FailedPutCount")
 """Of EventBridge, Kinesis and Firehose; the entries that failed stand among the others."""
 _ENTRIES = ("Entries", "Records", "RequestResponses")
-_MAX_FIELDS = 256
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -53,11 +51,7 @@ def _by_target(exchange: Exchange) -> Operation | None:
 def _by_action(exchange: Exchange) -> Operation | None:
     if exchange.request.kind != "form" or "Action=" not in exchange.request.text:
         return None
-    try:
-        fields = parse_qs(exchange.request.text, max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        return None
-    action, version = (fields.get(name, [""])[0] for name in ("Action", "Version"))
+    action, version = (exchange.form_fields.get(name, "") for name in ("Action", "Version"))
     if not action.isidentifier() or _VERSION.fullmatch(version) is None:
         return None
     return Operation("aws", action, method=action, version=version, type="call")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from otas_middleware._event.render import Body, HeaderMap
     from otas_middleware._event.render.coding import Decoded
 
-_MAX_QUERY_FIELDS = 64
+_MAX_FIELDS = 256
 _MAX_TRIES = 16
 _MAX_DECODED = 1_048_576
 """Bytes of a compressed response that are looked at, where all of it is kept; its text in the event is shorter."""
@@ -107,10 +107,12 @@ class Exchange:
     @cached_property
     def query_fields(self) -> dict[str, str]:
         """The fields of the query string, decoded; of a repeated one the last."""
-        try:
-            return dict(parse_qsl(self.query, max_num_fields=_MAX_QUERY_FIELDS))
-        except ValueError:
-            return {}
+        return _fields(self.query)
+
+    @cached_property
+    def form_fields(self) -> dict[str, str]:
+        """The fields of an urlencoded form, likewise."""
+        return _fields(self.request.text) if self.request.kind == "form" else {}
 
     @property
     def request_whole(self) -> bool:
@@ -224,6 +226,13 @@ class Exchange:
             if parse_json('{"":' * depth + "0" + ending[place + end - 1 :]) is not None:
                 return members[name]
         return None
+
+
+def _fields(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, max_num_fields=_MAX_FIELDS))
+    except ValueError:
+        return {}
 
 
 def parse_json(text: str, *, partial: bool | Literal["trailing-strings"] = False) -> Any:

@@ -15,6 +15,8 @@ from otas_middleware._event.operation.exchange import as_list, as_object, as_tex
 from otas_middleware._event.operation.model import Operation, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otas_middleware._event.operation.exchange import Exchange
 
 _RESPONSE_MEDIA = "application/graphql-response+json"
@@ -84,28 +86,33 @@ def _is_refused(exchange: Exchange) -> bool:
 def _calls(exchange: Exchange) -> list[_Call]:
     """Return what a request asks for; empty when it is no GraphQL."""
     if exchange.method == "GET":
-        if not any(field in exchange.query for field in ("query=", "extensions=", "documentId=")):
-            return []
-        fields: dict[str, Any] = dict(exchange.query_fields)
-        fields["extensions"] = parse_json(as_text(fields.get("extensions")) or "null")
-        call = _call(fields, cut=False)
-        return [call] if call else []
+        return _call_in_fields(exchange.query, exchange.query_fields, cut=False)
     if exchange.request_media == "application/graphql":
         call = _call({"query": exchange.request_text}, cut=not exchange.request_whole)
         return [call._replace(certain=True)] if call else [_Call(Definition("", ""), certain=True)]
+    if exchange.request.kind == "form":
+        return _call_in_fields(exchange.request.text, exchange.form_fields, cut=not exchange.request_whole)
     body = _body(exchange)
     items = as_list(body) or [body]
     calls = [_call(as_object(item), cut=not exchange.request_whole) for item in items]
+    if not all(calls) and not isinstance(body, list):  # some servers take the document from the URL, the rest from here
+        return _call_in_fields(exchange.query, exchange.query_fields, cut=False)
     return [call for call in calls if call] if all(calls) else []
+
+
+def _call_in_fields(text: str, fields: Mapping[str, str], *, cut: bool) -> list[_Call]:
+    """Return the call whose members are fields of a query string or a form."""
+    if not any(name in text for name in ("query=", "extensions=", "documentId=")):
+        return []
+    call = _call({**fields, "extensions": parse_json(fields.get("extensions") or "null")}, cut=cut)
+    return [call] if call else []
 
 
 def _body(exchange: Exchange) -> Any:
     """Return the JSON that may hold the operations: the body, or the field `operations` of an upload."""
     if exchange.request.parts is not None:
-        texts = [part.get("value") for part in exchange.request.parts if part.get("name") == "operations"]
-        return parse_json(as_text(texts[0])) if texts else None
-    if exchange.request_media == "application/x-www-form-urlencoded":
-        return None
+        fields = {part.get("name"): part.get("value") for part in exchange.request.parts}
+        return parse_json(as_text(fields["operations"])) if "operations" in fields else fields
     if exchange.request_whole:
         return exchange.request_json
     return parse_json(exchange.request.text, partial="trailing-strings")

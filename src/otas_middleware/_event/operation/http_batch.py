@@ -1,16 +1,21 @@
-"""Batches of HTTP requests in one: OData's `$batch` as `multipart/mixed` or JSON, and Google's `multipart/mixed`."""
+"""Batches of HTTP requests in one: OData's `$batch` as `multipart/mixed` or JSON, Google's `multipart/mixed`.
+
+And those of SCIM (RFC 7644, section 3.7), FHIR and Salesforce, in JSON.
+"""
 
 from __future__ import annotations
 
 import re
 from http.client import responses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import MAX_ITEMS, Operation
 from otas_middleware._event.render.content_type import parse_content_type
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otas_middleware._event.operation.exchange import Exchange
 
 _MEDIA = "multipart/mixed"
@@ -21,7 +26,8 @@ _MAX_PARTS = 1_000
 
 
 def read(exchange: Exchange) -> Operation | None:
-    """Recognise parts of `application/http`, or the JSON form below `…/$batch`."""
+    """Recognise parts of `application/http`, or one of the forms in JSON by its path or resource, and its answers."""
+    name = "$batch"
     if exchange.request_media == _MEDIA:
         if exchange.request_bytes:
             if "application/http" not in exchange.request_text.lower():
@@ -31,14 +37,20 @@ def read(exchange: Exchange) -> Operation | None:
         asked = len(_parts(exchange.request_text, parse_content_type(exchange.request_type).boundary))
         parts = _parts(exchange.response_text, parse_content_type(exchange.response_type).boundary)
         answers = [(int(match[1]), _message_in(part)) for part in parts if (match := _STATUS.match(part.lstrip()))]
-    elif exchange.path.endswith("/$batch") and "json" in exchange.request_media:
-        asked = len(as_list(as_object(exchange.request_json).get("requests")))
-        answer = as_object(parse_json(exchange.response.text, partial=True))
-        items = [as_object(item) for item in as_list(answer.get("responses"))]
-        answers = [(status, _message(item.get("body"))) for item in items if (status := _status(item)) is not None]
+    elif "json" in exchange.request_media:
+        form = next((form for form in _FORMS if form.is_asked(exchange)), None)
+        if form is None:
+            return None
+        name = form.name
+        asked = len(as_list(as_object(exchange.request_json).get(form.requests)))
+        answer = as_object(parse_json(exchange.response_text, partial=not exchange.response_whole))
+        items = [as_object(item) for item in as_list(answer.get(form.responses))]
+        answers = [found for item in items if (found := form.answer(item)) is not None]
+        if form is not _ODATA and not answers:
+            return None
     else:
         return None
-    operation = Operation("http-batch", "$batch", type="batch")
+    operation = Operation("http-batch", name, type="batch")
     _judge(operation, asked, answers, exchange)
     return operation
 
@@ -75,11 +87,56 @@ def _parts(text: str, boundary: str, depth: int = 0) -> list[str]:
     return found
 
 
-def _status(response: dict[str, object]) -> int | None:
-    status = response.get("status")
-    if isinstance(status, str) and status.isascii() and status.isdigit():
-        return int(status[:_DIGITS])
-    return status if isinstance(status, int) else None
+class _Form(NamedTuple):
+    """A batch in JSON, as a family of services has it.
+
+    Attributes:
+        name: What to call it.
+        ending: How the path ends.
+        requests: The member that holds the requests.
+        responses: The member that holds the answers.
+        answer: Returns status and message of one of these, or None when it is none.
+        type: The resource that is sent, of FHIR's.
+    """
+
+    name: str
+    ending: str
+    requests: str
+    responses: str
+    answer: Callable[[dict[str, object]], tuple[int, str] | None]
+    type: str = ""
+
+    def is_asked(self, exchange: Exchange) -> bool:
+        """Say whether a request is of this form."""
+        if not exchange.path.endswith(self.ending):
+            return False
+        return not self.type or as_object(exchange.request_json).get("resourceType") == self.type
+
+
+def _answer(status: object, message: str) -> tuple[int, str] | None:
+    """Return a status, which may be the text of a status line, with what is said of it."""
+    if isinstance(status, str) and status[:_DIGITS].isascii() and status[:_DIGITS].isdigit():
+        return int(status[:_DIGITS]), message
+    return (status, message) if isinstance(status, int) else None
+
+
+def _of_odata(item: dict[str, object]) -> tuple[int, str] | None:
+    return _answer(item.get("status"), _message(item.get("body")))
+
+
+def _of_scim(item: dict[str, object]) -> tuple[int, str] | None:
+    return _answer(item.get("status"), as_text(as_object(item.get("response")).get("detail")))
+
+
+def _of_salesforce(item: dict[str, object]) -> tuple[int, str] | None:
+    errors = as_list(item.get("body"))
+    return _answer(item.get("httpStatusCode"), as_text(as_object(errors[0]).get("message")) if errors else "")
+
+
+def _of_fhir(item: dict[str, object]) -> tuple[int, str] | None:
+    response = as_object(item.get("response"))
+    issues = as_list(as_object(response.get("outcome")).get("issue"))
+    return _answer(response.get("status"), as_text(as_object(issues[0]).get("diagnostics")) if issues else "")
 
 
 def _message_in(part: str) -> str:
@@ -90,3 +147,12 @@ def _message(body: object) -> str:
     """Return the text of an error of OData or Google; OData 2 has it in an object with its language."""
     message = as_object(as_object(body).get("error")).get("message")
     return as_text(message) or as_text(as_object(message).get("value"))
+
+
+_ODATA = _Form("$batch", "/$batch", "requests", "responses", _of_odata)
+_FORMS = (
+    _ODATA,
+    _Form("SCIM Bulk", "/Bulk", "Operations", "Operations", _of_scim),
+    _Form("composite", "/composite", "compositeRequest", "compositeResponse", _of_salesforce),
+    _Form("FHIR Bundle", "", "entry", "entry", _of_fhir, "Bundle"),
+)

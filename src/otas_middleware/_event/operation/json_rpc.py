@@ -1,4 +1,7 @@
-"""JSON-RPC 2.0 (jsonrpc.org/specification): single calls, notifications and batches; over JSON or an event stream."""
+"""JSON-RPC 2.0 (jsonrpc.org/specification): single calls, notifications and batches; over JSON or an event stream.
+
+And calls of 1.0, which have no mark: by exactly their members, and exactly those of the answer.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 _UNREADABLE = (-32700, -32600)
 """The codes of "Parse error" and "Invalid Request"."""
+_FIRST_MARK = frozenset(("jsonrpc",))
+"""Some clients of 1.0 say so."""
 _MAX_PARTS = 16
 _OWN_ID = "server-error"
 """What the package mcp gives before its version 2 as the id of a request that has none."""
@@ -27,7 +32,23 @@ def read(exchange: Exchange) -> Operation | None:
     """Recognise an object, or a batch of objects, with `"jsonrpc": "2.0"` and `method`; or that one was refused."""
     if exchange.calls:
         return read_calls(exchange, describe, judge)
-    return read_refusal(exchange, "json-rpc", judge, _tells_of_no_call)
+    return _read_first_edition(exchange) or read_refusal(exchange, "json-rpc", judge, _tells_of_no_call)
+
+
+def _read_first_edition(exchange: Exchange) -> Operation | None:
+    if '"method"' not in exchange.request.text or not (exchange.request_whole and exchange.response_whole):
+        return None
+    call, answer = as_object(exchange.request_json), as_object(parse_json(exchange.response_text))
+    if not isinstance(call.get("method"), str) or not isinstance(call.get("params"), list):
+        return None
+    if call.keys() - _FIRST_MARK != {"method", "params", "id"} or answer.keys() != {"result", "error", "id"}:
+        return None
+    if call["id"] != answer["id"] or (answer["result"] is not None and answer["error"] is not None):
+        return None
+    operation = describe(call)
+    operation.version = "1.0"
+    judge(operation, answer)
+    return operation
 
 
 def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operation:
