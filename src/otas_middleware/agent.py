@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from uuid import uuid4
 
 from otas_middleware._agent.clients import HttpClients
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from otas_middleware._event.model import BackendEvent, Envelope
 
 __all__ = ["AgentSession", "LoggedEvent", "MissingAgentKeyError", "SecretInUrlError", "SessionError", "ToolRun"]
+
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +183,15 @@ class AgentSession(HttpClients):
 
     # ---- what is not HTTP, or not seen
 
-    def tool(self, name: str | None = None, /, **arguments: object) -> Tool:
+    @overload
+    def tool(self, name: str | None = None, /, **arguments: object) -> Tool: ...
+    @overload
+    def tool(self, name: _F, /) -> _F: ...
+    def tool(self, name: str | Callable[..., Any] | None = None, /, **arguments: object) -> Tool | Callable[..., Any]:
         """Record a tool's run, as a context manager (also `async with`) or as a decorator.
 
         ```python
-        @session.tool("search")
+        @session.tool  # or @session.tool("search")
         def search(query: str) -> list[str]: ...
 
         with session.tool("search", query="shoes") as run:
@@ -195,9 +202,14 @@ class AgentSession(HttpClients):
         happens within a run, calls outside the domain and other tools, carries its event id as `metadata.parent_id`.
 
         Args:
-            name: The tool's name; a decorated function's own when left out.
+            name: The tool's name; a decorated function's own when left out, or when this is the function.
             **arguments: What a `with` block is to record as the arguments.
+
+        Raises:
+            TypeError: A generator function is decorated.
         """
+        if callable(name):
+            return self.tool()(name)
         settings = self._core.settings
         return Tool(
             name, arguments, self._core.note, limit=settings.max_body_bytes, with_traceback=settings.capture_traceback

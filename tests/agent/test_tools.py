@@ -46,6 +46,16 @@ def test_a_tools_name_is_the_functions_when_none_is_given(session: AgentSession,
     assert record.one()["path"] == "/tools/look_up"
 
 
+def test_a_function_is_decorated_without_parentheses_too(session: AgentSession, record: Record) -> None:
+    @session.tool
+    def search(query: str) -> str:
+        return query.upper()
+
+    assert search("shoes") == "SHOES"
+    event = record.one()
+    assert (event["path"], json.loads(event["request_body"] or "")) == ("/tools/search", {"query": "shoes"})
+
+
 def test_an_asynchronous_tool_is_recorded_to_its_end(session: AgentSession, record: Record) -> None:
     @session.tool("wait")
     async def wait(seconds: float) -> str:

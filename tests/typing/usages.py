@@ -146,6 +146,12 @@ def agent() -> None:
         def search(query: str, limit: int = 10) -> list[str]:
             return [query] * limit
 
+        @session.tool
+        def add(first: int, second: int) -> int:
+            return first + second
+
+        assert_type(add(1, second=2), int)
+        add("1", 2)  # type: ignore[arg-type]
         assert_type(search("shoes"), list[str])
         search(limit=3)  # type: ignore[call-arg]
 

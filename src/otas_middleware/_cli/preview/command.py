@@ -203,7 +203,7 @@ def read(words: Sequence[str], form: Format | None = None) -> list[Exchange]:
     words = [_as_utf8(word) for word in words]
     if len(words) > 1 and words[0] != "curl":
         raise UnreadableError(
-            f"{words[0]!r} and {len(words) - 1} more arguments are not understood; give {_WHAT}. "
+            f"{words[0]!r} and what follows it ({len(words) - 1}) are not understood; give {_WHAT}. "
             "Options of preview come before the curl command"
         )
     if len(words) == 1 and words[0].lstrip().startswith("curl "):  # all of it within quotes
