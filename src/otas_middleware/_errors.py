@@ -4,6 +4,11 @@
 class OtasError(Exception):
     """Base of every error that `otas_middleware` raises."""
 
+    @property
+    def problem_and_fix(self) -> str:
+        """The message without the package's name before it, for whoever says that anyway."""
+        return str(self).removeprefix("otas_middleware: ")
+
 
 class ConfigurationError(OtasError, ValueError):
     """A setting cannot be used. The message names the setting, the problem and the fix, never a secret's value."""

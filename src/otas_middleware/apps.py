@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 
 from otas_middleware._cli.application.find import DJANGO_ADAPTER, in_django, wrong_in_django
 from otas_middleware._config.sources import FrameworkSettings, load_settings
-from otas_middleware._errors import ConfigurationError, OtasError
+from otas_middleware._errors import OtasError
 from otas_middleware._recorder import has_destination
 
 if TYPE_CHECKING:
@@ -42,9 +42,8 @@ def _settings() -> Iterator[CheckMessage]:
 
     try:
         settings = load_settings({}, FrameworkSettings(own_settings(), "OTAS[{!r}]"))
-    except (ConfigurationError, OtasError) as error:
-        text = str(error).removeprefix("otas_middleware: ")
-        yield Error(text, hint="manage.py otas doctor says more", id="otas_middleware.E001")
+    except OtasError as error:
+        yield Error(error.problem_and_fix, hint="manage.py otas doctor says more", id="otas_middleware.E001")
         return
     if settings.enabled and not has_destination(settings):
         hint = "set OTAS_SDK_KEY, or OTAS['SDK_KEY'] in the Django settings, to the project's backend SDK key"

@@ -148,7 +148,7 @@ def test_bad_settings_are_one_line_and_a_status() -> None:
     result = preview(stdin=DUMP, OTAS_MAX_BODY_BYTES="much")
     assert result.returncode == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("otas-middleware: otas_middleware: OTAS_MAX_BODY_BYTES cannot be used")
+    assert result.stderr.startswith("otas-middleware: OTAS_MAX_BODY_BYTES cannot be used")
 
 
 def test_what_is_not_understood_is_one_line_and_a_status() -> None:

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "otas-middleware
     try:
         _run(words, name)
     except OtasError as error:
-        sys.stderr.write(f"otas-middleware: {error}\n")
+        sys.stderr.write(f"otas-middleware: {error.problem_and_fix}\n")
         sys.exit(1)
     except OSError as error:
         if error.errno != ENOSPC:

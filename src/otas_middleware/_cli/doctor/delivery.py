@@ -63,8 +63,7 @@ def check_transport(settings: OtasSettings, timeout: float) -> Check:
             else _broker(settings, timeout)
         )
     except OtasError as error:
-        text = str(error).removeprefix("otas_middleware: ")
-        return Check("transport", "failed", text, f"all settings are explained at {SETTINGS_URL}")
+        return Check("transport", "failed", error.problem_and_fix, f"all settings are explained at {SETTINGS_URL}")
 
 
 def _broker(settings: OtasSettings, timeout: float) -> Check:

@@ -97,7 +97,7 @@ def _application(subject: Subject) -> Check:
 def _settings(subject: Subject) -> Check:
     settings = subject.settings
     if settings is None:
-        lines = str(subject.error).removeprefix("otas_middleware: ").split("\n")
+        lines = ("" if subject.error is None else subject.error.problem_and_fix).split("\n")
         fix = f"correct it; all settings are explained at {SETTINGS_URL}"
         return Check("settings", "failed", lines[0], fix, tuple(lines[1:]))
     origins = {**dict.fromkeys(_ALWAYS_SHOWN, "default"), **subject.origins}
