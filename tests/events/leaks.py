@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from events import leaks_of_tools
+from events import leaks_of_formats, leaks_of_tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -473,6 +473,47 @@ def tools() -> Iterator[Leak]:
         yield _leak(f'{{"n": {number}}}', JSON, number[:16])
 
 
+def formats() -> Iterator[Leak]:
+    """Yield each format with a name that is sensitive in whatever it stands, and with others."""
+    for content_type, rows in leaks_of_formats.ROWS.items():
+        for row in rows:
+            for name in ("password", "api_key", "clientSecret"):
+                yield _leak(row.replace("NAME", name).replace("HIDDEN", SECRET), content_type)
+
+
+def words_in_tables() -> Iterator[Leak]:
+    """Yield tables of names and values, of which the values are words and do not look random."""
+    for row in (
+        "<tr><td>Password</td><td>opensesame</td></tr>",
+        "<tr><td>Password:</td><td>opensesame</td></tr>",
+        "<table><tr><td><b>Password</b></td><td><code>opensesame</code></td></tr></table>",
+        "<table><tr><th>User</th><th>Password</th></tr><tr><td>ann</td><td>opensesame</td></tr></table>",
+    ):
+        yield _leak(row, "text/html", "opensesame")
+        yield _leak(_dump({"html": row}), JSON, "opensesame")
+    for table in (
+        "| key | value |\n|---|---|\n| size | 3 |\n| password | opensesame |\n",
+        "| name | type | value |\n|---|---|---|\n| password | string | opensesame |\n",
+        "name,value\nsize,3\npassword,opensesame\n",
+        "┃ user ┃ password ┃\n┡━━━━━━╇━━━━━━━━━━┩\n│ ann  │ opensesame │\n",
+        "user password\n──── ────────\nann  opensesame\n",
+    ):
+        yield _leak(table, TEXT, "opensesame")
+        yield _leak(_dump({"text": table}), JSON, "opensesame")
+    yield _leak('["password", "opensesame"]', JSON, "opensesame")
+    yield _leak('{"x": ["password", "opensesame1"]}', JSON, "opensesame1")
+    yield _leak("name,value\npassword,opensesame\n", "text/csv", "opensesame")
+    yield _leak(_dump({"headers": [["X-Nonce", SECRET], ["X-Key", SECRET]]}), JSON)
+
+
+def names_in_other_letters() -> Iterator[Leak]:
+    wide = [name.translate({code: code + 0xFEE0 for code in range(33, 127)}) for name in ("password", "API_KEY")]
+    for name in (*wide, "contrasen\u0303a", "sta\ufb00_password"):
+        yield _leak(_dump({name: SECRET}, ensure_ascii=False), JSON)
+        yield _leak(f"{name}: {SECRET}")
+        yield _leak(f"{quote(name)}={SECRET}", FORM)
+
+
 KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
     kind.__name__: kind
     for kind in (
@@ -493,5 +534,8 @@ KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
         links,
         multipart,
         tools,
+        formats,
+        words_in_tables,
+        names_in_other_letters,
     )
 }

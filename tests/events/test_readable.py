@@ -117,6 +117,23 @@ DOCUMENTS: dict[str, list[Any]] = {
         {"salt": "1 tsp", "pan": 12, "sessions": [{"title": "Opening"}], "session": {"title": "Closing"}},
         {"signature": "def f(x)", "pwd": "/home/ann/project", "assertions": 12, "ticket": "PROJ-123", "seed": 42},
     ],
+    "what is said of a secret, and empty containers": [
+        {"password_last_set": "2026-01-01", "passport_country": "DE", "iban_country": "DE", "signature_style": "bold"},
+        {"checks": {"cvc_check": "pass", "address_line1_check": None}, "cvv_check": "unchecked"},
+        {"secrets": [], "password": {}, "cookies": [], "auth": {}, "log": "Token refresh: ok"},
+        {"sql": "SELECT token FROM t WHERE token = ? AND password = $1 LIMIT 10"},
+        {"code": "def login(password: str, again: str | None = None) -> Token:\n    pass"},
+        {"url": "ssh://git@github.com/a/b.git", "local": "http://[::1]:8080/@user", "clone": "git@github.com:a/b"},
+        {"html": "<table><tr><th>Password</th><th>Email</th></tr></table><p>Set one.</p>"},
+        {"html": "<tr><td>Token</td><td>A unit of text</td></tr><tr><td>Key</td><td>Required</td></tr>"},
+        {"html": "<table><tr><th>Name</th><th>City</th></tr><tr><td>Ann</td><td>Paris</td></tr></table>"},
+        {"table": "| Field | Type |\n|---|---|\n| password | string |\n", "csv": "field,type\npassword,string\n"},
+        {"required": ["password", "email"], "menu": ["Token", "Profile"], "list": ["username", "password"]},
+        {"yaml": "secretKeyRef:\n  name: db\n  key: url\nimagePullPolicy: Always\n"},
+        {"yaml": "env:\n- name: PASSWORD\n  valueFrom:\n    secretKeyRef:\n      name: db\n      key: url\n"},
+        {"env": [{"name": "DB_PASSWORD", "valueFrom": "arn:aws:ssm:eu-west-1:123456789012:parameter/db"}]},
+        {"text": "A bearer, however, is needed", "x": "basic, simple"},
+    ],
     "errors of a form's fields": [
         {
             "errors": {
@@ -434,3 +451,9 @@ def test_what_a_graphql_query_passes_on_is_masked_where_it_stands_and_the_query_
     query = "mutation($p: String!){login(password: $p){id}}"
     masked = json.loads(REDACTOR.text(json.dumps({"query": query, "variables": {"p": "hunter2", "n": "p"}})))
     assert masked == {"query": query, "variables": {"p": "[REDACTED]", "n": "p"}}
+
+
+def test_lines_below_a_name_stay_where_each_of_them_is_of_a_form_that_the_name_allows() -> None:
+    text = "Password requirements:\n - 8 characters\n - one digit\n"
+    assert REDACTOR.text(text) == text
+    assert REDACTOR.text(text + " - Zq7kXw2mPv9s\n") == "Password requirements:[REDACTED]"

@@ -87,6 +87,8 @@ SPECIAL_SAMPLES = {
     "Azure DevOps, Functions, Search": f"{RANDOM}{RANDOM}AZDO1a2B",
     "Kubernetes, over WebSocket": f"base64url.bearer.authorization.k8s.io.{RANDOM}",
     "Stripe, a payment's": f"pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_{RANDOM}",
+    "Okta": f"SSWS 00{RANDOM}{RANDOM}"[:47],
+    "Zoho": f"1000.{HEX}.{HEX}",
     "PayPal and Braintree": f"access_token$production$0123456789abcdef${HEX}",
     "answers to HTTP's digest challenge": f'Digest realm="r", response="{HEX}"',
     "1Password": "A3-ABCDEF-GHJKLM-NPQRS-TVWXY-Z2345-67892",

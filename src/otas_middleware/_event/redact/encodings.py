@@ -19,19 +19,25 @@ from otas_middleware._event.redact.mask import MASK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ESCAPES_PROBE = r"\\u00[2-7]|\\x[4-7]|&#(?:[0-9]|x[4-7])"
+ESCAPES_PROBE = r"\\u(?:00|\{0*)[2-7]|\\x[2-7]|&#(?:[0-9]|x0*[2-7])"
 """Found in every text with an ASCII character that JSON, JavaScript or XML would not have needed to escape."""
 
 ENCODED_PROBE = r"%[0-9A-Fa-f]{2}"
 """Found in every text with percent-encoding."""
 
+_ENCODED = re.compile(ENCODED_PROBE)
 _DECODINGS = 3
 _UNICODE = re.compile(r"(?<!\\)(\\++)u00([2-7][0-9A-Fa-f])")
 
 
 _FOREIGN = re.compile(r"(?<!\\)(\\++)u((?!00)[0-9A-Fa-f]{4}|00[c-fC-F][0-9A-Fa-f])")
 _NOT_ASCII = re.compile(r"[\x80-\uffff]")
-_LETTER = re.compile(r"(?<!\\)\\x([4-7][0-9A-Fa-f])|&#(?:x0{0,4}([4-7][0-9A-Fa-f])|0{0,4}(\d{2,3}));")
+_LETTER = re.compile(
+    r"(?<!\\)\\(?:x(?P<javascript>[2-7][0-9A-Fa-f])|u\{0{0,4}(?P<newer>[2-7][0-9A-Fa-f])\})"
+    r"|&#(?:x0{0,4}(?P<hexadecimal>[2-7][0-9A-Fa-f])|0{0,4}(?P<decimal>\d{2,3}));"
+)
+_OF_NAMES = frozenset(":=_-. ")
+"""Characters that names are made of and end with, besides letters and digits."""
 _ANY_UNICODE = re.compile(r"\\+u([0-9A-Fa-f]{4})")
 
 
@@ -60,7 +66,9 @@ def unescape_ascii(text: str) -> str:
     """
     if "\\" in text and "\\u00" in text:
         text = _UNICODE.sub(_unescape, text)
-    return _LETTER.sub(_letter, text) if ("\\" in text and "\\x" in text) or ("&" in text and "&#" in text) else text
+    if ("\\" in text and ("\\x" in text or "\\u{" in text)) or ("&" in text and "&#" in text):
+        text = _LETTER.sub(_letter, text)
+    return text
 
 
 def foreign_escape(text: str) -> str | None:
@@ -85,8 +93,9 @@ def escape_letters(text: str, escape: str) -> str:
 
 
 def _letter(match: re.Match[str]) -> str:
-    char = chr(int(match[1] or match[2], 16) if match[3] is None else int(match[3]))
-    return char if char.isascii() and char.isalnum() else match[0]
+    kind = match.lastgroup or ""
+    char = chr(int(match[kind], 10 if kind == "decimal" else 16))
+    return char if char in _OF_NAMES or (char.isascii() and char.isalnum()) else match[0]
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -125,7 +134,7 @@ def mask_encoded(text: str, named: Callable[[str, str], str | None], redact: Cal
 
     def mask_token(match: re.Match[str]) -> str:
         token = match[0]
-        if "%" not in token:
+        if "%" not in token or _ENCODED.search(token) is None:
             return token
         return "".join([_mask_pair(piece, named, redact, plus=False) for piece in _SPLIT.split(token)])
 

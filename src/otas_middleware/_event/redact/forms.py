@@ -24,7 +24,7 @@ _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
 
 _FLAG = re.compile(
     r"(?i:true|false|yes|no|on|off|none|null|undefined|nil|required|optional|enabled|disabled|include|omit|same-origin"
-    r"|expired|revoked|missing|invalid|unset|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
+    r"|expired|revoked|missing|invalid|unset|ok|failed|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
 )
 _COUNT = re.compile(
     r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?%?"  # a number
@@ -55,6 +55,7 @@ _SOURCE = re.compile(
 _RESOURCE = re.compile(r"[A-Z]{2}(?:[0-9a-f]{32}|\d{1,8})")  # Twilio's
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9_.~+/=:%|-]{16,4096}")
+_ODD = re.compile(r"[A-Za-z]\S*[0-9]|[0-9]\S*[A-Za-z]")
 _PIECE = re.compile(r"[A-Za-z0-9]+")
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(?=[A-Za-z])")
 _KEY_OF_OBJECT = re.compile(r"[a-z][a-z_-]{2,}/|.*/.*\.[a-z0-9]{2,5}$")
@@ -62,7 +63,7 @@ _SCHEMA = re.compile(
     r"\{\s*\\*\"(?:type|\$ref|\$schema|anyOf|oneOf|allOf|description|title|format|minLength|maxLength|nullable|readOnly"
     r"|writeOnly|required|properties|deprecated|x-[\w-]+|in)\\*\"\s*:\s*(?![\s])"
 )
-_LISTED = re.compile(r"[\[,]\s*\\*\"([^\"\\]{16,256})\\*\"(?=\s*[,\]])")
+_LISTED = re.compile(r"[\[,]\s*(?:\\*\")?([^\"\\\s,\[\]]{16,256})(?:\\*\")?(?=\s*[,\]])")
 _SCHEMA_TYPES = "string number integer boolean object array null apiKey http oauth2 openIdConnect mutualTLS"
 _SCHEMA_SIGN = re.compile(
     r"\"(?:\$ref|anyOf|oneOf|allOf|properties|flows)\\*\"\s*:"
@@ -90,6 +91,11 @@ def looks_random(text: str) -> bool:
     if digits:
         return changes * 6 >= length or (len(longest) >= 32 and changes * 12 >= length)
     return len(longest) >= 20 and changes * 5 >= len(longest) * 2  # letters only, capitals all over
+
+
+def is_odd(text: str) -> bool:
+    """Tell whether there is a word with letters and digits in a text: others may be any sentence's."""
+    return _ODD.search(text) is not None
 
 
 def _is_count(text: str) -> bool:
@@ -187,6 +193,7 @@ _PLACEHOLDERS = (
     r"%[sr](?=\W|$)",
     r"\$[A-Z_]{3,64}(?=\W|$)",
     r"[*]{3,}(?=\W|$)",
+    r"(?:\?|\$\d{1,2})(?=[\s,;)\"]|$)",  # of statements of SQL
     r"<[A-Za-z _-]{2,40}>(?=\s|$)",
     r"(?<=[A-Za-z] )\{[a-z_][\w.]{1,64}\}",
 )
@@ -265,6 +272,7 @@ _FURTHEST_HEAD = 96
 _LINE_BEGINS = r"(?:[\n\"'`]|\\[nrt])(?:[ \t]|\\t)*+"
 _HEAD = re.compile(
     _LINE_BEGINS + r"(?:async[ ])?(?:if|elif|while|match|except|case|for[ ][\w, ]{1,40}?[ ]in)(?=[ (])[^\n\"'`\\]*+\Z"
+    r"|->[ ][\w.\[\], |]{0,64}\Z"
 )
 _LAMBDA = re.compile(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
 _BODY = re.compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
 from otas_middleware._event.redact.mask import replaced
 from otas_middleware._event.redact.name_rules import Rule, split_words
@@ -36,6 +36,9 @@ _ACTIONS = frozenset(ACTIONS)
 _FLAGS = frozenset(SECRET_FLAGS)
 _TYPES = frozenset(SECRET_TYPES)
 _LONGEST_LABEL = 256
+_LONGEST_NAME = 3
+_REFERENCE = ["value", "from"]
+"""Kubernetes' `valueFrom`, which says where a value is kept."""
 _SENTENCE = 4
 """Words from which on a label is a question rather than a name."""
 
@@ -62,7 +65,13 @@ def _last_word(name: str) -> str:
 @lru_cache(maxsize=4096)
 def _last_of(name: str) -> str:
     words = split_words(name)
-    return words[-1].lower() if words and len(words) < 4 else ""
+    if not words or len(words) > _LONGEST_NAME or [word.lower() for word in words] == _REFERENCE:
+        return ""
+    return words[-1].lower()
+
+
+def _is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
 
 
 def is_label(name: str) -> bool:
@@ -76,8 +85,14 @@ def is_value(name: str, label: Label) -> bool:
     return word in _VALUES or (label.loose and word in _LOOSE)
 
 
-def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules) -> Label | None:
-    """Return what the members of an object say of its value, or None when none of them labels a secret."""
+def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules, *, deep: bool = True) -> Label | None:
+    """Return what the members of an object say of its value, or None when none of them labels a secret.
+
+    Args:
+        members: Their names and values.
+        rules: Which names are sensitive.
+        deep: Whether a label may be an object that has the name: `"field": {"id": 7, "name": "password"}`.
+    """
     found: Label | None = None
     for name, value in members:
         if not isinstance(name, str):
@@ -86,8 +101,11 @@ def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules) -> Label | No
             found = found or _SECRET
         if not is_label(name):
             continue
+        if deep and _is_object(value):
+            found = found or label_of(value.items(), rules, deep=False)
         listed = isinstance(value, list | tuple)  # `"loc": ["body", "password"]`
-        for part in cast("list[Any]", value) if listed else [value]:
+        parts: list[Any] = cast("list[Any]", value) if listed else [value]
+        for part in parts:
             if isinstance(part, str) and len(part) <= _LONGEST_LABEL:
                 label = _label(name, part, rules, listed=listed)
                 if label is not None and (found is None or label.loose):

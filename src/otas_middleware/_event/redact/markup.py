@@ -33,6 +33,9 @@ _KINDS = frozenset(("id", "type"))
 """Attributes that may say so, of elements whose content may be a whole page."""
 _VALUES = frozenset(("value", "content", "val", "data", "default"))
 _VOID = frozenset(("add", "embed", "img", "input", "link", "meta", "param", "source"))
+_SAID = re.compile(r"(?:<(?:b|i|u|em|p|code|strong|span|div|font|label|a)(?:\s[^<>]{0,256})?>|\s)*+([^<]{1,127}+)(?=<)")
+"""What an element says first, whatever its letters look like."""
+_LONGEST_ROW = 4_096
 _LONGEST_LABEL = 128
 _LABEL_ELEMENTS = frozenset(
     ("name", "key", "field", "property", "param", "header", "th", "dt", "id", "label", "attribute")
@@ -67,13 +70,19 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
     """Yield the attributes and contents that are masked, and what they read then."""
     labelled_by: Rule | None = None
     loosely = False
+    columns = _Columns(rules)
     position = text.find("<")
     while position >= 0 and (tag := _TAG.search(text, position)) is not None:
         if labelled_by is not None and text.count("</", position, tag.start()):
             labelled_by = None  # the element ended around the label
         position = tag.end()
         rule = rules.rule(tag["name"])
-        if labelled_by is not None and (not loosely or is_value(tag["name"], Label(labelled_by, loose=True))):
+        name = tag["name"].rpartition(":")[2].lower()
+        if (
+            labelled_by is not None
+            and name != "th"
+            and (not loosely or is_value(tag["name"], Label(labelled_by, loose=True)))
+        ):
             rule = rule or labelled_by
         labelled_by = None
         masked = tag["attributes"]
@@ -83,17 +92,20 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
             yield *tag.span("attributes"), masked
         if masked.endswith("/") or not tag["closed"]:
             continue
-        name = tag["name"].rpartition(":")[2].lower()
-        if name in _LABEL_ELEMENTS or name in _CELLS or is_label(tag["name"]):
-            end = text.find("<", position)
-            said = text[position : end if end >= 0 else position].strip()
-            if said and len(said) < _LONGEST_LABEL and rules.secret(said):
-                labelled_by = rules.rule(said)
-                if labelled_by is not None and name in _CELLS:
-                    labelled_by = labelled_by._replace(stays=labelled_by.stays | {"plain"})
+        said = _SAID.match(text, position)
+        label = said[1].strip(" \t\r\n:") if said is not None else ""
+        column = columns.enter(name, label)
+        if said is not None and column is None and (name in _LABEL_ELEMENTS or name in _CELLS or is_label(tag["name"])):
+            labelled_by = rules.rule(label) if label and rules.secret(label) else None
+            if labelled_by is not None:
+                if name in _CELLS:
+                    pair = columns.first and _is_pair(text, position)
+                    labelled_by = labelled_by._replace(stays=labelled_by.stays | {"words" if pair else "plain"})
                 loosely = name not in _LABEL_ELEMENTS and name not in _CELLS
-                position = text.find(">", end) + 1 or len(text)
+                end = text.find(f"</{tag['name']}", said.end(), said.end() + _LONGEST_LABEL)
+                position = text.find(">", max(end, said.end())) + 1 or len(text)
                 continue
+        rule = rule or column
         if rule is None or name in _VOID:
             continue
         end = _content_end(text, position, tag["name"])
@@ -101,6 +113,42 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
         if content not in {"", MASK} and not rule.shows(content) and ("plain" not in rule.stays or "<" not in content):
             yield position, end, mask_of(content) if rule.fingerprint else MASK
             position = end
+
+
+class _Columns:
+    """The cells of HTML's tables, and which of them stand below the heading of a secret."""
+
+    def __init__(self, rules: NameRules) -> None:
+        self._rules = rules
+        self._heading: list[Rule | None] = []
+        self._row: list[Rule | None] = []
+        self._cells = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether the cell is the first of its row."""
+        return self._cells == 1
+
+    def enter(self, name: str, said: str) -> Rule | None:
+        """Note an element, and what its text says; return the rule of the column that it stands in."""
+        if name == "table":
+            self._heading = []
+        elif name == "tr":
+            self._heading = self._row or self._heading
+            self._row, self._cells = [], 0
+        elif name == "th":
+            self._row.append(self._rules.rule(said) if self._rules.secret(said) else None)
+        elif name == "td":
+            self._row = []
+            self._cells += 1
+            return self._heading[self._cells - 1] if self._cells <= len(self._heading) else None
+        return None
+
+
+def _is_pair(text: str, position: int) -> bool:
+    """Tell whether one more cell stands in the row of an HTML table, behind this place."""
+    end = text.find("</tr", position, position + _LONGEST_ROW)
+    return text.count("<td", position, end if end >= 0 else position + _LONGEST_ROW) == 1
 
 
 def _attributes(text: str) -> list[tuple[int, int, str, str]]:
@@ -119,8 +167,9 @@ def _mask_attributes(tag: re.Match[str], rules: NameRules, rule: Rule | None) ->
     named = rule or next(iter(labelled.values()), None)
     if named is not None:
         text = _mask_values(text, named)
-    content = not _LABELS.isdisjoint(labelled) and tag["name"].lower() not in _VOID
-    return text, named if content else rule
+    if named is None or tag["name"].lower() in _VOID or not _LABELS.isdisjoint(labelled):
+        return text, rule if tag["name"].lower() in _VOID else named
+    return text, rule or named._replace(stays=named.stays | {"plain"})
 
 
 def _mask_values(text: str, rule: Rule) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.redact.forms import looks_random
+from otas_middleware._event.redact.forms import is_odd, looks_random
 from otas_middleware._event.redact.mask import MASK, with_masked
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _COLUMN = re.compile(r"[\w.]+")
 _LINE_END = re.compile(r"[\n\\]")
 _LONGEST_PLACE = 200
-_ODD = re.compile(r"[A-Za-z]\S*[0-9]|[0-9]\S*[A-Za-z]")
 
 
 class Message(NamedTuple):
@@ -62,7 +61,7 @@ def if_random(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  #
 
 def if_odd(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
     """Mask a word with letters and digits in it: any other may be one of the sentence's."""
-    return with_masked(match) if _ODD.search(match["values"]) else match[0]
+    return with_masked(match) if is_odd(match["values"]) else match[0]
 
 
 def by_line(match: re.Match[str], rules: NameRules) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
+from unicodedata import normalize
 
 from otas_middleware._event.redact.encodings import undo_percent, unescape_all
 from otas_middleware._event.redact.forms import readable
@@ -150,10 +151,11 @@ def _rule_of(joined: str) -> Rule | None:
 
 
 def decoded(name: str) -> str:
-    """Return a name as it is meant: without escapes of JSON and URLs, also when they were applied twice."""
+    """Return a name as it is meant: without escapes of JSON and URLs, and with letters in their usual form."""
     if "\\" in name:
         name = unescape_all(name)
-    return undo_percent(name).replace("+", " ")
+    name = undo_percent(name).replace("+", " ")
+    return name if name.isascii() else normalize("NFKC", name)
 
 
 def _entry(entry: str) -> str:
@@ -236,7 +238,7 @@ def _probes(extra: Iterable[str]) -> Probes:
     inside = f"(?i-u:{plain})" + (f"|(?i:{named})" if named else "")
     inner = f"{inside}|(?:{_BEFORE}(?i-u:{words})|{cased}){after}"  # where something stands before it
     first = f"(?i-u:{words}){after}"
-    valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*[^A-Za-z0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;){_RANDOM}"
+    valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*[^A-Za-z0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;|b['\"]){_RANDOM}"
     label = rf"(?i-u:(?:{'|'.join(LABELS)})\\*[\"'`]?)\s*[:=]\s*"
     place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
     block = r"(?:variable|secret|output|parameter|local)[ ]+"  # of Terraform
@@ -250,7 +252,7 @@ def _probes(extra: Iterable[str]) -> Probes:
         foreign="|".join(map(literal, foreign)),
         escaped="|".join(map(_escaped, foreign)),
         labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})"
-        rf"|(?i-u:raw_?headers)|{flagged}|variables\\*\"\s*:\s*\{{",
+        rf"|{listed}\\*\"{_WITHIN}*{valued}|(?i-u:raw_?headers)|{flagged}|variables\\*\"\s*:\s*\{{",
         flagged=flagged,
     )
 

@@ -42,7 +42,7 @@ COMMENT = r"/\*[^*]{0,256}\*/"
 CANDIDATE = re.compile(
     rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
     rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{COMMENT})*+"
-    rf"|\)?[*~]{{0,3}}[ \t]*+(?:{COMMENT})?[ \t]*+)"
+    rf"|\)?[*~]{{0,3}}[ \t\u00a0]*+(?:{COMMENT})?[ \t]*+)"
     r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|[:\uff1a\uff1d]|->|\u2192|\\+u(?:2192|[fF]{2}1[aAdD])|<>|!=)"
 )
 """A name, perhaps quoted, and what separates it from its value."""
@@ -60,6 +60,11 @@ _HEREDOC = re.compile(
     r"(?P<lines>(?:(?!(?P=line)[ \t]*(?P=end)).){1,16384})",
     re.DOTALL,
 )
+_WRAPPER = re.compile(
+    r"(?:(?:Some|Just|Ok|Right|Optional(?:\.of)?|\w*Secret\w*|String|Buffer|bytes|\w*(?:hash|crypt|encode|digest)\w*)"
+    r"(?:(?:::|\.)(?:from|new|of|valueOf|encode|hash\w*))?\([ ]?|<<)[bBuUrR]?(?=\\*[\"'])"
+)
+"""What may stand around a string: Rust's `Some("…")`, Erlang's `<<"…">>`, `bcrypt.hash("…")`."""
 _TYPE = re.compile(r"[ ]?[A-Za-z_&][\w.<>&' ]{0,48}(?:\[[\w., |]{1,48}\])?(?:[ ]\|[ ]None)?[ ]=[ ]?(?=[bfru]?\\*[\"'])")
 _LONGEST_TYPE = 128
 _LOOK_BACK = 128
@@ -108,7 +113,7 @@ class NamedValue:
         opened = self._opened(start)
         if opened is not None:
             return opened
-        code = not self.quote and (self._is_prompt(start) or (not self.rule.strict and self._is_code(start)))
+        code = not self.quote and (self._is_below(start) or (not self.rule.strict and self._is_code(start)))
         if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
             return self._container(start)
         if self.quote:
@@ -121,6 +126,7 @@ class NamedValue:
         heredoc = _HEREDOC.match(text, start)
         if heredoc is not None:
             return heredoc.start("lines"), heredoc.end("lines"), MASK
+        start = end_of_match(_WRAPPER, text, start, _EDGE)
         opening = OPENING.match(text, start)
         if opening is not None:
             start = opening.end()
@@ -132,7 +138,7 @@ class NamedValue:
     def _container(self, start: int) -> tuple[int, int, str]:
         end = container_end(self.text, start, '"' if self.quote == '"' else "", len(self.backslashes))
         container = self.text[start : min(end, start + _LONGEST_LOOK)]
-        if not self.rule.strict and readable_container(container, self.rule.stays):
+        if not container[1:-1].strip() or (not self.rule.strict and readable_container(container, self.rule.stays)):
             return start, start, ""
         return start, end, self._quoted()
 
@@ -143,10 +149,14 @@ class NamedValue:
             return True
         return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
 
-    def _is_prompt(self, start: int) -> bool:
-        """Tell whether the next line is another prompt, and no value: `New password:`, `Confirm password:`."""
+    def _is_below(self, start: int) -> bool:
+        """Tell whether the next line has a name and a value of its own: another prompt, or what YAML sets in."""
         if self.separator != ":" or not _LINE_END.search(self.text, self.after, start):
             return False
+        return self._is_prompt(start) or CANDIDATE.match(self.text, start) is not None
+
+    def _is_prompt(self, start: int) -> bool:
+        """Tell whether another prompt stands here, and no value: `New password:`, `Confirm password:`."""
         return _PROMPT.match(self.text, start) is not None
 
     def _is_of_an_id(self, start: int) -> bool:
@@ -206,7 +216,10 @@ class NamedValue:
                 if is_message(text[start:line], sentence=False):
                     return start, start, ""
             if before is not None:
-                return self._unless_shown(start, self._folded(end_of_line(text, start), before))
+                end = self._folded(end_of_line(text, start), before)
+                # the argument of a command: `curl -H 'X-Key: …' https://…`
+                quote = text.find("'", start, end) if before.count("'") % 2 else -1
+                return self._unless_shown(start, end if quote < 0 else quote)
         if rule.extent == "header" and self.separator == ":":
             return self._unless_shown(start, end_of_match(HEADER, text, start))
         if rule.extent == "words" or (rule.extent == "phrase" and self.separator == ":"):
@@ -253,7 +266,8 @@ class NamedValue:
                 break
             end = line_end
         if text[block.end() : end].strip():
-            if "members" in self.rule.stays or "plain" in self.rule.stays:
+            lines = filter(None, (line.strip(" \t\r-") for line in text[block.end() : end].split("\n")))
+            if not {"members", "plain"}.isdisjoint(self.rule.stays) or all(map(self.rule.shows, lines)):
                 return block.start(), block.start(), ""
             return block.start(), end, MASK
         after = end_of_match(_BLANK, text, end)
@@ -263,6 +277,6 @@ class NamedValue:
 
 
 def _skip_blanks(text: str, start: int) -> int:
-    while text.startswith((" ", "\t"), start):
+    while text.startswith((" ", "\t", "\u00a0"), start):
         start += 1
     return start

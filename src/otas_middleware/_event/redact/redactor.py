@@ -6,6 +6,7 @@ import json
 import re
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+from unicodedata import is_normalized, normalize
 
 from pydantic_core import to_json
 
@@ -43,7 +44,7 @@ from otas_middleware._event.redact.named import mask_named
 from otas_middleware._event.redact.patterns import compile_pattern, probe
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
 from otas_middleware._event.redact.statements import STATEMENTS
-from otas_middleware._event.redact.tables import looks_like_table, mask_drawn_tables, mask_table
+from otas_middleware._event.redact.tables import has_rule, looks_like_table, mask_drawn_tables, mask_table
 from otas_middleware._event.redact.values import Walk
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Redactor:
             text = mask_escaped_markup(text, self.rules)
         if looks_like_table(text, self.rules):
             text = mask_table(text, self.rules)
-        elif "--" in text:
+        elif has_rule(text):
             text = mask_drawn_tables(text, self.rules)
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules, _QUOTING)
@@ -204,7 +205,13 @@ class Redactor:
         return "%" in text and (plain := undo_percent(text)) != text and self._is_suspicious(plain)
 
     def _has_foreign_name(self, text: str) -> bool:
-        return (not text.isascii() and self._foreign(text)) or ("\\" in text and "\\u" in text and self._escaped(text))
+        if not text.isascii():
+            if self._foreign(text):
+                return True
+            usual = "" if is_normalized("NFKC", text) else normalize("NFKC", text)  # fullwidth
+            if self._mentioned(usual) or self._foreign(usual):
+                return True
+        return "\\" in text and "\\u" in text and self._escaped(text)
 
     def _has_name(self, text: str) -> bool:
         if self._mentioned(text) or self._has_foreign_name(text):

@@ -152,7 +152,7 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     SensitiveNames("cookies", inside=("cookie",), stays=("count",), extent="header"),
     SensitiveNames("sessions", inside=_words("session_id sess_id"), phrase=("sid", "sesskey"), stays=("resource",)),
     SensitiveNames("sessions, as a name's end", last=_words("session sess"), stays=("count", "members", "words")),
-    SensitiveNames("cross-site request forgery", inside=("csrf", "xsrf")),
+    SensitiveNames("cross-site request forgery", inside=("csrf", "xsrf"), phrase=("jenkins_crumb",)),
     SensitiveNames(
         "one-time codes",
         phrase=(
@@ -219,12 +219,12 @@ ENDINGS: dict[str, tuple[str, ...]] = {
         "percentage score strength age ttl seconds secs ms minutes hours days in remaining used budget usage attempts "
         "retries tries failures bits bytes second minute hour day reset index position offset price cost cents amount "
         "entropy rounds iterations lifetime duration timeout interval at on date time timestamp since until expires "
-        "expiry expiration expired updated changed created issued rotated modified seen exp iat nbf"
+        "expiry expiration expired updated changed created issued rotated modified seen set exp iat nbf"
     ),
     "plain": _words(
         "type types kind method methods provider algorithm alg policy status state format scheme required enabled "
         "disabled supported mode scope scopes issuer name names prefix strategy backend engine version strength color "
-        "colour domain samesite arn identifier category level symbol standard"
+        "colour domain samesite arn identifier category level symbol standard country nationality style check checks"
     ),
     "url": _words("url uri endpoint link href page path"),
     "path": _words("path file filename dir directory folder"),

@@ -190,7 +190,7 @@ SPECIAL: dict[str, tuple[str, str]] = {
     ),
     "Azure AD client secrets": (
         r"[0-9]Q~",
-        r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.\-]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~.\-])",
+        r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.\-]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~\-])",
     ),
     "Google refresh tokens and codes": (
         rf"[14]{SLASH}{SLASH}?0",
@@ -228,6 +228,11 @@ SPECIAL: dict[str, tuple[str, str]] = {
     "Stripe, a payment's": (
         r"_secret_[A-Za-z0-9]",
         r"(?<![A-Za-z0-9])(?:pi|seti|src|cs|pm)_[A-Za-z0-9]{1,64}_secret_[A-Za-z0-9]{16,64}",
+    ),
+    "Okta": (r"SSWS[ +]", r"(?<=SSWS[ +])00[A-Za-z0-9_\-]{30,60}"),
+    "Zoho": (
+        r"1000\.[0-9a-f]",
+        r"(?<![A-Za-z0-9.])1000\.[0-9a-f]{32}\.[0-9a-f]{32}(?![A-Za-z0-9])",
     ),
     "PayPal and Braintree": (
         r"access_token\$",

@@ -162,6 +162,8 @@ def _mask_bearer(match: re.Match[str]) -> str:
     credentials = match["credentials"].lower()
     if credentials.removesuffix("=") in _CHALLENGE and match.string[match.end() : match.end() + 1] in {'"', "\\", "'"}:
         return match[0]
+    if "," in match["scheme"] and not looks_random(match["credentials"]):
+        return match[0]  # a sentence's, and not a subprotocol of WebSocket's
     if credentials in _NOT_CREDENTIALS or (credentials.startswith("of") and len(credentials) < _SHORT):
         return match[0]
     return match["scheme"] + MASK
@@ -199,7 +201,7 @@ _BLANK = r"(?:[ \t]|%20|\+)"
 _ORACLE = re.compile(r"(?P<before>jdbc:oracle:\w{1,8}:)[^\s\"'/@]{1,64}/[^\s\"'@]{1,128}(?=@)")
 _LONGEST_TAIL = 512
 _URL_CREDENTIALS = re.compile(
-    r"(?P<slashes>:\\*/\\*/)(?:(?=[^@])(?:[^\s\"'<>/?#\\@]{0,512}+@)++"
+    r"(?P<slashes>:\\*/\\*/)(?!git@|\[[0-9A-Fa-f:.]{2,45}\])(?:(?=[^@])(?:[^\s\"'<>/?#\\@]{0,512}+@)++"
     # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
     r"|[^\s\"'<>/?#@:\\]{0,64}+:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,128}+@)"
 )
@@ -230,9 +232,9 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "bearer tokens",
         "Bearer …",
-        rf"(?i-u:bearer){_BLANK}",
+        rf"(?i-u:bearer),?{_BLANK}",
         _each(
-            rf"(?i)(?P<scheme>{_START}bearer{_BLANK}++)(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|\\+/|%2[BF])*+=*+)(?![=\w])",
+            rf"(?i)(?P<scheme>{_START}bearer,?{_BLANK}++)(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|\\+/|%2[BF])*+=*+)(?![=\w])",
             _mask_bearer,
         ),
     ),

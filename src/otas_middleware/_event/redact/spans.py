@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import sys
 
-ENTITIES = r"&quot;|&#0{0,5}(?:34|39);|&#x0{0,5}2[27];|&apos;"
-"""Quotes as HTML and XML write them inside attributes."""
+ENTITIES = r"&(?:amp;){0,3}(?:quot|apos|#0{0,5}(?:34|39)|#x0{0,5}2[27]);"
+"""Quotes as HTML and XML write them inside attributes, and inside of those again."""
 
 QUOTE = rf"[\"'`]|{ENTITIES}"
 OPENING = re.compile(

@@ -12,6 +12,7 @@ from otas_middleware._event.redact.messages import QUOTED, Message, always, by_c
 if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import NameRules
 
+_LITERAL = r"\\*'[^'\n]{0,512}'"
 _CELLS = re.compile(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
 
 
@@ -111,7 +112,23 @@ STATEMENTS = (
         by_column,
     ),
     Message(("SET PASSWORD",), re.compile(rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{QUOTED}"), always),
-    Message((" IN (",), re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+IN\s+\(\s*{QUOTED}"), by_column),
+    Message(
+        (" IN (",),
+        re.compile(
+            r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+IN\s+\(\s*(?P<values>\\*'(?:[^()\n]){1,4096}|\\*\"[^()\n]{1,4096})(?=\))"
+        ),
+        by_column,
+    ),
+    Message(
+        (" BETWEEN ",),
+        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+BETWEEN\s+(?P<values>{_LITERAL}\s+AND\s+{_LITERAL})"),
+        by_column,
+    ),
+    Message(
+        ("DECLARE @",),
+        re.compile(rf"DECLARE @(?P<columns>\w{{2,64}})\s+[A-Za-z]\w{{1,32}}(?:\(\w{{1,8}}\))?\s*=\s*N?{QUOTED}"),
+        by_column,
+    ),
     Message(  # PHP: serialize, var_dump
         ('";s:', '\\";s:'),
         re.compile(

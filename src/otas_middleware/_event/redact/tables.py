@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from otas_middleware._event.redact.labels import Label, is_label, is_value
 from otas_middleware._event.redact.mask import MASK, UNREADABLE, replaced
+from otas_middleware._event.redact.name_rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +21,30 @@ _DELIMITERS = ",;\t|"
 
 
 _HEADING = re.compile(r"[ \t]*+[|]?[ \t]*+[\w.\"' \-/()]{1,64}(?:[,;\t|][\w.\"' \-/()]{0,64}){1,64}\r?$")
-_RULE = re.compile(r"\n[ \t|:+-]*+\r?(?=\n)")
+_BAR = re.compile(r"[│┃║|]")
+_DASHES = re.compile(r"[-─━═]{2}")
+_RULE = re.compile(r"\n[ \t|:+\-│┃║─━═┼╋╬├┤┝┥┠┨┡┩┣┫╠╣┿╂╇╪╫╞╡╟╢]*+\r?(?=\n)")
 _FURTHEST = 65_536
+_AROUND = " \t\r*`\"'"
+_LABELLED = Label(Rule(), loose=False)
+
+
+class _Heading:
+    """What the heading of a table says of its rows."""
+
+    def __init__(self, names: list[str], rules: NameRules) -> None:
+        plain = [name.strip(_AROUND) for name in names]
+        self._rules = rules
+        self._hidden = {at for at, name in enumerate(plain) if rules.secret(name)}
+        self._values = {at for at, name in enumerate(plain) if is_value(name, _LABELLED)}
+        self._labels = [at for at, name in enumerate(plain) if is_label(name)] if self._values else []
+        self.tells = bool(self._hidden or self._labels)
+        """Whether some of it may have to be masked."""
+
+    def hidden(self, row: list[str]) -> set[int]:
+        """Return the cells of a row that are masked: whole columns, and values beside the name of a secret."""
+        named = any(self._rules.secret(row[at].strip(_AROUND)) for at in self._labels if at < len(row))
+        return {at for at in (self._hidden | self._values if named else self._hidden) if at < len(row)}
 
 
 def mask_table(text: str, rules: NameRules) -> str:
@@ -30,16 +55,15 @@ def mask_table(text: str, rules: NameRules) -> str:
     reader = csv.reader(io.StringIO(table, newline=""), delimiter=delimiter)
     try:
         names = next(reader, None) or []
-        hidden = [index for index, name in enumerate(names) if rules.secret(name.strip())]
-        if not hidden:
+        columns = _Heading(names, rules)
+        if not columns.tells:
             return text
         rows = list(reader)
     except csv.Error:  # a cell larger than the reader takes; nobody can say which column it is in
         return f"{text[:comments]}{heading}\n{UNREADABLE}"
     for row in rows:
-        for index in hidden:
-            if index < len(row):
-                row[index] = MASK
+        for index in columns.hidden(row):
+            row[index] = MASK
     masked = io.StringIO(newline="")
     writer = csv.writer(masked, delimiter=delimiter, lineterminator="\r\n" if heading.endswith("\r") else "\n")
     writer.writerow(names)
@@ -64,7 +88,12 @@ def looks_like_table(text: str, rules: NameRules) -> bool:
     second = text[start + len(heading) + 1 :].partition("\n")[0]
     if second.count(delimiter) < heading.count(delimiter) or (delimiter == "|" and "|" in heading.strip()[:1]):
         return False
-    return any(rules.secret(name.strip(" \t\r\"'")) for name in heading.split(delimiter))
+    return _Heading(heading.split(delimiter), rules).tells
+
+
+def has_rule(text: str) -> bool:
+    """Tell quickly whether there may be the line below a heading in a text."""
+    return "--" in text or (not text.isascii() and _DASHES.search(text) is not None)
 
 
 def mask_drawn_tables(text: str, rules: NameRules) -> str:
@@ -75,42 +104,47 @@ def mask_drawn_tables(text: str, rules: NameRules) -> str:
 def _drawn_tables(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
     done = 0
     for ruled in _RULE.finditer(text):
-        if "--" not in ruled[0]:
+        if _DASHES.search(ruled[0]) is None:
             continue
         begin = text.rfind("\n", done, ruled.start()) + 1 or done
         heading = text[begin : ruled.start()]
         columns = _Columns(heading, ruled[0].lstrip("\n"))
-        hidden = {at for at, cell in enumerate(columns.cells(heading)) if rules.secret(cell.strip(" \t\r*`"))}
-        if not hidden or begin < done:
+        names = _Heading([heading[cell] for cell in columns.cells(heading)], rules)
+        if not names.tells or begin < done:
             continue
-        end = ruled.end() + 1
-        lines: list[str] = []
-        for line in text[end : end + _FURTHEST].split("\n"):
-            row = columns.cells(line)
-            if len(row) < 2:
+        at = ruled.end() + 1
+        for line in text[at : at + _FURTHEST].split("\n"):
+            cells = columns.cells(line)
+            if len(cells) < 2:
                 break
-            lines.append(columns.between.join(_drawn(cell) if at in hidden else cell for at, cell in enumerate(row)))
-            end += len(line) + 1
-        done = min(end, len(text))
-        yield ruled.end() + 1, done, "\n".join((*lines, ""))
+            hidden = names.hidden([line[cell] for cell in cells])
+            for cell in sorted(hidden):
+                start, end = _content(line, cells[cell])
+                if start < end:
+                    yield at + start, at + end, MASK
+            at += len(line) + 1
+        done = min(at, len(text))
 
 
 class _Columns:
     """How the rows of a drawn table are taken apart: at bars, or where the dashes below the heading begin."""
 
     def __init__(self, heading: str, rule: str) -> None:
-        self.between = "|" if "|" in heading else ""
-        self._starts = [dashes.start() for dashes in re.finditer(r"-++", rule)]
+        self._barred = _BAR.search(heading) is not None
+        self._starts = [dashes.start() for dashes in re.finditer(r"[-─━═]++", rule)]
 
-    def cells(self, line: str) -> list[str]:
-        """Return the cells of a row; fewer than two when it is none."""
-        if self.between:
-            return line.split(self.between) if self.between in line else []
+    def cells(self, line: str) -> list[slice]:
+        """Return where the cells of a row are; fewer than two when it is none."""
+        if self._barred:
+            bars = [-1, *(bar.start() for bar in _BAR.finditer(line)), len(line)]
+            return [slice(before + 1, after) for before, after in pairwise(bars)]
         if len(self._starts) < 2 or self._starts[0] or not line.strip() or len(line) <= self._starts[1]:
             return []
-        return [line[start:end] for start, end in zip(self._starts, [*self._starts[1:], None], strict=True)]
+        return [slice(*columns) for columns in pairwise((*self._starts, len(line)))]
 
 
-def _drawn(cell: str) -> str:
-    plain = cell.strip()
-    return cell.replace(plain, MASK) if plain else cell
+def _content(line: str, cell: slice) -> tuple[int, int]:
+    """Return where a cell's content begins and ends, without the blanks around it."""
+    text = line[cell]
+    start = cell.start + len(text) - len(text.lstrip())
+    return start, start + len(text.strip())

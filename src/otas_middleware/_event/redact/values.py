@@ -21,6 +21,7 @@ from otas_middleware._event.redact.forms import (
     describes,
     is_complaint,
     is_message,
+    is_odd,
     looks_random,
 )
 from otas_middleware._event.redact.labels import is_value, label_of
@@ -48,10 +49,11 @@ _MIN_CARD = 10**12
 _type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
 _NUMBERS: tuple[type[Any], ...] = (int, float)
 _BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
+_EMPTY: tuple[type[Any], ...] = (str, list, dict)
 _LONGEST_NAME = 64
 _ARGUMENT = re.compile(r"(?P<name>\b\w{1,64})\s*:\s*\$(?P<variable>\w{1,64})")
-_COLUMNS = frozenset(("columns", "cols", "header", "headers", "fields", "names"))
-_ROWS = frozenset(("rows", "data", "values", "records", "results"))
+_COLUMNS = frozenset(("columns", "cols", "header", "headers", "fields", "names", "keys"))
+_ROWS = frozenset(("rows", "row", "data", "values", "records", "results"))
 _ERROR_MEMBERS = frozenset(("message", "msg", "code", "error", "detail"))
 _COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
 
@@ -141,6 +143,8 @@ class Walk:
                 result[shown] = self.value(item) if len(str(item)) > _LONGEST_NAME else item
             elif columns and _type_of(item) is list and name in _ROWS and all(map(_is_row, item)):
                 result[shown] = self._rows([columns, *item])[1:]
+            elif columns and _type_of(item) is list and name in _ROWS and len(item) == len(columns) > 1:
+                result[shown] = self._rows([columns, item])[1]
             elif _type_of(item) is list and item and name.replace("_", "").lower() == "rawheaders":
                 result[shown] = self.headers(item)
             else:
@@ -164,7 +168,7 @@ class Walk:
     def _under(self, rule: Rule, item: Any) -> Any:
         """Return what is shown of a value that stands under a sensitive name."""
         kind = _type_of(item)
-        if item is None or item == "" or (kind is bool and not rule.strict):
+        if item is None or (kind in _EMPTY and not item) or (kind is bool and not rule.strict):
             return item
         if kind is str:
             if rule.shows(item) or (not rule.strict and is_message(item, sentence=True)):
@@ -192,19 +196,25 @@ class Walk:
             return self._rows(items)
         result: list[Any] = []
         hidden: Rule | None = None
-        option = False
+        told = False
         for item in items:
-            if hidden is not None and type(item) is str and not item.startswith("-") and (option or looks_random(item)):
+            if hidden is not None and type(item) is str and not item.startswith("-") and (told or looks_random(item)):
                 result.append(self._under(hidden, item))
                 hidden = None
             else:
                 result.append(self.value(item))
                 # `["--password", "x"]`
-                option = type(item) is str and item.startswith("-") and "=" not in item
+                told = type(item) is str and "=" not in item and (item.startswith("-") or self._tells(items))
                 hidden = self._rules.rule(item) if type(item) is str and len(item) < _LONGEST_NAME else None
             if self._nodes < 0:
                 break
         return result
+
+    def _tells(self, items: Sequence[Any]) -> bool:
+        """Tell whether a list is a name and its value, `["password", "x"]`, and not a list of names."""
+        if len(items) != 2 or type(items[1]) is not str or self._rules.secret(items[1]):
+            return False
+        return len(self._open) == 1 or is_odd(items[1])
 
     def _rows(self, rows: Sequence[Any]) -> list[Any]:
         """Return rows that begin with their names, `[["authorization", "…"]]`, or of which the first names columns."""
@@ -215,7 +225,7 @@ class Walk:
         shown: list[Any] = []
         for number, row in enumerate(rows):
             name = _key(row[0])
-            rule = self._rules.rule(name) if self._rules.secret(name) else None
+            rule = self._rules.rule(name)
             cells: list[Any] = [self.value(row[0])]
             for at, cell in enumerate(row[1:], 1):
                 column = columns[at] if number and at < len(columns) else None
