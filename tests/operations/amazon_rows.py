@@ -64,8 +64,48 @@ AWS = [
             response_type=AMZ,
             headers={"x-amz-target": "AmazonSQS.SendMessageBatch"},
         ),
-        {"name": "AmazonSQS.SendMessageBatch", "outcome": "partial", "code": "InternalError"},
+        {"name": "AmazonSQS.SendMessageBatch", "count": 2, "failed": 1, "outcome": "partial", "code": "InternalError"},
         "aws InternalError: try again",
+    ),
+    Row(
+        "a batch of AWS of which all failed",
+        post(
+            SENT,
+            {"Successful": [], "Failed": [{"Id": "b", "Code": "InternalError", "Message": "try again"}]},
+            request_type=AMZ,
+            response_type=AMZ,
+            headers={"x-amz-target": "AmazonSQS.SendMessageBatch"},
+        ),
+        {"count": 1, "failed": 1, "outcome": "error"},
+        "aws InternalError: try again",
+    ),
+    Row(
+        "a query of SNS of which a part failed",
+        query(
+            "Action=PublishBatch&Version=2010-03-31",
+            "<PublishBatchResponse><PublishBatchResult><Failed><member><Id>b</Id><Code>Bad</Code><Message>no</Message>"
+            "</member></Failed><Successful><member><Id>a</Id></member></Successful></PublishBatchResult>"
+            "</PublishBatchResponse>",
+        ),
+        {"count": 2, "failed": 1, "outcome": "partial", "code": "Bad"},
+        "aws Bad: no",
+    ),
+    Row(
+        "a query of EC2 that was refused",
+        query(
+            "Action=DescribeInstances&Version=2016-11-15",
+            "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>none</Message></Error></Errors>"
+            "<RequestID>1</RequestID></Response>",
+            status=400,
+        ),
+        {"outcome": "error", "code": "InvalidInstanceID.NotFound"},
+        "aws InvalidInstanceID.NotFound: none",
+    ),
+    Row(
+        "a query of AWS that something before it refused",
+        query("Action=GetUser&Version=2010-05-08", "<html>busy</html>", status=503),
+        {"outcome": "error"},
+        "503 Service Unavailable",
     ),
     Row(
         "a batch of AWS with a count of those that failed",
@@ -94,10 +134,11 @@ AWS = [
         "a query of AWS of which a part failed",
         query(
             "Action=SendMessageBatch&Version=2012-11-05",
-            "<SendMessageBatchResponse><SendMessageBatchResult><BatchResultErrorEntry><Id>b</Id><Code>Bad</Code>"
+            "<SendMessageBatchResponse><SendMessageBatchResult><SendMessageBatchResultEntry><Id>a</Id>"
+            "</SendMessageBatchResultEntry><BatchResultErrorEntry><Id>b</Id><Code>Bad</Code>"
             "<Message>no</Message></BatchResultErrorEntry></SendMessageBatchResult></SendMessageBatchResponse>",
         ),
-        {"outcome": "partial", "code": "Bad"},
+        {"count": 2, "failed": 1, "outcome": "partial", "code": "Bad"},
         "aws Bad: no",
     ),
     Row(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.operation.xml_tree import found, root_of, text_below
+from otas_middleware._event.operation.xml_tree import found, local_name, root_of, text_below
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 _COUNTS = ("FailedEntryCount", "FailedRecordCount", "FailedPutCount")
 """Of EventBridge, Kinesis and Firehose; the entries that failed stand among the others."""
-_ENTRIES = ("Entries", "Records", "RequestResponses")
+_ENTRY_LISTS = ("Entries", "Records", "RequestResponses")
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -71,40 +71,61 @@ def _judge_json(operation: Operation, exchange: Exchange) -> None:
     elif exchange.status >= 400:
         code = first_value(headers, "x-amzn-errortype") or as_text(answer.get("__type"))
         message = as_text(answer.get("message")) or as_text(answer.get("Message"))
-        operation.fail(code.partition(":")[0].rpartition("#")[2] or exchange.status, message)
-    elif failed := _failed_entries(answer):
-        first = failed[0]
-        code = as_text(first.get("Code")) or as_text(first.get("ErrorCode"))
-        message = as_text(first.get("Message")) or as_text(first.get("ErrorMessage"))
-        operation.fail(code or None, message, "partial")
-    elif exchange.response_whole:
-        operation.outcome = "ok"
+        operation.fail(code.partition(":")[0].rpartition("#")[2] or None, message)
+    else:
+        failed, others = _entries(answer)
+        codes = [as_text(entry.get("Code")) or as_text(entry.get("ErrorCode")) for entry in failed]
+        texts = [as_text(entry.get("Message")) or as_text(entry.get("ErrorMessage")) for entry in failed]
+        _judge_entries(operation, [*zip(codes, texts, strict=True)], others, exchange)
 
 
-def _failed_entries(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries that failed: of SQS and SNS a list of their own, else those with a code among all."""
-    own = [as_object(entry) for entry in as_list(answer.get("Failed"))]
-    if own or not any(isinstance(answer.get(name), int) and answer[name] > 0 for name in _COUNTS):
-        return own
-    entries = [as_object(entry) for name in _ENTRIES for entry in as_list(answer.get(name))]
-    return [entry for entry in entries if entry.get("ErrorCode")]
+def _entries(answer: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+    """Return the entries that failed, and how many did not: SQS and SNS list them apart, others mark them by a code."""
+    apart = [as_object(entry) for entry in as_list(answer.get("Failed"))]
+    if apart or not any(isinstance(answer.get(name), int) and answer[name] > 0 for name in _COUNTS):
+        return apart, len(as_list(answer.get("Successful")))
+    entries = [as_object(entry) for name in _ENTRY_LISTS for entry in as_list(answer.get(name))]
+    failed = [entry for entry in entries if entry.get("ErrorCode")]
+    return failed, len(entries) - len(failed)
 
 
 def _judge_xml(operation: Operation, exchange: Exchange) -> None:
     """Decide by the error of a status, or by the entries of a batch that failed."""
+    text = exchange.response_text
     if exchange.status >= 400:
-        error = root_of(exchange.response_text, "ErrorResponse")
+        error = root_of(text, "ErrorResponse") if "<ErrorResponse" in text else root_of(text, "Response")
         if error is None:
-            operation.fail(exchange.status, "")
+            operation.fail(None, "")
         else:
-            operation.fail(text_below(error, "Code") or exchange.status, text_below(error, "Message"))
+            operation.fail(text_below(error, "Code") or None, text_below(error, "Message"))
         return
-    answer = root_of(exchange.response_text, f"{operation.method}Response")
+    answer = root_of(text, f"{operation.method}Response")
     if answer is None:
         return
-    failed = list(found(answer, "BatchResultErrorEntry"))
+    # SQS gives each entry an element by how it went; SNS lists them apart.
+    entries = [
+        *found(answer, "BatchResultErrorEntry"),
+        *(each for parent in found(answer, "Failed") for each in parent),
+    ]
+    failed = [(code, text_below(entry, "Message")) for entry in entries if (code := text_below(entry, "Code"))]
+    others = sum(1 for element in answer.iter() if local_name(element).endswith("BatchResultEntry"))
+    others += sum(len(parent) for parent in found(answer, "Successful"))
+    _judge_entries(operation, failed, others, exchange)
+
+
+def _judge_entries(operation: Operation, failed: list[tuple[str, str]], others: int, exchange: Exchange) -> None:
+    """Decide by the entries of a batch.
+
+    Args:
+        operation: The call.
+        failed: Code and message of each entry that failed.
+        others: How many did not.
+        exchange: Headers and bodies.
+    """
     if failed:
-        operation.fail(text_below(failed[0], "Code") or None, text_below(failed[0], "Message"), "partial")
+        operation.count, operation.failed = len(failed) + others, len(failed)
+        code, message = failed[0]
+        operation.fail(code or None, message, "partial" if others else "error")
     elif exchange.response_whole:
         operation.outcome = "ok"
 

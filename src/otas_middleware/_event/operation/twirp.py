@@ -25,5 +25,5 @@ def read(exchange: Exchange) -> Operation | None:
         operation.outcome = "ok" if not exchange.aborted else "unknown"
     else:
         error = as_object(parse_json(exchange.response.text))
-        operation.fail(as_text(error.get("code")) or exchange.status, as_text(error.get("msg")))
+        operation.fail(as_text(error.get("code")) or None, as_text(error.get("msg")))
     return operation
