@@ -61,19 +61,18 @@ def template(
     prefix = _before(path, tail, params)
     if prefix is None:
         return tail
-    if not mounts:
-        return (prefix + tail) or "/"
-    names_in_tail = _split(tail)[1::2]
-    named = _with_names(prefix, {name: value for name, value in params.items() if name not in names_in_tail})
-    return None if named is None else (named + tail) or "/"
+    if mounts:
+        names, _ = _names_and_format(tail)
+        of_mounts = {name: value for name, value in params.items() if name not in names}
+        prefix = _with_names(prefix, of_mounts) if of_mounts else prefix
+    return None if prefix is None else (prefix + tail) or "/"
 
 
 def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
     """Return what stands before the part of the path that the innermost template matched, or None."""
-    parts = [*_split(tail)]
-    texts = [_text(params.get(name)) for name in parts[1::2]]
-    parts[1::2] = ["{" + name + "}" if text is None else text for name, text in zip(parts[1::2], texts, strict=True)]
-    filled = "".join(parts)
+    names, form = _names_and_format(tail)
+    texts = [_text(params.get(name)) for name in names]
+    filled = form % tuple(["{" + name + "}" if text is None else text for name, text in zip(names, texts, strict=True)])
     if path.endswith(filled):
         return path.removesuffix(filled)
     if len(path) > _MAX_SEARCHED:
@@ -91,6 +90,13 @@ def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
 def _split(tail: str) -> tuple[str, ...]:
     """Return the texts of a template and, between them, the names of its parameters."""
     return tuple(_NAME.split(tail))
+
+
+@lru_cache(maxsize=2048)
+def _names_and_format(tail: str) -> tuple[tuple[str, ...], str]:
+    """Return the names of a template's parameters, and the template with `%s` in place of each."""
+    parts = _split(tail)
+    return parts[1::2], "%s".join(part.replace("%", "%%") for part in parts[::2])
 
 
 @lru_cache(maxsize=2048)
@@ -143,6 +149,8 @@ def _text(value: object) -> str | None:
 
     A converter of its own may give anything, such as an object of a database that is asked for its text.
     """
+    if type(value) is str:
+        return value
     try:
         return str(value) if isinstance(value, _PLAIN) else None
     except ValueError:  # an integer of more than 4,300 digits

@@ -115,15 +115,21 @@ HeaderMap = dict[str, "str | list[str]"]
 def header_map(pairs: Headers) -> HeaderMap:
     """Return headers with lower-case names, and a list of values where a name came more than once."""
     known = _names.get
+    given: Any = pairs  # all bytes or all text, where the server is not strange
     try:
-        simple = {
-            known(name) or _name(name): value.decode("latin-1") if isinstance(value, bytes) else value
-            for name, value in pairs
-        }
+        if given and type(given[0][1]) is bytes:
+            simple = {known(name) or _name(name): value.decode("latin-1") for name, value in given}
+        else:
+            simple = {known(name) or _name(name): value for name, value in given}
         if len(simple) == len(pairs) and "".join(simple.values()).isascii():
             return cast("HeaderMap", simple)
         return _merged(pairs)
-    except (TypeError, ValueError, AttributeError):  # an application or a test client put what is no text among them
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+    ):  # an application or a test client put what is no text among them
         return _merged(_texts(pairs))
 
 
