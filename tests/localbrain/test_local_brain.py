@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -202,7 +203,18 @@ def test_a_thread_that_cannot_serve_reports_to_its_starter(monkeypatch: pytest.M
         assert Client(brain).log().status == 201
 
 
-def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+def test_a_file_system_without_a_temporary_directory_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", _nowhere)
+    with pytest.raises(ConfigurationError, match="set TMPDIR to one, or give --db FILE"):
+        LocalBrain().start()
+
+
+def _nowhere() -> str:
+    """What `tempfile.gettempdir` does where nothing can be written."""
+    raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+
+def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     for file in (tmp_path, tmp_path / "no such folder" / "brain.sqlite3"):
         with pytest.raises(ConfigurationError, match="cannot be opened"):
             LocalBrain(db=file).start()

@@ -220,6 +220,16 @@ def test_a_place_that_others_may_enter_is_not_used(fault: str, tmp_path: Path, m
         trust.automatic(__version__)
 
 
+def test_a_file_system_without_a_temporary_directory_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    with pytest.raises(trust.UnsafePlaceError, match="neither XDG_RUNTIME_DIR nor the temporary directory"):
+        trust.automatic(__version__)
+
+
 def test_without_a_place_the_host_delivers_by_itself(
     brain: LocalBrain, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

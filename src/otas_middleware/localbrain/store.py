@@ -42,11 +42,11 @@ class Store:
         path: The file, made when absent. None stores in a temporary file that goes away with `close`.
 
     Raises:
-        ConfigurationError: The file cannot be opened, or is not a local Brain's.
+        ConfigurationError: The file cannot be made or opened, or is not a local Brain's.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._temporary = None if path is not None else tempfile.TemporaryDirectory(prefix="otas-brain-")
+        self._temporary = None if path is not None else _temporary_directory()
         self.path = path if path is not None else Path(cast("Any", self._temporary).name) / "brain.sqlite3"
         self.times_cleared = 0
         self._write_lock = threading.Lock()
@@ -207,6 +207,15 @@ class Store:
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
         return connection
+
+
+def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="otas-brain-")
+    except OSError as error:
+        raise ConfigurationError(
+            f"there is no temporary directory for events ({error.strerror}); set TMPDIR to one, or give --db FILE"
+        ) from None
 
 
 def _of(session_id: str | None) -> tuple[str, tuple[str, ...]]:

@@ -94,7 +94,8 @@ def automatic(version: str) -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = _own_folder(Path(runtime) / "otas-relay") if runtime else None
     if folder is None:
-        folder = _own_folder(Path(tempfile.gettempdir()) / f"otas-relay-{os.geteuid()}")
+        with contextlib.suppress(FileNotFoundError):  # no temporary directory: the file system is read-only
+            folder = _own_folder(Path(tempfile.gettempdir()) / f"otas-relay-{os.geteuid()}")
     if folder is None:
         raise UnsafePlaceError("neither XDG_RUNTIME_DIR nor the temporary directory takes a directory of our own")
     shared = "\0".join((version, sys.prefix, *(f"{name}={value}" for name, value in sorted(environment().items()))))
