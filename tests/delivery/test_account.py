@@ -19,7 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import Pipeline, Request, Response, TransportError
-from otas_middleware._delivery.stats import INTERVAL, DeliveryLog
+from otas_middleware._delivery.log import INTERVAL, DeliveryLog
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode
 from support import delivery as kit

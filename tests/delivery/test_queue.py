@@ -65,7 +65,13 @@ class Receipts:
 class TestComingIn:
     def test_a_new_queue_holds_nothing(self) -> None:
         queue = Queue(100, ROOM)
-        assert (queue.count, queue.rows, queue.in_flight, queue.recalled, queue.delivered_count) == (0, 0, 0, 0, 0)
+        assert (queue.count, queue.account.rows, queue.in_flight, queue.recalled, queue.account.stats.delivered) == (
+            0,
+            0,
+            0,
+            0,
+            0,
+        )
         assert counted(queue, *NOTHING, "captured", "delivered", "dropped") == {
             **NOTHING,
             "captured": 0,
@@ -100,7 +106,7 @@ class TestComingIn:
         queue = queue_of("a")
         for _ in range(2):
             queue.add(on_disk())
-        assert (queue.count, queue.rows) == (3, 2)
+        assert (queue.count, queue.account.rows) == (3, 2)
         assert counted(queue, "captured", "queued", "spooled") == {"captured": 3, "queued": 1, "spooled": 2}
 
     def test_the_first_event_is_told_of_and_the_next_when_somebody_waits_again(self) -> None:
@@ -195,7 +201,7 @@ class TestFullness:
         spooled = on_disk()
         queue.add(spooled)
         queue.add(QueueItem("b", 10))
-        assert (queue.count, queue.rows) == (1, 0)
+        assert (queue.count, queue.account.rows) == (1, 0)
         assert counted(queue, "queued", "spooled", "dropped") == {"queued": 1, "spooled": 1, "dropped": {}}
         assert queue.let_go() == [spooled]
         assert queue.let_go() == []
@@ -276,7 +282,7 @@ class TestLeaving:
         assert counted(queue, "queued", "in_flight") == {"queued": 1, "in_flight": 1}
         assert queue.delivered(item, "id-7") == [item]
         assert queue.delivered(item) == []
-        assert queue.delivered_count == 1
+        assert queue.account.stats.delivered == 1
         assert counted(queue, *NOTHING, "delivered") == {**NOTHING, "delivered": 1}
         assert receipts.told == [("delivered", "id-7")]
 
@@ -292,14 +298,14 @@ class TestLeaving:
         queue = queue_of()
         queue.add(on_disk())
         queue.delivered(taken(queue))
-        assert (queue.count, queue.rows) == (0, 0)
+        assert (queue.count, queue.account.rows) == (0, 0)
         assert counted(queue, "spooled", "delivered") == {"spooled": 0, "delivered": 1}
 
     def test_one_on_disk_leaves_that_when_it_is_lost(self) -> None:
         queue = queue_of()
         queue.add(on_disk())
         queue.lost(taken(queue), "rejected")
-        assert (queue.count, queue.rows) == (0, 0)
+        assert (queue.count, queue.account.rows) == (0, 0)
         assert counted(queue, "spooled", "dropped") == {"spooled": 0, "dropped": {"rejected": 1}}
 
     def test_where_the_destination_gives_no_id_the_receipt_names_none(self) -> None:
@@ -446,9 +452,9 @@ class TestAttempts:
 
     def test_failures_are_counted_by_reason_and_what_was_sent_twice(self) -> None:
         queue = queue_of()
-        queue.note("timeout", resent=False)
-        queue.note("timeout", resent=True)
-        queue.note("", resent=True)
+        queue.account.note("timeout", resent=False)
+        queue.account.note("timeout", resent=True)
+        queue.account.note("", resent=True)
         assert counted(queue, "failures", "possible_duplicates") == {
             "failures": {"timeout": 2},
             "possible_duplicates": 2,
@@ -483,7 +489,7 @@ class TestTheDisk:
         queue = queue_of()
         queue.add(on_disk())
         queue.stored(queue.grab(1, 0), 0)
-        assert (queue.count, queue.rows) == (0, 0)
+        assert (queue.count, queue.account.rows) == (0, 0)
         assert counted(queue, *NOTHING, "spooled") == {**NOTHING, "spooled": 1}
 
     def test_one_that_lies_there_too_can_be_left_there(self) -> None:
@@ -493,7 +499,7 @@ class TestTheDisk:
         queue.leave_on_disk(item)
         queue.leave_on_disk(item)
         assert queue.let_go() == [item]
-        assert (queue.count, queue.rows) == (0, 0)
+        assert (queue.count, queue.account.rows) == (0, 0)
         assert counted(queue, *NOTHING, "spooled", "dropped") == {**NOTHING, "spooled": 1, "dropped": {}}
 
     def test_what_has_been_delivered_meanwhile_is_not_stored(self) -> None:
@@ -514,7 +520,7 @@ class TestTheDisk:
         back = on_disk()
         back.seq = -1
         queue.recall([back], 0)
-        assert (queue.recalled, queue.count, queue.rows) == (1, 1, 1)
+        assert (queue.recalled, queue.count, queue.account.rows) == (1, 1, 1)
         assert counted(queue, "captured", "queued", "spooled") == {"captured": 1, "queued": 0, "spooled": 1}
         assert taken(queue) is back
         assert queue.recalled == 0
@@ -534,8 +540,8 @@ class TestTheDisk:
         queue = queue_of("a", "b", "c", "d")
         for _ in range(4):
             queue.delivered(taken(queue))
-        queue.lease_lost(1)
-        queue.lease_lost(1)
+        queue.account.lease_lost(1)
+        queue.account.lease_lost(1)
         assert counted(queue, "delivered", "spooled", "possible_duplicates") == {
             "delivered": 2,
             "spooled": 2,
@@ -604,10 +610,10 @@ class TestTheEnd:
         queue = queue_of("a")
         stop = threading.Event()
         with Waiting(queue, stop.is_set) as waiting:
-            queue.interrupt()
+            queue.account.interrupt()
             assert waiting.is_alive()
             stop.set()
-            queue.interrupt()
+            queue.account.interrupt()
         assert waiting.result is False
 
 
@@ -622,7 +628,7 @@ class Waiting(threading.Thread):
 
     def __enter__(self) -> Self:
         self.start()
-        eventually(lambda: self._queue._goals._goals)
+        eventually(lambda: self._queue.account.goals._goals)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -642,9 +648,10 @@ class Waiting(threading.Thread):
         max_size=80,
     ),
     trusting=st.booleans(),
+    max_events=st.sampled_from([20, 500, 2000]),  # the inbox takes none, three, fifteen
 )
-def test_every_event_has_one_fate(steps: list[tuple[str, int]], trusting: bool) -> None:
-    queue = Queue(20, 10**9, trusting=trusting)
+def test_every_event_has_one_fate(steps: list[tuple[str, int]], trusting: bool, max_events: int) -> None:
+    queue = Queue(max_events, 10**9, trusting=trusting)
     flying: list[QueueItem] = []
     now = 0.0
     for step, number in steps:

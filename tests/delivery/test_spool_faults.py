@@ -22,10 +22,10 @@ from otas_middleware._delivery import spooler as spooler_module
 from otas_middleware._delivery.codec import Record, TokenCipher
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.queue import Queue
 from otas_middleware._delivery.queue_item import built
 from otas_middleware._delivery.spooler import Spooler
-from otas_middleware._delivery.stats import DeliveryLog
 from otas_middleware._event.build import build as build_event
 from otas_middleware.localbrain import LocalBrain
 from support.delivery import PATIENCE, Item, RawServer, balance, build, created, eventually, pipeline, settings

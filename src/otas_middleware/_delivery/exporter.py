@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.clock import Deadline, PeerClock
 from otas_middleware._delivery.limiter import SOON, Pace
+from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.queue import Queue
 from otas_middleware._delivery.queue_item import QueueItem, built, token_of
 from otas_middleware._delivery.retry import RetryPolicy
 from otas_middleware._delivery.sender import Hooks, Sender
-from otas_middleware._delivery.stats import DeliveryLog
 from otas_middleware._delivery.worker_pool import Work, WorkerPool
 from otas_middleware._internal_errors import report_internal_error
 
@@ -115,12 +115,7 @@ class Exporter:
             self._offer(item)
 
     def offer_built(self, envelope: Envelope, *, durably: bool = False) -> None:
-        """Queue a finished event. Never raises.
-
-        Args:
-            envelope: It.
-            durably: Write it to disk first, if that is possible.
-        """
+        """Queue a finished event, `durably` when it is on disk, if there is one. Never raises."""
         try:
             item = built(envelope)
             if durably and self._spooler is not None:
@@ -132,17 +127,23 @@ class Exporter:
             self._offer(item)
 
     def _offer(self, item: QueueItem) -> None:
+        taken = False
         try:
             watched, pressed = self._queue.add(item)
+            taken = True
             if watched:
                 self._workers.wake()
-            if pressed and not self._pressed:
-                self._pressed = True
-                self.hooks.pressed()
-        except RecursionError:
-            if not item.seq:
-                raise
+            if pressed:
+                self._be_relieved()
+        except BaseException as error:  # no stack left, or a signal's handler that raises
             self._queue.watch()  # the next event has somebody look
+            if not (taken and isinstance(error, RecursionError)):
+                raise
+
+    def _be_relieved(self) -> None:
+        if not self._pressed:
+            self._pressed = True
+            self.hooks.pressed()
 
     def refuse(self, reason: str, receipt: Receipt | None = None) -> None:
         """Count an event that came in and was lost at once."""
@@ -162,7 +163,10 @@ class Exporter:
         now = time.monotonic()
         with self._asking:
             if self._spooler is None or self._until_recall(now) != 0.0 or self._pace.pause(now) > 0.0:
-                return self._work(now)
+                work = self._work(now)
+                if self._queue.was_pressed():
+                    self._be_relieved()
+                return work
         self._spooler.recall(self._spooler.BATCH if self._pace.closed else 1)  # the one is a probe
         return Work((), 0.0)
 
@@ -174,7 +178,7 @@ class Exporter:
         if pace.sending and not self._wanted(queue.ready(limit), now):
             return Work((), SOON)  # look now and then whether the others get on
         if self._is_too_late():
-            queue.interrupt()
+            queue.account.interrupt()
             return Work(())
         # While it is away, an event that waits for its own time will do as a probe, if there is no other.
         items, left = queue.take(now, limit, pace.most_at_once, early=not pace.closed, watch=pace.wants_news())
@@ -219,7 +223,7 @@ class Exporter:
         self._pace.done(items[0].seq)
         opened, _ = self._pace.learn(outcome, 0.0, time.monotonic(), self._queue)
         self._sender.give_back(items)
-        self._queue.interrupt()
+        self._queue.account.interrupt()
         self.log.outcome(outcome, opened=opened)
 
     # ---- the maintenance thread
@@ -227,6 +231,8 @@ class Exporter:
     def tend(self, now: float) -> float:
         """Do what the workers may be too busy for; return the seconds until it is needed again."""
         pressed, self._pressed = self._pressed, False
+        if self._queue.count > self._queue.account.here:
+            self._workers.wake()  # who put it there may have been kept from that
         if self._spooler is not None:
             if self._pace.away_for(now) >= PATIENCE:
                 self._spill(self._spooler, 0, now)
@@ -255,12 +261,7 @@ class Exporter:
         return True
 
     def _drain(self, deadline: Deadline, *, while_well: bool = False) -> bool:
-        """Deliver now; return True when all that is here has left, False when the time was up first.
-
-        Args:
-            deadline: When to stop waiting.
-            while_well: Return as soon as the destination is found to be away.
-        """
+        """Deliver now; return False when the time was up first, or `while_well` the destination is found to be away."""
         if not while_well:
             self._pace.flush_now()
         with self._workers.flushing():
@@ -276,7 +277,7 @@ class Exporter:
         """Deliver or write to disk until the deadline, then count what remains as lost."""
         reserve = 0.0
         if self._spooler is not None:
-            writing = self._queue.count * _EVENT_SECONDS + self._queue.bytes * _BYTE_SECONDS
+            writing = self._queue.count * _EVENT_SECONDS + self._queue.account.bytes * _BYTE_SECONDS
             reserve = min(0.7 * deadline.left(), _DISK_SECONDS + writing)
         self._ending = deadline.earlier(reserve)
         try:
@@ -294,10 +295,7 @@ class Exporter:
         self.log.losses(self._queue.dropped())
 
     def store(self, deadline: Deadline) -> None:
-        """Write to disk what is here and what is being sent, if there is a disk; what there is no time for stays.
-
-        From there it is delivered as ever: nobody else may come by, so a worker begins with it.
-        """
+        """Write to disk what is here and being sent, if there is a disk; a worker delivers it from there, as ever."""
         if self._spooler is not None:
             self._ending = deadline
             self._put_away(deadline)
@@ -343,7 +341,7 @@ class Exporter:
     def waiting(self) -> int:
         """Return how many events wait here and on disk."""
         on_disk = 0 if self._spooler is None else self._spooler.count()
-        return self._queue.count - (self._queue.rows if on_disk else 0) + on_disk
+        return self._queue.count - (self._queue.account.rows if on_disk else 0) + on_disk
 
     def stats(self) -> dict[str, Any]:
         """Return the counters and the state."""

@@ -1,14 +1,18 @@
 """What waits to be sent, bounded by count and by bytes, and the account of it: both change in one step.
 
-An event waits in line (`waiting_line.py`) or is in flight: somebody is sending it or writing it to disk.
+What comes in is put into an inbox, in one step that nothing can interrupt: a signal's handler may raise anywhere. The
+workers, or who finds much in it, sort it in: from then on an event waits in line (`waiting_line.py`) or is in flight,
+while somebody is sending it or writing it to disk.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._delivery.stats import LONGEST_LOOK, DeliveryStats, Goals
+from otas_middleware._delivery.stats import LONGEST_LOOK, Account
 from otas_middleware._delivery.waiting_line import NEVER, SHARE, WaitingLine
 
 if TYPE_CHECKING:
@@ -29,21 +33,21 @@ class Queue:
     """
 
     def __init__(self, max_events: int, max_bytes: int, *, mark: float = 1.0, trusting: bool = False) -> None:
-        self.count = self.bytes = self.rows = self.in_flight = 0  # here, their weight, also on disk, being sent
         self._lock = threading.Lock()
-        self._goals = Goals(self._lock)
-        self._stats = DeliveryStats()
+        self.account = Account(self._lock, max_events, max_bytes)
+        """What is here but for the inbox; the queue's to change, and anybody's to read."""
+        self._stats = self.account.stats
         self._line = WaitingLine(trusting=trusting)
+        self._inbox: deque[QueueItem | str] = deque()
+        """What has come in, and the reasons for which events were lost at once."""
+        self._inbox_events, self._inbox_bytes = max_events // 128, max_bytes // 1024
+        """How many may lie there, and how much each may weigh; what is more is sorted in at once."""
+        self._half_done = False  # true while the inbox is sorted in, and for good where that was interrupted
         self._flight: dict[int, QueueItem] = {}
-        self._max_events = max_events
-        self.max_bytes = max_bytes
-        self._mark_events = int(max_events * mark)
-        self._mark_bytes = int(max_bytes * mark)
+        self._max_events, self.max_bytes, self._mark = max_events, max_bytes, mark
         self._seq = 0
-        self._numbered = 0
-        """How many of those here have come in through `add`."""
         self._let_go: list[QueueItem] = []
-        self._watched = True
+        self._watched, self._pressed = True, False
 
     # ---- the request path
 
@@ -52,43 +56,64 @@ class Queue:
 
         Returns:
             Whether somebody waits to be told of it, and whether the bounds are near.
-
-        Raises:
-            RecursionError: There is hardly any stack left. The item is here if it has a number.
         """
-        with self._lock:
-            item.seq = self._seq + 1
-            try:
-                self._enter(item)
-            except RecursionError:
-                item.seq = 0
-                raise
-            self._seq = item.seq
-            self._stats.captured += 1
-            self._numbered += 1
-            self._stats.spooled += item.row is not None
-            pressed = self.count > self._mark_events or self.bytes > self._mark_bytes
-            if pressed or self._line.strangers * SHARE > self._max_events:
-                self._make_room()
-            watched, self._watched = self._watched, False
-        return watched, pressed
+        self._put(item, at_once=item.weight > self._inbox_bytes or item.row is not None)
+        watched, self._watched = self._watched, False
+        return watched, self.was_pressed()
 
     def refuse(self, reason: str) -> None:
         """Count an event that came in and was lost at once."""
-        with self._lock:
-            self._stats.dropped[reason] += 1
-            self._stats.captured += 1
+        self._put(reason, at_once=False)
 
-    def _enter(self, item: QueueItem) -> None:
-        self._line.add(item)
-        self.count += 1
-        self.bytes += item.weight
-        self.rows += item.row is not None
+    def _put(self, what: QueueItem | str, *, at_once: bool) -> None:
+        self._inbox.append(what)
+        if at_once or len(self._inbox) > self._inbox_events:
+            with suppress(RecursionError), self._lock:  # without any stack left: the next one does it
+                self._sort_in()
+
+    @property
+    def count(self) -> int:
+        """How many are here, about; looks without the lock."""
+        return self.account.here + len(self._inbox)
+
+    def was_pressed(self) -> bool:
+        """Say whether the bounds have been near since this was said last."""
+        pressed, self._pressed = self._pressed, False
+        return pressed
+
+    def _sort_in(self) -> None:
+        """Sort in what has come in; called under the lock."""
+        if self._half_done:
+            self._count_anew()
+        self._half_done = True
+        while self._inbox:
+            item = self._inbox[0]
+            self._stats.captured += 1
+            if isinstance(item, str):
+                self._stats.dropped[item] += 1
+            else:
+                item.seq = self._seq = self._seq + 1
+                self._line.add(item)
+                self.account.entered(item)
+                self._stats.spooled += item.row is not None
+                near = self.account.is_fuller_than(self._mark)
+                if near or self._line.strangers * SHARE > self._max_events:
+                    self._pressed = self._pressed or near
+                    self._make_room()
+            self._inbox.popleft()
+        self._half_done = False
+
+    def _count_anew(self) -> None:
+        """Make good what was left half done: a signal's handler raised in the middle of `_sort_in`."""
+        here = [*self._line.rebuild(), *self._flight.values()]
+        if self._inbox and any(item is self._inbox[0] for item in here):
+            self._inbox.popleft()
+        self.account.recount(here)
 
     def _make_room(self) -> None:
         while (stranger := self._line.pop_one_too_many(self._max_events)) is not None:
             self._evict(stranger, "unknown_token")
-        while self.is_fuller_than(1.0):
+        while self.account.is_fuller_than(1.0):
             oldest = self._line.pop_dispensable(self._max_events, self.max_bytes)
             if oldest is None:
                 return  # all that is left is in flight
@@ -96,9 +121,9 @@ class Queue:
 
     def _evict(self, item: QueueItem, reason: str) -> None:
         if item.row is None:
-            self._lose(item, reason)
+            self.account.lost(item, reason)
         else:
-            self._left(item)
+            self.account.left(item)
             self._let_go.append(item)
 
     # ---- out: events to send
@@ -114,31 +139,34 @@ class Queue:
             watch: If there is none, have the next `add` say that it should be told of.
         """
         with self._lock:
+            self._sort_in()
             item = self._line.next(now, limit, early=early)
             if item is None:
-                self._watched = watch
-                return [], 0
+                self._watched = watch  # before a last look: whoever comes later says so
+                self._sort_in()
+                item = self._line.next(now, limit, early=early)
+                if item is None:
+                    return [], 0
             return self._fly([item, *self._line.next_more(most - 1)]), self._line.ready(limit)
 
     def _fly(self, items: list[QueueItem]) -> list[QueueItem]:
         self._flight.update((item.seq, item) for item in items)
-        self.in_flight = len(self._flight)
         return items
 
     def ready(self, limit: int) -> int:
-        """Return how many could be sent now, with so many requests under way at most; looks without the lock."""
-        return self._line.ready(limit)
+        """Return how many could be sent now, with so many requests under way at most."""
+        with self._lock:
+            self._sort_in()
+            return self._line.ready(limit)
 
     def pause(self, now: float) -> float | None:
         """Return the seconds until an event's own time comes, or None when none waits for that."""
         with self._lock:
-            due = self._line.due
-            return None if due == NEVER else max(0.0, due - now)
+            return None if (due := self._line.due) == NEVER else max(0.0, due - now)
 
     def watch(self) -> None:
         """Have the next `add` say that it should be told of."""
-        with self._lock:
-            self._watched = True
+        self._watched = True
 
     # ---- what becomes of an event in flight; nothing, when the end of the process has taken it over
 
@@ -154,13 +182,6 @@ class Queue:
             item.attempts += 1
             return True
 
-    def note(self, failure: str, *, resent: bool) -> None:
-        """Count an attempt's failure, unless the reason is empty, and that the event was sent twice in it."""
-        with self._lock:
-            if failure:
-                self._stats.failures[failure] += 1
-            self._stats.possible_duplicates += resent
-
     def delivered(self, item: QueueItem, stored_as: str = "") -> list[QueueItem]:
         """Let it go as delivered, with the id that the destination gave it; return what has left.
 
@@ -173,9 +194,8 @@ class Queue:
             self._stats.delivered += 1
             if item.row is not None:
                 self._stats.spooled -= 1
-            self._left(item)
-            if item.receipt is not None:
-                item.settled("delivered", stored_as)
+            self.account.left(item)
+            item.settled("delivered", stored_as)
             return [item]
 
     def lost(self, item: QueueItem, reason: str, *, others: bool = False) -> list[QueueItem]:
@@ -183,9 +203,10 @@ class Queue:
         with self._lock:
             if not self._land(item):
                 return []
+            self._sort_in()
             gone = [item, *self._line.take_all(item.token)] if others and item.token else [item]
             for each in gone:
-                self._lose(each, reason)
+                self.account.lost(each, reason)
             return gone
 
     def give_back(self, item: QueueItem) -> None:
@@ -202,49 +223,33 @@ class Queue:
 
     def hold(self, item: QueueItem, due: float) -> None:
         """Put it aside, with all that comes with its token, until a point in time (`time.monotonic`)."""
-        if not item.token:
-            self.delay(item, due)
-            return
         with self._lock:
-            if self._land(item):
-                self._put_first(item)
-                self._line.hold(item.token, due)
+            if not self._land(item):
+                return
+            if not item.token:
+                self._line.delay(item, due)
+                return
+            self._put_first(item)
+            self._line.hold(item.token, due)
 
     def _put_first(self, item: QueueItem) -> None:
-        self.bytes -= item.weight
+        self.account.bytes -= item.weight
         self._line.put_first(item)
-        self.bytes += item.weight
+        self.account.bytes += item.weight
 
     def reweigh(self, item: QueueItem, held: int) -> None:
         """Correct the weight of an item that holds so many bytes now."""
         with self._lock:
             if self._flight.get(item.seq) is item:
-                self.bytes += held + item.overhead - item.weight
+                self.account.bytes += held + item.overhead - item.weight
                 item.weight = held + item.overhead
 
     def _land(self, item: QueueItem) -> bool:
         if self._flight.get(item.seq) is not item:
             return False
         del self._flight[item.seq]
-        self.in_flight = len(self._flight)
         self._line.settle(item.token)
         return True
-
-    def _lose(self, item: QueueItem, reason: str) -> None:
-        if item.row is not None:
-            self._stats.spooled -= 1
-        self._stats.dropped[reason] += 1
-        self._left(item)
-        item.settled(reason)
-
-    def _left(self, item: QueueItem) -> None:
-        """Take an item that is gone for good out of the sums, and tell those who wait for it."""
-        self.count -= 1
-        self.bytes -= item.weight
-        self.rows -= item.row is not None
-        if item.seq > 0:
-            self._numbered -= 1
-            self._goals.left(item.seq)
 
     # ---- to disk and back
 
@@ -252,7 +257,8 @@ class Queue:
         """Move the oldest into flight, at most `limit`, as long as more than `keep` would be left waiting."""
         grabbed: list[QueueItem] = []
         with self._lock:
-            most = min(limit, self.count - self.in_flight - keep)
+            self._sort_in()
+            most = min(limit, self.account.here - self.in_flight - keep)
             while len(grabbed) < most and (item := self._line.pop_oldest() or self._line.pop_delayed()) is not None:
                 grabbed.append(item)
             return self._fly(grabbed)
@@ -263,7 +269,7 @@ class Queue:
             for item in items:
                 if self._land(item):
                     self._stats.spooled += item.row is None
-                    self._left(item)
+                    self.account.left(item)
                     item.settled("spooled")
             self._stats.evict(evicted)
 
@@ -271,7 +277,8 @@ class Queue:
         """Take in what was read back from disk, where so many rows held no event."""
         with self._lock:
             for item in items:
-                self._enter(item)
+                self._line.add(item)
+                self.account.entered(item)
             if broken:
                 self._stats.spooled -= broken
                 self._stats.dropped["unreadable"] += broken
@@ -286,13 +293,6 @@ class Queue:
     def recalled(self) -> int:
         """How many that were read back from disk wait for their turn."""
         return self._line.recalled
-
-    def lease_lost(self, count: int) -> None:
-        """Count events that were delivered after their lease had run out: another process may have sent them too."""
-        with self._lock:
-            self._stats.possible_duplicates += count
-            self._stats.delivered -= count
-            self._stats.spooled += count
 
     def let_go(self, back: Iterable[QueueItem] = ()) -> list[QueueItem]:
         """Return what has been left on disk and is to be given back there; `back` is for the next call."""
@@ -312,39 +312,38 @@ class Queue:
     def wait(self, deadline: Deadline, unless: Callable[[], bool]) -> bool:
         """Wait until everything that is here now has left; return False if it has not by then, or if `unless` is so."""
         with self._lock:
-            return self._goals.wait(self._seq, self._numbered, deadline, unless)
-
-    def interrupt(self) -> None:
-        """Have those who wait look again."""
-        with self._lock:
-            self._goals.look_again()
+            self._sort_in()
+            return self.account.goals.wait(self._seq, self.account.numbered, deadline, unless)
 
     def clear(self) -> None:
         """Let go of what a forked child has from its parent, without touching the parent's lock."""
         self._line = WaitingLine(trusting=True)
+        self._inbox.clear()
+
+    @property
+    def in_flight(self) -> int:
+        """How many are being sent, or written to disk."""
+        return len(self._flight)
 
     def is_fuller_than(self, share: float) -> bool:
         """Say whether more than this share of its room is taken; looks without the lock."""
-        return self.count > share * self._max_events or self.bytes > share * self.max_bytes
-
-    @property
-    def delivered_count(self) -> int:
-        """How many have been delivered."""
-        return self._stats.delivered
+        return self.account.is_fuller_than(share, len(self._inbox))
 
     def dropped(self) -> dict[str, int]:
         """Return how many were lost, by reason."""
-        if not self._stats.dropped:
+        if not self._stats.dropped and not self._inbox:
             return {}
         with self._lock:
+            self._sort_in()
             return dict(self._stats.dropped)
 
     def stats(self) -> dict[str, Any]:
         """Return the counters, all taken at one moment."""
         held = self._lock.acquire(timeout=LONGEST_LOOK)
         try:
-            here = {"queued": self.count - self.rows, "queued_bytes": self.bytes, "in_flight": self.in_flight}
-            return {**self._stats.copy(), **here}
+            if held:
+                self._sort_in()
+            return {**self.account.copy(), "in_flight": self.in_flight}
         finally:
             if held:
                 self._lock.release()

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from otas_middleware._delivery.clock import PeerClock
     from otas_middleware._delivery.limiter import Pace
+    from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.queue import Queue
     from otas_middleware._delivery.queue_item import QueueItem
     from otas_middleware._delivery.retry import Attempt, Decision, RetryPolicy
     from otas_middleware._delivery.spooler import Spooler
-    from otas_middleware._delivery.stats import DeliveryLog
     from otas_middleware._event.model import Envelope
 
 
@@ -211,13 +211,13 @@ class Sender:
         opened, closed = self._pace.learn(outcome, now - started, now, self._queue)
         if outcome.verdict is Verdict.DELIVERED:
             if outcome.resent:
-                self._queue.note("", resent=True)
+                self._queue.account.note("", resent=True)
             self._delete_rows(self._queue.delivered(item, outcome.stored_as))
         else:
-            self._queue.note(outcome.reason, resent=outcome.resent)
+            self._queue.account.note(outcome.reason, resent=outcome.resent)
             self._apply(item, token, outcome, self._decision(item, token, outcome), now)
         if opened:
-            self._queue.interrupt()
+            self._queue.account.interrupt()
             self.hooks.pressed()
             if outcome.verdict is Verdict.MISCONFIGURED:
                 self._tell("misconfigured", self.hooks.misconfigured, outcome)
@@ -227,13 +227,13 @@ class Sender:
 
     def _decision(self, item: QueueItem, token: str, outcome: Outcome) -> Decision:
         if outcome.verdict is Verdict.RETRYABLE and item.delivered_before < 0:
-            item.delivered_before = self._queue.delivered_count
+            item.delivered_before = self._queue.account.stats.delivered
         return self._policy.decide(
             outcome,
             token,
             attempts=item.attempts,
             failures=item.failures,
-            others_passed=self._queue.delivered_count > item.delivered_before >= 0,
+            others_passed=self._queue.account.stats.delivered > item.delivered_before >= 0,
         )
 
     def _apply(self, item: QueueItem, token: str, outcome: Outcome, decision: Decision, now: float) -> None:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from otas_middleware._delivery.codec import Record
     from otas_middleware._delivery.disk_queue.store import DiskQueue
+    from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.queue import Queue
     from otas_middleware._delivery.queue_item import QueueItem
-    from otas_middleware._delivery.stats import DeliveryLog
 
 POLL = 5.0
 """Seconds between two looks for events that other processes have left."""
@@ -194,7 +194,7 @@ class Spooler:
             self._fail(error)
             return
         if held < len(todo):
-            self._queue.lease_lost(len(todo) - held)
+            self._queue.account.lease_lost(len(todo) - held)
 
     # ---- keeping
 
@@ -208,7 +208,7 @@ class Spooler:
         except SpoolError as error:
             self._queue.let_go(back=gone)
             self._fail(error)
-        if not self._queue.rows and not self._unacknowledged:
+        if not self._queue.account.rows and not self._unacknowledged:
             self._renewed = now
             return
         if now - self._renewed < LEASE / 4 or now < self._failed_until:

@@ -1,24 +1,16 @@
-"""Every event's fate: counted, captured = delivered + spooled + dropped + queued at any moment; waited for; and told.
-
-Log lines about an exporter come at most once a minute of each kind; losses go to the user's `on_loss` too.
-"""
+"""Every event's fate, counted: captured = delivered + spooled + dropped + queued at any moment; who waits for it."""
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
-from otas_middleware._delivery.protocols import Verdict
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from otas_middleware._delivery.clock import Deadline
-    from otas_middleware._delivery.protocols import Outcome
+    from otas_middleware._delivery.queue_item import QueueItem
 
 LONGEST_LOOK = 1.0
 """Seconds that whoever looks at the counters waits for a change that is under way: a signal's handler that asks in the
@@ -55,6 +47,10 @@ class DeliveryStats:
         if count:
             self.spooled -= count
             self.dropped["spool_full"] += count
+
+    def recount(self, queued: int) -> None:
+        """Make good that somebody was interrupted in counting what came in: so many wait."""
+        self.captured = self.delivered + self.spooled + self.dropped.total() + queued
 
     def copy(self) -> dict[str, Any]:
         """Return all counters as they are now."""
@@ -97,6 +93,12 @@ class Goals:
             if goal.open <= 0:
                 self._changed.notify_all()
 
+    def recount(self, numbers: list[int]) -> None:
+        """Make good that somebody was interrupted in noting who has left: those with these numbers have not."""
+        for goal in self._goals:
+            goal.open = sum(number <= goal.number for number in numbers)
+        self._changed.notify_all()
+
     def look_again(self) -> None:
         """Have those who wait look whether they still should."""
         self._changed.notify_all()
@@ -123,156 +125,85 @@ class Goals:
             self._goals.remove(goal)
 
 
-INTERVAL = 60.0
-"""Seconds between two lines of one kind."""
-
-_INTENDED = frozenset({"filtered"})
-"""What the user's own `before_send` left out is counted, but it is no loss."""
-
-_ADVICE = {
-    "queue_full": "events came faster than they could be sent; set OTAS_SPOOL_DIR, or raise OTAS_QUEUE_MAX_EVENTS",
-    "exit": "the process ended first; set OTAS_SPOOL_DIR, or raise OTAS_SHUTDOWN_TIMEOUT",
-    "spool_full": "the spool was full; raise OTAS_SPOOL_MAX_BYTES",
-    "bad_token": "their session tokens were refused: expired, malformed, or of another OTAS installation",
-    "retries_exhausted": "the destination failed on them again and again while it took others",
-    "internal_error": "a fault of otas_middleware or of an extension; the log names the place",
-    "unknown_token": "their session tokens had yet to be accepted, and such share a quarter of the queue; while "
-    "strangers send invented tokens, set OTAS_SESSION_SECRET or OTAS_SESSION_JWKS_URL",
-}
-
-
-class DeliveryLog:
-    """Speaks for one exporter. Called from its worker threads, never under its lock, never on the request path.
+class Account:
+    """What is in a queue, and what became of what was there; changed under the queue's lock.
 
     Args:
-        name: The destination's name.
-        on_loss: The user's callback, called with a summary and the reason of each loss.
-        waiting: Tells how many events wait, in memory and on disk; asked when there is something to say.
+        lock: It.
+        max_events: How many may be there.
+        max_bytes: How much they may weigh.
     """
 
-    def __init__(
-        self,
-        name: str,
-        on_loss: Callable[[Mapping[str, Any], str], object] | None,
-        waiting: Callable[[], int],
-    ) -> None:
-        self._name = name
-        self._waiting = waiting
-        self._on_loss = on_loss
-        self._last: dict[str, float] = {}
-        self._lock = threading.Lock()
-        self._told: dict[str, int] = {}
-        self._logged: dict[str, int] = {}
+    def __init__(self, lock: threading.Lock, max_events: int, max_bytes: int) -> None:
+        self._lock = lock
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self.stats = DeliveryStats()
+        self.goals = Goals(lock)
+        self.here = self.bytes = 0
+        """How many are in the queue, and what they weigh."""
+        self.rows = 0
+        """How many of them are on disk too."""
+        self.numbered = 0
+        """How many of them were not read back from disk."""
 
-    def say(self, kind: str, level: int, message: str, *values: object) -> bool:
-        """Write a line unless one of this kind was written within the last minute; return whether it was."""
-        if not self._may_say(kind):
-            return False
-        _internal_errors.log(level, message, *values)
-        return True
+    def is_fuller_than(self, share: float, more: int = 0) -> bool:
+        """Say whether more than this share of the room would be taken with so many more events."""
+        return self.here + more > share * self._max_events or self.bytes > share * self._max_bytes
 
-    def _may_say(self, kind: str) -> bool:
-        now = time.monotonic()
-        if now - self._last.get(kind, float("-inf")) < INTERVAL:
-            return False
-        self._last[kind] = now
-        return True
+    def entered(self, item: QueueItem) -> None:
+        """Count an item that is here now."""
+        self.here += 1
+        self.bytes += item.weight
+        self.rows += item.row is not None
+        self.numbered += item.seq > 0
 
-    def outcome(self, outcome: Outcome, *, opened: bool = False, closed: bool = False) -> None:
-        """Tell what an outcome means, if it changes anything.
+    def left(self, item: QueueItem) -> None:
+        """Take an item that is gone for good out of the sums, and tell those who wait for it."""
+        self.here -= 1
+        self.bytes -= item.weight
+        self.rows -= item.row is not None
+        if item.seq > 0:
+            self.numbered -= 1
+            self.goals.left(item.seq)
 
-        Args:
-            outcome: It.
-            opened: The destination is taken to be away from now on.
-            closed: It is back.
-        """
-        if opened and self._may_say(f"away {outcome.reason}"):
-            _internal_errors.log(
-                logging.WARNING,
-                "otas: %s takes no events now (%s); %d wait and are sent when it does. %s",
-                self._name,
-                outcome.reason,
-                self._waiting(),
-                outcome.advice,
-            )
-        elif closed and self._may_say("back"):
-            _internal_errors.log(logging.INFO, "otas: %s takes events again; %d wait.", self._name, self._waiting())
-        if outcome.verdict is Verdict.REJECTED:
-            self.say(
-                f"rejected {outcome.reason}",
-                logging.WARNING,
-                "otas: %s rejected an event (%s); it was dropped and counted. %s",
-                self._name,
-                outcome.reason,
-                outcome.advice,
-            )
+    def lost(self, item: QueueItem, reason: str) -> None:
+        """Count an item as lost."""
+        if item.row is not None:
+            self.stats.spooled -= 1
+        self.stats.dropped[reason] += 1
+        self.left(item)
+        item.settled(reason)
 
-    def clocks(self, wait: float, offset: float) -> None:
-        """Tell that session tokens come from the future.
+    def recount(self, here: list[QueueItem]) -> None:
+        """Count anew what is here, where somebody was interrupted in counting."""
+        numbers = [item.seq for item in here if item.seq > 0]
+        self.here, self.bytes, self.numbered = len(here), sum(item.weight for item in here), len(numbers)
+        self.rows = sum(item.row is not None for item in here)
+        self.stats.recount(self.here - self.rows)
+        self.goals.recount(numbers)
 
-        Args:
-            wait: Seconds until the destination's clock has reached one.
-            offset: Seconds by which the destination's clock is ahead of ours.
-        """
-        side = "ahead of" if offset > 0 else "behind"
-        self.say(
-            "clocks",
-            logging.WARNING,
-            "otas: a session token was issued %.0f s ahead of the clock of %s (which is %.0f s %s this host's), so its "
-            "events are held back until then. Clocks differ: synchronise those of UASAM, Brain and this host (NTP).",
-            wait,
-            self._name,
-            abs(offset),
-            side,
-        )
+    def copy(self) -> dict[str, Any]:
+        """Return all counters as they are now."""
+        return {**self.stats.copy(), "queued": self.here - self.rows, "queued_bytes": self.bytes}
 
-    def losses(self, dropped: Mapping[str, int]) -> None:
-        """Tell `on_loss` of all that was lost since the last call, and the log once a minute.
+    # ---- at any time
 
-        Args:
-            dropped: All losses of the exporter so far, by reason.
-        """
-        if not dropped:
-            return
-        if self._on_loss is not None:
-            with self._lock:  # several threads come here at once, and each loss is told once
-                news = _since(dropped, self._told)
-                if news:
-                    self._told = dict(dropped)
-            for reason, count in news.items():
-                try:
-                    self._on_loss({"count": count, "destination": self._name, "total": dropped[reason]}, reason)
-                except Exception:  # the user's code; report_internal_error logs it
-                    _internal_errors.report_internal_error("delivery.on_loss")
-        news = _since(dropped, self._logged)
-        if not news:
-            return
-        details = "; ".join(
-            f"{count} {reason}" + (f" ({_ADVICE[reason]})" if reason in _ADVICE else "")
-            for reason, count in sorted(news.items())
-        )
-        if self.say("lost", logging.WARNING, "otas: events for %s were lost: %s.", self._name, details):
-            self._logged = dict(dropped)
+    def interrupt(self) -> None:
+        """Have those who wait look again."""
+        with self._lock:
+            self.goals.look_again()
 
-    def summary(self, stats: Mapping[str, Any]) -> None:
-        """Write the counters in one line."""
-        dropped: Mapping[str, int] = stats["dropped"]
-        _internal_errors.log(
-            logging.INFO,
-            "otas: %s: captured %d, delivered %d, spooled %d, dropped %d, queued %d, retries %d, connections %d, %s",
-            self._name,
-            stats["captured"],
-            stats["delivered"],
-            stats["spooled"],
-            sum(dropped.values()),
-            stats["queued"],
-            stats["retries"],
-            stats["connections"],
-            stats["state"],
-        )
+    def note(self, failure: str, *, resent: bool) -> None:
+        """Count an attempt's failure, unless the reason is empty, and that the event was sent twice in it."""
+        with self._lock:
+            if failure:
+                self.stats.failures[failure] += 1
+            self.stats.possible_duplicates += resent
 
-
-def _since(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
-    """Return what was lost since, by reason."""
-    grown = ((reason, count - before.get(reason, 0)) for reason, count in now.items())
-    return {reason: count for reason, count in grown if count > 0 and reason not in _INTENDED}
+    def lease_lost(self, count: int) -> None:
+        """Count events that were delivered after their lease had run out: another process may have sent them too."""
+        with self._lock:
+            self.stats.possible_duplicates += count
+            self.stats.delivered -= count
+            self.stats.spooled += count

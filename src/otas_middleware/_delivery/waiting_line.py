@@ -128,6 +128,14 @@ class WaitingLine:
         if token not in self._under_way and token not in self._held:
             line.order[token] = None
 
+    def rebuild(self) -> list[QueueItem]:
+        """Put in order what somebody has left half done; return all that wait."""
+        arrived = list(self._arrived.values())
+        self._arrived, self._accepted, self.unjudged, self.recalled = OrderedDict(), _Line(), _Line(), 0
+        for item in arrived:
+            self.add(item)
+        return [*arrived, *self._returned, *(item for _, item in self._delayed)]
+
     def put_first(self, item: QueueItem) -> None:
         """Put an event that had left back before all others of its token that came after it."""
         self.add(item)

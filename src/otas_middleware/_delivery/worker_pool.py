@@ -60,13 +60,27 @@ class WorkSource(Protocol):
 
 
 class _Rest:
-    """One thread's rest: others end it, or time does."""
+    """One thread's rest: others end it, or time does.
 
-    __slots__ = ("bell", "woken")
+    Others end it in one step, which the release of a lock is: a signal's handler may raise in the middle of
+    `threading.Event.set`.
+    """
+
+    __slots__ = ("_lock", "woken")
 
     def __init__(self) -> None:
-        self.bell = threading.Event()
+        self._lock = threading.Lock()
+        self._lock.acquire()
         self.woken = False
+
+    def wait(self, seconds: float | None) -> None:
+        """Rest for so long, or until somebody ends it."""
+        self._lock.acquire(timeout=-1 if seconds is None else max(0.0, seconds))
+
+    def end(self) -> None:
+        """End it."""
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._lock.release()
 
 
 class WorkerPool:
@@ -103,31 +117,42 @@ class WorkerPool:
 
     def wake(self) -> None:
         """Let one more thread look for work: one that rests, one that is about to, or a new one."""
-        with self._lock:
-            if self._resting:
-                rest = self._resting[-1]
-                rest.bell.set()  # first, for there may be no stack left to do it
-                self._resting.pop()
-                rest.woken = True
-                self._woken += 1
-                return
-            if self._asking > self._calls:
-                self._calls += 1
-                return
-            if self._threads >= self._most:
-                return  # each looks for work again when it has done its own
-            self._threads += 1
-            generation = self._generation
-        self._start(generation)
+        with self._void_if_interrupted():
+            with self._lock:
+                if self._resting:
+                    rest = self._resting[-1]
+                    rest.end()  # first, for there may be no stack left to do it
+                    self._resting.pop()
+                    rest.woken = True
+                    self._woken += 1
+                    return
+                if self._asking > self._calls:
+                    self._calls += 1
+                    return
+                if self._threads >= self._most:
+                    return  # each looks for work again when it has done its own
+                self._threads += 1
+                generation = self._generation
+            self._start(generation)
 
     def ensure_one(self) -> bool:
         """See that there is a thread; return False where none can run."""
-        with self._lock:
-            if self._threads:
-                return True
-            self._threads += 1
-            generation = self._generation
-        return self._start(generation)
+        with self._void_if_interrupted():
+            with self._lock:
+                if self._threads:
+                    return True
+                self._threads += 1
+                generation = self._generation
+            return self._start(generation)
+
+    @contextlib.contextmanager
+    def _void_if_interrupted(self) -> Generator[None]:
+        """Begin anew with the next event where a signal's handler raises: what is known of the threads is void then."""
+        try:
+            yield
+        except BaseException:
+            self.dismiss()
+            raise
 
     @contextlib.contextmanager
     def flushing(self) -> Generator[None]:
@@ -153,7 +178,7 @@ class WorkerPool:
 
     def _wake_all(self) -> None:
         while self._resting:
-            self._resting.pop().bell.set()
+            self._resting.pop().end()
 
     def work_here(self, deadline: Deadline, unless: Callable[[], bool]) -> None:
         """Deliver in the calling thread, where no other can be had.
@@ -278,7 +303,7 @@ class WorkerPool:
                 rest = _Rest()
                 self._resting.append(rest)
             longest = None if alone else IDLE
-            rest.bell.wait(longest if pause is None else pause if longest is None else min(pause, longest))
+            rest.wait(longest if pause is None else pause if longest is None else min(pause, longest))
             with self._lock:
                 timed_out = rest in self._resting
                 if timed_out:

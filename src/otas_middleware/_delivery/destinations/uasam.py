@@ -14,8 +14,8 @@ from otas_middleware._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.protocols import Outcome, Response, Transport
-    from otas_middleware._delivery.stats import DeliveryLog
 
 KEY_PATH = "/api/project/v1/sdk/backend/key/authenticate/"
 

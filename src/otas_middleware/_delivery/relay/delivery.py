@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import taking_locks
 from otas_middleware._delivery import process
+from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._delivery.relay import start
 from otas_middleware._delivery.relay.batch import BatchSender
@@ -23,7 +24,6 @@ from otas_middleware._delivery.relay.client import RelayClient
 from otas_middleware._delivery.relay.feedback import Feedback
 from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
-from otas_middleware._delivery.stats import DeliveryLog
 from otas_middleware._event.model import Envelope
 from otas_middleware._internal_errors import log, report_internal_error
 
