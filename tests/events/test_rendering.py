@@ -103,6 +103,15 @@ def test_charsets_and_byte_order_marks_are_heeded(content_type: str | None, enco
     assert body_of("größe é".encode(encoding), content_type) == "größe é"
 
 
+@pytest.mark.parametrize("content_type", ["application/xml", "text/xml", "application/atom+xml"])
+def test_xml_declares_its_charset_itself_where_no_header_does(content_type: str) -> None:
+    document = "<?xml version='1.0' encoding='ISO-8859-1'?><a>café</a>"
+    assert body_of(document.encode("latin-1"), content_type) == document
+    assert body_of(document.encode(), f"{content_type}; charset=utf-8") == document
+    lying = '<?xml version="1.0" encoding="utf-16"?><a>café</a>'
+    assert body_of(lying.encode(), content_type) == lying
+
+
 @pytest.mark.parametrize(
     "charset", ["idna", "punycode", "unicode_escape", "hex", "utf-7", "x" * 5000, "no-such", "\x00"]
 )

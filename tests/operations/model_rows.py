@@ -5,7 +5,53 @@ from __future__ import annotations
 from operations.wire import SSE, Row, post, sse
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+STREAMS: list[tuple[str, list[object], object]] = [
+    (
+        "Gemini's",
+        [{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}],
+        {"candidates": [{"content": {"parts": [{"text": "b"}]}, "finishReason": "STOP"}]},
+    ),
+    (
+        "Cohere's",
+        [{"type": "message-start"}, {"type": "content-delta", "delta": {"message": {"content": {"text": "a"}}}}],
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}},
+    ),
+    (
+        "Vercel's AI SDK",
+        [{"type": "start"}, {"type": "text-start", "id": "0"}, {"type": "text-delta", "id": "0", "delta": "a"}],
+        {"type": "finish"},
+    ),
+    ("AG-UI", [{"type": "RUN_STARTED"}, {"type": "TEXT_MESSAGE_CONTENT", "delta": "a"}], {"type": "RUN_FINISHED"}),
+]
 MODELS = [
+    *(
+        Row(
+            f"a stream of {whose} that ends without its end mark",
+            post({}, sse(*begun), response_type=SSE),
+            {"protocol": "sse", "outcome": "error", "code": "incomplete"},
+            "sse incomplete: the stream ended without its end mark",
+        )
+        for whose, begun, _ in STREAMS
+    ),
+    *(
+        Row(f"a whole stream of {whose}", post({}, sse(*begun, last), response_type=SSE), {"outcome": "ok"})
+        for whose, begun, last in STREAMS
+    ),
+    Row(
+        "a prompt that Gemini does not answer",
+        post({}, sse({"promptFeedback": {"blockReason": "SAFETY"}}), response_type=SSE),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "a list of Gemini's that ends with an error",
+        post(
+            {"contents": ["hi"]},
+            [{"candidates": [1]}, {"error": {"code": 503, "message": "overloaded"}}],
+            path="/v1beta/models/m:streamGenerateContent",
+        ),
+        {"protocol": "model", "outcome": "error", "code": 503},
+        "model 503: overloaded",
+    ),
     Row(
         "a model's answer that is an error with 200",
         post(ASKED, {"error": {"code": 502, "message": "provider is down"}}, route="/v1/chat/completions"),

@@ -18,6 +18,7 @@ from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._event.build import build
 from otas_middleware._event.metadata import status_line
 from otas_middleware._event.model import BackendEvent
+from otas_middleware._event.operation.event_streams import LAST_EVENTS
 from otas_middleware._event.operation.exchange import as_list, as_object
 from otas_middleware._event.render import first_value, header_map
 from otas_middleware._event.render.coding import DecodedEnd, undo_codings
@@ -142,23 +143,7 @@ def described(method: str, url: str, headers: Mapping[str, Mapping[str, str] | N
     return BackendEvent(path=unquote(parts.path) or "/", method=method, **fields)
 
 
-_LAST_EVENTS = frozenset(
-    {
-        "message_stop",  # Anthropic
-        "response.completed",  # OpenAI's Responses
-        "response.incomplete",
-        "response.failed",
-        "response.cancelled",
-        "error",  # of all of them
-        "message-end",  # Cohere
-        "stream-end",
-        "finish",  # Vercel's AI SDK
-        "RUN_FINISHED",  # AG-UI
-        "RUN_ERROR",
-        "complete",  # GraphQL
-        "end",  # LangServe
-    }
-)
+_LAST_EVENTS = LAST_EVENTS | {"error", "complete", "end"}  # of all of them; GraphQL's; LangServe's
 _STREAMING_CALLS = frozenset({"message/stream", "tasks/resubscribe", "SendStreamingMessage", "SubscribeToTask"})
 """Of A2A: each of their events is a response to the one request, and one that says so is the last."""
 _LAST_STATES = frozenset({"completed", "failed", "canceled", "rejected", "input-required", "auth-required"})

@@ -139,7 +139,7 @@ PROTOCOLS = (
         paths=("/invocations",),
     ),
     KnownProtocol("amazon_events", media=("application/vnd.amazon.eventstream",)),
-    KnownProtocol("model_answers", texts=(("m", '"model"'),)),
+    KnownProtocol("model_answers", texts=(("m", '"model"'),), paths=(":streamGenerateContent",)),
     KnownProtocol(
         "event_streams",
         media=("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-lines"),

@@ -13,12 +13,30 @@ if TYPE_CHECKING:
 
 _DONE = "[DONE]"
 _LINES = frozenset(("application/x-ndjson", "application/jsonl", "application/json-lines"))
+LAST_EVENTS = frozenset(
+    (
+        "message_stop",  # Anthropic
+        "response.completed",  # OpenAI's Responses
+        "response.incomplete",
+        "response.failed",
+        "response.cancelled",
+        "response.done",
+        "message-end",  # Cohere
+        "stream-end",
+        "finish",  # Vercel's AI SDK
+        "abort",
+        "RUN_FINISHED",  # AG-UI
+        "RUN_ERROR",
+    )
+)
+"""The names or types of events with which models' answers end."""
+_IN_LAST = ('"type"', '"finish_reason"', '"finishReason"', '"stop_reason"', '"promptFeedback"')
 _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
 _TELL_OF_FAILURE = ('"error"', '"ERROR"', '"response.failed"', '"RUN_ERROR"')
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
-_NAMES = "message_stop response.completed response.incomplete response.failed response.cancelled response.done"
-_ENDS = frozenset(_NAMES.split())
+_FIRST_EVENTS = frozenset(("message_start", "response.created", "message-start", "RUN_STARTED", "text-start"))
+"""The types of events that begin models' answers: Anthropic's, OpenAI's Responses, Cohere's, AG-UI's, Vercel's."""
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -78,25 +96,35 @@ def _said(data: dict[str, Any], text: str) -> tuple[str | int | None, str]:
 
 
 def _is_chunk(event: ServerSentEvent) -> bool:
-    """Say whether this is a piece of a model's answer: of Chat Completions, Completions, Responses or Messages."""
-    if not any(name in event.data for name in ('"choices"', '"type"', '"completion"')):
+    """Say whether this is a piece of a model's answer: of Chat Completions, Completions, Gemini, or one with types."""
+    if not any(name in event.data for name in ('"choices"', '"type"', '"completion"', '"candidates"')):
         return False
     data = as_object(parse_json(event.data))
+    candidates = [as_object(candidate) for candidate in as_list(data.get("candidates"))]
+    if any("parts" in as_object(candidate.get("content")) for candidate in candidates):
+        return True
     if isinstance(data.get("choices"), list):
         return "object" in data or any("delta" in as_object(choice) for choice in as_list(data["choices"]))
     if isinstance(data.get("completion"), str) and "stop_reason" in data:
         return True
-    return data.get("type") in {"message_start", "response.created"}
+    return data.get("type") in _FIRST_EVENTS
 
 
 def _is_end(event: ServerSentEvent) -> bool:
     """Say whether this ends a model's answer."""
-    if event.data == _DONE or event.name in _ENDS:
+    if event.data == _DONE or event.name in LAST_EVENTS:
         return True
-    if not any(name in event.data for name in ('"type"', '"finish_reason"', '"stop_reason"')):
+    if not any(name in event.data for name in _IN_LAST):
         return False
     data = as_object(parse_json(event.data))
     delta = as_object(data.get("delta"))  # Anthropic's last event but one: clients leave there
-    if as_text(data.get("type")) in _ENDS or as_text(data.get("stop_reason")) or as_text(delta.get("stop_reason")):
+    if (
+        as_text(data.get("type")) in LAST_EVENTS
+        or as_text(data.get("stop_reason"))
+        or as_text(delta.get("stop_reason"))
+    ):
         return True
-    return any(as_object(choice).get("finish_reason") for choice in as_list(data.get("choices")))
+    if "promptFeedback" in data:  # Gemini's, to what it does not answer
+        return True
+    parts = [as_object(part) for name in ("choices", "candidates") for part in as_list(data.get(name))]
+    return any(part.get("finish_reason") or part.get("finishReason") for part in parts)

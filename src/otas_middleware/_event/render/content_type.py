@@ -88,6 +88,7 @@ _CHARSETS = re.compile(
     r"ascii|utf-?(?:8|16|32)(?:-?[bl]e)?(?:-sig)?|iso-?8859-\d{1,2}|latin-?\d{1,2}|cp\d{3,4}|koi8-[rut]|mac-\w{1,12}|"
     r"shift-jis\w{0,5}|euc-\w{2,10}|gb2312|gbk|gb18030|big5(?:hkscs)?|iso2022-\w{2,6}|tis-620|hz|johab|ptcp154"
 )
+_XML_DECLARATION = re.compile(rb"<\?xml\s[^>]{0,100}?encoding\s{0,8}=\s{0,8}[\"']([A-Za-z][A-Za-z0-9._-]{0,40})[\"']")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -112,11 +113,14 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
 
     Args:
         data: The bytes.
-        charset: As declared, or empty for UTF-8. A byte order mark has the last word.
+        charset: As declared, or empty: then XML's own declaration counts, or else UTF-8. A byte order mark has the last
+            word.
         cut: More followed, so that an incomplete character at the end is left out.
     """
-    declared = encoding = _codec(charset)
     begins = data[:2]
+    if not charset and begins == b"<?":
+        charset = _charset_of_xml(data)
+    declared = encoding = _codec(charset)
     if begins >= _FIRST_MARK or 0 in begins or declared != "utf-8":
         encoding = _marked(data) or _plausible(data, declared)
     if encoding == "utf-32" and declared.startswith("utf-16"):
@@ -127,6 +131,12 @@ def decode_text(data: bytes, charset: str, *, cut: bool) -> str:
         except UnicodeDecodeError:
             pass
     return codecs.getincrementaldecoder(encoding)("replace").decode(data, final=not cut)
+
+
+def _charset_of_xml(data: bytes) -> str:
+    """Return the charset that an XML document declares itself; empty when it declares none (RFC 7303, section 3)."""
+    match = _XML_DECLARATION.match(data)
+    return "" if match is None else match[1].decode("ascii")
 
 
 def _plausible(data: bytes, declared: str) -> str:
