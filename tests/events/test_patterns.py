@@ -12,7 +12,10 @@ import pytest
 from events.exchange import event_of, exchange
 from otas_middleware import OtasSettings
 from otas_middleware._event.redact import redactor_for
+from otas_middleware._event.redact.messages import MESSAGES
 from otas_middleware._event.redact.patterns import compile_pattern, unbounded, warn_of_patterns
+from otas_middleware._event.redact.service_keys import WEBHOOKS
+from otas_middleware._event.redact.statements import STATEMENTS
 
 NESTED = r"(a+)+$"
 LOOK_AROUND = r"(?<=order )\d+"
@@ -61,3 +64,8 @@ for _ in range(2):
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
     assert said.count("'(a+)+$'") == 1
     assert "otas-middleware[re2]" in said
+
+
+def test_each_pattern_that_is_compiled_at_its_first_use_can_be() -> None:
+    for pattern in (*(message.pattern for message in (*MESSAGES, *STATEMENTS)), *WEBHOOKS.values()):
+        re.compile(pattern)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.forms import is_odd, looks_random
 from otas_middleware._event.redact.mask import MASK, with_masked
+from otas_middleware._event.redact.patterns import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,12 +27,13 @@ class Message(NamedTuple):
 
     hints: tuple[str, ...]
     """Texts without one of which the pattern cannot match; none of its characters means anything to the probe."""
-    pattern: re.Pattern[str]
+    pattern: str
+    """Compiled when a text first has one of the hints: most processes never see most of them."""
     replace: Callable[[re.Match[str], NameRules], str]
 
     def masked(self, text: str, rules: NameRules) -> str:
         """Return the text with the secrets masked of all messages of this form."""
-        return self.pattern.sub(lambda match: self.replace(match, rules), text)
+        return compiled(self.pattern).sub(lambda match: self.replace(match, rules), text)
 
 
 def _line_before(match: re.Match[str]) -> str:
@@ -95,7 +97,7 @@ _INVALID = tuple(
 MESSAGES = (
     Message(  # pydantic
         ("input_value=",),
-        re.compile(
+        (
             r"(?:\n|(?<!\\)\\++n)[ ]{1,8}(?:(?!\[type=)[^\n]){0,400}+\[type=[\w.]{1,64}, "
             r"input_value=(?P<values>(?:(?!input_value=).){0,400}?), input_type="
         ),
@@ -103,7 +105,7 @@ MESSAGES = (
     ),
     Message(  # PostgreSQL
         ("Key ",),
-        re.compile(
+        (
             r"Key \((?P<columns>[^()]{1,256})\)=\((?P<values>[^\n]{1,512}?)\)"
             r"(?= (?:already|is not|is still|conflicts)|[^)\n]|$)"
         ),
@@ -111,22 +113,22 @@ MESSAGES = (
     ),
     Message(
         ("row contains",),
-        re.compile(r"[Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)"),
+        r"[Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)",
         always,
     ),
     Message(  # MySQL
         ("Duplicate entry",),
-        re.compile(r"Duplicate entry \\*'(?P<values>[^\n]{1,512}?)\\*' for key \\*'?(?P<columns>[\w.`-]{1,128})"),
+        r"Duplicate entry \\*'(?P<values>[^\n]{1,512}?)\\*' for key \\*'?(?P<columns>[\w.`-]{1,128})",
         by_column,
     ),
     Message(  # SQL Server
         ("duplicate key value is",),
-        re.compile(r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)"),
+        r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)",
         by_line,
     ),
     Message(  # SQLAlchemy: the statement stands before its parameters
         ("parameters:",),
-        re.compile(
+        (
             r"\[SQL: (?P<columns>[^\[\]]{1,4096})\](?:\s|\\+n){1,4}"
             r"\[parameters: (?P<values>[^\n]{1,4096}?)\](?=\s|\\|\"|$)"
         ),
@@ -134,7 +136,7 @@ MESSAGES = (
     ),
     Message(  # prose: the password Zq7x…, token 'Zq7x…' has expired
         ("assword ", "oken ", "ecret ", "key '", 'key "', 'key \\"', "ignature "),
-        re.compile(
+        (
             r"(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey|[Ss]ignature) \\*['\"`]?"
             r"(?P<values>[A-Za-z0-9_.~+/=:%|-]{16,256})(?![\w@])"
         ),
@@ -142,12 +144,12 @@ MESSAGES = (
     ),
     Message(  # the password 'hunter2'
         ("assword '", 'assword "', 'assword \\"', 'assphrase "', "assphrase '"),
-        re.compile(rf"[Pp]ass(?:word|phrase) {QUOTED}"),
+        rf"[Pp]ass(?:word|phrase) {QUOTED}",
         if_odd,
     ),
     Message(  # with password hunter2
         ("assword ",),
-        re.compile(
+        (
             r"(?i:with|using|wrong|bad|invalid|incorrect|temporary|default|initial) [Pp]assword "
             r"(?P<values>[^\s'\"\\<>:]{6,64})"
         ),
@@ -155,7 +157,7 @@ MESSAGES = (
     ),
     Message(  # links that are as good as a password
         ("/reset", "reset/", "password/", "/magic", "/verify", "/confirm", "/activat"),
-        re.compile(
+        (
             r"/(?:(?:password[-_]?)?reset(?:[-_]?password)?|(?:new|set|forgot)[-_]?password|magic[-_]?(?:link|login)"
             r"|(?:verify|confirm)(?:[-_]?e?mail)?|activat(?:e|ion))/(?:confirm/)?(?:[\w=-]{1,16}/)?"
             r"(?P<values>[A-Za-z0-9_.=-]{16,256})(?![\w@])"
@@ -164,7 +166,7 @@ MESSAGES = (
     ),
     Message(  # GraphQL
         ("got invalid value", "has invalid value"),
-        re.compile(
+        (
             r"\\*[\"'`]\$?(?P<columns>[\w.\[\]]{1,128})\\*[\"'`] (?:got|has) invalid value (?P<quote>\\*[\"'])"
             r"(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)(?: at \\*[\"'](?P<place>[\w.\[\]]{1,128}))?"
         ),
@@ -172,12 +174,12 @@ MESSAGES = (
     ),
     Message(  # invalid API key a1B2…
         tuple(f"{what} " for what in _INVALID),
-        re.compile(rf"(?:{'|'.join(_INVALID)})[: ]{{1,3}}\\*[\"'`(]?(?P<values>[\w.~+/=-]{{8,512}})"),
+        rf"(?:{'|'.join(_INVALID)})[: ]{{1,3}}\\*[\"'`(]?(?P<values>[\w.~+/=-]{{8,512}})",
         if_random,
     ),
     Message(  # a part of a multipart form, with line ends that are none
         ("form-data; name=",),
-        re.compile(
+        (
             r"form-data; name=\\*\"?(?P<columns>[\w.\[\]-]{1,64})\\*\"?"
             r"(?:\r?\n|\\+r?\\*n?){2,8}(?P<values>[^\r\n\\]{1,4096})"
         ),
@@ -185,7 +187,7 @@ MESSAGES = (
     ),
     Message(  # 492817 is your verification code
         (" is your ", " as your "),
-        re.compile(
+        (
             rf"(?<![\w.])(?P<values>\d{{4,8}}) (?:is|as) your (?:[\w-]{{1,32}} ){{0,2}}?"
             rf"(?:(?:{_CODES})[ -](?:code|pin)|OTP|passcode|PIN\b)"
         ),
@@ -193,7 +195,7 @@ MESSAGES = (
     ),
     Message(
         ("code: ", "code is", "OTP: ", "OTP is", "pin: "),
-        re.compile(
+        (
             rf"(?i:(?:{_CODES})[ -](?:code|pin)|otp|passcode)"
             r"(?: for \S{1,64}| is|:){0,2}[ ]{1,2}(?P<values>\d{4,8})(?![\w.%])"
         ),
@@ -201,7 +203,7 @@ MESSAGES = (
     ),
     Message(  # Your one-time code is <b>492817</b>
         ("code is", "pin is", "password is", "passcode is", "password for", "token is", "secret is", "key is"),
-        re.compile(
+        (
             r"(?:(?:one-time|verification|login|security|access|confirmation|auth\w*|reset|sign-in)[ ](?:code|pin)"
             r"|(?i:password|passcode|passphrase|secret|token|api key)(?: for \S{1,64})?) is:?"
             r"[ ]{0,3}(?:<\w{1,10}>)?(?P<values>\d{4,10}(?:</\w{1,10}> [A-Za-z0-9]{16,64})?|(?=\S*\d)\S{6,64})"

@@ -1,10 +1,10 @@
-"""Regular expressions in linear time, over what strangers send: those of the probes, and those of the settings."""
+"""Regular expressions: those of the probes and of the settings, in linear time, and ours, when they are needed."""
 
 from __future__ import annotations
 
 import logging
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,12 @@ def probe(*sources: str) -> Callable[[str], bool]:
     """
     constrained = Annotated[str, StringConstraints(pattern="|".join(sources), strict=True)]
     return TypeAdapter(constrained, config=_LINEAR).validator.isinstance_python
+
+
+@cache
+def compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
+    """Return a pattern of ours, compiled at its first use: most processes never need most of them."""
+    return re.compile(pattern)
 
 
 _log = logging.getLogger("otas_middleware")

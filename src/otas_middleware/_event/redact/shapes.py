@@ -15,6 +15,7 @@ from otas_middleware._event.redact.encodings import BASE64_JSON, decode_base64, 
 from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.json_text import mask_jwk
 from otas_middleware._event.redact.mask import MASK, most, replaced, with_masked
+from otas_middleware._event.redact.patterns import compiled
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
 from otas_middleware._event.redact.spans import end_of_match
 
@@ -38,11 +39,10 @@ def _each(
     pattern: str | re.Pattern[str], replace: Callable[[re.Match[str]], str] | None = None
 ) -> Callable[[str], str]:
     """Return a function that masks each match, or writes what `replace` makes of it."""
-    compiled = re.compile(pattern)
 
     def found(text: str) -> Iterator[tuple[int, int, str]]:
         left = most(text)
-        for match in compiled.finditer(text):
+        for match in compiled(pattern).finditer(text):
             shown = MASK if replace is None else replace(match)
             if shown == match[0]:
                 continue
@@ -69,7 +69,7 @@ def _trie(words: list[str]) -> str:
 
 _LEAST = {prefix: least for least, prefixes in PREFIXES.values() for prefix in prefixes.split()}
 _ANY_KEY = "|".join(re.escape(prefix) for prefix in _LEAST)
-_KEY = re.compile(rf"{_START}(?P<prefix>{_trie(list(_LEAST))})(?P<body>{_KEY_CHARACTER}{{8,}}+)")
+_KEY = rf"{_START}(?P<prefix>{_trie(list(_LEAST))})(?P<body>{_KEY_CHARACTER}{{8,}}+)"
 _WORDS = re.compile(
     r"(?:[a-z]{2,}|[A-Z]{2,}|\d{1,4}|[A-Z]?[a-z]+|[a-z])(?:[-_.]+(?:[a-z]+\d?|[A-Z]+|\d{1,4}|[A-Z][a-z]+))*+[-_.]*"
 )
@@ -84,12 +84,9 @@ def _mask_key(match: re.Match[str]) -> str:
     return MASK + match["body"][len(body) :]
 
 
-_WEBHOOK_PATTERNS = tuple(re.compile(pattern) for pattern in WEBHOOKS.values())
-
-
 def _mask_webhooks(text: str) -> str:
-    for pattern in _WEBHOOK_PATTERNS:
-        text = pattern.sub(lambda match: with_masked(match, "secret"), text)
+    for pattern in WEBHOOKS.values():
+        text = compiled(pattern).sub(lambda match: with_masked(match, "secret"), text)
     return text
 
 
@@ -128,12 +125,12 @@ def _pem_end(text: str, begin: re.Match[str]) -> int:
     return end_of_match(_PEM_BODY, text, begin.end(), _LONGEST_PEM)
 
 
-_EMAIL = re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}+(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
-_PHONE = re.compile(
+_EMAIL = r"(?<![\w.%+-])[\w.%+-]{1,64}+(?:@|%40)[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
+_PHONE = (
     r"(?<![\w+])(?:\+|%2B)[1-9](?:[ ().\-/]{0,2}\d){7,14}(?!\d)"
     r"|(?<![\w.-])\(?[2-9]\d{2}\)?[ .\-]\d{3}[ .\-]\d{4}(?![\w-])"
 )
-_IP = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f:]{0,4}:[0-9A-Fa-f:.]{1,45}(?![\w:]))")
+_IP = r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f:]{0,4}:[0-9A-Fa-f:.]{1,45}(?![\w:]))"
 
 
 _NOT_CREDENTIALS = frozenset(
@@ -198,9 +195,9 @@ def _mask_ip(match: re.Match[str]) -> str:
 
 _BLANK = r"(?:[ \t]|%20|\+)"
 
-_ORACLE = re.compile(r"(?P<before>jdbc:oracle:\w{1,8}:)[^\s\"'/@]{1,64}/[^\s\"'@]{1,128}(?=@)")
+_ORACLE = r"(?P<before>jdbc:oracle:\w{1,8}:)[^\s\"'/@]{1,64}/[^\s\"'@]{1,128}(?=@)"
 _LONGEST_TAIL = 512
-_URL_CREDENTIALS = re.compile(
+_URL_CREDENTIALS = (
     r"(?P<slashes>:\\*/\\*/)(?!git@|\[[0-9A-Fa-f:.]{2,45}\])(?:(?=[^@])(?:[^\s\"'<>/?#\\@]{0,512}+@)++"
     # an unescaped slash in the password; digits before it are a port, and the @ belongs to the path
     r"|[^\s\"'<>/?#@:\\]{0,64}+:(?!\d{1,5}(?:[/?#]|\b))[^\s\"'<>@]{1,128}+@)"

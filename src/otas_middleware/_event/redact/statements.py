@@ -54,91 +54,81 @@ def _in_rows(match: re.Match[str], rules: NameRules) -> str:
 STATEMENTS = (
     Message(
         ("VALUES", "Values (", "Values(", "values (", "values("),
-        re.compile(
-            r"(?i:INSERT|REPLACE)\s+(?i:INTO)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*(?i:VALUES)\s*\((?P<values>(?:(?!VALUES\s*\().){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
-        ),
+        r"(?i:INSERT|REPLACE)\s+(?i:INTO)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*(?i:VALUES)\s*\((?P<values>(?:(?!VALUES\s*\().){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
         _in_rows,
     ),
     Message(
         ("IDENTIFIED",),
-        re.compile(rf"IDENTIFIED\s+(?:WITH\s+\S{{1,64}}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?{QUOTED}"),
+        rf"IDENTIFIED\s+(?:WITH\s+\S{{1,64}}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?{QUOTED}",
         always,
     ),
     Message(  # pg_dump
         ("FROM stdin",),
-        re.compile(
+        (
             r"COPY [\w.\"]{1,128} \((?P<columns>[^()]{1,2048})\) FROM stdin[^\n]{0,128}\n"
             r"(?P<values>(?:(?!\\\.)[^\n]*+\n?+)*+)"
         ),
         _in_copied_rows,
     ),
-    Message(("OPTIONS (",), re.compile(rf"OPTIONS \([^()\n]{{0,256}}?(?i:password)\s+{QUOTED}"), always),
-    Message(("SECRET '",), re.compile(rf"(?<![\w-])SECRET\s+{QUOTED}"), always),
-    Message(
-        ("crypt(", "CRYPT("), re.compile(rf"(?i:(?<!\w)crypt\(|(?:en|de)crypt\([^()\n]{{1,256}}?,)\s*{QUOTED}"), always
-    ),
+    Message(("OPTIONS (",), rf"OPTIONS \([^()\n]{{0,256}}?(?i:password)\s+{QUOTED}", always),
+    Message(("SECRET '",), rf"(?<![\w-])SECRET\s+{QUOTED}", always),
+    Message(("crypt(", "CRYPT("), rf"(?i:(?<!\w)crypt\(|(?:en|de)crypt\([^()\n]{{1,256}}?,)\s*{QUOTED}", always),
     Message(
         ("hmac.new(", "createHmac(", "Fernet("),
-        re.compile(rf"(?:hmac\.new\(|Fernet\(|createHmac\(\s*\\*['\"][\w-]{{1,32}}\\*['\"],)\s*b?{QUOTED}"),
+        rf"(?:hmac\.new\(|Fernet\(|createHmac\(\s*\\*['\"][\w-]{{1,32}}\\*['\"],)\s*b?{QUOTED}",
         always,
     ),
     Message(
         ("jwt.",),
-        re.compile(rf"jwt\.(?:encode|decode|sign|verify)\([^()\n]{{1,128}}?,\s*b?{QUOTED}"),
+        rf"jwt\.(?:encode|decode|sign|verify)\([^()\n]{{1,128}}?,\s*b?{QUOTED}",
         always,
     ),
-    Message(("PASSWORD",), re.compile(rf"(?<![\w-])PASSWORD(?:\s+|\s?\(\s?){QUOTED}"), always),
+    Message(("PASSWORD",), rf"(?<![\w-])PASSWORD(?:\s+|\s?\(\s?){QUOTED}", always),
     Message(
         ("asicAuth(", "igestAuth(", "login(", "authenticate("),
-        re.compile(
-            rf"(?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate))\(\s?\\*['\"][^'\"\n]{{1,128}}['\"],\s?{QUOTED}"
-        ),
+        rf"(?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate))\(\s?\\*['\"][^'\"\n]{{1,128}}['\"],\s?{QUOTED}",
         always,
     ),
     Message(
         ("LIKE",),
-        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{QUOTED}"),
+        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{QUOTED}",
         by_column,
     ),
-    *(Message((hint,), re.compile(pattern), always) for hint, pattern in COMMANDS),
+    *(Message((hint,), pattern, always) for hint, pattern in COMMANDS),
     Message(  # filters of OData and SCIM
         (" eq ", " ne ", " sw ", " co "),
-        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{QUOTED}"),
+        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{QUOTED}",
         by_column,
     ),
     Message(  # psql, \\x
         ("[ RECORD",),
-        re.compile(r"(?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})"),
+        r"(?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})",
         by_column,
     ),
-    Message(("SET PASSWORD",), re.compile(rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{QUOTED}"), always),
+    Message(("SET PASSWORD",), rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{QUOTED}", always),
     Message(
         (" IN (",),
-        re.compile(
-            r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+IN\s+\(\s*(?P<values>\\*'(?:[^()\n]){1,4096}|\\*\"[^()\n]{1,4096})(?=\))"
-        ),
+        r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+IN\s+\(\s*(?P<values>\\*'(?:[^()\n]){1,4096}|\\*\"[^()\n]{1,4096})(?=\))",
         by_column,
     ),
     Message(
         (" BETWEEN ",),
-        re.compile(rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+BETWEEN\s+(?P<values>{_LITERAL}\s+AND\s+{_LITERAL})"),
+        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+BETWEEN\s+(?P<values>{_LITERAL}\s+AND\s+{_LITERAL})",
         by_column,
     ),
     Message(
         ("DECLARE @",),
-        re.compile(rf"DECLARE @(?P<columns>\w{{2,64}})\s+[A-Za-z]\w{{1,32}}(?:\(\w{{1,8}}\))?\s*=\s*N?{QUOTED}"),
+        rf"DECLARE @(?P<columns>\w{{2,64}})\s+[A-Za-z]\w{{1,32}}(?:\(\w{{1,8}}\))?\s*=\s*N?{QUOTED}",
         by_column,
     ),
     Message(  # PHP: serialize, var_dump
         ('";s:', '\\";s:'),
-        re.compile(
-            r"s:\d{1,3}:\\*\"(?P<columns>[\w.\-]{1,64})\\*\";s:\d{1,6}:(?P<quote>\\*\")(?P<values>(?:(?!(?P=quote);)[^\n]){1,512}+)(?P=quote);"
-        ),
+        r"s:\d{1,3}:\\*\"(?P<columns>[\w.\-]{1,64})\\*\";s:\d{1,6}:(?P<quote>\\*\")(?P<values>(?:(?!(?P=quote);)[^\n]){1,512}+)(?P=quote);",
         by_column,
     ),
     Message(
         ("]=>",),
-        re.compile(
+        (
             r"\[\\*\"(?P<columns>[\w.\-]{1,64})\\*\"[:\w\\\"]{0,64}\]=>(?:\s|\\+n){1,8}"
             r"string\(\d{1,6}\) (?P<quote>\\*\")"
             r"(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
@@ -147,23 +137,21 @@ STATEMENTS = (
     ),
     Message(  # Netscape's file of cookies
         ("\tTRUE\t", "\tFALSE\t", "\\tTRUE\\t", "\\tFALSE\\t"),
-        re.compile(
+        (
             r"(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)/[^\t\n\\]{0,256}(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)\d{1,12}"
             r"(?:\t|\\+t)[^\t\n\\]{1,256}(?:\t|\\+t)(?P<values>[^\s\\\"]{1,4096})"
         ),
         always,
     ),
-    Message(('PSK "', 'PSK \\"'), re.compile(rf"(?<!\w)PSK\s{QUOTED}"), always),  # strongSwan
+    Message(('PSK "', 'PSK \\"'), rf"(?<!\w)PSK\s{QUOTED}", always),  # strongSwan
     Message(  # .pgpass
         (":5432:", ":*:"),
-        re.compile(
-            r"(?<![\w.*:\-])[\w.*\-]{1,128}:(?:\d{4,5}|\*):[\w*\-]{1,64}:[\w.*\-]{1,64}:(?P<values>[^\s:\"\\]{4,256})(?=\s|\\|\"|$)"
-        ),
+        r"(?<![\w.*:\-])[\w.*\-]{1,128}:(?:\d{4,5}|\*):[\w*\-]{1,64}:[\w.*\-]{1,64}:(?P<values>[^\s:\"\\]{4,256})(?=\s|\\|\"|$)",
         always,
     ),
     Message(  # stores of keys and values, and settings, on command lines
         ("kv put", "etcdctl put", "configure set", "secrets set"),
-        re.compile(
+        (
             r"(?:kv put|etcdctl put|configure set|secrets set)[ ]+(?P<columns>[\w.:/\-]{1,128})(?:[ ]+|=)"
             r"\\*[\"']?(?P<values>[^\s\"'\\]{1,512})"
         ),
