@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from support.asgi_gateway import AsgiExchange
     from support.wsgi_gateway import WsgiExchange
 
+pytestmark = pytest.mark.no_cover  # `test_scenarios.py` runs the same lines under coverage
+
 BODIES = st.lists(st.binary(max_size=300), max_size=6)
 CUTS = st.lists(st.integers(0, 200), max_size=6)
 LIMIT = 256

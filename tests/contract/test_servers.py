@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from support.agent import Agent
 
 
+pytestmark = pytest.mark.no_cover  # `test_scenarios.py` runs the same scenarios under coverage
+
+
 @dataclass
 class Server:
     """A running server, and the sessions of which it has recorded one request each."""

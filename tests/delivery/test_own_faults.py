@@ -102,6 +102,7 @@ def at() -> Iterator[LocalBrain]:
         yield brain
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 @pytest.mark.parametrize("spooled", [False, True])
 @hypothesis_settings(
     max_examples=150,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+pytestmark = pytest.mark.no_cover  # memory is measured: that of a tracer is not ours
+
 EVENTS = 700
 LONG = 10_000
 

@@ -70,6 +70,7 @@ def store(brain: LocalBrain) -> Iterator[Callable[[bytes], None]]:
         yield post
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 @settings(max_examples=EXAMPLES or 200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(fields)
 def test_brain_stores_an_event_whatever_its_fields_are(store: Callable[[bytes], None], values: dict[str, Any]) -> None:
@@ -81,6 +82,7 @@ def test_brain_stores_an_event_whatever_its_fields_are(store: Callable[[bytes], 
     store(finished.to_json())
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 @settings(max_examples=EXAMPLES or 100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     path=texts,

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
 
+pytestmark = (
+    pytest.mark.no_cover
+)  # tracing doubles its time and takes memory, and other tests run the same lines under coverage
+
 SETTINGS = OtasSettings()
 SEEDS = range(4)
 EVENTS = 250_000 if os.environ.get("OTAS_FUZZ_EXAMPLES") else 500

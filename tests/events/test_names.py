@@ -113,6 +113,7 @@ def test_settings_add_names_and_take_names_out() -> None:
     assert json.loads(event.request_headers) == {"x-customer-ref": "[REDACTED]", "cookie": "theme=dark; sid=[REDACTED]"}
 
 
+@pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 @given(
     st.text(alphabet=" _-.%+[]\"'\\:={}<>\nabcXYZ019é", max_size=10),
     st.sampled_from(SENSITIVE),
@@ -127,6 +128,7 @@ def test_a_text_with_a_sensitive_name_never_passes_the_probe(before: str, name: 
     assert REDACTOR._is_suspicious(f'"{name}": "Zq7kXw2mPv9sLt4bRn8c"')
 
 
+@pytest.mark.no_cover  # as above
 def test_decisions_are_remembered_within_bounds() -> None:
     rules = NameRules()
     for number in range(20_000):
