@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -75,6 +75,20 @@ def test_the_users_function_gets_the_request_and_decides() -> None:
     assert not wants(selection, "/no")
     assert seen[0] == RequestInfo("GET", "/yes", b"", [(b"host", b"x")], SESSION, "asgi")
     assert selection.skipped["should_record"] == 1
+
+
+@pytest.mark.parametrize("name", ["X-Tenant", "x-tenant"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"host", b"x"), (b"x-tenant", b"caf\xe9"), (b"x-tenant", b"second")],
+        [("HOST", "x"), ("X-TENANT", "caf\xe9"), ("X-TENANT", "second")],
+    ],
+)
+def test_a_header_is_found_by_any_spelling_of_its_name_under_asgi_and_wsgi(headers: Any, name: str) -> None:
+    request = RequestInfo("GET", "/", b"", headers, SESSION, "asgi")
+    assert request.header(name) == "caf\xe9"
+    assert request.header("X-Other") is None
 
 
 def test_a_function_of_the_users_that_raises_is_named_and_the_request_is_not_recorded(

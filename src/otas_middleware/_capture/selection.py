@@ -33,8 +33,8 @@ class RequestInfo(NamedTuple):
         method: Such as `GET`.
         path: The full path, decoded.
         query_string: As the server gave it.
-        headers: Name and value pairs as the server gave them: bytes under ASGI; under WSGI text, the names in the
-            form `USER_AGENT`.
+        headers: Name and value pairs as the server gave them: bytes under ASGI, such as `user-agent`; text under WSGI,
+            such as `USER-AGENT`.
         session: Who is calling.
         framework: Such as `flask`.
     """
@@ -45,6 +45,19 @@ class RequestInfo(NamedTuple):
     headers: Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
     session: SessionInfo
     framework: str
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a header, the first of several, or None; the same under ASGI and WSGI.
+
+        Args:
+            name: Its name, in capitals or not, such as `X-Tenant`.
+        """
+        wanted = name.lower()
+        for given, value in self.headers:
+            text = given.decode("latin-1") if isinstance(given, bytes) else given
+            if text.lower() == wanted:
+                return value.decode("latin-1") if isinstance(value, bytes) else value
+        return None
 
 
 class PathSet:
