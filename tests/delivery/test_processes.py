@@ -518,6 +518,31 @@ class TestThreads:
         assert out == "threads of ours: True\nkept: False\n"
         assert script.paths() == ["/"]
 
+    @pytest.mark.parametrize("transport", ["direct", "httpx"])
+    def test_under_gevent_nobody_waits_for_what_the_first_event_needs(self, script: Script, transport: str) -> None:
+        """A greenlet that imports for a quarter of a second keeps all requests of its process waiting."""
+        pytest.importorskip("gevent")
+        out = script.run(
+            f"""
+            import gevent.monkey; gevent.monkey.patch_all()
+            from otas_middleware.wsgi import OtasMiddleware
+
+            def application(environ, start_response):
+                start_response("200 OK", [])
+                return [b"{{}}"]
+
+            wrapped = OtasMiddleware(application, brain_url=url, sdk_key=key, transport={transport!r})
+            before = set(sys.modules)
+            environ = {{"REQUEST_METHOD": "GET", "PATH_INFO": "/a", "HTTP_X_OTAS_AGENT_SESSION_TOKEN": token}}
+            list(wrapped(environ, lambda *_: None))
+            import otas_middleware
+            assert otas_middleware.flush(20)
+            print(sorted(name for name in set(sys.modules) - before if name.startswith(("otas", "http", "pydantic"))))
+            """
+        )
+        assert out == "[]\n"
+        assert script.paths() == ["/a"]
+
     def test_gevent_keeps_its_hub_free(self, script: Script) -> None:
         pytest.importorskip("gevent")
         script.brain.faults.slow_ms = 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import os
 import threading
@@ -72,6 +73,8 @@ class PipelineFactory:
         self._on_bad_token = on_bad_token
         self._on_delivered = on_delivered
         self._transport = transport_factory(settings)
+        if process.threads_are_greenlets():
+            _import_what_delivers(settings)
         self._cipher = make_cipher(settings)
         if settings.durability == "spool" and settings.spool_dir is None:
             raise ConfigurationError(
@@ -145,6 +148,17 @@ class PipelineFactory:
             return CeleryAttempt(destination.name, settings, cipher)
 
         return publish
+
+
+def _import_what_delivers(settings: OtasSettings) -> None:
+    """Import now, while nobody waits, what a worker would import with the first event."""
+    names = ["otas_middleware._event.build"]
+    if settings.transport == "httpx":
+        names.append("otas_middleware._delivery.transports.httpx_client")
+    elif ":" not in settings.transport:
+        names.append("otas_middleware._delivery.transports.direct")
+    for name in names:
+        importlib.import_module(name)
 
 
 def build_once(captured: Any, build: Build, settings: OtasSettings) -> Envelope | None:

@@ -202,6 +202,14 @@ def start_thread(target: Callable[[], None], name: str) -> bool:
     return True
 
 
+def threads_are_greenlets() -> bool:
+    """Say whether gevent or eventlet stands for threads: what one of ours imports then keeps all requests waiting."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    return (gevent is not None and gevent.is_module_patched("threading")) or (
+        eventlet is not None and eventlet.is_monkey_patched("thread")
+    )
+
+
 def uwsgi_without_threads() -> bool:
     """Say whether this is a uWSGI process in which a thread would never run.
 
