@@ -163,6 +163,7 @@ SERVERS = (
     Server("uWSGI, prefork", ("pyuwsgi",), "wsgi", (*_UWSGI, "--enable-threads"), takes_chunks=False),
     Server("uWSGI, threads", ("pyuwsgi",), "wsgi", (*_UWSGI, "--threads", "2"), takes_chunks=False),
     Server("uWSGI, lazy apps", ("pyuwsgi",), "wsgi", (*_UWSGI, "--enable-threads", "--lazy-apps"), takes_chunks=False),
+    Server("uWSGI, gevent", ("pyuwsgi", "gevent"), "wsgi", (*_UWSGI, "--gevent", "20"), takes_chunks=False),
     Server(
         "werkzeug (flask run)",
         ("werkzeug",),

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from contextvars import Context
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
@@ -105,10 +105,11 @@ def end() -> None:
 
 
 def hook_pool_worker() -> None:
-    """In a child of `multiprocessing` or of Celery's pool, end the pipelines when it ends.
+    """In a child of `multiprocessing`, of Celery's pool or of uWSGI, end the pipelines when it ends.
 
-    Such children leave by `os._exit`, past `atexit`: the former run their finalizers first, the latter send a signal.
-    Called when a pipeline starts to work, since the child's own start clears finalizers that were registered before.
+    Such children leave by `os._exit`, past `atexit`: the former run their finalizers first, the others send a signal,
+    and uWSGI's with gevent call `uwsgi.atexit`. Called when a pipeline starts to work, since the child's own start
+    clears finalizers that were registered before.
     """
     global _finalizers_of  # noqa: PLW0603  # once per process
     if _finalizers_of == os.getpid():
@@ -121,9 +122,27 @@ def hook_pool_worker() -> None:
     if celery is not None:
         celery.worker_process_shutdown.connect(_end_of_pool_worker, dispatch_uid="otas_middleware")
 
+    uwsgi: Any = sys.modules.get("uwsgi")
+    if uwsgi is not None:
+        uwsgi.atexit = _EndOfUwsgi(getattr(uwsgi, "atexit", None))
+
 
 def _end_of_pool_worker(**_: object) -> None:
     end()
+
+
+class _EndOfUwsgi:
+    """What uWSGI calls when a worker ends: what the application has set there, and then the end of the pipelines."""
+
+    def __init__(self, before: Any) -> None:
+        self._before = before
+
+    def __call__(self) -> None:
+        try:
+            if self._before is not None:
+                self._before()
+        finally:
+            end()
 
 
 _by_main_thread = True
