@@ -261,6 +261,22 @@ def test_every_coding_is_known_to_be_undone_or_not(
     assert ("content-encoding" in (event["response_headers"] or "")) is (body == sent)
 
 
+def test_of_codings_in_two_fields_the_one_that_aiohttp_leaves_is_undone_in_the_record(
+    session: AgentSession, outside: Host, record: Record
+) -> None:
+    fields = ["Content-Encoding: gzip", "Content-Encoding: br"]
+    outside.on("/coded", replies(CODINGS["gzip, br"](b"text " * 50), headers=fields))
+
+    async def use(client: Any) -> None:
+        async with client.get(outside.url + "/coded") as answer:
+            assert gzip.decompress(await answer.read()) == b"text " * 50
+
+    play(session, use)
+    event = record.one()
+    assert event["response_body"] == "text " * 50
+    assert '"content-encoding":"gzip"' in (event["response_headers"] or "")
+
+
 @pytest.mark.parametrize("size", [7, 1_000])
 def test_bytes_that_a_reader_of_multipart_bodies_puts_back_are_counted_once(
     session: AgentSession, outside: Host, record: Record, size: int

@@ -9,7 +9,6 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from otas_middleware._capture.body import without_coding
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.policy import failed
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     Function = Callable[..., Any]
 
 _UNDONE = frozenset({"gzip", "deflate", "br", "zstd"})
-"""The codings that aiohttp undoes; one behind the other it leaves as they are."""
+"""The codings that aiohttp undoes: of several header fields that of the last, of a field with several none."""
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
@@ -43,7 +42,7 @@ def note_response(call: Capture, response: Any, *, undoes: bool) -> None:
             call.finish()
             return
         record_release(response, call)
-        undone = undoes and response.headers.get("Content-Encoding", "").lower() in _UNDONE
+        undone = undoes and response.headers.getall("Content-Encoding", ("",))[-1].lower() in _UNDONE
         response.content = RecordedContent(response.content, call, undone=undone)
     except Exception:
         report_internal_error("outbound.aiohttp")
@@ -172,7 +171,10 @@ def _forget_coding(call: Capture, beginning: bytes) -> None:
     """Take out of the record's headers the coding that aiohttp has undone; its earlier releases know no zstd."""
     if beginning.startswith(_ZSTD):
         return
-    call.response_headers = without_coding(call.response_headers)
+    headers = [(str(name), str(value)) for name, value in call.response_headers]
+    last = max(place for place, (name, _) in enumerate(headers) if name.lower() == "content-encoding")
+    del headers[last]
+    call.response_headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
 
 
 class _Release:
