@@ -53,10 +53,8 @@ def check_transport(settings: OtasSettings, timeout: float) -> Check:
         settings: The application's.
         timeout: Seconds for the broker's answer.
     """
-    from otas_middleware._event.build import build  # noqa: PLC0415  # heavy
-
     try:
-        open_delivery(settings, build, raw=True, on_token=lambda _found, _token: None)
+        open_delivery(settings, lambda _item, _settings: None, raw=True, on_token=lambda _found, _token: None)
         return (
             Check("transport", "ok", _in_use(settings))
             if settings.transport != "celery"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,6 @@ from otas_middleware._cli.application.load import ApplicationError, load
 from otas_middleware._cli.doctor import Check
 from otas_middleware._errors import MissingExtraError, OtasError
 from otas_middleware._recorder import key_set, secret_verifier
-from otas_middleware._testing.recording import record_events
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -148,6 +146,8 @@ def check_agent(target: str) -> Iterator[Check]:
 
 
 def _try(check: str, name: str, client: Any) -> Check:
+    from otas_middleware._testing.recording import record_events  # noqa: PLC0415  # heavy, and for this check alone
+
     with record_events() as events, _loopback() as host:
         path = "/otas-doctor"
         try:
@@ -171,6 +171,8 @@ def _call(client: Any, url: str) -> None:
     if get is None:
         raise TypeError
     if inspect.iscoroutinefunction(get) or hasattr(client, "connector"):
+        import asyncio  # noqa: PLC0415  # as above
+
         asyncio.run(_call_asynchronously(client, url))
     else:
         get(url)
