@@ -79,7 +79,7 @@ class Otas:
         """
         if not hasattr(app, "extensions"):
             raise ConfigurationError(
-                f"otas_middleware: Otas was given a {type(app).__qualname__}, which is no Flask application; give "
+                f"otas_middleware: Otas was given {type(app).__qualname__}(…), which is no Flask application; give "
                 "it the application, or call init_app(app) in its factory."
             )
         if "otas" in app.extensions:

@@ -129,6 +129,21 @@ def test_a_bad_variable_is_named_with_its_problem_and_the_fix(environ: dict[str,
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("sdk_key", 123, "it is no text"),
+        ("max_body_bytes", 1.5, "it is no whole number"),
+        ("ignore_paths", {"/x": 1}, "it is no list"),
+        ("sensitive_fields", None, "it is no list"),
+        ("should_record", 3, "it is no function"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named_in_plain_words(name: str, value: object, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}= cannot be used: .*{said}"):
+        load_settings({name: value}, environ={})
+
+
 def test_an_unknown_keyword_and_an_unknown_framework_name_are_errors_too() -> None:
     with pytest.raises(ConfigurationError, match="did you mean max_body_bytes="):
         load_settings({"max_body_byte": 1}, environ={})

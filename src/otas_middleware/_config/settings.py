@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.types import SettingOptions
 
-ENV_PREFIX = "OTAS_"
-
 
 class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allowed=True):
     """Everything that can be set, with its default.
@@ -313,13 +311,15 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
 
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")
-
-
 _IN_PLAIN_WORDS = {
     "bool_parsing": "it is neither yes nor no; write 1 or 0",
     "int_parsing": "it is no whole number",
+    "int_from_float": "it is no whole number",
     "float_parsing": "it is no number",
     "uuid_parsing": "it is no UUID",
+    "string_type": "it is no text",
+    "tuple_type": "it is no list",
+    "callable_type": "it is no function",
     "string_pattern_mismatch": "it is none of what can be given",
 }
 
