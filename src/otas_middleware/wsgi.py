@@ -231,7 +231,13 @@ class Exchange:
         return self.write
 
     def note_start(self, status: str, headers: Any, exc_info: Any = None) -> None:
-        """Note what the application gave to `start_response`."""
+        """Note what the application gave to `start_response`.
+
+        Args:
+            status: Such as `200 OK`.
+            headers: The application's own list.
+            exc_info: As of `sys.exc_info`, when an exception led to this response.
+        """
         if exc_info and exc_info[1] is not None:
             self.capture.failed(exc_info[1])
         code, _, reason = status.partition(" ")

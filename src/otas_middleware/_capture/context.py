@@ -52,13 +52,11 @@ def _live() -> Capture | None:
 
 
 def annotate(**properties: object) -> None:
-    """Add properties to this request's event, as its `custom_properties`.
+    """Add properties to this request's event, as its `custom_properties`; outside a recorded request do nothing.
 
     Args:
         **properties: Names and values; any JSON, other values are stored as text. They are taken as they are now:
             what is changed afterwards is not. Redaction applies to them.
-
-    Outside a recorded request this does nothing.
     """
     capture = _live()
     if capture is not None:
@@ -69,13 +67,13 @@ def annotate(**properties: object) -> None:
 
 
 def checkpoint(name: str, /, **attributes: object) -> None:
-    """Mark a moment of this request, as an entry of the event's `metadata.checkpoints`.
+    """Mark a moment of this request, in `metadata.checkpoints`; outside a recorded request do nothing.
+
+    The entry holds the milliseconds since the request began.
 
     Args:
         name: What happened, such as `cache_lookup`.
-        **attributes: Anything worth knowing about it.
-
-    The entry holds the milliseconds since the request began. Outside a recorded request this does nothing.
+        **attributes: Anything worth knowing about it; redaction applies to it.
     """
     capture = _live()
     if capture is not None:

@@ -135,7 +135,16 @@ class Selection:
         session: SessionInfo,
         framework: str,
     ) -> bool:
-        """Say whether a request is to be captured; called before anything is copied (see `RequestInfo`)."""
+        """Say whether a request is to be captured; called before anything is copied (see `RequestInfo`).
+
+        Args:
+            method: Such as `GET`.
+            path: The full path, decoded.
+            query_string: As the server gave it.
+            headers: As the server gave them.
+            session: Who is calling.
+            framework: Such as `flask`.
+        """
         if self._paths.names(path) or method in self._methods:
             return self._skip("ignored")
         if self._should_record is not None:

@@ -265,7 +265,13 @@ def read_claims(token: str) -> dict[str, object] | None:
 
 
 def session_in(claims: Mapping[str, object], token: str, *, verified: bool) -> SessionInfo | None:
-    """Return the session that a token's claims name; None where they name no agent and session."""
+    """Return the session that a token's claims name; None where they name no agent and session.
+
+    Args:
+        claims: The token's payload.
+        token: The raw token.
+        verified: Whether its signature was checked.
+    """
     agent_id, session_id = claims.get("agent_id"), claims.get("agent_session_id")
     if not (isinstance(agent_id, str) and agent_id and isinstance(session_id, str) and session_id):
         return None

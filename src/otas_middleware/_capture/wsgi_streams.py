@@ -238,6 +238,12 @@ def tap_response(
     Servers send the objects of their own `wsgi.file_wrapper`, and some a list, a tuple or bare `bytes`, by a way of
     their own. Such an object is handed on itself; the size of a file is then the one that `Content-Length` says. So is
     None, which is an application's mistake that the server is to see.
+
+    Args:
+        result: What the application returned.
+        environ: The request's environ.
+        capture: Gets the chunks and the end.
+        on_close: Called last, once, however the response ended.
     """
     if isinstance(result, bytes):
         capture.sent(result)

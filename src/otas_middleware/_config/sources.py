@@ -119,10 +119,15 @@ def load_settings(
     framework: FrameworkSettings = NO_FRAMEWORK,
     environ: Mapping[str, str] | None = None,
 ) -> OtasSettings:
-    """Build the settings from all sources (see `gather` for the arguments).
+    """Build the settings from all sources.
 
     When `enabled` comes out false, nothing else is looked at: the kill switch works even while another value is bad.
     Unknown names in the environment are one warning.
+
+    Args:
+        keywords: Field names to values, the strongest source.
+        framework: The framework's own configuration.
+        environ: The environment; `os.environ` when left out.
 
     Raises:
         ConfigurationError: A name in code or in the framework's configuration is unknown, or a value cannot be used;

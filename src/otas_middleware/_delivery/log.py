@@ -57,7 +57,14 @@ class DeliveryLog:
         self._logged: dict[str, int] = {}
 
     def say(self, kind: str, level: int, message: str, *values: object) -> bool:
-        """Write a line unless one of this kind was written within the last minute; return whether it was."""
+        """Write a line unless one of this kind was written within the last minute; return whether it was.
+
+        Args:
+            kind: What the line is about; each kind has a minute of its own.
+            level: Of `logging`.
+            message: The line, with placeholders as `logging` has them.
+            *values: What stands in them.
+        """
         if not self._may_say(kind):
             return False
         _internal_errors.log(level, message, *values)

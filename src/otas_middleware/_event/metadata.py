@@ -73,7 +73,13 @@ def failure_of(capture: Capture, status: int) -> tuple[str, str]:
 
 
 def own_metadata(capture: Capture, exchange: Exchange, traceparent: str = "") -> dict[str, Any]:
-    """Return the metadata that is made here and holds nothing that a client or an application wrote."""
+    """Return the metadata that is made here and holds nothing that a client or an application wrote.
+
+    Args:
+        capture: The finished request.
+        exchange: The same as text.
+        traceparent: What names the trace where no header does.
+    """
     ttfb = capture.ttfb
     metadata: dict[str, Any] = {
         "event_id": capture.event_id or new_event_id(),
@@ -172,7 +178,14 @@ def stream_of(capture: Capture) -> dict[str, Any]:
 
 
 def describe_bodies(capture: Capture, request: Body, response: Body, metadata: dict[str, Any]) -> None:
-    """Say in the metadata what was cut off, and how a stream went."""
+    """Say in the metadata what was cut off, and how a stream went.
+
+    Args:
+        capture: The finished request.
+        request: Its body as text.
+        response: The response's.
+        metadata: The event's; changed.
+    """
     if request.truncated is not None:
         metadata["truncated"] = {"request_body": request.truncated}
     if response.truncated is not None:

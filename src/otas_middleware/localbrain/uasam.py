@@ -169,7 +169,13 @@ class Directory:
         return agent
 
     def add_key(self, kind: KeyKind, owner_id: str, prefix: str | None = None) -> str:
-        """Make a key for a project (`sdk`) or an agent (`agent`)."""
+        """Make a key for a project (`sdk`) or an agent (`agent`).
+
+        Args:
+            kind: Which of the two.
+            owner_id: The id of the project or agent.
+            prefix: The key's public part; a random one when left out.
+        """
         key, prefix = new_key(kind, prefix)
         with self._store.write() as connection:
             connection.execute(

@@ -37,7 +37,13 @@ def is_call(event: Event) -> bool:
 
 
 def differences(exchanges: Sequence[Exchange], events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
-    """Yield a sentence for everything that is not as it should be."""
+    """Yield a sentence for everything that is not as it should be.
+
+    Args:
+        exchanges: What the agent did, and what it was answered.
+        events: What Brain stored.
+        secrets: What no event may hold.
+    """
     by_id: defaultdict[str | None, list[Event]] = defaultdict(list)
     for event in events:
         by_id[request_id(event)].append(event)
@@ -125,7 +131,13 @@ def checkpoints(record: AgnostRecord) -> list[str]:
 
 
 def agnost_differences(record: AgnostRecord, events: Sequence[Event], secrets: Secrets) -> Iterator[str]:
-    """Yield a sentence for everything that is not as it should be."""
+    """Yield a sentence for everything that is not as it should be.
+
+    Args:
+        record: What Agnost got.
+        events: What Brain stored.
+        secrets: What no event may hold.
+    """
     if len(record["sessions"]) != 1:
         yield f"Agnost was told of {len(record['sessions'])} sessions instead of one"
     wanted = {event["metadata"]["event_id"] for event in events}

@@ -43,7 +43,13 @@ def check_brain(visit: Visit, uasam: Visit | None, setting: str) -> Check:
 
 
 def check_uasam(visit: Visit | None, brain: Visit, setting: str) -> Check:
-    """Check that UASAM is there and well; without its address that is left out."""
+    """Check that UASAM is there and well; without its address that is left out.
+
+    Args:
+        visit: What came of asking UASAM; None when its address is not known.
+        brain: What came of asking Brain.
+        setting: The name of the setting that holds UASAM's address.
+    """
     if visit is None:
         return Check(
             "uasam", "skipped", f"its address is not known; set {setting}, or give --uasam-url, to have it checked"

@@ -84,7 +84,14 @@ class Visit:
 
 
 def ask_brain(url: str, key: str | None, timeout: float, connect_timeout: float) -> Visit:
-    """Ask Brain about a key: a post with a key and without a token."""
+    """Ask Brain about a key: a post with a key and without a token.
+
+    Args:
+        url: Where it is.
+        key: The SDK key; None asks only whether it is there.
+        timeout: Seconds for the answer.
+        connect_timeout: Seconds for the connection.
+    """
     answer = _visit(url, BACKEND_PATH, key, timeout, connect_timeout)
     if isinstance(answer, TroubleError):
         return Visit(url, trouble=answer)
@@ -98,7 +105,14 @@ def ask_brain(url: str, key: str | None, timeout: float, connect_timeout: float)
 
 
 def ask_uasam(url: str, key: str | None, timeout: float, connect_timeout: float) -> Visit:
-    """Ask UASAM about a key: it tells a bad one from an outage, and names its project."""
+    """Ask UASAM about a key: it tells a bad one from an outage, and names its project.
+
+    Args:
+        url: Where it is.
+        key: The SDK key; None asks only whether it is there.
+        timeout: Seconds for the answer.
+        connect_timeout: Seconds for the connection.
+    """
     answer = _visit(url, KEY_PATH, key, timeout, connect_timeout)
     if isinstance(answer, TroubleError):
         return Visit(url, trouble=answer)

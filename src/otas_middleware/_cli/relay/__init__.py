@@ -54,7 +54,13 @@ def run(path: str) -> None:
 
 
 def run_detached(listener: socket, path: str, lock: int) -> None:
-    """Serve as the relay that a host has started, until nobody needs it."""
+    """Serve as the relay that a host has started, until nobody needs it.
+
+    Args:
+        listener: The socket, bound and listening.
+        path: Where it is bound.
+        lock: The descriptor of the lock that this relay holds.
+    """
     logging.basicConfig(level=logging.INFO, format=_LINE, stream=sys.stderr)
     _serve(Server(listener, path, make_build, idle_seconds=IDLE_SECONDS, lock=lock))
 

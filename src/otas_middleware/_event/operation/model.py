@@ -101,7 +101,13 @@ class Operation:
         return self.outcome in {"error", "partial"}
 
     def fail(self, code: str | int | None, message: str, outcome: Outcome = "error") -> None:
-        """Note that it failed, and why."""
+        """Note that it failed, and why.
+
+        Args:
+            code: The protocol's own code.
+            message: What the protocol says of the failure.
+            outcome: What came of it.
+        """
         self.outcome, self.code, self.message = outcome, None if isinstance(code, bool) else code, message
 
     def texts(self) -> list[str]:
@@ -194,7 +200,13 @@ class OperationReader(Protocol):
 
 
 def shown(text: str, mask: Callable[[str], str], limit: int = _MAX_TEXT) -> str:
-    """Return the beginning of a text, masked before it is cut: half a secret no longer looks like one."""
+    """Return the beginning of a text, masked before it is cut: half a secret no longer looks like one.
+
+    Args:
+        text: The text.
+        mask: Masks secrets.
+        limit: Characters of the longest beginning.
+    """
     if len(text) <= _MAX_TEXT:
         return mask(text)
     masked = mask(text[:_MAX_LOOKED_AT])

@@ -147,7 +147,14 @@ class Refusals:
         return watched
 
     def add(self, path: str, status: int, reason: str, user_agent: str = "") -> None:
-        """Count a refusal."""
+        """Count a refusal.
+
+        Args:
+            path: Where the request went.
+            status: What it was answered.
+            reason: Why, in the service's own words.
+            user_agent: Who sent it.
+        """
         cause = (path, status, reason)
         refusal = self._by_cause.setdefault(cause, Refusal())
         refusal.count += 1
