@@ -30,7 +30,7 @@ class KnownProtocol(NamedTuple):
         media: Beginnings of media types, of request or response.
         texts: Texts in the request body, each after a rare letter of it: that one is missing is found out at once.
         calls: A request that holds calls of JSON-RPC, or an answer that may refuse some.
-        queries: A query string.
+        queries: Texts in the query string.
         paths: What is in the path.
     """
 
@@ -39,7 +39,7 @@ class KnownProtocol(NamedTuple):
     media: tuple[str, ...] = ()
     texts: tuple[tuple[str, str], ...] = ()
     calls: bool = False
-    queries: bool = False
+    queries: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
 
     @property
@@ -106,14 +106,18 @@ PROTOCOLS = (
         texts=(
             ("q", '"query"'),
             ("q", "query="),
+            ("x", "extensions="),
             ("Q", '"persistedQuery"'),
-            ("I", '"documentId"'),
+            ("I", "documentId"),
             ("N", '"operationName"'),
         ),
-        queries=True,
+        queries=("query=", "extensions=", "documentId="),
     ),
     KnownProtocol(
-        "connect", headers=frozenset(("connect-protocol-version",)), media=("application/connect+",), queries=True
+        "connect",
+        headers=frozenset(("connect-protocol-version",)),
+        media=("application/connect+",),
+        queries=("connect=v1",),
     ),
     KnownProtocol("grpc_web", media=("application/grpc",)),
     KnownProtocol(
@@ -124,7 +128,7 @@ PROTOCOLS = (
     KnownProtocol("twirp", paths=("/twirp/",)),
     KnownProtocol("trpc", paths=("/trpc/",)),
     KnownProtocol("elasticsearch", paths=("/_bulk", "/_msearch")),
-    KnownProtocol("kubernetes", queries=True),
+    KnownProtocol("kubernetes", queries=("watch=",)),
     KnownProtocol(
         "soap",
         headers=frozenset(("soapaction",)),
@@ -147,6 +151,7 @@ PROTOCOLS = (
 )
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
 _TEXTS = [text for protocol in PROTOCOLS for text in protocol.texts]
+_QUERIES = [text for protocol in PROTOCOLS for text in protocol.queries]
 _PATHS = [path for protocol in PROTOCOLS for path in protocol.paths]
 
 
@@ -163,13 +168,13 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
     Raises:
         TypeError: One of the user's own returned what is none.
     """
-    body, path = exchange.request.text, exchange.path
+    body, path, query = exchange.request.text, exchange.path, exchange.query
     known = _worth_asking(
         exchange.request_media,
         exchange.response_media,
         not _HEADERS.isdisjoint(exchange.request_headers),
         bool(exchange.calls) or exchange.may_be_refused,
-        exchange.query != "",
+        query != "" and bool([text for text in _QUERIES if text in query]),
         bool([text for text in _PATHS if text in path]),
         bool([text for letter, text in _TEXTS if letter in body and text in body]),
     )

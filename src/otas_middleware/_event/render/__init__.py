@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DISPLAYED = 100
 _FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
-_STREAMED = frozenset((b'{"', b"0:", b"f:", b"g:", b"2:"))
+_STREAMED = (b'{"', b"0:", b"f:", b"g:", b"2:")
 """How streams of lines begin: NDJSON, and the protocol of Vercel's AI SDK."""
 
 
@@ -74,8 +74,7 @@ def render_body(data: bytes, size: int, content_type: str, content_encoding: str
 def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | None, data: bytes, size: int) -> Body:
     cut = truncated is not None
     kind = declared.kind
-    begins = content[:2]
-    sent = _boundary_in(content) if begins == b"--" and kind != "multipart" else None
+    sent = _boundary_in(content) if kind != "multipart" and content.startswith(b"--") else None
     if kind == "multipart" or sent is not None:
         from otas_middleware._event.render.multipart import read_parts  # noqa: PLC0415  # for the few that are one
 
@@ -89,7 +88,7 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
             return Body(text, truncated=truncated)
     elif kind != "binary":
         text = decode_text(content, declared.charset, cut=cut)
-        if begins in _STREAMED and kind == "text" and "\n" in text:
+        if kind == "text" and content.startswith(_STREAMED) and "\n" in text:
             line = text[: text.index("\n")]
             if line.endswith(("}", '"', "]")):
                 return Body(text, "lines", None, truncated)
