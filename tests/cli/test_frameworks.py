@@ -118,3 +118,13 @@ def test_flask_otas_doctor_checks_the_application(tmp_path: Path, brain: LocalBr
     assert ended.returncode == 0, ended.stdout + ended.stderr
     checks = {check["name"]: check for check in json.loads(ended.stdout)["checks"]}
     assert checks["middleware"]["text"].startswith("the hooks of app")
+
+
+@pytest.mark.parametrize("words", [("--help",), ("-h",), ()])
+def test_flask_otas_lists_its_commands(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "app.py").write_text(FLASK)
+    command = [sys.executable, "-m", "flask", "otas", *words]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment(None), capture_output=True, text=True, check=False)
+    assert "Usage: flask otas [OPTIONS] COMMAND" in ended.stdout + ended.stderr
+    assert "doctor " in ended.stdout + ended.stderr
+    assert "No such option" not in ended.stderr

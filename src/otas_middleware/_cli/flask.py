@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from flask.cli import ScriptInfo
 
-from otas_middleware._cli.main import main
+from otas_middleware._cli.main import for_application, main
 
 _USUAL_FILES = ("wsgi.py", "app.py")
 
@@ -25,5 +25,4 @@ def otas(context: click.Context, arguments: tuple[str, ...]) -> None:
     target = script.app_import_path if script is not None else None
     if target is None:  # Flask then takes one of these
         target = next((file for file in _USUAL_FILES if Path(file).exists()), None)
-    application = () if target is None or not arguments else ("--flask", target)
-    main([*arguments[:1], *application, *arguments[1:]], name="flask otas")
+    main(arguments if target is None else for_application(arguments, "--flask", target), name="flask otas")

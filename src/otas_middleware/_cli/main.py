@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _EXTRAS = {"brain": "brain", "demo": "demo", "relay": "cli,relay"}
 """What a command needs that the extra `cli` does not bring."""
+_OF_APPLICATIONS = ("doctor", "preview", "settings")
 
 
 def main(arguments: Sequence[str] | None = None, *, name: str = "otas-middleware") -> None:
@@ -43,6 +44,18 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "otas-middleware
         sys.stderr.write("otas-middleware: the output cannot be written: no space is left on its device\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as the interpreter tries once more at its end
         sys.exit(1)
+
+
+def for_application(words: Sequence[str], option: str, target: str) -> list[str]:
+    """Return a command line with the application that it is about, where its command takes one.
+
+    Args:
+        words: The command line.
+        option: How the application is named, such as `--flask`.
+        target: The application.
+    """
+    first = list(words[:1])
+    return [*first, option, target, *words[1:]] if first and first[0] in _OF_APPLICATIONS else list(words)
 
 
 def _run(words: list[str], name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from otas_middleware._cli.main import main
+from otas_middleware._cli.main import for_application, main
 
 
 class Command(BaseCommand):
@@ -23,6 +23,5 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run the command."""
-        words: list[str] = options["arguments"]
-        project = ["--django", os.environ["DJANGO_SETTINGS_MODULE"]] if words else []
-        main([*words[:1], *project, *words[1:]], name="manage.py otas")
+        words = for_application(options["arguments"], "--django", os.environ["DJANGO_SETTINGS_MODULE"])
+        main(words, name="manage.py otas")
