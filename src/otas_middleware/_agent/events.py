@@ -20,6 +20,7 @@ from otas_middleware._event.metadata import status_line
 from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.operation.event_streams import LAST_EVENTS
 from otas_middleware._event.operation.exchange import as_list, as_object
+from otas_middleware._event.operation.model_failures import failure_in
 from otas_middleware._event.render import first_value, header_map
 from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 
@@ -191,8 +192,10 @@ def _ends_a_stream(events: list[tuple[str, str]]) -> bool:
     document = _object(data)
     if data.strip() == "[DONE]" or name in _LAST_EVENTS or document.get("type") in _LAST_EVENTS:
         return True
-    if document.get("type") == "message_delta" and _member(document, "delta").get("stop_reason"):
-        return True  # Anthropic's last but one, at which litellm leaves: the answer and its usage are there
+    # Anthropic's last but one, at which litellm leaves: the answer and its usage are there.
+    stopped = document.get("type") == "message_delta" and bool(_member(document, "delta").get("stop_reason"))
+    if stopped or ("jsonrpc" not in document and failure_in(document) is not None):
+        return True
     if "candidates" in document:  # Gemini
         return all(candidate.get("finishReason") for candidate in _objects(document["candidates"]))
     if "choices" not in document:
@@ -215,10 +218,15 @@ def _answers_calls(request: str, events: list[tuple[str, str]]) -> bool:
     if not calls:
         return False
     for call in calls:
-        mine = [message for message in answers if message.get("id") == call["id"]]
+        mine = [message for message in answers if _is_to(message, call["id"])]
         if not mine or (call["method"] in _STREAMING_CALLS and not _is_last(mine[-1])):
             return False
     return True
+
+
+def _is_to(message: Mapping[str, Any], number: object) -> bool:
+    """Say whether a response is to a call; some servers give an id back as text, or none with an error."""
+    return str(message.get("id")) == str(number) or (message.get("id") is None and "error" in message)
 
 
 def _answers_any_call(request: str, events: list[tuple[str, str]]) -> bool:
@@ -253,7 +261,7 @@ def _parse(text: str) -> Any:
         return None
 
 
-def _object(text: str) -> Mapping[str, Any]:
+def _object(text: str) -> dict[str, Any]:
     return as_object(_parse(text)) if text[:1] == "{" else {}
 
 
