@@ -111,7 +111,7 @@ def test_a_uasam_without_its_database_is_named(doctor: Doctor, local: LocalBrain
     with local.faults.inject("outage", "brain", "uasam"):
         diagnosis = doctor()
     assert list(diagnosis.failed) == ["uasam"]
-    assert "is unwell: it answers 500" in diagnosis.of("uasam")
+    assert "fails: it answers 500" in diagnosis.of("uasam")
     assert "its database may be down" in diagnosis.of("uasam")
 
 
@@ -318,7 +318,7 @@ def test_a_brain_that_hangs_up_at_once_is_named(doctor: Doctor) -> None:
     assert "ends the connection without an answer" in diagnosis.failed["brain"]
 
 
-def test_a_doctors_visit_is_short(doctor: Doctor) -> None:
+def test_the_doctor_takes_little_time(doctor: Doctor) -> None:
     begun = time.monotonic()
     doctor()
     assert time.monotonic() - begun < 10

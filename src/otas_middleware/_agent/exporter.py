@@ -151,8 +151,8 @@ def _build(item: Item, settings: OtasSettings) -> Envelope | None:
 logger = logging.getLogger("otas_middleware")
 
 
-class _LastCall:
-    """At the end of the process, before the pipelines end: takes in what is unfinished or waits for a session."""
+class _ExitHandler:
+    """Records at the end of the process, before the pipelines end, what is unfinished or waits for a session."""
 
     def before_fork(self) -> None:
         """Nothing is open."""
@@ -180,7 +180,7 @@ class _LastCall:
 
 _exporters: dict[OtasSettings, AgentExporter] = {}
 _lock = ForkSafeLock()
-_process.register(_LastCall())  # before any pipeline of ours, since they end in this order
+_process.register(_ExitHandler())  # before any pipeline of ours, since they end in this order
 
 
 def exporter_for(settings: OtasSettings) -> AgentExporter:

@@ -96,7 +96,7 @@ def _read(response: Response, base: str, key: str) -> SessionInfo:
     if 200 <= response.status < 500 and response.status != 429:
         advice = "Check OTAS_UASAM_URL: what answers there does not create sessions as UASAM does."
     else:
-        advice = "UASAM is unwell; try again."
+        advice = "UASAM fails; try again."
     raise SessionError(reason, f"UASAM at {base} gave no session ({reason}). {advice}")
 
 

@@ -248,8 +248,8 @@ def send(tries: Tries, function: Callable[[], Any]) -> Any:
     retries = getattr(tries.sender, "max_retries", None)
     if not isinstance(retries, Retry) or retries.total == 0:  # 0 and False: there is one try
         return function()
-    if not isinstance(retries, _Telling):
-        tries.sender.max_retries = _telling(retries)  # type: ignore[attr-defined]  # it has one
+    if not isinstance(retries, _ObservedRetry):
+        tries.sender.max_retries = _observed(retries)  # type: ignore[attr-defined]  # it has one
     around = _under_way.get()
     if around is not None and around.sender is tries.sender:
         tries.around = around
@@ -269,8 +269,8 @@ def _all_under_way() -> list[Tries]:
     return found
 
 
-class _Telling:
-    """What makes a `Retry` tell of each try that failed, and of the next."""
+class _ObservedRetry:
+    """A `Retry` that reports each try that failed, and the beginning of the next."""
 
     def increment(
         self, method: Any = None, url: Any = None, response: Any = None, error: Any = None, *rest: Any, **more: Any
@@ -296,9 +296,9 @@ class _Telling:
         return _of_class, (type(self).__bases__[1], self.__dict__)
 
 
-def _telling(retries: Retry) -> Any:
+def _observed(retries: Retry) -> Any:
     kind: Any = type(retries)
-    return _of_class(_telling_class(kind), retries.__dict__)
+    return _of_class(_observed_class(kind), retries.__dict__)
 
 
 def _of_class(kind: Any, state: dict[str, Any]) -> Any:
@@ -308,5 +308,5 @@ def _of_class(kind: Any, state: dict[str, Any]) -> Any:
 
 
 @lru_cache(maxsize=32)
-def _telling_class(kind: Any) -> Any:
-    return type(kind.__name__, (_Telling, kind), {"__module__": kind.__module__})
+def _observed_class(kind: Any) -> Any:
+    return type(kind.__name__, (_ObservedRetry, kind), {"__module__": kind.__module__})

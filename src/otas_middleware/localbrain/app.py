@@ -79,11 +79,11 @@ class Guard:
         return self._endpoints.get(scope["path"], self._otherwise)
 
 
-class _Elsewhere:
+class _NoEndpoint:
     """Answers what has no endpoint.
 
-    A post to a known path without its last slash is a failure in Django's debug mode, which tells the developer of the
-    slash; everything else is 404.
+    Of a known path without its last slash a GET is redirected, and a POST is a failure of Django's debug mode, which
+    tells the developer of the slash; everything else is 404.
     """
 
     def __init__(self, endpoints: Mapping[str, ASGIApp]) -> None:
@@ -193,6 +193,6 @@ def assemble(
             "/_local/faults/clear": plain(control.clear),
         }
         names = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in hosts)}
-        app = Guard(endpoints, _Elsewhere(endpoints), names, access)
+        app = Guard(endpoints, _NoEndpoint(endpoints), names, access)
         undo.pop_all()
     return Parts(store, directory, credentials, tokens, uasam, app)

@@ -13,7 +13,7 @@ from otas_middleware._cli.doctor.services import ask_uasam, find_brain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otas_middleware._cli.doctor.services import Kind, Visit
+    from otas_middleware._cli.doctor.services import Kind, Probe
     from otas_middleware._cli.doctor.wire import Trouble, TroubleError
 
 _NAMES: dict[Kind, str] = {"brain": "Brain", "uasam": "UASAM"}
@@ -21,86 +21,86 @@ _PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy
 _LOCALLY = " (otas-middleware brain is a local one)"
 
 
-def check_brain(visit: Visit, uasam: Visit | None, setting: str) -> Check:
+def check_brain(probe: Probe, uasam: Probe | None, setting: str) -> Check:
     """Check that Brain is there and well.
 
     Args:
-        visit: What came of asking it.
+        probe: What came of asking it.
         uasam: What came of asking UASAM, if its address is known.
         setting: The name of the setting that holds Brain's address.
     """
-    if visit.trouble is not None:
-        return _trouble("brain", visit, visit.trouble, setting, uasam)
-    if not visit.is_it:
-        return _somebody_else("brain", visit, setting, uasam)
-    if visit.status >= 500:
-        return _unwell("brain", visit)
-    if visit.key == "bad" and uasam is not None and uasam.key == "good":
-        text = f"{visit.url} refuses the SDK key, which {uasam.url} accepts: Brain does not reach that UASAM"
+    if probe.trouble is not None:
+        return _trouble("brain", probe, probe.trouble, setting, uasam)
+    if not probe.is_it:
+        return _somebody_else("brain", probe, setting, uasam)
+    if probe.status >= 500:
+        return _failing("brain", probe)
+    if probe.key == "bad" and uasam is not None and uasam.key == "good":
+        text = f"{probe.url} refuses the SDK key, which {uasam.url} accepts: Brain does not reach that UASAM"
         fix = "look at Brain's own configuration of UASAM's address, and at the network between the two"
-        return Check("brain", "failed", text, fix, data={"url": visit.url})
-    return _well(visit, "brain")
+        return Check("brain", "failed", text, fix, data={"url": probe.url})
+    return _well(probe, "brain")
 
 
-def check_uasam(visit: Visit | None, brain: Visit, setting: str) -> Check:
+def check_uasam(probe: Probe | None, brain: Probe, setting: str) -> Check:
     """Check that UASAM is there and well; without its address that is left out.
 
     Args:
-        visit: What came of asking UASAM; None when its address is not known.
+        probe: What came of asking UASAM; None when its address is not known.
         brain: What came of asking Brain.
         setting: The name of the setting that holds UASAM's address.
     """
-    if visit is None:
+    if probe is None:
         return Check(
             "uasam", "skipped", f"its address is not known; set {setting}, or give --uasam-url, to have it checked"
         )
-    if visit.trouble is not None:
-        return _trouble("uasam", visit, visit.trouble, setting, brain)
-    if not visit.is_it:
-        return _somebody_else("uasam", visit, setting, brain)
-    if visit.status >= 500:
-        return _unwell("uasam", visit)
-    return _well(visit, "uasam")
+    if probe.trouble is not None:
+        return _trouble("uasam", probe, probe.trouble, setting, brain)
+    if not probe.is_it:
+        return _somebody_else("uasam", probe, setting, brain)
+    if probe.status >= 500:
+        return _failing("uasam", probe)
+    return _well(probe, "uasam")
 
 
-def _well(visit: Visit, kind: Kind) -> Check:
-    steps = {} if visit.answer is None else {name: round(seconds, 6) for name, seconds in visit.answer.steps.items()}
-    return Check(kind, "ok", f"{visit.url} answers: {visit.described()}", data={"url": visit.url, "seconds": steps})
+def _well(probe: Probe, kind: Kind) -> Check:
+    steps = {} if probe.answer is None else {name: round(seconds, 6) for name, seconds in probe.answer.steps.items()}
+    return Check(kind, "ok", f"{probe.url} answers: {probe.described()}", data={"url": probe.url, "seconds": steps})
 
 
-def _unwell(kind: Kind, visit: Visit) -> Check:
+def _failing(kind: Kind, probe: Probe) -> Check:
     name = _NAMES[kind]
-    what = "its database may be down" if visit.status == 500 else f"{name} is down or overloaded behind its proxy"
-    text = f"{visit.url} is unwell: it answers {visit.status}"
+    what = "its database may be down" if probe.status == 500 else f"{name} is down or overloaded behind its proxy"
+    text = f"{probe.url} fails: it answers {probe.status}"
     fix = f"look at {name}'s log; {what}"
-    return Check(kind, "failed", text, fix, data={"url": visit.url, "status": visit.status})
+    return Check(kind, "failed", text, fix, data={"url": probe.url, "status": probe.status})
 
 
-def _somebody_else(kind: Kind, visit: Visit, setting: str, other: Visit | None) -> Check:
+def _somebody_else(kind: Kind, probe: Probe, setting: str, other: Probe | None) -> Check:
     """Explain an answer that the service would not give."""
-    name, data = _NAMES[kind], {"url": visit.url, "status": visit.status}
-    location = "" if visit.answer is None else visit.answer.response.headers.get("location", "")
-    if 300 <= visit.status < 400 and location:
+    name, data = _NAMES[kind], {"url": probe.url, "status": probe.status}
+    location = "" if probe.answer is None else probe.answer.response.headers.get("location", "")
+    if 300 <= probe.status < 400 and location:
         target = urlsplit(location)
         base = f"{target.scheme}://{target.netloc}"
-        if target.netloc and base != visit.url:
-            text = f"{visit.url} redirects to {base}, and redirects are not followed"
+        if target.netloc and base != probe.url:
+            text = f"{probe.url} redirects to {base}, and redirects are not followed"
             return Check(kind, "failed", text, f"set {setting}={base}", data=data)
-    if visit.status == 400:
-        text = f"{visit.url} answers 400, perhaps because {name} does not know itself by this host name"
+    if probe.status == 400:
+        text = f"{probe.url} answers 400, perhaps because {name} does not know itself by this host name"
         return Check(kind, "failed", text, f"add the host to {name}'s ALLOWED_HOSTS, or correct {setting}", data=data)
-    swapped = kind == "brain" and ask_uasam(visit.url, None, 5.0, 2.0)
+    swapped = kind == "brain" and ask_uasam(probe.url, None, 5.0, 2.0)
     who = "UASAM" if swapped and swapped.is_it and swapped.status == 401 else "something else"
-    text = f"what answers at {visit.url} is not {name} but {who} (it answers {visit.status})"
-    found = find_brain(visit.url, other.url if other is not None else None) if kind == "brain" else None
+    text = f"what answers at {probe.url} is not {name} but {who} (it answers {probe.status})"
+    found = find_brain(probe.url, other.url if other is not None else None) if kind == "brain" else None
     if found is not None:
         return Check(kind, "failed", f"{text}; Brain is at {found}", f"set {setting}={found}", data=data)
     return Check(kind, "failed", text, f"correct the port or the path in {setting}", data=data)
 
 
-def _trouble(kind: Kind, visit: Visit, trouble: TroubleError, setting: str, other: Visit | None) -> Check:
+def _trouble(kind: Kind, probe: Probe, trouble: TroubleError, setting: str, other: Probe | None) -> Check:
     """Explain why no answer came."""
-    name, url = _NAMES[kind], visit.url
+    name, url = _NAMES[kind], probe.url
     parts = urlsplit(url)
     address = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     swapped = ("http" if parts.scheme == "https" else "https") + url.removeprefix(parts.scheme)

@@ -37,7 +37,7 @@ _BRAIN_SAYS: dict[str, KeyState] = {
 
 
 @dataclass(frozen=True)
-class Visit:
+class Probe:
     """One question to one service.
 
     Attributes:
@@ -83,7 +83,7 @@ class Visit:
         return ", ".join(f"{name} {_milliseconds(seconds)}" for name, seconds in self.answer.steps.items())
 
 
-def ask_brain(url: str, key: str | None, timeout: float, connect_timeout: float) -> Visit:
+def ask_brain(url: str, key: str | None, timeout: float, connect_timeout: float) -> Probe:
     """Ask Brain about a key: a post with a key and without a token.
 
     Args:
@@ -92,19 +92,19 @@ def ask_brain(url: str, key: str | None, timeout: float, connect_timeout: float)
         timeout: Seconds for the answer.
         connect_timeout: Seconds for the connection.
     """
-    answer = _visit(url, BACKEND_PATH, key, timeout, connect_timeout)
+    answer = _probe(url, BACKEND_PATH, key, timeout, connect_timeout)
     if isinstance(answer, TroubleError):
-        return Visit(url, trouble=answer)
+        return Probe(url, trouble=answer)
     fields = fields_of(answer.response)
     description = str(fields.get("status_description"))
     state = _BRAIN_SAYS.get(description)
     if answer.response.status == 401 and state is not None:
-        return Visit(url, answer, is_it=True, key=state)
+        return Probe(url, answer, is_it=True, key=state)
     # Brain's other answers, and its failures (500 with a page), are Brain's as well; a 404 is not.
-    return Visit(url, answer, is_it="status_description" in fields or answer.response.status >= 500)
+    return Probe(url, answer, is_it="status_description" in fields or answer.response.status >= 500)
 
 
-def ask_uasam(url: str, key: str | None, timeout: float, connect_timeout: float) -> Visit:
+def ask_uasam(url: str, key: str | None, timeout: float, connect_timeout: float) -> Probe:
     """Ask UASAM about a key: it tells a bad one from an outage, and names its project.
 
     Args:
@@ -113,18 +113,18 @@ def ask_uasam(url: str, key: str | None, timeout: float, connect_timeout: float)
         timeout: Seconds for the answer.
         connect_timeout: Seconds for the connection.
     """
-    answer = _visit(url, KEY_PATH, key, timeout, connect_timeout)
+    answer = _probe(url, KEY_PATH, key, timeout, connect_timeout)
     if isinstance(answer, TroubleError):
-        return Visit(url, trouble=answer)
+        return Probe(url, trouble=answer)
     fields = fields_of(answer.response)
     status = answer.response.status
     if status == 200 and fields.get("status") == 1:
         project = as_object(as_object(fields.get("response")).get("project"))
         named = {name: str(project[name]) for name in ("id", "name") if project.get(name)}
-        return Visit(url, answer, is_it=True, key="good", project=named)
+        return Probe(url, answer, is_it=True, key="good", project=named)
     if status == 403 and isinstance(fields.get("error"), str):
-        return Visit(url, answer, is_it=True, key="bad")
-    return Visit(url, answer, is_it=isinstance(fields.get("error"), str) or status >= 500)
+        return Probe(url, answer, is_it=True, key="bad")
+    return Probe(url, answer, is_it=isinstance(fields.get("error"), str) or status >= 500)
 
 
 def find_brain(near: str, *others: str | None) -> str | None:
@@ -145,7 +145,7 @@ def find_brain(near: str, *others: str | None) -> str | None:
     return None
 
 
-def _visit(url: str, path: str, key: str | None, timeout: float, connect_timeout: float) -> Answer | TroubleError:
+def _probe(url: str, path: str, key: str | None, timeout: float, connect_timeout: float) -> Answer | TroubleError:
     headers = [("User-Agent", f"otas-middleware/{__version__} doctor")]
     if key is not None:
         headers.append(("X-OTAS-SDK-KEY", key))
@@ -189,7 +189,7 @@ def key_problem(subject: Subject) -> tuple[str, str] | None:
     return None
 
 
-def check_key(problem: tuple[str, str] | None, brain: Visit, uasam: Visit | None, subject: Subject) -> Check:
+def check_key(problem: tuple[str, str] | None, brain: Probe, uasam: Probe | None, subject: Subject) -> Check:
     """Say whether the SDK key is good, and whose project it opens.
 
     Args:
@@ -240,7 +240,7 @@ TOLERANCE = 2.0
 """Seconds by which clocks may differ: Brain refuses a token that is so far from the future."""
 
 
-def check_clock(brain: Visit, uasam: Visit | None) -> Check:
+def check_clock(brain: Probe, uasam: Probe | None) -> Check:
     """Compare this machine's clock with those of Brain and UASAM.
 
     UASAM stamps session tokens with its clock, Brain checks them by its own, and events carry the time of this one.
