@@ -26,7 +26,7 @@ from otas_middleware._capture import context as _context
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Domain, locate
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.policy import NOTHING, Place, Secrets, head_for
+from otas_middleware._outbound.policy import NOTHING, Place, Secrets, head_for, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._outbound.aiohttp_middleware import AiohttpMiddleware
-    from otas_middleware._outbound.policy import OutgoingRequest, RawHeaders, Whereabouts
+    from otas_middleware._outbound.policy import OutgoingRequest
 
 __all__ = [
     "aiohttp_middleware",
@@ -216,6 +216,7 @@ class _Policy:
 
     def __init__(self, domain: Domain | None = None) -> None:
         self._domain = domain
+        register(self)
 
     def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
         """Say where a request goes; nothing is to be done where there is no token."""
@@ -235,11 +236,6 @@ class _Policy:
         """Return the current token, for a place that does not get it."""
         token = self.token()
         return NOTHING if token is None or place is Place.INSIDE else Secrets((token,))
-
-    def is_anothers(self, token: bytes, location: Whereabouts, raw: RawHeaders) -> bool:
-        """Leave tokens that others put in: this policy takes out its own only."""
-        del token, location, raw
-        return True
 
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Record nothing: that is the agent's side."""

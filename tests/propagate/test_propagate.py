@@ -18,6 +18,7 @@ from agent.callers import BODIES, BOUNDARY, TLS, How, bare
 from agent.host import redirects
 from otas_middleware import propagate
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware.agent import AgentSession
 from propagate.backend import ask, ask_asynchronously, ask_synchronously
 from support.agent import Agent
 
@@ -71,6 +72,26 @@ def test_a_redirect_to_another_host_loses_the_token_and_back_gets_it_again(
     ask_synchronously(backend, agent, handler)
     assert unlisted.one().header(TOKEN_HEADER) == []
     assert [request.header(TOKEN_HEADER) for request in listed.requests] == [[agent.token], [agent.token]]
+
+
+@pytest.mark.parametrize("outermost", ["propagate", "session"])
+def test_a_client_of_a_backends_own_agent_passes_the_callers_token_on_too(
+    caller: Caller, backend: OtasSettings, agent: Agent, listed: Host, unlisted: Host, brain: LocalBrain, outermost: str
+) -> None:
+    with AgentSession(agent_key=brain.agent_key, brain_url=brain.url, uasam_url=brain.url) as session:
+
+        def instrument(client: Any) -> Any:
+            if outermost == "propagate":
+                return propagate.instrument(session.instrument(client))
+            return session.instrument(propagate.instrument(client))
+
+        def handler() -> None:
+            for host in (listed, unlisted):
+                caller.call(instrument, "GET", host.url)
+
+        ask_synchronously(backend, agent, handler)
+    assert listed.one().header(TOKEN_HEADER) == [agent.token]
+    assert unlisted.one().header(TOKEN_HEADER) == []
 
 
 def test_a_token_copied_to_another_host_by_hand_is_taken_out(

@@ -17,7 +17,7 @@ from otas_middleware._capture.context import delivering
 from otas_middleware._capture.values import snapshot
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.policy import Place, Secrets, confirmed
+from otas_middleware._outbound.policy import Place, Secrets, register
 from otas_middleware._runtime import SharedWeakSet, runtime
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import BackendEvent, Envelope
-    from otas_middleware._outbound.policy import OutgoingRequest, RawHeaders, Whereabouts
+    from otas_middleware._outbound.policy import OutgoingRequest
     from otas_middleware._runtime import Behaviour
 
     Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], SessionInfo]
@@ -75,6 +75,7 @@ class Core:
         self._secrets_inside = Secrets(self._keys)
         self._secrets_outside: tuple[tuple[str, ...], Secrets] = ((), self._secrets_inside)
         _register(self)
+        register(self)
 
     # ---- the policy (`_outbound.policy.OutboundPolicy`)
 
@@ -111,16 +112,6 @@ class Core:
             secrets = Secrets((*tokens, *self._keys))
             self._secrets_outside = (tokens, secrets)
         return secrets
-
-    def is_anothers(self, token: bytes, location: Whereabouts, raw: RawHeaders) -> bool:
-        """Return whether it is the token of another session of this process, on its way into that one's domain."""
-        return any(core is not self and core.sends(token, location, raw) for core in sessions())
-
-    def sends(self, token: bytes, location: Whereabouts, raw: RawHeaders) -> bool:
-        """Return whether a request that goes there is to carry this token."""
-        if token.decode("latin-1") != self.token_at_hand() or self.place(*location) is not Place.INSIDE:
-            return False
-        return confirmed(self, location, raw) is Place.INSIDE
 
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Start the record of a request outside."""

@@ -10,6 +10,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
 from otas_middleware._errors import OtasError
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,19 +76,17 @@ class OutboundPolicy(Protocol):
         """Return what must not be in the head of a request to such a place: keys, and tokens if it is outside."""
         ...
 
-    def is_anothers(self, token: bytes, location: Whereabouts, raw: RawHeaders) -> bool:
-        """Return whether a token is not this policy's to take out: another one sends it there, where it belongs.
-
-        Args:
-            token: The token's header.
-            location: Where the request goes.
-            raw: Its headers.
-        """
-        ...
-
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Start the record of a request outside, or return None when it is not to be recorded."""
         ...
+
+
+_policies: SharedWeakSet[OutboundPolicy] = SharedWeakSet()
+
+
+def register(policy: OutboundPolicy) -> None:
+    """Have the other policies of this process leave the tokens alone that this one sends."""
+    _policies.add(policy)
 
 
 class Layer:
@@ -240,8 +239,17 @@ def clean(
 
 
 def _has_anothers_token(policy: OutboundPolicy, raw: RawHeaders, location: Whereabouts) -> bool:
-    tokens = [value for name, value in raw if name.lower() == _TOKEN_NAME]
-    return len(tokens) == 1 and policy.is_anothers(tokens[0], location, raw)
+    """Say whether the one token in a request is another policy's, which sends it there, where it belongs."""
+    tokens = [value.decode("latin-1") for name, value in raw if name.lower() == _TOKEN_NAME]
+    if len(tokens) != 1:
+        return False
+    return any(
+        other.token_at_hand() == tokens[0]
+        and other.place(*location) is Place.INSIDE
+        and confirmed(other, location, raw) is Place.INSIDE
+        for other in _policies
+        if other is not policy
+    )
 
 
 def head_for(
