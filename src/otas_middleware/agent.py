@@ -260,6 +260,9 @@ class AgentSession(HttpClients):
     def log_event(self, event: BackendEvent) -> str:
         """Log an event; it is redacted and made to fit, and `metadata` gets what it lacks.
 
+        Args:
+            event: The event; it is left as it is.
+
         Returns:
             Our id of the event (`metadata.event_id`).
         """

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import CollectorRegistry, Metric
 
+__all__ = ["OtasCollector", "register"]
+
 _COUNTERS = {
     "captured": "Events that came in.",
     "delivered": "Events that the destination took.",
@@ -146,7 +148,11 @@ def _relay_of(delivery: object) -> dict[str, Any] | None:
 
 
 def register(registry: CollectorRegistry = REGISTRY) -> OtasCollector:
-    """Add the metrics to a registry, and return the collector for `registry.unregister`."""
+    """Add the metrics to a registry, and return the collector for `registry.unregister`.
+
+    Args:
+        registry: Where the metrics are exposed; prometheus_client's default one when left out.
+    """
     collector = OtasCollector()
     registry.register(collector)
     return collector

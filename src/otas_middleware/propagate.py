@@ -77,6 +77,9 @@ def httpx_hook(request: httpx.Request) -> None:
 
     httpx calls it for each redirect too, where it takes the token out again if need be. It changes the request, so
     that `response.request` shows the token; `instrument` does not.
+
+    Args:
+        request: The request that is about to be sent; changed.
     """
     from otas_middleware._outbound.httpx_transport import place_of  # noqa: PLC0415  # heavy
 
@@ -90,7 +93,11 @@ def httpx_hook(request: httpx.Request) -> None:
 
 
 async def async_httpx_hook(request: httpx.Request) -> None:
-    """As `httpx_hook`, for `httpx.AsyncClient`."""
+    """As `httpx_hook`, for `httpx.AsyncClient`.
+
+    Args:
+        request: The request that is about to be sent; changed.
+    """
     httpx_hook(request)
 
 
@@ -134,6 +141,9 @@ def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:
     executor.map(propagate.carry(fetch), urls)
     threading.Thread(target=propagate.carry(refresh)).start()
     ```
+
+    Args:
+        function: What the thread or executor is to run.
     """
     passed = _current()
 

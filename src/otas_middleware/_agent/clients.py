@@ -182,7 +182,16 @@ class HttpClients:
     @overload
     def async_transport(self, inner: Any = None, *, library: str) -> Any: ...
     def async_transport(self, inner: Any = None, *, library: str | None = None) -> Any:
-        """Return an asynchronous httpx transport (see `transport`)."""
+        """Return an asynchronous httpx transport, for whatever takes one.
+
+        Args:
+            inner: The transport that sends; the library's own when left out, as of `transport`.
+            library: `"httpx2"` or `"httpx"`.
+
+        Raises:
+            ValueError: `library` is neither of the two.
+            ImportError: It is not installed.
+        """
         from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
         from otas_middleware._outbound.httpx_transport import (  # noqa: PLC0415  # as above
             OwnAsyncTransport,
@@ -197,6 +206,9 @@ class HttpClients:
         """Return the headers that a request to this URL is to carry, for libraries that have no adapter here.
 
         Ask anew for each request, after a redirect too. Creates the session if there is none, which may block.
+
+        Args:
+            url: The whole URL of the request.
 
         Returns:
             The session token's header for a URL inside the domain, an empty dictionary for any other.

@@ -67,7 +67,11 @@ class ToolRun:
         self._pid = getpid()
 
     def finish(self, error: BaseException | None) -> None:
-        """Hand the event in, once, and in the process in which it began: a forked child has a copy of the run."""
+        """Hand the event in, once, and in the process in which it began: a forked child has a copy of the run.
+
+        Args:
+            error: What the run ended with; None when it went well.
+        """
         if self._finished or self._pid != getpid():
             return
         self._finished = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from uuid import UUID
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
@@ -260,8 +260,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     @classmethod
     def _strip_secret(cls, value: object) -> object:
         # Keys often come out of files with a line break at their end; an empty key is a missing key.
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
+        value = value.get_secret_value() if isinstance(value, SecretStr) else value
         return (value.strip() or None) if isinstance(value, str) else value
 
     @field_validator("sdk_key", "agent_key")
@@ -296,18 +295,19 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
             ConfigurationError: A value cannot be used.
         """
         build: Any = cls
-        settings: Self = build(**values, _spellings=spellings)
-        return settings
+        return cast("Self", build(**values, _spellings=spellings))
 
     def replace(self, **changes: Unpack[SettingOptions]) -> Self:
         """Return a copy with some fields changed, validated.
 
+        Args:
+            **changes: Field names to new values.
+
         Raises:
             ConfigurationError: A name is unknown or a value cannot be used.
         """
-        values: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
-        values.update(changes)
-        return type(self)(**values)
+        kept: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self)(**cast("Any", {**kept, **changes}))
 
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")

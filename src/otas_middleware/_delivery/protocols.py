@@ -201,11 +201,19 @@ class Destination(Protocol):
         ...
 
     def request(self, envelope: Envelope) -> Request:
-        """Return the request that delivers the envelope; called in the worker, at most once for each and process."""
+        """Return the request that delivers an envelope; called in the worker, at most once for each and process.
+
+        Args:
+            envelope: A redacted event, with the token of its session.
+        """
         ...
 
     def outcome(self, response: Response) -> Outcome:
-        """Say what an answer means. It must not raise, and it must not keep the response."""
+        """Say what an answer means. It must not raise, and it must not keep the response.
+
+        Args:
+            response: The answer to the request.
+        """
         ...
 
 

@@ -96,6 +96,9 @@ def by_status(response: Response) -> Outcome:
     2xx is a success. What concerns the event rejects it (400, 413, 422, …); what concerns us or the address keeps
     everything and tells the operator (redirects, 401, 403, 404, …); overload and gateways ask for patience (429, 503,
     …). Anything else may be the event's fault or the service's.
+
+    Args:
+        response: The answer.
     """
     status = response.status
     if 200 <= status < 300:

@@ -104,7 +104,10 @@ class RecordedEvents(Sequence["BackendEvent"]):
         return [_called(event) for event in self._events()]
 
     def one(self, **expected: Unpack[Expected]) -> BackendEvent:
-        """Return the one recorded event that is as expected (see `Expected`); without arguments, the only event.
+        """Return the one recorded event that is as expected; without arguments, the only event.
+
+        Args:
+            **expected: What the event is to be like (see `Expected`).
 
         Raises:
             AssertionError: None is, or more than one; the text shows what was recorded, and what may be the reason.
@@ -120,12 +123,19 @@ class RecordedEvents(Sequence["BackendEvent"]):
         raise AssertionError(self._none_found(expected, wanted))
 
     def matching(self, **expected: Unpack[Expected]) -> list[BackendEvent]:
-        """Return the recorded events that are as expected (see `Expected`)."""
+        """Return the recorded events that are as expected.
+
+        Args:
+            **expected: What they are to be like (see `Expected`).
+        """
         check_names(expected)
         return [envelope.event for envelope in self._memory.envelopes() if not differences(envelope, expected)]
 
     def assert_none(self, **expected: Unpack[Expected]) -> None:
         """Check that no event as expected was recorded; without arguments, none at all.
+
+        Args:
+            **expected: What none is to be like (see `Expected`).
 
         Raises:
             AssertionError: The text shows those that were.
@@ -138,6 +148,9 @@ class RecordedEvents(Sequence["BackendEvent"]):
 
     def assert_no_trace_of(self, *secrets: str) -> None:
         """Check that some texts stand nowhere in what would be sent, nor JSON-escaped, percent-encoded or in base64.
+
+        Args:
+            *secrets: The texts.
 
         Raises:
             AssertionError: One does; the text names event and field, and not the secret.
@@ -174,7 +187,12 @@ class RecordedEvents(Sequence["BackendEvent"]):
             raise AssertionError(f"{len(self)} of {count} events were recorded within {timeout:g} s. {reasons}")
 
     def note_failure(self, where: str, error: BaseException) -> None:
-        """Take a failure that is being swallowed."""
+        """Take a failure that is being swallowed.
+
+        Args:
+            where: The place in this package.
+            error: What was raised there.
+        """
         self.failures.append((where, error))
 
     def clear(self) -> None:

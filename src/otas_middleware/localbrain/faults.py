@@ -143,7 +143,11 @@ class Faults:
         self.up()
 
     def down_after(self, events: int | None) -> None:
-        """Go down when so many more events have been stored and answered; None is never."""
+        """Go down after some more events.
+
+        Args:
+            events: How many are to be stored and answered before; None is never.
+        """
         with self._lock:
             self._events_left = events
 
@@ -183,11 +187,19 @@ class Faults:
         return 0.0 if until is None else max(0.0, until - time.monotonic())
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Have `wake` called, from any thread, whenever `down` or `up` was."""
+        """Tell somebody of each call of `down` and `up`.
+
+        Args:
+            wake: Called afterwards, in whatever thread that is.
+        """
         self._wake = wake
 
     def next(self, service: Service) -> Fault | None:
-        """Return the fault that strikes this request, or None; counts it against the fault's `times`."""
+        """Return the fault that strikes a request, or None; counts it against the fault's `times`.
+
+        Args:
+            service: The service that the request is for.
+        """
         with self._lock:
             for fault in self._faults:
                 if service in fault.services and fault.is_active and self._random.random() < fault.rate:

@@ -197,11 +197,18 @@ class LocalBrain:
         return self._parts.uasam.new_session(agent, {} if meta is None else meta)
 
     def sign(self, claims: Mapping[str, object]) -> str:
-        """Sign a token with any claims, such as an expired session's."""
+        """Return a signed token with any claims, such as an expired session's.
+
+        Args:
+            claims: The token's payload.
+        """
         return self._parts.tokens.issue(claims)
 
     def session_id(self, token: str) -> str:
         """Return the session of a token that `create_session` or `sign` made.
+
+        Args:
+            token: The token.
 
         Raises:
             ValueError: The token is not valid.
@@ -212,7 +219,11 @@ class LocalBrain:
         return session.session_id
 
     def add_project(self, name: str = "Another project") -> ProjectAccess:
-        """Make another project with an SDK key."""
+        """Make another project with an SDK key.
+
+        Args:
+            name: What the project is called.
+        """
         project = self._parts.directory.add_project(name)
         return ProjectAccess(project.id, self._parts.directory.add_key("sdk", project.id))
 
@@ -230,11 +241,19 @@ class LocalBrain:
         return AgentAccess(agent.id, self._parts.directory.add_key("agent", agent.id, prefix))
 
     def revoke(self, key: str) -> None:
-        """Make an SDK key or an agent key invalid for good. Tokens of sessions that it created stay valid."""
+        """Make a key invalid for good. Tokens of sessions that it created stay valid.
+
+        Args:
+            key: An SDK key or an agent key.
+        """
         self._parts.directory.revoke(key)
 
     def events(self, session_id: str | None = None) -> list[StoredEvent]:
-        """Return the stored events in the order of their arrival, of one session or of all."""
+        """Return the stored events in the order of their arrival.
+
+        Args:
+            session_id: The session whose events are wanted; those of all when left out.
+        """
         return self._parts.store.events(session_id)
 
     def wait_for_events(self, count: int, *, session_id: str | None = None, timeout: float = 10.0) -> list[StoredEvent]:

@@ -101,7 +101,11 @@ class Exchange:
         return self.method == "POST" and _names_json_rpc(self.response.text[:_REFUSAL])
 
     def header(self, name: str) -> str:
-        """Return the first value of a request header (its name in lower case), or the empty string."""
+        """Return the first value of a request header, or the empty string.
+
+        Args:
+            name: Its name, in small letters.
+        """
         return first_value(self.request_headers, name)
 
     @cached_property

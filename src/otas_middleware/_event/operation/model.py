@@ -146,7 +146,11 @@ class Operation:
         return record
 
     def error(self, mask: Callable[[str], str]) -> str:
-        """Return `protocol code: message`, masked; empty when nothing is known of a failure but that there was one."""
+        """Return `protocol code: message`, masked; empty when nothing is known of a failure but that there was one.
+
+        Args:
+            mask: Masks secrets in a text.
+        """
         if self.code is None and not self.message:
             return ""
         label = self.protocol if self.code is None else f"{self.protocol} {self.code}"
