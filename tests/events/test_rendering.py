@@ -16,6 +16,7 @@ from events.codings import CODINGS, raw_deflate
 from events.exchange import event_of, exchange
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.render import multipart
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from otas_middleware._event.model import BackendEvent
@@ -350,6 +351,21 @@ def test_a_package_of_the_same_name_does_not_hide_the_parser(monkeypatch: pytest
     finally:
         for cached in (multipart._library, multipart._parser):
             cached.cache_clear()
+
+
+def test_without_the_parser_a_multipart_body_is_noted_and_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "multipart", None)
+    monkeypatch.setattr(runtime, "logged", set[str]())
+    multipart._library.cache_clear()
+    try:
+        events = [event_of(exchange(request_body=PARTS, request_type=MULTIPART)) for _ in range(2)]
+    finally:
+        multipart._library.cache_clear()
+    assert all(event.request_body.startswith("[binary: multipart/form-data, ") for event in events)
+    assert all("ann" not in event.to_json().decode() for event in events)
+    assert [record.message.count("pip install 'multipart>=2'") for record in caplog.records] == [1]
 
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

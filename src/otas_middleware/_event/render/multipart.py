@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from functools import lru_cache
 from importlib import metadata, util
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from otas_middleware._event.render.content_type import decode_text, parse_content_type
+from otas_middleware._runtime import runtime
 
 MAX_PARTS = 10_000
 _MAX_DIGITS = 16
@@ -16,6 +18,10 @@ _MAX_HEADERS = 32
 _CLOSING_BYTES = 8  # "\r\n--", the boundary, "--\r\n"
 _MAX_BOUNDARY_CHARACTERS = 200  # RFC 2046 allows 70
 _SHOWN_HEADERS = ("Content-Range", "Content-ID")
+_MISSING = (
+    "otas: multipart bodies are recorded without their parts, since the package `multipart` is not installed. Run: "
+    "pip install 'multipart>=2'. It may stand beside `python-multipart`, which FastAPI needs, whatever FastAPI says."
+)
 _EXTENDED_NAME = re.compile(r"(?i:;\s*name\*=)[\w-]*'[^']*'(?P<name>[^;\s]{1,512})")
 
 
@@ -32,10 +38,11 @@ def read_parts(data: bytes, boundary: str, *, cut: bool, missing: int = 0) -> li
         A field, or any part of text, is `{"name", "value"}`; a file, or a part of another kind, is
         `{"name", "filename", "content_type", "size"}`. What a part does not say is left out. The last part has
         `"truncated": True` when its end is missing: its size is then what its own Content-Length says, or else that of
-        the recorded piece, with `"at_most"` beside it. None when the body is not what its Content-Type says.
+        the recorded piece, with `"at_most"` beside it. None when the body is not what its Content-Type says, or when
+        there is no parser.
     """
     library = _library()
-    if not boundary or len(boundary) > _MAX_BOUNDARY_CHARACTERS:
+    if library is None or not boundary or len(boundary) > _MAX_BOUNDARY_CHARACTERS:
         return None
     parts: list[dict[str, Any]] = []
     content = bytearray()
@@ -75,21 +82,27 @@ def read_parts(data: bytes, boundary: str, *, cut: bool, missing: int = 0) -> li
 
 @lru_cache(maxsize=1)
 def _library() -> Any:
-    """Return defnull's `multipart`, imported for those who upload.
+    """Return defnull's `multipart`, imported for those who upload; None, with a warning, where somebody removed it.
 
-    Old releases of `python-multipart`, which FastAPI needs, install a package of the same name over it; its one file is
-    then loaded from where its distribution says it is.
+    FastAPI proposes that to those who lack `python-multipart`. Old releases of this one install a package of the same
+    name over it; its one file is then loaded from where its distribution says it is.
     """
-    # By a statement, since packers of programs (PyInstaller, Nuitka) take along what these name.
-    import multipart  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]  # noqa: PLC0415
+    try:
+        # By a statement, since packers of programs (PyInstaller, Nuitka) take along what these name.
+        import multipart  # type: ignore[import-untyped]  # pyright: ignore[reportMissingTypeStubs]  # noqa: PLC0415
 
-    module: Any = multipart
-    if hasattr(module, "PushMultipartParser"):
-        return module
+        module: Any = multipart
+        return module if hasattr(module, "PushMultipartParser") else _under_another()
+    except (ImportError, OSError):
+        runtime.log_once(logging.WARNING, _MISSING)
+        return None
+
+
+def _under_another() -> Any:
     path = metadata.distribution("multipart").locate_file("multipart.py")
     spec = util.spec_from_file_location("_otas_multipart", str(path))
     if spec is None or spec.loader is None:
-        raise ImportError("No multipart parser: install the distribution `multipart`, version 2 or later")
+        raise ImportError(str(path))
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
