@@ -302,6 +302,21 @@ def test_a_log_that_cannot_be_written_is_named_and_no_relay_started(
     assert not relays_in(runtime_folder)
 
 
+def test_a_process_that_has_given_up_its_privileges_looks_for_a_relay_of_its_new_user(
+    runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder = start.Finder(None)
+    finder.look()
+    eventually(finder.known, within=20)
+    [pid] = relays_in(runtime_folder)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    assert finder.known() is None
+    finder.look()
+    eventually(lambda: finder.trouble == "unsafe_place")  # for the test's folder is still the first user's
+    assert relays_in(runtime_folder) == [pid]
+
+
 def test_the_interpreter_is_of_the_hosts_version_whatever_python3_is(
     runtime_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

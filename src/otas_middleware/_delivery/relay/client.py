@@ -168,7 +168,7 @@ class RelayClient:
         return None
 
     def _found(self, finder: Finder) -> str | None:
-        if finder.path is None:
+        if finder.known() is None:
             finder.look()
             self._why = finder.trouble or "absent"
         return finder.path

@@ -186,7 +186,14 @@ class Finder:
         self._looking = False
         self._again_at = 0.0
         self._found_at = 0.0
+        self._user = os.geteuid()
         self._short_lives = 0
+
+    def known(self) -> str | None:
+        """Return the relay's socket, if it is known; that of the user that this process was before is of no use."""
+        if self.path is not None and self._user != os.geteuid():
+            self.forget()
+        return self.path
 
     def forget(self) -> None:
         """Look anew the next time: nobody is at the path any more."""
@@ -218,7 +225,7 @@ class Finder:
                 started = _start_unless_another_does(path, self._log or path.with_suffix(".log"))
                 found = None if started else str(path)
             self.trouble = ""
-            self._found_at = time.monotonic()
+            self._found_at, self._user = time.monotonic(), os.geteuid()
             self.path = found
         except trust.UnsafePlaceError as error:
             self.trouble = "unsafe_place"
