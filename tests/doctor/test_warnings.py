@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +190,16 @@ def test_a_spool_without_room_is_a_warning(doctor: Doctor, tmp_path: Path) -> No
     doctor.variables |= {"OTAS_SPOOL_DIR": str(tmp_path / "spool"), "OTAS_SPOOL_MAX_BYTES": str(2**50)}
     said = warned(doctor(), "spool")
     assert "MiB are free, and the spool may grow to 1,073,741,824 MiB" in said
+
+
+def test_a_parser_of_uploads_that_somebody_removed_is_a_warning(
+    doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "multipart", raising=False)
+    monkeypatch.setattr(
+        "otas_middleware._cli.doctor.set_up.find_spec", lambda name: None if name == "multipart" else find_spec(name)
+    )
+    assert "pip install 'multipart>=2'" in warned(doctor(), "multipart")
 
 
 def test_a_database_that_is_down_is_said_not_to_be_looked_at(doctor: Doctor, local: LocalBrain) -> None:

@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
@@ -193,6 +194,10 @@ def check_surroundings(subject: Subject, settings: OtasSettings) -> Iterator[Che
         fix = "set OTAS_SHUTDOWN_TIMEOUT to 2, or OTAS_SPOOL_DIR"
         yield Check("shutdown_timeout", "warning", text, fix)
     yield from _proxy(settings)
+    if find_spec("multipart") is None:
+        text = "the package `multipart` is not installed: uploads are recorded without their parts"
+        fix = "pip install 'multipart>=2'; it may stand beside python-multipart, whatever FastAPI says"
+        yield Check("multipart", "warning", text, fix)
 
 
 def _django_settings(subject: Subject) -> Iterator[Check]:
