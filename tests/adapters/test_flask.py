@@ -75,7 +75,9 @@ def test_an_application_factory_installs_it_later(settings: OtasSettings, agent:
 
 @pytest.mark.parametrize("thing", [Blueprint("shop", __name__), nothing, "shop:app"])
 def test_what_is_no_application_is_refused_with_what_to_give(thing: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"given a {type(thing).__qualname__}, which is no Flask application"):
+    with pytest.raises(
+        ConfigurationError, match=rf"given {type(thing).__qualname__}\(…\), which is no Flask application"
+    ):
         Otas(thing)
 
 
