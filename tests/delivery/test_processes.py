@@ -70,6 +70,35 @@ def script(tmp_path: Path) -> Iterator[Script]:
 
 
 class TestTheEnd:
+    def test_what_a_later_handler_of_the_end_records_is_delivered_there_and_then(self, script: Script) -> None:
+        """Handlers run in the opposite order: the application's earliest are called after ours."""
+        script.brain.faults.slow_ms = 300
+        script.run(
+            """
+            atexit.register(lambda: put(pipeline, "/last"))
+            pipeline = open_pipeline()
+            put(pipeline, "/first")
+            """
+        )
+        assert script.paths() == ["/first", "/last"]
+
+    def test_what_is_recorded_too_late_to_be_delivered_is_said_to_be_lost(self, script: Script) -> None:
+        out = script.run(
+            """
+            class Left:  # as a response that nobody has closed
+                def __init__(self, pipeline):
+                    self.pipeline = pipeline
+
+                def __del__(self, put=put):
+                    put(self.pipeline, "/last")
+
+            pipeline = open_pipeline()
+            put(pipeline, "/first")
+            left = Left(pipeline)
+            """
+        )
+        assert "/last" in script.paths() or "events for brain were lost: 1 exit" in out
+
     @pytest.mark.parametrize("ending", ["", "sys.exit(0)", "raise SystemExit"])
     def test_what_is_queued_is_delivered_when_the_script_ends(self, script: Script, ending: str) -> None:
         script.run(f"put(open_pipeline(), '/a', '/b', '/c')\n{ending}")

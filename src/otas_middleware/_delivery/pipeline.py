@@ -82,8 +82,8 @@ class Pipeline:
         if done:
             exporters = [exporter for exporter in exporters if exporter.name not in done]
         if self._durable and self._put_durably(item, exporters):
-            return
-        if len(exporters) == 1:
+            pass
+        elif len(exporters) == 1:
             exporters[0].offer(item, getattr(item, "receipt", None))
         else:
             try:
@@ -95,6 +95,8 @@ class Pipeline:
                 return
             for exporter in exporters:
                 exporter.offer(shared, shared.receipt_of(exporter.name))
+        if process.over:
+            self.close()
 
     def _put_durably(self, item: Weighted, exporters: Sequence[Exporter]) -> bool:
         """Build an event and write it to the spool before anything else (`durability="spool"`).
@@ -120,6 +122,8 @@ class Pipeline:
         for exporter in state.agent if envelope.source == "agent" else state.backend:
             if exporter.name not in done:
                 exporter.offer_built(envelope)
+        if process.over:
+            self.close()
 
     @property
     def crowded(self) -> bool:

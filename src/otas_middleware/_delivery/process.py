@@ -56,6 +56,10 @@ class ForkAware(Protocol):
 LONGEST_WAIT = 10.0
 """Seconds that a fork waits at most for what must not be under way meanwhile."""
 
+over = False
+"""This process has ended its pipelines by `atexit`, and no thread can be started any more: what a later handler or a
+finalizer records is delivered there and then."""
+
 _gated = False
 _registered: dict[int, ForkAware] = {}
 _hooked = False
@@ -68,9 +72,17 @@ def register(pipeline: ForkAware) -> None:
     _registered[id(pipeline)] = pipeline
     if not _hooked:
         _hooked = True
-        atexit.register(end)
+        atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_renew)
+
+
+def _at_exit() -> None:
+    global over  # noqa: PLW0603  # the process's
+    try:
+        end()
+    finally:
+        over = True
 
 
 def unregister(pipeline: ForkAware) -> None:
@@ -171,7 +183,8 @@ def _after_fork() -> None:
 
 
 def _renew() -> None:
-    global _ends_with_its_thread  # noqa: PLW0603  # the process's
+    global over, _ends_with_its_thread  # noqa: PLW0603  # the process's
+    over = False
     _ends_with_its_thread = _ends_with_its_thread or not _by_main_thread
     runtime.no_fork = threading.RLock()  # the parent's may be held by a thread that is not here
     for pipeline in list(_registered.values()):
