@@ -1,4 +1,4 @@
-"""The demo's story: start everything, play the agent, compare what it did with what Brain holds, and show that."""
+"""The demo: start everything, play the agent, compare what it did with what Brain holds, and show that."""
 
 from __future__ import annotations
 
