@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it fetches a list when it is imported
 os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "1"  # else the SDK sends its traces to OpenAI
+os.environ["CREWAI_DISABLE_TELEMETRY"] = os.environ["OTEL_SDK_DISABLED"] = "true"  # as above, to its makers
 
 
 def _module(name: str) -> Any:
@@ -91,6 +92,54 @@ async def _langchain_async(session: AgentSession | None, url: str, stream: bool)
     return str((await chain.ainvoke("How long?")).content)
 
 
+# ---- llama-index, smolagents, crewai
+
+
+def _llama(session: AgentSession | None, url: str) -> tuple[Any, Any]:
+    clients: dict[str, Any] = {}
+    if session:
+        library = library_of(_module("openai"))
+        clients["http_client"] = session.client(library=library)
+        clients["async_http_client"] = session.async_client(library=library)
+    model = _module("llama_index.llms.openai").OpenAI(model="gpt-4o", api_key="k", api_base=url + "/v1", **clients)
+    return model, [_module("llama_index.core.llms").ChatMessage(content="How long?")]
+
+
+def _llama_index(session: AgentSession | None, url: str, stream: bool) -> str:
+    model, question = _llama(session, url)
+    if stream:
+        return "".join(piece.delta or "" for piece in model.stream_chat(question))
+    return str(model.chat(question).message.content)
+
+
+async def _llama_index_async(session: AgentSession | None, url: str, stream: bool) -> str:
+    model, question = _llama(session, url)
+    if stream:
+        return "".join([piece.delta or "" async for piece in await model.astream_chat(question)])
+    return str((await model.achat(question)).message.content)
+
+
+def _smolagents(session: AgentSession | None, url: str, stream: bool) -> str:
+    options: dict[str, Any] = {}
+    if session:
+        options["client_kwargs"] = {"http_client": session.client(library=library_of(_module("openai")))}
+    model = _module("smolagents").OpenAIModel("gpt-4o", api_base=url + "/v1", api_key="k", **options)
+    question = [{"role": "user", "content": [{"type": "text", "text": "How long?"}]}]
+    if stream:
+        return "".join(piece.content or "" for piece in model.generate_stream(question))
+    return str(model.generate(question).content)
+
+
+def _crewai(session: AgentSession | None, url: str, stream: bool) -> str:
+    litellm = _module("litellm")
+    litellm.client_session = session.client() if session else None
+    key = f"k{id(litellm.client_session)}"  # it keeps its clients by their keys
+    kind = _module("crewai").LLM
+    return str(
+        kind(model="openai/gpt-4o", is_litellm=True, api_key=key, base_url=url + "/v1", stream=stream).call("How long?")
+    )
+
+
 # ---- openai-agents, pydantic-ai
 
 
@@ -134,6 +183,17 @@ FRAMEWORKS = [
         _langchain,
         _langchain_async,
     ),
+    Sdk(
+        "llama-index",
+        "llama_index.llms.openai",
+        "/v1/chat/completions",
+        OPENAI_MODEL,
+        CHAT_USAGE,
+        _llama_index,
+        _llama_index_async,
+    ),
+    Sdk("smolagents", "smolagents", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, _smolagents),
+    Sdk("crewai", "crewai", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, _crewai),
     Sdk("openai-agents", "agents", "/v1/responses", OPENAI_MODEL, RESPONSES_USAGE, None, _agents),
     Sdk("pydantic-ai", "pydantic_ai", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, None, _pydantic_ai),
 ]

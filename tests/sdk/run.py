@@ -51,11 +51,17 @@ ENVIRONMENTS = {
             "agents",
             "pydantic_ai",
             "mcp",
+            "fastmcp",
             "a2a",
             "aiohttp",
         ),
     ),
-    "openai-2": Environment("sdks-openai-2", ("openai", "anthropic", "groq"), without=("httpx2",)),
+    "openai-2": Environment(
+        "sdks-openai-2",
+        ("openai", "anthropic", "groq", "llama_index.llms.openai"),
+        without=("httpx2",),
+    ),
+    "frameworks": Environment("sdks-frameworks", ("crewai", "litellm", "smolagents")),
     "openai-1": Environment("sdks-openai-1", ("openai", "anthropic")),
 }
 

@@ -56,6 +56,27 @@ def _mcp(request: Received) -> Iterable[bytes]:
     return streams([_event(_rpc(call, content))])(request)
 
 
+def test_each_call_of_fastmcps_client_is_a_complete_event(session: AgentSession, record: Record) -> None:
+    pytest.importorskip("fastmcp", reason="fastmcp is not installed in this environment")
+    fastmcp, transports = import_module("fastmcp"), import_module("fastmcp.client.transports")
+
+    async def ask(url: str) -> list[str]:
+        transport = transports.StreamableHttpTransport(url, httpx_client_factory=session.async_client)
+        async with fastmcp.Client(transport) as client:
+            good = await client.call_tool("refund", {})
+            bad = await client.call_tool("refund", {"fail": True}, raise_on_error=False)
+            return [good.content[0].text, bad.content[0].text]
+
+    with Host() as host:
+        host.on("/mcp", _mcp)
+        assert anyio.run(ask, host.url + "/mcp") == [TEXT, TEXT]
+        events = record.events()
+        assert len(events) == len(host.requests)
+    assert [event for event in events if "aborted" in event["metadata"]] == []
+    called = [event for event in events if event["metadata"].get("operation", {}).get("name") == "tools/call refund"]
+    assert [event["error"] for event in called] == ["", f"mcp tool_error: {TEXT}"]
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_each_call_of_mcp_is_a_complete_event(loop: str, session: AgentSession, record: Record) -> None:
     pytest.importorskip("mcp", reason="mcp is not installed in this environment")
