@@ -48,6 +48,7 @@ export function eventsView(parameters) {
   const counter = h("p", { class: "counter", id: "counter" });
   const exports = h("p", { class: "exports" });
   const clear = h("button", { type: "button", class: "danger", onclick: deleteAll }, "Delete all events");
+  clear.hidden = exports.hidden = true; // until it is known that there is something
   const body = h("tbody");
   const older = h("button", { type: "button", onclick: () => more() }, "Load older events");
   const note = h("p", { class: "note" });
