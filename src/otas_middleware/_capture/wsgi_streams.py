@@ -109,7 +109,6 @@ def pull(
     *,
     at_end: Callable[[], None] | None = None,
     at_failure: Callable[[], None] | None = None,
-    as_bytes: Callable[[Any], bytes] | None = None,
 ) -> Iterator[Any]:
     """Yield what the iterable yields. What is done for each chunk is all that a long stream costs.
 
@@ -118,7 +117,6 @@ def pull(
         capture: Gets the chunks, the end, and the exceptions; it is the current one while the application runs.
         at_end: Called after the last chunk.
         at_failure: Called when the iterable raised.
-        as_bytes: Turns into bytes what is none yet, where the framework will do so.
     """
     body = capture.response
     keep, cut = body.parts.append, body.cut
@@ -138,7 +136,7 @@ def pull(
                 elif chunk:
                     keep(chunk)
             else:
-                flowing = _sent(capture, chunk, as_bytes)
+                flowing = _sent(capture, chunk)
             yield chunk
             outer = get_current()
             set_current(capture)
@@ -173,10 +171,10 @@ def secured(chunks: Iterator[Any], iterable: object, capture: Capture) -> Iterat
     capture.secure(last=True)
 
 
-def _sent(capture: Capture, chunk: Any, as_bytes: Callable[[Any], bytes] | None) -> bool:
+def _sent(capture: Capture, chunk: Any) -> bool:
     """Note a chunk; return whether the first byte has gone out, and what follows needs to be counted only."""
     try:
-        capture.sent(chunk if as_bytes is None or chunk.__class__ is bytes else as_bytes(chunk))
+        capture.sent(chunk)
     except Exception:
         report_internal_error("body")
     return bool(capture.response.parts)

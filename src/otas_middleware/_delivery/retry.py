@@ -52,7 +52,7 @@ _REJECTED = frozenset({400, 413, 414, 415, 422, 431})
 _jitter = random.SystemRandom()  # forked children must not draw the same delays
 
 
-def full_jitter(attempt: int, longest: float, base: float = BASE_DELAY) -> float:
+def full_jitter(attempt: int, longest: float) -> float:
     """Return a delay between 0 and the exponential ceiling of this attempt, in seconds.
 
     "Full jitter" (Amazon Architecture Blog, "Exponential Backoff And Jitter") spreads clients that failed together.
@@ -60,9 +60,8 @@ def full_jitter(attempt: int, longest: float, base: float = BASE_DELAY) -> float
     Args:
         attempt: 1 for the first failure.
         longest: The ceiling's ceiling, in seconds.
-        base: The ceiling of the first delay, in seconds.
     """
-    ceiling: float = min(longest, base * 2.0 ** min(attempt - 1, 32))
+    ceiling: float = min(longest, BASE_DELAY * 2.0 ** min(attempt - 1, 32))
     return _jitter.uniform(0.0, ceiling)
 
 

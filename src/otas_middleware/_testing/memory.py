@@ -37,7 +37,7 @@ class Memory:
         self._begun: list[Capture] = []
         self._watched: list[Collection[Capture]] = []
         self._finished: list[Callable[[], Envelope | None]] = []
-        self._parcels: list[Envelope] = []
+        self._envelopes: list[Envelope] = []
         self._building = threading.RLock()  # an agent's `on_logged` may look
         self.taken = 0
         """How many captures and events came in."""
@@ -76,8 +76,8 @@ class Memory:
                 if envelope is None:
                     self.withheld += 1
                 else:
-                    self._parcels.append(envelope)
-            return list(self._parcels)
+                    self._envelopes.append(envelope)
+            return list(self._envelopes)
 
     def unfinished(self) -> int:
         """Return how many requests, and calls of agents, have begun and are not over."""
@@ -107,7 +107,7 @@ class Memory:
         with self._building, self._changed:
             self._begun.clear()
             self._finished.clear()
-            self._parcels.clear()
+            self._envelopes.clear()
             self.taken = self.withheld = 0
 
 
