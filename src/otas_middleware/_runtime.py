@@ -132,6 +132,7 @@ class Runtime:
         behaviour: How it records.
         recorders: `OtasSettings` to the `Recorder` of those settings.
         sources: What delivers events beside the recorders: the agent's side adds itself.
+        only_delivers: Nothing else is done here, as in a relay: nobody waits for the interpreter's lock meanwhile.
         off_because: Why a middleware of this process is off: `disabled`, `no_sdk_key`.
         logged: What was logged once and is not again.
         lock: Held for changes of these.
@@ -144,6 +145,7 @@ class Runtime:
         self.behaviour = Behaviour()
         self.recorders: dict[Any, Any] = {}
         self.sources: list[Source] = []
+        self.only_delivers = False
         self.off_because: set[str] = set()
         self.logged: set[str] = set()
         self.lock = ForkSafeLock()

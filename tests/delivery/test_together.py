@@ -91,6 +91,23 @@ def test_several_are_in_flight_and_arrive_in_their_order() -> None:
         assert in_flight > [1]
 
 
+def test_a_process_that_only_delivers_takes_more_of_them_than_one_whose_application_waits_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def in_flight() -> int:
+        brain = Brain()
+        found: list[int] = []
+        with waiting(brain, [f"/{number}" for number in range(100)]) as sender:
+            brain.on["/1"] = lambda: found.append(sender.stats()["in_flight"])
+            brain.go.set()
+            assert sender.flush(PATIENCE)
+        return found[0]
+
+    beside_an_application = in_flight()
+    monkeypatch.setattr(runtime, "only_delivers", True)
+    assert in_flight() > 2 * beside_an_application
+
+
 @pytest.mark.parametrize("refusal", [answer("503 Service Unavailable"), answer("401 Unauthorized")])
 def test_where_the_destination_goes_away_between_them_the_others_keep_their_order(refusal: bytes) -> None:
     brain = Brain()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.protocols import Verdict
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +45,9 @@ _BUSY = 0.7
 _GLANCE = 0.2
 """Seconds between two looks at that share."""
 
-_TOGETHER = 8
-"""Events that are built and sent in a row: what runs after a wait is slow at first, since the processor was asleep."""
+_TOGETHER, _TOGETHER_ALONE = 16, 64
+"""Events that are built and sent in a row, and how many where nothing else is done: what runs after a wait is slow at
+first, since the processor was asleep, and so is building right after sending."""
 
 _FAR_TOO_SLOW = 5.0
 """From this multiple on the limit is halved."""
@@ -176,7 +178,9 @@ class Pace:
     @property
     def most_at_once(self) -> int:
         """How many events a worker takes at once: several where a single connection gets quick answers."""
-        return _TOGETHER if self._limiter.limit == 1 and 0.0 < self._limiter.latest < _PERHAPS_OURS else 1
+        if self._limiter.limit != 1 or not 0.0 < self._limiter.latest < _PERHAPS_OURS:
+            return 1
+        return _TOGETHER_ALONE if runtime.only_delivers else _TOGETHER
 
     @property
     def sending(self) -> int:

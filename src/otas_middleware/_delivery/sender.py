@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 _PASSING = (OSError, ImportError, MemoryError)
 """What a build fails with for want of descriptors or memory, when it imports what this kind of body needs."""
 
-_AHEAD_SECONDS = 0.0005
-"""Of CPU: for so long events are built one after the other, while the application's threads wait for Python's lock."""
+_AHEAD_SECONDS, _AHEAD_SECONDS_ALONE = 0.001, 0.004
+"""Of CPU: for so long events are built one after the other, while the application's threads wait for Python's lock; and
+for how long where there are none."""
 
 
 class Hooks:
@@ -95,7 +96,7 @@ class Sender:
         """
         if len(items) < 2:
             return
-        until = time.thread_time() + _AHEAD_SECONDS
+        until = time.thread_time() + (_AHEAD_SECONDS_ALONE if runtime.only_delivers else _AHEAD_SECONDS)
         for item in tuple(items):
             if item.token not in self._rejected and not (self.build(item) and self._prepared(item, attempt)):
                 items.remove(item)

@@ -24,6 +24,7 @@ from otas_middleware._delivery.relay.server import Server
 from otas_middleware._delivery.relay.start import IDLE_SECONDS
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._recorder import Recorder
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -75,6 +76,7 @@ def _serve(server: Server) -> None:
     os.nice(max(0, NICENESS - os.nice(0)))
     _allow_many_descriptors()
     delivering.set(True)
+    runtime.only_delivers = True
     server.run()
 
 
