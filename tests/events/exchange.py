@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.exception import describe_exception
 from otas_middleware._capture.session import SessionInfo, fingerprint
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build
+from otas_middleware._event.redact import redactor_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event.redact import Redactor
 
 DEFAULTS = OtasSettings()
+
+
+class _OfTheDefaults:
+    """The redactor of the default settings, as the worker gets it: what a test makes of it is not made beforehand."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(redactor_for(DEFAULTS), name)
+
+
+REDACTOR = cast("Redactor", _OfTheDefaults())
 
 
 def _segment(claims: Mapping[str, object]) -> str:

@@ -8,14 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.exchange import DEFAULTS, event_of, exchange
+from events.exchange import DEFAULTS, REDACTOR, event_of, exchange
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.redact import redactor_for
 from otas_middleware._event.redact.name_rules import NameRules
 from otas_middleware._event.redact.sensitive_names import DEFAULT_NAMES
-
-RULES = NameRules()
-REDACTOR = redactor_for(OtasSettings())
 
 _SENSITIVE = """
 password Password PASSWORD passwd pass pwd user_pwd old-password newPassword password_confirmation passphrase passcode
@@ -46,26 +43,26 @@ HARMLESS = _HARMLESS.split()
 
 @pytest.mark.parametrize("name", SENSITIVE)
 def test_sensitive_by_default(name: str) -> None:
-    assert RULES.sensitive(name)
+    assert REDACTOR.rules.sensitive(name)
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_not_sensitive_by_default(name: str) -> None:
-    assert not RULES.sensitive(name)
+    assert not REDACTOR.rules.sensitive(name)
 
 
 def test_every_name_of_the_table_is_sensitive_as_the_table_says() -> None:
     for row in DEFAULT_NAMES:
         for entry in row.inside:
-            assert RULES.sensitive(entry)
-            assert RULES.sensitive(f"my_{entry.replace('_', '')}_value")
-            assert RULES.sensitive(entry.replace("_", "-").upper())
+            assert REDACTOR.rules.sensitive(entry)
+            assert REDACTOR.rules.sensitive(f"my_{entry.replace('_', '')}_value")
+            assert REDACTOR.rules.sensitive(entry.replace("_", "-").upper())
         for entry in row.phrase:
-            assert RULES.sensitive(f"my_{entry}_value")
-            assert RULES.sensitive(f"my-{entry.replace('_', '-')}-Value")
-            assert RULES.sensitive(f"{entry}s")
+            assert REDACTOR.rules.sensitive(f"my_{entry}_value")
+            assert REDACTOR.rules.sensitive(f"my-{entry.replace('_', '-')}-Value")
+            assert REDACTOR.rules.sensitive(f"{entry}s")
         for entry in row.last:
-            assert RULES.sensitive(f"my_{entry}")
+            assert REDACTOR.rules.sensitive(f"my_{entry}")
 
 
 def test_a_word_of_the_table_is_no_part_of_another_word() -> None:
@@ -73,7 +70,7 @@ def test_a_word_of_the_table_is_no_part_of_another_word() -> None:
         for entry in row.phrase:
             glued = f"xqz{entry.replace('_', '')}xqz"
             inside = any(part.replace("_", "") in glued for other in DEFAULT_NAMES for part in other.inside)
-            assert inside or not RULES.sensitive(glued), entry
+            assert inside or not REDACTOR.rules.sensitive(glued), entry
 
 
 def test_settings_add_names_and_take_names_out() -> None:
@@ -122,9 +119,9 @@ def test_settings_add_names_and_take_names_out() -> None:
 def test_a_text_with_a_sensitive_name_never_passes_the_probe(before: str, name: str, after: str) -> None:
     """The probe lets no text pass in which a name would be found: masking never depends on luck."""
     text = f"{before}{name}{after}"
-    if RULES.sensitive(text) and "%" not in text and "\\" not in text:
+    if REDACTOR.rules.sensitive(text) and "%" not in text and "\\" not in text:
         assert REDACTOR._has_name(f"{text}: Zq7kXw2mPv9sLt4bRn8c"), text
-        assert REDACTOR._has_name(text) or not RULES.secret(text), text
+        assert REDACTOR._has_name(text) or not REDACTOR.rules.secret(text), text
     assert REDACTOR._is_suspicious(f'"{name}": "Zq7kXw2mPv9sLt4bRn8c"')
 
 

@@ -11,10 +11,7 @@ from typing import Any
 
 import pytest
 
-from events.exchange import DEFAULTS, event_of, exchange
-from otas_middleware._event.redact import redactor_for
-
-REDACTOR = redactor_for(DEFAULTS)
+from events.exchange import REDACTOR, event_of, exchange
 
 DOCUMENTS: dict[str, list[Any]] = {
     "counts of tokens": [

@@ -24,12 +24,11 @@ from events.documents import (
     to_xml,
     to_yaml,
 )
-from events.exchange import DEFAULTS, exchange, posted
-from otas_middleware._event.redact import MASK, redactor_for
+from events.exchange import REDACTOR, exchange, posted
+from otas_middleware._event.redact import MASK
 
 pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 
-REDACTOR = redactor_for(DEFAULTS)
 EXAMPLES = int(os.environ.get("OTAS_FUZZ_EXAMPLES", "0"))
 many = settings(max_examples=EXAMPLES or 150, deadline=None)
 some = settings(max_examples=EXAMPLES or 60, deadline=None)

@@ -6,10 +6,7 @@ import json
 
 import pytest
 
-from events.exchange import DEFAULTS
-from otas_middleware._event.redact import redactor_for
-
-REDACTOR = redactor_for(DEFAULTS)
+from events.exchange import REDACTOR
 
 HARMLESS = [
     '{"shipping": "express", "inside": true, "author": "Ann", "passenger": 2, "compass": "N"}',

@@ -8,13 +8,12 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from events.exchange import DEFAULTS
+from events.exchange import REDACTOR
 from otas_middleware import OtasSettings
 from otas_middleware._event.redact import MASK, redactor_for
 from otas_middleware._event.redact.encodings import unescape_ascii
 from otas_middleware._event.redact.mask import most
 
-REDACTOR = redactor_for(DEFAULTS)
 KEY = "Zk3vQ9xW7jT1bN5yR8mC2pL6"
 
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from events.exchange import DEFAULTS
-from otas_middleware._event.redact import labels, named, named_value, redactor_for
+from events.exchange import REDACTOR
+from otas_middleware._event.redact import Redactor, labels, named, named_value
 from otas_middleware._event.redact.mask import most
 
 pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 
-REDACTOR = redactor_for(DEFAULTS)
 UNITS = [
     *(
         "pin=1\n",
@@ -65,7 +64,7 @@ def scans(text: str, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         count(named, "end_of_match")
         count(named_value, "end_of_match")
         count(labels, "_object_around")
-        count(type(REDACTOR), "text")
+        count(Redactor, "text")
         REDACTOR.text(text)
     return counted
 

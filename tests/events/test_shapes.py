@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.exchange import DEFAULTS
+from events.exchange import REDACTOR
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.redact import redactor_for
 from otas_middleware._event.redact.cards import card_number, luhn
@@ -19,7 +19,6 @@ from otas_middleware._event.redact.patterns import probe
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape
 
-REDACTOR = redactor_for(DEFAULTS)
 RANDOM = "Zk3vQ9xW7jT1bN5yR8mC2pL6"
 
 SECRETS = [

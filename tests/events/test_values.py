@@ -15,11 +15,8 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from events.exchange import DEFAULTS, event_of, exchange
-from otas_middleware._event.redact import redactor_for
+from events.exchange import REDACTOR, event_of, exchange
 from otas_middleware._event.redact.values import CYCLE, MAX_DEPTH, MAX_NODES, TOO_DEEP, TOO_MUCH
-
-REDACTOR = redactor_for(DEFAULTS)
 
 
 class Colour(Enum):

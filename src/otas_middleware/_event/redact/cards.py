@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.spans import behind
 
 # Lengths and leading digits of the card networks (ISO/IEC 7812; Visa, Mastercard, American Express, Diners Club,
 # JCB, Discover, UnionPay, Maestro), in the lengths that they issue today. A check digit alone would mask one in ten
@@ -53,7 +54,7 @@ def mask_card(match: re.Match[str]) -> str:
     gap = match["gap"]
     if not card_number(text.replace(gap, "") if gap else text):
         return match[0]
-    context = match.string[max(0, match.start() - 40) : match.start()]
+    context = match.string[behind(match.start(), 40) : match.start()]
     if gap is None and _ID_BEFORE.search(context):
         return match[0]
     before = context.rstrip()[-1:]

@@ -47,7 +47,7 @@ def arguments(
     """Yield the values that are set off from their names by blanks or commas."""
     part = text[begin:limit]
     found: list[re.Match[str]] = []
-    if " -" in part or "--" in part or '"-' in part:
+    if "-" in part:
         found += _OPTION.finditer(text, begin, limit)
     if "(" in part or "{" in part:
         found += _ARGUMENT.finditer(text, begin, limit)

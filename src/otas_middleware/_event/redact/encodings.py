@@ -38,13 +38,6 @@ _LETTER = re.compile(
 )
 _OF_NAMES = frozenset(":=_-. ")
 """Characters that names are made of and end with, besides letters and digits."""
-_ANY_UNICODE = re.compile(r"\\+u([0-9A-Fa-f]{4})")
-
-
-def unescape_all(name: str) -> str:
-    r"""Return a name with every `\uXXXX` of it written as itself, and without other backslashes."""
-    plain = _ANY_UNICODE.sub(lambda match: chr(int(match[1], 16)), name).replace("\\", "")
-    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def undo_percent(text: str) -> str:
@@ -77,9 +70,8 @@ def foreign_escape(text: str) -> str | None:
     levels = {len(match[1]) for match in found}
     if not text.isascii() or len(levels) != 1:
         return None
-    level = levels.pop()
     digits = "".join(match[2] for match in found)
-    return None if level & (level - 1) else "\\" * level + ("u{:04x}" if digits == digits.lower() else "u{:04X}")
+    return "\\" * levels.pop() + ("u{:04x}" if digits == digits.lower() else "u{:04X}")
 
 
 def unescape_letters(text: str) -> str:
@@ -164,17 +156,11 @@ _TELLING = (
 )
 """Words that a text with a secret has; base64 shows them in three forms, by where they stand."""
 _SKIPPED = (0, 2, 3)
-
-
-def _forms(word: str) -> list[str]:
-    forms: list[str] = []
-    for offset, skipped in enumerate(_SKIPPED):
-        encoded = base64.b64encode(b"\0" * offset + word.encode()).decode()
-        forms.append(encoded[skipped : (offset + len(word)) * 8 // 6])
-    return forms
-
-
-_HINTS = tuple(form for word in _TELLING.split() for form in _forms(word))
+_HINTS = tuple(
+    base64.b64encode(b"\0" * offset + word.encode()).decode()[skipped : (offset + len(word)) * 8 // 6]
+    for word in _TELLING.split()
+    for offset, skipped in enumerate(_SKIPPED)
+)
 BASE64_PROBE = "|".join(re.escape(form).replace("/", r"\x{2f}") for form in _HINTS)
 """Found in every text with base64 of one of these words."""
 WORDS_PROBE = r"=\?[A-Za-z0-9_\-]*\?"
@@ -216,12 +202,14 @@ def mask_encoded_words(text: str, redact: Callable[[str], str]) -> str:
     return _WORD.sub(mask, text)
 
 
+_STANDARD = str.maketrans("-_", "+/")
+
+
 def decode_base64(text: str) -> bytes:
     """Return what base64 says, of either alphabet, also when it was escaped or cut off; nothing when it is none."""
-    text = text.replace("\\", "").rstrip("=").replace("-", "+").replace("_", "/")
-    text = text[: len(text) - 1] if len(text) % 4 == 1 else text
+    text = text.replace("\\", "").rstrip("=").translate(_STANDARD)
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4))
+        return base64.b64decode((text[:-1] if len(text) % 4 == 1 else text) + "==")
     except binascii.Error:
         return b""
 
@@ -256,5 +244,5 @@ def mask_base64_json(match: re.Match[str]) -> str:
     if match["json"] == "eyJ":
         return match[0] if len(match[0]) < _LONGEST_CURSOR and _is_cursor(match[0]) else MASK
     before = match.string[match.start() - 1 : match.start()]
-    begins = decode_base64(match[0].replace("\\", "").partition(".")[0][:32])
-    return MASK if not before.isalnum() and len(begins) > 8 and _JSON_BEGINS.match(begins) else match[0]
+    begins = decode_base64(match[0].partition(".")[0])
+    return MASK if not before.isalnum() and _JSON_BEGINS.match(begins) else match[0]

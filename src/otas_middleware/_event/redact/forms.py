@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.redact.patterns import probe
 from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
+from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -320,5 +321,5 @@ def is_variable(text: str, begin: int, start: int) -> bool:
 
 
 def _before(text: str, begin: int) -> str:
-    start = max(0, begin - _FURTHEST_HEAD)
+    start = behind(begin, _FURTHEST_HEAD)
     return text[start:begin] if start else "\n" + text[:begin]

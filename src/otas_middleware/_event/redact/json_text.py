@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from otas_middleware._event.redact.mask import MASK, replaced
+from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,11 +59,12 @@ def documents_in(text: str) -> int:
         return 0
     while left:
         value = left.pop()
-        if isinstance(value, str):
+        kind: Any = type(value)
+        if kind is str:
             found += value.lstrip()[:1] in {"{", "["} and is_json(value)
-        elif isinstance(value, dict):
-            left += cast("dict[str, Any]", value).values()
-        elif isinstance(value, list):
+        elif kind is dict:
+            left += value.values()
+        elif kind is list:
             left += value
     return found
 
@@ -118,7 +120,7 @@ def _json_web_keys(text: str) -> Iterator[tuple[int, int, str]]:
     for match in _KEY_TYPE.finditer(text):
         if match.start() < done:
             continue
-        start = max(done, text.rfind("{", max(0, match.start() - _LONGEST_JWK), match.start()))
+        start = max(done, text.rfind("{", behind(match.start(), _LONGEST_JWK), match.start()))
         end = text.find("}", match.end(), match.end() + _LONGEST_JWK)
         done = min(len(text), match.end() + _LONGEST_JWK) if end < 0 else end
         yield start, done, _JWK_MEMBER.sub(rf"\g<name>{MASK}", text[start:done])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from otas_middleware._event.redact.mask import replaced
 from otas_middleware._event.redact.name_rules import Rule, split_words
@@ -74,6 +74,10 @@ def _is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
     return isinstance(value, dict)
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
 def is_label(name: str) -> bool:
     """Tell whether a member may be a label."""
     return _last_word(name) in _LABELS
@@ -103,8 +107,8 @@ def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules, *, deep: bool
             continue
         if deep and _is_object(value):
             found = found or label_of(value.items(), rules, deep=False)
-        listed = isinstance(value, list | tuple)  # `"loc": ["body", "password"]`
-        parts: list[Any] = cast("list[Any]", value) if listed else [value]
+        listed = _is_list(value)  # `"loc": ["body", "password"]`
+        parts: Any = value if listed else (value,)
         for part in parts:
             if isinstance(part, str) and len(part) <= _LONGEST_LABEL:
                 label = _label(name, part, rules, listed=listed)

@@ -48,7 +48,7 @@ def replaced(text: str, found: Iterable[tuple[int, int, str]]) -> str:
     return "".join((*pieces, text[done:])) if pieces else text
 
 
-def with_masked(match: re.Match[str], group: str | int = "values") -> str:
-    """Return what a pattern found, with one of its groups masked."""
+def with_masked(match: re.Match[str], group: str = "values", shown: str = MASK) -> str:
+    """Return what a pattern found, with one of its groups masked, or written otherwise."""
     start, end = match.span(group)
-    return match[0][: start - match.start()] + MASK + match[0][end - match.start() :]
+    return match[0][: start - match.start()] + shown + match[0][end - match.start() :]

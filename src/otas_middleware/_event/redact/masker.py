@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
+from otas_middleware._event.redact.spans import behind
 from otas_middleware._event.redact.values import MAX_CHARACTERS, MAX_NODES, Walk
 from otas_middleware._internal_errors import report_internal_error
 
@@ -74,8 +75,8 @@ class Masker:
 
     def members(self, value: dict[str, Any]) -> dict[str, Any]:
         """Mask an object, and make it plain JSON; an object again also when it could not be looked through."""
-        masked = self.value(value)
-        return cast("dict[str, Any]", masked) if isinstance(masked, dict) else {"value": masked}
+        masked: Any = self.value(value)
+        return {"value": masked} if masked == UNREADABLE else masked
 
     def fields(self, fields: dict[str, Any]) -> None:
         """Mask all fields of an event, in place; for events that hold text already."""
@@ -113,7 +114,7 @@ class Masker:
         if not self._head or self._head not in text:
             return text
         text = text.replace(self._token, MASK)
-        start = text.rfind(self._head, max(0, len(text) - len(self._token)))
+        start = text.rfind(self._head, behind(len(text), len(self._token)))
         if start >= 0 and self._token.startswith(text[start:]):
             text = text[:start] + MASK
         return text

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otas_middleware._event.redact.forms import is_odd, looks_random
 from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.patterns import compiled
+from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +39,7 @@ class Message(NamedTuple):
 
 def _line_before(match: re.Match[str]) -> str:
     """Return what stands before a match in its line, or at the end of the line before it."""
-    before = match.string[max(0, match.start() - _LONGEST_PLACE) : match.start()]
+    before = match.string[behind(match.start(), _LONGEST_PLACE) : match.start()]
     return _LINE_END.split(before)[-1]
 
 

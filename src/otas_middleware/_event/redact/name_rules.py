@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
-from otas_middleware._event.redact.encodings import undo_percent, unescape_all
+from otas_middleware._event.redact.encodings import undo_percent, unescape_ascii, unescape_letters
 from otas_middleware._event.redact.forms import readable
 from otas_middleware._event.redact.mask import MASK
 from otas_middleware._event.redact.sensitive_names import (
@@ -77,6 +77,7 @@ class NameRules:
         extra = tuple(dict.fromkeys(sensitive))
         self._extra = _whole_names(extra)
         self._keep = _whole_names(keep)
+        self._table = [(row, _pattern_of(row)) for row in DEFAULT_NAMES]
         self._known: dict[str, Rule] = {}
         self.harmless: set[str] = set()
         """Names that were asked for and are not sensitive; not all of them."""
@@ -125,7 +126,23 @@ class NameRules:
         if self._extra.fullmatch(name):
             return _STRICT
         joined = _HARMLESS.sub("", "_".join(split_words(name)).lower())
-        return _rule_of(joined) if joined else None
+        return self._rule_of(joined) if joined else None
+
+    def _rule_of(self, joined: str) -> Rule | None:
+        """Return the rule of a name that is given as its words in lower case, joined by `_`."""
+        found = [(row, match) for row, pattern in self._table if (match := pattern.search(joined)) is not None]
+        if not found:
+            return None
+        rows = [row for row, _ in found]
+        stays = frozenset(rows[0].stays).intersection(*(row.stays for row in rows))
+        # What the name's first and last words say of its value, unless they are what makes it sensitive.
+        words = [_NUMBERED.sub("", word) for word in joined.strip("_").split("_")]
+        if words[-1] == "tokens" or joined.rstrip("_")[max(match.end() for _, match in found) :].strip("_"):
+            stays = stays.union(form for form, endings in ENDINGS.items() if words[-1] in endings)
+        if words[0] == "tokens" or joined[: min(match.start() for _, match in found)]:
+            stays = stays.union(form for form, beginnings in BEGINNINGS.items() if words[0] in beginnings)
+        session = "session" in joined or "conversation" in joined
+        return Rule(stays, rows[0].extent, fingerprint=joined in FINGERPRINTED, session=session)
 
 
 def split_words(name: str) -> list[str]:
@@ -133,27 +150,10 @@ def split_words(name: str) -> list[str]:
     return [word for part in _NOT_ALPHANUMERIC.split(name) for word in _HUMP.split(part) if word]
 
 
-def _rule_of(joined: str) -> Rule | None:
-    """Return the rule of a name that is given as its words in lower case, joined by `_`."""
-    found = [(row, match) for row, pattern in _PATTERNS if (match := pattern.search(joined)) is not None]
-    if not found:
-        return None
-    rows = [row for row, _ in found]
-    stays = frozenset(rows[0].stays).intersection(*(row.stays for row in rows))
-    # What the name's first and last words say of its value, unless they are what makes it sensitive.
-    words = [_NUMBERED.sub("", word) for word in joined.split("_") if word]
-    if words[-1] == "tokens" or max(match.end() for _, match in found) <= len(joined.rstrip("_")) - len(words[-1]):
-        stays = stays.union(form for form, endings in ENDINGS.items() if words[-1] in endings)
-    if words[0] == "tokens" or min(match.start() for _, match in found) >= len(words[0]):
-        stays = stays.union(form for form, beginnings in BEGINNINGS.items() if words[0] in beginnings)
-    session = "session" in joined or "conversation" in joined
-    return Rule(stays, rows[0].extent, fingerprint=joined in FINGERPRINTED, session=session)
-
-
 def decoded(name: str) -> str:
     """Return a name as it is meant: without escapes of JSON and URLs, and with letters in their usual form."""
     if "\\" in name:
-        name = unescape_all(name)
+        name = unescape_letters(unescape_ascii(name)).replace("\\", "")
     name = undo_percent(name).replace("+", " ")
     return name if name.isascii() else normalize("NFKC", name)
 
@@ -174,7 +174,6 @@ def _pattern_of(row: SensitiveNames) -> re.Pattern[str]:
     return re.compile("|".join(parts))
 
 
-_PATTERNS = tuple((row, _pattern_of(row)) for row in DEFAULT_NAMES)
 _HARMLESS = re.compile(rf"(?:{'|'.join(HARMLESS)})(?![a-rt-z])")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from otas_middleware._event.redact.command_lines import arguments
 from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, MARKS, NAME, NamedValue
-from otas_middleware._event.redact.spans import ENTITIES, end_of_match
+from otas_middleware._event.redact.spans import ENTITIES, behind, end_of_match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,8 +111,8 @@ def _suspicious_parts(
     while begin < end:
         cut = _BREAK.search(text, begin + sizes[0], end)
         stop = end if cut is None else cut.start()
-        if suspicious(text[max(0, begin - _LOOK_BACK) : stop]) or (
-            valued is not None and valued(text[max(0, stop - _EDGE) : stop + _EDGE])  # its value stands beyond
+        if suspicious(text[behind(begin, _LOOK_BACK) : stop]) or (
+            valued is not None and valued(text[behind(stop, _EDGE) : stop + _EDGE])  # its value stands beyond
         ):
             yield from _suspicious_parts(text, suspicious, valued, begin, stop, sizes[1:])
         begin = stop
@@ -137,12 +137,12 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> R
     if quote is not None:  # `"credit card number": …`: look at the whole of what is quoted
         if text.startswith(quote, start - len(quote)):
             return None
-        opening = text.rfind(quote, max(0, start - _QUOTED_LOOK_BACK), start)
+        opening = text.rfind(quote, behind(start, _QUOTED_LOOK_BACK), start)
         return rules.rule(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
     before = text[start - 2 : start]
     if before[-1:] != " " or not (before[0].isalnum() or _IN_WORD.match(before)):
         return None
-    least, first = max(0, start - _LOOK_BACK), start - 1
+    least, first = behind(start, _LOOK_BACK), start - 1
     for _ in range(_MAX_WORDS_BEFORE):
         first = max(text.rfind(" ", least, first), least)
     words = _WORDS_BEFORE.search(text, first, start)
@@ -161,6 +161,6 @@ def _value(text: str, match: re.Match[str], rule: Rule) -> tuple[int, int, str] 
 
 def _in_meta(text: str, position: int) -> bool:
     """Tell whether a member stands directly in MCP's `_meta`."""
-    least = max(0, position - _FURTHEST_META)
+    least = behind(position, _FURTHEST_META)
     meta = text.rfind('"_meta', least, position)
     return meta >= 0 and text.count("{", meta, position) > text.count("}", meta, position)

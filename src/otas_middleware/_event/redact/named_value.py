@@ -24,6 +24,7 @@ from otas_middleware._event.redact.spans import (
     OPENING,
     PHRASE,
     QUOTE,
+    behind,
     container_end,
     end_of_line,
     end_of_match,
@@ -163,7 +164,7 @@ class NamedValue:
         """Tell whether name and value are words of a scope, an event or a resource: `token:read`, `arn:…:secret:db`."""
         if self.separator != ":" or start != self.after:
             return False
-        if self.text.startswith(":", self.begin - 1) and _ARN.search(self.text, max(0, self.begin - _EDGE), self.begin):
+        if self.text.startswith(":", self.begin - 1) and _ARN.search(self.text, behind(self.begin, _EDGE), self.begin):
             return True
         value = self.text[start : end_of_match(BARE, self.text, start, _EDGE)]
         return is_action(value) or (is_action(self.name) and value.isalpha())
@@ -172,7 +173,7 @@ class NamedValue:
         """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""
         if not self.quote or self.name != "token":
             return False
-        around = self.text[end : end + 24], self.text[max(0, self.begin - 40) : self.begin]
+        around = self.text[end : end + 24], self.text[behind(self.begin, 40) : self.begin]
         return any("logprob" in part for part in around)
 
     def _value_start(self) -> int:
@@ -249,7 +250,7 @@ class NamedValue:
         return line if line is not None and _FIRST_WORDS.fullmatch(line) is not None else None
 
     def _line(self) -> str | None:
-        line = self.text.rfind("\n", max(0, self.begin - _LOOK_BACK), self.begin) + 1
+        line = self.text.rfind("\n", behind(self.begin, _LOOK_BACK), self.begin) + 1
         return None if line == 0 and self.begin > _LOOK_BACK else self.text[line : self.begin]
 
     def _block(self, block: re.Match[str], indent: int) -> tuple[int, int, str]:

@@ -286,16 +286,9 @@ _WEBHOOKS: dict[str, str] = {
 }
 
 
-def _with_slashes(path: str) -> str:
-    before, _, rest = path.partition("<")
-    secret, _, after = rest.rpartition(">")
-    return "".join(
-        f"{start}{part.replace('/', SLASH)}{end}"
-        for start, part, end in (("", before, ""), ("(?P<secret>", secret, ")"), ("", after, ""))
-    )
-
-
-WEBHOOKS: dict[str, str] = {what: _with_slashes(path) for what, path in _WEBHOOKS.items()}
+WEBHOOKS: dict[str, str] = {
+    what: path.replace(">", ")").replace("<", "(?P<secret>").replace("/", SLASH) for what, path in _WEBHOOKS.items()
+}
 """Patterns; the group `secret` is what is masked."""
 
 WEBHOOKS_PROBE = (

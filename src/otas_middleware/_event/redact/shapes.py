@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.redact.cards import CARD, GAP, mask_card
@@ -35,41 +38,40 @@ class Shape(NamedTuple):
     """Returns a text with the secrets of this kind masked."""
 
 
-def _each(
-    pattern: str | re.Pattern[str], replace: Callable[[re.Match[str]], str] | None = None
-) -> Callable[[str], str]:
-    """Return a function that masks each match, or writes what `replace` makes of it."""
+@dataclass(frozen=True)
+class _Each:
+    """Masks each match of a pattern, or writes what `replace` makes of it."""
 
-    def found(text: str) -> Iterator[tuple[int, int, str]]:
+    pattern: str | re.Pattern[str]
+    replace: Callable[[re.Match[str]], str] | None = None
+
+    def __call__(self, text: str) -> str:
+        return replaced(text, self._found(text))
+
+    def _found(self, text: str) -> Iterator[tuple[int, int, str]]:
         left = most(text)
-        for match in compiled(pattern).finditer(text):
-            shown = MASK if replace is None else replace(match)
+        for match in compiled(self.pattern).finditer(text):
+            shown = MASK if self.replace is None else self.replace(match)
             if shown == match[0]:
                 continue
-            yield *match.span(), shown
             left -= 1
             if left == 0:
-                yield match.end(), len(text), MASK
+                yield match.start(), len(text), MASK
                 return
-
-    return lambda text: replaced(text, found(text))
+            yield *match.span(), shown
 
 
 _START = r"(?<![A-Za-z0-9])"
 _KEY_CHARACTER = r"[A-Za-z0-9_.\-]"
 
 
-def _trie(words: list[str]) -> str:
-    """Return a pattern of all words that has one branch for each first character: `re` tries them one by one."""
-    groups: dict[str, list[str]] = {}
-    for word in sorted(words, key=len, reverse=True):
-        groups.setdefault(word[0], []).append(re.escape(word[1:]))
-    return "|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in groups.items())
-
-
 _LEAST = {prefix: least for least, prefixes in PREFIXES.values() for prefix in prefixes.split()}
 _ANY_KEY = "|".join(re.escape(prefix) for prefix in _LEAST)
-_KEY = rf"{_START}(?P<prefix>{_trie(list(_LEAST))})(?P<body>{_KEY_CHARACTER}{{8,}}+)"
+_BY_LETTER = groupby(sorted(_LEAST, key=lambda prefix: (prefix[0], -len(prefix))), key=itemgetter(0))
+_BRANCHES = "|".join(  # one for each first letter: `re` tries them one by one
+    f"{letter}(?:{'|'.join(re.escape(prefix[1:]) for prefix in prefixes)})" for letter, prefixes in _BY_LETTER
+)
+_KEY = rf"{_START}(?P<prefix>{_BRANCHES})(?P<body>{_KEY_CHARACTER}{{8,}}+)"
 _WORDS = re.compile(
     r"(?:[a-z]{2,}|[A-Z]{2,}|\d{1,4}|[A-Z]?[a-z]+|[a-z])(?:[-_.]+(?:[a-z]+\d?|[A-Z]+|\d{1,4}|[A-Z][a-z]+))*+[-_.]*"
 )
@@ -207,8 +209,8 @@ _CUT_CREDENTIALS = re.compile(
 )
 
 
-_mask_userinfo = _each(_URL_CREDENTIALS, lambda match: f"{match['slashes']}{MASK}@")
-_mask_oracle = _each(_ORACLE, lambda match: match["before"] + MASK)
+_mask_userinfo = _Each(_URL_CREDENTIALS, lambda match: f"{match['slashes']}{MASK}@")
+_mask_oracle = _Each(_ORACLE, lambda match: match["before"] + MASK)
 
 
 def _mask_credentials(text: str) -> str:
@@ -224,13 +226,13 @@ SURE: tuple[Shape, ...] = (
         "JSON Web Tokens, and other base64 of a JSON object or list",
         "eyJhbGciOiJIUzI1NiIs…",
         r"(?:eyJ|eyA|ew[ok0]|W3s|Ww[ok0]|WyJ|WyA)(?:[A-Za-z0-9_\-+]|\\*/){4}",
-        _each(BASE64_JSON, mask_base64_json),
+        _Each(BASE64_JSON, mask_base64_json),
     ),
     Shape(
         "bearer tokens",
         "Bearer …",
         rf"(?i-u:bearer),?{_BLANK}",
-        _each(
+        _Each(
             rf"(?i)(?P<scheme>{_START}bearer,?{_BLANK}++)(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|\\+/|%2[BF])*+=*+)(?![=\w])",
             _mask_bearer,
         ),
@@ -239,23 +241,24 @@ SURE: tuple[Shape, ...] = (
         "basic credentials",
         "Basic …",
         rf"(?i-u:basic){_BLANK}",
-        _each(
-            rf"(?i)(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>(?:[A-Za-z0-9+/_\-]|\\+/){{4,}}+=*+)", _mask_basic
+        _Each(
+            rf"(?i)(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>(?:[A-Za-z0-9+/_\-]|\\+/){{4,}}+=*+)",
+            _mask_basic,
         ),
     ),
     Shape(
         "OTAS keys",
         "otas_<prefix>_<secret>, agent_<prefix>_<secret>",
         r"(?:otas|agent)_[A-Za-z0-9_\-]+",
-        _each(rf"{_START}(?:otas|agent)_[A-Za-z0-9_\-]{{8,}}+", _mask_otas_key),
+        _Each(rf"{_START}(?:otas|agent)_[A-Za-z0-9_\-]{{8,}}+", _mask_otas_key),
     ),
     Shape(
         "keys of well-known services",
         "AKIA…, ghp_…, github_pat_…, glpat-…, sk_live_…, xoxb-…, AIza…, sk-…, sk-ant-…, hf_…, SG.… and others",
         rf"(?:{_ANY_KEY}){_KEY_CHARACTER}{{4}}",
-        _each(_KEY, _mask_key),
+        _Each(_KEY, _mask_key),
     ),
-    *(Shape(what, "", hint, _each(pattern)) for what, (hint, pattern) in SPECIAL.items()),
+    *(Shape(what, "", hint, _Each(pattern)) for what, (hint, pattern) in SPECIAL.items()),
     Shape("JSON Web Keys", '{"kty": "RSA", "d": …}', r"\\*\"kty", mask_jwk),
     Shape("webhooks", "hooks.slack.com/services/…, /api/webhooks/…", WEBHOOKS_PROBE, _mask_webhooks),
     Shape(
@@ -268,21 +271,21 @@ SURE: tuple[Shape, ...] = (
         "card numbers (a network's digits, valid check digit)",
         "4111 1111 1111 1111",
         rf"[2-6](?:{GAP}?[0-9]){{12}}",
-        _each(CARD, mask_card),
+        _Each(CARD, mask_card),
     ),
 )
 """On by default."""
 
 OPTIONAL: dict[str, Shape] = {
-    "redact_emails": Shape("e-mail addresses", "ann@example.com", r"@|%40", _each(_EMAIL)),
+    "redact_emails": Shape("e-mail addresses", "ann@example.com", r"@|%40", _Each(_EMAIL)),
     "redact_phones": Shape(
-        "telephone numbers", "+49 30 1234567", r"(?:\+|%2B)[1-9]|[0-9]{3}[ .\-][0-9]{4}", _each(_PHONE)
+        "telephone numbers", "+49 30 1234567", r"(?:\+|%2B)[1-9]|[0-9]{3}[ .\-][0-9]{4}", _Each(_PHONE)
     ),
     "redact_ips": Shape(
         "IP addresses",
         "203.0.113.9, 2001:db8::1",
         r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:",
-        _each(_IP, _mask_ip),
+        _Each(_IP, _mask_ip),
     ),
 }
 """By the setting that switches it on."""

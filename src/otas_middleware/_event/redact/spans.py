@@ -62,6 +62,11 @@ HEADER = re.compile(
 """The credentials of a header: a scheme and a word, or parameters."""
 
 
+def behind(position: int, distance: int) -> int:
+    """Return the place so many characters before another, or where the text begins."""
+    return max(0, position - distance)
+
+
 def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool]:
     """Find the end of a quoted string.
 
@@ -105,7 +110,7 @@ def ends_string(text: str, begin: int, opening: re.Match[str]) -> bool:
     pattern = _QUOTED.get(opening["quote"])
     if pattern is None or _AFTER_STRING.match(text, opening.end()) is None:
         return False
-    least = max(0, begin - _LOOK_BACK)
+    least = behind(begin, _LOOK_BACK)
     line = text.rfind("\n", least, begin) + 1
     if not line and least:
         return True  # a long line: that of JSON

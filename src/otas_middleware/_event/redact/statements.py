@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.command_lines import COMMANDS
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column
 
 if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import NameRules
 
+_BETWEEN_ROWS = re.compile(r"(\)\s*,\s*\()")
 _LITERAL = r"\\*'[^'\n]{0,512}'"
 _CELLS = re.compile(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
 
@@ -28,7 +29,7 @@ def _in_copied_rows(match: re.Match[str], rules: NameRules) -> str:
         "\t".join(MASK if at in hidden and cell != "\\N" else cell for at, cell in enumerate(line.split("\t")))
         for line in match["values"].split("\n")
     ]
-    return match[0].removesuffix(match["values"]) + "\n".join(lines) if hidden else match[0]
+    return with_masked(match, shown="\n".join(lines)) if hidden else match[0]
 
 
 def _in_rows(match: re.Match[str], rules: NameRules) -> str:
@@ -36,19 +37,15 @@ def _in_rows(match: re.Match[str], rules: NameRules) -> str:
     hidden = _hidden(match, rules)
     if not hidden:
         return match[0]
-    rows: list[str] = []
-    for row in re.split(r"(\)\s*,\s*\()", match["values"]):
-        cells = _CELLS.findall(row) if "(" not in row[:3] or len(row) > 8 else []
-        if not cells:
-            rows.append(row)
-            continue
-        shown = [
-            f"{cell[: len(cell) - len(cell.lstrip())]}'{MASK}'" if at in hidden else cell
-            for at, cell in enumerate(cells)
-        ]
-        rows.append(",".join(shown))
-    base = match.start()
-    return match[0][: match.start("values") - base] + "".join(rows) + match[0][match.end("values") - base :]
+    return with_masked(match, shown="".join(_in_row(part, hidden) for part in _BETWEEN_ROWS.split(match["values"])))
+
+
+def _in_row(row: str, hidden: set[int]) -> str:
+    cells = [] if _BETWEEN_ROWS.fullmatch(row) else _CELLS.findall(row)
+    shown = [
+        f"{cell[: len(cell) - len(cell.lstrip())]}'{MASK}'" if at in hidden else cell for at, cell in enumerate(cells)
+    ]
+    return ",".join(shown) or row
 
 
 STATEMENTS = (
