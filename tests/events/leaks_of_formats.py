@@ -169,6 +169,10 @@ ROWS: dict[str, tuple[str, ...]] = {
         "a=1;NAME=HIDDEN",
     ),
     "text/html": (
+        "<x>&lt;user&gt;ann&lt;/user&gt;&lt;NAME&gt;HIDDEN&lt;/NAME&gt;</x>",
+        "<x>&lt;NAME&gt; &lt;/NAME&gt;&lt;NAME&gt;null&lt;/NAME&gt;&lt;NAME&gt;HIDDEN&lt;/NAME&gt;</x>",
+        '<NAME xsi:type="xsd:string">HIDDEN</NAME>',
+        "<a><NAME><NAME></NAME>HIDDEN</NAME><b>stays</b></a>",
         '<input type="text" name="NAME" value="HIDDEN">',
         "<input value=HIDDEN name=NAME>",
         "<tr><th>NAME</th><td>HIDDEN</td></tr>",
@@ -189,6 +193,8 @@ ROWS: dict[str, tuple[str, ...]] = {
         "<p>NAME&#61;HIDDEN</p>",
     ),
     "text/csv": (
+        "user|NAME\nann|HIDDEN\n",
+        "# made by hand\nuser;NAME\nann;HIDDEN\n",
         "user,NAME\nann,HIDDEN\n",
         '"user","NAME"\r\n"ann","HIDDEN"\r\n',
         "\ufeffuser,NAME\nann,HIDDEN\n",

@@ -193,6 +193,8 @@ ONE_TIME_CODES = (
 
 
 LABELLED = (
+    {"field": "auth", "input": SECRET},
+    {"RAW_HEADERS": ["X-Api-Key", SECRET, "Accept", "*/*"]},
     {"sensitive": True, "type": "string", "value": SECRET},
     {"key": "DB", "value": SECRET, "masked": True, "protected": False},
     {"isSecret": True, "value": SECRET},

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from events.exchange import DEFAULTS, REDACTOR, event_of, exchange
 from otas_middleware._config.settings import OtasSettings
-from otas_middleware._event.redact import redactor_for
+from otas_middleware._event.redact import MASK, redactor_for
 from otas_middleware._event.redact.name_rules import NameRules
 from otas_middleware._event.redact.sensitive_names import DEFAULT_NAMES
 
@@ -150,3 +150,66 @@ def test_decisions_are_remembered_within_bounds() -> None:
 )
 def test_names_of_several_words_are_found_in_scripts_that_write_vowels_as_marks(word: str, text: str) -> None:
     assert "zq7xkv9wjh3y" not in redactor_for(DEFAULTS).text(text.format(word))
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "sensitive"),
+    [
+        ("customer_*", "customerName", True),
+        ("customer_*", "my_customer_name", False),
+        ("x-tenant", "X_Tenant", True),
+        ("x-tenant", "x tenant", True),
+        ("x-tenant", "xtenant", True),
+        ("x-tenant", "x-tenants", False),
+        ("a.b", "a-b", True),
+        ("a.b", "aXb", False),
+        ("*_ref", "order.ref", True),
+        ("*_ref", "order_refs", False),
+        ("straße", "STRASSE", False),
+        ("straße", "Straße", True),
+    ],
+)
+def test_a_name_of_the_settings_is_a_whole_name_in_any_spelling(setting: str, name: str, sensitive: bool) -> None:
+    redactor = redactor_for(OtasSettings(sensitive_fields=(setting, "another"), redact_keep=("third",)))
+    shown = MASK if sensitive else "tea"
+    assert json.loads(redactor.text(json.dumps({name: "tea"}))) == {name: shown}
+    assert redactor.value({name: {"enabled": True}}) == {name: MASK if sensitive else {"enabled": True}}
+    assert redactor.value({"another": 1, "third": 2, "": 3}) == {"another": MASK, "third": 2, "": 3}
+
+
+RANDOM = [
+    "a1B2c3D4e5F6g7H8",
+    "Zq7kXw2mPv9sLt4b",
+    "0123456789abcdef0123456789abcdef",
+    "aaaa1bbbbbbbbbbbbbbb",
+    "kJhGfDsAqWeRtYuIoPlM",
+    "prefix-a1B2c3D4e5F6g7",
+]
+PLAIN = [
+    "a1B2c3D4e5F6g7H",
+    "correct-horse-battery-staple",
+    "0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11",
+    "1764448646123001234567",
+    "uploads/a1B2c3D4e5F6g7H8i9J0",
+    "files.a/x1Y2z3W4v5U6t7S8.json",
+    "TheImportantConfigurationOption",
+    "kJhGfDsAqWeRtYuIoPl",
+    "release-2026-11-30-eu-1",
+    "a1b2-c3d4-e5f6-g7h8",
+    "a1B2c3D4e5F6g7H8 and more",
+    "",
+]
+
+
+@pytest.mark.parametrize("value", [*RANDOM, *PLAIN])
+def test_a_key_is_masked_that_looks_as_if_a_machine_had_made_it_by_chance(value: str) -> None:
+    assert REDACTOR.value({"key": value}) == {"key": MASK if value in RANDOM else value}
+
+
+@pytest.mark.parametrize(
+    "name", ["Секретный-Ключ", "Mật_Khẩu", "Κωδικός Πρόσβασης", "CLÉ_SECRÈTE", "Clé.Api", "ключ+api"]
+)
+def test_names_of_several_words_in_other_languages_are_found_in_any_case(name: str) -> None:
+    assert REDACTOR.text(f"{name}: Zq7kXw2m") == f"{name}: {MASK}"
+    text = json.dumps({name: "Zq7kXw2m"})
+    assert REDACTOR.text(text) == text.replace("Zq7kXw2m", MASK)

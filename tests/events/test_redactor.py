@@ -347,3 +347,26 @@ class TestPlaces:
     def test_an_object_of_flags_has_plain_names(self, name: str) -> None:
         assert REDACTOR.text(json.dumps({"mnemonic": {name: [None]}})) == json.dumps({"mnemonic": MASK})
         assert REDACTOR.text(json.dumps({"mnemonic": {"plain": [None]}})) == json.dumps({"mnemonic": {"plain": [None]}})
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("signed in with password hunter2", f"signed in with password {MASK}"),
+        ("wrong password 'hunter2'", f"wrong password '{MASK}'"),
+        ('{"t": "Größe\\npassword: hunter2\\nb: 1"}', f'{{"t": "Größe\\npassword: {MASK}\\nb: 1"}}'),
+        ('{"t": "a\\npassword: hunter2\\nb: \\', f'{{"t": "a\\npassword: {MASK}\\nb: \\'),
+        ("id: live_123456789012345678901234", f"id: {MASK}"),
+        (
+            "INSERT INTO u (a, pin) VALUES ('x', 'y'),\n('z', NULL) ;",
+            f"INSERT INTO u (a, pin) VALUES ('x', '{MASK}'),\n('z', '{MASK}') ;",
+        ),
+        (
+            '{"q": "INSERT INTO u (a, pin) VALUES (1, 2),\\n(3, 4);"}',
+            f"{{\"q\": \"INSERT INTO u (a, pin) VALUES (1, '{MASK}'),\\n(3, '{MASK}');\"}}",
+        ),
+        ("payload ZGI6CiAgcGFzc3dvcmQ6IFpxN2tYdz8_Pz4-Pj4K end", f"payload {MASK} end"),
+    ],
+)
+def test_what_is_masked_and_what_stays_beside_it(text: str, shown: str) -> None:
+    assert REDACTOR.text(text) == shown

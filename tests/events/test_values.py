@@ -191,3 +191,30 @@ def test_what_was_handed_over_is_not_changed() -> None:
     capture = exchange(properties=properties)
     event_of(capture)
     assert capture.custom_properties == {"password": "x", "list": [1, {"pin": 2}]}
+
+
+def test_a_name_that_cannot_be_read_is_named_after_its_class() -> None:
+    assert REDACTOR.value({Hostile(): 1}) == {"[UNREADABLE: Hostile]": 1}
+
+
+def test_ids_that_tie_calls_together_have_a_fingerprint_whatever_they_begin_with() -> None:
+    for name, value in (("mcp_session_id", "[abc]"), ("mcp-session-id", "abc")):
+        shown = REDACTOR.value({name: value})[name]
+        assert shown.startswith("[REDACTED ")
+        assert REDACTOR.value({name: shown}) == {name: shown}
+    assert REDACTOR.value({"_meta": {"conversation_token": "abc"}})["_meta"]["conversation_token"].startswith(
+        "[REDACTED "
+    )
+
+
+def test_each_of_a_list_of_codes_is_decided_by_itself() -> None:
+    assert REDACTOR.value({"codes": ["A1", "Zq7kXw2mPv9sLt4bRn8c"]}) == {"codes": ["A1", "[REDACTED]"]}
+    assert REDACTOR.value({"codes": ["A1", {"code": "Zq7kXw2mPv9sLt4bRn8c"}]}) == {
+        "codes": ["A1", {"code": "[REDACTED]"}]
+    }
+
+
+def test_of_json_web_keys_only_the_private_members_are_masked_and_of_other_objects_none() -> None:
+    secret = "Zq7kXw2mPv9sLt4bRn8c"
+    text = f'[{{"kty":"oct","k":"{secret}"}},{{"k":"abcdefghijklmnopqrst"}},{{"kty":"EC","d":"{secret}"}}]'
+    assert REDACTOR.text(text) == text.replace(secret, "[REDACTED]")

@@ -124,7 +124,7 @@ def _is_source(text: str) -> bool:
 
 
 def _has_few_digits(text: str) -> bool:
-    return sum(char.isdigit() for char in text) < 12 and text.replace(".", "", 1).isalnum() and len(text) < 12
+    return len(text) < 12 and text.replace(".", "", 1).isalnum()
 
 
 def _is_resource(text: str) -> bool:

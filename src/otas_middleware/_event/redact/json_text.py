@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pydantic_core import from_json
 
@@ -50,6 +50,14 @@ def is_json(text: str) -> bool:
     return True
 
 
+def is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    return isinstance(value, list | tuple)
+
+
 def documents_in(text: str) -> int:
     """Return how many strings of a JSON document hold JSON themselves, as a tool's answer in MCP may."""
     found = 0
@@ -59,12 +67,11 @@ def documents_in(text: str) -> int:
         return 0
     while left:
         value = left.pop()
-        kind: Any = type(value)
-        if kind is str:
+        if isinstance(value, str):
             found += value.lstrip()[:1] in {"{", "["} and is_json(value)
-        elif kind is dict:
+        elif is_object(value):
             left += value.values()
-        elif kind is list:
+        elif is_list(value):
             left += value
     return found
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otas_middleware._event.redact.json_text import is_list, is_object
 from otas_middleware._event.redact.mask import replaced
 from otas_middleware._event.redact.name_rules import Rule, split_words
 from otas_middleware._event.redact.named import mask_named
@@ -70,14 +71,6 @@ def _last_of(name: str) -> str:
     return words[-1].lower()
 
 
-def _is_object(value: Any) -> TypeGuard[dict[Any, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
 def is_label(name: str) -> bool:
     """Tell whether a member may be a label."""
     return _last_word(name) in _LABELS
@@ -105,10 +98,10 @@ def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules, *, deep: bool
             found = found or _SECRET
         if not is_label(name):
             continue
-        if deep and _is_object(value):
+        if deep and is_object(value):
             found = found or label_of(value.items(), rules, deep=False)
-        listed = _is_list(value)  # `"loc": ["body", "password"]`
-        parts: Any = value if listed else (value,)
+        listed = is_list(value)  # `"loc": ["body", "password"]`
+        parts = value if listed else (value,)
         for part in parts:
             if isinstance(part, str) and len(part) <= _LONGEST_LABEL:
                 label = _label(name, part, rules, listed=listed)

@@ -25,7 +25,7 @@ from otas_middleware._event.redact.sensitive_names import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from otas_middleware._event.redact.sensitive_names import SensitiveNames
 
@@ -230,7 +230,8 @@ def _probes(extra: Iterable[str]) -> Probes:
             kind.append(entry)
     words = "|".join(singles)
     cased = "|".join(form for entry in singles for form in (entry.capitalize(), entry.upper()))
-    named = "|".join(f"{_WITHIN}*".join(_BETWEEN.join(map(literal, part)) for part in _pieces(name)) for name in extra)
+    named = "|".join(_spelt(name, literal) for name in extra)
+    cases = {case for name in extra if not name.isascii() for case in (name, name.lower(), name.upper(), name.title())}
     plain = _by_last_word(entry for entry in anywhere if entry.isascii())
     foreign = [form for entry in anywhere if not entry.isascii() for form in _forms(entry)]
     after = "[sS]?[0-9]*(?:[^a-z]|$)"
@@ -249,11 +250,16 @@ def _probes(extra: Iterable[str]) -> Probes:
         mentioned=f"{inner}|^{first}|{valued}",
         valued=valued,
         foreign="|".join(map(literal, foreign)),
-        escaped="|".join(map(_escaped, foreign)),
+        escaped="|".join((*map(_escaped, foreign), *(f"(?i:{_spelt(case, _escaped)})" for case in cases))),
         labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})"
         rf"|{listed}\\*\"{_WITHIN}*{valued}|(?i-u:raw_?headers)|{flagged}|variables\\*\"\s*:\s*\{{",
         flagged=flagged,
     )
+
+
+def _spelt(name: str, write: Callable[[str], str]) -> str:
+    """Return a pattern of a name of the settings, the letters of which are written in some way."""
+    return f"{_WITHIN}*".join(_BETWEEN.join(map(write, part)) for part in _pieces(name))
 
 
 def _by_last_word(entries: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from otas_middleware._event.redact.messages import QUOTED, Message, always, by_c
 if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import NameRules
 
-_BETWEEN_ROWS = re.compile(r"(\)\s*,\s*\()")
+_BETWEEN_ROWS = re.compile(r"(\)(?:\s|\\+[nrt])*,(?:\s|\\+[nrt])*\()")
 _LITERAL = r"\\*'[^'\n]{0,512}'"
 _CELLS = re.compile(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
 
@@ -51,7 +51,7 @@ def _in_row(row: str, hidden: set[int]) -> str:
 STATEMENTS = (
     Message(
         ("VALUES", "Values (", "Values(", "values (", "values("),
-        r"(?i:INSERT|REPLACE)\s+(?i:INTO)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*(?i:VALUES)\s*\((?P<values>(?:(?!VALUES\s*\().){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
+        r"(?i:INSERT|REPLACE)\s+(?i:INTO)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*(?i:VALUES)\s*\((?P<values>(?:(?!VALUES\s*\()[\s\S]){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
         _in_rows,
     ),
     Message(

@@ -110,7 +110,7 @@ def _drawn_tables(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]
         heading = text[begin : ruled.start()]
         columns = _Columns(heading, ruled[0].lstrip("\n"))
         names = _Heading([heading[cell] for cell in columns.cells(heading)], rules)
-        if not names.tells or begin < done:
+        if not names.tells:
             continue
         at = ruled.end() + 1
         for line in text[at : at + _FURTHEST].split("\n"):
