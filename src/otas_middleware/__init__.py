@@ -38,8 +38,16 @@ __all__ = [
 # pydantic models cost an import that requests do not need; they are fetched when somebody names them.
 _LAZY = {"BackendEvent": "otas_middleware._event.model", "OtasSettings": "otas_middleware._config.settings"}
 
+_ADAPTERS = {
+    "OtasMiddleware": "otas_middleware.asgi (Starlette, FastAPI, …), otas_middleware.django or otas_middleware.wsgi",
+    "Otas": "otas_middleware.flask",
+}
+"""Where people look for the adapters first, and where they are: this package imports no framework."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _ADAPTERS:
+        raise ImportError(f"import {name} from {_ADAPTERS[name]}, not from otas_middleware")
     if name == "AgentSession":
         from warnings import warn  # noqa: PLC0415  # only for those who use the old name
 

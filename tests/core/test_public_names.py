@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.utils.module_loading import import_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,3 +49,14 @@ def test_each_argument_of_a_public_function_is_explained(module: str) -> None:
             if f"{parameter.name}:" not in explained:
                 unexplained.append(f"{name}({parameter.name})")
     assert unexplained == []
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("OtasMiddleware", "otas_middleware.asgi (Starlette, FastAPI, …)"), ("Otas", "otas_middleware.flask")],
+)
+def test_an_adapter_that_is_looked_for_in_the_package_itself_is_said_to_be_elsewhere(name: str, place: str) -> None:
+    with pytest.raises(ImportError, match=re.escape(f"import {name} from {place}")):
+        exec(f"from otas_middleware import {name}", {})  # as users write it
+    with pytest.raises(ImportError, match=re.escape(place)):
+        import_string(f"otas_middleware.{name}")
