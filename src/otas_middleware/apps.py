@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004  # Django's own name for it
 
-from otas_middleware._cli.application.find import DJANGO_ADAPTER, in_django, wrong_in_django
+from otas_middleware._cli.application.find import DJANGO_ADAPTER, in_django, unread_in_django, wrong_in_django
 from otas_middleware._config.sources import FrameworkSettings, load_settings
 from otas_middleware._errors import OtasError
 from otas_middleware._recorder import has_destination
@@ -45,6 +45,8 @@ def _settings() -> Iterator[CheckMessage]:
     except OtasError as error:
         yield Error(error.problem_and_fix, hint="manage.py otas doctor says more", id="otas_middleware.E001")
         return
+    for text, hint in unread_in_django():
+        yield Warning(text, hint=hint, id="otas_middleware.W005")
     if settings.enabled and not has_destination(settings):
         hint = "set OTAS_SDK_KEY, or OTAS['SDK_KEY'] in the Django settings, to the project's backend SDK key"
         yield Warning("there is no SDK key, so nothing is recorded", hint=hint, id="otas_middleware.W001")

@@ -87,6 +87,7 @@ def test_manage_py_otas_alone_lists_the_commands(tmp_path: Path) -> None:
         (SECURITY, "{'SDK_KEY': 'otas_a_b'}", "otas_middleware.W002"),
         (f"{OURS}, {OURS}", "{'SDK_KEY': 'otas_a_b'}", "otas_middleware.W003"),
         (f"{SECURITY}, {OURS}", "{'SDK_KEY': 'otas_a_b'}", "otas_middleware.W004"),
+        (OURS, "{'SDK_KEY': 'otas_a_b'}; OTAS_MAX_BODY_BYTES = 1", "otas_middleware.W005"),
     ],
 )
 def test_manage_py_check_finds_what_is_wrong(tmp_path: Path, middleware: str, otas: str, said: str) -> None:
@@ -97,7 +98,11 @@ def test_manage_py_check_finds_what_is_wrong(tmp_path: Path, middleware: str, ot
 
 @pytest.mark.parametrize(
     "otas",
-    ["{'SDK_KEY': 'otas_a_b'}", "{'AGNOST_ORG_ID': '11111111-2222-4333-8444-555555555555'}", "{'ENABLED': False}"],
+    [
+        "{'SDK_KEY': 'otas_a_b'}; OTAS_SDK_KEY = 'otas_a_b'; OTAS_OWN = 1",
+        "{'AGNOST_ORG_ID': '11111111-2222-4333-8444-555555555555'}",
+        "{'ENABLED': False}",
+    ],
 )
 def test_manage_py_check_is_content_with_a_good_project(tmp_path: Path, otas: str) -> None:
     ended = manage(tmp_path, "check", "--fail-level", "WARNING", otas=otas)

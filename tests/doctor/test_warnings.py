@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,6 +150,13 @@ def test_django_settings_that_are_named_and_not_used_are_a_warning(doctor: Docto
     assert "--flask flask_shop:app was read" in warned(doctor("--flask", "flask_shop:app"), "django_settings")
 
 
+def test_a_django_setting_beside_the_dictionary_is_a_warning(doctor: Doctor) -> None:
+    doctor.write("beside_settings.py", DJANGO.format(middleware="", name="around") + "OTAS_MAX_BODY_BYTES = 1\n")
+    said = warned(doctor("--django", "beside_settings"), "unread_settings")
+    assert "OTAS_MAX_BODY_BYTES in the Django settings is read by nobody" in said
+    assert 'write OTAS = {"MAX_BODY_BYTES": …} there' in said
+
+
 def test_django_settings_that_are_used_are_no_warning(doctor: Doctor) -> None:
     doctor.variables["DJANGO_SETTINGS_MODULE"] = "around_settings"
     assert "django_settings" not in doctor("--django", "around_settings").checks
@@ -195,10 +201,10 @@ def test_a_spool_without_room_is_a_warning(doctor: Doctor, tmp_path: Path) -> No
 def test_a_parser_of_uploads_that_somebody_removed_is_a_warning(
     doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "multipart", raising=False)
-    monkeypatch.setattr(
-        "otas_middleware._cli.doctor.set_up.find_spec", lambda name: None if name == "multipart" else find_spec(name)
-    )
+    def found(name: str) -> object:
+        return None if name == "multipart" else find_spec(name)
+
+    monkeypatch.setattr("otas_middleware._cli.doctor.set_up.find_spec", found)
     assert "pip install 'multipart>=2'" in warned(doctor(), "multipart")
 
 

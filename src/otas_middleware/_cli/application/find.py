@@ -9,10 +9,14 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
+
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._config.sources import env_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -261,3 +265,20 @@ def _label(layer: object) -> str:
     kind = layer if isinstance(layer, type) else type(layer)
     name: str = getattr(layer, "__qualname__", kind.__qualname__)
     return name
+
+
+def unread_in_django() -> Iterator[tuple[str, str]]:
+    """Yield what Django's settings hold beside `OTAS`, where nobody reads it, and what to write instead.
+
+    A name that the environment or `OTAS` has too is an intermediate value of the project's own.
+    """
+    from django.conf import settings  # noqa: PLC0415  # only for Django's projects
+
+    from otas_middleware.django import own_settings  # noqa: PLC0415  # as above
+
+    read = own_settings()
+    for field in OtasSettings.model_fields:
+        name = env_name(field)
+        if hasattr(settings, name) and not os.environ.get(name) and field.upper() not in read:
+            text = f"{name} in the Django settings is read by nobody"
+            yield text, f'write OTAS = {{"{field.upper()}": …}} there, or set {name} in the environment'

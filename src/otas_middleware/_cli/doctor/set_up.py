@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-from otas_middleware._cli.application.find import DJANGO_ADAPTER, installed, wrong_in_django
+from otas_middleware._cli.application.find import DJANGO_ADAPTER, installed, unread_in_django, wrong_in_django
 from otas_middleware._cli.application.load import ApplicationError, masked
 from otas_middleware._cli.doctor import LOOPBACK, Check
 from otas_middleware._config.sources import unknown_variables
@@ -122,6 +122,8 @@ def _middleware(subject: Subject) -> Check:
     placements = list(subject.placements or ())
     if subject.placements is None:
         text = "name the application to have this checked: --django, --flask, --asgi or --wsgi"
+        if subject.source.target:
+            text = "not looked at while the settings are not right"
         return Check("middleware", "skipped", text)
     kind, target = subject.source.kind, subject.source.target
     if not placements:
@@ -182,6 +184,10 @@ _USES_PROXIES = {"httpx"}
 def check_surroundings(subject: Subject, settings: OtasSettings) -> Iterator[Check]:
     """Yield a check for each thing that needs attention; nothing where all is as it should be."""
     yield from _django_settings(subject)
+    if subject.source.kind == "django":
+        for text, fix in unread_in_django():
+            yield Check("unread_settings", "warning", text, fix)
+            break  # the others are to be mended in the same way
     if settings.request_timeout < SLOWEST_ANSWER:
         text = (
             f"{settings.request_timeout:g} s: a busy Brain answers later, and each answer that comes too late is an "
