@@ -80,7 +80,7 @@ class Redactor:
         self._mentioned = probe(probes.mentioned)
         self._valued = probe(probes.valued)
         self._foreign = probe(probes.foreign)
-        self._escaped = probe(probes.escaped)
+        self._escaped = lru_cache(maxsize=1)(partial(probe, probes.escaped))  # takes the longest, and few texts need it
         self._has_label = probe(probes.labelled)
         self._has_base64 = probe(BASE64_PROBE)
         self._has_message = probe(_QUOTING_PROBE)
@@ -118,7 +118,7 @@ class Redactor:
         if depth > _MAX_DECODINGS:
             return MASK
         plain = unescape_ascii(text if hide is None else hide(text))
-        escape = foreign_escape(plain) if "\\" in plain and "\\u" in plain and self._escaped(plain) else None
+        escape = foreign_escape(plain) if "\\" in plain and "\\u" in plain and self._escaped()(plain) else None
         if escape is not None:
             plain = unescape_letters(plain)
         for secret in self._own:
@@ -211,7 +211,7 @@ class Redactor:
             usual = "" if is_normalized("NFKC", text) else normalize("NFKC", text)  # fullwidth
             if self._mentioned(usual) or self._foreign(usual):
                 return True
-        return "\\" in text and "\\u" in text and self._escaped(text)
+        return "\\" in text and "\\u" in text and self._escaped()(text)
 
     def _has_name(self, text: str) -> bool:
         if self._mentioned(text) or self._has_foreign_name(text):
