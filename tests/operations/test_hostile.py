@@ -10,19 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.exchange import event_of, exchange
+from operations.amazon_rows import AMAZONS
 from operations.event_stream_rows import EVENT_STREAMS
 from operations.graphql_rows import GRAPHQL
 from operations.json_rpc_rows import JSON_RPC
 from operations.mcp_odd_rows import MCP_ODD
 from operations.mcp_rows import MCP
+from operations.model_rows import MODELS
 from operations.other_rows import OTHERS
 from operations.rpc_rows import RPCS
+from operations.service_rows import SERVICES
 from operations.wire import Row, call, post, result
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import parse_json
 from otas_middleware._event.operation.graphql import operations_in
 
-ROWS = [*MCP, *MCP_ODD, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS]
+ROWS = [*MCP, *MCP_ODD, *JSON_RPC, *GRAPHQL, *RPCS, *OTHERS, *EVENT_STREAMS, *SERVICES, *AMAZONS, *MODELS]
 MEDIA = [
     "application/json",
     "text/event-stream",
@@ -32,6 +35,10 @@ MEDIA = [
     "multipart/mixed; boundary=b",
     "text/xml",
     "application/graphql",
+    "application/x-www-form-urlencoded",
+    "application/x-amz-json-1.0",
+    "application/vnd.amazon.eventstream",
+    "application/fhir+json",
     "",
 ]
 
@@ -59,7 +66,8 @@ def test_valid_traffic_with_something_else_in_it_is_an_event(
     response=st.binary(max_size=300),
     kinds=st.tuples(st.sampled_from(MEDIA), st.sampled_from(MEDIA)),
     marks=st.lists(
-        st.sampled_from(["mcp-method", "mcp-session-id", "soapaction", "connect-protocol-version"]), max_size=2
+        st.sampled_from(["mcp-method", "mcp-session-id", "soapaction", "connect-protocol-version", "x-amz-target"]),
+        max_size=2,
     ),
     status=st.sampled_from([200, 202, 204, 294, 400, 500]),
 )
@@ -119,6 +127,25 @@ def test_parts_that_never_end_are_read_in_one_go() -> None:
     answer = b"\r\n\r\n" * 15_000  # a minute and a half for a pattern that looks for each part's end
     request = post({"query": "query Orders { id }"}, answer, response_type="multipart/mixed; boundary=b")
     assert "operation" not in event_of(exchange(**request)).metadata
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (
+            "<methodCall><methodName>system.multicall</methodName>"
+            + "<member><name>methodName</name><value>a" * 10_000,
+            "<methodResponse><fault>" + "<member>" * 50_000,
+        ),
+        ("Action=SendMessageBatch&Version=2012-11-05", "<SendMessageBatchResponse>" + "<Failed>" * 50_000),
+        ("Action=SendMessageBatch&Version=2012-11-05", "<SendMessageBatchResponse><a>" + "<Failed><b>" * 40_000),
+    ],
+    ids=["XML-RPC", "AWS", "AWS, within a result"],
+)
+def test_elements_within_elements_are_read_in_one_go(asked: str, answer: str) -> None:
+    kind = "text/xml" if asked.startswith("<") else "application/x-www-form-urlencoded"
+    request = post(asked, answer, request_type=kind, response_type="text/xml")
+    assert event_of(exchange(**request, limit=1_000_000)).error == ""  # minutes, if each looked through all below it
 
 
 def test_the_responses_of_a_batch_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

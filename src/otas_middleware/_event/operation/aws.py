@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.operation.xml_tree import found, local_name, root_of, text_below
+from otas_middleware._event.operation.xml_tree import child_text, found, local_name, root_of, text_below
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
@@ -102,14 +102,17 @@ def _judge_xml(operation: Operation, exchange: Exchange) -> None:
     answer = root_of(text, f"{operation.method}Response")
     if answer is None:
         return
-    # SQS gives each entry an element by how it went; SNS lists them apart.
-    entries = [
-        *found(answer, "BatchResultErrorEntry"),
-        *(each for parent in found(answer, "Failed") for each in parent),
-    ]
-    failed = [(code, text_below(entry, "Message")) for entry in entries if (code := text_below(entry, "Code"))]
-    others = sum(1 for element in answer.iter() if local_name(element).endswith("BatchResultEntry"))
-    others += sum(len(parent) for parent in found(answer, "Successful"))
+    failed: list[tuple[str, str]] = []
+    others = 0
+    for element in (each for result in answer for each in result):
+        name = local_name(element)
+        # SQS gives each entry an element by how it went; SNS lists them apart.
+        for entry in element if name in {"Failed", "Successful"} else (element,):
+            code = child_text(entry, "Code")
+            if code and name in {"Failed", "BatchResultErrorEntry"}:
+                failed.append((code, child_text(entry, "Message")))
+            elif name == "Successful" or name.endswith("BatchResultEntry"):
+                others += 1
     _judge_entries(operation, failed, others, exchange)
 
 

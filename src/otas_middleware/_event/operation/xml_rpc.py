@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.operation.xml_tree import found, local_name, root_of, text_below
+from otas_middleware._event.operation.xml_tree import root_of
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree as ET
@@ -21,14 +21,14 @@ def read(exchange: Exchange) -> Operation | None:
     if exchange.method != "POST" or "xml" not in exchange.request_media:
         return None
     asked = root_of(exchange.request_text, "methodCall")
-    method = "" if asked is None else text_below(asked, "methodName")
+    method = "" if asked is None else (asked.findtext("methodName") or "").strip()
     if asked is None or not method:
         return None
     answer = root_of(exchange.response_text, "methodResponse")
     if method == "system.multicall" and exchange.request_whole:
         return _read_batch(asked, answer)
     operation = Operation("xml-rpc", method, method=method, type="call")
-    fault = None if answer is None else next(found(answer, "fault"), None)
+    fault = None if answer is None else answer.find("fault/value")
     if fault is not None:
         _fail(operation, fault)
     elif answer is not None and exchange.response_whole:
@@ -38,17 +38,18 @@ def read(exchange: Exchange) -> Operation | None:
 
 def _read_batch(asked: ET.Element, answer: ET.Element | None) -> Operation | None:
     """Return a batch: each result is an array of one value, or the struct of a fault; a fault of all is one of each."""
-    calls = [text for member in found(asked, "member") if (text := _named_text(member, "methodName"))]
+    members = asked.findall("params/param/value/array/data/value/struct/member")
+    calls = [text for member in members if (text := _named_text(member, "methodName"))]
     items = [Operation("xml-rpc", name, method=name, type="call") for name in calls[:_MAX_CALLS]]
     if not items:
         return None
-    fault = None if answer is None else next(found(answer, "fault"), None)
+    fault = None if answer is None else answer.find("fault/value")
     results = [] if answer is None else answer.findall("params/param/value/array/data/value")
     for position, item in enumerate(items):
         result = fault if fault is not None else results[position] if position < len(results) else None
         if result is None:
             continue
-        if fault is not None or (len(result) and local_name(result[0]) == "struct"):
+        if fault is not None or result.find("struct") is not None:
             _fail(item, result)
         else:
             item.outcome = "ok"
@@ -56,7 +57,8 @@ def _read_batch(asked: ET.Element, answer: ET.Element | None) -> Operation | Non
 
 
 def _fail(operation: Operation, fault: ET.Element) -> None:
-    members = list(found(fault, "member"))
+    """Note what a fault says: the value of a struct."""
+    members = fault.findall("struct/member")
     code = next(filter(None, (_named_text(member, "faultCode") for member in members)), "")
     message = next(filter(None, (_named_text(member, "faultString") for member in members)), "")
     number = code.removeprefix("-")
@@ -68,4 +70,6 @@ def _named_text(member: ET.Element, name: str) -> str:
     if (member.findtext("name") or "").strip() != name:
         return ""
     value = member.find("value")
-    return "" if value is None else "".join(value.itertext()).strip()
+    if value is None:
+        return ""
+    return ((value[0] if len(value) else value).text or "").strip()
