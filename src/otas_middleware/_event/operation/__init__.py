@@ -9,13 +9,14 @@ background; imports `render` and little else of the package, and a protocol when
 # ruff: noqa: PLC0415  # protocols are imported with the first exchange that looks like one
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.operation.model import checked
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.operation.model import Operation, OperationReader
@@ -28,7 +29,7 @@ class KnownProtocol(NamedTuple):
         module: Its module here, whose `read` recognises and reads an exchange.
         headers: Request headers.
         media: Beginnings of media types, of request or response.
-        texts: Texts in the request body, each after a rare letter of it: that one is missing is found out at once.
+        texts: Texts in the request body.
         calls: A request that holds calls of JSON-RPC, or an answer that may refuse some.
         queries: Texts in the query string.
         paths: What is in the path.
@@ -37,7 +38,7 @@ class KnownProtocol(NamedTuple):
     module: str
     headers: frozenset[str] = frozenset()
     media: tuple[str, ...] = ()
-    texts: tuple[tuple[str, str], ...] = ()
+    texts: tuple[str, ...] = ()
     calls: bool = False
     queries: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
@@ -99,17 +100,17 @@ PROTOCOLS = (
         calls=True,
     ),
     KnownProtocol("a2a", headers=frozenset(("a2a-version",)), calls=True),
-    KnownProtocol("json_rpc", calls=True, texts=(("h", '"method"'),)),
+    KnownProtocol("json_rpc", calls=True, texts=('"method"',)),
     KnownProtocol(
         "graphql",
         media=("application/graphql", "multipart/form-data"),
         texts=(
-            ("q", '"query"'),
-            ("q", "query="),
-            ("x", "extensions="),
-            ("Q", '"persistedQuery"'),
-            ("I", "documentId"),
-            ("N", '"operationName"'),
+            '"query"',
+            "query=",
+            "extensions=",
+            '"persistedQuery"',
+            "documentId",
+            '"operationName"',
         ),
         queries=("query=", "extensions=", "documentId="),
     ),
@@ -139,18 +140,17 @@ PROTOCOLS = (
         "aws",
         headers=frozenset(("x-amz-target",)),
         media=("application/xml",),
-        texts=(("A", "Action="),),
+        texts=("Action=",),
         paths=("/invocations",),
     ),
     KnownProtocol("amazon_events", media=("application/vnd.amazon.eventstream",)),
-    KnownProtocol("model_answers", texts=(("m", '"model"'),), paths=(":streamGenerateContent",)),
+    KnownProtocol("model_answers", texts=('"model"',), paths=(":streamGenerateContent",)),
     KnownProtocol(
         "event_streams",
         media=("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-lines"),
     ),
 )
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
-_TEXTS = [text for protocol in PROTOCOLS for text in protocol.texts]
 _QUERIES = [text for protocol in PROTOCOLS for text in protocol.queries]
 _PATHS = [path for protocol in PROTOCOLS for path in protocol.paths]
 
@@ -168,7 +168,7 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
     Raises:
         TypeError: One of the user's own returned what is none.
     """
-    body, path, query = exchange.request.text, exchange.path, exchange.query
+    path, query = exchange.path, exchange.query
     known = _worth_asking(
         exchange.request_media,
         exchange.response_media,
@@ -176,7 +176,7 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
         bool(exchange.calls) or exchange.may_be_refused,
         query != "" and bool([text for text in _QUERIES if text in query]),
         bool([text for text in _PATHS if text in path]),
-        bool([text for letter, text in _TEXTS if letter in body and text in body]),
+        _probe_of_texts()(exchange.request.text),
     )
     for read in (*readers, *known) if readers else known:
         operation = read(exchange)
@@ -187,6 +187,14 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
                 operation.outcome = "error"
             return operation
     return None
+
+
+@lru_cache(maxsize=1)
+def _probe_of_texts() -> Callable[[str], bool]:
+    """Return what tells whether any protocol's text is in a body: all are looked for at once."""
+    from otas_middleware._event.redact.patterns import probe
+
+    return probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.texts))
 
 
 @lru_cache(maxsize=256)
