@@ -82,6 +82,25 @@ class TestTheEnd:
         )
         assert script.paths() == ["/first", "/last"]
 
+    def test_a_later_handler_of_the_end_has_no_more_time_than_the_end_itself(self, script: Script) -> None:
+        with RawServer(lambda _connection, _request: None) as hole:
+            script.url = hole.url
+            out = script.run(
+                """
+                def record():
+                    put(pipeline, "/x")
+                    begun = time.monotonic()
+                    put(pipeline, *["/x"] * 20)
+                    stats = pipeline.stats()
+                    print(time.monotonic() - begun < 20, stats["captured"], stats["dropped"], balance(stats))
+
+                atexit.register(record)
+                pipeline = open_pipeline(shutdown_timeout=2.0)
+                put(pipeline, "/x")
+                """
+            )
+        assert "True 22 {'exit': 22} 0\n" in out
+
     def test_what_is_recorded_too_late_to_be_delivered_is_said_to_be_lost(self, script: Script) -> None:
         out = script.run(
             """

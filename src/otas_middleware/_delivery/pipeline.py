@@ -95,8 +95,8 @@ class Pipeline:
                 return
             for exporter in exporters:
                 exporter.offer(shared, shared.receipt_of(exporter.name))
-        if process.over:
-            self.close()
+        if process.over_since:
+            self.end(process.over_since + self.settings.shutdown_timeout)
 
     def _put_durably(self, item: Weighted, exporters: Sequence[Exporter]) -> bool:
         """Build an event and write it to the spool before anything else (`durability="spool"`).
@@ -122,8 +122,8 @@ class Pipeline:
         for exporter in state.agent if envelope.source == "agent" else state.backend:
             if exporter.name not in done:
                 exporter.offer_built(envelope)
-        if process.over:
-            self.close()
+        if process.over_since:
+            self.end(process.over_since + self.settings.shutdown_timeout)
 
     @property
     def crowded(self) -> bool:

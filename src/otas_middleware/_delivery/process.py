@@ -56,9 +56,9 @@ class ForkAware(Protocol):
 LONGEST_WAIT = 10.0
 """Seconds that a fork waits at most for what must not be under way meanwhile."""
 
-over = False
-"""This process has ended its pipelines by `atexit`, and no thread can be started any more: what a later handler or a
-finalizer records is delivered there and then."""
+over_since = 0.0
+"""When `atexit` had ended the pipelines of this process (`time.monotonic`), if it has. No thread can be started any more:
+what a later handler or a finalizer records is delivered there and then, within the time that the end has."""
 
 _gated = False
 _registered: dict[int, ForkAware] = {}
@@ -78,11 +78,11 @@ def register(pipeline: ForkAware) -> None:
 
 
 def _at_exit() -> None:
-    global over  # noqa: PLW0603  # the process's
+    global over_since  # noqa: PLW0603  # the process's
     try:
         end()
     finally:
-        over = True
+        over_since = time.monotonic()
 
 
 def unregister(pipeline: ForkAware) -> None:
@@ -183,8 +183,8 @@ def _after_fork() -> None:
 
 
 def _renew() -> None:
-    global over, _ends_with_its_thread  # noqa: PLW0603  # the process's
-    over = False
+    global over_since, _ends_with_its_thread  # noqa: PLW0603  # the process's
+    over_since = 0.0
     _ends_with_its_thread = _ends_with_its_thread or not _by_main_thread
     runtime.no_fork = threading.RLock()  # the parent's may be held by a thread that is not here
     for pipeline in list(_registered.values()):
