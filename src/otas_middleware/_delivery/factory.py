@@ -73,7 +73,7 @@ class PipelineFactory:
         self._on_bad_token = on_bad_token
         self._on_delivered = on_delivered
         self._transport = transport_factory(settings)
-        if process.threads_are_greenlets():
+        if process.threads_are_greenlets() and settings.relay in {None, "auto"}:  # else it may never be needed
             _import_what_delivers(settings)
         self._cipher = make_cipher(settings)
         if settings.durability == "spool" and settings.spool_dir is None:

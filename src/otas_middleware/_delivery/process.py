@@ -57,7 +57,7 @@ LONGEST_WAIT = 10.0
 """Seconds that a fork waits at most for what must not be under way meanwhile."""
 
 over_since = 0.0
-"""When `atexit` had ended the pipelines of this process (`time.monotonic`), if it has. No thread can be started any more:
+"""When `atexit` had ended the pipelines of this process (`time.monotonic`), if it has. No thread can be started then:
 what a later handler or a finalizer records is delivered there and then, within the time that the end has."""
 
 _gated = False
