@@ -9,6 +9,7 @@ Otas(app)                               # or: otas = Otas(); otas.init_app(app)
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
@@ -29,6 +30,7 @@ from otas_middleware._capture.context import capture_of, current, is_of
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import open_recorder
+from otas_middleware._runtime import runtime
 from otas_middleware.wsgi import Exchange, Wrapper, full_path
 
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
     from otas_middleware._recorder import Recorder
 
 __all__ = ["Otas"]
+
+_DICTIONARY = (
+    "otas_middleware: the dictionary OTAS in the configuration is read by nobody; that is how Django has it. Write "
+    "app.config['OTAS_SDK_KEY'] and the like."
+)
 
 
 class Otas:
@@ -86,6 +93,8 @@ class Otas:
             return
         config = cast("Mapping[str, object]", app.config)
         values = {key[5:]: value for key, value in config.items() if key.startswith("OTAS_")}
+        if isinstance(config.get("OTAS"), dict):
+            runtime.log_once(logging.WARNING, _DICTIONARY)
         recorder = open_recorder(self._options, FrameworkSettings(values, "OTAS_{}"), self._settings)
         app.extensions["otas"] = self
         if recorder is not None:

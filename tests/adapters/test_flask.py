@@ -15,6 +15,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import otas_middleware as otas
 from otas_middleware import ConfigurationError, OtasSettings, wsgi
+from otas_middleware._runtime import runtime
 from otas_middleware.flask import Otas
 from support.request import Request
 from support.wsgi_gateway import WsgiExchange, call_wsgi
@@ -93,6 +94,17 @@ def test_the_configuration_of_the_application_is_read(settings: OtasSettings, ag
     assert event["response_size_bytes"] == 5
     assert (event["response_body"] or "").startswith("hel")
     assert "hello" not in (event["response_body"] or "")
+
+
+def test_a_dictionary_as_django_has_it_is_said_to_be_read_by_nobody(
+    settings: OtasSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "logged", set[str]())
+    for own in ({"SDK_KEY": "otas_a_b"}, "a name of the application's own"):
+        app = Flask(__name__)
+        app.config["OTAS"] = own
+        Otas(app, settings=settings)
+    assert ["app.config['OTAS_SDK_KEY']" in record.message for record in caplog.records] == [True]
 
 
 def test_installed_twice_it_records_once(otas_app: Install, settings: OtasSettings, agent: Agent) -> None:
