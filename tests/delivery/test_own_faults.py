@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import otas_middleware._internal_errors as internal_errors
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.session import TokenGate
-from otas_middleware._delivery import Pipeline, Request, Response
+from otas_middleware._delivery import Pipeline, Request, Response, process
 from otas_middleware._event.build import build as build_event
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
@@ -362,6 +362,18 @@ scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b""
 asyncio.run(OtasMiddleware(application)(scope, channel, channel))
 print(otas_middleware.flush(20), threading.stack_size())
 """
+
+
+def test_what_cannot_be_imported_under_greenlets_stops_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As trio under eventlet, which our HTTP library imports where it is installed."""
+    monkeypatch.setattr(process, "threads_are_greenlets", lambda: True)
+    monkeypatch.setitem(sys.modules, "otas_middleware._delivery.transports.direct", None)
+    failures = internal_errors.counts["delivery.import"]
+    with pipeline("http://x.invalid") as sender:
+        sender.put(Item())
+        eventually(lambda: sender.stats()["state"] == "transport_failed")
+        assert (sender.stats()["queued"], sender.stats()["dropped"]) == (1, {})
+    assert internal_errors.counts["delivery.import"] == failures + 1
 
 
 def test_a_hook_that_fails_costs_nothing() -> None:

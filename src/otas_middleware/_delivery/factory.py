@@ -157,8 +157,11 @@ def _import_what_delivers(settings: OtasSettings) -> None:
         names.append("otas_middleware._delivery.transports.httpx_client")
     elif ":" not in settings.transport:
         names.append("otas_middleware._delivery.transports.direct")
-    for name in names:
-        importlib.import_module(name)
+    try:
+        for name in names:
+            importlib.import_module(name)
+    except Exception:  # of libraries that do not go with eventlet, such as trio: a worker will try again
+        report_internal_error("delivery.import", "the application starts without it, and delivery tries again")
 
 
 def build_once(captured: Any, build: Build, settings: OtasSettings) -> Envelope | None:
