@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
 from hypothesis import given
@@ -146,6 +146,14 @@ def test_keys_and_webhooks_are_masked_in_text_json_and_percent_encoded(sample: s
 def test_keys_and_webhooks_are_masked_however_their_slashes_are_written(sample: str, slash: str) -> None:
     secret = max(re.findall(r"[A-Za-z0-9_~-]{7,}", sample.replace("webhookb2", "").replace("trigger", "")), key=len)
     assert secret not in REDACTOR.text(f"see {sample.replace('/', slash)} there")
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_secrets_are_masked_where_the_names_of_a_form_stand(secret: str) -> None:
+    masked = unquote_plus(REDACTOR.pairs(f"a=1&{quote_plus(secret)}=2&b=3"))
+    assert secret not in masked
+    assert masked.startswith("a=1&")
+    assert masked.endswith("=2&b=3")
 
 
 @pytest.mark.parametrize("secret", SECRETS)

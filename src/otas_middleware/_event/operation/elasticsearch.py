@@ -26,7 +26,7 @@ def read(exchange: Exchange) -> Operation | None:
     answers = as_list(answer[member])
     name = "bulk" if bulk else "msearch"
     operation = Operation("elasticsearch", name, method=name, type="batch")
-    operation.target = exchange.path.strip("/").rpartition("/")[0]
+    operation.target = path.strip("/").rpartition("/")[0].rpartition("/")[2]  # the index
     items = [_item(name, as_object(each)) for each in answers]
     failed = [item for item in items if item.is_error]
     operation.count, operation.failed, operation.items = len(items), len(failed), items[:MAX_ITEMS]

@@ -108,6 +108,8 @@ def _unescape(match: re.Match[str]) -> str:
 _PLAIN_NAME = re.compile(r"[^\x00-\x1f\"'`{}<>\\:=]*")
 _TOKEN = re.compile(r"[^\s\"'<>\\`{}]++")
 _SPLIT = re.compile(r"([?&#;])")
+_SHORTEST_KEY = 12
+"""No key that is known by its form has fewer characters."""
 
 
 def mask_pairs(text: str, named: Callable[[str, str], str | None], redact: Callable[[str], str]) -> str:
@@ -140,6 +142,12 @@ def _mask_pair(piece: str, named: Callable[[str, str], str | None], redact: Call
         name, equals, value = "", "", piece
     plain = decode(value)
     shown = named(name, plain) if name else None
+    if plus and len(name) >= _SHORTEST_KEY:  # a key may stand where a name does: `?sk_live_…=`
+        plain_name = decode(name)
+        masked_name = redact(plain_name)
+        if masked_name != plain_name:
+            name = encode(masked_name, safe="[]")
+            piece = name + equals + value
     if shown is not None:
         return piece if shown == plain else name + equals + shown
     if plain == value and not plus:
