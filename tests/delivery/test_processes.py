@@ -494,6 +494,25 @@ class TestForks:
         assert process.returncode == 0, err
         assert len(script.paths()) == 250
 
+    def test_a_child_that_has_its_parents_number_is_a_process_of_its_own(self, script: Script) -> None:
+        """The first process of a container may fork one that is the first of a namespace within."""
+        script.run(
+            """
+            os.getpid = lambda: 1
+            pipeline = open_pipeline()
+            put(pipeline, "/before")
+            pipeline.flush(20)
+            put(pipeline, "/parent")
+            child = os.fork()
+            if not child:
+                put(pipeline, "/child")
+                arrived = pipeline.flush(20)
+                os._exit(0 if arrived and pipeline.stats()["captured"] == 1 else 3)
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """
+        )
+        assert script.paths() == ["/before", "/child", "/parent"]
+
 
 class TestThreads:
     def test_where_no_thread_can_be_started_flush_delivers_and_says_so_once(self, script: Script) -> None:

@@ -57,7 +57,7 @@ class Pipeline:
         )  # what the relay does not take
         self._factory = PipelineFactory(settings, build, on_bad_token, on_delivered, trusting=trusting)
         self._state = self._factory.state()
-        self._states = {self._state.pid: self._state}
+        self._states = {(process.forks, self._state.pid): self._state}
         process.register(self)
 
     def put(
@@ -225,13 +225,13 @@ class Pipeline:
 
         The parent's state stays referenced: finalising its connections and files is the parent's business.
         """
-        pid = os.getpid()
-        state = self._states.get(pid)
+        key = process.forks, os.getpid()
+        state = self._states.get(key)
         if state is None:
             for exporter in self._state.exporters:
                 exporter.forget()
             # setdefault: where Python did not see the fork, two threads of the child may come here at once
-            state = self._states.setdefault(pid, self._factory.state())
+            state = self._states.setdefault(key, self._factory.state())
         self._state = state
         return state
 

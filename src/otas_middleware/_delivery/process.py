@@ -60,6 +60,10 @@ over_since = 0.0
 """When `atexit` had ended the pipelines of this process (`time.monotonic`), if it has. No thread can be started then:
 what a later handler or a finalizer records is delivered there and then, within the time that the end has."""
 
+forks = 0
+"""How many forks that Python saw lie between the first process and this one: in a new namespace of process ids a child
+may have its parent's number."""
+
 _gated = False
 _registered: dict[int, ForkAware] = {}
 _hooked = False
@@ -183,8 +187,10 @@ def _after_fork() -> None:
 
 
 def _renew() -> None:
-    global over_since, _ends_with_its_thread  # noqa: PLW0603  # the process's
+    global forks, over_since, _ends_with_its_thread, _finalizers_of, _watched  # noqa: PLW0603  # the process's
+    forks += 1
     over_since = 0.0
+    _finalizers_of = _watched = 0
     _ends_with_its_thread = _ends_with_its_thread or not _by_main_thread
     runtime.no_fork = threading.RLock()  # the parent's may be held by a thread that is not here
     for pipeline in list(_registered.values()):

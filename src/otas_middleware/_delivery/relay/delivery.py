@@ -82,7 +82,7 @@ class RelayDelivery:
         self._batched = not self._durable and (settings.relay_batch or not self._raw)
         self._warned = False
         self._state = self._new_state()
-        self._states = {self._state.client.pid: self._state}
+        self._states = {(process.forks, self._state.client.pid): self._state}
         process.register(self)
         self.pipeline = make_pipeline()
 
@@ -299,12 +299,12 @@ class RelayDelivery:
 
     def renew(self) -> _State:
         """Start anew in a forked child: what the parent handed over is the parent's, and so are its connections."""
-        pid = os.getpid()
-        state = self._states.get(pid)
+        key = process.forks, os.getpid()
+        state = self._states.get(key)
         if state is None:
             self._state.client.abandon()
             # setdefault: where Python did not see the fork, two threads of the child may come here at once
-            state = self._states.setdefault(pid, self._new_state())
+            state = self._states.setdefault(key, self._new_state())
         self._state = state
         return state
 
