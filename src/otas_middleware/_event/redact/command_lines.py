@@ -23,8 +23,11 @@ _OPTION = re.compile(  # --password x, -storepass x, "--password", "x"
 )
 _ARGUMENT = re.compile(  # setItem('token', 'x')
     r"(?<=\()\s*+[bu]?(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=[bu]?(?P=quote))"
-    r"|(?<=[{(])(?P<pair>[\w.-]{1,64}+(?=(?:[ ]?,|[ ]\.)[ ]?\\*\")|(?<=\{)\\*\"[\w.-]{1,64}\\*\"(?=[ ]\\*\"))[ .,]{1,3}"
+    r"|(?<=\()(?P<pair>[\w.-]{1,64}+)[ ]\.[ ](?=\\*\")"
     r"|(?<![\w.])(?:\w*+\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
+)
+_TUPLE = re.compile(  # {password,"x"} of Erlang, {"password" "x"} of Clojure
+    r"\{(?:(?P<atom>[\w.-]{1,64}+)[ ]?,[ ]?|\\*\"(?P<string>[\w.-]{1,64}+)\\*\"[ ])(?=\\*\")"
 )
 _DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
     r"(?m:^)[ \t]*+(?P<keyword>(?:ENV|ARG|SET|setx|set(?:[ ]-\w{1,3})?|setenv|export|proxy_set_header|add_header"
@@ -49,12 +52,14 @@ def arguments(
     found: list[re.Match[str]] = []
     if "-" in part:
         found += _OPTION.finditer(text, begin, limit)
-    if "(" in part or "{" in part:
+    if "(" in part:
         found += _ARGUMENT.finditer(text, begin, limit)
+    if "{" in part:
+        found += _TUPLE.finditer(text, begin, limit)
     if " " in part and ('"' not in part or any(word in part for word in _DIRECTIVES)):
         found += _DIRECTIVE.finditer(text, begin, limit)
     for match in found:
-        rule = rule_of(match["name"] if match.re is _OPTION else match[match.lastgroup or 0].strip('\\"'))
+        rule = rule_of(match["name"] if match.re is _OPTION else match[match.lastgroup or 0])
         if rule is None:
             continue
         start = match.end()
