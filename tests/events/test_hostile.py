@@ -109,6 +109,7 @@ UNITS = [
     *("<password ", "<![CDATA[", "<secret><![CDATA[", '<x name="password" value="', '{"name":"password","value":'),
     *('"name":"password",', " ", "a", "é", "a b ", "sk-", "a@", "1.", "'", "api_", "secret\\", '"secret":"\\'),
     *('"secret":{"', '"secret":[{', 'secret=\\"', "\\n", "pin ", "Pin", "=", ":", '[["password","x"],', "</password>"),
+    *("<tr><td>password</td>", "key: [aaaaaaaaaaaaaaaaaaaa, ", "a | password\n--|--\n"),
     *("+1 ", "2001:", "https://h/?a=%3D&", "%7B%22password%22%3A", "otas_a_", "\x00", "\ud800", '"a b c password":1,'),
 ]
 

@@ -41,6 +41,8 @@ _LABEL_ELEMENTS = frozenset(
     ("name", "key", "field", "property", "param", "header", "th", "dt", "id", "label", "attribute")
 )
 """Elements whose text says what the next element holds: `<name>password</name><value>…</value>`."""
+_PARTS = frozenset(("table", "tbody", "thead", "th", "tr"))
+"""Elements of tables that are no value, whatever stands before them."""
 _CELLS = frozenset(("td", "string"))
 """Elements whose text may say so, when the next one holds what looks random: tables are about anything."""
 
@@ -69,7 +71,7 @@ def mask_markup(text: str, rules: NameRules) -> str:
 def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
     """Yield the attributes and contents that are masked, and what they read then."""
     labelled_by: Rule | None = None
-    loosely = False
+    loosely = in_cell = False
     columns = _Columns(rules)
     position = text.find("<")
     while position >= 0 and (tag := _TAG.search(text, position)) is not None:
@@ -80,7 +82,7 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
         name = tag["name"].rpartition(":")[2].lower()
         if (
             labelled_by is not None
-            and name != "th"
+            and (name in _CELLS if in_cell else name not in _PARTS)
             and (not loosely or is_value(tag["name"], Label(labelled_by, loose=True)))
         ):
             rule = rule or labelled_by
@@ -98,7 +100,8 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
         if said is not None and column is None and (name in _LABEL_ELEMENTS or name in _CELLS or is_label(tag["name"])):
             labelled_by = rules.rule(label) if label and rules.secret(label) else None
             if labelled_by is not None:
-                if name in _CELLS:
+                in_cell = name in _CELLS
+                if in_cell:
                     pair = columns.first and _is_pair(text, position)
                     labelled_by = labelled_by._replace(stays=labelled_by.stays | {"words" if pair else "plain"})
                 loosely = name not in _LABEL_ELEMENTS and name not in _CELLS

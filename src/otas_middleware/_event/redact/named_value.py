@@ -137,11 +137,12 @@ class NamedValue:
         return None
 
     def _container(self, start: int) -> tuple[int, int, str]:
-        end = container_end(self.text, start, '"' if self.quote == '"' else "", len(self.backslashes))
-        container = self.text[start : min(end, start + _LONGEST_LOOK)]
+        quote, level = '"' if self.quote == '"' else "", len(self.backslashes)
+        container = self.text[start : start + _LONGEST_LOOK]
+        container = container[: container_end(container, 0, quote, level)]
         if not container[1:-1].strip() or (not self.rule.strict and readable_container(container, self.rule.stays)):
             return start, start, ""
-        return start, end, self._quoted()
+        return start, container_end(self.text, start, quote, level), self._quoted()
 
     def _is_code(self, start: int) -> bool:
         value = self.text[start : start + 256]

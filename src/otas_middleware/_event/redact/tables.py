@@ -24,7 +24,6 @@ _HEADING = re.compile(r"[ \t]*+[|]?[ \t]*+[\w.\"' \-/()]{1,64}(?:[,;\t|][\w.\"' 
 _BAR = re.compile(r"[│┃║|]")
 _DASHES = re.compile(r"[-─━═]{2}")
 _RULE = re.compile(r"\n[ \t|:+\-│┃║─━═┼╋╬├┤┝┥┠┨┡┩┣┫╠╣┿╂╇╪╫╞╡╟╢]*+\r?(?=\n)")
-_FURTHEST = 65_536
 _AROUND = " \t\r*`\"'"
 _LABELLED = Label(Rule(), loose=False)
 
@@ -113,7 +112,9 @@ def _drawn_tables(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]
         if not names.tells:
             continue
         at = ruled.end() + 1
-        for line in text[at : at + _FURTHEST].split("\n"):
+        while at < len(text):
+            stop = text.find("\n", at)
+            line = text[at : stop if stop >= 0 else len(text)]
             cells = columns.cells(line)
             if len(cells) < 2:
                 break
