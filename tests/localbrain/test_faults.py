@@ -122,6 +122,15 @@ def test_down_breaks_connections_and_refuses_new_ones(brain: LocalBrain) -> None
     assert eventually_answered(client).status == 201
 
 
+def test_it_is_down_when_down_returns_and_up_when_up_does(brain: LocalBrain, client: Client) -> None:
+    for _ in range(30):
+        brain.faults.down()
+        with pytest.raises(ConnectionRefusedError):
+            client.log()
+        brain.faults.up()
+        assert client.log().status == 201
+
+
 def test_a_request_in_flight_is_lost_when_it_goes_down(brain: LocalBrain, client: Client) -> None:
     brain.faults.slow_ms = 5000
     with ThreadPoolExecutor(1) as pool:

@@ -169,6 +169,8 @@ class Faults:
     def down(self, seconds: float | None = None) -> None:
         """Go down as a killed Brain does: connections break, requests in flight are lost, new ones are refused.
 
+        Returns when it is down, or with `up` again, but for calls from its own thread.
+
         Args:
             seconds: For how long; until `up` when left out.
         """

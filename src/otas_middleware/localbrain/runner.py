@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _REBIND_SECONDS = 0.05
 _STOP_SECONDS = 10.0
+_CHANGE_SECONDS = 5.0
+"""The longest wait for the port to be closed, or open again: somebody may have taken it meanwhile."""
 
 
 class Runner:
@@ -49,11 +51,13 @@ class Runner:
         self._listener: Listener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
+        self._waiting: list[threading.Event] = []
+        """Who waits until all changes are made."""
         self._stopping = False
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
-        faults.on_change(self._wake)
+        faults.on_change(self._change)
 
     def start(self, app: ASGIApp) -> None:
         """Bind the port and serve; returns when connections are answered.
@@ -76,7 +80,7 @@ class Runner:
         """Answer what is in flight, within a quarter of a second, and end the thread."""
         if self._thread is not None:
             self._stopping = True
-            self._wake()
+            self._wake(threading.Event())
             self._thread.join(_STOP_SECONDS)
             self._thread = None
 
@@ -85,10 +89,24 @@ class Runner:
         if self._listener is not None:
             await self._listener.drop(scope, receive, last_words)
 
-    def _wake(self) -> None:
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has just been closed
-                self._loop.call_soon_threadsafe(self._changed.set)
+    def _change(self) -> None:
+        """Go down or up; returns when that is done, unless the loop's own thread asks for it."""
+        changed = threading.Event()
+        if self._wake(changed) and threading.current_thread() is not self._thread:
+            changed.wait(_CHANGE_SECONDS)
+
+    def _wake(self, changed: threading.Event) -> bool:
+        def ask() -> None:
+            self._waiting.append(changed)
+            self._changed.set()
+
+        if self._loop is None:
+            return False
+        try:
+            self._loop.call_soon_threadsafe(ask)
+        except RuntimeError:  # the loop has just been closed
+            return False
+        return True
 
     def _main(self, app: ASGIApp, bound: socket.socket) -> None:
         try:
@@ -101,6 +119,7 @@ class Runner:
             bound.close()
         finally:
             self._ready.set()
+            self._tell()
 
     async def _run(self, app: ASGIApp, bound: socket.socket | None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -129,9 +148,14 @@ class Runner:
             self._changed.clear()
             if met():
                 return
+            self._tell()
             seconds = self._faults.seconds_down
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), seconds if 0 < seconds < math.inf else None)
+
+    def _tell(self) -> None:
+        while self._waiting:
+            self._waiting.pop().set()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
