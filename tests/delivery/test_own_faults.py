@@ -268,6 +268,25 @@ def test_a_transport_that_cannot_be_made_ends_no_thread_and_loses_no_event(monke
         assert len(made) == 3
 
 
+@pytest.mark.usefixtures("as_in_production")
+def test_a_transport_that_cannot_be_closed_ends_its_thread_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Sticky:
+        def __call__(self, _request: Request, _timeout: float) -> Response:
+            return Response(201, {})
+
+        def close(self) -> None:
+            raise SystemExit
+
+    monkeypatch.setattr("support.delivery.Sticky", Sticky, raising=False)
+    failures = internal_errors.counts["delivery.close"]
+    with pipeline("http://x.invalid", transport="support.delivery:Sticky") as sender:
+        sender.put(Item())
+        assert sender.flush(10)
+    eventually(lambda: internal_errors.counts["delivery.close"] == failures + 1)
+
+
 def test_what_cannot_be_imported_for_want_of_descriptors_is_built_when_there_are_some(
     brain: LocalBrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,7 @@ class WorkerPool:
                 else:
                     time.sleep(min(pause, left))
         finally:
-            attempt.close()
+            _close(attempt)
 
     def _start(self, generation: int) -> bool:
         """Start a thread that has been counted already; return False where threads cannot run."""
@@ -238,7 +238,7 @@ class WorkerPool:
             raise
         finally:
             if attempt is not None:
-                attempt.close()
+                _close(attempt)
 
     def _next_work(self) -> Work:
         try:
@@ -318,3 +318,10 @@ class WorkerPool:
                 if generation == self._generation:
                     self._woken -= 1
         return True
+
+
+def _close(attempt: Attempt) -> None:
+    try:
+        attempt.close()
+    except BaseException:  # a transport of the user's own, once more
+        report_internal_error("delivery.close")
