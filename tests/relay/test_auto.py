@@ -306,7 +306,7 @@ def test_a_log_that_cannot_be_written_is_named_and_no_relay_started(
 def test_a_process_that_has_given_up_its_privileges_looks_for_a_relay_of_its_new_user(
     runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "logged", set())  # what is said once here is said to others too
+    monkeypatch.setattr(runtime, "logged", set[str]())  # what is said once here is said to others too
     finder = start.Finder(None)
     finder.look()
     eventually(finder.known, within=20)

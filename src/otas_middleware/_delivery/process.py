@@ -60,7 +60,7 @@ over_since = 0.0
 """When `atexit` had ended the pipelines of this process (`time.monotonic`), if it has. No thread can be started then:
 what a later handler or a finalizer records is delivered there and then, within the time that the end has."""
 
-forks = 0
+forks: int = 0
 """How many forks that Python saw lie between the first process and this one: in a new namespace of process ids a child
 may have its parent's number."""
 
