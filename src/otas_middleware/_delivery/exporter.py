@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.disk_queue.store import DiskQueue
     from otas_middleware._delivery.protocols import Outcome, Receipt, Weighted
-    from otas_middleware._delivery.retry import Attempt
     from otas_middleware._delivery.spooler import Spooler
     from otas_middleware._event.model import Envelope
 

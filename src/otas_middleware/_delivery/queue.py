@@ -223,14 +223,13 @@ class Queue:
 
     def hold(self, item: QueueItem, due: float) -> None:
         """Put it aside, with all that comes with its token, until a point in time (`time.monotonic`)."""
+        if not item.token:
+            self.delay(item, due)
+            return
         with self._lock:
-            if not self._land(item):
-                return
-            if not item.token:
-                self._line.delay(item, due)
-                return
-            self._put_first(item)
-            self._line.hold(item.token, due)
+            if self._land(item):
+                self._put_first(item)
+                self._line.hold(item.token, due)
 
     def _put_first(self, item: QueueItem) -> None:
         self.account.bytes -= item.weight
