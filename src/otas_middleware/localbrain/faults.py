@@ -169,7 +169,7 @@ class Faults:
     def down(self, seconds: float | None = None) -> None:
         """Go down as a killed Brain does: connections break, requests in flight are lost, new ones are refused.
 
-        Returns when it is down, or with `up` again, but for calls from its own thread.
+        It returns once that is so, as `up` does, except where the Brain's own thread calls it.
 
         Args:
             seconds: For how long; until `up` when left out.
