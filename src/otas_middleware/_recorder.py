@@ -292,7 +292,7 @@ def _shared(settings: OtasSettings) -> Recorder:
         if recorder is None:
             recorder = runtime.recorders[settings] = Recorder(settings)
             if settings.redact_patterns or settings.redact_path_patterns:
-                from otas_middleware._event.redact.patterns import warn_of_patterns  # noqa: PLC0415  # heavy
+                from otas_middleware._event.patterns import warn_of_patterns  # noqa: PLC0415  # heavy
 
                 warn_of_patterns(settings)
     return recorder

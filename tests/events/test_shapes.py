@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from events.exchange import REDACTOR
 from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event.patterns import probe
 from otas_middleware._event.redact import redactor_for
 from otas_middleware._event.redact.cards import card_number, luhn
-from otas_middleware._event.redact.patterns import probe
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape
 

@@ -18,9 +18,8 @@ from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._event.build import build
 from otas_middleware._event.metadata import status_line
 from otas_middleware._event.model import BackendEvent
-from otas_middleware._event.operation.event_streams import LAST_EVENTS
 from otas_middleware._event.operation.exchange import as_list, as_object
-from otas_middleware._event.operation.model_failures import failure_in
+from otas_middleware._event.operation.streams import LAST_EVENTS, failure_in
 from otas_middleware._event.render import first_value, header_map
 from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 

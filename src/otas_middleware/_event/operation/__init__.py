@@ -1,9 +1,10 @@
 """What was really called inside one HTTP exchange, and whether it failed.
 
 In comes an `Exchange` (headers and bodies, rendered and not yet redacted); out goes an `Operation` or None. Each
-protocol is one module with one function, `read(exchange)`, which recognises it, names the call and decides the outcome;
-the first that recognises an exchange has it. A new one is a file, a line in `PROTOCOLS` and a test. Runs in the
-background; imports `render` and little else of the package, and a protocol when the first exchange looks like it.
+protocol is one function, which recognises it, names the call and decides the outcome; the first that recognises an
+exchange has it. A new one is such a function, alone in a module or beside its kin, a row of `PROTOCOLS` and a test.
+Runs in the background; imports `render` and little else of the package, and a protocol when the first exchange looks
+like it.
 """
 
 # ruff: noqa: PLC0415  # protocols are imported with the first exchange that looks like one
@@ -17,6 +18,7 @@ from otas_middleware._event.operation.model import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.operation.model import Operation, OperationReader
@@ -26,7 +28,8 @@ class KnownProtocol(NamedTuple):
     """A protocol, and by what it is worth asking; any of these will do.
 
     Attributes:
-        module: Its module here, whose `read` recognises and reads an exchange.
+        module: Its module here.
+        function: What in there recognises and reads an exchange.
         headers: Request headers.
         media: Beginnings of media types, of request or response.
         texts: Texts in the request body.
@@ -36,6 +39,7 @@ class KnownProtocol(NamedTuple):
     """
 
     module: str
+    function: str = "read"
     headers: frozenset[str] = frozenset()
     media: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
@@ -46,50 +50,52 @@ class KnownProtocol(NamedTuple):
     @property
     def read(self) -> OperationReader:
         """The function that reads it."""
-        return _reader_in(self.module)
+        reader: OperationReader = getattr(_module(self.module), self.function)
+        return reader
 
 
-def _reader_in(module: str) -> OperationReader:  # noqa: C901, PLR0912  # a table
-    """Return the `read` of a protocol's module.
+def _module(name: str) -> ModuleType:  # noqa: PLR0911  # a table
+    """Return the module of a protocol.
 
     By import statements, since packers of programs (PyInstaller, Nuitka) take along what these name, and nothing else.
     """
-    match module:
+    match name:
         case "a2a":
-            from otas_middleware._event.operation.a2a import read
-        case "amazon_events":
-            from otas_middleware._event.operation.amazon_events import read
+            from otas_middleware._event.operation import a2a
+
+            return a2a
         case "aws":
-            from otas_middleware._event.operation.aws import read
-        case "connect":
-            from otas_middleware._event.operation.connect import read
-        case "elasticsearch":
-            from otas_middleware._event.operation.elasticsearch import read
+            from otas_middleware._event.operation import aws
+
+            return aws
+        case "batches":
+            from otas_middleware._event.operation import batches
+
+            return batches
         case "graphql":
-            from otas_middleware._event.operation.graphql import read
-        case "grpc_web":
-            from otas_middleware._event.operation.grpc_web import read
-        case "http_batch":
-            from otas_middleware._event.operation.http_batch import read
+            from otas_middleware._event.operation import graphql
+
+            return graphql
         case "json_rpc":
-            from otas_middleware._event.operation.json_rpc import read
-        case "kubernetes":
-            from otas_middleware._event.operation.kubernetes import read
+            from otas_middleware._event.operation import json_rpc
+
+            return json_rpc
         case "mcp":
-            from otas_middleware._event.operation.mcp import read
-        case "model_answers":
-            from otas_middleware._event.operation.model_answers import read
-        case "soap":
-            from otas_middleware._event.operation.soap import read
-        case "trpc":
-            from otas_middleware._event.operation.trpc import read
-        case "twirp":
-            from otas_middleware._event.operation.twirp import read
-        case "xml_rpc":
-            from otas_middleware._event.operation.xml_rpc import read
+            from otas_middleware._event.operation import mcp
+
+            return mcp
+        case "rpc":
+            from otas_middleware._event.operation import rpc
+
+            return rpc
+        case "xml_calls":
+            from otas_middleware._event.operation import xml_calls
+
+            return xml_calls
         case _:
-            from otas_middleware._event.operation.event_streams import read
-    return read
+            from otas_middleware._event.operation import streams
+
+            return streams
 
 
 PROTOCOLS = (
@@ -115,27 +121,30 @@ PROTOCOLS = (
         queries=("query=", "extensions=", "documentId="),
     ),
     KnownProtocol(
-        "connect",
+        "rpc",
+        "read_connect",
         headers=frozenset(("connect-protocol-version",)),
         media=("application/connect+",),
         queries=("connect=v1",),
     ),
-    KnownProtocol("grpc_web", media=("application/grpc",)),
+    KnownProtocol("rpc", "read_grpc", media=("application/grpc",)),
     KnownProtocol(
-        "http_batch",
+        "batches",
+        "read_http",
         media=("multipart/mixed", "application/fhir+json"),
         paths=("/$batch", "/Bulk", "/composite"),
     ),
-    KnownProtocol("twirp", paths=("/twirp/",)),
-    KnownProtocol("trpc", paths=("/trpc/",)),
-    KnownProtocol("elasticsearch", paths=("/_bulk", "/_msearch")),
-    KnownProtocol("kubernetes", queries=("watch=",)),
+    KnownProtocol("rpc", "read_twirp", paths=("/twirp/",)),
+    KnownProtocol("rpc", "read_trpc", paths=("/trpc/",)),
+    KnownProtocol("batches", "read_elasticsearch", paths=("/_bulk", "/_msearch")),
+    KnownProtocol("streams", "read_watch", queries=("watch=",)),
     KnownProtocol(
-        "soap",
+        "xml_calls",
+        "read_soap",
         headers=frozenset(("soapaction",)),
         media=("application/soap+xml", "text/xml", "application/xml", "multipart/related"),
     ),
-    KnownProtocol("xml_rpc", media=("text/xml", "application/xml")),
+    KnownProtocol("xml_calls", "read_xml_rpc", media=("text/xml", "application/xml")),
     KnownProtocol(
         "aws",
         headers=frozenset(("x-amz-target",)),
@@ -143,10 +152,11 @@ PROTOCOLS = (
         texts=("Action=",),
         paths=("/invocations",),
     ),
-    KnownProtocol("amazon_events", media=("application/vnd.amazon.eventstream",)),
-    KnownProtocol("model_answers", texts=('"model"',), paths=(":streamGenerateContent",)),
+    KnownProtocol("aws", "read_events", media=("application/vnd.amazon.eventstream",)),
+    KnownProtocol("streams", "read_answer", texts=('"model"',), paths=(":streamGenerateContent",)),
     KnownProtocol(
-        "event_streams",
+        "streams",
+        "read_events",
         media=("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-lines"),
     ),
 )
@@ -192,7 +202,7 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
 @lru_cache(maxsize=1)
 def _probe_of_texts() -> Callable[[str], bool]:
     """Return what tells whether any protocol's text is in a body: all are looked for at once."""
-    from otas_middleware._event.redact.patterns import probe
+    from otas_middleware._event.patterns import probe
 
     return probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.texts))
 

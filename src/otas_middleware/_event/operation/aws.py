@@ -1,9 +1,12 @@
 """The protocols of Amazon Web Services: JSON by `X-Amz-Target`, queries by `Action`, Lambda's invocations, S3's XML.
 
+And event streams, such as Bedrock's models answer by: exceptions come as messages, after a status of 200. A message is
+its length, that of its headers, a checksum, headers, payload, a checksum.
+
 What takes several entries answers 200 and says which of them failed; so does Lambda for a function that raised, and S3
 for a copy that broke off.
 
-Source: smithy.io/2.0/aws/protocols, and the services' API references.
+Source: smithy.io/2.0/aws (protocols, amazon-eventstream), and the services' API references.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.operation.xml_tree import child_text, found, local_name, root_of, text_below
+from otas_middleware._event.operation.xml_calls import child_text, found, local_name, root_of, text_below
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otas_middleware._event.operation.exchange import Exchange
 
 _TARGET = re.compile(r"(?:[\w.]+\.)?([A-Za-z]\w*?)(?:_\d{8})?\.([A-Za-z]\w*)")
@@ -25,6 +30,11 @@ _VERSION = re.compile(r"\d{4}-\d\d-\d\d")
 _COUNTS = ("FailedEntryCount", "FailedRecordCount", "FailedPutCount")
 """Of EventBridge, Kinesis and Firehose; the entries that failed stand among the others."""
 _ENTRY_LISTS = ("Entries", "Records", "RequestResponses")
+_EVENT_STREAM = "application/vnd.amazon.eventstream"
+_PRELUDE = 12
+_CHECKSUM = 4
+_TEXT_VALUE = 7
+_FAILURES = frozenset(("exception", "error"))
 
 
 def read(exchange: Exchange) -> Operation | None:
@@ -146,3 +156,68 @@ def _read_s3(exchange: Exchange) -> Operation | None:
     operation.method = operation.name
     operation.fail(text_below(error, "Code"), text_below(error, "Message"), "error" if deleted is None else "partial")
     return operation
+
+
+def read_events(exchange: Exchange) -> Operation | None:
+    """Recognise the media type of the response."""
+    if exchange.response_media != _EVENT_STREAM:
+        return None
+    operation = Operation("amazon-events", exchange.route, type="stream")
+    seen = False
+    for headers, payload in _messages(exchange.ending(), whole=not exchange.gap):
+        seen = True
+        if headers.get(":message-type") in _FAILURES:
+            said = as_object(parse_json(payload.decode("utf-8", "replace")))
+            message = as_text(said.get("message")) or as_text(said.get("Message")) or headers.get(":error-message", "")
+            operation.fail(headers.get(":exception-type") or headers.get(":error-code"), message)
+            return operation
+    if seen and exchange.response_whole:
+        operation.outcome = "ok"
+    return operation
+
+
+def _messages(data: bytes, *, whole: bool) -> Iterator[tuple[dict[str, str], bytes]]:
+    """Yield headers and payload of each complete message.
+
+    Args:
+        data: The body, or its end.
+        whole: The data begin with a message; else they begin anywhere, and end with one.
+    """
+    position = 0 if whole else _first(data)
+    while position + _PRELUDE <= len(data):
+        size, of_headers = (int.from_bytes(data[position + at : position + at + 4]) for at in (0, 4))
+        end = position + size
+        if size < _PRELUDE + of_headers + _CHECKSUM or end > len(data):
+            return
+        payload = position + _PRELUDE + of_headers
+        yield _headers(data[position + _PRELUDE : payload]), data[payload : end - _CHECKSUM]
+        position = end
+
+
+def _first(data: bytes) -> int:
+    """Return where the first message begins from which on messages lead exactly to the end."""
+    leads = bytearray(len(data) + 1)
+    leads[len(data)] = 1
+    first = len(data)
+    for position in range(len(data) - _PRELUDE - _CHECKSUM, -1, -1):
+        size, of_headers = (int.from_bytes(data[position + at : position + at + 4]) for at in (0, 4))
+        end = position + size
+        if _PRELUDE + of_headers + _CHECKSUM <= size and end <= len(data) and leads[end]:
+            leads[position] = 1
+            first = position
+    return first
+
+
+def _headers(data: bytes) -> dict[str, str]:
+    """Return the headers that are texts, up to the first of another type."""
+    headers: dict[str, str] = {}
+    position = 0
+    while position < len(data):
+        name_ends = position + 1 + data[position]
+        if data[name_ends : name_ends + 1] != bytes((_TEXT_VALUE,)):
+            break
+        begins = name_ends + 3
+        ends = begins + int.from_bytes(data[name_ends + 1 : begins])
+        headers[data[position + 1 : name_ends].decode("latin-1")] = data[begins:ends].decode("utf-8", "replace")
+        position = ends
+    return headers

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
-from otas_middleware._event.operation.model import MAX_ITEMS, Operation
+from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,13 +116,11 @@ def judge_refusal(operation: Operation, exchange: Exchange, judge: Judge) -> Non
 
 def batch(items: list[Operation]) -> Operation:
     """Return the operation that a batch of calls is: failed when one of them did."""
-    failed = [item for item in items if item.is_error]
     first = items[0]
     operation = Operation(first.protocol, "batch", type="batch", version=first.version, client=first.client)
-    operation.count, operation.failed, operation.items = len(items), len(failed), items[:MAX_ITEMS]
-    if failed:
-        partial = all(item.outcome == "partial" for item in failed)
-        operation.fail(failed[0].code, failed[0].message, "partial" if partial else "error")
+    operation.hold(items)
+    if operation.is_error:
+        operation.outcome = "error" if any(item.outcome == "error" for item in items) else "partial"
     elif all(item.outcome == "ok" for item in items):
         operation.outcome = "ok"
     return operation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text
-from otas_middleware._event.operation.model import MAX_ITEMS, Operation
+from otas_middleware._event.operation.model import Operation
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
@@ -160,10 +160,7 @@ def _stream_of_all_answers(exchange: Exchange) -> Operation | None:
         return None
     operation = Operation("mcp", "GET stream", type="stream", outcome="ok")
     items = [json_rpc.answered("mcp", response, _judge) for response in json_rpc.Responses(exchange).all]
-    failed = [item for item in items if item.is_error]
-    operation.count, operation.failed, operation.items = len(items), len(failed), items[:MAX_ITEMS]
-    if failed:
-        operation.fail(failed[0].code, failed[0].message, "partial" if len(failed) < len(items) else "error")
+    operation.hold(items)
     return operation
 
 

@@ -110,6 +110,17 @@ class Operation:
         """
         self.outcome, self.code, self.message = outcome, None if isinstance(code, bool) else code, message
 
+    def hold(self, items: list[Operation]) -> None:
+        """Note the calls of a batch; it failed when one of them did, in part when not all did.
+
+        Args:
+            items: The calls in their order.
+        """
+        failed = [item for item in items if item.is_error]
+        self.count, self.failed, self.items = len(items), len(failed), items[:MAX_ITEMS]
+        if failed:
+            self.fail(failed[0].code, failed[0].message, "partial" if len(failed) < len(items) else "error")
+
     def texts(self) -> list[str]:
         """Return every text in it that somebody else wrote."""
         found = [self.protocol, self.name, self.method, self.target, self.type, self.version, self.message]

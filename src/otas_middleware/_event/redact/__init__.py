@@ -10,8 +10,8 @@ they go with the secrets masked. A value is masked because of the name that it s
 - shapes: `shapes`, `service_keys`, `cards`;
 - texts in texts: `encodings` (escapes, percent-encoding, base64, JSON Web Tokens) and `json_text`.
 
-One probe of the whole text (`patterns`) tells whether there is anything to look for; only then is it looked through.
-It imports little else of the package: the settings, the event's model, what has members by name.
+One probe of the whole text (`_event.patterns`) tells whether there is anything to look for; only then is it looked
+through. It imports little else of the package: the settings, the event's model, what has members by name.
 """
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event.redact.patterns import probe
+from otas_middleware._event.patterns import probe
 from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
 from otas_middleware._event.redact.spans import behind
 

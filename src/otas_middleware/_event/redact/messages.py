@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.forms import is_odd, looks_random
 from otas_middleware._event.redact.mask import MASK, with_masked
-from otas_middleware._event.redact.patterns import compiled
 from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from unicodedata import is_normalized, normalize
 from pydantic_core import to_json
 
 from otas_middleware._event.model import storable
+from otas_middleware._event.patterns import compile_pattern, probe
 from otas_middleware._event.redact.encodings import (
     BASE64_PROBE,
     ENCODED_PROBE,
@@ -41,7 +42,6 @@ from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.messages import MESSAGES, hints_of, mask_messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.patterns import compile_pattern, probe
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
 from otas_middleware._event.redact.statements import STATEMENTS
 from otas_middleware._event.redact.tables import has_rule, looks_like_table, mask_drawn_tables, mask_table

@@ -13,12 +13,12 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.cards import CARD, GAP, mask_card
 from otas_middleware._event.redact.encodings import BASE64_JSON, decode_base64, mask_base64_json
 from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.json_text import mask_jwk
 from otas_middleware._event.redact.mask import MASK, most, replaced, with_masked
-from otas_middleware._event.redact.patterns import compiled
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
 from otas_middleware._event.redact.spans import end_of_match
 

@@ -1,13 +1,14 @@
 """Batches of HTTP requests in one: OData's `$batch` as `multipart/mixed` or JSON, Google's `multipart/mixed`.
 
-And those of SCIM (RFC 7644, section 3.7), FHIR and Salesforce, in JSON.
+And those of SCIM (RFC 7644, section 3.7), FHIR and Salesforce, in JSON; Elasticsearch's and OpenSearch's bulk and
+multi-search requests, which answer 200 whatever became of what they hold.
 """
 
 from __future__ import annotations
 
 import re
 from http.client import responses
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import MAX_ITEMS, Operation
@@ -23,9 +24,10 @@ _STATUS = re.compile(r"HTTP/\d(?:\.\d)? (\d{3})\b")
 _DIGITS = 3
 _MAX_DEPTH = 3
 _MAX_PARTS = 1_000
+_BULK_PATHS = ("/_bulk", "/_msearch")
 
 
-def read(exchange: Exchange) -> Operation | None:
+def read_http(exchange: Exchange) -> Operation | None:
     """Recognise parts of `application/http`, or one of the forms in JSON by its path or resource, and its answers."""
     name = "$batch"
     if exchange.request_media == _MEDIA:
@@ -51,11 +53,11 @@ def read(exchange: Exchange) -> Operation | None:
     else:
         return None
     operation = Operation("http-batch", name, type="batch")
-    _judge(operation, asked, answers, exchange)
+    _judge_answers(operation, asked, answers, exchange)
     return operation
 
 
-def _judge(operation: Operation, asked: int, answers: list[tuple[int, str]], exchange: Exchange) -> None:
+def _judge_answers(operation: Operation, asked: int, answers: list[tuple[int, str]], exchange: Exchange) -> None:
     failed = [answer for answer in answers if answer[0] >= 400]
     operation.count, operation.failed = max(asked, len(answers)), len(failed)
     for status, _ in answers[:MAX_ITEMS]:
@@ -156,3 +158,44 @@ _FORMS = (
     _Form("composite", "/composite", "compositeRequest", "compositeResponse", _of_salesforce),
     _Form("FHIR Bundle", "", "entry", "entry", _of_fhir, "Bundle"),
 )
+
+
+def read_elasticsearch(exchange: Exchange) -> Operation | None:
+    """Recognise the ends of their paths, and an answer with `items` or `responses`."""
+    path = exchange.path.removesuffix("/template")
+    if exchange.method not in {"POST", "PUT", "GET"} or not path.endswith(_BULK_PATHS):
+        return None
+    answer = as_object(parse_json(exchange.response_text, partial=not exchange.response_whole))
+    bulk = path.endswith("/_bulk")
+    member = "items" if bulk else "responses"
+    if not isinstance(answer.get(member), list) or "took" not in answer:
+        return None
+    answers = as_list(answer[member])
+    name = "bulk" if bulk else "msearch"
+    operation = Operation("elasticsearch", name, method=name, type="batch")
+    operation.target = path.strip("/").rpartition("/")[0].rpartition("/")[2]  # the index
+    items = [_item(name, as_object(each)) for each in answers]
+    operation.hold(items)
+    if operation.is_error:
+        return operation
+    if answer.get("errors") is True:  # the item that failed was not recorded
+        operation.fail(None, "some items failed", "partial")
+    elif exchange.response_whole or answer.get("errors") is False:
+        operation.outcome = "ok"
+    return operation
+
+
+def _item(name: str, answer: dict[str, Any]) -> Operation:
+    """Return one answer: of a bulk request it stands under the name of its action."""
+    if name == "bulk" and len(answer) == 1:
+        name, result = next(iter(answer.items()))
+        answer = as_object(result)
+    item = Operation("elasticsearch", name, outcome="ok")
+    error = answer.get("error")
+    if error is not None:  # a document that was not there has the status 404 and none
+        item.fail(as_text(as_object(error).get("type")) or None, _reason(error))
+    return item
+
+
+def _reason(error: object) -> str:
+    return as_text(as_object(error).get("reason")) or as_text(error)

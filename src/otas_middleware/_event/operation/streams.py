@@ -1,12 +1,15 @@
-"""Errors in event streams of no other protocol, and in a model's lines of JSON: they come after a status of 200."""
+"""Failures that come after a status of 200: in streams of events and of lines, and in language models' answers.
+
+Models' answers that went well, and are no streams, are none of a protocol's: nothing is called inside of them.
+"""
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.operation.model_failures import failure_in
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange, ServerSentEvent
@@ -37,9 +40,14 @@ _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
 _FIRST_EVENTS = frozenset(("message_start", "response.created", "message-start", "RUN_STARTED", "text-start"))
 """The types of events that begin models' answers: Anthropic's, OpenAI's Responses, Cohere's, AG-UI's, Vercel's."""
+_TEXTS = ("message", "detail", "errorText", "error")
+_ENDED = "the answer ended with an error"
+_PROMPTS = frozenset(("messages", "input", "prompt"))
+_ROOTS = ("/api/", "/apis/")
+_WATCH = frozenset(("1", "true"))
 
 
-def read(exchange: Exchange) -> Operation | None:
+def read_events(exchange: Exchange) -> Operation | None:
     """Recognise the media type of the response; of lines, those of a model."""
     if exchange.response_media in _LINES:
         return _read_lines(exchange)
@@ -128,3 +136,92 @@ def _is_end(event: ServerSentEvent) -> bool:
         return True
     parts = [as_object(part) for name in ("choices", "candidates") for part in as_list(data.get(name))]
     return any(part.get("finish_reason") or part.get("finishReason") for part in parts)
+
+
+def read_answer(exchange: Exchange) -> Operation | None:
+    """Recognise a request that asks a model something, and an answer that tells of a failure; of a list, the last."""
+    if exchange.failed or exchange.method != "POST" or "json" not in exchange.response_media:
+        return None
+    asked = as_object(exchange.request_json)
+    by_name = as_text(asked.get("model")) and not _PROMPTS.isdisjoint(asked)
+    if not by_name and not (isinstance(asked.get("contents"), list) and ":streamGenerateContent" in exchange.path):
+        return None
+    answers = parse_json(exchange.response_text)
+    answer = as_object((as_list(answers) or [answers])[-1])
+    failure = failure_in(answer) if isinstance(answer.get("error"), dict | str | NoneType) else None
+    if failure is None:
+        return None
+    operation = Operation("model", exchange.route, type="answer")
+    operation.fail(*failure)
+    return operation
+
+
+def failure_in(data: dict[str, Any]) -> tuple[str | int | None, str] | None:
+    """Return code and text of the failure that a document or an event tells of; None when it tells of none."""
+    error = _error_in(data)
+    if error is None:
+        return None
+    details = as_object(error)
+    code = details.get("code") or details.get("type")
+    texts = [as_text(details.get(name)) for name in _TEXTS]
+    message = next(filter(None, texts), as_text(error)) or "error"
+    return code if isinstance(code, str | int) and not isinstance(code, bool) else None, message
+
+
+def _error_in(data: dict[str, Any]) -> object | None:
+    """Return what tells of a failure: a top-level `error`, or what a known protocol has instead."""
+    error = data.get("error")
+    if error and not isinstance(error, float):  # a measure
+        return data if error is True else error
+    kind = data.get("type")
+    if kind == "error":  # the Vercel AI SDK's; the Responses API's
+        known = isinstance(data.get("errorText"), str) or isinstance(data.get("sequence_number"), int)
+        return data if known else None
+    if kind == "response.failed":
+        return as_object(data.get("response")).get("error") or data
+    if kind == "RUN_ERROR":  # AG-UI's
+        return data
+    if isinstance(data.get("message"), str) and (
+        data.get("object") == "error" or (data.get("event") == "error" and isinstance(data.get("status"), int))
+    ):  # vLLM's of before; Dify's
+        return data
+    return _end_in(data)
+
+
+def _end_in(data: dict[str, Any]) -> object | None:
+    """Return the end of an answer that is a failure: Cohere's `ERROR`, Mistral's and OpenRouter's `error`."""
+    delta = as_object(data.get("delta"))
+    if delta.get("finish_reason") == "ERROR" or data.get("finish_reason") == "ERROR":
+        return {"code": "ERROR", "message": as_text(delta.get("error")) or _ENDED}
+    for choice in as_list(data.get("choices")):
+        if as_object(choice).get("finish_reason") == "error":
+            return as_object(choice).get("error") or {"code": "error", "message": _ENDED}
+    return None
+
+
+def read_watch(exchange: Exchange) -> Operation | None:
+    """Recognise a GET below `/api/` or `/apis/` with `watch=true`, answered by lines of a type and an object."""
+    if "watch=" not in exchange.query or not any(root in exchange.path for root in _ROOTS):
+        return None
+    if exchange.method != "GET" or exchange.query_fields.get("watch", "").lower() not in _WATCH:
+        return None
+    text = exchange.response_text
+    if exchange.gap:
+        text = exchange.ending().decode("utf-8", "replace").partition("\n")[2]
+    lines = text.split("\n") if exchange.response_whole else text.split("\n")[:-1]
+    events = [as_object(parse_json(line)) for line in lines if line.strip()]
+    if not events or not all(map(_is_change, events)):
+        return None
+    operation = Operation("kubernetes", "watch", method="watch", type="stream", long_lived=True)
+    operation.target = exchange.path.rpartition("/")[2]
+    status = as_object(events[-1]["object"])
+    if events[-1]["type"] == "ERROR":
+        code = status.get("reason") or status.get("code")
+        operation.fail(code if isinstance(code, str | int) else None, as_text(status.get("message")))
+    else:
+        operation.outcome = "ok"
+    return operation
+
+
+def _is_change(event: dict[str, Any]) -> bool:
+    return event.keys() == {"type", "object"} and isinstance(event["object"], dict)
