@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 SERVED = "benchmarks.served:application"
+_UVICORN = ("uvicorn", "--factory", SERVED, "--port", "{port}", "--log-level", "warning", "--no-access-log")
 COMMANDS: dict[str, Sequence[str]] = {
-    "uvicorn": ("uvicorn", "--factory", SERVED, "--port", "{port}", "--log-level", "warning", "--no-access-log"),
+    "uvicorn": (*_UVICORN, "--http", "h11", "--loop", "asyncio"),
+    "uvicorn[standard]": (*_UVICORN, "--http", "httptools", "--loop", "uvloop"),
     "gunicorn": (
         *("gunicorn", f"{SERVED}()", "--bind", "127.0.0.1:{port}", "--log-level", "warning"),
         *("--worker-class", "gthread", "--threads", "4", "--keep-alive", "60"),
     ),
 }
-"""How each server is started with one worker; both listen on the loopback interface only."""
+"""How each server is started with one worker, as its extra installs it; all listen on the loopback interface only."""
 
 
 class Server:

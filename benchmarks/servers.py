@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 SERVERS = {
     "uvicorn, Starlette": ("uvicorn", "starlette"),
-    "uvicorn, FastAPI": ("uvicorn", "fastapi"),
+    "uvicorn[standard], Starlette": ("uvicorn[standard]", "starlette"),
+    "uvicorn[standard], FastAPI": ("uvicorn[standard]", "fastapi"),
     "gunicorn gthread, Flask": ("gunicorn", "flask"),
 }
 """Name → server and application."""
