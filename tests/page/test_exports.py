@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware._cli.preview import har
+from otas_middleware._cli.preview import recorded
 from page.seeds import seed
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_an_http_archive_is_read_by_a_reader_of_archives(brain: LocalBrain, clie
         metadata={"captured_at": "2026-01-02T03:04:05.678+00:00", "ttfb_ms": 70},
     )
     body = client.get("/_page/export.har").body
-    (exchange,) = har.read(body.decode())
+    (exchange,) = recorded.read_har(body.decode())
     assert (exchange.method, exchange.target, exchange.body) == ("POST", "/orders/%C3%BC?a=1&b=", b'{"a": 1}')
     assert exchange.reply is not None
     assert (exchange.reply.status, exchange.reply.body) == (201, b"fine")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otas_middleware._cli.preview import Exchange, UnreadableError, curl, raw
+from otas_middleware._cli.preview import Exchange, UnreadableError, curl, recorded
 from support.delivery import RawServer, Received, answer
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_command_is_read_as_curl_reads_it(command: str, listener: RawServer, t
     subprocess.run(bash, check=True, env=environment, capture_output=True, timeout=20)
     (request,) = listener.requests[before:]
 
-    assert fields(curl.read(curl.split(command))) == fields(raw.read(request.data))
+    assert fields(curl.read(curl.split(command))) == fields(recorded.read_wire(request.data))
 
 
 def test_curls_own_headers_are_there() -> None:

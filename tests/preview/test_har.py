@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from otas_middleware._cli.preview import UnreadableError, har
+from otas_middleware._cli.preview import UnreadableError, recorded
 
 
 def archive(**changes: Any) -> str:
@@ -35,7 +35,7 @@ def archive(**changes: Any) -> str:
 
 
 def test_an_entry_is_an_exchange() -> None:
-    (exchange,) = har.read(archive())
+    (exchange,) = recorded.read_har(archive())
     assert (exchange.method, exchange.target, exchange.body) == ("POST", "/orders?x=1", b'{"item": "tea"}')
     assert exchange.headers == (("accept", "*/*"),)
     assert exchange.seconds == pytest.approx(0.0255)
@@ -46,21 +46,21 @@ def test_an_entry_is_an_exchange() -> None:
 
 
 def test_the_content_is_what_it_was_before_it_was_encoded() -> None:
-    (exchange,) = har.read(archive())
+    (exchange,) = recorded.read_har(archive())
     assert exchange.reply is not None
     assert exchange.reply.headers == (("x-a", "1"),)
 
 
 def test_a_binary_content_comes_in_base64() -> None:
     content = {"size": 3, "mimeType": "image/png", "text": base64.b64encode(b"\x89PN").decode(), "encoding": "base64"}
-    (exchange,) = har.read(archive(response={"status": 200, "headers": [], "content": content}))
+    (exchange,) = recorded.read_har(archive(response={"status": 200, "headers": [], "content": content}))
     assert exchange.reply is not None
     assert exchange.reply.body == b"\x89PN"
 
 
 def test_a_form_may_come_as_its_parameters() -> None:
     posted = {"mimeType": "application/x-www-form-urlencoded", "params": [{"name": "a b", "value": "1&2"}]}
-    (exchange,) = har.read(archive(request={"method": "POST", "url": "http://a/", "postData": posted}))
+    (exchange,) = recorded.read_har(archive(request={"method": "POST", "url": "http://a/", "postData": posted}))
     assert exchange.body == b"a+b=1%262"
 
 
@@ -72,7 +72,7 @@ def test_a_multipart_form_is_put_together_again() -> None:
     posted = {"mimeType": "multipart/form-data; boundary=old", "params": parameters}
     headers = [{"name": "Content-Type", "value": "multipart/form-data; boundary=old"}]
     request = {"method": "POST", "url": "http://a/", "headers": headers, "postData": posted}
-    (exchange,) = har.read(archive(request=request))
+    (exchange,) = recorded.read_har(archive(request=request))
     boundary = (exchange.header("content-type") or "").partition("boundary=")[2]
     assert boundary
     assert exchange.body.count(b"--" + boundary.encode()) == 3
@@ -81,12 +81,12 @@ def test_a_multipart_form_is_put_together_again() -> None:
 
 def test_a_content_that_was_not_saved_is_said() -> None:
     response: dict[str, Any] = {"status": 200, "headers": [], "content": {"size": 77, "mimeType": "text/html"}}
-    (exchange,) = har.read(archive(response=response))
+    (exchange,) = recorded.read_har(archive(response=response))
     assert "does not hold the response's body" in exchange.remarks[0]
 
 
 def test_a_request_that_was_never_answered_has_no_response() -> None:
-    (exchange,) = har.read(archive(response={"status": 0, "headers": [], "content": {"size": 0}}))
+    (exchange,) = recorded.read_har(archive(response={"status": 0, "headers": [], "content": {"size": 0}}))
     assert exchange.reply is None
 
 
@@ -103,4 +103,4 @@ def test_a_request_that_was_never_answered_has_no_response() -> None:
 )
 def test_what_is_not_understood_is_said(text: str, message: str) -> None:
     with pytest.raises(UnreadableError, match=message):
-        har.read(text)
+        recorded.read_har(text)

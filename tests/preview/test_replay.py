@@ -15,8 +15,7 @@ from starlette.testclient import TestClient
 
 from otas_middleware import OtasSettings
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._cli.preview import Exchange, Reply
-from otas_middleware._cli.preview.replay import replay
+from otas_middleware._cli.preview import Exchange, Reply, replay
 from otas_middleware._runtime import runtime
 from otas_middleware.asgi import OtasMiddleware
 from otas_middleware.testing import RecordedEvents, make_token

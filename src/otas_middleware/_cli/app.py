@@ -31,6 +31,7 @@ _Asgi = Annotated[
     str | None, typer.Option("--asgi", metavar="MODULE:APP", help="An ASGI application: FastAPI, Starlette, any other.")
 ]
 _Wsgi = Annotated[str | None, typer.Option("--wsgi", metavar="MODULE:APP", help="A WSGI application.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 app = typer.Typer(
     help="Record what AI agents do in a backend.",
@@ -115,6 +116,36 @@ def demo(*, keep: Annotated[bool, typer.Option("--keep", help="Leave everything 
     raise typer.Exit(main(keep))
 
 
+_Send = Annotated[
+    bool,
+    typer.Option(
+        "--send", help="Deliver one test event. The session is that of --token, or opened with OTAS_AGENT_KEY."
+    ),
+]
+_Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar=TOKEN_VARIABLE,
+        metavar="TOKEN",
+        help="The session token for --send. Never shown; safer in the variable than here.",
+    ),
+]
+_UasamUrl = Annotated[str | None, typer.Option(metavar="URL", help="Where UASAM is, if the settings do not say.")]
+_Uwsgi = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The ini file with which uWSGI runs the application.")
+]
+_Agent = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        metavar="MODULE:SESSION",
+        help="Only try the HTTP clients of an AgentSession, and of MODULE:CLIENT after commas, on loopback.",
+    ),
+]
+_Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=300, help="For each answer.")]
+_Strict = Annotated[bool, typer.Option("--strict", help="Let warnings make the exit status 1 too.")]
+
+
 @app.command(context_settings={"allow_extra_args": True})
 def doctor(
     context: typer.Context,
@@ -123,37 +154,14 @@ def doctor(
     flask: _Flask = None,
     asgi: _Asgi = None,
     wsgi: _Wsgi = None,
-    send: Annotated[
-        bool,
-        typer.Option(
-            "--send", help="Deliver one test event. The session is that of --token, or opened with OTAS_AGENT_KEY."
-        ),
-    ] = False,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar=TOKEN_VARIABLE,
-            metavar="TOKEN",
-            help="The session token for --send. Never shown; safer in the variable than here.",
-        ),
-    ] = None,
-    uasam_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where UASAM is, if the settings do not say.")
-    ] = None,
-    uwsgi: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The ini file with which uWSGI runs the application.")
-    ] = None,
-    agent: Annotated[
-        str | None,
-        typer.Option(
-            "--agent",
-            metavar="MODULE:SESSION",
-            help="Only try the HTTP clients of an AgentSession, and of MODULE:CLIENT after commas, on loopback.",
-        ),
-    ] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=300, help="For each answer.")] = 10.0,
-    strict: Annotated[bool, typer.Option("--strict", help="Let warnings make the exit status 1 too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    send: _Send = False,
+    token: _Token = None,
+    uasam_url: _UasamUrl = None,
+    uwsgi: _Uwsgi = None,
+    agent: _Agent = None,
+    timeout: _Timeout = 10.0,
+    strict: _Strict = False,
+    as_json: _Json = False,
 ) -> None:
     """Check the set-up, from the settings to Brain, and name each fix.
 
@@ -167,16 +175,8 @@ def doctor(
 
     if send and token is None and not os.environ.get("OTAS_AGENT_KEY") and sys.stdin.isatty():
         token = typer.prompt("Session token", hide_input=True, err=True).strip()
-    order = Order(
-        source=_source(django, flask, asgi, wsgi),
-        uasam_url=_url("--uasam-url", uasam_url),
-        uwsgi=uwsgi,
-        agent=agent,
-        send=send,
-        token=token,
-        strict=strict,
-        timeout=timeout,
-    )
+    source, uasam_url = _source(django, flask, asgi, wsgi), _url("--uasam-url", uasam_url)
+    order = Order(source, uasam_url, uwsgi, agent, send=send, token=token, strict=strict, timeout=timeout)
     raise typer.Exit(run(order, machine=as_json))
 
 
@@ -230,7 +230,7 @@ def settings(
     flask: _Flask = None,
     asgi: _Asgi = None,
     wsgi: _Wsgi = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """List every setting with its value and its source.
 

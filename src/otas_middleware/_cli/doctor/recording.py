@@ -47,8 +47,7 @@ def _functions(settings: OtasSettings) -> Iterator[Check]:
     """Call the functions that the settings name for an ordinary request, in memory."""
     if settings.should_record is None and settings.before_send is None:
         return
-    from otas_middleware._cli.preview import Exchange, Reply  # noqa: PLC0415  # heavy, and rarely asked for
-    from otas_middleware._cli.preview.replay import replay  # noqa: PLC0415  # as above
+    from otas_middleware._cli.preview import Exchange, Reply, replay  # noqa: PLC0415  # heavy, and rarely asked for
 
     asked = settings.replace(session_sample_rate=1.0, ignore_paths=(), ignore_methods=(), ignore_operations=())
     body = b'{"made_by":"otas-middleware doctor"}'

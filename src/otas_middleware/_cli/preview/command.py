@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from otas_middleware._cli import has_colours
 from otas_middleware._cli.application import read as read_application
-from otas_middleware._cli.preview import UnreadableError, curl, har, raw
-from otas_middleware._cli.preview.replay import replay
+from otas_middleware._cli.preview import UnreadableError, curl, replay
+from otas_middleware._cli.preview.recorded import looks_like, read_har, read_reply, read_wire
 from otas_middleware._delivery.destinations.brain import BACKEND_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from otas_middleware._cli.application import Source, Subject
-    from otas_middleware._cli.preview import Exchange
-    from otas_middleware._cli.preview.replay import Preview
+    from otas_middleware._cli.preview import Exchange, Preview
     from otas_middleware._event.model import BackendEvent
 
 
@@ -222,16 +221,16 @@ def with_response(exchange: Exchange, file: Path) -> Exchange:
     Raises:
         UnreadableError: It cannot be read.
     """
-    return dataclasses.replace(exchange, reply=raw.read_reply(_input(str(file))))
+    return dataclasses.replace(exchange, reply=read_reply(_input(str(file))))
 
 
 def _read_text(data: bytes, form: Format | None) -> list[Exchange]:
     form = form or _guess(data)
     if form == "http":
-        return [raw.read(data)]
+        return [read_wire(data)]
     text = data.decode("utf-8-sig", "replace")
     if form == "har":
-        return har.read(text)
+        return read_har(text)
     words = curl.split(text.lstrip().removeprefix("$ "))
     if not words or words[0] != "curl":
         raise UnreadableError("the curl command should begin with curl")
@@ -244,7 +243,7 @@ def _guess(data: bytes) -> Format:
         return "har"
     if start.removeprefix(b"$ ").startswith(b"curl"):
         return "curl"
-    if raw.looks_like(start):
+    if looks_like(start):
         return "http"
     raise UnreadableError(f"this is not understood{' (it is empty)' if not start else ''}; give {_WHAT}")
 

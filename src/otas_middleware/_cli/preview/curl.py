@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, urlsplit
 
 from otas_middleware._cli.preview import Exchange, UnreadableError, target_of
-from otas_middleware._cli.preview.raw import Part, encode
+from otas_middleware._cli.preview.recorded import Part, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
