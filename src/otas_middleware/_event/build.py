@@ -18,13 +18,13 @@ from otas_middleware._event.metadata import (
     agent_claims,
     describe_bodies,
     describe_life,
+    describe_stream,
     failure_of,
     foreign_metadata,
     is_long_lived,
     own_metadata,
     route_of,
     status_of,
-    stream_of,
 )
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope, coerce, coerce_numbers, fit
 from otas_middleware._event.operation import read_operation
@@ -183,7 +183,6 @@ def _assemble(
 ) -> BackendEvent:
     """Return the event of a finished request: redacted and fitted."""
     masker = Masker(plan.redactor, capture.session.token)
-    path, query, route = exchange.path, exchange.query, exchange.route
     request, response = exchange.request, exchange.response
     metadata = own_metadata(capture, exchange, operation.traceparent if operation is not None else "")
     latency = capture.latency
@@ -191,30 +190,14 @@ def _assemble(
     if is_long_lived(exchange, operation):
         latency = describe_life(capture, metadata)
     if response.kind in _STREAMS:
-        response = _stream(capture, response, metadata, masker)
-
-    # Short texts are looked at together: in most events there is nothing in any of them.
-    shown_request, shown_response, claims = _shown_headers(exchange, plan, operation)
-    kinds = exchange.request_type, exchange.response_type
+        response = describe_stream(capture, response, metadata, masker)
+    sent, received, claims = _shown_headers(exchange, plan, operation)
     failure, message = failure_of(capture, exchange.status)
-    short = [path, query, route, message, *kinds, *claims.values()]
-    values = [*shown_request.values(), *shown_response.values()]
-    if list in map(type, values):
-        values = [text for value in values for text in ([value] if isinstance(value, str) else value)]
-    short += cast("list[str]", values)
-    if operation is not None:
-        short += operation.texts()
-    mask: Masker | Untouched = masker
-    mask_bodies: Masker | Untouched = masker
-    all_short = len(request.text) + len(response.text) <= _SHORT
-    if all_short and masker.finds_nothing((*short, request.text, response.text)):
-        mask = mask_bodies = UNTOUCHED
-    elif masker.finds_nothing(short):
-        mask = UNTOUCHED
-
+    short = _short_texts(exchange, operation, (sent, received), [message, *claims.values()])
+    mask, mask_bodies = _masks(masker, short, request.text, response.text)
     message = mask.text(message)
     error = f"{failure}: {message}" if failure and message else failure or message
-    metadata["route"] = mask.text(route) if route else None
+    metadata["route"] = mask.text(exchange.route) if exchange.route else None
     if operation is not None:
         metadata["operation"] = operation.masked(mask.text)
         if operation.is_error and capture.exception is None:
@@ -225,23 +208,23 @@ def _assemble(
     if foreign:
         metadata.update(masker.members(foreign))
     request_text = _mask_body(request, masker, mask_bodies)
-    no_headers = "" if path in plan.without_headers else "{}"
+    no_headers = "" if exchange.path in plan.without_headers else "{}"
     fields: dict[str, Any] = {
         "project_id": plan.project_id,
-        "path": mask.path(path),
+        "path": mask.path(exchange.path),
         "method": capture.method,
         "status_code": exchange.status,
         "latency_ms": latency * 1000.0,
         "request_size_bytes": capture.request_size,
         "response_size_bytes": capture.response_size,
-        "request_headers": to_json(mask.value(shown_request)).decode() if shown_request else no_headers,
-        "response_headers": to_json(mask.value(shown_response)).decode() if shown_response else no_headers,
+        "request_headers": to_json(mask.value(sent)).decode() if sent else no_headers,
+        "response_headers": to_json(mask.value(received)).decode() if received else no_headers,
         "request_body": "" if request.parts is not None else request_text,
         "response_body": _mask_body(response, masker, mask_bodies),
-        "query_params": mask.pairs(query),
+        "query_params": mask.pairs(exchange.query),
         "post_data": request_text if request.kind == "form" or request.parts is not None else "",
-        "request_content_type": mask.text(kinds[0]),
-        "response_content_type": mask.text(kinds[1]),
+        "request_content_type": mask.text(exchange.request_type),
+        "response_content_type": mask.text(exchange.response_type),
         "custom_properties": masker.members(capture.custom_properties) if capture.custom_properties else {},
         "metadata": metadata,
         "error": error,
@@ -250,8 +233,31 @@ def _assemble(
         complete(fields)
     coerce_numbers(fields)
     # What is made here is short; what others had a hand in has to be counted.
-    is_short = not (foreign or capture.custom_properties or "stream" in metadata) and len(route) <= _SHORT
+    is_short = not (foreign or capture.custom_properties or "stream" in metadata) and len(exchange.route) <= _SHORT
     return fit(fields, objects=_OWN_OBJECTS if is_short else None)
+
+
+def _short_texts(
+    exchange: Exchange, operation: Operation | None, shown: tuple[HeaderMap, HeaderMap], others: list[str]
+) -> list[str]:
+    """Return all that is to be masked but the bodies: looked at together, as in most events nothing is in any of it."""
+    short = [exchange.path, exchange.query, exchange.route, exchange.request_type, exchange.response_type, *others]
+    values = [value for headers in shown for value in headers.values()]
+    if list in map(type, values):
+        values = [text for value in values for text in ([value] if isinstance(value, str) else value)]
+    short += cast("list[str]", values)
+    if operation is not None:
+        short += operation.texts()
+    return short
+
+
+def _masks(
+    masker: Masker, short: list[str], request: str, response: str
+) -> tuple[Masker | Untouched, Masker | Untouched]:
+    """Return what masks the short texts, and what masks the bodies: nothing, where all was looked at together."""
+    if len(request) + len(response) <= _SHORT and masker.finds_nothing((*short, request, response)):
+        return UNTOUCHED, UNTOUCHED
+    return UNTOUCHED if masker.finds_nothing(short) else masker, masker
 
 
 def _exchange(capture: Capture, plan: Plan) -> Exchange:
@@ -336,15 +342,3 @@ def _mask_body(body: Body, masker: Masker, mask: Masker | Untouched) -> str:
     if body.kind == "form":
         return mask.pairs(body.text)
     return mask.table(body.text) if body.kind == "table" else mask.text(body.text, cut=body.truncated is not None)
-
-
-def _stream(capture: Capture, body: Body, metadata: dict[str, Any], masker: Masker) -> Body:
-    """Describe a stream of events or lines; return its body without the pieces of a secret that was cut up."""
-    from otas_middleware._event.render.stream import EventStream  # noqa: PLC0415  # for the few that are one
-
-    stream = EventStream(body.text, lines=body.kind == "lines")
-    text = stream.text()
-    if text is not None or body.kind == "events":  # of lines, a model's alone, as Ollama's
-        said = {"events": stream.events} if text is None else {"events": stream.events, "text": masker.text(text)}
-        metadata["stream"] = {**stream_of(capture), **metadata.get("stream", {}), **said}
-    return body._replace(text=stream.masked(masker.text, MASK))

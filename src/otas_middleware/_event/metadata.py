@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.exception import CapturedException
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.operation.model import Operation
+    from otas_middleware._event.redact import Masker
     from otas_middleware._event.render import Body, HeaderMap
 
 SDK = {"name": "otas-middleware", "version": __version__}
@@ -168,7 +169,7 @@ _CLAIMS: dict[str, Callable[[str], dict[str, str]]] = {
 }
 
 
-def stream_of(capture: Capture) -> dict[str, Any]:
+def _stream_of(capture: Capture) -> dict[str, Any]:
     """Return how a stream ended, and the milliseconds to its first event."""
     ended = "error" if capture.exception is not None else "aborted" if capture.aborted else "complete"
     about: dict[str, Any] = {"ended": ended}
@@ -191,7 +192,7 @@ def describe_bodies(capture: Capture, request: Body, response: Body, metadata: d
     if response.truncated is not None:
         metadata.setdefault("truncated", {})["response_body"] = response.truncated
     if response.kind == "events":
-        metadata["stream"] = stream_of(capture)
+        metadata["stream"] = _stream_of(capture)
 
 
 def describe_life(capture: Capture, metadata: dict[str, Any]) -> float:
@@ -234,3 +235,16 @@ def status_line(status: int, reason: str | None = None) -> str:
     except ValueError:
         phrase = "Client Closed Request" if status == 499 else "Error"
     return f"{status} {reason if reason and reason.lower() != phrase.lower() else phrase}"
+
+
+def describe_stream(capture: Capture, body: Body, metadata: dict[str, Any], masker: Masker) -> Body:
+    """Describe a stream of events or lines; return its body without the pieces of a secret that was cut up."""
+    from otas_middleware._event.redact import MASK  # noqa: PLC0415  # for the few that are one
+    from otas_middleware._event.render.stream import EventStream  # noqa: PLC0415  # as above
+
+    stream = EventStream(body.text, lines=body.kind == "lines")
+    text = stream.text()
+    if text is not None or body.kind == "events":  # of lines, a model's alone, as Ollama's
+        said = {"events": stream.events} if text is None else {"events": stream.events, "text": masker.text(text)}
+        metadata["stream"] = {**_stream_of(capture), **metadata.get("stream", {}), **said}
+    return body._replace(text=stream.masked(masker.text, MASK))
