@@ -34,7 +34,7 @@ from otas_middleware._delivery.codec import Message, UnreadableError, read_messa
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.factory import make_cipher
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.retry import Fate, RetryPolicy, full_jitter
+from otas_middleware._delivery.retry import Disposition, RetryPolicy, full_jitter
 from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._delivery.transports.celery import TASK
 from otas_middleware._errors import MissingExtraError
@@ -202,15 +202,15 @@ def _deliver(task: Any, message: Any) -> None:
         _bury(task, work, fields, f"unreadable: {error}")
         return
     outcome, decision = work.deliver(read)
-    fate = decision.fate
-    if fate is Fate.DELIVERED:
+    disposition = decision.disposition
+    if disposition is Disposition.DELIVERED:
         return
-    if fate is Fate.LOST:
+    if disposition is Disposition.LOST:
         logger.warning("otas: %s rejected an event (%s). %s", read.destination, outcome.reason, outcome.advice)
         _bury(task, work, {**message, "failures": 0, "failed_at": None}, outcome.reason)
-    elif fate is Fate.TOKEN_REJECTED:  # anybody can send bad tokens, so they must not fill a queue
+    elif disposition is Disposition.TOKEN_REJECTED:  # anybody can send bad tokens, so they must not fill a queue
         logger.info("otas: an event was dropped: its session token was refused.")
-    elif fate is Fate.RETURNED:
+    elif disposition is Disposition.RETURNED:
         _again(task, message, full_jitter(5, work.settings.max_retry_delay))
     else:  # delayed by its own failure, or held back with its token
         failed_at = read.failed_at or time.time()

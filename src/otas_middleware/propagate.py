@@ -26,7 +26,7 @@ from otas_middleware._capture import context as _context
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Domain, locate
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.policy import NOTHING, Place, Secrets, head_for, register
+from otas_middleware._outbound.policy import NOTHING, Scope, Secrets, head_for, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,13 +81,13 @@ def httpx_hook(request: httpx.Request) -> None:
     Args:
         request: The request that is about to be sent; changed.
     """
-    from otas_middleware._outbound.httpx_transport import place_of  # noqa: PLC0415  # heavy
+    from otas_middleware._outbound.httpx_transport import scope_of  # noqa: PLC0415  # heavy
 
-    place, location = place_of(_policy, request)
-    if place is Place.EXEMPT:
+    scope, location = scope_of(_policy, request)
+    if scope is Scope.EXEMPT:
         return
-    token = _policy.token() if place is Place.INSIDE else None
-    headers = head_for(_policy, place, request.headers.raw, location, token)
+    token = _policy.token() if scope is Scope.INSIDE else None
+    headers = head_for(_policy, scope, request.headers.raw, location, token)
     if headers is not None:
         request.headers = type(request.headers)(headers)
 
@@ -129,7 +129,7 @@ def headers_for(url: str, to: str | Iterable[str] | None = None) -> dict[str, st
     """
     policy, location = _policy_for(to), locate(url)
     token = policy.token()
-    if token is None or location is None or policy.place(*location) is not Place.INSIDE:
+    if token is None or location is None or policy.scope(*location) is not Scope.INSIDE:
         return {}
     return {TOKEN_HEADER: token}
 
@@ -228,13 +228,13 @@ class _Policy:
         self._domain = domain
         register(self)
 
-    def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
+    def scope(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Scope:
         """Say where a request goes; nothing is to be done where there is no token."""
         passed = _current()
         if passed is None:
-            return Place.EXEMPT
+            return Scope.EXEMPT
         domain = passed.domain if self._domain is None else self._domain
-        return Place.INSIDE if domain.covers(scheme, host, port, target) else Place.OUTSIDE
+        return Scope.INSIDE if domain.covers(scheme, host, port, target) else Scope.OUTSIDE
 
     def token_at_hand(self) -> str | None:
         """Return the current token."""
@@ -242,10 +242,10 @@ class _Policy:
 
     token = token_at_hand
 
-    def secrets(self, place: Place) -> Secrets:
-        """Return the current token, for a place that does not get it."""
+    def secrets(self, scope: Scope) -> Secrets:
+        """Return the current token, for a scope that does not get it."""
         token = self.token()
-        return NOTHING if token is None or place is Place.INSIDE else Secrets((token,))
+        return NOTHING if token is None or scope is Scope.INSIDE else Secrets((token,))
 
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
         """Record nothing: that is the agent's side."""

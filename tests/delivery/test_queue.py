@@ -628,7 +628,7 @@ class Waiting(threading.Thread):
 
     def __enter__(self) -> Self:
         self.start()
-        eventually(lambda: self._queue.account.goals._goals)
+        eventually(lambda: self._queue.account.flushes._flushes)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -83,7 +83,7 @@ def test_the_reasons_are_those_for_which_events_are_lost() -> None:
     ways = (
         r'(?:lost|drop|evict|refuse)\((?:\w+, )?"(\w+)"',
         r'dropped\["(\w+)"\]',
-        r'Decision\(Fate\.LOST, [^)]*"(\w+)"\)',
+        r'Decision\(Disposition\.LOST, [^)]*"(\w+)"\)',
     )
     reasons = {reason for way in ways for reason in re.findall(way, code)}
     assert listed("delivery.md", "## Losses") == reasons

@@ -17,7 +17,7 @@ from otas_middleware._capture.context import delivering
 from otas_middleware._capture.values import snapshot
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._outbound.policy import Place, Secrets, register
+from otas_middleware._outbound.policy import Scope, Secrets, register
 from otas_middleware._runtime import SharedWeakSet, runtime
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Core:
         self._logged = logged
         self._domain = Domain(settings.project_domain)
         self._ours = Domain(f"{url}/*" for url in _own_urls(settings))
-        self._places: dict[tuple[str, bytes, int | None], Place] = {}
+        self._scopes: dict[tuple[str, bytes, int | None], Scope] = {}
         self.manager = SessionManager(self._create, settings.max_retry_delay, self._introduce)
         self.token_at_hand = self.manager.token_at_hand
         self.exporter = exporter_for(settings)
@@ -79,32 +79,32 @@ class Core:
 
     # ---- the policy (`_outbound.policy.OutboundPolicy`)
 
-    def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
+    def scope(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Scope:
         """Say where a request goes."""
         if self.closed:
-            return Place.EXEMPT
-        place = self._places.get((scheme, host, port))
-        return self._find_place(scheme, host, port, target) if place is None else place
+            return Scope.EXEMPT
+        scope = self._scopes.get((scheme, host, port))
+        return self._find_scope(scheme, host, port, target) if scope is None else scope
 
-    def _find_place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
-        place = Place.OUTSIDE
-        for domain, inside in ((self._ours, Place.EXEMPT), (self._domain, Place.INSIDE)):
+    def _find_scope(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Scope:
+        scope = Scope.OUTSIDE
+        for domain, inside in ((self._ours, Scope.EXEMPT), (self._domain, Scope.INSIDE)):
             if domain.covers(scheme, host, port, target):
-                place = inside
+                scope = inside
         if all(domain.is_whole(scheme, host, port) for domain in (self._ours, self._domain)):
-            if len(self._places) >= _MAX_REMEMBERED:
-                self._places.clear()
-            self._places[scheme, host, port] = place
-        return place
+            if len(self._scopes) >= _MAX_REMEMBERED:
+                self._scopes.clear()
+            self._scopes[scheme, host, port] = scope
+        return scope
 
     def token(self) -> str | None:
         """Return the token, creating a session if there is none; None when there is none to be had. May block."""
         session = self.manager.for_call()
         return None if session is None else session.token
 
-    def secrets(self, place: Place) -> Secrets:
+    def secrets(self, scope: Scope) -> Secrets:
         """Return what must not be in the head of a request: keys, and outside the domain the tokens too."""
-        if place is Place.INSIDE:
+        if scope is Scope.INSIDE:
             return self._secrets_inside
         tokens = self.manager.tokens
         known, secrets = self._secrets_outside

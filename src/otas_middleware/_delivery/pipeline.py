@@ -96,7 +96,7 @@ class Pipeline:
             for exporter in exporters:
                 exporter.offer(shared, shared.receipt_of(exporter.name))
         if process.over_since:
-            self.end(process.over_since + self.settings.shutdown_timeout)
+            self._end_late()
 
     def _put_durably(self, item: Weighted, exporters: Sequence[Exporter]) -> bool:
         """Build an event and write it to the spool before anything else (`durability="spool"`).
@@ -123,7 +123,7 @@ class Pipeline:
             if exporter.name not in done:
                 exporter.offer_built(envelope)
         if process.over_since:
-            self.end(process.over_since + self.settings.shutdown_timeout)
+            self._end_late()
 
     @property
     def crowded(self) -> bool:
@@ -199,6 +199,10 @@ class Pipeline:
                 todo.callback(state.maintenance.stop)
                 for exporter in reversed(state.exporters):
                     todo.callback(exporter.end, deadline)
+
+    def _end_late(self) -> None:
+        """Deliver what comes after the end of the process began, within what is left of its time."""
+        self.end(process.over_since + self.settings.shutdown_timeout)
 
     # ---- the life of the process (`_delivery/process.py`)
 

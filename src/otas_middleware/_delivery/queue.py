@@ -312,7 +312,7 @@ class Queue:
         """Wait until everything that is here now has left; return False if it has not by then, or if `unless` is so."""
         with self._lock:
             self._sort_in()
-            return self.account.goals.wait(self._seq, self.account.numbered, deadline, unless)
+            return self.account.flushes.wait(self._seq, self.account.numbered, deadline, unless)
 
     def clear(self) -> None:
         """Let go of what a forked child has from its parent, without touching the parent's lock."""

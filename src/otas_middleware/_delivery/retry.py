@@ -103,13 +103,13 @@ def by_status(response: Response) -> Outcome:
     return Outcome(Verdict.UNAVAILABLE if status in _UNWELL else Verdict.RETRYABLE, reason, "", wait)
 
 
-class Fate(Enum):
+class Disposition(Enum):
     """What becomes of an event after an attempt."""
 
     DELIVERED = "delivered"
     LOST = "lost"
     """It will never be taken."""
-    TOKEN_REJECTED = "token_rejected"  # noqa: S105  # a fate, not a secret
+    TOKEN_REJECTED = "token_rejected"  # noqa: S105  # no secret
     """It is lost, and so is all that comes with its token for a while."""
     RETURNED = "returned"
     """It is as good as before; the destination is not."""
@@ -120,9 +120,9 @@ class Fate(Enum):
 
 
 class Decision(NamedTuple):
-    """A fate with its reason."""
+    """A disposition with its reason."""
 
-    fate: Fate
+    disposition: Disposition
     reason: str
     delay: float = 0.0
     """Seconds, for `DELAYED` and `HELD`."""
@@ -143,7 +143,7 @@ class RetryPolicy:
         self._clock = clock
 
     def decide(self, outcome: Outcome, token: str, *, attempts: int, failures: int, others_passed: bool) -> Decision:
-        """Return the fate of an event.
+        """Return the disposition of an event.
 
         Args:
             outcome: What came of the attempt.
@@ -154,19 +154,23 @@ class RetryPolicy:
         """
         verdict, reason = outcome.verdict, outcome.reason
         if verdict is Verdict.DELIVERED:
-            return Decision(Fate.DELIVERED, reason)
+            return Decision(Disposition.DELIVERED, reason)
         if verdict is Verdict.REJECTED:
-            return Decision(Fate.LOST, reason)
+            return Decision(Disposition.LOST, reason)
         if verdict is Verdict.BAD_TOKEN:
             delay = self._wait_for(token, attempts)
-            return Decision(Fate.TOKEN_REJECTED, "bad_token") if delay is None else Decision(Fate.HELD, reason, delay)
+            return (
+                Decision(Disposition.TOKEN_REJECTED, "bad_token")
+                if delay is None
+                else Decision(Disposition.HELD, reason, delay)
+            )
         if verdict is not Verdict.RETRYABLE:
-            return Decision(Fate.RETURNED, reason)
+            return Decision(Disposition.RETURNED, reason)
         if failures + 1 > self.max_retries and (others_passed or reason == "internal_error"):
-            return Decision(Fate.LOST, "internal_error" if reason == "internal_error" else "retries_exhausted")
+            return Decision(Disposition.LOST, "internal_error" if reason == "internal_error" else "retries_exhausted")
         pause = outcome.retry_after
         delay = full_jitter(failures + 1, self.longest) if pause is None else obeyed(pause)
-        return Decision(Fate.DELAYED, reason, delay)
+        return Decision(Disposition.DELAYED, reason, delay)
 
     def ahead(self, token: str) -> float:
         """Return the seconds to hold a token back because the destination's clock has not reached its `iat`."""

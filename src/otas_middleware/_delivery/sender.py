@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import RejectedTokens
 from otas_middleware._delivery.protocols import Outcome, Verdict, is_header_value
 from otas_middleware._delivery.queue_item import weight_of
-from otas_middleware._delivery.retry import Fate, full_jitter
+from otas_middleware._delivery.retry import Disposition, full_jitter
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import runtime
 
@@ -61,7 +61,7 @@ class Sender:
     """Delivers the events that an exporter's workers are given.
 
     Args:
-        queue: Where they come from, and where their fate is counted.
+        queue: Where they come from, and where their disposition is counted.
         pace: Learns how the destination is.
         policy: Decides what an outcome means for the event.
         clock: The destination's.
@@ -240,10 +240,10 @@ class Sender:
 
     def _apply(self, item: QueueItem, token: str, outcome: Outcome, decision: Decision, now: float) -> None:
         """Do what was decided to an event that was not delivered."""
-        fate, due = decision.fate, now + decision.delay
-        if fate is Fate.LOST:
+        disposition, due = decision.disposition, now + decision.delay
+        if disposition is Disposition.LOST:
             ended = self._queue.lost(item, decision.reason)
-        elif fate is Fate.TOKEN_REJECTED:
+        elif disposition is Disposition.TOKEN_REJECTED:
             self._rejected.add(token)
             ended = self._queue.lost(item, decision.reason, others=True)
             self._tell("bad_token", self.hooks.bad_token, token)
@@ -251,9 +251,9 @@ class Sender:
             ended = []
             self._reweigh(item)
             item.possibly_stored = outcome.ambiguous or outcome.resent
-            if fate is Fate.RETURNED:
+            if disposition is Disposition.RETURNED:
                 self._queue.give_back(item)
-            elif fate is Fate.DELAYED:
+            elif disposition is Disposition.DELAYED:
                 item.failures += 1
                 self._queue.delay(item, due)
             else:

@@ -1,4 +1,4 @@
-"""Every event's fate, counted: captured = delivered + spooled + dropped + queued at any moment; who waits for it."""
+"""Every event, counted: captured = delivered + spooled + dropped + queued at any moment; who waits for it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class DeliveryStats:
         }
 
 
-class _Goal:
+class _Flush:
     """That so many events up to a number leave."""
 
     __slots__ = ("number", "open")
@@ -75,7 +75,7 @@ class _Goal:
         self.open = still
 
 
-class Goals:
+class PendingFlushes:
     """What `flush` waits for: that all events of a moment have left.
 
     Args:
@@ -84,19 +84,19 @@ class Goals:
 
     def __init__(self, lock: threading.Lock) -> None:
         self._changed = threading.Condition(lock)
-        self._goals: list[_Goal] = []
+        self._flushes: list[_Flush] = []
 
     def left(self, number: int) -> None:
         """Note that an event has left."""
-        for goal in self._goals:
-            goal.open -= number <= goal.number
-            if goal.open <= 0:
+        for flush in self._flushes:
+            flush.open -= number <= flush.number
+            if flush.open <= 0:
                 self._changed.notify_all()
 
     def recount(self, numbers: list[int]) -> None:
         """Make good that somebody was interrupted in noting who has left: those with these numbers have not."""
-        for goal in self._goals:
-            goal.open = sum(number <= goal.number for number in numbers)
+        for flush in self._flushes:
+            flush.open = sum(number <= flush.number for number in numbers)
         self._changed.notify_all()
 
     def look_again(self) -> None:
@@ -112,17 +112,17 @@ class Goals:
             deadline: When to stop waiting.
             unless: Stop as soon as this is so; looked at again at each `look_again`.
         """
-        goal = _Goal(number, still)
-        self._goals.append(goal)
+        flush = _Flush(number, still)
+        self._flushes.append(flush)
         try:
-            while goal.open > 0:
+            while flush.open > 0:
                 seconds = deadline.left()
                 if seconds <= 0 or unless():
                     return False
                 self._changed.wait(seconds)
             return True
         finally:
-            self._goals.remove(goal)
+            self._flushes.remove(flush)
 
 
 class Account:
@@ -139,7 +139,7 @@ class Account:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self.stats = DeliveryStats()
-        self.goals = Goals(lock)
+        self.flushes = PendingFlushes(lock)
         self.here = self.bytes = 0
         """How many are in the queue, and what they weigh."""
         self.rows = 0
@@ -165,7 +165,7 @@ class Account:
         self.rows -= item.row is not None
         if item.seq > 0:
             self.numbered -= 1
-            self.goals.left(item.seq)
+            self.flushes.left(item.seq)
 
     def lost(self, item: QueueItem, reason: str) -> None:
         """Count an item as lost."""
@@ -181,7 +181,7 @@ class Account:
         self.here, self.bytes, self.numbered = len(here), sum(item.weight for item in here), len(numbers)
         self.rows = sum(item.row is not None for item in here)
         self.stats.recount(self.here - self.rows)
-        self.goals.recount(numbers)
+        self.flushes.recount(numbers)
 
     def copy(self) -> dict[str, Any]:
         """Return all counters as they are now."""
@@ -192,7 +192,7 @@ class Account:
     def interrupt(self) -> None:
         """Have those who wait look again."""
         with self._lock:
-            self.goals.look_again()
+            self.flushes.look_again()
 
     def note(self, failure: str, *, resent: bool) -> None:
         """Count an attempt's failure, unless the reason is empty, and that the event was sent twice in it."""

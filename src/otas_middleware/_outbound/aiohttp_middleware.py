@@ -15,7 +15,7 @@ from aiohttp import BytesPayload
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.aiohttp_responses import note_response
-from otas_middleware._outbound.policy import OutgoingRequest, Place, clean, confirmed, failed, has_token, is_clean
+from otas_middleware._outbound.policy import OutgoingRequest, Scope, clean, confirmed, failed, has_token, is_clean
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,12 +46,12 @@ class AiohttpMiddleware:
             SecretInUrlError: The URL holds a token or a key that must not go there; nothing was sent.
         """
         location = _whereabouts(request)
-        place = self._policy.place(*location)
-        if place is Place.EXEMPT:
+        scope = self._policy.scope(*location)
+        if scope is Scope.EXEMPT:
             return await handler(request)
-        if place is Place.INSIDE and confirmed(self._policy, location, _raw(request)) is place:
+        if scope is Scope.INSIDE and confirmed(self._policy, location, _raw(request)) is scope:
             return await self._inside(request, location, handler)
-        raw = self._right_head(request, Place.OUTSIDE, location, None)
+        raw = self._right_head(request, Scope.OUTSIDE, location, None)
         call = await self._begin(request, location, raw)
         task = asyncio.current_task()
         cancelled_before = 0 if task is None else task.cancelling()
@@ -72,7 +72,7 @@ class AiohttpMiddleware:
         token = policy.token_at_hand()
         if token is None and policy.may_wait:
             token = await asyncio.to_thread(policy.token)
-        raw = self._right_head(request, Place.INSIDE, location, token)
+        raw = self._right_head(request, Scope.INSIDE, location, token)
         if token is None or (not policy.exclusive and has_token(raw)):
             return await handler(request)
         request.headers[TOKEN_HEADER] = token
@@ -81,7 +81,7 @@ class AiohttpMiddleware:
         finally:
             request.headers.pop(TOKEN_HEADER, None)
 
-    def _right_head(self, request: ClientRequest, place: Place, location: Whereabouts, token: str | None) -> RawHeaders:
+    def _right_head(self, request: ClientRequest, scope: Scope, location: Whereabouts, token: str | None) -> RawHeaders:
         """Take out of the request's headers what must not go along; return what is left.
 
         Raises:
@@ -89,9 +89,9 @@ class AiohttpMiddleware:
         """
         policy = self._policy
         raw = _raw(request)
-        if is_clean(raw, location[3], policy.secrets(place)):
+        if is_clean(raw, location[3], policy.secrets(scope)):
             return raw
-        left = clean(policy, place, raw, location, token)
+        left = clean(policy, scope, raw, location, token)
         for name in {name for name, _ in raw} - {name for name, _ in left}:
             del request.headers[name.decode()]
         return left

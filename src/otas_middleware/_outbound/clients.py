@@ -9,7 +9,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
 from otas_middleware._outbound.httpx_library import library_of_client
 from otas_middleware._outbound.httpx_transport import wrap_async_transport, wrap_transport
-from otas_middleware._outbound.policy import Place, without_layer
+from otas_middleware._outbound.policy import Scope, without_layer
 
 if TYPE_CHECKING:
     from otas_middleware._outbound.policy import OutboundPolicy
@@ -86,7 +86,7 @@ def uninstrument(client: Any, policy: OutboundPolicy) -> None:
 def headers_for(url: str, policy: OutboundPolicy) -> dict[str, str]:
     """Return the token's header for a URL inside, else nothing; may block (see `OutboundPolicy.token`)."""
     location = locate(url)
-    if location is None or policy.place(*location) is not Place.INSIDE:
+    if location is None or policy.scope(*location) is not Scope.INSIDE:
         return {}
     token = policy.token_at_hand() or policy.token()
     return {} if token is None else {TOKEN_HEADER: token}

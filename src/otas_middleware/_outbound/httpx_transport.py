@@ -16,7 +16,7 @@ from otas_middleware._outbound.httpx_library import installed, library_of_reques
 from otas_middleware._outbound.policy import (
     Layer,
     OutgoingRequest,
-    Place,
+    Scope,
     confirmed,
     failed,
     has_layer,
@@ -125,7 +125,7 @@ class _Instrumented(Layer):
             raise AttributeError(name)
         return getattr(self.inner, name)
 
-    def _place(self, request: httpx.Request) -> tuple[Place, Whereabouts]:
+    def _scope(self, request: httpx.Request) -> tuple[Scope, Whereabouts]:
         """Return where a request goes.
 
         Raises:
@@ -137,7 +137,7 @@ class _Instrumented(Layer):
                 f"This transport sends by {self._only.name}, and the client that it was given to is one of {theirs}; "
                 f'write session.transport(library="{theirs}"), or session.client(library="{theirs}").'
             )
-        return place_of(self.policy, request)
+        return scope_of(self.policy, request)
 
     def _inside(self, request: httpx.Request, location: Whereabouts, token: str | None) -> httpx.Request:
         """Return what is to be sent to a host inside.
@@ -145,7 +145,7 @@ class _Instrumented(Layer):
         Raises:
             SecretInUrlError: The URL holds a key.
         """
-        headers = head_for(self.policy, Place.INSIDE, request.headers.raw, location, token)
+        headers = head_for(self.policy, Scope.INSIDE, request.headers.raw, location, token)
         return request if headers is None else copied(request, headers)
 
     def _outside(
@@ -158,7 +158,7 @@ class _Instrumented(Layer):
         """
         scheme, host, port, target = location
         raw = request.headers.raw
-        headers = head_for(self.policy, Place.OUTSIDE, raw, location, None)
+        headers = head_for(self.policy, Scope.OUTSIDE, raw, location, None)
         if headers is not None:
             raw = headers
             request = copied(request, headers)
@@ -198,10 +198,10 @@ class InstrumentedTransport(_Instrumented):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request (see `httpx.BaseTransport`)."""
-        place, location = self._place(request)
-        if place is Place.EXEMPT:
+        scope, location = self._scope(request)
+        if scope is Scope.EXEMPT:
             return self.inner.handle_request(request)  # type: ignore[no-any-return]  # of either library
-        if place is Place.INSIDE:
+        if scope is Scope.INSIDE:
             token = self.policy.token_at_hand() or self.policy.token()
             sent = self._inside(request, location, token)
             return self.inner.handle_request(sent)  # type: ignore[no-any-return]  # as above
@@ -232,10 +232,10 @@ class InstrumentedAsyncTransport(_Instrumented):
 
     def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         """Send a request; not `async` itself, so that a call inside costs no coroutine more than without us."""
-        place, location = self._place(request)
-        if place is Place.EXEMPT:
+        scope, location = self._scope(request)
+        if scope is Scope.EXEMPT:
             return self.inner.handle_async_request(request)  # type: ignore[no-any-return]  # of either library
-        if place is Place.OUTSIDE:
+        if scope is Scope.OUTSIDE:
             return self._recorded(request, location)
         token = self.policy.token_at_hand()
         if token is None and self.policy.may_wait:
@@ -273,13 +273,13 @@ class InstrumentedAsyncTransport(_Instrumented):
         await self.inner.__aexit__(*error)
 
 
-def place_of(policy: OutboundPolicy, request: httpx.Request) -> tuple[Place, Whereabouts]:
+def scope_of(policy: OutboundPolicy, request: httpx.Request) -> tuple[Scope, Whereabouts]:
     """Return where a request goes, as a policy sees it and as the network layer will have it."""
     location = whereabouts(request)
-    place = policy.place(*location)
-    if place is Place.INSIDE:
-        place = confirmed(policy, location, request.headers.raw)
-    return place, location
+    scope = policy.scope(*location)
+    if scope is Scope.INSIDE:
+        scope = confirmed(policy, location, request.headers.raw)
+    return scope, location
 
 
 def whereabouts(request: httpx.Request) -> Whereabouts:

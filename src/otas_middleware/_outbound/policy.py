@@ -26,8 +26,8 @@ _KEY_NAMES = frozenset({b"x-otas-agent-key", b"x-otas-sdk-key"})
 _OUR_NAMES = _KEY_NAMES | {_TOKEN_NAME}
 
 
-class Place(enum.Enum):
-    """Where a request goes."""
+class Scope(enum.Enum):
+    """Which part of the world a request goes to, and so what it may carry."""
 
     INSIDE = "inside"
     """To a host that gets the session token."""
@@ -60,7 +60,7 @@ class OutboundPolicy(Protocol):
     """Whether the headers of OTAS are this policy's alone: it replaces tokens inside, and takes any token or key out
     outside. Otherwise it leaves a token that the caller set, and takes out only what `secrets` says."""
 
-    def place(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Place:
+    def scope(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Scope:
         """Return where a request goes (see `Domain.covers` for the arguments)."""
         ...
 
@@ -72,8 +72,8 @@ class OutboundPolicy(Protocol):
         """Return the token for a request inside, getting one first where that is needed; None if there is none."""
         ...
 
-    def secrets(self, place: Place) -> Secrets:
-        """Return what must not be in the head of a request to such a place: keys, and tokens if it is outside."""
+    def secrets(self, scope: Scope) -> Secrets:
+        """Return what must not be in the head of a request in such a scope: keys, and tokens if it is outside."""
         ...
 
     def begin(self, outgoing: OutgoingRequest) -> Capture | None:
@@ -132,8 +132,8 @@ def without_layer(layer: Any, policy: OutboundPolicy) -> Any:
     return layer
 
 
-def confirmed(policy: OutboundPolicy, location: Whereabouts, raw: RawHeaders) -> Place:
-    """Return the place of a request to a host inside: it is outside if its `Host` header names one that is.
+def confirmed(policy: OutboundPolicy, location: Whereabouts, raw: RawHeaders) -> Scope:
+    """Return the scope of a request to a host inside: it is outside if its `Host` header names one that is.
 
     That header is the authority of what is asked for (RFC 9110, section 7.2); a server passes the request on by it.
 
@@ -147,9 +147,9 @@ def confirmed(policy: OutboundPolicy, location: Whereabouts, raw: RawHeaders) ->
     for name, value in raw:
         if len(name) == 4 and name.lower() == b"host" and value != authority:
             named = None if _NO_AUTHORITY.intersection(value) else locate(f"{scheme}://{value.decode('latin-1')}")
-            if named is None or policy.place(scheme, named.host, named.port, target) is not Place.INSIDE:
-                return Place.OUTSIDE
-    return Place.INSIDE
+            if named is None or policy.scope(scheme, named.host, named.port, target) is not Scope.INSIDE:
+                return Scope.OUTSIDE
+    return Scope.INSIDE
 
 
 _NO_AUTHORITY = frozenset(b"/?#@")
@@ -209,13 +209,13 @@ def is_clean(raw: RawHeaders, target: bytes, secrets: Secrets) -> bool:
 
 
 def clean(
-    policy: OutboundPolicy, place: Place, raw: RawHeaders, location: Whereabouts, token: str | None
+    policy: OutboundPolicy, scope: Scope, raw: RawHeaders, location: Whereabouts, token: str | None
 ) -> RawHeaders:
-    """Return a request's headers without what must not go to a place; a token is still to be put in.
+    """Return a request's headers without what must not go there; a token is still to be put in.
 
     Args:
         policy: Says what is secret.
-        place: What it makes of where the request goes.
+        scope: What it makes of where the request goes.
         raw: Its headers.
         location: Where it goes.
         token: The token that is to be put in; without one, a token that the caller set stays inside.
@@ -223,13 +223,13 @@ def clean(
     Raises:
         SecretInUrlError: The URL holds what must not go there.
     """
-    secrets = policy.secrets(place)
+    secrets = policy.secrets(scope)
     names: frozenset[bytes] = frozenset()
     if policy.exclusive:
         _, host, _, target = location
         if secrets.are_in(target):
             raise SecretInUrlError(host.decode("latin-1"))
-        stays = token is None if place is Place.INSIDE else _has_anothers_token(policy, raw, location)
+        stays = token is None if scope is Scope.INSIDE else _has_anothers_token(policy, raw, location)
         names = _KEY_NAMES if stays else _OUR_NAMES
     return [
         (name, value)
@@ -245,21 +245,21 @@ def _has_anothers_token(policy: OutboundPolicy, raw: RawHeaders, location: Where
         return False
     return any(
         other.token_at_hand() == tokens[0]
-        and other.place(*location) is Place.INSIDE
-        and confirmed(other, location, raw) is Place.INSIDE
+        and other.scope(*location) is Scope.INSIDE
+        and confirmed(other, location, raw) is Scope.INSIDE
         for other in _policies
         if other is not policy
     )
 
 
 def head_for(
-    policy: OutboundPolicy, place: Place, raw: RawHeaders, location: Whereabouts, token: str | None
+    policy: OutboundPolicy, scope: Scope, raw: RawHeaders, location: Whereabouts, token: str | None
 ) -> RawHeaders | None:
     """Return the headers that a request is to be sent with, or None when it is sent with those it has.
 
     Args:
         policy: Says what is secret, and whose the headers of OTAS are.
-        place: Inside or outside.
+        scope: Inside or outside.
         raw: The request's headers; not changed.
         location: Where it goes.
         token: What a request inside is to carry, in place of any other; None leaves the caller's.
@@ -267,11 +267,11 @@ def head_for(
     Raises:
         SecretInUrlError: The URL holds what must not go there.
     """
-    if is_clean(raw, location[3], policy.secrets(place)):
+    if is_clean(raw, location[3], policy.secrets(scope)):
         return None if token is None else [*raw, _entry(token)]
     if token is not None and not policy.exclusive and has_token(raw):
         token = None
-    headers = clean(policy, place, raw, location, token)
+    headers = clean(policy, scope, raw, location, token)
     if token is None:
         return headers
     return [*(header for header in headers if header[0].lower() != _TOKEN_NAME), _entry(token)]

@@ -22,7 +22,7 @@ from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.policy import (
     Layer,
     OutgoingRequest,
-    Place,
+    Scope,
     confirmed,
     failed,
     has_layer,
@@ -111,16 +111,16 @@ class InstrumentedAdapter(Layer, BaseAdapter):
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         """Send a request and return the response (see `requests.adapters.BaseAdapter.send` for the arguments)."""
         location = _locate(request.url or "")
-        place = Place.OUTSIDE if location is None else self.policy.place(*location)
-        if place is Place.EXEMPT:
+        scope = Scope.OUTSIDE if location is None else self.policy.scope(*location)
+        if scope is Scope.EXEMPT:
             return self.inner.send(request, *args, **options)
         if location is None:
             location = Location("", b"", None, (request.url or "").encode("utf-8", "replace"))
-        if place is Place.INSIDE:
-            place = confirmed(self.policy, location, _raw(request))
-        inside = place is Place.INSIDE
+        if scope is Scope.INSIDE:
+            scope = confirmed(self.policy, location, _raw(request))
+        inside = scope is Scope.INSIDE
         token = self.policy.token_at_hand() or self.policy.token() if inside else None
-        sent = self._with_right_head(request, place, location, token)
+        sent = self._with_right_head(request, scope, location, token)
         try:
             if inside:
                 response = self.inner.send(sent, *args, **options)
@@ -137,14 +137,14 @@ class InstrumentedAdapter(Layer, BaseAdapter):
         return response
 
     def _with_right_head(
-        self, request: PreparedRequest, place: Place, location: Location, token: str | None
+        self, request: PreparedRequest, scope: Scope, location: Location, token: str | None
     ) -> PreparedRequest:
         """Return what is to be sent: the request itself, or a copy with other headers.
 
         Raises:
             SecretInUrlError: The URL holds what must not go there.
         """
-        headers = head_for(self.policy, place, _raw(request), location, token)
+        headers = head_for(self.policy, scope, _raw(request), location, token)
         return request if headers is None else _with(request, dict(headers))
 
     def _recorded(
