@@ -56,6 +56,7 @@ _FORMS = {
     "few_digits": "short, and no number of a card",
     "resource": "an id of Twilio's: two capitals, and digits",
     "members": "an object, whose members are looked at",
+    "pieces": "a list of words and pieces of words, as models have them",
 }
 """What a form of values that stay readable is, in words."""
 

@@ -223,6 +223,13 @@ def encodings() -> Iterator[Leak]:
     yield _leak(f"Content-Transfer-Encoding: base64\r\n\r\n{telling}")
     yield _leak(f"Subject: =?utf-8?B?{telling}?=")
     yield _leak(f"Subject: =?utf-8?Q?password=3A_{SECRET}?=")
+    for line in (
+        rf"echo -e '\160\141\163\163word={SECRET}'",
+        rf"pass\0167ord: {SECRET}",
+        rf"p = 'pass\x77ord: {SECRET}'",
+    ):
+        yield _leak(line)
+        yield _leak(_dump({"a": line, "path": r"C:\\x64\\bin"}), JSON)
 
 
 KEY = "\n".join(

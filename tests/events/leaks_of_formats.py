@@ -11,6 +11,8 @@ ROWS: dict[str, tuple[str, ...]] = {
         'event: m\rdata: {"NAME": "HIDDEN"}\r\r',
         'data: {"NAME":\ndata: "HIDDEN"}\n\n',
         "data: NAME=HIDDEN\n\n",
+        "event: NAME\ndata: HIDDEN\n\n",
+        'event:NAME\r\nid: 4\r\nretry: 10\r\ndata: "HIDDEN"\r\n\r\n',
     ),
     "application/json-seq": ('\x1e{"a": 1}\n\x1e{"NAME": "HIDDEN"}\n',),
     "application/javascript": ('cb({"NAME": "HIDDEN"});',),
@@ -66,6 +68,9 @@ ROWS: dict[str, tuple[str, ...]] = {
         "NAME: !!str HIDDEN\n",
         "NAME: &p HIDDEN\n",
         "{user: ann, NAME: HIDDEN}",
+        "? NAME\n: HIDDEN\nb: 1\n",
+        "- ? !!str \"NAME\" # by hand\n  :\n    'HIDDEN'\n",
+        "? |\n  NAME\n: |\n  HIDDEN\n",
     ),
     "application/toml": (
         '[a]\nNAME = "HIDDEN"\n',
@@ -159,6 +164,7 @@ ROWS: dict[str, tuple[str, ...]] = {
         "NAME\xa0=\xa0HIDDEN",
         "curl -H 'X-NAME: HIDDEN' https://h/",
         "map[Accept:[*/*] NAME:[HIDDEN]]",
+        "*3\r\n$3\r\nSET\r\n$13\r\nuser:1:NAME\r\n$20\r\nHIDDEN\r\n",
     ),
     "application/x-www-form-urlencoded": (
         "query=mutation+%7B+login%28NAME%3A+%22HIDDEN%22%29+%7B+id+%7D+%7D",

@@ -50,6 +50,11 @@ def command_lines() -> Iterator[str]:
         redis-cli AUTH default {SECRET}
         redis-cli -h h AUTH {SECRET}
         HELLO 3 AUTH default {SECRET}
+        AUTH {SECRET}
+        AUTH default {SECRET}
+        127.0.0.1:6379> auth default {SECRET}
+        MIGRATE h 6379 k 0 5000 AUTH2 default {SECRET}
+        ACL SETUSER ann on >{SECRET} ~* +@all
         AUTH PLAIN {SECRET}
         net use Z: \\\\h\\s /user:ann {SECRET}
         schtasks /create /ru ann /rp {SECRET} /tn x

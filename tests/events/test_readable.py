@@ -31,6 +31,7 @@ DOCUMENTS: dict[str, list[Any]] = {
             "tokens": "7171",
             "tokens_reset": "6m0s",
         },
+        {"token_limit": "128k", "ntokens": 5, "token_type_ids": [0, 0, 1], "token_embeddings": [[0.1, 0.2]]},
     ],
     "a model's words": [
         {"logprobs": {"content": [{"token": "Hello", "logprob": -0.1, "bytes": [72], "top_logprobs": []}]}},
@@ -41,6 +42,8 @@ DOCUMENTS: dict[str, list[Any]] = {
         {"name": "create_token", "content": "weather", "arguments": {"days": 3}},
         {"name": "reset_password", "description": "Sends a link", "text": "done"},
         {"params": {"_meta": {"progressToken": "abc-1"}}},
+        {"tokens": ["the", "cat", " sat", "▁on", "##ing", "n't", "!", "\n"], "text_tokens": [["Hello"], [], ["World"]]},
+        {"start_token": "<s>", "end_token": "</s>", "mask_token": "[MASK]"},
         {"tokenizer": "cl100k_base", "tokenized": "a b c", "detokenize": True, "tokenization": "bpe"},
     ],
     "schemas and documents about secrets": [
@@ -168,6 +171,23 @@ DOCUMENTS: dict[str, list[Any]] = {
         },
         {"forgot_password_link": "https://h/forgot", "password_page": "/reset", "secret_file": "/run/secrets/db"},
         {"tokens_prompt": 5, "native_tokens_completion": 3, "tokens_cached": 2, "training_session": "Leg day"},
+        {"key_id": "k-2026", "encryption_key_id": "arn:aws:kms:eu:123456789012:key/x"},
+        {"password_hint": "your first pet", "password_manager": "1Password", "password_updated_by": "ann"},
+        {
+            "token_source": "header",
+            "token_audience": "api",
+            "token_role": "admin",
+            "token_owner": "ann",
+            "secret_path": "kv/a",
+        },
+        {
+            "forgot_password": "https://h/forgot",
+            "reset_password": "/reset",
+            "otp_channel": "sms",
+            "secret_santa": "Ann",
+        },
+        {"card_number_last4": "4242", "credit_card_brand": "visa", "gpio_pin": 17, "authorization_model": "rbac"},
+        {"log": "auth_type=bearer x=1 cookie_name=sid y=2"},
         {"note": "Token bucket: 5 per second", "cookie_domain": ".example.com", "cookie_samesite": "Lax"},
     ],
     "numbers and ids": [
@@ -244,7 +264,11 @@ def test_headers_that_are_no_secret_stay_as_they_are() -> None:
         ("otp", "492817"),
         ("token", 123456),
         ("password_hint", "it is hunter2"),
-        ("tokens", ["a", "b"]),
+        ("tokens", ["the", "hunter2"]),
+        ("tokens", ["ZqXwPvLtRnBcKmJh", "a"]),
+        ("tokens", "opensesame"),
+        ("access_key_id", "hunter2"),
+        ("secret_id", "0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11"),
         ("key", "Zq7kXw2mPv9sLt4bRn8c"),
         ("code", "Zq7kXw2mPv9sLt4bRn8c"),
         ("cvv", 123),
@@ -420,6 +444,10 @@ def test_where_a_list_goes_on_is_readable(cursor: dict[str, Any], stays: bool) -
 
 
 TOOLS = [
+    "AUTH failed\nAUTH required.\nAUTH LOGIN\n250-AUTH PLAIN LOGIN\n",
+    "event: token\ndata: Hello\n\nevent: token\ndata: world\n\nevent: password_reset\ndata: done for ann\n\n",
+    "Is it so? password\n: yes\n? page\n: 2\n",
+    "C:\\100\\bin and \\1 or \\143 of the pattern",
     "Cookie settings",
     "Password protection.\nToken authentication\nSecret management",
     "http -a GET h; zip -r x.zip d; psexec -i cmd; az login --use-device-code; cargo login; twine upload dist/*",

@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.mask import MASK
-from otas_middleware._event.redact.spans import BARE, OPENING, end_of_match, ends_string, string_end
+from otas_middleware._event.redact.name_rules import split_words
+from otas_middleware._event.redact.spans import BARE, LINE, OPENING, end_of_match, ends_string, string_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +39,22 @@ _DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
     r"|Set-Item(?=[ ]env:)|\#define)"
     r"[ \t]++(?:env:)?+(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
 )
+_LINE_END = r"(?:\r?\n|(?:\\++r)?\\++n)"
+_BULK = r"(?:\r\n|\\+r\\+n)\$\d{1,9}(?:\r\n|\\+r\\+n)"
+"""What stands between two words in Redis's protocol: how long the next is."""
+_NEXT_LINE = re.compile(  # YAML's `? password`, an event `event: password`, Redis: the value stands in the next line
+    rf"(?<![^\s\-,{{\"n])\?[ \t]++(?:[!&]\S++[ \t]++)*+(?:[|>]-?{_LINE_END}[ \t]++)?\\*[\"']?(?P<key>[\w.-]{{1,64}}+)"
+    rf"\\*[\"']?[ \t]*+(?:\#[^\n\\]*+)?{_LINE_END}[ \t]*+:(?![^\s\\])(?:[ \t]|{_LINE_END})*+(?:[|>]-?{_LINE_END}[ ]*+)?"
+    rf"|event:[ ]?(?P<event>[\w.-]{{1,64}}+){_LINE_END}(?:(?:id|retry)?:[^\n\\]{{0,64}}+{_LINE_END}){{0,3}}+data:[ ]?+"
+    rf"(?![{{\[])|(?<=n|\n)(?!AUTH)(?P<item>[\w.:-]{{1,64}}+){_BULK}"
+)
+_SIGNS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (_OPTION, ("-",)),
+    (_ARGUMENT, ("(",)),
+    (_TUPLE, ("{",)),
+    (_NEXT_LINE, ("\n", "\\n")),
+)
+_FURTHEST = 128
 _PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
 _METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,\"\\]|$)")
 """What a program's help shows in place of a value."""
@@ -47,43 +64,62 @@ _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define 
 def arguments(
     text: str, rule_of: Callable[[str], Rule | None], begin: int, limit: int
 ) -> Iterator[tuple[int, int, str]]:
-    """Yield the values that are set off from their names by blanks or commas."""
+    """Yield the values that are set off by blanks, commas or ends of lines from names that begin within some part."""
     part = text[begin:limit]
-    found: list[re.Match[str]] = []
-    if "-" in part:
-        found += _OPTION.finditer(text, begin, limit)
-    if "(" in part:
-        found += _ARGUMENT.finditer(text, begin, limit)
-    if "{" in part:
-        found += _TUPLE.finditer(text, begin, limit)
-    if " " in part and ('"' not in part or any(word in part for word in _DIRECTIVES)):
-        found += _DIRECTIVE.finditer(text, begin, limit)
-    for match in found:
-        rule = rule_of(match["name"] if match.re is _OPTION else match[match.lastgroup or 0])
-        if rule is None:
+    for pattern, signs in (*_SIGNS, (_DIRECTIVE, _DIRECTIVES if '"' in part else (" ",))):
+        if not any(sign in part for sign in signs):
             continue
-        start = match.end()
-        if match.re is _OPTION and _METAVAR.match(text, start) is not None:
-            continue
-        opening = OPENING.match(text, start)
-        if opening is not None:
-            if text[start - 1].isspace() and ends_string(text, match.start(), opening):
-                continue
-            start = opening.end()
-            end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-        else:
-            end = end_of_match(BARE, text, start)
-        value = text[start:end]
-        if match.lastgroup == "name" and match.re is _DIRECTIVE and not match["keyword"] and _PROSE.fullmatch(value):
-            continue  # two words: `Cookie settings`
-        if start < end and not rule.shows(value):
-            yield start, end, MASK
+        for match in pattern.finditer(text, begin, min(limit + _FURTHEST, len(text))):
+            rule = _rule_of(match, rule_of) if match.start() < limit else None
+            start, end = (0, 0) if rule is None else _value_of(match)
+            if rule is not None and start < end and not rule.shows(text[start:end]):
+                yield start, end, MASK
 
 
-_NEXT = r"(?:\s|\\*[\"'],\s*\\*[\"'])"  # between two words
+def _rule_of(match: re.Match[str], rule_of: Callable[[str], Rule | None]) -> Rule | None:
+    name = match["name"] if match.re is _OPTION else match[match.lastgroup or 0]
+    rule = rule_of(name)
+    if rule is None or match.lastgroup != "event":
+        return rule
+    # That a password was reset is an event, too; and those of tokens may be the words of a model.
+    if rule_of(split_words(name)[-1]) is None:
+        return None
+    return rule._replace(stays=rule.stays | {"plain"}) if "token" in name else rule
+
+
+def _value_of(match: re.Match[str]) -> tuple[int, int]:
+    """Return where the value of a name begins and ends; the same place where there is none."""
+    text, start = match.string, match.end()
+    if match.re is _OPTION and _METAVAR.match(text, start) is not None:
+        return start, start
+    opening = OPENING.match(text, start)
+    if opening is None:
+        end = end_of_match(LINE if match.re is _NEXT_LINE else BARE, text, start)
+    elif text[start - 1].isspace() and ends_string(text, match.start(), opening):
+        return start, start
+    else:
+        start = opening.end()
+        end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
+    if (
+        match.re is _DIRECTIVE
+        and match.lastgroup == "name"
+        and not match["keyword"]
+        and _PROSE.fullmatch(text[start:end])
+    ):
+        return start, start  # two words: `Cookie settings`
+    return start, end
+
+
+_NEXT = rf"(?:{_BULK}|\s|\\*[\"'],\s*\\*[\"'])"  # between two words
+_BESIDE = rf"(?:{_BULK}|[ \t]|\\*[\"'],[ ]*\\*[\"'])"  # between two words of a line
 _WORDS = rf"(?={_NEXT})(?:[^\n]|(?<=,)\n){{0,128}}?"
 _VALUE = r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})"
 _USER = r"[^\s:\"'\\]{1,64}"
+_CREDENTIALS = rf"{_BESIDE}+(?:[\w.-]{{1,64}}{_BESIDE}+)?{_VALUE}"
+REDIS_AUTH = (
+    rf"(?:(?<![^\n\"'n])AUTH|(?<=> )(?:AUTH|auth))(?!{_BESIDE}+(?:PLAIN|LOGIN|XOAUTH2|CRAM|DIGEST|NTLM|SCRAM|GSSAPI))"
+    rf"{_CREDENTIALS}(?=\\*[\"'\r\n]|\\+[rn]|$)"
+)
 
 
 def _glued(program: str, option: str) -> str:
@@ -129,7 +165,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("etcdctl", rf"etcdctl{_WORDS}{_NEXT}--user(?:{_NEXT}+|=){_USER}:{_VALUE}"),
     ("ConvertTo-SecureString", rf"ConvertTo-SecureString{_WORDS}{_NEXT}(?:\\*[\"'])(?P<values>[^\s\"'\\$]{{1,256}})"),
     ("sqlplus", rf"sqlplus{_WORDS}{_NEXT}[\w$]{{1,64}}/(?P<values>[^\s@\"'/]{{1,128}})@"),
-    ("AUTH ", rf"(?:redis-cli{_WORDS}|HELLO [23]){_NEXT}AUTH{_NEXT}+(?:[\w-]{{1,64}}{_NEXT}+)?{_VALUE}"),
+    ("AUTH", rf"(?:(?:redis-cli|MIGRATE){_WORDS}{_NEXT}|HELLO{_BESIDE}+[23]{_BESIDE}+)AUTH2?{_CREDENTIALS}"),
     ("AUTH ", r"AUTH (?:PLAIN|LOGIN|XOAUTH2)[ ]+(?P<values>[A-Za-z0-9+/=]{8,4096})"),
     (" <<<", rf"-(?:token|stdin)[ ]+<<<[ ]*{_VALUE}"),
     ("vault login", rf"vault login[ ]+(?:token=)?(?=\S{{0,64}}\d)(?!-){_VALUE}"),
@@ -141,7 +177,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ),
     ("enable ", rf"enable (?:password|secret) (?=\S{{0,64}}\d)(?!\d ){_VALUE}"),
     ("snmp-server community", rf"snmp-server community {_VALUE}"),
-    (" on >", rf"user \S{{1,64}} on >{_VALUE}"),
+    (" on >", rf"(?:user|SETUSER) \S{{1,64}} on >{_VALUE}"),
     ("@tcp(", r"[^\s:@/\"'=]{1,64}:(?P<values>[^\s@\"']{1,128})@tcp\("),
     ("@unix(", r"[^\s:@/\"'=]{1,64}:(?P<values>[^\s@\"']{1,128})@unix\("),
     ("@//", r"(?<![\w/])[\w$]{1,64}/(?P<values>[^\s@\"'/]{1,128})@//"),

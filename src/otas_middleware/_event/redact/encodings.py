@@ -19,7 +19,7 @@ from otas_middleware._event.redact.mask import MASK
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ESCAPES_PROBE = r"\\u(?:00|\{0*)[2-7]|\\x[2-7]|&#(?:[0-9]|x0*[2-7])"
+ESCAPES_PROBE = r"\\u(?:00|\{0*)[2-7]|\\x[2-7]|\\0?1[0-7][0-7]|&#(?:[0-9]|x0*[2-7])"
 """Found in every text with an ASCII character that JSON, JavaScript or XML would not have needed to escape."""
 
 ENCODED_PROBE = r"%[0-9A-Fa-f]{2}"
@@ -33,9 +33,10 @@ _UNICODE = re.compile(r"(?<!\\)(\\++)u00([2-7][0-9A-Fa-f])")
 _FOREIGN = re.compile(r"(?<!\\)(\\++)u((?!00)[0-9A-Fa-f]{4}|00[c-fC-F][0-9A-Fa-f])")
 _NOT_ASCII = re.compile(r"[\x80-\uffff]")
 _LETTER = re.compile(
-    r"(?<!\\)\\(?:x(?P<javascript>[2-7][0-9A-Fa-f])|u\{0{0,4}(?P<newer>[2-7][0-9A-Fa-f])\})"
+    r"(?<!\\)\\(?:x(?P<javascript>[2-7][0-9A-Fa-f])|u\{0{0,4}(?P<newer>[2-7][0-9A-Fa-f])\}|0?(?P<octal>1[0-7]{2}))"
     r"|&#(?:x0{0,4}(?P<hexadecimal>[2-7][0-9A-Fa-f])|0{0,4}(?P<decimal>\d{2,3}));"
 )
+_BASES = {"decimal": 10, "octal": 8}
 _OF_NAMES = frozenset(":=_-. ")
 """Characters that names are made of and end with, besides letters and digits."""
 
@@ -59,7 +60,7 @@ def unescape_ascii(text: str) -> str:
     """
     if "\\" in text and "\\u00" in text:
         text = _UNICODE.sub(_unescape, text)
-    if ("\\" in text and ("\\x" in text or "\\u{" in text)) or ("&" in text and "&#" in text):
+    if "\\" in text or "&#" in text:
         text = _LETTER.sub(_letter, text)
     return text
 
@@ -86,7 +87,7 @@ def escape_letters(text: str, escape: str) -> str:
 
 def _letter(match: re.Match[str]) -> str:
     kind = match.lastgroup or ""
-    char = chr(int(match[kind], 10 if kind == "decimal" else 16))
+    char = chr(int(match[kind], _BASES.get(kind, 16)))
     return char if char in _OF_NAMES or (char.isascii() and char.isalnum()) else match[0]
 
 

@@ -28,7 +28,7 @@ _FLAG = re.compile(
     r"|expired|revoked|missing|invalid|unset|ok|failed|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
 )
 _COUNT = re.compile(
-    r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?%?"  # a number
+    r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?[%kKMG]?"  # a number
     r"|(?:\d{1,9}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h|d|w|y))+"  # a duration: 6m0s
     r"|P(?:\d{1,5}[YMWD]){0,4}(?:T(?:\d{1,5}(?:\.\d{1,9})?[HMS]){1,3})?"  # ISO 8601's
     r"|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z| ?[+-]\d\d:?\d\d)?)?"  # a date
@@ -173,6 +173,11 @@ _MESSAGE = re.compile(rf"[^\W\d_]{_LETTER}*+(?:[ ,;:/()-]++(?:{_LETTER}++|\d{{1,
 _SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?:(?: [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])[\s\"'\]]*")
 _COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
 _COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
+_PIECE_OF_TEXT = (
+    r"(?:[▁Ġ \n]|\\+u(?:2581|0120)|\\+n|##)?(?:[A-Z]?(?:[^\W\d_A-Z]|'){0,16}|[A-Z]{1,4}|\d{1,3}|[^\w\s\"\\]{1,3})"
+    r"(?:</w>|[ ])?"
+)
+_PIECES_OF_TEXT = re.compile(rf"(?:[\s\[\],]|null|(?P<quote>\\*[\"']){_PIECE_OF_TEXT}(?P=quote))*+")
 _DESCRIBED = re.compile(r"\[\s*\{\s*\\*\"(?:message|msg|code|error|detail)\\*\"\s*:")
 _CODE_END = r"[;,)\]}]*(?=\s|\\+[nrt]|\\*[\"'`]|$)"
 _CODE = (
@@ -223,6 +228,11 @@ def is_message(text: str, *, sentence: bool) -> bool:
 def is_complaint(text: str) -> bool:
     """Tell whether a text of several words is a message, as the errors of a form's field are: `can't be blank`."""
     return " " in text.strip() and is_message(text, sentence=False)
+
+
+def is_pieces(text: str) -> bool:
+    """Tell whether a list, as JSON, is one of words and pieces of words, which models call tokens."""
+    return _PIECES_OF_TEXT.fullmatch(text) is not None
 
 
 def is_action(text: str) -> bool:

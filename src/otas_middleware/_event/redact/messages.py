@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.patterns import compiled
-from otas_middleware._event.redact.forms import is_odd, looks_random
+from otas_middleware._event.redact.forms import is_odd, looks_random, may_be_message
 from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.spans import behind
 
@@ -65,6 +65,11 @@ def if_random(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  #
 def if_odd(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
     """Mask a word with letters and digits in it: any other may be one of the sentence's."""
     return with_masked(match) if is_odd(match["values"]) else match[0]
+
+
+def unless_prose(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
+    """Mask what is not a word of a message: `AUTH failed`."""
+    return match[0] if may_be_message(match["values"]) else with_masked(match)
 
 
 def by_line(match: re.Match[str], rules: NameRules) -> str:

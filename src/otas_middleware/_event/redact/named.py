@@ -37,6 +37,7 @@ class Rules(Protocol):
 _ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192\uff1a\uff1d]*+")
 _COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
 _LOOK_BACK = 128
+_LONGEST_LOOK = 4096
 _FURTHEST_META = 1024
 _QUOTED_LOOK_BACK = 512
 _MAX_WORDS_BEFORE = 3
@@ -68,6 +69,7 @@ def _findings(
     """Return start, end and mask of what is to be masked, in the order of the text."""
     found: list[tuple[int, int, str]] = []
     done = 0
+    room = _LONGEST_LOOK + 4 * len(text)  # for containers in containers: what nobody writes is masked as a whole
     harmless = rules.harmless
     left = most(text)
     for begin, end in _suspicious_parts(text, suspicious, valued, 0, len(text)):
@@ -81,7 +83,9 @@ def _findings(
                 rule = _rule_of(text, start, match, rules)
                 if rule is None or (rule.stays and _COUNT.match(text, match.end()) and "count" in rule.stays):
                     continue
-                span = _value(text, match, rule)
+                value = NamedValue(text, match, rule, min(room, _LONGEST_LOOK))
+                span = _span(value, match)
+                room -= value.looked
                 if span is not None:
                     found.append(span)
                     done = span[1]
@@ -146,12 +150,15 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> R
     for _ in range(_MAX_WORDS_BEFORE):
         first = max(text.rfind(" ", least, first), least)
     words = _WORDS_BEFORE.search(text, first, start)
-    return None if words is None else rules.rule(words[0] + name)  # `API key: …`, `the password for bob: …`
+    if words is None or (match["separator"] == "=" and text.startswith("=", words.start() - 1)):
+        return None  # `type=bearer x=1`: one parameter's value, and the next
+    return rules.rule(words[0] + name)  # `API key: …`, `the password for bob: …`
 
 
-def _value(text: str, match: re.Match[str], rule: Rule) -> tuple[int, int, str] | None:
+def _span(value: NamedValue, match: re.Match[str]) -> tuple[int, int, str] | None:
     """Return start, end and mask of the value that follows a name, or None when there is nothing to hide."""
-    start, end, mask = NamedValue(text, match, rule).locate()
+    text, rule = value.text, value.rule
+    start, end, mask = value.locate()
     if start >= end or text[start:end] == mask:
         return None
     if mask == MASK and (rule.fingerprint or (rule.session and match["quote"] and _in_meta(text, match.start()))):

@@ -9,6 +9,7 @@ from otas_middleware._event.redact.forms import (
     LONGEST_MESSAGE,
     is_action,
     is_message,
+    is_pieces,
     is_placeholder,
     is_source,
     is_statement,
@@ -70,7 +71,6 @@ _TYPE = re.compile(r"[ ]?[A-Za-z_&][\w.<>&' ]{0,48}(?:\[[\w., |]{1,48}\])?(?:[ ]
 _LONGEST_TYPE = 128
 _LOOK_BACK = 128
 _EDGE = 48
-_LONGEST_LOOK = 4096
 _MAX_FOLDED = 8
 _FOLDED = re.compile(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
 _FIRST_WORDS = re.compile(rf"[\w \t'*>#\-{MARKS}]*")
@@ -85,10 +85,13 @@ class NamedValue:
         text: The text.
         match: A match of `CANDIDATE` in it.
         rule: What is masked under the name.
+        look: How many characters of a container may be looked at to tell whether it is readable.
     """
 
-    def __init__(self, text: str, match: re.Match[str], rule: Rule) -> None:
+    def __init__(self, text: str, match: re.Match[str], rule: Rule, look: int) -> None:
         self.text = text
+        self.look = look
+        self.looked = 0
         self.rule = rule
         self.name = match["name"]
         self.begin = match.start()
@@ -138,11 +141,16 @@ class NamedValue:
 
     def _container(self, start: int) -> tuple[int, int, str]:
         quote, level = '"' if self.quote == '"' else "", len(self.backslashes)
-        container = self.text[start : start + _LONGEST_LOOK]
+        container = self.text[start : start + self.look]
         container = container[: container_end(container, 0, quote, level)]
-        if not container[1:-1].strip() or (not self.rule.strict and readable_container(container, self.rule.stays)):
+        self.looked = len(container)
+        readable = not self.rule.strict and container and readable_container(container, self.rule.stays)
+        if readable or (container and not container[1:-1].strip()):
             return start, start, ""
-        return start, container_end(self.text, start, quote, level), self._quoted()
+        end = container_end(self.text, start, quote, level)
+        if "pieces" in self.rule.stays and is_pieces(self.text[start:end]):
+            return start, start, ""
+        return start, end, self._quoted()
 
     def _is_code(self, start: int) -> bool:
         value = self.text[start : start + 256]

@@ -59,6 +59,7 @@ _DEEPEST_FORM = 1
 """So many encodings may be around JSON that is to stay JSON."""
 _MOST_IN_FORM = 512
 """So many suspicious strings, or lines, of it are looked through one by one."""
+_IN_STRINGS = re.compile(r"\\(?:n|\\(?:x[2-7]|0?1[0-7]{2}))")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
 _NO_BOUND = 1 << 62
 _SHORTEST_SECRET = 8
@@ -180,14 +181,14 @@ class Redactor:
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules, _QUOTING)
         text = mask_named(text, self.rules, self._has_name, self._valued)
-        if "\\" in text and "\\n" in text and quotes_like_json(text):  # one character is found far sooner than two
+        if "\\" in text and _IN_STRINGS.search(text) is not None and quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
 
     def _lines_of(self, match: re.Match[str], depth: int) -> str:
-        """Look at a JSON string of several lines as at the text that it is."""
+        """Look at a JSON string of several lines, or of escapes of its own, as at the text that it is."""
         literal = match[0]
-        if "\\n" not in literal:
+        if _IN_STRINGS.search(literal) is None:
             return literal
         try:
             plain: str = json.loads(literal if match["end"] else literal.rstrip("\\") + '"', strict=False)

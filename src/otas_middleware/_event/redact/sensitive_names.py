@@ -198,9 +198,11 @@ HARMLESS = (
     *_words("token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"),
     # what is no secret although its parts are
     *_words("(?:next|prev|previous|first|last)_(?:page_)?token page_token continuation_token progress_token"),
-    *_words("pagination_token sync_token cursor_token cancellation_token cancel_token token_ids? stop_tokens?"),
-    *_words("token_(?:bucket|address|symbol|standard|decimals|contract|supply|pair|holders?)s? [cx]srf_header"),
-    *_words("special_tokens? (?:bos|eos|pad|unk|sep|cls|mask|unused)_tokens?(?:_id)? sub_?tokens?"),
+    *_words("(?:pagination|sync|cursor|cancellation|cancel)_token token_(?:type_)?ids? [cx]srf_header"),
+    *_words("token_(?:bucket|address|symbol|standard|decimals|contract|supply|pair|holders?|price)s?"),
+    *_words("token_(?:embedding|vector|logprob|prob|offset|span)s? special_tokens? sub_?tokens?"),
+    *_words("(?:start|stop|end|bos|eos|pad|unk|sep|cls|mask|unused)_tokens?(?:_id)? credential_ids?"),
+    *_words("(?:encryption|signing|api|public|kms|master)_key_ids? (?:gpio|led|servo|button)_pins?"),
     *_words("cookie_(?:consent|policy|banner|notice|preferences|settings|law) (?:boarding|season|day|ski|bus)_pass"),
     *_words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
     *_words("(?:primary|foreign|public|partition|idempotency|sort|range|cache|natural|composite|candidate|row)_keys?"),
@@ -219,18 +221,21 @@ ENDINGS: dict[str, tuple[str, ...]] = {
         "percentage score strength age ttl seconds secs ms minutes hours days in remaining used budget usage attempts "
         "retries tries failures bits bytes second minute hour day reset index position offset price cost cents amount "
         "entropy rounds iterations lifetime duration timeout interval at on date time timestamp since until expires "
-        "expiry expiration expired updated changed created issued rotated modified seen set exp iat nbf"
+        "expiry expiration expired updated changed created issued rotated modified seen set exp iat nbf last four "
+        "ntokens"
     ),
+    "pieces": ("tokens",),
     "plain": _words(
         "type types kind method methods provider algorithm alg policy status state format scheme required enabled "
         "disabled supported mode scope scopes issuer name names prefix strategy backend engine version strength color "
-        "colour domain samesite arn identifier category level symbol standard country nationality style check checks"
+        "colour domain samesite arn identifier category level symbol standard country nationality style check checks "
+        "path source location audience role owner brand channel class model manager store by"
     ),
     "url": _words("url uri endpoint link href page path"),
     "path": _words("path file filename dir directory folder"),
     "members": _words("details usage config configuration settings options stats ref refs reference selector"),
     "words": _words(
-        "label placeholder help title description error errors message messages msg note notes text instructions "
+        "label placeholder hint help title description error errors message messages msg note notes text instructions "
         "requirements rules policy question warning reason info"
     ),
 }
@@ -240,6 +245,7 @@ BEGINNINGS: dict[str, tuple[str, ...]] = {
     "count": _words(
         "has is num number n count total max min avg mean sum remaining active open concurrent ratelimit tokens native"
     ),
+    "url": _words("forgot reset change"),
 }
 """First words of a name that do so."""
 

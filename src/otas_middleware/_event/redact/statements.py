@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otas_middleware._event.redact.command_lines import COMMANDS
+from otas_middleware._event.redact.command_lines import COMMANDS, REDIS_AUTH
 from otas_middleware._event.redact.mask import MASK, with_masked
-from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column
+from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column, unless_prose
 
 if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import NameRules
@@ -92,6 +92,7 @@ STATEMENTS = (
         by_column,
     ),
     *(Message((hint,), pattern, always) for hint, pattern in COMMANDS),
+    Message(("AUTH", "> auth "), REDIS_AUTH, unless_prose),
     Message(  # filters of OData and SCIM
         (" eq ", " ne ", " sw ", " co "),
         rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{QUOTED}",

@@ -6,6 +6,7 @@ within bounds of depth, number and size, without running into cycles, and withou
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import deque
@@ -22,6 +23,7 @@ from otas_middleware._event.redact.forms import (
     is_complaint,
     is_message,
     is_odd,
+    is_pieces,
     looks_random,
 )
 from otas_middleware._event.redact.labels import is_value, label_of
@@ -183,6 +185,8 @@ class Walk:
         if kind is dict and ("logprob" in item or describes(item) or counts_only(item, numbers=False)):
             return self.value(item)
         if kind is list and item and all(map(_is_error, item)):  # of a form's field
+            return self.value(item)
+        if kind is list and "pieces" in rule.stays and is_pieces(json.dumps(item[:MAX_NODES], default=str)):
             return self.value(item)
         if "members" in rule.stays or "plain" in rule.stays:
             if kind is list and all(_type_of(part) is str for part in item):
