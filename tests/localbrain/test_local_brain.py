@@ -185,7 +185,7 @@ def test_what_fails_inside_a_transaction_is_undone(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         set_and_fail(store)
     assert store.setting("a") is None
-    store.set_setting("a", "c")
+    store.insert("setting", "a", "c")
     assert store.setting("a") == "c"
     store.close()
 

@@ -39,12 +39,8 @@ class Agnost:
         if wrong := problems(body, Session):
             raise _bad(400, "; ".join(wrong))
         session_id = body.get("session_id", "")
-        with self._store.write() as connection:
-            connection.execute(
-                "INSERT INTO agnost_session (arrived_at, org_id, session_id, session_uuid, body) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (time.time(), str(self._org_id), session_id, _as_uuid(session_id), json.dumps(body)),
-            )
+        head = None, time.time(), str(self._org_id)
+        self._store.insert("agnost_session", *head, session_id, _as_uuid(session_id), json.dumps(body))
         self._on_stored()
         return DjangoJSON({"session_id": session_id})
 
@@ -57,14 +53,9 @@ class Agnost:
             raise _bad(400, "; ".join(wrong["second" if "event_id" in body else "first"]))
         event_id = str(UUID(body["event_id"])) if "second" in forms else str(uuid4())
         session = _as_uuid(body["session_id"])
-        head = time.time(), str(self._org_id), event_id, session
-        with self._store.write() as connection:
-            known = connection.execute("SELECT 1 FROM agnost_session WHERE session_uuid = ?", (session,)).fetchone()
-            connection.execute(
-                "INSERT INTO agnost_event (arrived_at, org_id, event_id, session_uuid, session_known, forms, body) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*head, known is not None, ",".join(forms), json.dumps(body)),
-            )
+        known = bool(self._store.read("SELECT 1 FROM agnost_session WHERE session_uuid = ?", (session,)))
+        head = None, time.time(), str(self._org_id), event_id, session
+        self._store.insert("agnost_event", *head, known, ",".join(forms), json.dumps(body))
         self._on_stored()
         return DjangoJSON({"event_id": event_id})
 

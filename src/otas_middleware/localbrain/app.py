@@ -79,20 +79,16 @@ class Guard:
         return self._endpoints.get(scope["path"], self._otherwise)
 
 
-class _NoEndpoint:
-    """Answers what has no endpoint.
+def _without_endpoint(endpoints: Mapping[str, ASGIApp]) -> ASGIApp:
+    """Return what answers where there is no endpoint.
 
     Of a known path without its last slash a GET is redirected, and a POST is a failure of Django's debug mode, which
     tells the developer of the slash; everything else is 404.
     """
 
-    def __init__(self, endpoints: Mapping[str, ASGIApp]) -> None:
-        self._endpoints = endpoints
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         slashed = scope["path"] + "/"
-        if slashed not in self._endpoints:
+        if slashed not in endpoints:
             answer = NOT_FOUND
         elif scope["method"] in {"POST", "PUT", "PATCH", "DELETE"}:
             answer = NO_SLASH
@@ -100,6 +96,8 @@ class _NoEndpoint:
             query = scope["query_string"].decode("latin-1")
             answer = HTMLResponse(b"", 301, {"location": quote(slashed, safe="/") + (f"?{query}" if query else "")})
         await answer(scope, receive, send)
+
+    return answer
 
 
 def _without_port(host: bytes) -> bytes:
@@ -148,8 +146,9 @@ def assemble(
         directory = Directory(store)
         credentials = first_credentials(store, directory)
         tokens = TokenAuthority(credentials.token_secret.encode())
-        feed = Feed()
         uasam = Uasam(store, directory, tokens)
+        access = Access(access_token, frozenset(assets()))
+        feed, refusals = Feed(), Refusals()
 
         def stored(rows: Sequence[tuple[object, ...]]) -> None:
             feed.publish()
@@ -161,38 +160,56 @@ def assemble(
                 raise KeyError(credentials.agent_id)
             return uasam.new_session(agent, {"made_by": "the local Brain's page"})
 
-        access = Access(access_token, frozenset(assets()))
-        intake = Intake(directory, tokens, Batch(store, stored).save, faults, on_refused)
-        analytics = Analytics(store, directory, tokens, credentials.user_id)
-        agnost = Agnost(store, credentials.agnost_org_id, feed.publish)
-        control = Control(store, faults)
-        site = Site(store, feed, Refusals(), new_token)
         plain = partial(Endpoint, faults=faults, drop=drop)
-        reading = partial(plain, method="GET")
-        figures = partial(reading, csrf=True)
-        of_brain, of_uasam, of_agnost = (partial(plain, service=service) for service in SERVICES)
-        of_uasam = partial(of_uasam, key_first=True)
+        intake = Intake(directory, tokens, Batch(store, stored).save, faults, on_refused)
         endpoints: dict[str, ASGIApp] = {
-            **site.endpoints(),
+            **Site(store, feed, refusals, new_token).endpoints(),
             LOGIN: Changing(access.log_in),
-            "/api/v1/backend/log/sdk/": site.watch(of_brain(intake.from_backend)),
-            "/api/v1/backend/log/agent/": site.watch(of_brain(intake.from_agent)),
-            "/api/v1/agent/session/events/": figures(analytics.session_events),
-            "/api/v1/agent/latency-percentiles/": figures(analytics.latency_percentiles),
-            "/api/v1/agent/error-count/": figures(analytics.error_count),
-            "/api/v1/agent/path-timeseries/": figures(analytics.path_timeseries),
-            "/api/agent/v1/session/create/": of_uasam(uasam.create_session),
-            "/api/project/v1/sdk/backend/key/authenticate/": of_uasam(uasam.authenticate_sdk_key),
-            "/api/agent/v1/auth/verify/": of_uasam(uasam.verify_agent),
-            "/api/v1/capture-session": of_agnost(agnost.capture_session),
-            "/api/v1/capture-event": of_agnost(agnost.capture_event),
-            "/_local/state": reading(control.state),
-            "/_local/events": reading(control.events),
-            "/_local/agnost": reading(control.agnost),
-            "/_local/faults": plain(control.inject),
-            "/_local/faults/clear": plain(control.clear),
+            **_services(plain, intake, uasam, Agnost(store, credentials.agnost_org_id, feed.publish), refusals),
+            **_figures(plain, Analytics(store, directory, tokens, credentials.user_id)),
+            **_controls(plain, Control(store, faults)),
         }
         names = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in hosts)}
-        app = Guard(endpoints, _NoEndpoint(endpoints), names, access)
+        app = Guard(endpoints, _without_endpoint(endpoints), names, access)
         undo.pop_all()
     return Parts(store, directory, credentials, tokens, uasam, app)
+
+
+def _services(
+    plain: partial[Endpoint], intake: Intake, uasam: Uasam, agnost: Agnost, refusals: Refusals
+) -> dict[str, ASGIApp]:
+    """Return the endpoints that applications and agents use, each with its service's faults."""
+    of_brain, of_uasam, of_agnost = (partial(plain, service=service) for service in SERVICES)
+    of_uasam = partial(of_uasam, key_first=True)
+    return {
+        "/api/v1/backend/log/sdk/": refusals.watch(of_brain(intake.from_backend)),
+        "/api/v1/backend/log/agent/": refusals.watch(of_brain(intake.from_agent)),
+        "/api/agent/v1/session/create/": of_uasam(uasam.create_session),
+        "/api/project/v1/sdk/backend/key/authenticate/": of_uasam(uasam.authenticate_sdk_key),
+        "/api/agent/v1/auth/verify/": of_uasam(uasam.verify_agent),
+        "/api/v1/capture-session": of_agnost(agnost.capture_session),
+        "/api/v1/capture-event": of_agnost(agnost.capture_event),
+    }
+
+
+def _figures(plain: partial[Endpoint], analytics: Analytics) -> dict[str, ASGIApp]:
+    """Return the endpoints that dashboards read."""
+    reading = partial(plain, method="GET", csrf=True)
+    return {
+        "/api/v1/agent/session/events/": reading(analytics.session_events),
+        "/api/v1/agent/latency-percentiles/": reading(analytics.latency_percentiles),
+        "/api/v1/agent/error-count/": reading(analytics.error_count),
+        "/api/v1/agent/path-timeseries/": reading(analytics.path_timeseries),
+    }
+
+
+def _controls(plain: partial[Endpoint], control: Control) -> dict[str, ASGIApp]:
+    """Return the endpoints of this Brain's own, for tests and tools in other processes."""
+    reading = partial(plain, method="GET")
+    return {
+        "/_local/state": reading(control.state),
+        "/_local/events": reading(control.events),
+        "/_local/agnost": reading(control.agnost),
+        "/_local/faults": plain(control.inject),
+        "/_local/faults/clear": plain(control.clear),
+    }

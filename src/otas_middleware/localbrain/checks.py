@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware.localbrain.schema import fits_index
+from otas_middleware.localbrain.schema import POSTED_COLUMNS, fits_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REQUIRED = ("project_id", "path", "method", "status_code", "latency_ms")
 
 _DEEPEST = 940  # 931 were taken and 950 were not; where between them depends on the server
 _LARGEST_INTEGER = 2**31 - 1
-_METHOD_LENGTH = 20
-_CONTENT_TYPE_LENGTH = 255
+_LENGTHS = {"method": 20, "request_content_type": 255, "response_content_type": 255}
 _ID_LENGTH = 255
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _TO_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
@@ -99,32 +101,10 @@ def event_values(body: Any, raw: bytes) -> tuple[object, ...]:
     fields = cast("dict[str, Any]", body)
     # U+0000 and lone surrogates get into parsed JSON only by an escape, by invalid UTF-8, or by UTF-16 and UTF-32.
     suspicious = b"\\u" in raw or b"\xed" in raw or b"\x00" in raw
-    convert = _Converter(fields, suspicious=suspicious)
-    path = convert.text("path")
-    method = convert.text("method", _METHOD_LENGTH)
-    if path is None or method is None:
-        raise UnstorableError("a required field is null")
-    if not fits_index(path):
+    values = tuple(_CONVERTERS[kind](fields, name, suspicious) for name, kind in POSTED_COLUMNS.items())
+    if not fits_index(values[0]):
         raise UnstorableError("path is too long for its index")
-    return (
-        path,
-        method,
-        convert.integer("status_code"),
-        convert.latency(),
-        convert.integer("request_size_bytes"),
-        convert.integer("response_size_bytes"),
-        convert.text("request_headers"),
-        convert.text("request_body"),
-        convert.text("query_params"),
-        convert.text("post_data"),
-        convert.text("response_headers"),
-        convert.text("response_body"),
-        convert.text("request_content_type", _CONTENT_TYPE_LENGTH),
-        convert.text("response_content_type", _CONTENT_TYPE_LENGTH),
-        convert.document("custom_properties"),
-        convert.text("error"),
-        convert.document("metadata"),
-    )
+    return values
 
 
 def check_id(name: str, value: str) -> None:
@@ -156,51 +136,62 @@ def json_text(name: str, value: object, *, suspicious: bool = True) -> str:
         raise UnstorableError(f"{name} holds NaN or Infinity") from None
 
 
-class _Converter:
-    """Converts single fields of one body, as the columns of Brain's table do."""
+def _text(fields: dict[str, Any], name: str, suspicious: bool) -> str | None:  # noqa: FBT001  # a converter's form
+    """Anything but text becomes its Python `str`, an object its repr; too long is refused, unless by spaces."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        value = str(value)
+    if suspicious and _UNSTORABLE.search(value):
+        raise UnstorableError(f"{name} holds U+0000 or a lone surrogate")
+    length = _LENGTHS.get(name)
+    if length is not None and len(value) > length:
+        if value[length:].strip(" "):
+            raise UnstorableError(f"{name} has more than {length} characters")
+        value = value[:length]
+    return value
 
-    def __init__(self, fields: dict[str, Any], *, suspicious: bool) -> None:
-        self._fields = fields
-        self._suspicious = suspicious
 
-    def text(self, name: str, length: int | None = None) -> str | None:
-        """Anything but text becomes its Python `str`, an object its repr; too long is refused, unless by spaces."""
-        value = self._fields.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            value = str(value)
-        if self._suspicious and _UNSTORABLE.search(value):
-            raise UnstorableError(f"{name} holds U+0000 or a lone surrogate")
-        if length is not None and len(value) > length:
-            if value[length:].strip(" "):
-                raise UnstorableError(f"{name} has more than {length} characters")
-            value = value[:length]
-        return value
+def _required_text(fields: dict[str, Any], name: str, suspicious: bool) -> str:  # noqa: FBT001  # as above
+    text = _text(fields, name, suspicious)
+    if text is None:
+        raise UnstorableError("a required field is null")
+    return text
 
-    def integer(self, name: str) -> int:
-        """What Python's `int` takes, within 0 … 2147483647; absent is 0, null is refused."""
-        value = self._fields.get(name, 0)
-        try:
-            number = int(value)
-        except (TypeError, ValueError, OverflowError):
-            raise UnstorableError(f"{name} is not an integer") from None
-        if not 0 <= number <= _LARGEST_INTEGER:
-            raise UnstorableError(f"{name} is not within 0 and {_LARGEST_INTEGER}")
-        return number
 
-    def latency(self) -> float | None:
-        """What Python's `float` takes, infinity included; NaN is returned as None, for SQLite has no NaN."""
-        try:
-            number = float(self._fields["latency_ms"])
-        except (TypeError, ValueError, OverflowError):
-            raise UnstorableError("latency_ms is not a number") from None
-        return None if math.isnan(number) else number
+def _integer(fields: dict[str, Any], name: str, _: object) -> int:
+    """What Python's `int` takes, within 0 … 2147483647; absent is 0, null is refused."""
+    try:
+        number = int(fields.get(name, 0))
+    except (TypeError, ValueError, OverflowError):
+        raise UnstorableError(f"{name} is not an integer") from None
+    if not 0 <= number <= _LARGEST_INTEGER:
+        raise UnstorableError(f"{name} is not within 0 and {_LARGEST_INTEGER}")
+    return number
 
-    def document(self, name: str) -> str | None:
-        """Any JSON, as text."""
-        value = self._fields.get(name)
-        return None if value is None else json_text(name, value, suspicious=self._suspicious)
+
+def _number(fields: dict[str, Any], name: str, _: object) -> float | None:
+    """What Python's `float` takes, infinity included; NaN is returned as None, for SQLite has no NaN."""
+    try:
+        number = float(fields[name])
+    except (TypeError, ValueError, OverflowError):
+        raise UnstorableError(f"{name} is not a number") from None
+    return None if math.isnan(number) else number
+
+
+def _document(fields: dict[str, Any], name: str, suspicious: bool) -> str | None:  # noqa: FBT001  # as above
+    value = fields.get(name)
+    return None if value is None else json_text(name, value, suspicious=suspicious)
+
+
+_CONVERTERS: dict[object, Callable[[dict[str, Any], str, bool], Any]] = {
+    str: _required_text,
+    str | None: _text,
+    int: _integer,
+    float: _number,
+    Any: _document,
+}
 
 
 def _children(value: object) -> list[object]:

@@ -57,11 +57,12 @@ _KINDS: dict[object, str] = {
     Any: "TEXT",
     Literal["backend", "agent"]: "TEXT NOT NULL",
 }
+_POSTED = get_type_hints(StoredEvent)
+POSTED_COLUMNS = {name: _POSTED[name] for name in EVENT_COLUMNS[EVENT_COLUMNS.index("path") :]}
+"""The columns that a sender fills, and what kind of value they hold."""
 _KEPT_OTHERWISE = {"id": "INTEGER PRIMARY KEY", "latency_ms": "REAL"}
 """A latency of NULL is NaN, which SQLite cannot hold; a missing one is never stored."""
-_EVENT_TABLE = [
-    f"{name} {_KEPT_OTHERWISE.get(name) or _KINDS[kind]}" for name, kind in get_type_hints(StoredEvent).items()
-]
+_EVENT_TABLE = [f"{name} {_KEPT_OTHERWISE.get(name) or _KINDS[kind]}" for name, kind in _POSTED.items()]
 
 _OPERATION = "nullif(json_extract(metadata, '$.operation.name'), '')"
 _ROUTE = "nullif(json_extract(metadata, '$.route'), '')"

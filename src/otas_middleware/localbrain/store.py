@@ -98,14 +98,15 @@ class Store:
             yield connection
 
     def setting(self, name: str) -> str | None:
-        """Return a value that `set_setting` kept, or None."""
+        """Return a value that was kept, or None."""
         rows = self.read("SELECT value FROM setting WHERE name = ?", (name,))
         return rows[0]["value"] if rows else None
 
-    def set_setting(self, name: str, value: str) -> None:
-        """Keep a value under a name."""
+    def insert(self, table: str, *values: object) -> None:
+        """Add a row, or replace the one with its key; None for the key of a table that counts them itself."""
         with self.write() as connection:
-            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (name, value))
+            marks = ", ".join("?" * len(values))
+            connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608  # our own names
 
     def insert_events(self, rows: Iterable[tuple[object, ...]]) -> None:
         """Store events in one transaction; each row has a value for each of `schema.EVENT_COLUMNS`."""
@@ -133,28 +134,19 @@ class Store:
     def sessions(self) -> list[StoredSession]:
         """Return the sessions that were created here, oldest first."""
         rows = self.read("SELECT * FROM session ORDER BY created_at, id")
-        return [cast("StoredSession", {**dict(row), "meta": json.loads(row["meta"])}) for row in rows]
+        return [cast("StoredSession", _parsed(row, "meta")) for row in rows]
 
     def agnost_sessions(self) -> list[AgnostSession]:
         """Return what `capture-session` took, in the order of arrival."""
         rows = self.read("SELECT * FROM agnost_session ORDER BY id")
-        return [cast("AgnostSession", {**dict(row), "body": json.loads(row["body"])}) for row in rows]
+        return [cast("AgnostSession", _parsed(row, "body")) for row in rows]
 
     def agnost_events(self) -> list[AgnostEvent]:
         """Return what `capture-event` took, in the order of arrival."""
-        rows = self.read("SELECT * FROM agnost_event ORDER BY id")
-        return [
-            cast(
-                "AgnostEvent",
-                {
-                    **dict(row),
-                    "session_known": bool(row["session_known"]),
-                    "forms": row["forms"].split(","),
-                    "body": json.loads(row["body"]),
-                },
-            )
-            for row in rows
-        ]
+        events = [_parsed(row, "body") for row in self.read("SELECT * FROM agnost_event ORDER BY id")]
+        for event in events:
+            event["session_known"], event["forms"] = bool(event["session_known"]), event["forms"].split(",")
+        return cast("list[AgnostEvent]", events)
 
     def clear(self) -> None:
         """Delete all events and sessions; projects, agents and keys stay."""
@@ -223,16 +215,18 @@ def _of(session_id: str | None) -> tuple[str, tuple[str, ...]]:
     return ("1", ()) if session_id is None else ("agent_session_id = ?", (session_id,))
 
 
+def _parsed(row: sqlite3.Row, *names: str) -> dict[str, Any]:
+    """Turn a row into a record, with the JSON of some columns parsed."""
+    return {**dict(row), **{name: json.loads(row[name]) for name in names if row[name] is not None}}
+
+
 def to_event(row: sqlite3.Row) -> StoredEvent:
     """Turn a row of the event table into a record: JSON parsed, NaN restored."""
-    record = dict(row)
+    record = _parsed(row, "custom_properties", "metadata")
     for name in schema.DERIVED_COLUMNS:
         del record[name]
     if record["latency_ms"] is None:
         record["latency_ms"] = math.nan
-    for name in ("custom_properties", "metadata"):
-        if record[name] is not None:
-            record[name] = json.loads(record[name])
     return cast("StoredEvent", record)
 
 

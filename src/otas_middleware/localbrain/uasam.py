@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
@@ -79,8 +79,7 @@ class Uasam:
         """
         session_id, now = str(uuid4()), time.time()
         stored = json_text("meta", meta)
-        with self._store.write() as connection:
-            connection.execute("INSERT INTO session VALUES (?, ?, ?, ?)", (session_id, agent.id, now, stored))
+        self._store.insert("session", session_id, agent.id, now, stored)
         times = {"exp": int(now + SESSION_LIFETIME), "iat": int(now)}
         return self._tokens.issue({"agent_session_id": session_id, "agent_id": agent.id, **times})
 
@@ -153,18 +152,14 @@ class Directory:
     def add_project(self, name: str, description: str = "") -> Project:
         """Make a project; it has no key yet."""
         project = Project(str(uuid4()), name, description)
-        with self._store.write() as connection:
-            connection.execute("INSERT INTO project VALUES (?, ?, ?)", (project.id, project.name, project.description))
+        self._store.insert("project", *astuple(project))
         self._projects[project.id] = project
         return project
 
     def add_agent(self, project_id: str, name: str, provider: str = "local") -> Agent:
         """Make an agent of a project; it has no key yet."""
         agent = Agent(str(uuid4()), project_id, name, provider)
-        with self._store.write() as connection:
-            connection.execute(
-                "INSERT INTO agent VALUES (?, ?, ?, ?)", (agent.id, agent.project_id, agent.name, agent.provider)
-            )
+        self._store.insert("agent", *astuple(agent))
         self._agents[agent.id] = agent
         return agent
 
@@ -177,11 +172,7 @@ class Directory:
             prefix: The key's public part; a random one when left out.
         """
         key, prefix = new_key(kind, prefix)
-        with self._store.write() as connection:
-            connection.execute(
-                "INSERT INTO access_key (key, kind, prefix, owner_id) VALUES (?, ?, ?, ?)",
-                (key, kind, prefix, owner_id),
-            )
+        self._store.insert("access_key", key, kind, prefix, owner_id, True)
         self._remember(kind, key, prefix, owner_id)
         return key
 
@@ -228,5 +219,5 @@ def first_credentials(store: Store, directory: Directory) -> Credentials:
             "token_secret": secrets.token_hex(32),  # last: its presence says that the others are there
         }
         for name, value in made.items():
-            store.set_setting(name, value)
+            store.insert("setting", name, value)
     return Credentials(**{row["name"]: row["value"] for row in store.read("SELECT * FROM setting")})

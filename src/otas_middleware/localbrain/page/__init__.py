@@ -45,8 +45,7 @@ class Site:
         self._store = store
         self._feed = feed
         self._new_token = new_token
-        self._senders = Senders(store, refusals)
-        self.watch = refusals.watch
+        self._refusals = refusals
 
     def endpoints(self) -> Mapping[str, ASGIApp]:
         """Return an application for each path."""
@@ -60,7 +59,7 @@ class Site:
             "/_page/sessions": Reading(sessions.sessions),
             "/_page/session": Reading(sessions.session),
             "/_page/charts": Reading(Charts(self._store).charts),
-            "/_page/senders": Reading(self._senders.senders),
+            "/_page/senders": Reading(Senders(self._store, self._refusals).senders),
             "/_page/agnost": Reading(listing.agnost),
             "/_page/export.json": Reading(listing.as_json),
             "/_page/export.har": Reading(listing.as_har),
