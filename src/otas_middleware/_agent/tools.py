@@ -22,7 +22,7 @@ from uuid import uuid4
 from otas_middleware import _internal_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from otas_middleware._event.model import BackendEvent
 
@@ -65,6 +65,12 @@ class ToolRun:
         self._t0 = time.perf_counter()
         self._finished = False
         self._pid = getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self.tool.end(error, self)
 
     def finish(self, error: BaseException | None) -> None:
         """Hand the event in, once, and in the process in which it began: a forked child has a copy of the run.
@@ -140,13 +146,13 @@ class Tool:
         return self._begin(self._arguments)
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._end(error)
+        self.end(error)
 
     async def __aenter__(self) -> ToolRun:
         return self._begin(self._arguments)
 
     async def __aexit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._end(error)
+        self.end(error)
 
     def __call__(self, function: _F) -> _F:
         """Record each call of a function, synchronous or asynchronous: arguments, result, exception, duration.
@@ -159,55 +165,39 @@ class Tool:
                 f"{function.__qualname__} is a generator function, and those cannot be recorded from outside; "
                 "write `with session.tool(...)` around the work inside it."
             )
-        tool = self if self._named else self._renamed(getattr(function, "__name__", self.name))
+        tool = self
+        if not self._named:
+            name = getattr(function, "__name__", self.name)
+            tool = type(self)(name, {}, self.submit, limit=self.limit, with_traceback=self.with_traceback)
         return cast("_F", tool.around(function))
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that does the same and is recorded."""
         bind = _binder(function)
-        return self._async(function, bind) if inspect.iscoroutinefunction(function) else self._sync(function, bind)
 
-    def _renamed(self, name: str) -> Self:
-        return type(self)(name, {}, self.submit, limit=self.limit, with_traceback=self.with_traceback)
-
-    def _sync(self, function: Callable[..., Any], bind: Callable[..., Mapping[str, object]]) -> Callable[..., Any]:
         @functools.wraps(function)
         def recorded(*args: Any, **keywords: Any) -> Any:
-            run = self._begin(bind(args, keywords))
-            try:
+            with self._begin(bind(args, keywords)) as run:
                 run.result = function(*args, **keywords)
-            except BaseException as error:
-                self._end(error, run)
-                raise
-            self._end(None, run)
             return run.result
 
-        return recorded
-
-    def _async(
-        self, function: Callable[..., Coroutine[Any, Any, Any]], bind: Callable[..., Mapping[str, object]]
-    ) -> Callable[..., Coroutine[Any, Any, Any]]:
         @functools.wraps(function)
-        async def recorded(*args: Any, **keywords: Any) -> Any:
-            run = self._begin(bind(args, keywords))
-            try:
+        async def recorded_async(*args: Any, **keywords: Any) -> Any:
+            with self._begin(bind(args, keywords)) as run:
                 run.result = await function(*args, **keywords)
-            except BaseException as error:
-                self._end(error, run)
-                raise
-            self._end(None, run)
             return run.result
 
-        return recorded
+        return recorded_async if inspect.iscoroutinefunction(function) else recorded
 
     def _begin(self, arguments: Mapping[str, object]) -> ToolRun:
         run = self._last = ToolRun(self, arguments)
         _running.set((*_running.get(), run))
         return run
 
-    def _end(self, error: BaseException | None, run: ToolRun | None = None) -> None:
+    def end(self, error: BaseException | None, run: ToolRun | None = None) -> None:
+        """End a run: of the tool as a context manager the innermost one in this context."""
         running = _running.get()
-        if run is None:  # the innermost of our runs in this context; of one that began in another, the last
+        if run is None:  # of one that began in another context, the last
             run = next((each for each in reversed(running) if each.tool is self), self._last)
         if run is not None:
             _running.set(tuple(each for each in running if each is not run))
