@@ -2,19 +2,21 @@
 
 A middleware sees every request as it is sent, redirects and retries included. The token is taken out of the request's
 headers again when the answer has begun, so that neither `response.request_info` nor an exception shows it. Bodies are
-handed on as they are, with a note of what passes.
+handed on as they are, with a note of what passes; of an answer that is what the caller gets, without its content coding
+where aiohttp undoes that.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from aiohttp import BytesPayload
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.aiohttp_responses import note_response
 from otas_middleware._outbound.policy import OutgoingRequest, Scope, clean, confirmed, failed, has_token, is_clean
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders, Whereabouts
 
     Handler = Callable[[ClientRequest], Awaitable[ClientResponse]]
-    Function = Callable[..., Any]
 
 
 class AiohttpMiddleware:
@@ -64,7 +65,7 @@ class AiohttpMiddleware:
             failed(call, error)
             raise
         if call is not None:
-            note_response(call, response, undoes=request.session.auto_decompress)
+            _note_response(call, response, undoes=request.session.auto_decompress)
         return response
 
     async def _inside(self, request: ClientRequest, location: Whereabouts, handler: Handler) -> ClientResponse:
@@ -109,7 +110,7 @@ class AiohttpMiddleware:
                 if isinstance(body, BytesPayload):  # all of it in memory
                     call.request.add(await body.as_bytes())
                 elif body:
-                    record_writing(body, call)
+                    _record_writing(body, call)
             except Exception:
                 report_internal_error("outbound.aiohttp")
         return call
@@ -138,13 +139,8 @@ def _whereabouts(request: ClientRequest) -> Whereabouts:
     return url.scheme, (url.raw_host or "").encode("ascii", "replace"), url.port, url.raw_path_qs.encode()
 
 
-def record_writing(body: Any, call: Capture) -> None:
-    """Note a request's body as it is written: a file's, a form's or a stream's.
-
-    Args:
-        body: A payload of aiohttp.
-        call: The record.
-    """
+def _record_writing(body: Any, call: Capture) -> None:
+    """Note a request's body, a payload of aiohttp, as it is written: a file's, a form's or a stream's."""
 
     class Writer:
         """Writes what another does, and notes it."""
@@ -173,3 +169,173 @@ def record_writing(body: Any, call: Capture) -> None:
         await own(body, Writer(writer), content_length)
 
     body.write_with_length = write_with_length
+
+
+_UNDONE = frozenset({"gzip", "deflate", "br", "zstd"})
+"""The codings that aiohttp undoes: of several header fields that of the last, of a field with several none."""
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+def _note_response(call: Capture, response: Any, *, undoes: bool) -> None:
+    """Note the head of an answer, and its body as it is consumed; `undoes` is whether content codings are undone."""
+    try:
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers]
+        call.started(response.status, headers, response.reason)
+        if response.status == 101 or response.content.at_eof():  # another protocol follows; there is no body
+            call.ended()
+            call.finish()
+            return
+        _record_release(response, call)
+        undone = undoes and response.headers.getall("Content-Encoding", ("",))[-1].lower() in _UNDONE
+        response.content = _RecordedContent(response.content, call, undone=undone)
+    except Exception:
+        report_internal_error("outbound.aiohttp")
+        call.finish()
+
+
+_NOTES = {
+    **dict.fromkeys(("readany", "readexactly", "readline", "readuntil", "readchunk"), "reading"),
+    **dict.fromkeys(("iter_any", "iter_chunked", "iter_chunks"), "pieces"),
+    "read_nowait": "noted",
+}
+"""What reads of a stream's own methods, and what notes what they return here."""
+
+
+class _RecordedContent:
+    """Stands for a response's `content`, and has what that has.
+
+    Args:
+        inner: The response's own stream.
+        call: The record; finished when the stream is at its end, or nobody can read from it any more.
+        undone: Whether the response has a content coding that aiohttp undoes.
+    """
+
+    def __init__(self, inner: Any, call: Capture, *, undone: bool) -> None:
+        self._inner = inner
+        self._call = call
+        self._undone = undone
+        self._unread = 0
+
+    @property  # type: ignore[misc]  # the one of `object` can be set
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The class of the response's own stream: aiohttp sends a stream on by what it is."""
+        inner: object = self._inner
+        return type(inner)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"_inner", "_call"}:  # while it is being made
+            raise AttributeError(name)
+        value: Any = getattr(self._inner, name)
+        note = _NOTES.get(name)
+        return value if note is None else partial(_call_and_note, getattr(self, note), value)
+
+    def unread_data(self, data: bytes) -> None:
+        """Put back what was read, as readers of multipart bodies do (see `aiohttp.StreamReader.unread_data`)."""
+        self._unread += len(data)
+        self._inner.unread_data(data)
+
+    def __aiter__(self) -> _Pieces:
+        return self.pieces(self._inner)
+
+    def pieces(self, iterable: Any) -> _Pieces:
+        """Return what iterates over pieces, and notes them."""
+        return _Pieces(self, aiter(iterable))
+
+    async def read(self, n: int = -1) -> bytes:
+        """Read so many bytes, or all (see `aiohttp.StreamReader.read`); all of them piece by piece, as it does."""
+        if n >= 0:
+            data: bytes = await self.reading(self._inner.read(n))
+            return data
+        pieces: list[bytes] = []
+        read = self._inner.readany
+        try:
+            while piece := await read():
+                pieces.append(piece)
+                self.noted(piece)
+        except BaseException as error:
+            failed(self._call, error)
+            raise
+        self.noted(b"")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def __del__(self) -> None:
+        if "_call" in self.__dict__:
+            self._call.finish()  # of a response that nobody closed
+
+    async def reading(self, read: Awaitable[Any]) -> Any:
+        """Await what was read, and note it."""
+        try:
+            data = await read
+        except StopAsyncIteration:
+            self.noted(b"")
+            raise
+        except BaseException as error:
+            self.noted(getattr(error, "partial", b""))
+            failed(self._call, error)
+            raise
+        return self.noted(data)
+
+    def noted(self, data: Any) -> Any:
+        """Note what was read: bytes, or a chunk with whether it ends there; return it."""
+        call = self._call
+        if not call.finished:
+            piece = cast("bytes", data[0] if isinstance(data, tuple) else data)
+            known = min(self._unread, len(piece))
+            self._unread -= known
+            if len(piece) > known:
+                if self._undone:
+                    self._undone = False
+                    _forget_coding(call, piece)
+                call.sent(piece[known:])
+            if self._inner.at_eof():
+                call.ended()
+                call.finish()
+        return cast("Any", data)
+
+
+def _call_and_note(note: Callable[[Any], Any], function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    return note(function(*args, **options))
+
+
+class _Pieces:
+    """Iterates over a stream's pieces."""
+
+    def __init__(self, content: _RecordedContent, pieces: Any) -> None:
+        self._content = content
+        self._pieces = pieces
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._content.reading(anext(self._pieces))
+
+
+def _forget_coding(call: Capture, beginning: bytes) -> None:
+    """Take out of the record's headers the coding that aiohttp has undone; its earlier releases know no zstd."""
+    if beginning.startswith(_ZSTD):
+        return
+    headers = [(str(name), str(value)) for name, value in call.response_headers]
+    last = max(place for place, (name, _) in enumerate(headers) if name.lower() == "content-encoding")
+    del headers[last]
+    call.response_headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+
+
+def _record_release(response: ClientResponse, call: Capture) -> None:
+    """Finish the record when the response is released or closed; held weakly, so that it is freed as without us."""
+    weak = weakref.ref(response)
+
+    def release(name: str) -> Any:
+        alive = weak()
+        if alive is None:
+            return None
+        try:
+            return getattr(type(alive), name)(alive)
+        finally:
+            if not call.finished and 300 <= call.status_code < 400 and not call.response.size:
+                call.opaque = True  # the body of a redirect, which aiohttp does not read
+                call.ended()
+            call.finish()
+
+    for name in ("release", "close"):
+        setattr(response, name, partial(release, name))
