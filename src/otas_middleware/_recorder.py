@@ -131,16 +131,15 @@ class Recorder:
         return capture
 
     def _submit(self, capture: Capture) -> None:
-        in_turn(self._deliver, capture)
+        in_turn(self.pipeline.put if self._takes_all else self._deliver_selected, capture)
 
-    def _deliver(self, capture: Capture) -> None:
-        if not self._takes_all:
-            failed = capture.exception is not None or capture.status_code >= 400
-            session_id = capture.session.session_id
-            if not (failed or self.selection.samples(session_id) or self.pipeline.crowded):
-                capture.sampled_out = True  # whether what was called has failed is found out in the background
-            elif not self.selection.keeps(session_id, capture.weight, failed=failed):
-                return
+    def _deliver_selected(self, capture: Capture) -> None:
+        failed = capture.exception is not None or capture.status_code >= 400
+        session_id = capture.session.session_id
+        if not (failed or self.selection.samples(session_id) or self.pipeline.crowded):
+            capture.sampled_out = True  # whether what was called has failed is found out in the background
+        elif not self.selection.keeps(session_id, capture.weight, failed=failed):
+            return
         self.pipeline.put(capture)
 
     def submit_at_once(self, capture: Capture) -> bool:

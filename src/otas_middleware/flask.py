@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("otas_middleware.flask", "flask") from error
 
 from otas_middleware._capture.context import capture_of, current, is_of
+from otas_middleware._capture.wsgi_streams import tap_response
 from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import open_recorder
@@ -145,41 +146,40 @@ class _FlaskExchange(Exchange):
     __slots__ = ("_called",)
 
     def __init__(self, capture: Capture, environ: WSGIEnvironment, start_response: StartResponse) -> None:
-        super().__init__(capture, environ, start_response)
+        Exchange.__init__(self, capture, environ, start_response)
         self._called = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
 
     def started(self, status_code: int, headers: Headers, reason: str) -> None:
-        if self.capture.route is None and has_request_context():
-            _note_route(self.capture)
+        capture = self.capture
+        if capture.route is None and has_request_context():
+            _before()
         if status_code < 500:
-            self.capture.exception = None  # handled, and answered as the client's error
+            capture.exception = None  # handled, and answered as the client's error
         # Werkzeug writes its reasons in capitals; the standard's own are readable.
-        self.capture.started(status_code, headers, None if reason.isupper() else reason)
+        capture.started(status_code, headers, None if reason.isupper() else reason)
 
     def tap(self, result: Iterable[bytes]) -> Iterable[bytes] | bytes | None:
         # What another middleware made of the response may have more to say when it is closed.
-        self.capture.ends_early = self.capture.ends_early and isinstance(result, ClosingIterator)
-        return super().tap(result)
+        capture = self.capture
+        capture.ends_early = capture.ends_early and isinstance(result, ClosingIterator)
+        return tap_response(result, self.environ, capture, self.finish)
 
     def finish(self) -> None:
-        capture = self.capture
-        if not capture.finished:
-            try:
-                capture.path = self._path()
-            except Exception:
-                report_internal_error("flask.finish")
-        super().finish()
+        try:
+            new = self.environ.get("SCRIPT_NAME", ""), self.environ.get("PATH_INFO", "")
+            if new != self._called and not self.capture.finished:
+                self.capture.path = self._corrected(*new)
+        except Exception:
+            report_internal_error("flask.finish")
+        Exchange.finish(self)  # by name, as `super()` makes an object each time
 
-    def _path(self) -> str:
-        """Return the path as the client called it: what stood before it may have been corrected by now.
+    def _corrected(self, new_script: str, new_info: str) -> str:
+        """Return the path as the client called it: what stood before it has been changed since.
 
         `ProxyFix` and its like correct `SCRIPT_NAME` in place, and mounts move the path's beginning there. A middleware
         that serves one path for another rewrites `PATH_INFO`; that is not what the client called.
         """
-        new = self.environ.get("SCRIPT_NAME", ""), self.environ.get("PATH_INFO", "")
-        if new == self._called:
-            return self.capture.path
-        (script, info), (new_script, new_info) = self._called, new
+        script, info = self._called
         if info.endswith(new_info) and new_script.endswith(info[: len(info) - len(new_info)]):
             return full_path(self.environ)
         if new_script != script and "werkzeug.proxy_fix.orig" in self.environ:
@@ -192,17 +192,10 @@ _current = current.get
 
 
 def _before() -> None:
-    capture = _current()
-    if capture is not None and capture.route is None:
-        _note_route(capture)
-
-
-def _on_started(_sender: Flask, **_: Any) -> None:
-    _before()
-
-
-def _note_route(capture: Capture) -> None:
     """Note the route of the request that Flask is handling, unless an application that a view calls handles it."""
+    capture = _current()
+    if capture is None or capture.route is not None:
+        return
     try:
         # Once, since the proxy costs as much at each access.
         asked: Request = cast("Any", request)._get_current_object()  # noqa: SLF001  # documented by Werkzeug
@@ -216,6 +209,10 @@ def _note_route(capture: Capture) -> None:
             capture.path_params = values
     except Exception:
         report_internal_error("flask.route")
+
+
+def _on_started(_sender: Flask, **_: Any) -> None:
+    _before()
 
 
 def _route_of_other_methods(asked: Request) -> tuple[Any, Any]:
@@ -235,7 +232,7 @@ def _after(response: Response) -> Response:
             # A body that is there is over with its last chunk; test clients close it late, or never.
             capture.ends_early = response.is_sequence
             if capture.route is None:
-                _note_route(capture)
+                _before()
         except Exception:
             report_internal_error("flask.response")
     return response

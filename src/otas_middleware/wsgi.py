@@ -10,6 +10,7 @@ application = OtasMiddleware(application)
 from __future__ import annotations
 
 import sys
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture.context import MARKER, current, mark
@@ -153,11 +154,11 @@ def full_path(environ: WSGIEnvironment) -> str:
 _MAX_PLANS = 256
 _MAX_KEYS = 128
 _LONGEST_KEY = 100
-_UNPREFIXED = {"CONTENT_TYPE": "CONTENT-TYPE", "CONTENT_LENGTH": "CONTENT-LENGTH"}
+_UNPREFIXED = (("CONTENT_TYPE", "CONTENT-TYPE"), ("CONTENT_LENGTH", "CONTENT-LENGTH"))
 """Headers whose keys servers may leave in the environ when the request has none, with an empty value (PEP 3333)."""
 
-_plans: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-"""Keys of whole environs to the keys and names of their headers, such as `HTTP_USER_AGENT` and `USER-AGENT`."""
+_plans: dict[tuple[str, ...], tuple[list[str], Callable[[WSGIEnvironment], tuple[str, ...]]]] = {}
+"""Keys of whole environs to the names of their headers, such as `USER-AGENT`, and to what gets their values."""
 
 
 def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
@@ -165,13 +166,20 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     keys = tuple(environ)
     plan = _plans.get(keys)
     if plan is None:
-        plan = [(key, key[5:].replace("_", "-")) for key in keys if key.startswith("HTTP_")]
-        plan += [(key, name) for key, name in _UNPREFIXED.items() if key in environ]
+        named = [key for key in keys if key.startswith("HTTP_")]
+        # Of a single key it would get no tuple; what is too many is never looked at.
+        plan = [key[5:].replace("_", "-") for key in named], itemgetter(*named, *keys[:1], *keys[:1])
         if len(keys) <= _MAX_KEYS and len(max(keys, key=len)) <= _LONGEST_KEY:
             if len(_plans) >= _MAX_PLANS:
                 _plans.clear()  # clients invent names
             _plans[keys] = plan
-    return [(name, value) for key, name in plan if (value := environ[key]) or key not in _UNPREFIXED]
+    names, values = plan
+    headers = list(zip(names, values(environ), strict=False))
+    for key, name in _UNPREFIXED:
+        value = environ.get(key)
+        if value:
+            headers.append((name, value))
+    return headers
 
 
 class Exchange:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,15 +13,18 @@ import pytest
 from django.utils.safestring import SafeString
 
 from otas_middleware import OtasSettings
+from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.carried import AS_THEY_ARE
-from otas_middleware._capture.session import SessionInfo
+from otas_middleware._capture.session import SessionInfo, TokenGate, fingerprint
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode_event, encode_request
 from otas_middleware._event.build import build
 from otas_middleware._event.model import BackendEvent, Envelope
+from otas_middleware.testing import make_token
 
-SESSION = SessionInfo("agent-1", "session-1", True, "0123456789abcdef", 1.5, None, "header.payload.signature")
+TOKEN = make_token(agent_id="agent-1", session_id="session-1", expires_in=None, claims={"iat": 1.5})
+SESSION = SessionInfo("agent-1", "session-1", True, fingerprint(TOKEN), 1.5, None, TOKEN)
 SETTINGS = OtasSettings(sdk_key="otas_a_b")
 
 OF_THE_REQUEST_PATH = {
@@ -107,6 +112,27 @@ def test_an_exception_and_a_cut_body_cross() -> None:
     assert event_of(other) == event_of(capture)
     assert other.exception == capture.exception
     assert (other.request_size, other.request_body()) == (300, b"abcabcabca")
+
+
+@pytest.mark.parametrize("size", [9, 10, 11, 10 + TAIL_BYTES, 11 + TAIL_BYTES])
+def test_beginning_and_end_of_a_response_cross(size: int) -> None:
+    capture = Capture(lambda _: None, SESSION, 10, with_traceback=False)
+    capture.started(200, ())
+    capture.sent(bytes(5))
+    capture.sent(b"x" * (size - 5))
+    capture.finish()
+    other = crossed(capture)
+    assert other.response_body() == capture.response_body()
+    assert other.response_end() == capture.response_end()
+    assert other.response_size == size
+
+
+@pytest.mark.parametrize("session_id", ["session-1", "\ud800", "é" * 100])
+def test_a_session_is_read_of_its_token_again(session_id: str) -> None:
+    session = TokenGate().admit(make_token(session_id=session_id, issued_ago=3.5), time.time())
+    assert session is not None
+    for said in (session, replace(session, verified=True)):
+        assert crossed(finished(session=said)).session == said
 
 
 class Text(str):

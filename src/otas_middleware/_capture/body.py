@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -117,15 +118,16 @@ class BoundedBody:
         """Join the parts; many small ones cost more than their bytes."""
         self.parts[:] = [self.kept()]
 
-    def carried(self) -> tuple[tuple[int, int, bool, int, int], list[bytes], int]:
+    def carried(self) -> tuple[tuple[object, ...], list[bytes], int]:
         """Return what an equal body in another process needs: its state, all that is kept, and how many bytes that is.
 
         What is kept is the beginning and then the end.
         """
-        tail = 0 if self._tail is None else self._tail_held
-        pieces = [*self.parts, *self._tail] if self._tail else self.parts
-        limit, left = self.limit, self.left
-        return (limit, left, self.whole, self._tail_limit, tail), pieces, limit - left if left > 0 else limit + tail
+        if self._tail is None:
+            left = self.left
+            return _state(self), self.parts, self.limit - left if left > 0 else self.limit
+        held = self.held
+        return _state(self), [*self.parts, *self._tail], held
 
     @property
     def _tail_held(self) -> int:
@@ -135,14 +137,14 @@ class BoundedBody:
     @classmethod
     def restored(cls, state: Sequence[Any], kept: bytes) -> Self:
         """Return the body with this state and these bytes, as `carried` gave them."""
-        limit, left, whole, tail_limit, tail_held = state
+        limit, left, whole, tail_limit = state
         body = cls(limit, tail_limit)
         body.left, body.whole = left, whole
-        start = len(kept) - tail_held
-        if start:
-            body.parts.append(kept[:start])
-        if tail_held:
-            body._tail = [kept[start:]]
+        beginning = limit - left if left > 0 else limit
+        if beginning:
+            body.parts.append(kept[:beginning])
+        if len(kept) > beginning:
+            body._tail = [kept[beginning:]]
         return body
 
     @property
@@ -158,6 +160,9 @@ class BoundedBody:
     def held(self) -> int:
         """How many bytes are kept."""
         return self.limit - self.left if self.left > 0 else self.limit + self._tail_held
+
+
+_state = attrgetter("limit", "left", "whole", "_tail_limit")
 
 
 def _octets(chunk: Chunk) -> bytes:

@@ -1,12 +1,12 @@
 """A finished capture on its way to another process: what it consists of, and the equal one that is made there.
 
-Beside the state go the session's token, the bodies' bytes as they are, and what the application gave (`path_params`,
-`custom_properties`, `checkpoints`), which may be anything and is looked at first (`_delivery.relay.frames`).
+Beside the state go the session's token, of which the session is read again, the bodies' bytes as they are, and what the
+application gave (`path_params`, `custom_properties`, `checkpoints`), which may be anything and is looked at first
+(`_delivery.relay.frames`).
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from otas_middleware._capture.body import BoundedBody
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.exception import CapturedException
-from otas_middleware._capture.session import SessionInfo
+from otas_middleware._capture.session import SessionInfo, read_claims, session_in
 
 AS_THEY_ARE = (
     "_end",
@@ -41,8 +41,6 @@ AS_THEY_ARE = (
 """The attributes of a capture that are plain values. Its clock's readings mean something only between themselves."""
 
 _as_they_are = attrgetter(*AS_THEY_ARE)
-_SESSION = tuple(field.name for field in fields(SessionInfo) if field.name != "token")
-_session = attrgetter(*_SESSION)
 
 
 def state_of(capture: Capture, request: object, response: object) -> tuple[object, ...]:
@@ -55,7 +53,7 @@ def state_of(capture: Capture, request: object, response: object) -> tuple[objec
     """
     exception = capture.exception
     return (
-        _session(capture.session),
+        capture.session.verified,
         None if exception is None else tuple(exception),
         request,
         response,
@@ -80,8 +78,8 @@ class CarriedCapture(Capture):
     __slots__ = ()
 
     def __init__(self, token: str, state: Any, request: bytes, response: bytes) -> None:
-        session, exception, request_state, response_state, *rest = state
-        super().__init__(_nowhere, _known_session(token, *session), 0, with_traceback=False)
+        verified, exception, request_state, response_state, *rest = state
+        super().__init__(_nowhere, _session(token, verified), 0, with_traceback=False)
         self.exception = None if exception is None else CapturedException(*exception)
         self.request = BoundedBody.restored(request_state, request)
         self.response = BoundedBody.restored(response_state, response)
@@ -91,9 +89,16 @@ class CarriedCapture(Capture):
 
 
 @lru_cache(maxsize=1024)
-def _known_session(token: str, *values: Any) -> SessionInfo:
-    """Return the session of a token, the same object for all its captures."""
-    return SessionInfo(**dict(zip(_SESSION, values, strict=True)), token=token)
+def _session(token: str, verified: bool) -> SessionInfo:  # noqa: FBT001  # cached, and called from one place
+    """Return the session of a token that has been admitted, the same object for all its captures.
+
+    Raises:
+        ValueError: It is no token that could have been admitted.
+    """
+    session = session_in(read_claims(token) or {}, token, verified=verified)
+    if session is None:
+        raise ValueError("a session token that names no session")
+    return session
 
 
 def _nowhere(_: Capture) -> None:

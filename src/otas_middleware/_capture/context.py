@@ -28,22 +28,18 @@ def mark(scope_or_environ: MutableMapping[str, Any], capture: Capture) -> None:
 
     With a plain text, not with the capture: hosts copy, pickle and print scopes and environs.
     """
-    scope_or_environ[MARKER] = _name(capture)
+    scope_or_environ[MARKER] = hex(id(capture))
 
 
 def is_of(scope_or_environ: Mapping[str, Any], capture: Capture) -> bool:
     """Say whether a scope or environ, or what it is a copy of, is that of this capture's request."""
-    return scope_or_environ.get(MARKER) == _name(capture)
+    return scope_or_environ.get(MARKER) == hex(id(capture))
 
 
 def capture_of(scope_or_environ: Mapping[str, Any]) -> Capture | None:
     """Return the current capture if it is that of the request with this scope or environ, or with a copy of it."""
     capture = current.get()
     return capture if capture is not None and is_of(scope_or_environ, capture) else None
-
-
-def _name(capture: Capture) -> str:
-    return f"{id(capture):x}"
 
 
 def _live() -> Capture | None:

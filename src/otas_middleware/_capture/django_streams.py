@@ -200,7 +200,7 @@ def tap_early(environ: dict[str, Any], limit: int) -> None:
     elif "wsgi.input" in environ:
         body = BoundedBody(limit)
         environ["wsgi.input"] = InputTap(environ["wsgi.input"], body.add)
-        environ[_EARLY] = f"{id(body):x}"
+        environ[_EARLY] = hex(id(body))
         _early.set(body)
 
 
@@ -226,7 +226,7 @@ def take_early(environ: Mapping[str, Any], limit: int) -> BoundedBody | None:
 
 def _early_body(environ: Mapping[str, Any]) -> BoundedBody | None:
     body = _early.get()
-    return body if body is not None and environ.get(_EARLY) == f"{id(body):x}" else None
+    return body if body is not None and environ.get(_EARLY) == hex(id(body)) else None
 
 
 class ReadTap:

@@ -89,7 +89,9 @@ class OutputTap:
             return
         try:
             close = getattr(iterable, "close", None)
-            if close is not None:
+            if close is not None and self._capture.finished:
+                close()
+            elif close is not None:
                 outer = current.get()
                 current.set(self._capture)
                 try:
