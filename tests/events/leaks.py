@@ -220,6 +220,8 @@ def encodings() -> Iterator[Leak]:
             yield _leak(f"payload={encoded} ok")
             yield _leak(f'{{"p": "=?base64?{encoded}?="}}', JSON)
     telling = base64.b64encode(f"password: {SECRET}".encode()).decode()
+    for line in ("DB_PASSWORD={}", "export AWS_SECRET_ACCESS_KEY={}", "API_KEY: {}"):
+        yield _leak(_dump({"data": base64.b64encode(line.format(SECRET).encode()).decode()}), JSON)
     yield _leak(f"Content-Transfer-Encoding: base64\r\n\r\n{telling}")
     yield _leak(f"Subject: =?utf-8?B?{telling}?=")
     yield _leak(f"Subject: =?utf-8?Q?password=3A_{SECRET}?=")
@@ -446,6 +448,9 @@ def links() -> Iterator[Leak]:
         "verify-email/{}",
         "confirm/{}",
         "activate/{}?x=1",
+        "invitations/{}",
+        "magic/{}",
+        "api/token/{}",
     ):
         link = f"https://shop.example/{path.format(SECRET)}"
         yield _leak(link)

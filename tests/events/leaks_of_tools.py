@@ -50,6 +50,13 @@ def command_lines() -> Iterator[str]:
         redis-cli AUTH default {SECRET}
         redis-cli -h h AUTH {SECRET}
         HELLO 3 AUTH default {SECRET}
+        curl -uann:{SECRET} h
+        ssh-keygen -t ed25519 -N {SECRET} -f k
+        npm config set //r/:_authToken {SECRET}
+        password - {SECRET}
+        the password — {SECRET}
+        Das Passwort lautet {SECRET}
+        密码是{SECRET}
         AUTH {SECRET}
         AUTH default {SECRET}
         127.0.0.1:6379> auth default {SECRET}

@@ -66,11 +66,15 @@ DOCUMENTS: dict[str, list[Any]] = {
             "code": "let secret = process.env.SECRET;",
             "query": "mutation($password: String!) { login(password: $password) }",
         },
+        {"query": "mutation($p:Int!,$password:String!,$n:[Int]){login(password:$password)}", "x": "token = token"},
+        {"yaml": "password: !secret db_password\ntoken: !Ref Token\n", "x": "auth=success user=ann"},
+        {"doc": "Look:\nAuthorization: Bearer <token>\napi_key: <YOUR_API_KEY>\nBearer YOUR_TOKEN_HERE\nok"},
         {"template": "Authorization: Bearer ${TOKEN}", "url": "https://h/?token={{token}}", "doc": "password=****"},
     ],
     "flags, dates, counts": [
         {"has_password": True, "password": False, "token": None, "mfa": True, "2fa": False, "pin": True},
         {"is_secret": "yes", "requires_otp": "false", "password_required": True, "mfa_enabled": "true"},
+        {"last_password_change": "2026-01-01", "auth": "success"},
         {"password_changed_at": "2026-11-29T10:00:00Z", "token_expires_at": 1764448646, "session_started_at": 5},
         {"token_expires_in": 3600, "otp_ttl": 300, "password_age": 12, "secret_version": "v2", "pin_attempts": 3},
         {"pass": 12, "fail": 3, "pass_rate": 0.97, "passes": 4, "pass_count": 1},
@@ -353,6 +357,9 @@ def test_an_unquoted_call_or_member_between_blanks_is_source_code(text: str, sho
 
 
 SOURCE_CODE = [
+    "self.session = session\nself.token = token\n",
+    "if not verify(token): raise Unauthorized()",
+    "def check(password): return hash(password) == stored\n",
     'if token is None:\n    raise ValueError("no token")',
     "if not token:\n    return None",
     "if token:  # there is one\n    use(token)",

@@ -50,6 +50,14 @@ def test_sensitive_headers_are_masked_whole_on_both_sides(name: str) -> None:
         assert json.loads(text) == {name.lower(): "[REDACTED]", "x-other": "kept"}
 
 
+@pytest.mark.parametrize("text", ["https://ann:{}@h/x", "see amqp://ann:{}@h"])
+def test_a_url_that_is_cut_off_within_its_password_is_masked_though_other_fields_stand_behind(text: str) -> None:
+    body = text.format(SECRET).encode()
+    for limit in range(body.index(b"ann:") + 5, len(body)):
+        cut = exchange(request_body=body, request_type="text/plain", limit=limit, response_body=b"ok")
+        assert SECRET[:1] not in event_of(cut).request_body.partition("ann:")[2], limit
+
+
 def test_a_sensitive_header_that_comes_twice_is_masked_once() -> None:
     event = event_of(exchange(response_headers=[("Set-Cookie", f"a={SECRET}"), ("Set-Cookie", f"b={SECRET}")]))
     assert json.loads(event.response_headers) == {"set-cookie": "[REDACTED]"}

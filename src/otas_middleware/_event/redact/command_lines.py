@@ -155,6 +155,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("zip -", _apart(r"(?<!\w)(?:un)?zip", "-P")),
     ("7z ", _glued(r"(?<!\w)7z", "-p")),
     ("openssl enc", _apart("openssl enc", "-[kK]")),
+    ("ssh-keygen", _apart("ssh-keygen", "-[NP]")),
     ("schtasks", _apart("schtasks", "/rp")),
     ("snmp", _apart("snmp(?:walk|bulkwalk|get|getnext|set|trap)", "-[cA]")),
     (" -X ", _apart("snmp(?:walk|bulkwalk|get|getnext|set|trap)", "-X")),
@@ -185,7 +186,7 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     ("masterauth", rf"masterauth{_NEXT}+{_VALUE}"),
     ("bindpw", rf"bindpw{_NEXT}+{_VALUE}"),
     ("rootpw", rf"rootpw{_NEXT}+(?:--\w+{_NEXT}+)?{_VALUE}"),
-    ("curl", rf"(?:-u|--user|--proxy-user)(?:{_NEXT}+|=)\\*[\"']?{_USER}:{_VALUE}"),
+    ("curl", rf"(?:-u(?:{_NEXT}+|=)?|--(?:proxy-)?user(?:{_NEXT}+|=))\\*[\"']?{_USER}:{_VALUE}"),
     ("wget", rf"(?:--user|--proxy-user)(?:{_NEXT}+|=)\\*[\"']?{_USER}:{_VALUE}"),
     (
         "-stdin",  # echo X | docker login --password-stdin

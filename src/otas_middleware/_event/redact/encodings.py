@@ -161,7 +161,7 @@ def _mask_pair(piece: str, named: Callable[[str, str], str | None], redact: Call
 
 _TELLING = (
     "password Password passwd secret Secret token Token api_key apiKey api-key Authorization private_key privateKey "
-    "Bearer eyJhbGci eyJ0eXAi -----BEGIN"
+    "Bearer eyJhbGci eyJ0eXAi -----BEGIN PASSWORD SECRET_ TOKEN= API_KEY"
 )
 """Words that a text with a secret has; base64 shows them in three forms, by where they stand."""
 _SKIPPED = (0, 2, 3)

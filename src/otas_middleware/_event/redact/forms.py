@@ -25,7 +25,7 @@ _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
 
 _FLAG = re.compile(
     r"(?i:true|false|yes|no|on|off|none|null|undefined|nil|required|optional|enabled|disabled|include|omit|same-origin"
-    r"|expired|revoked|missing|invalid|unset|ok|failed|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
+    r"|expired|revoked|missing|invalid|valid|unset|ok|failed|success|granted|denied|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
 )
 _COUNT = re.compile(
     r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?[%kKMG]?"  # a number
@@ -200,7 +200,9 @@ _PLACEHOLDERS = (
     r"\$[A-Z_]{3,64}(?=\W|$)",
     r"[*]{3,}(?=\W|$)",
     r"(?:\?|\$\d{1,2})(?=[\s,;)\"]|$)",  # of statements of SQL
-    r"<[A-Za-z _-]{2,40}>(?=\s|$)",
+    r"<[A-Za-z _-]{2,40}>(?=\s|\\+[nrt]|$)",
+    r"(?:YOUR|MY)_[A-Z_]{2,40}(?=\W|$)",
+    r"!(?:secret|env|env_var|Ref|GetAtt|ImportValue)[ ][\w.:-]{1,64}(?=\s|\\+[nrt]|$)",
     r"(?<=[A-Za-z] )\{[a-z_][\w.]{1,64}\}",
 )
 _SOURCE_VALUE = re.compile(rf"(?:(?:await|new|yield|not|typeof|return)[ ]+)?(?:{'|'.join(_CODE)})")
@@ -287,7 +289,7 @@ _HEAD = re.compile(
 )
 _LAMBDA = re.compile(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
 _BODY = re.compile(
-    r"[ \t]*+(?:\#[^\n\\]{0,128}+)?(?:\r?\n|\\++[rn])++(?:[ \t]|\\++t)++"
+    r"[ ](?:return|raise|pass|continue|break)\b|[ \t]*+(?:\#[^\n\\]{0,128}+)?(?:\r?\n|\\++[rn])++(?:[ \t]|\\++t)++"
     r"(?:(?:return|raise|pass|continue|break|yield|await|assert|del|if|for|while|with|try|case|async)\b"
     r"|[A-Za-z_][\w.]{0,64}+(?:\[[^\]\n]{0,32}\])?[ ]?(?:[-+*/|&]?=[ ]|\())"
 )
@@ -297,7 +299,9 @@ _CONDITION = re.compile(
 )
 _DOLLAR = re.compile(r"\$[A-Za-z_]\w{0,63}\s*[,)}]")
 _CALL = re.compile(r"\([^()\"'`]*\Z")
-_VARIABLE = re.compile(r"[ ](?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\\*[\"'`]?\Z)")
+_VARIABLE = re.compile(
+    r"[ ](?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\n|\\+[nr]|\\*[\"'`]?\Z)"
+)
 
 
 def is_statement(text: str, begin: int, after: int, separator: str) -> bool:

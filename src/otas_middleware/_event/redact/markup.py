@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.labels import Label, is_label, is_value
 from otas_middleware._event.redact.mask import MASK, mask_of, replaced, with_masked
+from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,8 @@ _VALUES = frozenset(("value", "content", "val", "data", "default"))
 _VOID = frozenset(("add", "embed", "img", "input", "link", "meta", "param", "source"))
 _SAID = re.compile(r"(?:<(?:b|i|u|em|p|code|strong|span|div|font|label|a)(?:\s[^<>]{0,256})?>|\s)*+([^<]{1,127}+)(?=<)")
 """What an element says first, whatever its letters look like."""
+_PLACEHOLDER = re.compile(r"[\w:=] <[A-Za-z_-]++>(?=[\s\"\\])(?!\s*[^\n<]{1,256}</)")
+"""No element: `Authorization: Bearer <token>`."""
 _LONGEST_ROW = 4_096
 _LONGEST_LABEL = 128
 _LABEL_ELEMENTS = frozenset(
@@ -109,7 +112,7 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
                 position = text.find(">", max(end, said.end())) + 1 or len(text)
                 continue
         rule = rule or column
-        if rule is None or name in _VOID:
+        if rule is None or name in _VOID or _PLACEHOLDER.match(text, behind(tag.start(), 2)):
             continue
         end = _content_end(text, position, tag["name"])
         content = text[position:end].strip()

@@ -153,6 +153,29 @@ MESSAGES = (
         rf"[Pp]ass(?:word|phrase) {QUOTED}",
         if_odd,
     ),
+    Message(  # a dash between them, or a copula in other languages
+        (
+            *("assword - ", "assword | ", "assword\t", "assword \u2013", "assword \u2014", r"assword \u201"),
+            *(
+                "密码",
+                "密碼",
+                "口令",
+                "パスワード",
+                "asswort ",
+                "ennwort ",
+                "asse est ",
+                "raseña es ",
+                "enha é ",
+                "ароль ",
+            ),
+        ),
+        (
+            r"(?:[Pp]assword(?: (?:[-|\u2013\u2014]|\\+u201[34]) |\t)|(?:密码|密碼|口令|パスワード)[是为為は]"
+            r"|[PpKk](?:ass|enn)wort (?:ist|lautet)|[Mm]ot de passe est|[Cc]ontraseña es|[Ss]enha é"
+            r"|[Пп]ароль [-\u2013\u2014])[ ]?(?P<values>(?![^\s:]+:)[!#-&(-;=?-\[\]-~]{6,64})"
+        ),
+        if_odd,
+    ),
     Message(  # with password hunter2
         ("assword ",),
         (
@@ -162,10 +185,10 @@ MESSAGES = (
         if_odd,
     ),
     Message(  # links that are as good as a password
-        ("/reset", "reset/", "password/", "/magic", "/verify", "/confirm", "/activat"),
+        ("/reset", "reset/", "password/", "/magic", "/verify", "/confirm", "/activat", "/invit", "/token/"),
         (
-            r"/(?:(?:password[-_]?)?reset(?:[-_]?password)?|(?:new|set|forgot)[-_]?password|magic[-_]?(?:link|login)"
-            r"|(?:verify|confirm)(?:[-_]?e?mail)?|activat(?:e|ion))/(?:confirm/)?(?:[\w=-]{1,16}/)?"
+            r"/(?:(?:password[-_]?)?reset(?:[-_]?password)?|(?:new|set|forgot)[-_]?password|magic(?:[-_]?(?:link|login))?"
+            r"|token|invit(?:e|ations?)|(?:verify|confirm)(?:[-_]?e?mail)?|activat(?:e|ion))/(?:confirm/)?(?:[\w=-]{1,16}/)?"
             r"(?P<values>[A-Za-z0-9_.=-]{16,256})(?![\w@])"
         ),
         if_random,

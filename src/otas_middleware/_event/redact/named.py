@@ -69,7 +69,7 @@ def _findings(
     """Return start, end and mask of what is to be masked, in the order of the text."""
     found: list[tuple[int, int, str]] = []
     done = 0
-    room = _LONGEST_LOOK + 4 * len(text)  # for containers in containers: what nobody writes is masked as a whole
+    room = _LONGEST_LOOK + 2 * len(text)  # for containers in containers: what nobody writes is masked as a whole
     harmless = rules.harmless
     left = most(text)
     for begin, end in _suspicious_parts(text, suspicious, valued, 0, len(text)):

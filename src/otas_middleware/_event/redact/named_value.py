@@ -45,7 +45,8 @@ CANDIDATE = re.compile(
     rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
     rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{COMMENT})*+"
     rf"|\)?[*~]{{0,3}}[ \t\u00a0]*+(?:{COMMENT})?[ \t]*+)"
-    r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|[:\uff1a\uff1d]|->|\u2192|\\+u(?:2192|[fF]{2}1[aAdD])|<>|!=)"
+    r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|[:\uff1a\uff1d]|->|<-|(?:\|\||\?\?)(?=[ ]?\\*[\"'`])"
+    r"|\u2192|\\+u(?:2192|[fF]{2}1[aAdD])|<>|!=)"
 )
 """A name, perhaps quoted, and what separates it from its value."""
 _AS_ASCII = {"\uff1a": ":", "1a": ":", "\uff1d": "=", "1d": "=", "::": ":"}
@@ -68,6 +69,7 @@ _WRAPPER = re.compile(
 )
 """What may stand around a string: Rust's `Some("…")`, Erlang's `<<"…">>`, `bcrypt.hash("…")`."""
 _TYPE = re.compile(r"[ ]?[A-Za-z_&][\w.<>&' ]{0,48}(?:\[[\w., |]{1,48}\])?(?:[ ]\|[ ]None)?[ ]=[ ]?(?=[bfru]?\\*[\"'])")
+_GRAPHQL_TYPE = re.compile(r"\[*[A-Z][A-Za-z]{1,31}[!\]]*(?=\s*[,)=@$])")
 _LONGEST_TYPE = 128
 _LOOK_BACK = 128
 _EDGE = 48
@@ -155,9 +157,15 @@ class NamedValue:
     def _is_code(self, start: int) -> bool:
         value = self.text[start : start + 256]
         spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
-        if self.separator == ":" and is_variable(self.text, self.begin, start):
+        if self.separator == ":" and (is_variable(self.text, self.begin, start) or self._is_declared(value)):
             return True
+        if value[: end_of_match(BARE, value, 0)] == self.name.rpartition(".")[2]:
+            return True  # `self.session = session`
         return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
+
+    def _is_declared(self, value: str) -> bool:
+        """Tell whether a value is the type of a variable of GraphQL's: `mutation($password: String!, …)`."""
+        return self.name.startswith("$") and _GRAPHQL_TYPE.match(value) is not None
 
     def _is_below(self, start: int) -> bool:
         """Tell whether the next line has a name and a value of its own: another prompt, or what YAML sets in."""

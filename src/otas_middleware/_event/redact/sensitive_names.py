@@ -221,8 +221,8 @@ ENDINGS: dict[str, tuple[str, ...]] = {
         "percentage score strength age ttl seconds secs ms minutes hours days in remaining used budget usage attempts "
         "retries tries failures bits bytes second minute hour day reset index position offset price cost cents amount "
         "entropy rounds iterations lifetime duration timeout interval at on date time timestamp since until expires "
-        "expiry expiration expired updated changed created issued rotated modified seen set exp iat nbf last four "
-        "ntokens"
+        "change expiry expiration expired updated changed created issued rotated modified seen set exp iat nbf last "
+        "four ntokens"
     ),
     "pieces": ("tokens",),
     "plain": _words(

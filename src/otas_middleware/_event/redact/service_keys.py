@@ -130,6 +130,8 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "Adafruit": (24, "aio_"),
     "Infracost": (24, "ico-"),
     "Scalingo": (32, "tk-us-"),
+    "Rootly, Kaggle, OneSignal": (24, "rootly_ KGAT_ os_v2_app_ os_v2_org_"),
+    "Confluent, Statsig, Modal": (20, "cflt secret- ak- as-"),
     "SettleMint": (12, "sm_aat_ sm_pat_ sm_sat_"),
     "Xata, Cursor, Socket": (24, "xau_ crsr_ sktsec_"),
     "whatever is marked so (RFC 8959)": (12, "secret-token:"),
@@ -165,6 +167,10 @@ WORDY = frozenset(
         "pa-",
         "aio_",
         "ico-",
+        "cflt",
+        "secret-",
+        "ak-",
+        "as-",
     )
 )
 """Beginnings that words have too: what follows must look as if made by chance."""

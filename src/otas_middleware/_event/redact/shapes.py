@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.cards import CARD, GAP, mask_card
 from otas_middleware._event.redact.encodings import BASE64_JSON, decode_base64, mask_base64_json
-from otas_middleware._event.redact.forms import looks_random
+from otas_middleware._event.redact.forms import is_placeholder, looks_random
 from otas_middleware._event.redact.json_text import mask_jwk
 from otas_middleware._event.redact.mask import MASK, most, replaced, with_masked
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
@@ -163,7 +163,11 @@ def _mask_bearer(match: re.Match[str]) -> str:
         return match[0]
     if "," in match["scheme"] and not looks_random(match["credentials"]):
         return match[0]  # a sentence's, and not a subprotocol of WebSocket's
-    if credentials in _NOT_CREDENTIALS or (credentials.startswith("of") and len(credentials) < _SHORT):
+    if (
+        credentials in _NOT_CREDENTIALS
+        or is_placeholder(match["credentials"])
+        or (credentials.startswith("of") and len(credentials) < _SHORT)
+    ):
         return match[0]
     return match["scheme"] + MASK
 
@@ -264,7 +268,7 @@ SURE: tuple[Shape, ...] = (
     Shape(
         "credentials in URLs",
         "https://user:password@host",
-        r":\\*/\\*/(?:[^ \t\r\n\"'<>@]*@|[^ \t\r\n\"'<>@/:]*:[^ \t\r\n\"'<>@]*$)|jdbc:oracle",
+        r":\\*/\\*/(?:[^ \t\r\n\"'<>@]*@|[^ \t\r\n\"'<>@/:]*:[^ \t\r\n\"'<>@]*(?m:$))|jdbc:oracle",
         _mask_credentials,
     ),
     Shape(

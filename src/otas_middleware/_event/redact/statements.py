@@ -148,9 +148,9 @@ STATEMENTS = (
         always,
     ),
     Message(  # stores of keys and values, and settings, on command lines
-        ("kv put", "etcdctl put", "configure set", "secrets set"),
+        ("kv put", "etcdctl put", "configure set", "config set", "secrets set"),
         (
-            r"(?:kv put|etcdctl put|configure set|secrets set)[ ]+(?P<columns>[\w.:/\-]{1,128})(?:[ ]+|=)"
+            r"(?:kv put|etcdctl put|config(?:ure)? set|secrets set)[ ]+(?P<columns>[\w.:/\-]{1,128})(?:[ ]+|=)"
             r"\\*[\"']?(?P<values>[^\s\"'\\]{1,512})"
         ),
         by_column,
