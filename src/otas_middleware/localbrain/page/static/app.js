@@ -1,9 +1,8 @@
 // The page: which view is shown, which event is open, and the keys that work everywhere.
 
-import { attempt, order } from "./api.js";
+import { attempt, listen, order } from "./api.js";
 import { $, say } from "./dom.js";
 import { eventsView } from "./events.js";
-import { listen } from "./live.js";
 import { change, go, here } from "./route.js";
 
 const THEMES = ["system", "light", "dark"];

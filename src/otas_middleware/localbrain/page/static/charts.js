@@ -1,10 +1,9 @@
 // Latency, errors and traffic over time.
 
-import { ask, Refused } from "./api.js";
-import { h, say, table } from "./dom.js";
+import { ask, attempt, throttled } from "./api.js";
+import { h, table, tile } from "./dom.js";
 import { filterbar, filterOf } from "./filterbar.js";
-import { count, latency, share } from "./format.js";
-import { throttled } from "./live.js";
+import { count, latency, share, two } from "./format.js";
 import { change, go } from "./route.js";
 import uPlot from "./vendor/uplot/uPlot.min.js";
 
@@ -23,7 +22,6 @@ function color(name) {
   return value;
 }
 
-const two = (number) => String(number).padStart(2, "0");
 const day = (date) => `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 const clock = (date, seconds) =>
   `${two(date.getHours())}:${two(date.getMinutes())}${seconds ? `:${two(date.getSeconds())}` : ""}`;
@@ -76,10 +74,6 @@ function alone(chart, index) {
   const values = chart.data[index];
   return values.flatMap((value, slot) =>
     (value !== null && (values[slot - 1] ?? null) === null && (values[slot + 1] ?? null) === null ? [slot] : []));
-}
-
-function tile(name, value, isBad = false) {
-  return h("div", { class: isBad ? "tile bad" : "tile" }, h("span", {}, name), h("strong", {}, value));
 }
 
 export function chartsView(parameters) {
@@ -136,14 +130,10 @@ export function chartsView(parameters) {
       : h("p", { class: "note" }, "There is nothing to draw: no event has arrived yet, or the filter and the time range leave all out."));
   }
 
-  const refresh = throttled(async () => {
-    try {
-      const data = await ask("charts", wanted);
-      if (element.isConnected) draw(data);
-    } catch (error) {
-      say(error instanceof Refused ? error.message : "The Brain does not answer.");
-    }
-  }, LIVE_PAUSE);
+  const refresh = throttled(() => attempt(async () => {
+    const data = await ask("charts", wanted);
+    if (element.isConnected) draw(data);
+  }), LIVE_PAUSE);
 
   let resizing;
   const watch = new ResizeObserver(() => {

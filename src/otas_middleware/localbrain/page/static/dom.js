@@ -46,3 +46,7 @@ export function table(caption, columns, rows) {
   return h("table", {},
     h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
 }
+
+/** A figure with its name. */
+export const tile = (name, value, isBad = false) =>
+  h("div", { class: isBad ? "tile bad" : "tile" }, h("span", {}, name), h("strong", {}, value));

@@ -1,6 +1,6 @@
 // One event in full: what was asked, what was answered, what is known about it.
 
-import { address, ask, Refused } from "./api.js";
+import { address, ask, reasonOf } from "./api.js";
 import { conversationOf } from "./conversation.js";
 import { $, copy, h, table } from "./dom.js";
 import { bytes, count, latency, moment, short, status } from "./format.js";
@@ -155,7 +155,7 @@ export async function openEvent(id, signal) {
   } catch (error) {
     if (error.name === "AbortError") return;
     heading = h("h2", { tabindex: "-1" }, `Event ${id}`);
-    shown = [h("p", {}, error instanceof Refused ? error.message : "The Brain does not answer.")];
+    shown = [h("p", {}, reasonOf(error))];
   }
   panel.replaceChildren(h("div", { class: "head" }, heading, close), ...shown.flat().filter(Boolean));
   panel.hidden = false;

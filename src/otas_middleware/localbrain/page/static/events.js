@@ -1,12 +1,10 @@
-// The list of events, newest first: pages on demand, arrivals at the top.
+// The list of events, newest first: pages on demand, arrivals at the top; and how to play an agent while there is none.
 
-import { address, ask, attempt, order } from "./api.js";
-import { h, say } from "./dom.js";
+import { address, ask, attempt, order, throttled } from "./api.js";
+import { copy, h, say } from "./dom.js";
 import { filterbar, filterOf } from "./filterbar.js";
 import { count, latency, moment, plural, short, status } from "./format.js";
-import { throttled } from "./live.js";
 import { change, here, to } from "./route.js";
-import { welcome } from "./welcome.js";
 
 const PAGE = 100;
 const MOST_NEW = 200;
@@ -34,6 +32,32 @@ async function deleteAll() {
     await order("clear");
     say("Deleted all events and sessions.");
   });
+}
+
+/** A button that creates a session, and the command that appears then. */
+export function tokenMaker() {
+  const command = h("pre", { tabindex: "0", role: "region", "aria-label": "Command", hidden: true });
+  const make = h("button", {
+    type: "button",
+    onclick: () => attempt(async () => {
+      const { token } = await order("new-session");
+      command.textContent = `curl -i -H 'X-OTAS-AGENT-SESSION-TOKEN: ${token}' http://localhost:8000/`;
+      command.hidden = false;
+      await copy(command.textContent, "the command, with a token in it");
+    }),
+  }, "Make a session token");
+  return { make, command };
+}
+
+function welcome() {
+  const { make, command } = tokenMaker();
+  return h("div", { class: "welcome" },
+    h("h3", {}, "Nothing has arrived yet"),
+    h("ol", {},
+      h("li", {}, "Paste the ", h("code", {}, "export"), " lines that ", h("code", {}, "otas-middleware brain"),
+        " printed into the terminal of your application, and start it."),
+      h("li", {}, "Send it a request as an agent does, with a session token: ", make, command),
+      h("li", {}, "The event shows up here by itself.")));
 }
 
 /** Make the view. It answers `update(parameters)` when the address changed, and `news()` when something arrived. */

@@ -1,7 +1,7 @@
 // The form that chooses events; its state is in the address.
 
 import { h } from "./dom.js";
-import { change, go, to } from "./route.js";
+import { change, go } from "./route.js";
 
 const NAMES = ["q", "everywhere", "method", "status", "source", "slower", "session", "path", "called"];
 const CHIPS = ["session", "path", "called"]; // filters without a field of their own
@@ -72,6 +72,5 @@ export function filterbar(parameters, { searchesBodies = true } = {}) {
       chips.replaceChildren(...CHIPS.filter((name) => present[name])
         .map((name) => chip(name, present[name])));
     },
-    link: (view) => to(view, filterOf(parameters)),
   };
 }

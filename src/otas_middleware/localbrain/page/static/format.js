@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const whole = new Intl.NumberFormat("en");
-const two = (number) => String(number).padStart(2, "0");
+export const two = (number) => String(number).padStart(2, "0");
 
 export const count = (number) => whole.format(number);
 

@@ -6,12 +6,15 @@ export function here() {
   return { view: path || "events", parameters: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-/** The address of a view; parameters that are empty are left out. */
-export function to(view, parameters = {}) {
+/** An address with its parameters; those that are empty are left out. */
+export function withQuery(path, parameters = {}) {
   const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const query = new URLSearchParams(given).toString();
-  return `#/${view}${query ? `?${query}` : ""}`;
+  return query ? `${path}?${query}` : path;
 }
+
+/** The address of a view. */
+export const to = (view, parameters) => withQuery(`#/${view}`, parameters);
 
 /** The address of the present view with other parameters. */
 export function change(parameters) {

@@ -1,9 +1,8 @@
 // Who sends to this Brain, what it refused, and what came for Agnost.
 
-import { ask, order } from "./api.js";
-import { h, say, table } from "./dom.js";
+import { ask, attempt, throttled } from "./api.js";
+import { h, table } from "./dom.js";
 import { count, latency, moment, plural, share, short } from "./format.js";
-import { throttled } from "./live.js";
 import { to } from "./route.js";
 
 const LIVE_PAUSE = 1000;
@@ -62,21 +61,17 @@ export function sendersView() {
     h("div", { class: "toolbar" }, h("h2", { id: "title" }, "Senders")),
     h("div", { class: "scroller senders" }, known, h("h3", {}, "Refused since this Brain was started"), refused, agnost));
 
-  const refresh = throttled(async () => {
-    try {
-      const [data, records] = await Promise.all([ask("senders"), ask("agnost")]);
-      const number = (name) => ({ name, number: true });
-      known.replaceChildren(data.senders.length ? table("Senders, latest first", ["State", "Kind", "Application or agent",
-        "Framework", "Package", number("Events"), number("Error rate"), "First", "Latest"], data.senders.map(senderRow))
-        : h("p", { class: "note" }, "Nobody has sent anything yet. An application sends when OTAS_SDK_KEY and OTAS_BRAIN_URL are set in it, and an agent "
-          + "calls it; otas-middleware doctor says what is missing."));
-      refused.replaceChildren(data.refused.length ? table("Refused requests by reason", ["Latest", "Status", "Reason",
-        "Endpoint", "Sender", number("Times")], data.refused.map(refusalRow)) : h("p", { class: "note" }, "Nothing was refused."));
-      agnost.replaceChildren(...agnostPart(records));
-    } catch {
-      say("The Brain does not answer.");
-    }
-  }, LIVE_PAUSE);
+  const refresh = throttled(() => attempt(async () => {
+    const [data, records] = await Promise.all([ask("senders"), ask("agnost")]);
+    const number = (name) => ({ name, number: true });
+    known.replaceChildren(data.senders.length ? table("Senders, latest first", ["State", "Kind", "Application or agent",
+      "Framework", "Package", number("Events"), number("Error rate"), "First", "Latest"], data.senders.map(senderRow))
+      : h("p", { class: "note" }, "Nobody has sent anything yet. An application sends when OTAS_SDK_KEY and OTAS_BRAIN_URL are set in it, and an agent "
+        + "calls it; otas-middleware doctor says what is missing."));
+    refused.replaceChildren(data.refused.length ? table("Refused requests by reason", ["Latest", "Status", "Reason",
+      "Endpoint", "Sender", number("Times")], data.refused.map(refusalRow)) : h("p", { class: "note" }, "Nothing was refused."));
+    agnost.replaceChildren(...agnostPart(records));
+  }), LIVE_PAUSE);
   refresh();
   return { element, title: "Senders", news: refresh, update() {}, focus() {} };
 }

@@ -1,12 +1,11 @@
 // The list of sessions.
 
-import { ask, attempt } from "./api.js";
+import { ask, attempt, throttled } from "./api.js";
 import { h, table } from "./dom.js";
+import { tokenMaker } from "./events.js";
 import { count, moment, short } from "./format.js";
-import { throttled } from "./live.js";
 import { to } from "./route.js";
 import { agentOf } from "./session.js";
-import { tokenMaker } from "./welcome.js";
 
 const LIVE_PAUSE = 500;
 
