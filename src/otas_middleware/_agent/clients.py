@@ -60,9 +60,7 @@ class HttpClients:
             ValueError: `library` is neither of the two.
             ImportError: It is not installed.
         """
-        from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
-
-        made = self._made(installed(library).module.Client, self.transport, library, options)
+        made = self._made(_module(library).Client, self.transport, library, options)
         self._clients.add(made)
         return made
 
@@ -83,9 +81,7 @@ class HttpClients:
             ValueError: `library` is neither of the two.
             ImportError: It is not installed.
         """
-        from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
-
-        made = self._made(installed(library).module.AsyncClient, self.async_transport, library, options)
+        made = self._made(_module(library).AsyncClient, self.async_transport, library, options)
         self._async_clients.add(made)
         return made
 
@@ -168,11 +164,10 @@ class HttpClients:
             ValueError: `library` is neither of the two.
             ImportError: It is not installed.
         """
-        from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
-        from otas_middleware._outbound.httpx_transport import OwnTransport, wrap_transport  # noqa: PLC0415  # as above
+        from otas_middleware._outbound.httpx_transport import OwnTransport, wrap_transport  # noqa: PLC0415  # heavy
 
         if inner is None:
-            inner = OwnTransport() if library is None else installed(library).module.HTTPTransport()
+            inner = OwnTransport() if library is None else _module(library).HTTPTransport()
         return wrap_transport(inner, self._policy)
 
     @overload
@@ -192,14 +187,13 @@ class HttpClients:
             ValueError: `library` is neither of the two.
             ImportError: It is not installed.
         """
-        from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
-        from otas_middleware._outbound.httpx_transport import (  # noqa: PLC0415  # as above
+        from otas_middleware._outbound.httpx_transport import (  # noqa: PLC0415  # heavy
             OwnAsyncTransport,
             wrap_async_transport,
         )
 
         if inner is None:
-            inner = OwnAsyncTransport() if library is None else installed(library).module.AsyncHTTPTransport()
+            inner = OwnAsyncTransport() if library is None else _module(library).AsyncHTTPTransport()
         return wrap_async_transport(inner, self._policy)
 
     def headers_for(self, url: str) -> dict[str, str]:
@@ -247,6 +241,13 @@ class HttpClients:
                 await (client.aclose() if hasattr(client, "aclose") else client.close())
             except Exception as error:  # as above
                 _not_closed(client, error)
+
+
+def _module(library: str | None) -> Any:
+    """Return the httpx library that is asked for (see `installed`)."""
+    from otas_middleware._outbound.httpx_library import installed  # noqa: PLC0415  # heavy
+
+    return installed(library).module
 
 
 def _not_closed(client: object, error: Exception) -> None:

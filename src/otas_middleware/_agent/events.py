@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from otas_middleware._agent.calls import Call
 from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
+from otas_middleware._config.origins import DEFAULT_PORTS, in_url
 from otas_middleware._event.build import build
 from otas_middleware._event.metadata import status_line
 from otas_middleware._event.model import BackendEvent
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 262_144
 _BEGINS = re.compile(rb"event: ?endpoint[\r\n]")
 _MAX_CODING = 100
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def envelope_of(item: Item, settings: OtasSettings) -> Envelope | None:
@@ -72,8 +72,8 @@ def _call_envelope(call: Call, settings: OtasSettings) -> Envelope | None:
 
 
 def _host(scheme: str, host: str, port: int | None) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port is None or port == _DEFAULT_PORTS.get(scheme) else f"{name}:{port}"
+    name = in_url(host)
+    return name if port is None or port == DEFAULT_PORTS.get(scheme) else f"{name}:{port}"
 
 
 def _answer(call: Call) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _SAME_AS = {"ws": "http", "wss": "https"}
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _UNCLEAR = re.compile(r"(?i)%(?:25)*(?:00|2e|2f|3b|5c|c0|c1)|\\|//|/\.\.?(?:[/;]|$)")
@@ -87,9 +87,9 @@ class Domain:
         scheme = scheme.lower()
         scheme = _SAME_AS.get(scheme, scheme)
         name = normal_host(host)
-        if name is None or scheme not in _DEFAULT_PORTS:
+        if name is None or scheme not in DEFAULT_PORTS:
             return ()
-        port = _DEFAULT_PORTS[scheme] if port is None else port
+        port = DEFAULT_PORTS[scheme] if port is None else port
         return tuple(
             pattern.prefix
             for pattern in self._patterns
@@ -118,13 +118,13 @@ def parse(text: str) -> Pattern:
     except ValueError:
         raise ValueError(_ADVICE) from None
     scheme = parts.scheme.lower()
-    if scheme not in _DEFAULT_PORTS or not parts.hostname:
+    if scheme not in DEFAULT_PORTS or not parts.hostname:
         raise ValueError(_ADVICE)
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("it holds a user name, a query or a fragment; only scheme, host, port and path belong here")
     if port == 0:
         raise ValueError("nothing can listen on port 0; write the port that is connected to, or none for the usual one")
-    return Pattern(scheme, _parse_host(parts.hostname), port or _DEFAULT_PORTS[scheme], _parse_path(parts.path))
+    return Pattern(scheme, _parse_host(parts.hostname), port or DEFAULT_PORTS[scheme], _parse_path(parts.path))
 
 
 _ADVICE = (
@@ -176,6 +176,11 @@ def normal_host(host: str) -> str | None:
             return None
     host = host.removesuffix(".")
     return host if _NAME.fullmatch(host) else None
+
+
+def in_url(host: str) -> str:
+    """Return a host as URLs have it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_one_host(written: str, host: str) -> bool:

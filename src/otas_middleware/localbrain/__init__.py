@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from otas_middleware._config.origins import in_url
 from otas_middleware._errors import MissingExtraError
 
 try:
@@ -102,7 +103,7 @@ class LocalBrain:
         self.faults = Faults(slow_ms=slow_ms, fail_rate=fail_rate, down_after=down_after)
         self.port = port
         self._host = host
-        self._hosts = [_in_url(host), *allow_hosts]
+        self._hosts = [in_url(host), *allow_hosts]
         self._access_token = access_token
         self._db = None if db is None else Path(db)
         self._keep_alive = keep_alive
@@ -313,7 +314,3 @@ class LocalBrain:
 
 def _ignore(_: object) -> None:
     pass
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

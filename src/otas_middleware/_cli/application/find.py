@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
+from otas_middleware import _recorder
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._config.sources import env_name
 
@@ -29,9 +30,8 @@ DJANGO_ADAPTER = "otas_middleware.django.OtasMiddleware"
 _WRAPPED = "app application wsgi_app asgi_app asgi_handler _app inner wrapped handler _wrapped"
 _INNER = tuple(_WRAPPED.split())
 
-_NAMES = "FastAPI Litestar Quart Falcon Starlette Flask Django Pyramid Bottle"
-_FRAMEWORKS = {name.lower(): name for name in _NAMES.split()}
-
+_WRITTEN = {"fastapi": "FastAPI"}
+"""Frameworks whose names are not written as others."""
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _INSIDE_OF_LITESTAR = (
@@ -73,13 +73,8 @@ def find(app: object, name: str) -> list[Placement]:
 
 def framework_of(app: object) -> str | None:
     """Return the framework of an application and its version, such as `Flask 3.1.3`; of a wrapped one the innermost."""
-    found: str | None = None
-    for layer in _layers(app):
-        roots = {base.__module__.partition(".")[0] for base in type(layer).__mro__}
-        module = next((module for module in _FRAMEWORKS if module in roots), None)
-        if module is not None:
-            found = f"{_FRAMEWORKS[module]} {installed(module)}"
-    return found
+    named = [name for layer in _layers(app) if (name := _recorder.framework_of(layer, ""))]
+    return f"{_WRITTEN.get(named[-1], named[-1].capitalize())} {installed(named[-1])}" if named else None
 
 
 def installed(distribution: str) -> str:

@@ -73,13 +73,17 @@ def _problems(exchange: Exchange, event: Event, secrets: Secrets) -> Iterator[st
     }
     if step.exception and event["response_size_bytes"] == 0:
         del expected["response_size_bytes"]  # the answer to an exception may be made outside of the middleware
-    for field, value in expected.items():
-        if event[field] != value:
-            yield f"{field} is {event[field]!r} instead of {value!r}"
+    yield from _unequal(event, expected)
     if not event["latency_ms"] > 0:
         yield f"latency_ms is {event['latency_ms']!r}"
     yield from _error_problems(step, event["error"] or "")
     yield from secret_problems(event, secrets)
+
+
+def _unequal(found: Mapping[str, object], expected: Mapping[str, object]) -> Iterator[str]:
+    for name, value in expected.items():
+        if found[name] != value:
+            yield f"{name} is {found[name]!r} instead of {value!r}"
 
 
 def secret_problems(event: Event, secrets: Secrets) -> Iterator[str]:
@@ -191,9 +195,7 @@ def _task_problems(task: Task, event: Event, ids: Mapping[str, str]) -> Iterator
         "model": task.model,
         "tokens": task.tokens,
     }
-    for name, value in expected.items():
-        if found[name] != value:
-            yield f"{name} is {found[name]!r} instead of {value!r}"
+    yield from _unequal(found, expected)
     error = event["error"] or ""
     if bool(error) != bool(task.error) or task.error not in error:
         yield f"error is {error!r} instead of {task.error!r}"

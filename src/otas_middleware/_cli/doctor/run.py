@@ -1,27 +1,30 @@
-"""The order of the checks, and their output."""
+"""The order of the checks, and their output; and what the services' answers say together: of the key, of the clocks."""
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from otas_middleware._cli import has_colours, without_log
-from otas_middleware._cli.application import ApplicationError, read
+from otas_middleware._cli.application import IN_CODE, ApplicationError, read
+from otas_middleware._cli.application.load import SDK_KEY
 from otas_middleware._cli.doctor import TOKEN_VARIABLE, Check, as_json, as_text, conclusion, healthy
 from otas_middleware._cli.doctor.delivery import check_relay, check_send, check_threads, check_transport, new_token
-from otas_middleware._cli.doctor.network import check_brain, check_uasam
 from otas_middleware._cli.doctor.recording import check_agent, check_recording
-from otas_middleware._cli.doctor.services import ask_brain, ask_uasam, check_clock, check_key, key_problem, spelled
+from otas_middleware._cli.doctor.services import ask_brain, ask_uasam, check_brain, check_uasam
 from otas_middleware._cli.doctor.set_up import check_set_up, check_spool, check_surroundings
+from otas_middleware._config.sources import env_name
 from otas_middleware._errors import OtasError
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from otas_middleware._cli.application import Source, Subject
+    from otas_middleware._cli.doctor.services import Probe
     from otas_middleware._config.settings import OtasSettings
 
 NO_TOKEN = "there is no session token to send with, and no agent's key to open a session with"  # noqa: S105  # a text
@@ -118,6 +121,126 @@ def _send(
     except OtasError as error:
         return Check("send", "failed", f"no session could be opened: {error}", f"or set {TOKEN_VARIABLE} to its token")
     return check_send(settings, token, brain_ahead)
+
+
+def key_problem(subject: Subject) -> tuple[str, str] | None:
+    """Say what is wrong with the form of the SDK key, and what to do; None when nothing is."""
+    settings = subject.settings
+    setting = spelled(subject, "sdk_key")
+    if settings is None or settings.sdk_key is None:
+        if subject.origins.get("sdk_key") == IN_CODE:
+            return (
+                "the code gives none (sdk_key=None), so nothing is recorded",
+                "give it the key there, or leave it out",
+            )
+        return (
+            "none is set, so nothing is recorded",
+            f"set {setting} to the project's backend SDK key, otas_<prefix>_<secret>, as OTAS shows it for the project",
+        )
+    key = settings.sdk_key.get_secret_value()
+    again = f"copy the project's backend SDK key, otas_<prefix>_<secret>, to {setting} again"
+    if key[0] in "\"'" or key[-1] in "\"'":
+        return "it is malformed: it holds the quotes that stood around it", f"take the quotes out of {setting}"
+    if key.startswith("agent_"):
+        return "it is an agent's key (agent_…); a backend needs the project's SDK key", again
+    if not SDK_KEY.fullmatch(key):
+        return f"it is malformed ({len(key)} characters): not of the form otas_<prefix>_<secret>", again
+    return None
+
+
+def check_key(problem: tuple[str, str] | None, brain: Probe, uasam: Probe | None, subject: Subject) -> Check:
+    """Say whether the SDK key is good, and whose project it opens.
+
+    Args:
+        problem: What is wrong with its form.
+        brain: What came of asking Brain.
+        uasam: What came of asking UASAM, if its address is known.
+        subject: The settings, and where they came from.
+    """
+    setting = spelled(subject, "sdk_key")
+    if problem is not None:
+        return Check("sdk_key", "failed", *problem)
+    judges = ["UASAM"] * (uasam is not None and uasam.key == "good") + ["Brain"] * (brain.key == "good")
+    if uasam is not None and uasam.key == "bad":
+        text = "it is wrong: UASAM does not know it, or it has expired or been revoked"
+        fix = f"make a new backend SDK key for the project, set {setting} to it, and restart the application"
+        return Check("sdk_key", "failed", text, fix)
+    if judges:
+        return _accepted(judges, (uasam.project if uasam is not None else None) or {}, subject)
+    if brain.key == "bad" and uasam is None:
+        text = "Brain refuses it; it does so for a bad key, and for every key while UASAM is away"
+        fix = "give UASAM's address to learn which: --uasam-url http://HOST:8000, or OTAS_UASAM_URL"
+        return Check("sdk_key", "failed", text, fix)
+    if brain.key == "bad":
+        return Check("sdk_key", "skipped", "cannot be judged: Brain refuses every key while UASAM is away (see uasam)")
+    return Check("sdk_key", "skipped", "cannot be judged: nobody could be asked")
+
+
+def _accepted(judges: list[str], project: Mapping[str, str], subject: Subject) -> Check:
+    """Name the project of an accepted key, and warn where the settings name another one."""
+    opens = f"; project {project.get('name', '?')} ({project.get('id', '?')})" if project else ""
+    text = f"accepted by {' and '.join(judges)}{opens}"
+    data = {"project": project} if project else {}
+    named = subject.settings.project_id if subject.settings is not None else None
+    if named is None or str(named) == project.get("id", str(named)):
+        return Check("sdk_key", "ok", text, data=data)
+    setting = spelled(subject, "project_id")
+    fix = f"correct {setting}, or leave it out: Brain stores events in the key's project"
+    return Check("sdk_key", "warning", f"{text}; {setting} names another, {named}", fix, data=data)
+
+
+def spelled(subject: Subject, field: str) -> str:
+    """Return a setting's name as the user spelled it, or as the environment's variable."""
+    spelling = subject.origins.get(field, "").partition(" in ")[0]
+    return spelling if spelling.startswith("OTAS") else env_name(field)
+
+
+TOLERANCE = 2.0
+"""Seconds by which clocks may differ: Brain refuses a token that is so far from the future."""
+
+
+def check_clock(brain: Probe, uasam: Probe | None) -> Check:
+    """Compare this machine's clock with those of Brain and UASAM.
+
+    UASAM stamps session tokens with its clock, Brain checks them by its own, and events carry the time of this one.
+    """
+    ahead = brain.clock
+    if ahead is None:
+        return Check("clock", "skipped", "cannot be compared: no answer of Brain's says its time")
+    third = None if uasam is None or urlsplit(uasam.url).netloc == urlsplit(brain.url).netloc else uasam.clock
+    data = {"brain_ahead_seconds": round(sum(ahead) / 2, 1)}
+    if not _off(ahead):
+        if third is not None and _off(third):
+            return _clock_failed("UASAM's clock", third, "this machine's and Brain's", data)
+        return Check("clock", "ok", f"this machine's and Brain's agree within {TOLERANCE:g} s", data=data)
+    if third is None:
+        text = f"Brain's clock is {_distance(ahead)} this machine's"
+        fix = "set both by NTP (timedatectl set-ntp true); while Brain's is behind, it refuses fresh session tokens"
+        return Check("clock", "failed", text, fix, data=data)
+    if _off(third) and not _off((third[0] - ahead[1], third[1] - ahead[0])):
+        return _clock_failed("this machine's clock", (-ahead[1], -ahead[0]), "Brain's and UASAM's", data)
+    return _clock_failed("Brain's clock", ahead, "this machine's and UASAM's", data)
+
+
+def _clock_failed(whose: str, ahead: tuple[float, float], others: str, data: dict[str, float]) -> Check:
+    consequence = {
+        "Brain's clock": "Brain takes session tokens for expired, or for ones from the future, and refuses them",
+        "UASAM's clock": "its session tokens seem expired, or from the future, to Brain, which refuses them",
+        "this machine's clock": "events carry a wrong time, and valid session tokens may seem expired here",
+    }[whose]
+    where = {"Brain's clock": "on Brain's machine", "UASAM's clock": "on UASAM's machine"}.get(whose, "here")
+    text = f"{whose} is {_distance(ahead)} {others}: {consequence}"
+    fix = f"set the clock {where} by NTP (timedatectl set-ntp true)"
+    return Check("clock", "failed", text, fix, data=data)
+
+
+def _off(ahead: tuple[float, float]) -> bool:
+    return ahead[0] > TOLERANCE or ahead[1] < -TOLERANCE
+
+
+def _distance(ahead: tuple[float, float]) -> str:
+    middle = sum(ahead) / 2
+    return f"{abs(middle):.0f} s {'ahead of' if middle > 0 else 'behind'}"
 
 
 def run(order: Order, *, machine: bool) -> int:

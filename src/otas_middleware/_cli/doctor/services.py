@@ -1,4 +1,4 @@
-"""What Brain and UASAM say: which service answers at an address, and what it thinks of the SDK key.
+"""Brain and UASAM: is each one there, is it the one, is it well, and what does it say of the SDK key; if not, why.
 
 Nothing here writes an event: Brain checks the key before it asks for the session token, and no token is sent.
 """
@@ -6,25 +6,25 @@ Nothing here writes an event: Brain checks the key before it asks for the sessio
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from otas_middleware._cli.application import IN_CODE
-from otas_middleware._cli.application.load import SDK_KEY
-from otas_middleware._cli.doctor import Check
+from otas_middleware._cli.doctor import LOOPBACK, Check
 from otas_middleware._cli.doctor.wire import Answer, TroubleError, post
-from otas_middleware._config.sources import env_name
+from otas_middleware._config.origins import DEFAULT_PORTS, in_url
 from otas_middleware._delivery.destinations.brain import BACKEND_PATH
 from otas_middleware._delivery.destinations.uasam import KEY_PATH
 from otas_middleware._delivery.protocols import as_object, fields_of
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from otas_middleware._cli.application import Subject
+    from otas_middleware._cli.doctor.wire import Trouble
 
 KeyState = Literal["good", "bad", "unjudged"]
 Kind = Literal["brain", "uasam"]
@@ -138,7 +138,7 @@ def find_brain(near: str, *others: str | None) -> str | None:
         Brain's URL, or None.
     """
     parts = urlsplit(near)
-    candidates = [f"{parts.scheme}://{_bracketed(parts.hostname or '')}:8002", *filter(None, others)]
+    candidates = [f"{parts.scheme}://{in_url(parts.hostname or '')}:8002", *filter(None, others)]
     for url in dict.fromkeys(candidates):
         if url != near and urlsplit(url).hostname == parts.hostname and ask_brain(url, None, 2.0, 1.0).is_it:
             return url
@@ -155,130 +155,150 @@ def _probe(url: str, path: str, key: str | None, timeout: float, connect_timeout
         return error
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
 def _milliseconds(seconds: float) -> str:
     milliseconds = seconds * 1000
     return f"{milliseconds:.1f} ms" if milliseconds < 10 else f"{math.floor(milliseconds + 0.5)} ms"
 
 
-def key_problem(subject: Subject) -> tuple[str, str] | None:
-    """Say what is wrong with the form of the SDK key, and what to do; None when nothing is."""
-    settings = subject.settings
-    setting = spelled(subject, "sdk_key")
-    if settings is None or settings.sdk_key is None:
-        if subject.origins.get("sdk_key") == IN_CODE:
-            return (
-                "the code gives none (sdk_key=None), so nothing is recorded",
-                "give it the key there, or leave it out",
-            )
-        return (
-            "none is set, so nothing is recorded",
-            f"set {setting} to the project's backend SDK key, otas_<prefix>_<secret>, as OTAS shows it for the project",
-        )
-    key = settings.sdk_key.get_secret_value()
-    again = f"copy the project's backend SDK key, otas_<prefix>_<secret>, to {setting} again"
-    if key[0] in "\"'" or key[-1] in "\"'":
-        return "it is malformed: it holds the quotes that stood around it", f"take the quotes out of {setting}"
-    if key.startswith("agent_"):
-        return "it is an agent's key (agent_…); a backend needs the project's SDK key", again
-    if not SDK_KEY.fullmatch(key):
-        return f"it is malformed ({len(key)} characters): not of the form otas_<prefix>_<secret>", again
-    return None
+_NAMES: dict[Kind, str] = {"brain": "Brain", "uasam": "UASAM"}
+_PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
+_LOCALLY = " (otas-middleware brain is a local one)"
 
 
-def check_key(problem: tuple[str, str] | None, brain: Probe, uasam: Probe | None, subject: Subject) -> Check:
-    """Say whether the SDK key is good, and whose project it opens.
+def check_brain(probe: Probe, uasam: Probe | None, setting: str) -> Check:
+    """Check that Brain is there and well.
 
     Args:
-        problem: What is wrong with its form.
-        brain: What came of asking Brain.
+        probe: What came of asking it.
         uasam: What came of asking UASAM, if its address is known.
-        subject: The settings, and where they came from.
+        setting: The name of the setting that holds Brain's address.
     """
-    setting = spelled(subject, "sdk_key")
-    if problem is not None:
-        return Check("sdk_key", "failed", *problem)
-    judges = ["UASAM"] * (uasam is not None and uasam.key == "good") + ["Brain"] * (brain.key == "good")
-    if uasam is not None and uasam.key == "bad":
-        text = "it is wrong: UASAM does not know it, or it has expired or been revoked"
-        fix = f"make a new backend SDK key for the project, set {setting} to it, and restart the application"
-        return Check("sdk_key", "failed", text, fix)
-    if judges:
-        return _accepted(judges, (uasam.project if uasam is not None else None) or {}, subject)
-    if brain.key == "bad" and uasam is None:
-        text = "Brain refuses it; it does so for a bad key, and for every key while UASAM is away"
-        fix = "give UASAM's address to learn which: --uasam-url http://HOST:8000, or OTAS_UASAM_URL"
-        return Check("sdk_key", "failed", text, fix)
-    if brain.key == "bad":
-        return Check("sdk_key", "skipped", "cannot be judged: Brain refuses every key while UASAM is away (see uasam)")
-    return Check("sdk_key", "skipped", "cannot be judged: nobody could be asked")
+    unwell = _unwell("brain", probe, setting, uasam)
+    if unwell is not None:
+        return unwell
+    if probe.key == "bad" and uasam is not None and uasam.key == "good":
+        text = f"{probe.url} refuses the SDK key, which {uasam.url} accepts: Brain does not reach that UASAM"
+        fix = "look at Brain's own configuration of UASAM's address, and at the network between the two"
+        return Check("brain", "failed", text, fix, data={"url": probe.url})
+    return _well(probe, "brain")
 
 
-def _accepted(judges: list[str], project: Mapping[str, str], subject: Subject) -> Check:
-    """Name the project of an accepted key, and warn where the settings name another one."""
-    opens = f"; project {project.get('name', '?')} ({project.get('id', '?')})" if project else ""
-    text = f"accepted by {' and '.join(judges)}{opens}"
-    data = {"project": project} if project else {}
-    named = subject.settings.project_id if subject.settings is not None else None
-    if named is None or str(named) == project.get("id", str(named)):
-        return Check("sdk_key", "ok", text, data=data)
-    setting = spelled(subject, "project_id")
-    fix = f"correct {setting}, or leave it out: Brain stores events in the key's project"
-    return Check("sdk_key", "warning", f"{text}; {setting} names another, {named}", fix, data=data)
+def check_uasam(probe: Probe | None, brain: Probe, setting: str) -> Check:
+    """Check that UASAM is there and well; without its address that is left out.
 
-
-def spelled(subject: Subject, field: str) -> str:
-    """Return a setting's name as the user spelled it, or as the environment's variable."""
-    spelling = subject.origins.get(field, "").partition(" in ")[0]
-    return spelling if spelling.startswith("OTAS") else env_name(field)
-
-
-TOLERANCE = 2.0
-"""Seconds by which clocks may differ: Brain refuses a token that is so far from the future."""
-
-
-def check_clock(brain: Probe, uasam: Probe | None) -> Check:
-    """Compare this machine's clock with those of Brain and UASAM.
-
-    UASAM stamps session tokens with its clock, Brain checks them by its own, and events carry the time of this one.
+    Args:
+        probe: What came of asking UASAM; None when its address is not known.
+        brain: What came of asking Brain.
+        setting: The name of the setting that holds UASAM's address.
     """
-    ahead = brain.clock
-    if ahead is None:
-        return Check("clock", "skipped", "cannot be compared: no answer of Brain's says its time")
-    third = None if uasam is None or urlsplit(uasam.url).netloc == urlsplit(brain.url).netloc else uasam.clock
-    data = {"brain_ahead_seconds": round(sum(ahead) / 2, 1)}
-    if not _off(ahead):
-        if third is not None and _off(third):
-            return _clock_failed("UASAM's clock", third, "this machine's and Brain's", data)
-        return Check("clock", "ok", f"this machine's and Brain's agree within {TOLERANCE:g} s", data=data)
-    if third is None:
-        text = f"Brain's clock is {_distance(ahead)} this machine's"
-        fix = "set both by NTP (timedatectl set-ntp true); while Brain's is behind, it refuses fresh session tokens"
-        return Check("clock", "failed", text, fix, data=data)
-    if _off(third) and not _off((third[0] - ahead[1], third[1] - ahead[0])):
-        return _clock_failed("this machine's clock", (-ahead[1], -ahead[0]), "Brain's and UASAM's", data)
-    return _clock_failed("Brain's clock", ahead, "this machine's and UASAM's", data)
+    if probe is None:
+        return Check(
+            "uasam", "skipped", f"its address is not known; set {setting}, or give --uasam-url, to have it checked"
+        )
+    return _unwell("uasam", probe, setting, brain) or _well(probe, "uasam")
 
 
-def _clock_failed(whose: str, ahead: tuple[float, float], others: str, data: dict[str, float]) -> Check:
-    consequence = {
-        "Brain's clock": "Brain takes session tokens for expired, or for ones from the future, and refuses them",
-        "UASAM's clock": "its session tokens seem expired, or from the future, to Brain, which refuses them",
-        "this machine's clock": "events carry a wrong time, and valid session tokens may seem expired here",
-    }[whose]
-    where = {"Brain's clock": "on Brain's machine", "UASAM's clock": "on UASAM's machine"}.get(whose, "here")
-    text = f"{whose} is {_distance(ahead)} {others}: {consequence}"
-    fix = f"set the clock {where} by NTP (timedatectl set-ntp true)"
-    return Check("clock", "failed", text, fix, data=data)
+def _unwell(kind: Kind, probe: Probe, setting: str, other: Probe | None) -> Check | None:
+    """Say what is the matter with a service, or None when it is there, is the one, and is well."""
+    if probe.trouble is not None:
+        return _trouble(kind, probe, probe.trouble, setting, other)
+    if not probe.is_it:
+        return _somebody_else(kind, probe, setting, other)
+    return _failing(kind, probe) if probe.status >= 500 else None
 
 
-def _off(ahead: tuple[float, float]) -> bool:
-    return ahead[0] > TOLERANCE or ahead[1] < -TOLERANCE
+def _well(probe: Probe, kind: Kind) -> Check:
+    steps = {} if probe.answer is None else {name: round(seconds, 6) for name, seconds in probe.answer.steps.items()}
+    return Check(kind, "ok", f"{probe.url} answers: {probe.described()}", data={"url": probe.url, "seconds": steps})
 
 
-def _distance(ahead: tuple[float, float]) -> str:
-    middle = sum(ahead) / 2
-    return f"{abs(middle):.0f} s {'ahead of' if middle > 0 else 'behind'}"
+def _failing(kind: Kind, probe: Probe) -> Check:
+    name = _NAMES[kind]
+    what = "its database may be down" if probe.status == 500 else f"{name} is down or overloaded behind its proxy"
+    text = f"{probe.url} fails: it answers {probe.status}"
+    fix = f"look at {name}'s log; {what}"
+    return Check(kind, "failed", text, fix, data={"url": probe.url, "status": probe.status})
+
+
+def _somebody_else(kind: Kind, probe: Probe, setting: str, other: Probe | None) -> Check:
+    """Explain an answer that the service would not give."""
+    name, data = _NAMES[kind], {"url": probe.url, "status": probe.status}
+    location = "" if probe.answer is None else probe.answer.response.headers.get("location", "")
+    if 300 <= probe.status < 400 and location:
+        target = urlsplit(location)
+        base = f"{target.scheme}://{target.netloc}"
+        if target.netloc and base != probe.url:
+            text = f"{probe.url} redirects to {base}, and redirects are not followed"
+            return Check(kind, "failed", text, f"set {setting}={base}", data=data)
+    if probe.status == 400:
+        text = f"{probe.url} answers 400, perhaps because {name} does not know itself by this host name"
+        return Check(kind, "failed", text, f"add the host to {name}'s ALLOWED_HOSTS, or correct {setting}", data=data)
+    swapped = kind == "brain" and ask_uasam(probe.url, None, 5.0, 2.0)
+    who = "UASAM" if swapped and swapped.is_it and swapped.status == 401 else "something else"
+    text = f"what answers at {probe.url} is not {name} but {who} (it answers {probe.status})"
+    found = find_brain(probe.url, other.url if other is not None else None) if kind == "brain" else None
+    if found is not None:
+        return Check(kind, "failed", f"{text}; Brain is at {found}", f"set {setting}={found}", data=data)
+    return Check(kind, "failed", text, f"correct the port or the path in {setting}", data=data)
+
+
+def _trouble(kind: Kind, probe: Probe, trouble: TroubleError, setting: str, other: Probe | None) -> Check:
+    """Explain why no answer came."""
+    name, url = _NAMES[kind], probe.url
+    parts = urlsplit(url)
+    address = f"{parts.hostname}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
+    swapped = ("http" if parts.scheme == "https" else "https") + url.removeprefix(parts.scheme)
+    explained: dict[Trouble, tuple[str, str]] = {
+        "name": (
+            f"the host name {parts.hostname} is not known here ({trouble.detail})",
+            f"correct it in {setting}, or make the name known where the application runs",
+        ),
+        "refused": (
+            f"nothing listens at {address}: {name} is down, or this is the wrong port",
+            f"start {name}{_LOCALLY if kind == 'brain' and parts.hostname in LOOPBACK else ''}, or correct {setting}",
+        ),
+        "unreachable": (
+            f"{address} cannot be reached ({trouble.detail})",
+            f"look at firewalls and routes between here and {name}, or correct {setting}",
+        ),
+        "certificate": (
+            f"the certificate of {address} does not hold: {trouble.detail}",
+            "correct the certificate or the host name; name an authority of your own in SSL_CERT_FILE",
+        ),
+        "speaks_http": (
+            f"https and http are mixed up: {setting} says https, and {address} speaks plain http",
+            f"set {setting}={swapped}",
+        ),
+        "speaks_tls": (
+            f"http and https are mixed up: {setting} says http, and {address} speaks https",
+            f"set {setting}={swapped}",
+        ),
+        "tls": (f"no TLS connection to {address} comes about ({trouble.detail})", f"look at {name}'s TLS set-up"),
+        "silent": (
+            f"{address} takes connections and does not answer ({trouble.detail})",
+            f"look at {name}: it hangs" + (", perhaps because UASAM does" if kind == "brain" else ""),
+        ),
+        "closed": (
+            f"{address} ends the connection without an answer",
+            f"look at {name} and at the proxies before it, or correct {setting}",
+        ),
+        "not_http": (f"what answers at {address} does not speak HTTP", f"correct the port in {setting}"),
+    }
+    text, fix = explained[trouble.trouble]
+    if kind == "brain" and trouble.trouble in {"refused", "not_http", "closed"}:
+        found = find_brain(url, other.url if other is not None else None)
+        if found is not None:
+            text = f"this is the wrong port: nothing of Brain's is at {address}, and Brain is at {found}"
+            fix = f"set {setting}={found}"
+    details = list(_hints(trouble.trouble, parts.hostname or ""))
+    return Check(kind, "failed", text, fix, tuple(details), {"url": url, "trouble": trouble.trouble})
+
+
+def _hints(trouble: Trouble, host: str) -> Iterator[str]:
+    if trouble not in {"name", "refused", "unreachable", "silent"}:
+        return
+    if host in LOOPBACK and Path("/.dockerenv").exists():
+        yield "inside a container, localhost is the container itself; name the service or the host instead"
+    proxies = [name for name in _PROXIES if os.environ.get(name)]
+    if proxies:
+        yield f"events do not go through the proxy that {proxies[0]} names; see the setting `transport` for a way"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from otas_middleware._config.origins import DEFAULT_PORTS
 from otas_middleware._delivery.transports.http1 import ResponseReader, WireError, request_head
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def post(base: str, path: str, headers: tuple[tuple[str, str], ...], timeout: fl
     """
     parts = urlsplit(base)
     host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
     steps: dict[str, float] = {}
     connection = _connect(host, port, connect_timeout, steps)
     with contextlib.ExitStack() as stack:

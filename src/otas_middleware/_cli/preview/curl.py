@@ -101,12 +101,6 @@ class Draft:
         content = _content(text)
         self.data.append(re.sub(rb"[\r\n\0]", b"", content) if text.startswith("@") else content)
 
-    def add_binary(self, text: str) -> None:
-        self.data.append(_content(text))
-
-    def add_raw(self, text: str) -> None:
-        self.data.append(text.encode())
-
     def add_json(self, text: str) -> None:
         before = self.data.pop() if self.data and "Accept" in self.defaults else b""
         self.data.append(before + _content(text))
@@ -139,30 +133,11 @@ class Draft:
         else:
             self.parts.append(Part(name, value.encode()))
 
-    def add_text_part(self, text: str) -> None:
-        name, _, value = text.partition("=")
-        self.parts.append(Part(name, value.encode()))
-
     def add_cookie(self, text: str) -> None:
         if "=" not in text:
             raise UnreadableError(f"-b {text!r} names a file of cookies; write the cookies themselves, as name=value")
         known = self.defaults.get("Cookie")
         self.defaults["Cookie"] = f"{known};{text}" if known else text
-
-    def set_user(self, text: str) -> None:
-        self.defaults["Authorization"] = "Basic " + base64.b64encode(text.encode()).decode()
-
-    def set_method(self, text: str) -> None:
-        self.method = text
-
-    def set_upload(self, text: str) -> None:
-        self.upload = _file(text)
-
-    def set_get(self) -> None:
-        self.as_query = True
-
-    def set_head(self) -> None:
-        self.head = True
 
 
 def _file(path: str) -> bytes:
@@ -179,13 +154,28 @@ def _content(text: str) -> bytes:
     return _file(text[1:]) if text.startswith("@") else text.encode()
 
 
-def _default(name: str, form: str = "{}") -> Callable[[Draft, str], None]:
+def _default(name: str, form: str = "{}", convert: Callable[[str], str] = str) -> Callable[[Draft, str], None]:
     """Return what notes an option's value as a header, which a header of the user's own replaces."""
 
     def note(draft: Draft, text: str) -> None:
-        draft.defaults[name] = form.format(text)
+        draft.defaults[name] = form.format(convert(text))
 
     return note
+
+
+def _set(name: str, value: Callable[[str], object]) -> Callable[[Draft, str], None]:
+    """Return what sets an attribute of a draft to what an option's value means."""
+    return lambda draft, text: setattr(draft, name, value(text))
+
+
+def _add(name: str, value: Callable[[str], object]) -> Callable[[Draft, str], None]:
+    """Return what adds to a list of a draft what an option's value means."""
+    return lambda draft, text: getattr(draft, name).append(value(text))
+
+
+def _text_part(text: str) -> Part:
+    name, _, value = text.partition("=")
+    return Part(name, value.encode())
 
 
 def read(words: Sequence[str]) -> Exchange:
@@ -211,31 +201,31 @@ def read(words: Sequence[str]) -> Exchange:
 
 
 SHAPING: dict[str, Callable[[Draft, str], None]] = {
-    "--request": Draft.set_method,
+    "--request": _set("method", str),
     "--header": Draft.add_header,
     "--data": Draft.add_data,
     "--data-ascii": Draft.add_data,
-    "--data-raw": Draft.add_raw,
-    "--data-binary": Draft.add_binary,
+    "--data-raw": _add("data", str.encode),
+    "--data-binary": _add("data", _content),
     "--data-urlencode": Draft.add_encoded,
     "--json": Draft.add_json,
     "--form": Draft.add_part,
-    "--form-string": Draft.add_text_part,
-    "--user": Draft.set_user,
+    "--form-string": _add("parts", _text_part),
+    "--user": _default("Authorization", "Basic {}", lambda text: base64.b64encode(text.encode()).decode()),
     "--oauth2-bearer": _default("Authorization", "Bearer {}"),
     "--user-agent": _default("User-Agent"),
     "--referer": _default("Referer"),
     "--cookie": Draft.add_cookie,
     "--range": _default("Range", "bytes={}"),
-    "--upload-file": Draft.set_upload,
-    "--url": lambda draft, text: draft.urls.append(text),
+    "--upload-file": _set("upload", _file),
+    "--url": _add("urls", str),
 }
 """Options with a value that say something about the request."""
 
-FLAGS: dict[str, Callable[[Draft], None]] = {
-    "--get": Draft.set_get,
-    "--head": Draft.set_head,
-    "--compressed": lambda draft: _default("Accept-Encoding")(draft, "deflate, gzip"),
+FLAGS: dict[str, Callable[[Draft, str], None]] = {
+    "--get": _set("as_query", bool),
+    "--head": _set("head", bool),
+    "--compressed": _default("Accept-Encoding", "deflate, gzip"),
 }
 
 IGNORED = frozenset(
@@ -271,7 +261,7 @@ def _long(draft: Draft, word: str, rest: list[str]) -> None:
     if word in SHAPING:
         SHAPING[word](draft, _value(word, rest))
     elif word in FLAGS:
-        FLAGS[word](draft)
+        FLAGS[word](draft, word)
     elif word in _IGNORED_WITH_VALUE:
         _value(word, rest)
     elif word not in IGNORED:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 
 from otas_middleware.localbrain.django_http import until_disconnected
-from otas_middleware.localbrain.page.charts import Charts
+from otas_middleware.localbrain.page.figures import Charts, Sessions
 from otas_middleware.localbrain.page.http import HEADERS, Changing, Document, Json, Reading
 from otas_middleware.localbrain.page.listing import Listing
 from otas_middleware.localbrain.page.senders import Senders
-from otas_middleware.localbrain.page.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
