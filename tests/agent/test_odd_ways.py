@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import io
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,18 @@ def test_what_is_read_from_a_raw_response_is_recorded_once(
             assert b"".join(raw) == b"0123456789"
     event = record.one()
     assert (event["response_body"], event["response_size_bytes"]) == ("0123456789", 10)
+    assert "aborted" not in event["metadata"]
+
+
+def test_a_raw_response_that_is_iterated_over_is_recorded_without_its_coding(
+    requester: requests.Session, outside: Host, record: Record
+) -> None:
+    lines = b"one\ntwo\n" * 1_000
+    outside.on("/lines", replies(gzip.compress(lines), content_type="text/plain", headers=["Content-Encoding: gzip"]))
+    with requester.get(outside.url + "/lines", stream=True) as answer:
+        assert b"".join(answer.raw) == lines
+    event = record.one()
+    assert (event["response_body"], event["response_size_bytes"]) == (lines.decode(), len(lines))
     assert "aborted" not in event["metadata"]
 
 
@@ -173,6 +186,18 @@ def test_a_transport_that_has_its_answer_at_hand_is_recorded_with_it(session: Ag
     with httpx2.Client(transport=transport) as http:
         assert http.get("https://elsewhere.example/x").json() == {"a": 1}
     assert record.one()["response_body"] == '{"a":1}'
+
+
+def test_a_transport_that_has_undone_its_answers_coding_is_recorded_with_what_the_caller_gets(
+    session: AgentSession, record: Record
+) -> None:
+    coded = gzip.compress(b'{"a": 1}')
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    transport = session.transport(httpx2.MockTransport(lambda _: httpx2.Response(200, headers=headers, content=coded)))
+    with httpx2.Client(transport=transport) as http:
+        assert http.get("https://elsewhere.example/x").json() == {"a": 1}
+    event = record.one()
+    assert (event["response_body"], event["response_size_bytes"]) == ('{"a": 1}', 8)
 
 
 class MyRequest(httpx2.Request):

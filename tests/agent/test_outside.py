@@ -110,6 +110,23 @@ def test_an_answer_that_is_not_in_its_coding_is_a_failure_as_it_is_for_the_calle
 
 
 @pytest.mark.filterwarnings("ignore:Async generator", "ignore::pytest.PytestUnraisableExceptionWarning")  # httpx, trio
+@pytest.mark.parametrize(
+    ("coding", "length"),
+    [("gzip", 200), ("deflate", 200), ("br", 200), ("br", 1_200_000), ("zstd", 200), ("zstd", 1_200_000)],
+)
+@pytest.mark.parametrize("end", ["cut", "of something else"])
+def test_the_end_of_a_coded_answer_is_a_failure_where_it_is_one_for_the_caller(
+    caller: Caller, session: AgentSession, outside: Host, record: Record, coding: str, end: str, length: int
+) -> None:
+    coded = CODINGS[coding](random.Random(7).randbytes(length))
+    damaged = coded[:-10] if end == "cut" else coded + b"none of this is coded"
+    outside.on("/damaged", replies(damaged, headers=[f"Content-Encoding: {coding}"]))
+    result = caller.call(session.instrument, "GET", outside.url + "/damaged")
+    event = record.one()
+    assert (event["error"] != "") is (result.error != ""), result.text
+
+
+@pytest.mark.filterwarnings("ignore:Async generator", "ignore::pytest.PytestUnraisableExceptionWarning")  # httpx, trio
 def test_an_answer_in_its_coding_that_the_agent_leaves_is_no_failure(
     caller: Caller, session: AgentSession, outside: Host, record: Record
 ) -> None:

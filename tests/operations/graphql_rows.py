@@ -180,6 +180,15 @@ GRAPHQL = [
         "graphql: gone",
     ),
     Row(
+        "an answer in parts, of which the last did not come",
+        post(
+            {"query": "query Orders { orders ... @defer { prices } }"},
+            b'\r\n---\r\nContent-Type: application/json\r\n\r\n{"data": {"orders": 1}, "hasNext": true}\r\n---\r\n',
+            response_type='multipart/mixed; boundary="-"',
+        ),
+        {"name": "query Orders", "outcome": "unknown"},
+    ),
+    Row(
         "a document with a description, as the edition of September 2025 allows",
         post({"query": '"""Of one customer."""\nquery Orders { orders { id } }'}, {"data": {"orders": []}}),
         {"name": "query Orders", "outcome": "ok"},

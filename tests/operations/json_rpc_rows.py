@@ -72,6 +72,12 @@ JSON_RPC = [
         {"protocol": "a2a", "name": "SendStreamingMessage", "version": "1.0", "outcome": "ok"},
     ),
     Row(
+        "a batch whose calls have one id",
+        post([call("add"), call("divide"), call("add")], [result(1), error(7, "by zero"), result(3)]),
+        {"name": "batch", "count": 3, "failed": 1, "outcome": "error", "code": 7},
+        "json-rpc 7: by zero",
+    ),
+    Row(
         "a batch with a member that is no call",
         post([call("a"), {"foo": "boo"}], [result(1), error(-32600, "Invalid Request", number=None)]),
         {"name": "batch", "count": 2, "failed": 1, "outcome": "error", "code": -32600},

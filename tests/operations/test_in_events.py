@@ -111,7 +111,11 @@ def test_the_trace_of_the_envelope_is_the_events_where_no_header_names_one() -> 
 
 def test_long_lived_streams_are_marked_and_their_life_is_no_latency() -> None:
     listen = call("subscriptions/listen", {"_meta": ENVELOPE})
+    watch = {"query": "subscription Watch { orders }"}
+    parts = b'\r\n--graphql\r\n\r\n{"payload": {"data": {"orders": 1}}}\r\n--graphql--\r\n'
     for request in (
+        post(watch, sse({"data": {"orders": 1}}, name="next"), response_type=SSE),
+        post(watch, parts, response_type="multipart/mixed; boundary=graphql"),
         post(listen, sse({}), headers=MODERN, response_type=SSE),
         post(None, sse("data: tick\n\n"), method="GET", response_type=SSE, request_type=None),
         post(None, None, headers=LEGACY, method="GET", response_type=SSE, request_type=None),

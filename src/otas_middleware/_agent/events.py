@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -86,23 +87,32 @@ def _answer(call: Call) -> tuple[str, str]:
             return body.decode("utf-8", "replace"), end.decode("utf-8", "replace")
         return (body + end).decode("utf-8", "replace"), ""
     decoded = undo_codings(body, coding, _HEAD_BYTES)
-    if decoded.broken and not call.complete and call.exception is None:
+    ending = call.coded_end
+    if ending is None:
+        ending = DecodedEnd(coding, TAIL_BYTES)
+        if decoded.cut or coding == "zstd":
+            ending.add(body)
+    if call.complete:
+        refused = coding == "zstd" and bool(body) and ending.is_cut and _reads_zstd(call.outgoing.library)
+    else:
+        refused = decoded.broken or ending.broken
+    if refused and call.exception is None:
         call.disconnected = False
         call.failed(DecodingError(coding))
     if not decoded.undone:
         return "", ""
-    ending = call.coded_end
-    if ending is None:
-        ending = DecodedEnd(coding, TAIL_BYTES)
-        if decoded.cut:
-            ending.add(body)
     return decoded.data.decode("utf-8", "replace"), ending.bytes().decode("utf-8", "replace")
 
 
-class DecodingError(Exception):
-    """An answer was left before its end, and is not in its content coding: httpx cannot decode it and raises.
+def _reads_zstd(library: str) -> bool:
+    """Say whether a library decodes zstd, of which it wants the end too."""
+    return library == "httpx2" or (library == "httpx" and find_spec("zstandard") is not None)
 
-    That happens above the transport, where nothing is seen but that the answer is read no further.
+
+class DecodingError(Exception):
+    """An answer is not in its content coding, or not to its end: httpx cannot decode it and raises.
+
+    That happens above the transport, where nothing is seen but that the answer is read no further, if that.
     """
 
     def __init__(self, coding: str) -> None:

@@ -11,6 +11,7 @@ import copy
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from otas_middleware._capture.body import without_coding
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.httpx_library import installed, library_of_request, library_of_transport
 from otas_middleware._outbound.policy import (
@@ -183,6 +184,8 @@ class _Instrumented(Layer):
                 call.ended()
                 call.finish()
             elif response.is_closed:  # a transport that had the whole body at hand
+                if response.num_bytes_downloaded != len(response.content):  # and has undone its coding
+                    call.response_headers = without_coding(response.headers.multi_items())
                 call.sent(response.content)
                 call.ended()
                 call.finish()

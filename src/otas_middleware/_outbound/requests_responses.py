@@ -66,7 +66,10 @@ class RecordedRaw:
             setattr(self._raw, name, value)
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._pieces(lambda: iter(self._raw), (), {})
+        def pieces(**_: object) -> Iterator[bytes]:
+            return iter(self._raw)
+
+        return self._pieces(pieces, (), {"decode_content": True})  # urllib3 always does, here
 
     def __next__(self) -> bytes:
         line: bytes = self._some(lambda: next(self._raw, b""), (), {})
@@ -159,7 +162,7 @@ class RecordedRaw:
 
     def _knows_coding(self) -> bool:
         """Say whether urllib3 undoes the response's codings: what it does not know, it hands on as it came."""
-        codings: str = self._raw.headers.get("content-encoding", "")
+        codings: str = getattr(self._raw, "headers", {}).get("content-encoding", "")
         known: Sequence[str] = getattr(self._raw, "CONTENT_DECODERS", _CODINGS)
         return any(coding.strip().lower() in known for coding in codings.split(","))
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
 
 _RESPONSE_MEDIA = "application/graphql-response+json"
+_STREAMS = frozenset(("text/event-stream", "multipart/mixed"))
 _PARTIAL_SUCCESS = 294
 _KEYS = "data errors extensions hasNext pending incremental completed label path"
 _RESULT_KEYS = frozenset(_KEYS.split())
@@ -62,6 +63,7 @@ def read(exchange: Exchange) -> Operation | None:
     if isinstance(_body(exchange), list):
         return _batch(calls, results, exchange)
     operation = _named(calls[0].definition)
+    operation.long_lived = operation.type == "subscription" and exchange.response_media in _STREAMS
     _judge(operation, results, exchange)
     return operation
 
@@ -217,7 +219,8 @@ def _judge(operation: Operation, results: list[Any], exchange: Exchange) -> None
     elif exchange.status == _PARTIAL_SUCCESS:
         operation.fail(_PARTIAL_SUCCESS, "Partial Success", "partial")
     elif results and exchange.response_whole:
-        operation.outcome = "ok"
+        goes_on = as_object(results[-1]).get("hasNext") is True  # and that did not come
+        operation.outcome = "unknown" if goes_on else "ok"
     elif not results:
         _judge_beginning(operation, exchange)
 

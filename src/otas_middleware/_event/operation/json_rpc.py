@@ -71,14 +71,15 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
             judge(operation, response)
         return operation
     items: list[Operation] = []
-    for call in calls:
+    for call in reversed(calls):
         items.append(describe(call))
         if "id" in call:
-            response = responses.to(call)
+            response = responses.to(call, batched=True)
             if response is not None:
                 judge(items[-1], response)
         elif exchange.request_whole:
             items[-1].outcome = "ok"  # as above
+    items.reverse()
     others = [answered(items[0].protocol, response, judge) for response in responses.to_others(calls)]
     return batch([*items, *others])
 
@@ -167,7 +168,10 @@ class Responses:
         self._asked = len(as_list(exchange.request_json))
         self.all = list(_responses(exchange))
         """In their order."""
-        self._by_id = {call_id(response): response for response in self.all if "id" in response}
+        self._by_id: dict[object, list[Message]] = {}
+        for response in self.all:
+            if "id" in response:
+                self._by_id.setdefault(call_id(response), []).append(response)
         self._nameless = [response for response in self.all if _is_nameless(response)]
 
     @property
@@ -180,13 +184,15 @@ class Responses:
         """The last error, whatever its id: that of a server that had none to answer to may be of its own making."""
         return next(reversed(self.errors), None)
 
-    def to(self, call: Message) -> Message | None:
+    def to(self, call: Message, *, batched: bool = False) -> Message | None:
         """Return the last response to a request, or the error of a server that could not read the request's id.
 
         Args:
             call: The request; any response is to one whose id is not known, since it was cut before it.
+            batched: Others of its batch may have the same id; they are asked for after it, the last first.
         """
-        found = self._by_id.get(call_id(call)) if "id" in call else next(reversed(self.all), None)
+        same = self._by_id.get(call_id(call), []) if "id" in call else self.all
+        found = same.pop() if batched and len(same) > 1 else next(reversed(same), None)
         if found is None and len(self.all) == 1 and str(call_id(self.all[0])) == str(call_id(call)):
             found = self.all[0]  # some servers give back a number as a text
         return found or next(reversed(self._nameless), None)

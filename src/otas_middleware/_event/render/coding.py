@@ -87,6 +87,8 @@ class DecodedEnd:
         self._keep = keep
         self._end = bytearray()
         self._room = _MAX_DECODED
+        self.broken = False
+        """What came is none of the coding, or not all of it is."""
 
     def add(self, data: bytes) -> None:
         """Decode what follows."""
@@ -101,12 +103,18 @@ class DecodedEnd:
                 if self._room < 0:  # more than anybody writes: a bomb
                     self._give_up()
                     return
-        except _FAULTS:
+        except _FAULTS as fault:
+            self.broken = not isinstance(fault, _UnknownCodingError)
             self._give_up()
 
     def _give_up(self) -> None:
         self._decoder = None
         self._end.clear()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is broken, or ends in the middle of a frame of zstd."""
+        return self.broken or (isinstance(self._decoder, _Zstd) and not self._decoder.at_end)
 
     def bytes(self) -> bytes:
         """Return the last bytes of what was decoded; none where the coding is unknown or the data were no such."""
@@ -199,7 +207,13 @@ class _Zstd:
         self._error: type[Exception] = module.ZstdError
         self._stream: Any = self._make()
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the last frame has come to its end."""
+        return bool(self._stream.eof)
+
     def decode(self, data: bytes) -> Iterator[bytes]:
+        rest = data
         try:
             for start in range(0, len(data), _STEP):
                 rest = data[start : start + _STEP]
@@ -212,7 +226,7 @@ class _Zstd:
                         yield self._stream.decompress(b"", _PIECE)
                     rest = self._stream.unused_data if self._stream.eof else b""
         except self._error:  # a frame may also ask for more memory than it gets here
-            raise (_UnknownCodingError if data[1:4] in _ZSTD_FRAMES else _BrokenError) from None
+            raise (_UnknownCodingError if rest[1:4] in _ZSTD_FRAMES else _BrokenError) from None
 
 
 class _UnknownCodingError(Exception):
