@@ -9,6 +9,9 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -201,6 +204,31 @@ def test_a_thread_that_cannot_serve_reports_to_its_starter(monkeypatch: pytest.M
             brain.start()
     with brain:
         assert Client(brain).log().status == 201
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked there")
+def test_what_a_killed_brain_left_goes_when_the_next_begins_and_what_others_use_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    program = "from otas_middleware.localbrain import LocalBrain; LocalBrain().start(); print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        [used] = tmp_path.iterdir()
+        with LocalBrain():
+            assert used in tmp_path.iterdir()
+        process.kill()
+    assert list(tmp_path.iterdir()) == [used]
+    with LocalBrain() as brain:
+        assert used not in tmp_path.iterdir()
+        assert Client(brain).log().status == 201
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_system_without_a_temporary_directory_is_named_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:

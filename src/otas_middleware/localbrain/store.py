@@ -10,11 +10,12 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import sqlite3
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from otas_middleware._errors import ConfigurationError
 from otas_middleware.localbrain import schema
@@ -33,6 +34,7 @@ _INSERT_EVENT = (
     f"VALUES ({', '.join('?' * len(schema.EVENT_COLUMNS))})"
 )
 _BUSY_SECONDS = 5.0
+_FOLDER, _FILE = "otas-local-brain-", "brain.sqlite3"
 
 
 class Store:
@@ -46,27 +48,20 @@ class Store:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._temporary = None if path is not None else _temporary_directory()
-        self.path = path if path is not None else Path(cast("Any", self._temporary).name) / "brain.sqlite3"
         self.times_cleared = 0
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        with contextlib.ExitStack() as undo:
-            if self._temporary is not None:
-                undo.callback(self._temporary.cleanup)
-            self._writer = self._open()
-            undo.callback(self._writer.close)
-            self._reader = self._connect()
-            undo.pop_all()
+        with contextlib.ExitStack() as opened:
+            self.path = path or opened.enter_context(_temporary_folder()) / _FILE
+            # A temporary file need not survive a power cut; NORMAL keeps a named one whole.
+            self._writer = opened.enter_context(contextlib.closing(self._open("NORMAL" if path else "OFF")))
+            self._reader = opened.enter_context(contextlib.closing(self._connect()))
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
         """Close the file; a temporary one is deleted."""
-        with self._read_lock:
-            self._reader.close()
-        with self._write_lock:
-            self._writer.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        with self._write_lock, self._read_lock:
+            self._opened.close()
 
     @contextlib.contextmanager
     def write(self) -> Generator[sqlite3.Connection]:
@@ -155,7 +150,7 @@ class Store:
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608  # the names above
         self.times_cleared += 1
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, synchronous: str) -> sqlite3.Connection:
         """Open the connection that writes, and make the tables when they are missing."""
         reason = f"{self.path} is not a database of this version's local Brain"
         connection: sqlite3.Connection | None = None
@@ -165,8 +160,7 @@ class Store:
             connection = self._connect()
             if self._is_ours(connection):
                 self._upgrade(connection)
-                # A temporary file need not survive a power cut; NORMAL keeps a named one whole.
-                connection.execute(f"PRAGMA synchronous = {'OFF' if self._temporary is not None else 'NORMAL'}")
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(schema.SCRIPT)
                 return connection
@@ -201,13 +195,41 @@ class Store:
         return connection
 
 
-def _temporary_directory() -> tempfile.TemporaryDirectory[str]:
+@contextlib.contextmanager
+def _temporary_folder() -> Generator[Path]:
+    """A folder that is locked while it is in use; those that nobody locks, because their Brains were killed, go."""
     try:
-        return tempfile.TemporaryDirectory(prefix="otas-brain-")
+        made = tempfile.TemporaryDirectory(prefix=_FOLDER)
     except OSError as error:
         raise ConfigurationError(
             f"there is no temporary directory for events ({error.strerror}); set TMPDIR to one, or give --db FILE"
         ) from None
+    with made as name, contextlib.ExitStack() as held:
+        with contextlib.suppress(ImportError, OSError):  # where nothing can be locked, nothing is removed
+            held.enter_context(_locked(name))
+            for database in Path(name).parent.glob(f"{_FOLDER}*/{_FILE}"):  # it was made after its folder was locked
+                with contextlib.suppress(OSError), _locked(database.parent):
+                    shutil.rmtree(database.parent)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path | str) -> Generator[None]:
+    """Lock a folder.
+
+    Raises:
+        OSError: Somebody else has it locked, or it belongs to another user.
+    """
+    import fcntl  # noqa: PLC0415  # not on Windows
+
+    descriptor = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError(folder)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _of(session_id: str | None) -> tuple[str, tuple[str, ...]]:
