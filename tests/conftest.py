@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
+import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import coverage
 import pytest
 from pydantic import SecretStr
 
@@ -23,10 +27,17 @@ pytest.register_assert_rewrite("support")  # the checks in there explain themsel
 from support.agent import Agent  # noqa: E402  # see above
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 for _name in [name for name in os.environ if name.startswith("OTAS_") and name != "OTAS_FUZZ_EXAMPLES"]:
     del os.environ[_name]  # the developer's own settings are not part of any test
+
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that run tests, and not the first
+
+if not _IS_WORKER:  # they are given the same folder
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # those of pytest outlive the run, as ever
+    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="otas-tests-")
+    tempfile.tempdir = None
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the tests in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
@@ -41,10 +52,37 @@ if find_spec("hypothesis") is not None:  # the environments of `make sdk-test` h
 runtime.behaviour = replace(runtime.behaviour, reraise=True)  # what production reports fails a test
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Let the first worker alone measure what is imported: under a tracer all of it takes thrice as long."""
+    worker: str = getattr(session.config, "workerinput", {"workerid": "gw0"})["workerid"]
+    measured = None if worker == "gw0" else coverage.Coverage.current()
+    if measured is not None:
+        measured.stop()
+    try:
+        return (yield)
+    finally:
+        if measured is not None:
+            measured.start()
+
+
 def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what is there to the end: ten thousand tests, and what they import."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail when temporary files are left, by a test or by what it tried."""
+    if _IS_WORKER:
+        return
+    if left := [path.name for path in Path(tempfile.gettempdir()).iterdir()]:
+        session.config.get_terminal_writer().line(
+            f"\nFAILED: left in the temporary folder: {', '.join(left)}", red=True
+        )
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

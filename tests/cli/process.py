@@ -69,8 +69,7 @@ class RunningBrain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        self.process.terminate()  # killed, it would leave its file behind
         self.process.wait(_PATIENCE)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:

@@ -6,11 +6,9 @@ import itertools
 import random
 import socket
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -26,6 +24,8 @@ from support import delivery as kit
 from support.delivery import Item, RawServer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
     from support.delivery import Received
@@ -85,44 +85,47 @@ ACTIONS = st.lists(
 )
 @given(actions=ACTIONS, answers=st.lists(st.sampled_from(sorted(ANSWERS)), max_size=40))
 def test_the_account_balances_after_every_step(
-    monkeypatch: pytest.MonkeyPatch, spooled: bool, actions: list[str], answers: list[str]
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    spooled: bool,
+    actions: list[str],
+    answers: list[str],
 ) -> None:
     monkeypatch.setattr(kit, "Script", Script, raising=False)
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     monkeypatch.setattr("otas_middleware._delivery.exporter.PATIENCE", 0.0)
     monkeypatch.setattr(Script, "answers", answers)
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        values: dict[str, Any] = {
-            "transport": "support.delivery:Script",
-            "max_retry_delay": 0.01,
-            "max_retries": 1,
-            "queue_max_events": 6,
-            "spool_dir": Path(folder) / "spool" if spooled else None,
-        }
-        sender = Pipeline(settings("http://brain.invalid", **values), sometimes)
-        for number, action in enumerate(actions):
-            token = f"token-{number % 3}"
-            if action == "burst":
-                for _ in range(10):
-                    sender.put(Item(token=token))
-            elif action == "envelope":
-                sender.put_envelope(Item(token=token).envelope())
-            elif action == "flush":
-                sender.flush(0.05)
-            elif action == "wait":
-                time.sleep(0.005)
-            elif action == "close":
-                sender.close(0.05)
-            else:
-                sender.put(Item(token=token, body=action))
-            assert balance(sender.stats()) == 0
-        answers.clear()
-        eventually(lambda: sender.flush(0.5))
-        sender.close(1.0)
-        stats = sender.stats()
-        assert (balance(stats), stats["queued"], stats["in_flight"]) == (0, 0, 0)
-        assert stats["queued_bytes"] == 0
-        assert stats["captured"] == sum(10 if action == "burst" else action in KINDS for action in actions)
+    values: dict[str, Any] = {
+        "transport": "support.delivery:Script",
+        "max_retry_delay": 0.01,
+        "max_retries": 1,
+        "queue_max_events": 6,
+        "spool_dir": tmp_path_factory.mktemp("spool") if spooled else None,
+    }
+    sender = Pipeline(settings("http://brain.invalid", **values), sometimes)
+    for number, action in enumerate(actions):
+        token = f"token-{number % 3}"
+        if action == "burst":
+            for _ in range(10):
+                sender.put(Item(token=token))
+        elif action == "envelope":
+            sender.put_envelope(Item(token=token).envelope())
+        elif action == "flush":
+            sender.flush(0.05)
+        elif action == "wait":
+            time.sleep(0.005)
+        elif action == "close":
+            sender.close(0.05)
+        else:
+            sender.put(Item(token=token, body=action))
+        assert balance(sender.stats()) == 0
+    answers.clear()
+    eventually(lambda: sender.flush(0.5))
+    sender.close(1.0)
+    stats = sender.stats()
+    assert (balance(stats), stats["queued"], stats["in_flight"]) == (0, 0, 0)
+    assert stats["queued_bytes"] == 0
+    assert stats["captured"] == sum(10 if action == "burst" else action in KINDS for action in actions)
 
 
 KINDS = {"put", "envelope", "filtered", "broken"}

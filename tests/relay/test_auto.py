@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -304,9 +305,10 @@ def test_a_log_that_cannot_be_written_is_named_and_no_relay_started(
 
 
 def test_a_process_that_has_given_up_its_privileges_looks_for_a_relay_of_its_new_user(
-    runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
+    runtime_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "logged", set[str]())  # what is said once here is said to others too
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     finder = start.Finder(None)
     finder.look()
     eventually(finder.known, within=20)
