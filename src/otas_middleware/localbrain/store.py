@@ -15,7 +15,7 @@ import sqlite3
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._errors import ConfigurationError
 from otas_middleware.localbrain import schema
