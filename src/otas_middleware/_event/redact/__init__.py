@@ -5,7 +5,7 @@ they go with the secrets masked. A value is masked because of the name that it s
 
 - names: `sensitive_names` is the table, `name_rules` what it says of a name, `forms` which values stay readable;
 - values under names: `named` finds the names in any text, `named_value` what belongs to them, `spans` where that ends;
-  `labels`, `markup`, `tables`, `command_lines`, `statements` and `messages` know where names and values stand
+  `labels`, `markup`, `tables`, `statements` and `messages` know where names and values stand
   otherwise, `values` walks objects;
 - shapes: `shapes`, `service_keys`, `cards`;
 - texts in texts: `encodings` (escapes, percent-encoding, base64, JSON Web Tokens) and `json_text`.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.labels import Label, is_label, is_value
 from otas_middleware._event.redact.mask import MASK, mask_of, replaced, with_masked
-from otas_middleware._event.redact.spans import behind
+from otas_middleware._event.redact.spans import behind, end_of_match
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,7 @@ _SAID = re.compile(r"(?:<(?:b|i|u|em|p|code|strong|span|div|font|label|a)(?:\s[^
 """What an element says first, whatever its letters look like."""
 _PLACEHOLDER = re.compile(r"[\w:=] <[A-Za-z_-]++>(?=[\s\"\\])(?!\s*[^\n<]{1,256}</)")
 """No element: `Authorization: Bearer <token>`."""
+_ALONE = re.compile(r"(?:\s*<!\[CDATA\[)?[^<]*+")
 _LONGEST_ROW = 4_096
 _LONGEST_LABEL = 128
 _LABEL_ELEMENTS = frozenset(
@@ -114,11 +115,21 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
         rule = rule or column
         if rule is None or name in _VOID or _PLACEHOLDER.match(text, behind(tag.start(), 2)):
             continue
-        end = _content_end(text, position, tag["name"])
-        content = text[position:end].strip()
-        if content not in {"", MASK} and not rule.shows(content) and ("plain" not in rule.stays or "<" not in content):
-            yield position, end, mask_of(content) if rule.fingerprint else MASK
+        end = _hidden_end(text, position, tag["name"], rule)
+        if end > position:
+            yield position, end, mask_of(text[position:end].strip()) if rule.fingerprint else MASK
             position = end
+
+
+def _hidden_end(text: str, start: int, name: str, rule: Rule) -> int:
+    """Return where a sensitive element's content ends; where it starts when there is nothing to hide."""
+    if "plain" in rule.stays:  # asked before the content is read to its end, which may be the text's
+        first = end_of_match(_ALONE, text, start)
+        if first < len(text) and not text.startswith(f"</{name}", first):
+            return start  # other elements stand in it
+    end = _content_end(text, start, name)
+    content = text[start:end].strip().removeprefix("<![CDATA[").removesuffix("]]>")
+    return start if content in {"", MASK} or rule.shows(content) else end
 
 
 class _Columns:

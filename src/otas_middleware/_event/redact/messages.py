@@ -6,6 +6,7 @@ Each pattern begins with a literal that the libraries write, and ends within a b
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.patterns import compiled
@@ -14,13 +15,16 @@ from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from otas_middleware._event.redact.name_rules import NameRules
 
 _COLUMN = re.compile(r"[\w.]+")
 _LINE_END = re.compile(r"[\n\\]")
 _LONGEST_PLACE = 200
+
+
+Replace = Callable[[re.Match[str], "NameRules"], str]
 
 
 class Message(NamedTuple):
@@ -30,7 +34,7 @@ class Message(NamedTuple):
     """Texts without one of which the pattern cannot match; none of its characters means anything to the probe."""
     pattern: str
     """Compiled when a text first has one of the hints: most processes never see most of them."""
-    replace: Callable[[re.Match[str], NameRules], str]
+    replace: Replace
 
     def masked(self, text: str, rules: NameRules) -> str:
         """Return the text with the secrets masked of all messages of this form."""
@@ -47,38 +51,20 @@ def _any_sensitive(names: str, rules: NameRules) -> bool:
     return any(rules.secret(name) for name in _COLUMN.findall(names))
 
 
-def by_column(match: re.Match[str], rules: NameRules) -> str:
-    """Mask the values when a name beside them is sensitive."""
-    return with_masked(match) if _any_sensitive(match["columns"], rules) else match[0]
+def _where(told: Callable[[re.Match[str], NameRules], bool]) -> Replace:
+    """Return what masks the values of a message where that is told of it."""
+    return lambda match, rules: with_masked(match) if told(match, rules) else match[0]
 
 
-def _by_variable(match: re.Match[str], rules: NameRules) -> str:
-    names = f"{match['columns']} {match['place'] or ''}"
-    return with_masked(match) if _any_sensitive(names, rules) else match[0]
-
-
-def if_random(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
-    """Mask what looks like a key that a machine made."""
-    return with_masked(match) if looks_random(match["values"]) else match[0]
-
-
-def if_odd(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
-    """Mask a word with letters and digits in it: any other may be one of the sentence's."""
-    return with_masked(match) if is_odd(match["values"]) else match[0]
-
-
-def unless_prose(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
-    """Mask what is not a word of a message: `AUTH failed`."""
-    return match[0] if may_be_message(match["values"]) else with_masked(match)
-
-
-def by_line(match: re.Match[str], rules: NameRules) -> str:
-    return with_masked(match) if _any_sensitive(_line_before(match), rules) else match[0]
-
-
-def always(match: re.Match[str], rules: NameRules) -> str:  # noqa: ARG001  # the signature of the others
-    """Mask the values."""
-    return with_masked(match)
+always = _where(lambda _, __: True)
+if_random = _where(lambda match, _: looks_random(match["values"]))
+if_odd = _where(lambda match, _: is_odd(match["values"]))
+"""For a word with letters and digits in it: any other may be one of the sentence's."""
+unless_prose = _where(lambda match, _: not may_be_message(match["values"]))
+by_column = _where(lambda match, rules: _any_sensitive(match["columns"], rules))
+"""For values beside names of which one is sensitive."""
+_by_variable = _where(lambda match, rules: _any_sensitive(f"{match['columns']} {match['place'] or ''}", rules))
+_by_line = _where(lambda match, rules: _any_sensitive(_line_before(match), rules))
 
 
 def _by_place(match: re.Match[str], rules: NameRules) -> str:
@@ -117,20 +103,14 @@ MESSAGES = (
         ),
         by_column,
     ),
-    Message(
-        ("row contains",),
-        r"[Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)",
-        always,
-    ),
+    Message(("row contains",), r"[Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)", always),
     Message(  # MySQL
         ("Duplicate entry",),
         r"Duplicate entry \\*'(?P<values>[^\n]{1,512}?)\\*' for key \\*'?(?P<columns>[\w.`-]{1,128})",
         by_column,
     ),
     Message(  # SQL Server
-        ("duplicate key value is",),
-        r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)",
-        by_line,
+        ("duplicate key value is",), r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)", _by_line
     ),
     Message(  # SQLAlchemy: the statement stands before its parameters
         ("parameters:",),

@@ -10,10 +10,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
-from otas_middleware._event.redact.command_lines import arguments
 from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
+from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, MARKS, NAME, NamedValue
-from otas_middleware._event.redact.spans import ENTITIES, behind, end_of_match
+from otas_middleware._event.redact.spans import (
+    BARE,
+    BULK,
+    ENTITIES,
+    LINE,
+    OPENING,
+    behind,
+    end_of_match,
+    ends_string,
+    string_end,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,6 +57,46 @@ _IN_WORD = re.compile(rf"[\w{MARKS}]")
 _BREAK = re.compile(rf"[^{NAME}]")
 _WINDOWS = (2048, 256)
 _EDGE = 48
+
+
+_OPTION = re.compile(  # --password x, -storepass x, "--password", "x"
+    r"(?<![\w-])-{1,2}(?P<name>\w[\w.-]+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-]))"
+)
+_ARGUMENT = re.compile(  # setItem('token', 'x')
+    r"(?<=\()\s*+[bu]?(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=[bu]?(?P=quote))"
+    r"|(?<=\()(?P<pair>[\w.-]{1,64}+)[ ]\.[ ](?=\\*\")"
+    r"|(?<![\w.])(?:\w*+\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
+)
+_TUPLE = re.compile(  # {password,"x"} of Erlang, {"password" "x"} of Clojure
+    r"\{(?:(?P<atom>[\w.-]{1,64}+)[ ]?,[ ]?|\\*\"(?P<string>[\w.-]{1,64}+)\\*\"[ ])(?=\\*\")"
+)
+_DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
+    r"(?m:^)[ \t]*+(?P<keyword>(?:ENV|ARG|SET|setx|set(?:[ ]-\w{1,3})?|setenv|export|proxy_set_header|add_header"
+    r"|more_set_headers)[ \t]++)?+"
+    r"(?P<name>[\w.-]{3,64})[ \t]++(?=[^\s=:|,;.(){}<>-][^\s=:|,;(){}<>]{7,}[ \t]*+;?\r?(?m:$))"
+    r"|(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
+    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header|\w+_param|SetEnv|setx|set[ ]-\w{1,3}"
+    r"|Set-Item(?=[ ]env:)|\#define)"
+    r"[ \t]++(?:env:)?+(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
+)
+_LINE_END = r"(?:\r?\n|(?:\\++r)?\\++n)"
+_NEXT_LINE = re.compile(  # YAML's `? password`, an event `event: password`, Redis: the value stands in the next line
+    rf"(?<![^\s\-,{{\"n])\?[ \t]++(?:[!&]\S++[ \t]++)*+(?:[|>]-?{_LINE_END}[ \t]++)?\\*[\"']?(?P<key>[\w.-]{{1,64}}+)"
+    rf"\\*[\"']?[ \t]*+(?:\#[^\n\\]*+)?{_LINE_END}[ \t]*+:(?![^\s\\])(?:[ \t]|{_LINE_END})*+(?:[|>]-?{_LINE_END}[ ]*+)?"
+    rf"|event:[ ]?(?P<event>[\w.-]{{1,64}}+){_LINE_END}(?:(?:id|retry)?:[^\n\\]{{0,64}}+{_LINE_END}){{0,3}}+data:[ ]?+"
+    rf"(?![{{\[])|(?<=n|\n)(?!AUTH)(?P<item>[\w.:-]{{1,64}}+){BULK}"
+)
+_SIGNS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
+    (_OPTION, ("-",)),
+    (_ARGUMENT, ("(",)),
+    (_TUPLE, ("{",)),
+    (_NEXT_LINE, ("\n", "\\n")),
+)
+_FURTHEST = 128
+_PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
+_METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,\"\\]|$)")
+"""What a program's help shows in place of a value."""
+_DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
 
 
 def mask_named(
@@ -92,7 +142,7 @@ def _findings(
                     left -= 1
                     if left == 0:
                         return [*found, (done, len(text), MASK)]
-        found += arguments(text, rules.rule, begin, min(limit + 1, len(text)))
+        found += _arguments(text, rules.rule, begin, min(limit + 1, len(text)))
     found.sort()
     return found
 
@@ -171,3 +221,52 @@ def _in_meta(text: str, position: int) -> bool:
     least = behind(position, _FURTHEST_META)
     meta = text.rfind('"_meta', least, position)
     return meta >= 0 and text.count("{", meta, position) > text.count("}", meta, position)
+
+
+def _arguments(
+    text: str, rule_of: Callable[[str], Rule | None], begin: int, limit: int
+) -> Iterator[tuple[int, int, str]]:
+    """Yield the values that are set off by blanks, commas or ends of lines from names that begin within some part."""
+    part = text[begin:limit]
+    for pattern, signs in (*_SIGNS, (_DIRECTIVE, _DIRECTIVES if '"' in part else (" ",))):
+        if not any(sign in part for sign in signs):
+            continue
+        for match in pattern.finditer(text, begin, min(limit + _FURTHEST, len(text))):
+            rule = _rule_of_argument(match, rule_of) if match.start() < limit else None
+            start, end = (0, 0) if rule is None else _value_of(match)
+            if rule is not None and start < end and not rule.shows(text[start:end]):
+                yield start, end, MASK
+
+
+def _rule_of_argument(match: re.Match[str], rule_of: Callable[[str], Rule | None]) -> Rule | None:
+    name = match["name"] if match.re is _OPTION else match[match.lastgroup or 0]
+    rule = rule_of(name)
+    if rule is None or match.lastgroup != "event":
+        return rule
+    # That a password was reset is an event, too; and those of tokens may be the words of a model.
+    if rule_of(split_words(name)[-1]) is None:
+        return None
+    return rule._replace(stays=rule.stays | {"plain"}) if "token" in name else rule
+
+
+def _value_of(match: re.Match[str]) -> tuple[int, int]:
+    """Return where the value of a name begins and ends; the same place where there is none."""
+    text, start = match.string, match.end()
+    if match.re is _OPTION and _METAVAR.match(text, start) is not None:
+        return start, start
+    opening = OPENING.match(text, start)
+    if opening is None:
+        end = end_of_match(LINE if match.re is _NEXT_LINE else BARE, text, start)
+    elif text[start - 1].isspace() and ends_string(text, match.start(), opening):
+        return start, start
+    else:
+        start = opening.end()
+        end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
+    if (
+        match.re is _DIRECTIVE
+        and match.lastgroup == "name"
+        and not match["keyword"]
+        and _PROSE.fullmatch(text[start:end])
+    ):
+        return start, start  # two words: `Cookie settings`
+    return start, end

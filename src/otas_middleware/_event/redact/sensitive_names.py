@@ -22,7 +22,8 @@ class SensitiveNames(NamedTuple):
     `header` with its scheme."""
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text."""
     return tuple(text.split())
 
 
@@ -57,15 +58,15 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     ),
     SensitiveNames(
         "passwords",
-        inside=_words("pass_word passw0rd pass_wd pass_phrase pass_code"),
-        phrase=_words("psw pswd passw pwds wpa_key requirepass masterauth") + _each("wpa wifi network", "psk"),
+        inside=words("pass_word passw0rd pass_wd pass_phrase pass_code"),
+        phrase=words("psw pswd passw pwds wpa_key requirepass masterauth") + _each("wpa wifi network", "psk"),
         last=("psk",),
         extent="phrase",
     ),
     SensitiveNames("passwords, short", inside=("pwd",), stays=("path",), extent="phrase"),
     SensitiveNames(
         "passwords, shortest",
-        phrase=_words("bindpw rootpw userpw dbpw adminpw"),
+        phrase=words("bindpw rootpw userpw dbpw adminpw"),
         last=("pw",),
         stays=("count", "path", "words"),
         extent="phrase",
@@ -73,17 +74,17 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     SensitiveNames("passwords, shorter", phrase=("pass", *_each(_GLUED, "pass")), stays=("count", "path")),
     SensitiveNames("salts", phrase=("salt",), stays=("count", "words")),
     SensitiveNames("salts, the secret ones", phrase=("pepper",), stays=("plain",)),
-    SensitiveNames("dates of birth", phrase=_words("date_of_birth birth_date dob"), stays=("members",)),
+    SensitiveNames("dates of birth", phrase=words("date_of_birth birth_date dob"), stays=("members",)),
     SensitiveNames(
         "passwords in other languages",
-        inside=_words(
+        inside=words(
             "passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord "
             "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό κωδικός_πρόσβασης "
             "密码 密碼 口令 暗証番号 パスワード 비밀번호 암호 "
             "סיסמה סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน "
             "पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi"
         ),
-        phrase=_words(
+        phrase=words(
             "senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă lozinka лозинка parol "
             "пин pasahitza nenosiri geheim"
         ),
@@ -91,38 +92,38 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     ),
     SensitiveNames(
         "keys and tokens in other languages",
-        inside=_words(
+        inside=words(
             "токен ключ_api api_ключ секретный_ключ 令牌 密钥 密鑰 秘钥 トークン 秘密鍵 토큰 비밀키 مفتاح_api "
             "api_schlüssel api_schluessel clé_api cle_api clé_secrète clave_api llave_api chave_api klucz_api"
         ),
-        phrase=_words("секрет geheimnis"),
+        phrase=words("секрет geheimnis"),
         stays=("count",),
     ),
     SensitiveNames(
         "passwords in other languages, ambiguous",
-        phrase=_words("contra parole parola parool sandi κωδικός κωδικος jeton ficha"),
+        phrase=words("contra parole parola parool sandi κωδικός κωδικος jeton ficha"),
         stays=("plain",),
     ),
-    SensitiveNames("tokens", inside=_words("token jwt magic_link"), phrase=("bearer",), stays=("url",)),
+    SensitiveNames("tokens", inside=words("token jwt magic_link"), phrase=("bearer",), stays=("url",)),
     SensitiveNames(
         "secrets and credentials",
-        inside=_words("secret credential connection_string connectionstring"),
-        phrase=_words("dsn cred creds conn_str conn_string connstr keytab key_material"),
+        inside=words("secret credential connection_string connectionstring"),
+        phrase=words("dsn cred creds conn_str conn_string connstr keytab key_material"),
     ),
     SensitiveNames(
         "authorization headers",
         inside=("authorization",),
-        phrase=_words("x_auth basic_auth http_auth proxy_auth sentry_auth"),
+        phrase=words("x_auth basic_auth http_auth proxy_auth sentry_auth"),
         stays=("url",),
         extent="header",
     ),
     SensitiveNames(
         "authentication",
         phrase=(
-            *_words(
+            *words(
                 "code_verifier oauth_verifier saml_response samlresponse saml_request samlrequest saml_art sam_lart"
             ),
-            *_words(
+            *words(
                 "honeycomb_team shared_access auth authn oauth auth0 oob_code oobcode wresult "
                 "id_assertion client_assertion client_cert"
             ),
@@ -132,55 +133,55 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     SensitiveNames("assertions", inside=("assertion",), stays=("count", "source", "words")),
     SensitiveNames(
         "keys",
-        inside=_words("api_key access_key secret_key private_key shared_key pass_key signing_key"),
+        inside=words("api_key access_key secret_key private_key shared_key pass_key signing_key"),
         phrase=_each(_KEYS, "key"),
         stays=("count",),
     ),
     SensitiveNames("other keys", last=("key",), stays=("plain",)),
     SensitiveNames(
         "codes, tickets, nonces and others that are random where they are secret",
-        last=_words("code ticket nonce seed pat authentication authenticate plaintext"),
+        last=words("code ticket nonce seed pat authentication authenticate plaintext"),
         stays=("plain",),
     ),
     SensitiveNames(
         "signatures",
         inside=("signature",),
-        phrase=_words("sig hmac access_sign api_sign x_sign"),
+        phrase=words("sig hmac access_sign api_sign x_sign"),
         stays=("source", "words", "count"),
         extent="header",
     ),
     SensitiveNames("cookies", inside=("cookie",), stays=("count",), extent="header"),
-    SensitiveNames("sessions", inside=_words("session_id sess_id"), phrase=("sid", "sesskey"), stays=("resource",)),
-    SensitiveNames("sessions, as a name's end", last=_words("session sess"), stays=("count", "members", "words")),
+    SensitiveNames("sessions", inside=words("session_id sess_id"), phrase=("sid", "sesskey"), stays=("resource",)),
+    SensitiveNames("sessions, as a name's end", last=words("session sess"), stays=("count", "members", "words")),
     SensitiveNames("cross-site request forgery", inside=("csrf", "xsrf"), phrase=("jenkins_crumb",)),
     SensitiveNames(
         "one-time codes",
         phrase=(
             *_each(_CODES, "code"),
-            *_words("one_time onetime two_factor twofactor 2fa security_answer"),
-            *_words("otp totp hotp mfa pin pincode pin_code passkey"),
+            *words("one_time onetime two_factor twofactor 2fa security_answer"),
+            *words("otp totp hotp mfa pin pincode pin_code passkey"),
         ),
     ),
     SensitiveNames(
         "cards",
         phrase=(
-            *_words("card_number card_no card_num cc_num cc_number credit_card debit_card"),
-            *_words("cvv cvv2 cvc cvc2 csc cvn"),
+            *words("card_number card_no card_num cc_num cc_number credit_card debit_card"),
+            *words("cvv cvv2 cvc cvc2 csc cvn"),
         ),
     ),
     SensitiveNames(
-        "card numbers and magnetic stripes", phrase=_words("pan track_data track1 track2"), stays=("few_digits",)
+        "card numbers and magnetic stripes", phrase=words("pan track_data track1 track2"), stays=("few_digits",)
     ),
     SensitiveNames(
         "bank accounts",
-        phrase=_words(
+        phrase=words(
             "account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer "
             "account_num bank_number numero_de_cuenta numéro_de_compte"
         ),
     ),
     SensitiveNames(
         "identity documents",
-        phrase=_words(
+        phrase=words(
             "social_security social_security_number national_id tax_id passport driver_license drivers_license "
             "driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf national_insurance_number "
             "personnummer maiden_name mothers_maiden_name"
@@ -192,31 +193,29 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
 
 HARMLESS = (
     # words that only contain the letters
-    *_words(
+    *words(
         "secretar(?:y|ies|iat|ial) secret(?:ion|ions|ory|e|es|ed|ing|ive|ly)(?![a-z]) secret_santa secrets?_?manager"
     ),
-    *_words("token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"),
+    *words("token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"),
     # what is no secret although its parts are
-    *_words("(?:next|prev|previous|first|last)_(?:page_)?token page_token continuation_token progress_token"),
-    *_words("(?:pagination|sync|cursor|cancellation|cancel)_token token_(?:type_)?ids? [cx]srf_header"),
-    *_words("token_(?:bucket|address|symbol|standard|decimals|contract|supply|pair|holders?|price)s?"),
-    *_words("token_(?:embedding|vector|logprob|prob|offset|span)s? special_tokens? sub_?tokens?"),
-    *_words("(?:start|stop|end|bos|eos|pad|unk|sep|cls|mask|unused)_tokens?(?:_id)? credential_ids?"),
-    *_words("(?:encryption|signing|api|public|kms|master)_key_ids? (?:gpio|led|servo|button)_pins?"),
-    *_words("cookie_(?:consent|policy|banner|notice|preferences|settings|law) (?:boarding|season|day|ski|bus)_pass"),
-    *_words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
-    *_words("(?:primary|foreign|public|partition|idempotency|sort|range|cache|natural|composite|candidate|row)_keys?"),
-    *_words("(?:i18n|translation|locale|message|dedup(?:e|lication)?|websocket|clustering|unique|surrogate)_keys?"),
+    *words("(?:next|prev|previous|first|last)_(?:page_)?token page_token continuation_token progress_token"),
+    *words("(?:pagination|sync|cursor|cancellation|cancel)_token token_(?:type_)?ids? [cx]srf_header"),
+    *words("token_(?:bucket|address|symbol|standard|decimals|contract|supply|pair|holders?|price)s?"),
+    *words("token_(?:embedding|vector|logprob|prob|offset|span)s? special_tokens? sub_?tokens?"),
+    *words("(?:start|stop|end|bos|eos|pad|unk|sep|cls|mask|unused)_tokens?(?:_id)? credential_ids?"),
+    *words("(?:encryption|signing|api|public|kms|master)_key_ids? (?:gpio|led|servo|button)_pins?"),
+    *words("cookie_(?:consent|policy|banner|notice|preferences|settings|law) (?:boarding|season|day|ski|bus)_pass"),
+    *words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
+    *words("(?:primary|foreign|public|partition|idempotency|sort|range|cache|natural|composite|candidate|row)_keys?"),
+    *words("(?:i18n|translation|locale|message|dedup(?:e|lication)?|websocket|clustering|unique|surrogate)_keys?"),
     # what a challenge says of the credentials that it asks for
-    *_words(
-        "bearer_(?:realm|error(?:_description|_uri)?|scope|resource(?:_metadata|_id)?|authorization_uri|client_id)"
-    ),
-    *_words("(?:object|lookup|group|grouping|join|index|column|field|property|map|dict|hot|arrow|function)_keys?"),
+    *words("bearer_(?:realm|error(?:_description|_uri)?|scope|resource(?:_metadata|_id)?|authorization_uri|client_id)"),
+    *words("(?:object|lookup|group|grouping|join|index|column|field|property|map|dict|hot|arrow|function)_keys?"),
 )
 """Patterns of names, in their words joined by `_`, that make nothing sensitive."""
 
 ENDINGS: dict[str, tuple[str, ...]] = {
-    "count": _words(
+    "count": words(
         "tokens count counts total totals length len size limit max maximum min minimum fee fees rate ratio percent "
         "percentage score strength age ttl seconds secs ms minutes hours days in remaining used budget usage attempts "
         "retries tries failures bits bytes second minute hour day reset index position offset price cost cents amount "
@@ -225,16 +224,16 @@ ENDINGS: dict[str, tuple[str, ...]] = {
         "four ntokens"
     ),
     "pieces": ("tokens",),
-    "plain": _words(
+    "plain": words(
         "type types kind method methods provider algorithm alg policy status state format scheme required enabled "
         "disabled supported mode scope scopes issuer name names prefix strategy backend engine version strength color "
         "colour domain samesite arn identifier category level symbol standard country nationality style check checks "
         "path source location audience role owner brand channel class model manager store by"
     ),
-    "url": _words("url uri endpoint link href page path"),
-    "path": _words("path file filename dir directory folder"),
-    "members": _words("details usage config configuration settings options stats ref refs reference selector"),
-    "words": _words(
+    "url": words("url uri endpoint link href page path"),
+    "path": words("path file filename dir directory folder"),
+    "members": words("details usage config configuration settings options stats ref refs reference selector"),
+    "words": words(
         "label placeholder hint help title description error errors message messages msg note notes text instructions "
         "requirements rules policy question warning reason info"
     ),
@@ -242,41 +241,41 @@ ENDINGS: dict[str, tuple[str, ...]] = {
 """Last words of a name that say what its value is. A value of that form stays readable: `password_changed_at`."""
 
 BEGINNINGS: dict[str, tuple[str, ...]] = {
-    "count": _words(
+    "count": words(
         "has is num number n count total max min avg mean sum remaining active open concurrent ratelimit tokens native"
     ),
-    "url": _words("forgot reset change"),
+    "url": words("forgot reset change"),
 }
 """First words of a name that do so."""
 
-FINGERPRINTED = _words("mcp_session_id")
+FINGERPRINTED = words("mcp_session_id")
 """Names of ids that tie calls together: equal values keep equal fingerprints instead of a mask."""
 
-LABELS = _words(
+LABELS = words(
     "k name key field header param parameter label id type kind attribute attr column path pointer property prop "
     "option prompt tag slug variable var setting input question identifier flag loc"
 )
 """Last words of the members of an object that may say what another member is: `{"name": "password", "value": "…"}`."""
 
-WEAK_LABELS = _words("type kind path pointer tag id")
+WEAK_LABELS = words("type kind path pointer tag id")
 """Those that say so of a `value` only: `{"type": "token", "content": "Hello"}` is a piece of a model's answer."""
 
-SECRET_FLAGS = _words("secret sensitive masked encrypted confidential")
+SECRET_FLAGS = words("secret sensitive masked encrypted confidential")
 """Last words of members that say so of a `value` when they are true: `{"key": "DB", "value": "…", "masked": true}`."""
 
-SECRET_TYPES = _words("securestring sensitive encrypted")
+SECRET_TYPES = words("securestring sensitive encrypted")
 """What the `type` of a `value` says so with, beside names of secrets."""
 
-VALUES = _words("v value values val")
+VALUES = words("v value values val")
 """Last words of the members that a label describes: `oldValue`, `string_value`."""
 
-LOOSE_VALUES = _words(
+LOOSE_VALUES = words(
     "content contents data text default input answer response received actual given previous old new before after "
     "from to current plaintext string"
 )
 """Members that a label describes as well, unless it is the name of a tool: `{"name": "rotate_session", "input": …}`."""
 
-ACTIONS = _words(
+ACTIONS = words(
     "add authenticate auth call change check clear create decode delete destroy do encode exchange expire fetch find "
     "generate get has inspect invalidate introspect is issue list load log login logout make mint new parse put query "
     "read refresh regenerate remove renew request reset resolve revoke rotate run save scan search select send set "
@@ -284,7 +283,7 @@ ACTIONS = _words(
 )
 """First words of the names of tools and functions."""
 
-MESSAGE_WORDS = _words(
+MESSAGE_WORDS = words(
     "absent already ambiguous are at bad be been blank blocked by cannot changed check closed confirm "
     "contain corrupt could deleted denied did differ different digits disabled do does enter error "
     "exceeded exist exists expired failed failure forbidden format found from has have in incorrect "

@@ -19,6 +19,7 @@ from otas_middleware._event.redact.encodings import BASE64_JSON, decode_base64, 
 from otas_middleware._event.redact.forms import is_placeholder, looks_random
 from otas_middleware._event.redact.json_text import mask_jwk
 from otas_middleware._event.redact.mask import MASK, most, replaced, with_masked
+from otas_middleware._event.redact.sensitive_names import words
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
 from otas_middleware._event.redact.spans import end_of_match
 
@@ -135,23 +136,10 @@ _PHONE = (
 _IP = r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f:]{0,4}:[0-9A-Fa-f:.]{1,45}(?![\w:]))"
 
 
-_NOT_CREDENTIALS = frozenset(
-    ("auth", "authentication", "authorization", "credentials", "error", "realm", "scheme", "token", "tokens")
-)
-_CHALLENGE = frozenset(
-    (
-        "authorization_uri",
-        "client_id",
-        "error",
-        "error_description",
-        "error_uri",
-        "realm",
-        "resource",
-        "resource_id",
-        "resource_metadata",
-        "scope",
-        "trusted_issuers",
-    )
+_NOT_CREDENTIALS = words("auth authentication authorization credentials error realm scheme token tokens")
+_CHALLENGE = words(
+    "authorization_uri client_id error error_description error_uri realm resource resource_id resource_metadata scope "
+    "trusted_issuers"
 )
 """What `WWW-Authenticate: Bearer realm="…"` says of the credentials that it asks for (RFC 6750, RFC 9728)."""
 _SHORT = 12
@@ -246,8 +234,7 @@ SURE: tuple[Shape, ...] = (
         "Basic …",
         rf"(?i-u:basic){_BLANK}",
         _Each(
-            rf"(?i)(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>(?:[A-Za-z0-9+/_\-]|\\+/){{4,}}+=*+)",
-            _mask_basic,
+            rf"(?i)(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>(?:[A-Za-z0-9+/_\-]|\\+/){{4,}}+=*+)", _mask_basic
         ),
     ),
     Shape(

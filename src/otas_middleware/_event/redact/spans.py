@@ -61,6 +61,9 @@ HEADER = re.compile(
 )
 """The credentials of a header: a scheme and a word, or parameters."""
 
+BULK = r"(?:\r\n|\\+r\\+n)\$\d{1,9}(?:\r\n|\\+r\\+n)"
+"""What stands between two words in Redis's protocol: how long the next is."""
+
 
 def behind(position: int, distance: int) -> int:
     """Return the place so many characters before another, or where the text begins."""

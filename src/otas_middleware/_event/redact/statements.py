@@ -1,15 +1,20 @@
-"""Secrets in statements: SQL and dumps of databases, filters, calls in source code, files of cookies, command lines."""
+"""Secrets in statements: SQL and dumps of databases, filters, calls in source code, files of cookies, command lines.
+
+A command line is a text, or a list of its words: `["mysql", "-u", "root", "-pX"]`.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from otas_middleware._event.redact.command_lines import COMMANDS, REDIS_AUTH
 from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column, unless_prose
+from otas_middleware._event.redact.spans import BULK
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otas_middleware._event.redact.name_rules import NameRules
 
 _BETWEEN_ROWS = re.compile(r"(\)(?:\s|\\+[nrt])*,(?:\s|\\+[nrt])*\()")
@@ -48,16 +53,154 @@ def _in_row(row: str, hidden: set[int]) -> str:
     return ",".join(shown) or row
 
 
+_NEXT = rf"(?:{BULK}|\s|\\*[\"'],\s*\\*[\"'])"  # between two words
+_BESIDE = rf"(?:{BULK}|[ \t]|\\*[\"'],[ ]*\\*[\"'])"  # between two words of a line
+_WORDS = rf"(?={_NEXT})(?:[^\n]|(?<=,)\n){{0,128}}?"
+_VALUE = r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})"
+_USER = r"[^\s:\"'\\]{1,64}"
+_CREDENTIALS = rf"{_BESIDE}+(?:[\w.-]{{1,64}}{_BESIDE}+)?{_VALUE}"
+_ECHOED = r"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?"
+_OPTIONS = {
+    # options of programs that do not tell → the programs, whose first word tells that they may be there
+    "-p": (
+        "mongo(?:sh|dump|restore|export|import)?;docker login;podman login;helm registry login;az login;twine upload"
+        ";cqlsh;psexec(?:64)?(?:[.]exe)?;PsExec(?:64)?(?:[.]exe)?;useradd;usermod"
+    ),
+    "-P": "ipmitool;mosquitto_(?:pub|sub|rr);zip;unzip",
+    "-a": "redis-cli",
+    "-w": "ldap(?:search|modify|add|delete|passwd|whoami|compare)",
+    "-[kK]": "openssl enc",
+    "-[NP]": "ssh-keygen",
+    "/rp": "schtasks",
+    "-[cA]": "snmp(?:walk|bulkwalk|get|getnext|set|trap)",
+    "-X": "snmp(?:walk|bulkwalk|get|getnext|set|trap)",
+}
+_FIRST_WORD = re.compile(r"[A-Za-z-]{4,}|\w+ ?")
+
+
+def _programs() -> Iterator[Message]:
+    for option, programs in _OPTIONS.items():
+        for program in programs.split(";"):
+            hints = _FIRST_WORD.findall(program)[:1]
+            called = program.replace(" ", f"{_NEXT}+")
+            yield Message((*hints,), rf"(?<!\w){called}{_WORDS}{_NEXT}{option}{_NEXT}+{_VALUE}", always)
+
+
+_SECRETS: tuple[tuple[tuple[str, ...], str], ...] = (
+    # words without one of which it is none → what it looks like; the group `values` is the secret
+    (('PSK "', 'PSK \\"'), rf"(?<!\w)PSK\s{QUOTED}"),  # strongSwan
+    (("mysql",), rf"mysql(?:dump|admin|import|check)?{_WORDS}{_NEXT}-p{_VALUE}"),
+    (("7z ",), rf"(?<!\w)7z{_WORDS}{_NEXT}-p{_VALUE}"),
+    (("sshpass",), rf"sshpass{_NEXT}+-p(?:{_NEXT}+)?{_VALUE}"),
+    (("sqlcmd",), rf"sqlcmd{_WORDS}{_NEXT}-P(?:{_NEXT}+)?{_VALUE}"),
+    (("openssl",), rf"openssl{_WORDS}(?<![a-z])pass:{_VALUE}"),
+    (("htpasswd",), rf"htpasswd{_NEXT}+-\w*b\w*{_NEXT}+[^\s\"']{{1,128}}{_NEXT}+[^\s\"']{{1,64}}{_NEXT}+{_VALUE}"),
+    (("smbclient",), rf"smbclient{_WORDS}{_NEXT}-U(?:{_NEXT}+)?[^\s%\"']{{1,64}}%{_VALUE}"),
+    (("net use",), rf"net use[^\n]{{1,128}}?/user:\S{{1,64}}{_NEXT}+(?!/){_VALUE}"),
+    (("lftp",), rf"lftp{_WORDS}{_NEXT}-u{_NEXT}+[^\s,\"']{{1,64}},{_VALUE}"),
+    ((" -a ",), rf"(?<![\w-])(?:https?|xhs?){_WORDS}{_NEXT}-a{_NEXT}+{_USER}:{_VALUE}"),
+    (
+        ("curl", "wget", "etcdctl", "--auth"),
+        rf"-(?:u(?:{_NEXT}+|=)?|-(?:auth|(?:proxy-)?user)(?:{_NEXT}+|=))\\*[\"']?{_USER}:{_VALUE}",
+    ),
+    (
+        ("ConvertTo-SecureString",),
+        rf"ConvertTo-SecureString{_WORDS}{_NEXT}(?:\\*[\"'])(?P<values>[^\s\"'\\$]{{1,256}})",
+    ),
+    (("sqlplus",), rf"sqlplus{_WORDS}{_NEXT}[\w$]{{1,64}}/(?P<values>[^\s@\"'/]{{1,128}})@"),
+    (("AUTH",), rf"(?:(?:redis-cli|MIGRATE){_WORDS}{_NEXT}|HELLO{_BESIDE}+[23]{_BESIDE}+)AUTH2?{_CREDENTIALS}"),
+    (("AUTH ",), r"AUTH (?:PLAIN|LOGIN|XOAUTH2)[ ]+(?P<values>[A-Za-z0-9+/=]{8,4096})"),
+    ((" <<<",), rf"-(?:token|stdin)[ ]+<<<[ ]*{_VALUE}"),
+    (("vault login", "cargo login"), rf"(?:vault|cargo) login[ ]+(?:token=)?(?=\S{{0,64}}\d)(?!-){_VALUE}"),
+    (("chpasswd",), rf"{_ECHOED}{_USER}:{_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,16}}chpasswd"),
+    (
+        ("-stdin", "sudo -S"),  # echo X | docker login --password-stdin
+        rf"{_ECHOED}(?!\$){_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,64}}(?:--(?:password-)?stdin|sudo -S)",
+    ),
+    (
+        (" password 7 ", " key 7 ", " secret 5 ", " secret 9 "),
+        rf"(?:password|secret|key) [05789] (?=\S{{0,64}}[\d$]){_VALUE}",
+    ),
+    (("enable ",), rf"enable (?:password|secret) (?=\S{{0,64}}\d)(?!\d ){_VALUE}"),
+    (("snmp-server community",), rf"snmp-server community {_VALUE}"),
+    ((" on >",), rf"(?:user|SETUSER) \S{{1,64}} on >{_VALUE}"),
+    (("@tcp(", "@unix("), r"[^\s:@/\"'=]{1,64}:(?P<values>[^\s@\"']{1,128})@(?:tcp|unix)\("),
+    (("@//",), r"(?<![\w/])[\w$]{1,64}/(?P<values>[^\s@\"'/]{1,128})@//"),
+    (
+        ("requirepass", "masterauth", "bindpw", "rootpw"),
+        rf"(?:requirepass|masterauth|bindpw|rootpw){_NEXT}+(?:--\w+{_NEXT}+)?{_VALUE}",
+    ),
+    (("IDENTIFIED",), rf"IDENTIFIED\s+(?:WITH\s+\S{{1,64}}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?{QUOTED}"),
+    (("OPTIONS (",), rf"OPTIONS \([^()\n]{{0,256}}?(?i:password)\s+{QUOTED}"),
+    (("SECRET '",), rf"(?<![\w-])SECRET\s+{QUOTED}"),
+    (("crypt(", "CRYPT("), rf"(?i:(?<!\w)crypt\(|(?:en|de)crypt\([^()\n]{{1,256}}?,)\s*{QUOTED}"),
+    (
+        ("hmac.new(", "createHmac(", "Fernet("),
+        rf"(?:hmac\.new\(|Fernet\(|createHmac\(\s*\\*['\"][\w-]{{1,32}}\\*['\"],)\s*b?{QUOTED}",
+    ),
+    (("jwt.",), rf"jwt\.(?:encode|decode|sign|verify)\([^()\n]{{1,128}}?,\s*b?{QUOTED}"),
+    (("PASSWORD",), rf"(?<![\w-])PASSWORD(?:\s+|\s?\(\s?){QUOTED}"),
+    (
+        ("asicAuth(", "igestAuth(", "login(", "authenticate("),
+        rf"(?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate))\(\s?\\*['\"][^'\"\n]{{1,128}}['\"],\s?{QUOTED}",
+    ),
+    (("SET PASSWORD",), rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{QUOTED}"),
+    (  # Netscape's file of cookies
+        ("\tTRUE\t", "\tFALSE\t", "\\tTRUE\\t", "\\tFALSE\\t"),
+        (
+            r"(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)/[^\t\n\\]{0,256}(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)\d{1,12}"
+            r"(?:\t|\\+t)[^\t\n\\]{1,256}(?:\t|\\+t)(?P<values>[^\s\\\"]{1,4096})"
+        ),
+    ),
+    (  # .pgpass
+        (":5432:", ":*:"),
+        r"(?<![\w.*:\-])[\w.*\-]{1,128}:(?:\d{4,5}|\*):[\w*\-]{1,64}:[\w.*\-]{1,64}:(?P<values>[^\s:\"\\]{4,256})(?=\s|\\|\"|$)",
+    ),
+)
+
+_COLUMNS: tuple[tuple[tuple[str, ...], str], ...] = (
+    # the same, where the group `columns` are the names beside the secret
+    (("LIKE",), rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{QUOTED}"),
+    (  # filters of OData and SCIM
+        (" eq ", " ne ", " sw ", " co "),
+        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{QUOTED}",
+    ),
+    (  # psql, \\x
+        ("[ RECORD",),
+        r"(?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})",
+    ),
+    (
+        (" IN (",),
+        r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+IN\s+\(\s*(?P<values>\\*'(?:[^()\n]){1,4096}|\\*\"[^()\n]{1,4096})(?=\))",
+    ),
+    ((" BETWEEN ",), rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+BETWEEN\s+(?P<values>{_LITERAL}\s+AND\s+{_LITERAL})"),
+    (("DECLARE @",), rf"DECLARE @(?P<columns>\w{{2,64}})\s+[A-Za-z]\w{{1,32}}(?:\(\w{{1,8}}\))?\s*=\s*N?{QUOTED}"),
+    (  # PHP: serialize, var_dump
+        ('";s:', '\\";s:'),
+        r"s:\d{1,3}:\\*\"(?P<columns>[\w.\-]{1,64})\\*\";s:\d{1,6}:(?P<quote>\\*\")(?P<values>(?:(?!(?P=quote);)[^\n]){1,512}+)(?P=quote);",
+    ),
+    (
+        ("]=>",),
+        (
+            r"\[\\*\"(?P<columns>[\w.\-]{1,64})\\*\"[:\w\\\"]{0,64}\]=>(?:\s|\\+n){1,8}"
+            r"string\(\d{1,6}\) (?P<quote>\\*\")"
+            r"(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
+        ),
+    ),
+    (  # stores of keys and values, and settings, on command lines
+        ("kv put", "etcdctl put", "configure set", "config set", "secrets set"),
+        (
+            r"(?:kv put|etcdctl put|config(?:ure)? set|secrets set)[ ]+(?P<columns>[\w.:/\-]{1,128})(?:[ ]+|=)"
+            r"\\*[\"']?(?P<values>[^\s\"'\\]{1,512})"
+        ),
+    ),
+)
+
 STATEMENTS = (
     Message(
         ("VALUES", "Values (", "Values(", "values (", "values("),
         r"(?i:INSERT|REPLACE)\s+(?i:INTO)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*(?i:VALUES)\s*\((?P<values>(?:(?!VALUES\s*\()[\s\S]){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
         _in_rows,
-    ),
-    Message(
-        ("IDENTIFIED",),
-        rf"IDENTIFIED\s+(?:WITH\s+\S{{1,64}}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?{QUOTED}",
-        always,
     ),
     Message(  # pg_dump
         ("FROM stdin",),
@@ -67,93 +210,16 @@ STATEMENTS = (
         ),
         _in_copied_rows,
     ),
-    Message(("OPTIONS (",), rf"OPTIONS \([^()\n]{{0,256}}?(?i:password)\s+{QUOTED}", always),
-    Message(("SECRET '",), rf"(?<![\w-])SECRET\s+{QUOTED}", always),
-    Message(("crypt(", "CRYPT("), rf"(?i:(?<!\w)crypt\(|(?:en|de)crypt\([^()\n]{{1,256}}?,)\s*{QUOTED}", always),
     Message(
-        ("hmac.new(", "createHmac(", "Fernet("),
-        rf"(?:hmac\.new\(|Fernet\(|createHmac\(\s*\\*['\"][\w-]{{1,32}}\\*['\"],)\s*b?{QUOTED}",
-        always,
-    ),
-    Message(
-        ("jwt.",),
-        rf"jwt\.(?:encode|decode|sign|verify)\([^()\n]{{1,128}}?,\s*b?{QUOTED}",
-        always,
-    ),
-    Message(("PASSWORD",), rf"(?<![\w-])PASSWORD(?:\s+|\s?\(\s?){QUOTED}", always),
-    Message(
-        ("asicAuth(", "igestAuth(", "login(", "authenticate("),
-        rf"(?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate))\(\s?\\*['\"][^'\"\n]{{1,128}}['\"],\s?{QUOTED}",
-        always,
-    ),
-    Message(
-        ("LIKE",),
-        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{QUOTED}",
-        by_column,
-    ),
-    *(Message((hint,), pattern, always) for hint, pattern in COMMANDS),
-    Message(("AUTH", "> auth "), REDIS_AUTH, unless_prose),
-    Message(  # filters of OData and SCIM
-        (" eq ", " ne ", " sw ", " co "),
-        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{QUOTED}",
-        by_column,
-    ),
-    Message(  # psql, \\x
-        ("[ RECORD",),
-        r"(?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})",
-        by_column,
-    ),
-    Message(("SET PASSWORD",), rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{QUOTED}", always),
-    Message(
-        (" IN (",),
-        r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+IN\s+\(\s*(?P<values>\\*'(?:[^()\n]){1,4096}|\\*\"[^()\n]{1,4096})(?=\))",
-        by_column,
-    ),
-    Message(
-        (" BETWEEN ",),
-        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+BETWEEN\s+(?P<values>{_LITERAL}\s+AND\s+{_LITERAL})",
-        by_column,
-    ),
-    Message(
-        ("DECLARE @",),
-        rf"DECLARE @(?P<columns>\w{{2,64}})\s+[A-Za-z]\w{{1,32}}(?:\(\w{{1,8}}\))?\s*=\s*N?{QUOTED}",
-        by_column,
-    ),
-    Message(  # PHP: serialize, var_dump
-        ('";s:', '\\";s:'),
-        r"s:\d{1,3}:\\*\"(?P<columns>[\w.\-]{1,64})\\*\";s:\d{1,6}:(?P<quote>\\*\")(?P<values>(?:(?!(?P=quote);)[^\n]){1,512}+)(?P=quote);",
-        by_column,
-    ),
-    Message(
-        ("]=>",),
+        ("AUTH", "> auth "),
         (
-            r"\[\\*\"(?P<columns>[\w.\-]{1,64})\\*\"[:\w\\\"]{0,64}\]=>(?:\s|\\+n){1,8}"
-            r"string\(\d{1,6}\) (?P<quote>\\*\")"
-            r"(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
+            r"(?:(?<![^\n\"'n])AUTH|(?<=> )(?:AUTH|auth))"
+            rf"(?!{_BESIDE}+(?:PLAIN|LOGIN|XOAUTH2|CRAM|DIGEST|NTLM|SCRAM|GSSAPI))"
+            rf"{_CREDENTIALS}(?=\\*[\"'\r\n]|\\+[rn]|$)"
         ),
-        by_column,
+        unless_prose,
     ),
-    Message(  # Netscape's file of cookies
-        ("\tTRUE\t", "\tFALSE\t", "\\tTRUE\\t", "\\tFALSE\\t"),
-        (
-            r"(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)/[^\t\n\\]{0,256}(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)\d{1,12}"
-            r"(?:\t|\\+t)[^\t\n\\]{1,256}(?:\t|\\+t)(?P<values>[^\s\\\"]{1,4096})"
-        ),
-        always,
-    ),
-    Message(('PSK "', 'PSK \\"'), rf"(?<!\w)PSK\s{QUOTED}", always),  # strongSwan
-    Message(  # .pgpass
-        (":5432:", ":*:"),
-        r"(?<![\w.*:\-])[\w.*\-]{1,128}:(?:\d{4,5}|\*):[\w*\-]{1,64}:[\w.*\-]{1,64}:(?P<values>[^\s:\"\\]{4,256})(?=\s|\\|\"|$)",
-        always,
-    ),
-    Message(  # stores of keys and values, and settings, on command lines
-        ("kv put", "etcdctl put", "configure set", "config set", "secrets set"),
-        (
-            r"(?:kv put|etcdctl put|config(?:ure)? set|secrets set)[ ]+(?P<columns>[\w.:/\-]{1,128})(?:[ ]+|=)"
-            r"\\*[\"']?(?P<values>[^\s\"'\\]{1,512})"
-        ),
-        by_column,
-    ),
+    *_programs(),
+    *(Message(*row, always) for row in _SECRETS),
+    *(Message(*row, by_column) for row in _COLUMNS),
 )
-"""The group `values` of each is the secret; `columns` are the names beside it."""
