@@ -15,9 +15,8 @@ from events.exchange import REDACTOR
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.patterns import probe
 from otas_middleware._event.redact import redactor_for
-from otas_middleware._event.redact.cards import card_number, luhn
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS
-from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape
+from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape, card_number, luhn
 
 RANDOM = "Zk3vQ9xW7jT1bN5yR8mC2pL6"
 

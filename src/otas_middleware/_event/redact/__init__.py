@@ -7,7 +7,7 @@ they go with the secrets masked. A value is masked because of the name that it s
 - values under names: `named` finds the names in any text, `named_value` what belongs to them, `spans` where that ends;
   `labels`, `markup`, `tables`, `statements` and `messages` know where names and values stand
   otherwise, `values` walks objects;
-- shapes: `shapes`, `service_keys`, `cards`;
+- shapes: `shapes`, `service_keys`;
 - texts in texts: `encodings` (escapes, percent-encoding, base64, JSON Web Tokens) and `json_text`.
 
 One probe of the whole text (`_event.patterns`) tells whether there is anything to look for; only then is it looked

@@ -21,6 +21,7 @@ LONGEST_MESSAGE = 256
 """Characters of a text that may be a message; longer ones are values."""
 _SHORTEST_CREDENTIAL = 16
 _LONG = 20
+_FEW = 12
 _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
 
 _FLAG = re.compile(
@@ -99,47 +100,19 @@ def is_odd(text: str) -> bool:
     return _ODD.search(text) is not None
 
 
-def _is_count(text: str) -> bool:
-    return _COUNT.fullmatch(text) is not None
-
-
-def _is_plain(text: str) -> bool:
-    return not looks_random(text)
-
-
-def _is_words(text: str) -> bool:
-    return _WORDS.fullmatch(text) is not None
-
-
 def _is_url(text: str) -> bool:
-    return _URL.fullmatch(text) is not None and not any(looks_random(part) for part in text.split("/"))
+    return _URL.fullmatch(text) is not None and not any(map(looks_random, text.split("/")))
 
 
-def _is_path(text: str) -> bool:
-    return _PATH.fullmatch(text) is not None and not looks_random(text.strip("/"))
-
-
-def _is_source(text: str) -> bool:
-    return _SOURCE.fullmatch(text) is not None
-
-
-def _has_few_digits(text: str) -> bool:
-    return len(text) < 12 and text.replace(".", "", 1).isalnum()
-
-
-def _is_resource(text: str) -> bool:
-    return _RESOURCE.fullmatch(text) is not None
-
-
-FORMS: dict[str, Callable[[str], bool]] = {
-    "count": _is_count,
-    "plain": _is_plain,
-    "words": _is_words,
+FORMS: dict[str, Callable[[str], Any]] = {
+    "count": _COUNT.fullmatch,
+    "plain": lambda text: not looks_random(text),
+    "words": _WORDS.fullmatch,
     "url": _is_url,
-    "path": _is_path,
-    "source": _is_source,
-    "few_digits": _has_few_digits,
-    "resource": _is_resource,
+    "path": lambda text: _PATH.fullmatch(text) and not looks_random(text.strip("/")),
+    "source": _SOURCE.fullmatch,
+    "few_digits": lambda text: len(text) < _FEW and text.replace(".", "", 1).isalnum(),
+    "resource": _RESOURCE.fullmatch,
 }
 """Of texts and numbers. `members`, the form of an object that is looked into, is not among them."""
 

@@ -14,7 +14,7 @@ from otas_middleware._event.redact.spans import behind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-JSON_LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
+LINE = re.compile(r"(?m:^)(?:data:)?[ \t]*+[{\[][^\n]*+")
 """A line of NDJSON, or a `data:` line of an event stream."""
 _QUOTE = re.compile("[\"']")
 _ANY_MASK = re.compile(rf"{re.escape(MASK[:-1])}(?: [0-9a-f]{{16}})?\]")
@@ -42,6 +42,11 @@ def document_of(line: str) -> str:
     return line.removeprefix("data:").lstrip()
 
 
+def lines_of(text: str) -> list[tuple[int, int]]:
+    """Return where the lines of NDJSON or of an event stream are in which JSON stands."""
+    return [line.span() for line in LINE.finditer(text) if is_json(document_of(line[0]))]
+
+
 def is_json(text: str) -> bool:
     try:
         from_json(text)
@@ -61,6 +66,8 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
 def documents_in(text: str) -> int:
     """Return how many strings of a JSON document hold JSON themselves, as a tool's answer in MCP may."""
     found = 0
+    if '"{' not in text and '"[' not in text:
+        return 0
     try:
         left: list[Any] = [from_json(text)]
     except ValueError:

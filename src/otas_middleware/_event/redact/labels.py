@@ -7,35 +7,27 @@ broken or inside of a log line, JavaScript, YAML, TOML, HCL) the object around t
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from otas_middleware._event.redact import sensitive_names as table
 from otas_middleware._event.redact.json_text import is_list, is_object
 from otas_middleware._event.redact.mask import replaced
 from otas_middleware._event.redact.name_rules import Rule, split_words
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.sensitive_names import (
-    ACTIONS,
-    LABELS,
-    LOOSE_VALUES,
-    SECRET_FLAGS,
-    SECRET_TYPES,
-    VALUES,
-    WEAK_LABELS,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from otas_middleware._event.redact.name_rules import NameRules
 
-_LABELS = frozenset(LABELS)
-_WEAK = frozenset(WEAK_LABELS)
-_VALUES = frozenset(VALUES)
-_LOOSE = frozenset(LOOSE_VALUES)
-_ACTIONS = frozenset(ACTIONS)
-_FLAGS = frozenset(SECRET_FLAGS)
-_TYPES = frozenset(SECRET_TYPES)
+_LABELS = frozenset(table.LABELS)
+_WEAK = frozenset(table.WEAK_LABELS)
+_VALUES = frozenset(table.VALUES)
+_LOOSE = frozenset(table.LOOSE_VALUES)
+_ACTIONS = frozenset(table.ACTIONS)
+_FLAGS = frozenset(table.SECRET_FLAGS)
+_TYPES = frozenset(table.SECRET_TYPES)
 _LONGEST_LABEL = 256
 _LONGEST_NAME = 3
 _REFERENCE = ["value", "from"]
@@ -125,30 +117,8 @@ def _label(name: str, value: str, rules: NameRules, *, listed: bool) -> Label | 
     return Label(rule, loose=not weak and not (len(words) > 1 and words[0].lower() in _ACTIONS))
 
 
-class _Described:
-    """Rules by which the members are sensitive that a label describes."""
-
-    def __init__(self, label: Label) -> None:
-        self._label = label
-        self.harmless: set[str] = set()
-
-    def rule(self, name: str) -> Rule | None:
-        return self._label.rule if is_value(name, self._label) else None
-
-
-class _Everything:
-    """Rules by which every member is."""
-
-    def __init__(self, rule: Rule) -> None:
-        self._rule = rule
-        self.harmless: set[str] = set()
-
-    def rule(self, name: str) -> Rule | None:  # noqa: ARG002  # whatever it is called
-        return self._rule
-
-
 # A label is a whole word, of which the last letters are asked for first: trying all labels at each word costs far more.
-_LABEL_ENDS = "|".join(sorted({label[-2:] for label in LABELS if len(label) > 1}))
+_LABEL_ENDS = "|".join(sorted({label[-2:] for label in table.LABELS if len(label) > 1}))
 _LABEL = re.compile(
     rf"(?<![\w.-])(?P<label>[\w.-]{{1,64}}+)(?:(?<=(?i:{_LABEL_ENDS}))|(?<=[kK]))\\*[\"'`]?\s*[:=]\s*(?:\\*[\"'`])?"
     r"(?=(?P<value>[^\"'`\r\n{}\[\]():;=\\<>]{2,128}))"
@@ -188,14 +158,14 @@ def _objects(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
         left -= 1
         # What was looked through once, in whose name ever, need not be again; else the work would grow with the square.
         start, done = _object_around(text, match, done) if left else (match.start(), len(text))
-        described = _Everything(label.rule) if match["section"] else _Described(label)
-        yield start, done, mask_named(text[start:done], described, _always)
+        everything = match["section"] is not None
+        yield start, done, mask_named(text[start:done], partial(_rule_of, label, everything))
         if not left:
             break
 
 
-def _always(_: str) -> bool:
-    return True
+def _rule_of(label: Label, everything: bool, name: str) -> Rule | None:  # noqa: FBT001  # bound by position
+    return label.rule if everything or is_value(name, label) else None
 
 
 def _label_in(match: re.Match[str], rules: NameRules) -> Label | None:

@@ -10,19 +10,10 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
+from otas_middleware._event.redact import sensitive_names as table
 from otas_middleware._event.redact.encodings import undo_percent, unescape_ascii, unescape_letters
 from otas_middleware._event.redact.forms import readable
 from otas_middleware._event.redact.mask import MASK
-from otas_middleware._event.redact.sensitive_names import (
-    BEGINNINGS,
-    DEFAULT_NAMES,
-    ENDINGS,
-    FINGERPRINTED,
-    HARMLESS,
-    LABELS,
-    SECRET_FLAGS,
-    SECRET_TYPES,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,7 +68,7 @@ class NameRules:
         extra = tuple(dict.fromkeys(sensitive))
         self._extra = _whole_names(extra)
         self._keep = _whole_names(keep)
-        self._table = [(row, _pattern_of(row)) for row in DEFAULT_NAMES]
+        self._table = [(row, _pattern_of(row)) for row in table.DEFAULT_NAMES]
         self._known: dict[str, Rule] = {}
         self.harmless: set[str] = set()
         """Names that were asked for and are not sensitive; not all of them."""
@@ -138,11 +129,11 @@ class NameRules:
         # What the name's first and last words say of its value, unless they are what makes it sensitive.
         words = [_NUMBERED.sub("", word) for word in joined.strip("_").split("_")]
         if words[-1] == "tokens" or joined.rstrip("_")[max(match.end() for _, match in found) :].strip("_"):
-            stays = stays.union(form for form, endings in ENDINGS.items() if words[-1] in endings)
+            stays = stays.union(form for form, endings in table.ENDINGS.items() if words[-1] in endings)
         if words[0] == "tokens" or joined[: min(match.start() for _, match in found)]:
-            stays = stays.union(form for form, beginnings in BEGINNINGS.items() if words[0] in beginnings)
+            stays = stays.union(form for form, beginnings in table.BEGINNINGS.items() if words[0] in beginnings)
         session = "session" in joined or "conversation" in joined
-        return Rule(stays, rows[0].extent, fingerprint=joined in FINGERPRINTED, session=session)
+        return Rule(stays, rows[0].extent, fingerprint=joined in table.FINGERPRINTED, session=session)
 
 
 def split_words(name: str) -> list[str]:
@@ -174,7 +165,7 @@ def _pattern_of(row: SensitiveNames) -> re.Pattern[str]:
     return re.compile("|".join(parts))
 
 
-_HARMLESS = re.compile(rf"(?:{'|'.join(HARMLESS)})(?![a-rt-z])")
+_HARMLESS = re.compile(rf"(?:{'|'.join(table.HARMLESS)})(?![a-rt-z])")
 
 
 def _pieces(name: str) -> list[list[str]]:
@@ -223,7 +214,7 @@ def _probes(extra: Iterable[str]) -> Probes:
     anywhere: list[str] = []
     singles: list[str] = []
     random: list[str] = []
-    for row in DEFAULT_NAMES:
+    for row in table.DEFAULT_NAMES:
         anywhere += row.inside
         for entry in (*row.phrase, *row.last):
             kind = random if "plain" in row.stays else anywhere if "_" in entry or not entry.isascii() else singles
@@ -239,12 +230,11 @@ def _probes(extra: Iterable[str]) -> Probes:
     inner = f"{inside}|(?:{_BEFORE}(?i-u:{words})|{cased}){after}"  # where something stands before it
     first = f"(?i-u:{words}){after}"
     valued = rf"(?i-u:{'|'.join(random)})[sS]?[0-9]*[^A-Za-z0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;|b['\"]){_RANDOM}"
-    label = rf"(?i-u:(?:{'|'.join(LABELS)})\\*[\"'`]?)\s*[:=]\s*"
+    label = rf"(?i-u:(?:{'|'.join(table.LABELS)})\\*[\"'`]?)\s*[:=]\s*"
     place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
     block = r"(?:variable|secret|output|parameter|local)[ ]+"  # of Terraform
-    flagged = (
-        rf"(?i-u:{'|'.join(SECRET_FLAGS)})\\*\"\s*:\s*true|(?i-u:type\\*\"\s*:\s*\\*\"(?:{'|'.join(SECRET_TYPES)}))"
-    )
+    flags, types = "|".join(table.SECRET_FLAGS), "|".join(table.SECRET_TYPES)
+    flagged = rf"(?i-u:{flags})\\*\"\s*:\s*true|(?i-u:type\\*\"\s*:\s*\\*\"(?:{types}))"
     listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
     return Probes(
         mentioned=f"{inner}|^{first}|{valued}",

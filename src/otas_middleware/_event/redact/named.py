@@ -8,7 +8,8 @@ a colon or an equals sign, a value. So one scanner serves them all, and there is
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
 from otas_middleware._event.redact.name_rules import split_words
@@ -26,24 +27,13 @@ from otas_middleware._event.redact.spans import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from otas_middleware._event.redact.name_rules import Rule
 
 
-class Rules(Protocol):
-    """Says which names are sensitive, and what of their values is masked."""
-
-    @property
-    def harmless(self) -> set[str]:
-        """Names that are known not to be sensitive; not all of them."""
-        ...
-
-    def rule(self, name: str) -> Rule | None:
-        """Return what is masked under a name, or None when nothing is."""
-        ...
-
-
+RuleOf = Callable[[str], "Rule | None"]
+"""Says what is masked under a name."""
 _ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192\uff1a\uff1d]*+")
 _COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
 _LOOK_BACK = 128
@@ -100,29 +90,34 @@ _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define 
 
 
 def mask_named(
-    text: str, rules: Rules, suspicious: Callable[[str], bool], valued: Callable[[str], bool] | None = None
+    text: str,
+    rule_of: RuleOf,
+    suspicious: Callable[[str], bool] | None = None,
+    valued: Callable[[str], bool] | None = None,
+    harmless: Container[str] = (),
 ) -> str:
     """Return the text with the values of sensitive names masked.
 
     Args:
         text: Any text without lone surrogates.
-        rules: Which names are sensitive.
+        rule_of: Says which names are sensitive.
         suspicious: Tells, quickly, whether a text may hold a sensitive name at all.
         valued: Tells so of those names that are sensitive only when what follows looks random.
+        harmless: Names that are known not to be sensitive; not all of them.
     """
-    return replaced(text, _findings(text, rules, suspicious, valued))
+    parts = [(0, len(text))] if suspicious is None else _suspicious_parts(text, suspicious, valued, 0, len(text))
+    return replaced(text, _findings(text, rule_of, parts, harmless))
 
 
 def _findings(
-    text: str, rules: Rules, suspicious: Callable[[str], bool], valued: Callable[[str], bool] | None
+    text: str, rule_of: RuleOf, parts: Iterable[tuple[int, int]], harmless: Container[str]
 ) -> list[tuple[int, int, str]]:
     """Return start, end and mask of what is to be masked, in the order of the text."""
     found: list[tuple[int, int, str]] = []
     done = 0
     room = _LONGEST_LOOK + 2 * len(text)  # for containers in containers: what nobody writes is masked as a whole
-    harmless = rules.harmless
     left = most(text)
-    for begin, end in _suspicious_parts(text, suspicious, valued, 0, len(text)):
+    for begin, end in parts:
         limit = end_of_match(_ENDING, text, end)  # names end within the window, and what follows them may not
         for match in CANDIDATE.finditer(text, begin, limit):
             start = match.start()
@@ -130,7 +125,7 @@ def _findings(
                 continue  # nearly all of the names of JSON
             # A name within what is masked matters only when its value lies beyond.
             if start >= done or match.end() >= done:
-                rule = _rule_of(text, start, match, rules)
+                rule = _rule_of(text, start, match, rule_of)
                 if rule is None or (rule.stays and _COUNT.match(text, match.end()) and "count" in rule.stays):
                     continue
                 value = NamedValue(text, match, rule, min(room, _LONGEST_LOOK))
@@ -142,7 +137,7 @@ def _findings(
                     left -= 1
                     if left == 0:
                         return [*found, (done, len(text), MASK)]
-        found += _arguments(text, rules.rule, begin, min(limit + 1, len(text)))
+        found += _arguments(text, rule_of, begin, min(limit + 1, len(text)))
     found.sort()
     return found
 
@@ -172,27 +167,27 @@ def _suspicious_parts(
         begin = stop
 
 
-def _rule_of(text: str, start: int, match: re.Match[str], rules: Rules) -> Rule | None:
+def _rule_of(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -> Rule | None:
     """Return the rule of a candidate's name, which may be more than the one word before the separator."""
     name = match["name"]
-    rule = rules.rule(name)
+    rule = rule_of(name)
     if rule is not None and "plain" not in rule.stays:
         return rule
-    longer = _longer_rule(text, start, match, rules)
+    longer = _longer_rule(text, start, match, rule_of)
     return rule if longer is None else longer
 
 
-def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> Rule | None:
+def _longer_rule(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -> Rule | None:
     name, _, quote, _ = match.groups()
     if text.startswith("\\", start - 1) and name[0] in "bfnrt":
-        rule = rules.rule(name[1:])  # `\npin: …` in a JSON string
+        rule = rule_of(name[1:])  # `\npin: …` in a JSON string
         if rule is not None:
             return rule
     if quote is not None:  # `"credit card number": …`: look at the whole of what is quoted
         if text.startswith(quote, start - len(quote)):
             return None
         opening = text.rfind(quote, behind(start, _QUOTED_LOOK_BACK), start)
-        return rules.rule(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
+        return rule_of(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
     before = text[start - 2 : start]
     if before[-1:] != " " or not (before[0].isalnum() or _IN_WORD.match(before)):
         return None
@@ -202,7 +197,7 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rules: Rules) -> R
     words = _WORDS_BEFORE.search(text, first, start)
     if words is None or (match["separator"] == "=" and text.startswith("=", words.start() - 1)):
         return None  # `type=bearer x=1`: one parameter's value, and the next
-    return rules.rule(words[0] + name)  # `API key: …`, `the password for bob: …`
+    return rule_of(words[0] + name)  # `API key: …`, `the password for bob: …`
 
 
 def _span(value: NamedValue, match: re.Match[str]) -> tuple[int, int, str] | None:
@@ -223,9 +218,7 @@ def _in_meta(text: str, position: int) -> bool:
     return meta >= 0 and text.count("{", meta, position) > text.count("}", meta, position)
 
 
-def _arguments(
-    text: str, rule_of: Callable[[str], Rule | None], begin: int, limit: int
-) -> Iterator[tuple[int, int, str]]:
+def _arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[tuple[int, int, str]]:
     """Yield the values that are set off by blanks, commas or ends of lines from names that begin within some part."""
     part = text[begin:limit]
     for pattern, signs in (*_SIGNS, (_DIRECTIVE, _DIRECTIVES if '"' in part else (" ",))):
@@ -238,7 +231,7 @@ def _arguments(
                 yield start, end, MASK
 
 
-def _rule_of_argument(match: re.Match[str], rule_of: Callable[[str], Rule | None]) -> Rule | None:
+def _rule_of_argument(match: re.Match[str], rule_of: RuleOf) -> Rule | None:
     name = match["name"] if match.re is _OPTION else match[match.lastgroup or 0]
     rule = rule_of(name)
     if rule is None or match.lastgroup != "event":

@@ -5,18 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otas_middleware._event.redact.forms import (
-    LONGEST_MESSAGE,
-    is_action,
-    is_message,
-    is_pieces,
-    is_placeholder,
-    is_source,
-    is_statement,
-    is_variable,
-    may_be_message,
-    readable_container,
-)
+from otas_middleware._event.redact import forms
 from otas_middleware._event.redact.mask import MASK
 from otas_middleware._event.redact.spans import (
     BARE,
@@ -105,7 +94,7 @@ class NamedValue:
     def locate(self) -> tuple[int, int, str]:
         """Return start, end and mask; an empty span when there is nothing to hide."""
         text = self.text
-        if not self.quote and is_statement(text, self.begin, self.after, self.separator):
+        if not self.quote and forms.is_statement(text, self.begin, self.after, self.separator):
             return self.after, self.after, ""
         # `password: str = "…"`
         if not self.quote and self.separator == ":" and "=" in text[self.after : self.after + _LONGEST_TYPE]:
@@ -146,22 +135,26 @@ class NamedValue:
         container = self.text[start : start + self.look]
         container = container[: container_end(container, 0, quote, level)]
         self.looked = len(container)
-        readable = not self.rule.strict and container and readable_container(container, self.rule.stays)
+        readable = not self.rule.strict and container and forms.readable_container(container, self.rule.stays)
         if readable or (container and not container[1:-1].strip()):
             return start, start, ""
         end = container_end(self.text, start, quote, level)
-        if "pieces" in self.rule.stays and is_pieces(self.text[start:end]):
+        if "pieces" in self.rule.stays and forms.is_pieces(self.text[start:end]):
             return start, start, ""
         return start, end, self._quoted()
 
     def _is_code(self, start: int) -> bool:
         value = self.text[start : start + 256]
         spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
-        if self.separator == ":" and (is_variable(self.text, self.begin, start) or self._is_declared(value)):
+        if self.separator == ":" and (forms.is_variable(self.text, self.begin, start) or self._is_declared(value)):
             return True
         if value[: end_of_match(BARE, value, 0)] == self.name.rpartition(".")[2]:
             return True  # `self.session = session`
-        return is_placeholder(value) or value.startswith("$" + self.name.lstrip("$")) or (spaced and is_source(value))
+        return (
+            forms.is_placeholder(value)
+            or value.startswith("$" + self.name.lstrip("$"))
+            or (spaced and forms.is_source(value))
+        )
 
     def _is_declared(self, value: str) -> bool:
         """Tell whether a value is the type of a variable of GraphQL's: `mutation($password: String!, …)`."""
@@ -184,7 +177,7 @@ class NamedValue:
         if self.text.startswith(":", self.begin - 1) and _ARN.search(self.text, behind(self.begin, _EDGE), self.begin):
             return True
         value = self.text[start : end_of_match(BARE, self.text, start, _EDGE)]
-        return is_action(value) or (is_action(self.name) and value.isalpha())
+        return forms.is_action(value) or (forms.is_action(self.name) and value.isalpha())
 
     def _is_a_models(self, end: int) -> bool:
         """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""
@@ -209,7 +202,7 @@ class NamedValue:
         if end - start > 256:
             return False
         value = self.text[start:end]
-        return self.rule.shows(value) or (not self.rule.strict and is_message(value, sentence=True))
+        return self.rule.shows(value) or (not self.rule.strict and forms.is_message(value, sentence=True))
 
     def _quoted(self) -> str:
         """Return the mask as a string of the document that the name stands in."""
@@ -229,9 +222,9 @@ class NamedValue:
         text, rule = self.text, self.rule
         if self.separator == ":" and (before is not None or text[start - 1 : start] == " "):
             # The whole line, of every name, is too much; so is as much of it, where nothing tells of a message.
-            if rule.extent != "words" and may_be_message(text[start : start + LONGEST_MESSAGE]):
-                line = end_of_match(LINE, text, start, LONGEST_MESSAGE + 1)
-                if is_message(text[start:line], sentence=False):
+            if rule.extent != "words" and forms.may_be_message(text[start : start + forms.LONGEST_MESSAGE]):
+                line = end_of_match(LINE, text, start, forms.LONGEST_MESSAGE + 1)
+                if forms.is_message(text[start:line], sentence=False):
                     return start, start, ""
             if before is not None:
                 end = self._folded(end_of_line(text, start), before)

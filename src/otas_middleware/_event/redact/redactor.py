@@ -12,30 +12,7 @@ from pydantic_core import to_json
 
 from otas_middleware._event.model import storable
 from otas_middleware._event.patterns import compile_pattern, probe
-from otas_middleware._event.redact.encodings import (
-    BASE64_PROBE,
-    ENCODED_PROBE,
-    ESCAPES_PROBE,
-    WORDS_PROBE,
-    escape_letters,
-    foreign_escape,
-    mask_base64,
-    mask_encoded,
-    mask_encoded_words,
-    mask_pairs,
-    undo_percent,
-    unescape_ascii,
-    unescape_letters,
-)
-from otas_middleware._event.redact.json_text import (
-    JSON_LINE,
-    document_of,
-    documents_in,
-    is_json,
-    masked_within_strings,
-    parse,
-    quotes_like_json,
-)
+from otas_middleware._event.redact import encodings, json_text, tables
 from otas_middleware._event.redact.labels import mask_labelled
 from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
 from otas_middleware._event.redact.mask import MASK, mask_of, most
@@ -44,7 +21,6 @@ from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
 from otas_middleware._event.redact.statements import STATEMENTS
-from otas_middleware._event.redact.tables import has_rule, looks_like_table, mask_drawn_tables, mask_table
 from otas_middleware._event.redact.values import Walk
 
 if TYPE_CHECKING:
@@ -83,18 +59,18 @@ class Redactor:
         self._foreign = probe(probes.foreign)
         self._escaped = lru_cache(maxsize=1)(partial(probe, probes.escaped))  # takes the longest, and few texts need it
         self._has_label = probe(probes.labelled)
-        self._has_base64 = probe(BASE64_PROBE)
+        self._has_base64 = probe(encodings.BASE64_PROBE)
         self._has_message = probe(_QUOTING_PROBE)
         self._own = _own_secrets(settings)
         others = (
             *map(literal, self._own),
             _QUOTING_PROBE,
-            BASE64_PROBE,
-            WORDS_PROBE,
+            encodings.BASE64_PROBE,
+            encodings.WORDS_PROBE,
             *(shape.probe for shape in shapes),
         )
-        self._beyond_names = probe(probes.labelled, ENCODED_PROBE, *others)
-        self._suspicious = probe(probes.mentioned, probes.flagged, ESCAPES_PROBE, *others)
+        self._beyond_names = probe(probes.labelled, encodings.ENCODED_PROBE, *others)
+        self._suspicious = probe(probes.mentioned, probes.flagged, encodings.ESCAPES_PROBE, *others)
         self._patterns = tuple(map(compile_pattern, settings.redact_patterns))
         self._path_patterns = tuple(map(compile_pattern, settings.redact_path_patterns))
 
@@ -118,34 +94,36 @@ class Redactor:
             return text
         if depth > _MAX_DECODINGS:
             return MASK
-        plain = unescape_ascii(text if hide is None else hide(text))
-        escape = foreign_escape(plain) if "\\" in plain and "\\u" in plain and self._escaped()(plain) else None
+        plain = encodings.unescape_ascii(text if hide is None else hide(text))
+        escape = None
+        if "\\" in plain and "\\u" in plain and self._escaped()(plain):
+            escape = encodings.foreign_escape(plain)
         if escape is not None:
-            plain = unescape_letters(plain)
+            plain = encodings.unescape_letters(plain)
         for secret in self._own:
             plain = plain.replace(secret, MASK)
         masked = self._mask(plain, depth, cut=cut)
         if masked != plain and depth <= _DEEPEST_FORM and ("{" in plain or "[" in plain):
             masked = self._in_form(plain, masked, depth, cut=cut)
         if escape is not None:
-            masked, plain = escape_letters(masked, escape), escape_letters(plain, escape)
-        return text if masked == text or masked == plain == unescape_ascii(text) else masked
+            masked, plain = encodings.escape_letters(masked, escape), encodings.escape_letters(plain, escape)
+        return text if masked == text or masked == plain == encodings.unescape_ascii(text) else masked
 
     def _in_form(self, plain: str, masked: str, depth: int, *, cut: bool) -> str:
         """Return a masked text; JSON that lost its form by that is masked by its structure instead."""
-        if masked_within_strings(plain, masked):
+        if json_text.masked_within_strings(plain, masked):
             return masked
         leaf = self._decoded(depth + 1, _MOST_IN_FORM)
         if plain.lstrip()[:1] in {"{", "["}:
-            whole = is_json(masked) and is_json(plain)  # two lines may have become one
-            if whole and (_no_documents_in(plain) or documents_in(masked) >= documents_in(plain)):
+            whole = json_text.is_json(masked) and json_text.is_json(plain)  # two lines may have become one
+            if whole and json_text.documents_in(masked) >= json_text.documents_in(plain):
                 return masked
             too_many = masked.endswith(MASK) and masked.count(MASK) >= most("")  # and the rest was masked as one
             formed = _closed(masked) if too_many else self._by_structure(plain, leaf, cut=False)
             if formed is not None:
                 return formed
-        documents = [line.span() for line in JSON_LINE.finditer(plain) if is_json(document_of(line[0]))]
-        if sum(map(is_json, map(document_of, JSON_LINE.findall(masked)))) >= len(documents):
+        documents = json_text.lines_of(plain)
+        if len(json_text.lines_of(masked)) >= len(documents):
             return masked
         suspicious = [span for span in documents if self._is_suspicious(plain[slice(*span)])]
         if len(suspicious) > _MOST_IN_FORM:
@@ -162,7 +140,7 @@ class Redactor:
 
     def _in_line(self, line: str, leaf: Callable[[str], str]) -> str:
         """Mask a line of NDJSON, or a `data:` line of an event stream, by its structure."""
-        document = document_of(line)
+        document = json_text.document_of(line)
         structured = self._by_structure(document, leaf, cut=False)
         return line if structured is None else line.removesuffix(document) + structured
 
@@ -174,14 +152,14 @@ class Redactor:
             text = mask_markup(text, self.rules)
         if "&lt;" in text:
             text = mask_escaped_markup(text, self.rules)
-        if looks_like_table(text, self.rules):
-            text = mask_table(text, self.rules)
-        elif has_rule(text):
-            text = mask_drawn_tables(text, self.rules)
+        if tables.looks_like_table(text, self.rules):
+            text = tables.mask_table(text, self.rules)
+        elif tables.has_rule(text):
+            text = tables.mask_drawn_tables(text, self.rules)
         if beyond_names and self._has_message(text):
             text = mask_messages(text, self.rules, _QUOTING)
-        text = mask_named(text, self.rules, self._has_name, self._valued)
-        if "\\" in text and _IN_STRINGS.search(text) is not None and quotes_like_json(text):
+        text = mask_named(text, self.rules.rule, self._has_name, self._valued, self.rules.harmless)
+        if "\\" in text and _IN_STRINGS.search(text) is not None and json_text.quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
 
@@ -203,7 +181,7 @@ class Redactor:
         """Tell whether there may be anything to mask: no sensitive word and no shape of a secret means no."""
         if self._suspicious(text) or self._has_foreign_name(text):
             return True
-        return "%" in text and (plain := undo_percent(text)) != text and self._is_suspicious(plain)
+        return "%" in text and (plain := encodings.undo_percent(text)) != text and self._is_suspicious(plain)
 
     def _has_foreign_name(self, text: str) -> bool:
         if not text.isascii():
@@ -217,19 +195,19 @@ class Redactor:
     def _has_name(self, text: str) -> bool:
         if self._mentioned(text) or self._has_foreign_name(text):
             return True
-        return "%" in text and (plain := undo_percent(text)) != text and self._has_name(plain)
+        return "%" in text and (plain := encodings.undo_percent(text)) != text and self._has_name(plain)
 
     def _mask_shapes(self, text: str, depth: int) -> str:
         """Mask what is percent-encoded, and what is known by its shape."""
         redact = partial(self.text, depth=depth + 1)
         if "%" in text:
-            text = mask_encoded(text, self.rules.shown, self._decoded(depth + 1))
+            text = encodings.mask_encoded(text, self.rules.shown, self._decoded(depth + 1))
         for has_shape, shape in self._shapes:
             if has_shape(text):
                 text = shape.mask(text)
         if "=?" in text:
-            text = mask_encoded_words(text, redact)
-        return mask_base64(text, redact) if self._has_base64(text) else text
+            text = encodings.mask_encoded_words(text, redact)
+        return encodings.mask_base64(text, redact) if self._has_base64(text) else text
 
     def _mask_labelled(self, text: str, depth: int, *, cut: bool) -> str:
         """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
@@ -237,7 +215,9 @@ class Redactor:
         whole = self._by_structure(text, partial(leaf, cut=cut), cut=cut)
         if whole is not None:
             return whole
-        lines = JSON_LINE.sub(lambda line: self._in_line(line[0], leaf) if self._has_label(line[0]) else line[0], text)
+        lines = json_text.LINE.sub(
+            lambda line: self._in_line(line[0], leaf) if self._has_label(line[0]) else line[0], text
+        )
         return mask_labelled(lines, self.rules)
 
     def pairs(self, text: str) -> str:
@@ -247,7 +227,7 @@ class Redactor:
             return text
         if text.lstrip()[:1] in {"{", "[", "<"}:  # sent under the wrong content type
             return self.text(text)
-        return mask_pairs(text, self.rules.shown, self._decoded(1))
+        return encodings.mask_pairs(text, self.rules.shown, self._decoded(1))
 
     def _decoded(self, depth: int, limit: int = _MOST_DECODED) -> Callable[[str], str]:
         """Return what masks decoded values; after so many suspicious ones, whole ones, so that none can cost much."""
@@ -265,7 +245,7 @@ class Redactor:
     def table(self, text: str) -> str:
         """Return comma- or tab-separated values with the columns masked whose heading is sensitive."""
         text = storable(text)
-        return self.text(mask_table(text, self.rules) if self._has_name(text) else text)
+        return self.text(tables.mask_table(text, self.rules) if self._has_name(text) else text)
 
     def path(self, text: str) -> str:
         """Return a path with its secrets masked, among them what the settings' path patterns find."""
@@ -307,21 +287,17 @@ class Redactor:
         if text.lstrip()[:1] not in {"{", "["}:
             return None
         try:
-            parsed = parse(text, cut=cut)
+            parsed = json_text.parse(text, cut=cut)
         except ValueError:
             return None
         masked = Walk(self.rules, leaf, max_nodes=_NO_BOUND, max_characters=_NO_BOUND).value(parsed)
         return text if masked == parsed else to_json(masked).decode()
 
 
-def _no_documents_in(text: str) -> bool:
-    return '"{' not in text and '"[' not in text
-
-
 def _closed(masked: str) -> str:
     """Return JSON of which the rest was masked, with what is open in it closed."""
     try:
-        return to_json(parse(masked, cut=True)).decode()
+        return to_json(json_text.parse(masked, cut=True)).decode()
     except ValueError:
         return masked
 

@@ -9,15 +9,15 @@ class SensitiveNames(NamedTuple):
     """One row of the table. `_` stands where a name may have a separator: `api_key` is api-key and apiKey too."""
 
     what: str
-    inside: tuple[str, ...] = ()
+    inside: tuple[str, ...]
     """Sensitive wherever it stands, also inside of a word: `token` masks `accesstokenv2`."""
-    phrase: tuple[str, ...] = ()
+    phrase: tuple[str, ...]
     """Sensitive as one or more whole words, or their plural: `pin` masks `userPin`, and not `shipping`."""
-    last: tuple[str, ...] = ()
+    last: tuple[str, ...]
     """Sensitive as the last words of the name: `session` masks `user_session`, and not `session_title`."""
-    stays: tuple[str, ...] = ()
+    stays: tuple[str, ...]
     """Forms of values (`forms.FORMS`) that are no secret under these names."""
-    extent: str = "word"
+    extent: str
     """How far an unquoted value goes: one `word`, a `phrase` of a few, all `words` of the line, or a
     `header` with its scheme."""
 
@@ -27,8 +27,14 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _each(kinds: str, ending: str) -> tuple[str, ...]:
-    return tuple(f"{kind}_{ending}" for kind in kinds.split())
+def _each(kinds: str, ending: str) -> str:
+    return " ".join(f"{kind}_{ending}" for kind in kinds.split())
+
+
+def _row(
+    what: str, inside: str = "", phrase: str = "", last: str = "", stays: str = "", extent: str = "word"
+) -> SensitiveNames:
+    return SensitiveNames(what, words(inside), words(phrase), words(last), words(stays), extent)
 
 
 _GLUED = (
@@ -49,146 +55,122 @@ _CODES = (
 )
 
 DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
-    SensitiveNames(
+    _row(
         "mnemonics and seed phrases",
-        inside=("mnemonic",),
+        inside="mnemonic",
         phrase=_each("backup mnemonic recovery secret seed wallet", "phrase")
+        + " "
         + _each("backup mnemonic recovery seed", "words"),
         extent="words",
     ),
-    SensitiveNames(
+    _row(
         "passwords",
-        inside=words("pass_word passw0rd pass_wd pass_phrase pass_code"),
-        phrase=words("psw pswd passw pwds wpa_key requirepass masterauth") + _each("wpa wifi network", "psk"),
-        last=("psk",),
+        inside="pass_word passw0rd pass_wd pass_phrase pass_code",
+        phrase=_each("wpa wifi network", "psk") + " psw pswd passw pwds wpa_key requirepass masterauth",
+        last="psk",
         extent="phrase",
     ),
-    SensitiveNames("passwords, short", inside=("pwd",), stays=("path",), extent="phrase"),
-    SensitiveNames(
+    _row("passwords, short", inside="pwd", stays="path", extent="phrase"),
+    _row(
         "passwords, shortest",
-        phrase=words("bindpw rootpw userpw dbpw adminpw"),
-        last=("pw",),
-        stays=("count", "path", "words"),
+        phrase="bindpw rootpw userpw dbpw adminpw",
+        last="pw",
+        stays="count path words",
         extent="phrase",
     ),
-    SensitiveNames("passwords, shorter", phrase=("pass", *_each(_GLUED, "pass")), stays=("count", "path")),
-    SensitiveNames("salts", phrase=("salt",), stays=("count", "words")),
-    SensitiveNames("salts, the secret ones", phrase=("pepper",), stays=("plain",)),
-    SensitiveNames("dates of birth", phrase=words("date_of_birth birth_date dob"), stays=("members",)),
-    SensitiveNames(
+    _row("passwords, shorter", phrase=_each(_GLUED, "pass") + " pass", stays="count path"),
+    _row("salts", phrase="salt", stays="count words"),
+    _row("salts, the secret ones", phrase="pepper", stays="plain"),
+    _row("dates of birth", phrase="date_of_birth birth_date dob", stays="members"),
+    _row(
         "passwords in other languages",
-        inside=words(
-            "passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord "
-            "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό κωδικός_πρόσβασης "
-            "密码 密碼 口令 暗証番号 パスワード 비밀번호 암호 "
-            "סיסמה סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน "
-            "पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi"
-        ),
-        phrase=words(
-            "senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă lozinka лозинка parol "
-            "пин pasahitza nenosiri geheim"
-        ),
+        inside="passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord "
+        "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό "
+        "κωδικός_πρόσβασης 密码 密碼 口令 暗証番号 パスワード 비밀번호 암호 סיסמה "
+        "סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis "
+        "slaptazodis fjalëkalimi",
+        phrase="senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă lozinka лозинка "
+        "parol пин pasahitza nenosiri geheim",
         extent="phrase",
     ),
-    SensitiveNames(
+    _row(
         "keys and tokens in other languages",
-        inside=words(
-            "токен ключ_api api_ключ секретный_ключ 令牌 密钥 密鑰 秘钥 トークン 秘密鍵 토큰 비밀키 مفتاح_api "
-            "api_schlüssel api_schluessel clé_api cle_api clé_secrète clave_api llave_api chave_api klucz_api"
-        ),
-        phrase=words("секрет geheimnis"),
-        stays=("count",),
+        inside="токен ключ_api api_ключ секретный_ключ 令牌 密钥 密鑰 秘钥 トークン 秘密鍵 토큰 비밀키 مفتاح_api "
+        "api_schlüssel api_schluessel clé_api cle_api clé_secrète clave_api llave_api chave_api klucz_api",
+        phrase="секрет geheimnis",
+        stays="count",
     ),
-    SensitiveNames(
+    _row(
         "passwords in other languages, ambiguous",
-        phrase=words("contra parole parola parool sandi κωδικός κωδικος jeton ficha"),
-        stays=("plain",),
+        phrase="contra parole parola parool sandi κωδικός κωδικος jeton ficha",
+        stays="plain",
     ),
-    SensitiveNames("tokens", inside=words("token jwt magic_link"), phrase=("bearer",), stays=("url",)),
-    SensitiveNames(
+    _row("tokens", inside="token jwt magic_link", phrase="bearer", stays="url"),
+    _row(
         "secrets and credentials",
-        inside=words("secret credential connection_string connectionstring"),
-        phrase=words("dsn cred creds conn_str conn_string connstr keytab key_material"),
+        inside="secret credential connection_string connectionstring",
+        phrase="dsn cred creds conn_str conn_string connstr keytab key_material",
     ),
-    SensitiveNames(
+    _row(
         "authorization headers",
-        inside=("authorization",),
-        phrase=words("x_auth basic_auth http_auth proxy_auth sentry_auth"),
-        stays=("url",),
+        inside="authorization",
+        phrase="x_auth basic_auth http_auth proxy_auth sentry_auth",
+        stays="url",
         extent="header",
     ),
-    SensitiveNames(
+    _row(
         "authentication",
-        phrase=(
-            *words(
-                "code_verifier oauth_verifier saml_response samlresponse saml_request samlrequest saml_art sam_lart"
-            ),
-            *words(
-                "honeycomb_team shared_access auth authn oauth auth0 oob_code oobcode wresult "
-                "id_assertion client_assertion client_cert"
-            ),
-        ),
-        stays=("url", "count"),
+        phrase="code_verifier oauth_verifier saml_response samlresponse saml_request samlrequest saml_art sam_lart "
+        "honeycomb_team shared_access auth authn oauth auth0 oob_code oobcode wresult id_assertion "
+        "client_assertion client_cert",
+        stays="url count",
     ),
-    SensitiveNames("assertions", inside=("assertion",), stays=("count", "source", "words")),
-    SensitiveNames(
+    _row("assertions", inside="assertion", stays="count source words"),
+    _row(
         "keys",
-        inside=words("api_key access_key secret_key private_key shared_key pass_key signing_key"),
+        inside="api_key access_key secret_key private_key shared_key pass_key signing_key",
         phrase=_each(_KEYS, "key"),
-        stays=("count",),
+        stays="count",
     ),
-    SensitiveNames("other keys", last=("key",), stays=("plain",)),
-    SensitiveNames(
+    _row("other keys", last="key", stays="plain"),
+    _row(
         "codes, tickets, nonces and others that are random where they are secret",
-        last=words("code ticket nonce seed pat authentication authenticate plaintext"),
-        stays=("plain",),
+        last="code ticket nonce seed pat authentication authenticate plaintext",
+        stays="plain",
     ),
-    SensitiveNames(
+    _row(
         "signatures",
-        inside=("signature",),
-        phrase=words("sig hmac access_sign api_sign x_sign"),
-        stays=("source", "words", "count"),
+        inside="signature",
+        phrase="sig hmac access_sign api_sign x_sign",
+        stays="source words count",
         extent="header",
     ),
-    SensitiveNames("cookies", inside=("cookie",), stays=("count",), extent="header"),
-    SensitiveNames("sessions", inside=words("session_id sess_id"), phrase=("sid", "sesskey"), stays=("resource",)),
-    SensitiveNames("sessions, as a name's end", last=words("session sess"), stays=("count", "members", "words")),
-    SensitiveNames("cross-site request forgery", inside=("csrf", "xsrf"), phrase=("jenkins_crumb",)),
-    SensitiveNames(
+    _row("cookies", inside="cookie", stays="count", extent="header"),
+    _row("sessions", inside="session_id sess_id", phrase="sid sesskey", stays="resource"),
+    _row("sessions, as a name's end", last="session sess", stays="count members words"),
+    _row("cross-site request forgery", inside="csrf xsrf", phrase="jenkins_crumb"),
+    _row(
         "one-time codes",
-        phrase=(
-            *_each(_CODES, "code"),
-            *words("one_time onetime two_factor twofactor 2fa security_answer"),
-            *words("otp totp hotp mfa pin pincode pin_code passkey"),
-        ),
+        phrase=_each(_CODES, "code")
+        + (" one_time onetime two_factor twofactor 2fa security_answer otp totp hotp mfa pin pincode pin_code passkey"),
     ),
-    SensitiveNames(
-        "cards",
-        phrase=(
-            *words("card_number card_no card_num cc_num cc_number credit_card debit_card"),
-            *words("cvv cvv2 cvc cvc2 csc cvn"),
-        ),
+    _row(
+        "cards", phrase="card_number card_no card_num cc_num cc_number credit_card debit_card cvv cvv2 cvc cvc2 csc cvn"
     ),
-    SensitiveNames(
-        "card numbers and magnetic stripes", phrase=words("pan track_data track1 track2"), stays=("few_digits",)
-    ),
-    SensitiveNames(
+    _row("card numbers and magnetic stripes", phrase="pan track_data track1 track2", stays="few_digits"),
+    _row(
         "bank accounts",
-        phrase=words(
-            "account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer "
-            "account_num bank_number numero_de_cuenta numéro_de_compte"
-        ),
+        phrase="account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer "
+        "account_num bank_number numero_de_cuenta numéro_de_compte",
     ),
-    SensitiveNames(
+    _row(
         "identity documents",
-        phrase=words(
-            "social_security social_security_number national_id tax_id passport driver_license drivers_license "
-            "driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf national_insurance_number "
-            "personnummer maiden_name mothers_maiden_name"
-        ),
+        phrase="social_security social_security_number national_id tax_id passport driver_license drivers_license "
+        "driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf "
+        "national_insurance_number personnummer maiden_name mothers_maiden_name",
     ),
-    SensitiveNames("payments by agents (x402)", phrase=("x_payment",)),
-    SensitiveNames("OTAS and Agnost", phrase=("sdk_key", "agent_key", "x_org_id")),
+    _row("payments by agents (x402)", phrase="x_payment"),
+    _row("OTAS and Agnost", phrase="sdk_key agent_key x_org_id"),
 )
 
 HARMLESS = (

@@ -16,7 +16,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._capture.values import members_of
-from otas_middleware._event.redact.cards import card_number, names_an_id
 from otas_middleware._event.redact.forms import (
     counts_only,
     describes,
@@ -28,6 +27,7 @@ from otas_middleware._event.redact.forms import (
 )
 from otas_middleware._event.redact.labels import is_value, label_of
 from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.shapes import card_number, names_an_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
