@@ -13,8 +13,8 @@ from otas_middleware._cli.demo.agent import (
     CALLS,
     TASKS,
     Exchange,
-    MockService,
     make_calls,
+    mock_service,
     nobody,
     play,
     run_tasks,
@@ -78,11 +78,11 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Played:
     secrets = Secrets()
     with environment_set_up(Interruptions(), tmp_path_factory.mktemp("demo"), secrets) as environment:
         brain, settings = environment.brain, environment.agent_settings
-        with MockService() as mock_service, AgentSession(settings=settings) as session:
+        with mock_service() as (service, received), AgentSession(settings=settings) as session:
             token = session.headers_for(environment.addresses["orders"])[TOKEN_HEADER]
             secrets |= {"session token": token, "OTAS_SDK_KEY": brain.sdk_key, "OTAS_AGENT_KEY": brain.agent_key}
             exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
-            assert run_tasks(session, mock_service.url, nobody(), secrets) == "Refund the tea, keep the cup."
+            assert run_tasks(session, service, nobody(), secrets) == "Refund the tea, keep the cup."
             make_calls(session, environment.addresses["orders"])
             expected = sum(exchange.step.by_agent for exchange in exchanges) + len(TASKS) + len(CALLS)
             events = settled_events(brain, str(session.session_id), expected, timeout=20)
@@ -90,7 +90,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Played:
             calls = [event for event in events if is_call(event)]
             others = [event for event in events if not (is_agents_own(event) or is_call(event))]
             agnost = environment.agnost
-            return Played(exchanges, others, secrets, own, mock_service.received, agnost, calls)
+            return Played(exchanges, others, secrets, own, received, agnost, calls)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import decimal
 import functools
@@ -12,7 +11,7 @@ import math
 import pathlib
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 from os import getpid
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
 from otas_middleware import _internal_errors
+from otas_middleware._capture.values import members_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from otas_middleware._event.model import BackendEvent
 
@@ -271,20 +271,16 @@ class _Plain:
         return self._container(value, depth) if depth < _MAX_DEPTH else "…"
 
     def _container(self, value: object, depth: int) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
-        dump = getattr(value, "model_dump", None)
-        if callable(dump) and hasattr(type(value), "model_fields"):  # pydantic
-            value = vars(value)
-        if isinstance(value, Mapping):
-            return self._mapping(cast("Mapping[object, object]", value), depth)
+        members = members_of(value)
+        if members is not None:
+            return self._mapping(members, depth)
         if isinstance(value, Sequence | AbstractSet):
             return self._list(cast("Sequence[object]", value), depth)
         return f"<{type(value).__name__}>"
 
-    def _mapping(self, value: Mapping[object, object], depth: int) -> dict[str, Any]:
+    def _mapping(self, members: Iterable[tuple[Any, Any]], depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        for key, item in value.items():
+        for key, item in members:
             if self._items <= 0 or self._room <= 0:
                 result["…"] = "…"
                 break

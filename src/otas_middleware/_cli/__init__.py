@@ -6,10 +6,12 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from http.server import BaseHTTPRequestHandler
 
 
 def has_colours() -> bool:
@@ -32,3 +34,18 @@ def without_log() -> Generator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Generator[str]:
+    """Serve HTTP on a free loopback port, by threads of this process, while the block runs; give it the URL."""
+    from http.server import ThreadingHTTPServer  # noqa: PLC0415  # for the few commands that serve
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Self
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from otas_middleware._cli import serving
 from otas_middleware._compat import httpx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from otas_middleware._cli.demo.scenario import Secrets, Step
     from otas_middleware.agent import AgentSession
@@ -94,22 +94,16 @@ WORDS = ("Refund ", "the ", "tea, ", "keep ", "the ", "cup.")
 USAGE = {"prompt_tokens": 21, "completion_tokens": len(WORDS), "total_tokens": 21 + len(WORDS)}
 
 
-class MockService:
-    """The service outside of the domain, a language model too, in threads of this process; a context manager."""
+@contextmanager
+def mock_service() -> Generator[tuple[str, list[Mapping[str, str]]]]:
+    """Run the service outside of the domain, a language model too.
 
-    def __init__(self) -> None:
-        self.received: list[Mapping[str, str]] = []
-        """The headers of each request, to see what left the domain with it."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.received))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    Yields:
+        Its URL, and the headers of each request that it gets, to see what left the domain with it.
+    """
+    received: list[Mapping[str, str]] = []
+    with serving(_handler(received)) as url:
+        yield url, received
 
 
 def nobody() -> str:
@@ -192,12 +186,12 @@ TASKS = (
 )
 
 
-def run_tasks(session: AgentSession, mock_service: str, nobody: str, secrets: Secrets) -> str:
+def run_tasks(session: AgentSession, service: str, nobody: str, secrets: Secrets) -> str:
     """Do all of `TASKS`.
 
     Args:
         session: The agent's session.
-        mock_service: The URL of the service outside.
+        service: The URL of the service outside.
         nobody: A URL at which nobody listens.
         secrets: What is sent along to be found nowhere.
 
@@ -208,11 +202,11 @@ def run_tasks(session: AgentSession, mock_service: str, nobody: str, secrets: Se
 
     @session.tool()
     def exchange_rate(currency: str) -> float:
-        rate: float = http.get(f"{mock_service}/rates", params={"to": currency}).json()["rate"]
+        rate: float = http.get(f"{service}/rates", params={"to": currency}).json()["rate"]
         return rate
 
     with session.tool("refund", order=1, password=secrets["password of a tool"]) as run:
-        answer = _ask(http, f"{mock_service}{MODEL_PATH}", secrets)
+        answer = _ask(http, f"{service}{MODEL_PATH}", secrets)
         run.result = {"advice": answer, "rate": exchange_rate("EUR")}
         try:
             http.post(f"{nobody}/notify", json={"order": 1, "api_key": secrets["key for nobody"]})

@@ -17,9 +17,9 @@ from otas_middleware._cli import printable
 from otas_middleware._cli.demo.agent import (
     CALLS,
     TASKS,
-    MockService,
     UnansweredError,
     make_calls,
+    mock_service,
     nobody,
     play,
     run_tasks,
@@ -76,7 +76,7 @@ def _play(output: Console, interruptions: Interruptions, folder: Path, *, keep: 
     began = time.monotonic()
     secrets = Secrets()
     output.print("Starting a local Brain and the three example applications:\n")
-    with environment_set_up(interruptions, folder, secrets) as environment, MockService() as mock_service:
+    with environment_set_up(interruptions, folder, secrets) as environment, mock_service() as (service, received):
         output.print("\n".join(environment.lines()))
         brain = environment.brain
         with AgentSession(settings=environment.agent_settings, meta={"task": "demo"}) as session:
@@ -84,7 +84,7 @@ def _play(output: Console, interruptions: Interruptions, folder: Path, *, keep: 
             secrets |= {"session token": token, "OTAS_SDK_KEY": brain.sdk_key, "OTAS_AGENT_KEY": brain.agent_key}
             exchanges = list(play(steps(secrets), environment.addresses, session, secrets))
             make_calls(session, environment.addresses["orders"])
-            run_tasks(session, mock_service.url, nobody(), secrets)
+            run_tasks(session, service, nobody(), secrets)
             by_agent = sum(exchange.step.by_agent for exchange in exchanges)
             _tell_what_was_done(output, by_agent, len(exchanges) - by_agent)
             expected = by_agent + len(CALLS) + len(TASKS)
@@ -95,7 +95,7 @@ def _play(output: Console, interruptions: Interruptions, folder: Path, *, keep: 
                     exchanges, [event for event in events if not (is_agents_own(event) or is_call(event))], secrets
                 ),
                 *call_differences([event for event in events if is_call(event)], secrets),
-                *task_differences([event for event in events if is_agents_own(event)], mock_service.received, secrets),
+                *task_differences([event for event in events if is_agents_own(event)], received, secrets),
                 *agnost_differences(record, events, secrets),
             ]
             _tell(output, exchanges, events, record)

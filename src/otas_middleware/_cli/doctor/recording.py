@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.selection import PathSet
 from otas_middleware._capture.session import TOKEN_HEADER, read_claims
-from otas_middleware._cli import printable
+from otas_middleware._cli import printable, serving
 from otas_middleware._cli.application.load import ApplicationError, load
 from otas_middleware._cli.doctor import Check
 from otas_middleware._errors import MissingExtraError, OtasError
 from otas_middleware._recorder import key_set, secret_verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from otas_middleware._capture.verify import Verifier
     from otas_middleware._config.settings import OtasSettings
@@ -147,14 +145,15 @@ def check_agent(target: str) -> Iterator[Check]:
 def _try(check: str, name: str, client: Any) -> Check:
     from otas_middleware._testing.recording import record_events  # noqa: PLC0415  # heavy, and for this check alone
 
-    with record_events() as events, _loopback() as host:
+    tokens: list[str] = []
+    with record_events() as events, serving(_answers(tokens)) as url:
         path = "/otas-doctor"
         try:
-            _call(client, host.url + path)
+            _call(client, url + path)
         except Exception as error:  # a client of the user's: whatever it raises is the finding
             return Check(check, "failed", f"a call through {name} raised {type(error).__name__}", "call it by hand")
         # A host that happens to be inside the project's domain gets the token, and is recorded there.
-        seen = host.got_a_token or any(event.path == path for event in events)
+        seen = bool(tokens) or any(event.path == path for event in events)
     if not seen:
         return Check(check, "failed", f"a call through {name} is not seen: nothing would be recorded of it", _SEEN_BY)
     return Check(check, "ok", f"calls through {name} are seen", data={"client": name})
@@ -182,37 +181,16 @@ async def _call_asynchronously(client: Any, url: str) -> None:
     await (answer.aread() if hasattr(answer, "aread") else answer.read())
 
 
-class _Host(ThreadingHTTPServer):
-    """Answers everything, and notes whether a token came."""
+def _answers(tokens: list[str]) -> type[BaseHTTPRequestHandler]:
+    """Return what answers everything, and notes the tokens that come."""
 
-    daemon_threads = True
-    got_a_token = False
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            tokens.extend(self.headers.get_all(TOKEN_HEADER, ()))
+            self.send_response(204)
+            self.end_headers()
 
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name in the base class
+            """Say nothing."""
 
-
-class _Answers(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if isinstance(self.server, _Host) and TOKEN_HEADER in self.headers:
-            self.server.got_a_token = True
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name in the base class
-        """Say nothing."""
-
-
-@contextmanager
-def _loopback() -> Generator[_Host]:
-    """Serve a host on a free port."""
-    with _Host(("127.0.0.1", 0), _Answers) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    return Answers
