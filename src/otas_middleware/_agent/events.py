@@ -20,6 +20,7 @@ from otas_middleware._config.origins import DEFAULT_PORTS, in_url
 from otas_middleware._event.build import build
 from otas_middleware._event.metadata import status_line
 from otas_middleware._event.model import BackendEvent
+from otas_middleware._event.operation.a2a import states_in
 from otas_middleware._event.operation.exchange import as_list, as_object
 from otas_middleware._event.operation.streams import LAST_EVENTS, failure_in
 from otas_middleware._event.render import first_value, header_map
@@ -202,7 +203,7 @@ def _ends_a_stream(events: list[tuple[str, str]]) -> bool:
     if data.strip() == "[DONE]" or name in _LAST_EVENTS or document.get("type") in _LAST_EVENTS:
         return True
     # Anthropic's last but one, at which litellm leaves: the answer and its usage are there.
-    stopped = document.get("type") == "message_delta" and bool(_member(document, "delta").get("stop_reason"))
+    stopped = document.get("type") == "message_delta" and bool(as_object(document.get("delta")).get("stop_reason"))
     if stopped or ("jsonrpc" not in document and failure_in(document) is not None):
         return True
     if "candidates" in document:  # Gemini
@@ -253,14 +254,10 @@ def _is_last(message: Mapping[str, Any]) -> bool:
     """Say whether an event of A2A is the last: an error, a message, a final update, or a task in a last state."""
     if "error" in message:
         return True
-    result = _member(message, "result")
+    result = as_object(message.get("result"))
     if result.get("final") is True or result.get("kind") == "message" or "message" in result:
         return True
-    for part in (result, _member(result, "task"), _member(result, "statusUpdate")):
-        state = str(_member(part, "status").get("state", ""))
-        if state.lower().removeprefix("task_state_").replace("_", "-") in _LAST_STATES:
-            return True
-    return False
+    return any(state in _LAST_STATES for state, _ in states_in(result))
 
 
 def _parse(text: str) -> Any:
@@ -276,7 +273,3 @@ def _object(text: str) -> dict[str, Any]:
 
 def _objects(value: object) -> list[Mapping[str, Any]]:
     return list(filter(None, map(as_object, as_list(value))))
-
-
-def _member(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return as_object(value.get(name))

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otas_middleware._event.operation.exchange import as_list, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -152,17 +154,15 @@ def _parse(text: str) -> list[Mapping[str, Any]] | None:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    items = cast("list[object]", value) if isinstance(value, list) else [value]
-    return [cast("Mapping[str, Any]", item) for item in items if isinstance(item, dict)]
+    return list(filter(None, map(as_object, as_list(value) or [value])))
 
 
 def _inner(document: Mapping[str, Any], depth: int = _MAX_DEPTH) -> Iterator[Mapping[str, Any]]:
     """Yield the document and what it is wrapped in."""
     yield document
     for name in _WRAPPERS if depth else ():
-        value = document.get(name)
-        if isinstance(value, dict):
-            yield from _inner(cast("Mapping[str, Any]", value), depth - 1)
+        if inner := as_object(document.get(name)):
+            yield from _inner(inner, depth - 1)
 
 
 def _model_of(document: Mapping[str, Any]) -> str:
@@ -176,20 +176,15 @@ def _model_of(document: Mapping[str, Any]) -> str:
 def _usages(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for part in _inner(document):
         for name in ("usage", "usageMetadata"):
-            value = part.get(name)
-            if isinstance(value, dict):
-                yield _coheres(cast("Mapping[str, Any]", value))
+            if usage := as_object(part.get(name)):
+                yield _coheres(usage)
         if "eval_count" in part or "prompt_eval_count" in part or "billed_units" in part:
             yield _coheres(part)
 
 
 def _coheres(usage: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the counts of a usage: Cohere keeps those that it billed, and all of them, in objects of their own."""
-    for name in ("tokens", "billed_units"):
-        value = usage.get(name)
-        if isinstance(value, dict):
-            return cast("Mapping[str, Any]", value)
-    return usage
+    return as_object(usage.get("tokens")) or as_object(usage.get("billed_units")) or usage
 
 
 def _usages_in_text(text: str) -> Iterator[Mapping[str, Any]]:
@@ -197,11 +192,9 @@ def _usages_in_text(text: str) -> Iterator[Mapping[str, Any]]:
     decoder = json.JSONDecoder()
     for match in _USAGE.finditer(text):
         try:
-            value: object = decoder.raw_decode(text, match.end())[0]
+            yield from _usages({"usage": decoder.raw_decode(text, match.end())[0]})
         except (ValueError, RecursionError):
             continue
-        if isinstance(value, dict):
-            yield from _usages({"usage": value})
 
 
 def _take(usage: Mapping[str, Any], given: dict[str, int], before: _Form | None) -> _Form | None:
@@ -221,10 +214,8 @@ def _take(usage: Mapping[str, Any], given: dict[str, int], before: _Form | None)
 def _named(usage: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from usage.items()
     for key, details in usage.items():
-        if key.endswith("_tokens_details") and isinstance(details, dict):
-            for name, value in cast("Mapping[str, Any]", details).items():
-                if name in _DETAILS:
-                    yield name, value
+        if key.endswith("_tokens_details"):
+            yield from ((name, value) for name, value in as_object(details).items() if name in _DETAILS)
 
 
 def _form_of(usage: Mapping[str, Any]) -> _Form | None:

@@ -9,6 +9,8 @@ from otas_middleware._event.operation.exchange import as_object, as_text, parse_
 from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otas_middleware._event.operation.exchange import Exchange
 
 _NAMES = (
@@ -70,13 +72,17 @@ def _describe(call: dict[str, Any]) -> Operation:
 def _judge(operation: Operation, response: dict[str, Any]) -> None:
     """Decide by `error`, and by the state of a task: the result itself, or a member of it; the last one in a stream."""
     json_rpc.judge(operation, response)
-    result = as_object(response.get("result"))
-    for task in (result, as_object(result.get("task")), as_object(result.get("statusUpdate"))):
-        status = as_object(task.get("status"))
-        state = as_text(status.get("state")).lower().removeprefix("task_state_").replace("_", "-")
+    for state, status in states_in(as_object(response.get("result"))):
         if state in {"failed", "rejected"}:
             operation.fail(f"task_{state}", json_rpc.text_of(as_object(status.get("message")).get("parts")))
         elif state == "canceled" and operation.method not in _CANCELS:
             operation.outcome = "cancelled"
         elif state in {"input-required", "auth-required"}:
             operation.outcome = "input_required"
+
+
+def states_in(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield state and status of what may be a task: a result itself, and its members; states as 0.3 spells them."""
+    for task in (result, as_object(result.get("task")), as_object(result.get("statusUpdate"))):
+        status = as_object(task.get("status"))
+        yield as_text(status.get("state")).lower().removeprefix("task_state_").replace("_", "-"), status
