@@ -25,8 +25,7 @@ from otas_middleware.localbrain.checks import (
     event_values,
     require_fields,
 )
-from otas_middleware.localbrain.django_http import DjangoJSON, ok, refused
-from otas_middleware.localbrain.endpoint import GoneDownError
+from otas_middleware.localbrain.django_http import DjangoJSON, GoneDownError, ok, refused
 from otas_middleware.localbrain.store import to_event
 from otas_middleware.localbrain.tokens import UnreadableTokenError
 
