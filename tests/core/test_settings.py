@@ -144,6 +144,21 @@ def test_a_value_of_the_wrong_type_is_named_in_plain_words(name: str, value: obj
         load_settings({name: value}, environ={})
 
 
+_NUMBERS = {
+    name: type(field.default) for name, field in OtasSettings.model_fields.items() if type(field.default) in {int, float}
+} | {"session_max_events_per_second": float, "session_max_bytes_per_second": float}
+
+
+@pytest.mark.parametrize(("name", "kind"), _NUMBERS.items())
+def test_what_is_no_number_or_beyond_what_a_machine_can_count_is_none(name: str, kind: type) -> None:
+    odd: list[object] = [True, False, -1, float("nan"), float("inf"), 10**400]
+    odd += [2**63] if kind is int else []
+    odd += [1e10] if name.endswith(("timeout", "delay", "interval")) else []
+    for value in odd:
+        with pytest.raises(ConfigurationError, match=f"{name}= cannot be used"):
+            load_settings({name: value}, environ={})
+
+
 def test_an_unknown_keyword_and_an_unknown_framework_name_are_errors_too() -> None:
     with pytest.raises(ConfigurationError, match="did you mean max_body_bytes="):
         load_settings({"max_body_byte": 1}, environ={})

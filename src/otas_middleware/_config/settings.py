@@ -13,7 +13,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
-from otas_middleware._config.types import BaseUrl, Callback, Callbacks, FilePath, Names, Origins, Patterns, Positive
+from otas_middleware._config.types import (
+    BaseUrl,
+    Callback,
+    Callbacks,
+    FilePath,
+    Names,
+    Number,
+    Origins,
+    Patterns,
+    Positive,
+    Seconds,
+    Whole,
+)
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._version import SETTINGS_URL
 
@@ -62,9 +74,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="Where a backend's own calls carry the session token of the request that it is handling, written "
         "as `project_domain`. No other host gets it.",
     )
-    max_body_bytes: int = Field(
+    max_body_bytes: Whole = Field(
         default=65536,
-        ge=0,
         le=1_048_576,
         description="How much of each request body and of each response body is recorded, in bytes. "
         "All bytes are counted.",
@@ -97,9 +108,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         default=None,
         description="A function that gets the request (`otas_middleware.RequestInfo`) and says whether to record it.",
     )
-    session_sample_rate: float = Field(
+    session_sample_rate: Number = Field(
         default=1.0,
-        ge=0,
         le=1,
         description="The share of sessions to record. A session is kept or dropped whole; errors are always kept.",
     )
@@ -155,28 +165,27 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         "changed or not, or None to withhold it. What it returns is redacted again; when it raises, the event is "
         "withheld.",
     )
-    queue_max_events: int = Field(default=10_000, ge=1, description="How many events may wait in memory.")
-    queue_max_bytes: int = Field(
+    queue_max_events: Whole = Field(default=10_000, ge=1, description="How many events may wait in memory.")
+    queue_max_bytes: Whole = Field(
         default=67_108_864, ge=65_536, description="How many bytes the waiting events may hold."
     )
-    max_connections: int = Field(
+    max_connections: Whole = Field(
         default=8,
         ge=1,
         le=64,
         description="How many requests to one destination may be under way; fewer while it is slow.",
     )
-    request_timeout: Positive = Field(
+    request_timeout: Seconds = Field(
         default=30.0,
         description="How long one delivery may take, in seconds. Brain needs up to 3 s; below 10 s events are lost.",
     )
-    connect_timeout: Positive = Field(default=5.0, description="How long connecting may take, in seconds.")
-    max_retries: int = Field(
+    connect_timeout: Seconds = Field(default=5.0, description="How long connecting may take, in seconds.")
+    max_retries: Whole = Field(
         default=5,
-        ge=0,
         description="How often an event that a destination fails on is tried again, once others have passed it. "
         "While the destination itself is away, events are kept without limit of tries.",
     )
-    max_retry_delay: Positive = Field(
+    max_retry_delay: Seconds = Field(
         default=30.0, description="The longest pause between two tries while a destination is away, in seconds."
     )
     agnost_org_id: UUID | None = Field(
@@ -210,7 +219,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="A directory of its own for events that memory should not hold: while a destination is away, when "
         "the queue is full, and at the end of the process. Shared by the processes of one host and user.",
     )
-    spool_max_bytes: int = Field(
+    spool_max_bytes: Whole = Field(
         default=268_435_456, ge=1_048_576, description="How large the spool may grow, in bytes, for each destination."
     )
     spool_key: SecretStr | None = Field(
@@ -243,8 +252,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="`(summary, reason)`: called in the background when events were lost, with their `count`, the "
         "`total` for this reason and the `destination`.",
     )
-    stats_interval: float = Field(
-        default=0.0, ge=0, description="Every so many seconds one line with the counters is logged; 0 is never."
+    stats_interval: Number = Field(
+        default=0.0, le=86_400, description="Every so many seconds one line with the counters is logged; 0 is never."
     )
     transport: str = Field(
         default="direct",
@@ -252,8 +261,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         description="Who carries the events: `direct` (a connection of our own), `httpx` (a client of that library, "
         "with the environment's proxies and HTTP/2), `celery` (extra `celery`), or your own as `package.module:name`.",
     )
-    shutdown_timeout: float = Field(
-        default=2.0, ge=0, le=300, description="How long the end of the process may wait for delivery, in seconds."
+    shutdown_timeout: Number = Field(
+        default=2.0, le=300, description="How long the end of the process may wait for delivery, in seconds."
     )
 
     @field_validator("sdk_key", "agent_key", "session_secret", "spool_key", mode="before")

@@ -150,8 +150,24 @@ FilePath = Annotated[Path, AfterValidator(_expand_home)]
 BaseUrl = Annotated[str, AfterValidator(check_url)]
 """An `http` or `https` URL without a trailing slash."""
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""A finite number above zero."""
+
+def _refuse_truth(value: object) -> object:
+    """Refuse True and False, which Python counts as 1 and 0: somebody took the setting for a switch."""
+    if isinstance(value, bool):
+        raise ValueError("it is no number")  # noqa: TRY004  # pydantic lets a TypeError pass
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_refuse_truth), Field(ge=0, lt=2**63)]
+"""A whole number that 64 bits hold, as the relay and SQLite need it."""
+
+Number = Annotated[float, BeforeValidator(_refuse_truth), Field(ge=0, allow_inf_nan=False)]
+"""A finite number, not below zero."""
+
+Positive = Annotated[Number, Field(gt=0)]
+
+Seconds = Annotated[Positive, Field(le=86_400)]
+"""A time to wait: what a day does not suffice for, the system's clocks and sockets may not take."""
 
 
 class CommonOptions(TypedDict, total=False):
