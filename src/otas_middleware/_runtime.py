@@ -65,13 +65,28 @@ class SharedWeakSet(Generic[T]):
         return iter(members)
 
 
-def _renew_locks() -> None:
+_forks = 0
+"""How many forks that Python saw lie between the first process and this one."""
+
+
+def this_process() -> tuple[int, int]:
+    """Return what tells this process from the one that it was forked from.
+
+    The process id alone does not: in a new namespace of ids a child may have its parent's number. Nor does the count of
+    forks: uWSGI forks without telling Python.
+    """
+    return _forks, os.getpid()
+
+
+def _begin_in_child() -> None:
+    global _forks  # noqa: PLW0603  # the process's
+    _forks += 1
     for lock in list(_locks):
         lock.renew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 STACK_BYTES = 262_144

@@ -88,6 +88,13 @@ def stream(outside: Host) -> str:
     return outside.on("/stream", streams(PIECES))
 
 
+SAME_NUMBER = """
+import os
+os.getpid = lambda: 1  # as the first process of a container, and its child that is the first of a namespace within
+"""
+
+
+@pytest.mark.parametrize("numbers", ["", SAME_NUMBER], ids=["", "with its parent's number"])
 @pytest.mark.parametrize(
     ("code", "path"),
     [
@@ -98,11 +105,11 @@ def stream(outside: Host) -> str:
     ],
 )
 def test_what_the_parent_had_begun_is_one_event_of_the_parent(
-    brain: LocalBrain, stream: str, code: str, path: str
+    brain: LocalBrain, stream: str, code: str, path: str, numbers: str
 ) -> None:
     before = len(brain.events())
     ended = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", BEGINNING + code, stream],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", numbers + BEGINNING + code, stream],
         env={
             **os.environ,
             "OTAS_AGENT_KEY": brain.agent_key,

@@ -354,8 +354,13 @@ with session:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize(
+    "numbers",
+    ["", "import os; os.getpid = lambda: 1\n"],
+    ids=["", "with its parent's number, in a namespace of process ids within another"],
+)
 def test_a_forked_child_has_a_session_of_its_own_and_logs_its_own_calls(
-    brain: LocalBrain, inside: Host, outside: Host
+    brain: LocalBrain, inside: Host, outside: Host, numbers: str
 ) -> None:
     environment = {
         **os.environ,
@@ -365,7 +370,7 @@ def test_a_forked_child_has_a_session_of_its_own_and_logs_its_own_calls(
     }
     before = len(brain.events())
     ended = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, inside.url, outside.url],
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", numbers + FORK, inside.url, outside.url],
         env=environment,
         capture_output=True,
         text=True,

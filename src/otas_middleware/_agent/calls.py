@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os import getpid
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
 from otas_middleware._capture.capture import Capture
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class Call(Capture):
         with_traceback: Whether exceptions bring their tracebacks.
     """
 
-    __slots__ = ("_limit", "coded_end", "outgoing", "pid")
+    __slots__ = ("_limit", "coded_end", "outgoing", "process")
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Call(Capture):
         self._limit = limit
         self.outgoing = outgoing
         self.parent_id = parent_id
-        self.pid = getpid()
+        self.process = this_process()
         """The process whose call it is; a forked child has a copy, and is not to hand it in."""
         self.coded_end: DecodedEnd | None = None
         """Decodes the end of an answer in a content coding of which more came than is kept."""

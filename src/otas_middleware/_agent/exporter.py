@@ -8,7 +8,6 @@ done before there was a session waits: without a token Brain takes nothing.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import weakref
@@ -21,7 +20,7 @@ from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
 from otas_middleware._delivery.process import start_thread
-from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime
+from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,7 +276,7 @@ class PendingQueue:
 
     def _of_this_process(self) -> _State:
         state = self._state
-        if state.pid != os.getpid():  # a forked child: what waits here is the parent's
+        if state.process != this_process():  # a forked child: what waits here is the parent's
             state = self._state = _State()
         return state
 
@@ -309,7 +308,7 @@ class _State:
     """What belongs to one process."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
+        self.process = this_process()
         self.lock = threading.RLock()  # a finalizer that finishes a call may interrupt who holds it
         self.items: deque[Item] = deque()
         self.running = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from os import getpid
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware import _internal_errors
@@ -18,7 +17,7 @@ from otas_middleware._capture.values import snapshot
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.policy import Scope, Secrets, register
-from otas_middleware._runtime import SharedWeakSet, runtime
+from otas_middleware._runtime import SharedWeakSet, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -144,7 +143,7 @@ class Core:
     def _submit(self, capture: Capture) -> None:
         if isinstance(capture, Call):
             self.exporter.under_way.discard(capture)
-            if capture.pid == getpid():
+            if capture.process == this_process():
                 self._put(capture)
 
     def _put(self, item: Item) -> None:

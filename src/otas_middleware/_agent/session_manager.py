@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from os import getpid
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from otas_middleware import _internal_errors
 from otas_middleware._agent.uasam import SessionError
 from otas_middleware._delivery.process import start_thread
 from otas_middleware._delivery.retry import full_jitter
+from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,12 +38,12 @@ class SessionState:
     """Changed under `lock`; `session`, `renew_at`, `ends_at` and `tokens` are read without it.
 
     Args:
-        pid: The process.
+        process: The process, as `this_process` tells it.
         tokens: Those of the process that it was forked from, which must not leak either.
     """
 
-    def __init__(self, pid: int, tokens: tuple[str, ...]) -> None:
-        self.pid = pid
+    def __init__(self, process: tuple[int, int], tokens: tuple[str, ...]) -> None:
+        self.process = process
         self.lock = threading.RLock()
         self.session: SessionInfo | None = None
         self.tokens = tokens
@@ -152,13 +152,13 @@ class SessionManager:
         self._create = create
         self._longest = longest_pause
         self._on_new = on_new
-        self._processes: dict[int, SessionState] = {}
+        self._processes: dict[tuple[int, int], SessionState] = {}
         self._state = self._of_this_process()
 
     def at_hand(self) -> SessionInfo | None:
         """Return the session if there is one that is valid; never blocks. Sees to its renewal in time."""
         state = self._state
-        if state.pid != getpid():
+        if state.process != this_process():
             state = self._of_this_process()
         session = state.session
         if session is None or (now := time()) < state.renew_at:
@@ -170,7 +170,7 @@ class SessionManager:
         """Return the session's token if there is a session; never blocks."""
         state = self._state
         session = state.session
-        if session is not None and time() < state.renew_at and state.pid == getpid():
+        if session is not None and time() < state.renew_at and state.process == this_process():
             return session.token
         return None if (session := self.at_hand()) is None else session.token
 
@@ -237,19 +237,19 @@ class SessionManager:
     def lay_aside(self) -> SessionState:
         """Begin anew, without a session; return what there was, for `take_up`."""
         state = self._of_this_process()
-        self.take_up(SessionState(state.pid, state.tokens))
+        self.take_up(SessionState(state.process, state.tokens))
         return state
 
     def take_up(self, state: SessionState) -> None:
         """Go on with what was laid aside."""
-        self._processes = {state.pid: state}
+        self._processes = {state.process: state}
         self._state = state
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """The last tokens, the latest at the end, those from before a fork included: what must not leak."""
         state = self._state
-        return (state if state.pid == getpid() else self._of_this_process()).tokens
+        return (state if state.process == this_process() else self._of_this_process()).tokens
 
     @property
     def last_failure(self) -> str:
@@ -263,13 +263,13 @@ class SessionManager:
 
     def _of_this_process(self) -> SessionState:
         """Return this process's own; a forked child starts with nothing of its parent's, not even its lock."""
-        pid = getpid()
-        state = self._processes.get(pid)
+        process = this_process()
+        state = self._processes.get(process)
         if state is None:
             inherited = self._state.tokens if self._processes else ()
-            state = self._processes.setdefault(pid, SessionState(pid, inherited))
+            state = self._processes.setdefault(process, SessionState(process, inherited))
             self._state = state
-            for other in [other for other in self._processes if other != pid]:
+            for other in [other for other in self._processes if other != process]:
                 del self._processes[other]  # process ids come round again
         return state
 

@@ -14,12 +14,12 @@ import uuid
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
-from os import getpid
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.values import members_of
+from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -64,7 +64,7 @@ class ToolRun:
         self._captured_at = time.time()
         self._t0 = time.perf_counter()
         self._finished = False
-        self._pid = getpid()
+        self._process = this_process()
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +78,7 @@ class ToolRun:
         Args:
             error: What the run ended with; None when it went well.
         """
-        if self._finished or self._pid != getpid():
+        if self._finished or self._process != this_process():
             return
         self._finished = True
         latency = time.perf_counter() - self._t0

@@ -7,7 +7,6 @@ ours, so that neither the application's nor ours wait for the other's.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import suppress
 from contextvars import Context
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import inside, taking_locks
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import enough_stack
+from otas_middleware._runtime import enough_stack, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.capture import Capture
 
 _MOST_THREADS = 4
-_pools: dict[int, ThreadPoolExecutor] = {}
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 """The threads of each process; a forked child's own."""
 
 
@@ -72,7 +71,7 @@ def _at_once(capture: Capture) -> bool:
 
 def wait_for_all() -> None:
     """Wait until nothing is under way in this process; blocks."""
-    pool = _pools.pop(os.getpid(), None)
+    pool = _pools.pop(this_process(), None)
     if pool is not None:
         pool.shutdown()
 
@@ -97,10 +96,11 @@ def _begin(work: Callable[[], None]) -> Future[None] | None:
 
     try:
         with taking_locks():
-            pool = _pools.get(os.getpid())
+            process = this_process()
+            pool = _pools.get(process)
             if pool is None:
                 made = ThreadPoolExecutor(_MOST_THREADS, "otas-durable", initializer=delivering.set, initargs=(True,))
-                pool = _pools.setdefault(os.getpid(), made)
+                pool = _pools.setdefault(process, made)
             with enough_stack():
                 Context().run(pool.submit, run)  # a thread that it starts keeps nothing of this request
     except RuntimeError:  # the interpreter is ending, or the system has no threads left

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from contextvars import Context
 from time import monotonic
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.context import delivering
 from otas_middleware._errors import MissingExtraError
 from otas_middleware._internal_errors import log
-from otas_middleware._runtime import ForkSafeLock
+from otas_middleware._runtime import ForkSafeLock, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,7 +93,7 @@ class ByKeySet:
         self._keys: list[Any] | None = None
         self._fetch_after = 0.0
         self._look_again_after = 0.0
-        self._fetching: tuple[int, threading.Event] | None = None
+        self._fetching: tuple[tuple[int, int], threading.Event] | None = None
         """The process that is fetching them, and what is set when it has ended; a forked child fetches anew."""
 
     def __call__(self, token: str, *, wait: bool = True) -> Mapping[str, object] | None:
@@ -150,8 +149,8 @@ class ByKeySet:
         from otas_middleware._compat import httpx  # noqa: PLC0415  # heavy, and never in the middle of a fork
 
         with self._lock:
-            if self._fetching is None or self._fetching[0] != os.getpid():
-                self._fetching = os.getpid(), threading.Event()
+            if self._fetching is None or self._fetching[0] != this_process():
+                self._fetching = this_process(), threading.Event()
                 thread = threading.Thread(target=self._fetch, args=(httpx,), name="otas-keys", daemon=True)
                 try:
                     Context().run(thread.start)  # free-threaded Python would copy this request's

@@ -13,6 +13,7 @@ from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.factory import PipelineFactory
 from otas_middleware._delivery.queue_item import BuiltOnce
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -57,7 +58,7 @@ class Pipeline:
         )  # what the relay does not take
         self._factory = PipelineFactory(settings, build, on_bad_token, on_delivered, trusting=trusting)
         self._state = self._factory.state()
-        self._states = {(process.forks, self._state.pid): self._state}
+        self._states = {this_process(): self._state}
         process.register(self)
 
     def put(
@@ -229,7 +230,7 @@ class Pipeline:
 
         The parent's state stays referenced: finalising its connections and files is the parent's business.
         """
-        key = process.forks, os.getpid()
+        key = this_process()
         state = self._states.get(key)
         if state is None:
             for exporter in self._state.exporters:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import inside
-from otas_middleware._runtime import enough_stack, runtime
+from otas_middleware._runtime import enough_stack, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,14 +60,10 @@ over_since = 0.0
 """When `atexit` had ended the pipelines of this process (`time.monotonic`), if it has. No thread can be started then:
 what a later handler or a finalizer records is delivered there and then, within the time that the end has."""
 
-forks: int = 0
-"""How many forks that Python saw lie between the first process and this one: in a new namespace of process ids a child
-may have its parent's number."""
-
 _gated = False
 _registered: dict[int, ForkAware] = {}
 _hooked = False
-_finalizers_of = 0
+_finalizers_of = (-1, 0)
 
 
 def register(pipeline: ForkAware) -> None:
@@ -128,9 +124,9 @@ def hook_pool_worker() -> None:
     clears finalizers that were registered before.
     """
     global _finalizers_of  # noqa: PLW0603  # once per process
-    if _finalizers_of == os.getpid():
+    if _finalizers_of == this_process():
         return
-    _finalizers_of = os.getpid()
+    _finalizers_of = this_process()
     multiprocessing, util = sys.modules.get("multiprocessing"), sys.modules.get("multiprocessing.util")
     if multiprocessing is not None and util is not None and multiprocessing.parent_process() is not None:
         util.Finalize(None, end, exitpriority=1)
@@ -167,7 +163,7 @@ _by_main_thread = True
 _ends_with_its_thread = False
 """Another thread than the main one forked this process: it ends when that does, and without `atexit`."""
 
-_watched = 0
+_watched = (-1, 0)
 """The process of which that is watched."""
 
 
@@ -187,10 +183,8 @@ def _after_fork() -> None:
 
 
 def _renew() -> None:
-    global forks, over_since, _ends_with_its_thread, _finalizers_of, _watched  # noqa: PLW0603  # the process's
-    forks += 1
+    global over_since, _ends_with_its_thread  # noqa: PLW0603  # the process's
     over_since = 0.0
-    _finalizers_of = _watched = 0
     _ends_with_its_thread = _ends_with_its_thread or not _by_main_thread
     runtime.no_fork = threading.RLock()  # the parent's may be held by a thread that is not here
     for pipeline in list(_registered.values()):
@@ -200,9 +194,9 @@ def _renew() -> None:
 def _watch_main_thread() -> None:
     """End with the thread that a child was forked by: one of ours that waits for events would keep the process."""
     global _watched  # noqa: PLW0603  # once per process
-    if not _ends_with_its_thread or _watched == os.getpid():
+    if not _ends_with_its_thread or _watched == this_process():
         return
-    _watched = os.getpid()
+    _watched = this_process()
     main = threading.main_thread()
 
     def wait() -> None:

@@ -26,6 +26,7 @@ from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._event.model import Envelope
 from otas_middleware._internal_errors import log, report_internal_error
+from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -82,7 +83,7 @@ class RelayDelivery:
         self._batched = not self._durable and (settings.relay_batch or not self._raw)
         self._warned = False
         self._state = self._new_state()
-        self._states = {(process.forks, self._state.client.pid): self._state}
+        self._states = {this_process(): self._state}
         process.register(self)
         self.pipeline = make_pipeline()
 
@@ -299,7 +300,7 @@ class RelayDelivery:
 
     def renew(self) -> _State:
         """Start anew in a forked child: what the parent handed over is the parent's, and so are its connections."""
-        key = process.forks, os.getpid()
+        key = this_process()
         state = self._states.get(key)
         if state is None:
             self._state.client.abandon()
