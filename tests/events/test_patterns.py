@@ -11,7 +11,7 @@ import pytest
 
 from events.exchange import event_of, exchange
 from otas_middleware import OtasSettings
-from otas_middleware._event.patterns import compile_pattern, unbounded, warn_of_patterns
+from otas_middleware._event.patterns import _ENDS, compile_pattern, unbounded, warn_of_patterns
 from otas_middleware._event.redact import redactor_for
 from otas_middleware._event.redact.messages import MESSAGES
 from otas_middleware._event.redact.service_keys import WEBHOOKS
@@ -69,3 +69,58 @@ for _ in range(2):
 def test_each_pattern_that_is_compiled_at_its_first_use_can_be() -> None:
     for pattern in (*(message.pattern for message in (*MESSAGES, *STATEMENTS)), *WEBHOOKS.values()):
         re.compile(pattern)
+
+
+AS_BEFORE_3_11_5 = """
+import importlib, pkgutil, re, sys
+
+made, compile = [], re.compile
+def note(pattern, flags=0):
+    if "_event" in sys._getframe(1).f_code.co_filename:
+        made.append(pattern)
+    return compile(pattern, flags)
+re.compile = note
+now = tuple(sys.version_info)
+sys.version_info = (3, 11, 4, "final", 0)
+
+import otas_middleware._event as events
+from otas_middleware import OtasSettings
+from otas_middleware._event.patterns import _ENDS, compile_pattern
+from otas_middleware._event.redact import redactor_for
+for module in pkgutil.walk_packages(events.__path__, "otas_middleware._event."):
+    importlib.import_module(module.name)
+text = redactor_for(OtasSettings(redact_patterns=(r"(?:ab?c)++(?!x)Z",))).text
+assert text('{"a": "b", "password": "hunter2"} acacZ').count("[REDACTED]") == 2
+
+mended = [pattern for pattern in made if isinstance(pattern, str) and ")" in pattern]
+assert any("|(?!))" in pattern for pattern in mended)
+for pattern in mended:
+    ends = [found.start() for found in _ENDS.finditer(pattern) if found[1] is None]
+    assert all(pattern[:end].endswith("|(?!)") for end in ends), pattern
+"""
+
+
+def test_where_python_mistakes_possessive_repetition_no_pattern_of_ours_is_mistaken() -> None:
+    """Debian 12 has Python 3.11.2: passwords in JSON stayed readable there."""
+    ended = subprocess.run([sys.executable, "-c", AS_BEFORE_3_11_5], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "end"),
+    [
+        (r"(?:ab?c)*+", "aca", 2),
+        (r"(?:ab?c)?+a", "aba", 1),
+        (r"(?:\s|\\+[nrt])*+\\X", "  \\X", 4),
+        (r"(?P<q>(?:a|b(?=c))*+)b", "aab", 3),
+        (r"(?:a(?:b|c)+d){1,3}+", "abdacdab", 6),
+        (r"(?:(?!x)[^\n]){1,512}+x", "aaax", 4),
+        (r"(?:(?:ab?c)++d)*+", "acdaca", 3),
+        (r"[)*+]++(?:ab?c)?+a", ")*+aba", 4),
+        (r"\)++(?:ab?c)?+a", "))aba", 3),
+    ],
+)
+def test_a_pattern_so_mended_matches_what_it_says(pattern: str, text: str, end: int) -> None:
+    found = re.match(_ENDS.sub(lambda found: found[1] or "|(?!))", pattern), text)
+    assert found is not None
+    assert found.end() == end

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from functools import cache, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
+
+from otas_middleware._event.patterns import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,10 +34,20 @@ def probe(*sources: str) -> Callable[[str], bool]:
     return TypeAdapter(constrained, config=_LINEAR).validator.isinstance_python
 
 
+_ENDS = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\)(?=(?:[*+?]|\{\d*,?\d*\})\+)", re.DOTALL)
+"""What is passed over in a pattern, or the end of a group that is repeated possessively."""
+
+
 @cache
-def compiled(pattern: str | re.Pattern[str]) -> re.Pattern[str]:
-    """Return a pattern of ours, compiled at its first use: most processes never need most of them."""
-    return re.compile(pattern)
+def compiled(pattern: str | re.Pattern[str], flags: int = 0) -> re.Pattern[str]:
+    """Return a pattern, compiled; of those of which this is asked at their first use, most are never needed.
+
+    Before 3.11.5, when the last turn of a possessively repeated group begins well and fails, Python goes on where that
+    turn had come to (gh-106052), past names and values. A last branch that never matches brings it back.
+    """
+    if sys.version_info < (3, 11, 5) and isinstance(pattern, str):
+        pattern = _ENDS.sub(lambda found: found[1] or "|(?!))", pattern)
+    return compiled(pattern, flags)
 
 
 _log = logging.getLogger("otas_middleware")
@@ -58,7 +71,7 @@ def compile_pattern(pattern: str) -> Any:
             return engine.compile(pattern, options)
         except engine.error:
             pass
-    return re.compile(pattern)
+    return compiled(pattern)
 
 
 def unbounded(patterns: Iterable[str]) -> list[str]:

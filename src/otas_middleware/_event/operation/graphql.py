@@ -7,12 +7,12 @@ specification, the protocol of `graphql-sse`.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation, Outcome
+from otas_middleware._event.patterns import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -241,7 +241,7 @@ def _parts(result: dict[str, Any]) -> list[dict[str, Any]]:
     return parts
 
 
-_WORD = re.compile(
+_WORD = compiled(
     r"(?P<ignored>(?:[\s,\ufeff]+|#[^\n\r]*)++)|(?P<name>[_A-Za-z]\w*+)|(?P<mark>\.\.\.|[{}():@])"
     r'|(?P<value>[!$&=|\[\]]|"""(?:\\"""|[^"]|"(?!""))*+"""|"(?:\\.|[^"\\\n])*+"|-?\d[\d.eE+-]*+)'
 )

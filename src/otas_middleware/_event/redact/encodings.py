@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, unquote_to_bytes
 
 from otas_middleware._event.model import storable
+from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.mask import MASK
 
@@ -175,7 +176,7 @@ BASE64_PROBE = "|".join(re.escape(form).replace("/", r"\x{2f}") for form in _HIN
 WORDS_PROBE = r"=\?[A-Za-z0-9_\-]*\?"
 """Found in every text with an encoded word: of mail (RFC 2047), or of MCP's headers (`=?base64?…?=`)."""
 
-_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]|\\+/){20,65536}+=*+")
+_BASE64 = compiled(r"(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]|\\+/){20,65536}+=*+")
 _HINT = re.compile("|".join(map(re.escape, _HINTS)))
 _WORD = re.compile(r"=\?(?P<charset>[\w-]{1,40})\?(?:(?P<coding>[bBqQ])\?)?(?P<text>[^?\s\"]{1,8192})\?=")
 
@@ -227,7 +228,7 @@ def decode_base64(text: str) -> bytes:
 _WRAP = r"(?<=[A-Za-z0-9+/_.\-]{32})\s{1,2}(?=[A-Za-z0-9+/_.\-]*[0-9][A-Za-z0-9+/_.=\-]*(?:[\s\"'\\]|$))"
 _RUN = rf"(?:[A-Za-z0-9_\-+]|\\*/|%2[BFbf]|{_WRAP})"
 _URL_SAFE_RUN = rf"(?:[A-Za-z0-9_\-+]|{_WRAP})"
-BASE64_JSON = re.compile(
+BASE64_JSON = compiled(
     rf"(?P<json>eyJ|eyA|ew[ok0]|W3s|Ww[ok0]|WyJ|WyA)"
     rf"(?P<rest>{_URL_SAFE_RUN}{{8,}}+(?:=*\.{_URL_SAFE_RUN}*+){{1,4}}|{_RUN}{{5,}}+)=*+"
 )
@@ -235,7 +236,7 @@ _LONGEST_CURSOR = 256
 _JSON_BEGINS = re.compile(
     rb"\s*(?:\[\s*)*(?:\{\s*(?:[\"}]|$)|\"[^\x00-\x1f]*$|\[?\s*$)"
 )  # Where a list goes on: the names and values of which cursors are made.
-_CURSOR = re.compile(
+_CURSOR = compiled(
     r"\{(?:[\s,]*\"(?:(?:last|next|prev|start|end|min|max)_?)?(?:id|page|offset|limit|size|sort|order|direction|cursor|date"
     r"|time|timestamp|ts|created_?at|updated_?at|position|index|skip|version|v|n|count|first|last|after|before|since)\""
     r"\s*:\s*(?:\d{1,19}|true|false|null|\"[\w:.+ -]{0,40}\"))++\s*\}",

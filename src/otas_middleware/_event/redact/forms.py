@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event.patterns import probe
+from otas_middleware._event.patterns import compiled, probe
 from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
 from otas_middleware._event.redact.spans import behind
 
@@ -36,7 +36,7 @@ _COUNT = re.compile(
     r"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"
 )
 _PLAIN_NAME = r"[A-Za-z0-9_ .-]{1,64}"
-_COUNTS_ONLY = re.compile(
+_COUNTS_ONLY = compiled(
     rf"(?:[\s{{}}\[\],]|\\++[nrt]|(?P<escapes>\\*)\"{_PLAIN_NAME}(?P=escapes)\"(?:\s|\\++[nrt])*+:"
     r"|-?\d{1,13}(?:\.\d+)?(?![\w.])|null|true|false)*+"
 )
@@ -142,7 +142,7 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
 
 _has_message_word = probe(rf"(?:^|[^A-Za-z0-9_'])(?i-u:{'|'.join(MESSAGE_WORDS)})(?:[^A-Za-z0-9_']|$)")
 _ACTION_WORDS = frozenset((*ACTIONS, *MESSAGE_WORDS, "admin", "manage", "view", "edit", "all", "any", "*"))
-_MESSAGE = re.compile(rf"[^\W\d_]{_LETTER}*+(?:[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
+_MESSAGE = compiled(rf"[^\W\d_]{_LETTER}*+(?:[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
 _SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?:(?: [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])[\s\"'\]]*")
 _COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
 _COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
@@ -150,7 +150,7 @@ _PIECE_OF_TEXT = (
     r"(?:[▁Ġ \n]|\\+u(?:2581|0120)|\\+n|##)?(?:[A-Z]?(?:[^\W\d_A-Z]|'){0,16}|[A-Z]{1,4}|\d{1,3}|[^\w\s\"\\]{1,3})"
     r"(?:</w>|[ ])?"
 )
-_PIECES_OF_TEXT = re.compile(rf"(?:[\s\[\],]|null|(?P<quote>\\*[\"']){_PIECE_OF_TEXT}(?P=quote))*+")
+_PIECES_OF_TEXT = compiled(rf"(?:[\s\[\],]|null|(?P<quote>\\*[\"']){_PIECE_OF_TEXT}(?P=quote))*+")
 _DESCRIBED = re.compile(r"\[\s*\{\s*\\*\"(?:message|msg|code|error|detail)\\*\"\s*:")
 _CODE_END = r"[;,)\]}]*(?=\s|\\+[nrt]|\\*[\"'`]|$)"
 _CODE = (
@@ -256,12 +256,12 @@ def counts_only(value: Any, *, numbers: bool, depth: int = 8) -> bool:
 
 _FURTHEST_HEAD = 96
 _LINE_BEGINS = r"(?:[\n\"'`]|\\[nrt])(?:[ \t]|\\t)*+"
-_HEAD = re.compile(
+_HEAD = compiled(
     _LINE_BEGINS + r"(?:async[ ])?(?:if|elif|while|match|except|case|for[ ][\w, ]{1,40}?[ ]in)(?=[ (])[^\n\"'`\\]*+\Z"
     r"|->[ ][\w.\[\], |]{0,64}\Z"
 )
-_LAMBDA = re.compile(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
-_BODY = re.compile(
+_LAMBDA = compiled(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
+_BODY = compiled(
     r"[ ](?:return|raise|pass|continue|break)\b|[ \t]*+(?:\#[^\n\\]{0,128}+)?(?:\r?\n|\\++[rn])++(?:[ \t]|\\++t)++"
     r"(?:(?:return|raise|pass|continue|break|yield|await|assert|del|if|for|while|with|try|case|async)\b"
     r"|[A-Za-z_][\w.]{0,64}+(?:\[[^\]\n]{0,32}\])?[ ]?(?:[-+*/|&]?=[ ]|\())"
@@ -272,7 +272,7 @@ _CONDITION = re.compile(
 )
 _DOLLAR = re.compile(r"\$[A-Za-z_]\w{0,63}\s*[,)}]")
 _CALL = re.compile(r"\([^()\"'`]*\Z")
-_VARIABLE = re.compile(
+_VARIABLE = compiled(
     r"[ ](?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\n|\\+[nr]|\\*[\"'`]?\Z)"
 )
 

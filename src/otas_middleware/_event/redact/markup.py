@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.labels import Label, is_label, is_value
 from otas_middleware._event.redact.mask import MASK, mask_of, replaced, with_masked
 from otas_middleware._event.redact.spans import behind, end_of_match
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 _NAME = r"[A-Za-z_][\w:.\-]*+"
-_TAG = re.compile(rf"<(?P<name>{_NAME})(?P<attributes>(?:\"[^\"<]*+(?:\"|$)|'[^'<]*+(?:'|$)|[^<>\"'])*+)(?P<closed>>?)")
-_ATTRIBUTE = re.compile(
+_TAG = compiled(rf"<(?P<name>{_NAME})(?P<attributes>(?:\"[^\"<]*+(?:\"|$)|'[^'<]*+(?:'|$)|[^<>\"'])*+)(?P<closed>>?)")
+_ATTRIBUTE = compiled(
     r"(?P<name>[\w:.\-]++)\s*+=\s*+"
     r"(?:\\*+\"(?P<double>(?:[^\"\\]|\\[^\"])*+)|\\*+'(?P<single>(?:[^'\\]|\\[^'])*+)|(?P<bare>[^\s\"'<>=`\\]++))"
 )
@@ -34,7 +35,7 @@ _KINDS = frozenset(("id", "type"))
 """Attributes that may say so, of elements whose content may be a whole page."""
 _VALUES = frozenset(("value", "content", "val", "data", "default"))
 _VOID = frozenset(("add", "embed", "img", "input", "link", "meta", "param", "source"))
-_SAID = re.compile(r"(?:<(?:b|i|u|em|p|code|strong|span|div|font|label|a)(?:\s[^<>]{0,256})?>|\s)*+([^<]{1,127}+)(?=<)")
+_SAID = compiled(r"(?:<(?:b|i|u|em|p|code|strong|span|div|font|label|a)(?:\s[^<>]{0,256})?>|\s)*+([^<]{1,127}+)(?=<)")
 """What an element says first, whatever its letters look like."""
 _PLACEHOLDER = re.compile(r"[\w:=] <[A-Za-z_-]++>(?=[\s\"\\])(?!\s*[^\n<]{1,256}</)")
 """No element: `Authorization: Bearer <token>`."""
@@ -50,7 +51,7 @@ _PARTS = frozenset(("table", "tbody", "thead", "th", "tr"))
 _CELLS = frozenset(("td", "string"))
 """Elements whose text may say so, when the next one holds what looks random: tables are about anything."""
 
-_ESCAPED = re.compile(
+_ESCAPED = compiled(
     r"&lt;(?P<name>[A-Za-z_][\w:.\-]{0,127})(?:(?!&[lg]t;)[^<>]){0,256}?&gt;(?P<value>(?:(?!&lt;|\"\s*(?:[,}\]:]|$))[^<>])++)"
 )
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
 from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, MARKS, NAME, NamedValue
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 RuleOf = Callable[[str], "Rule | None"]
 """Says what is masked under a name."""
-_ENDING = re.compile(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192\uff1a\uff1d]*+")
+_ENDING = compiled(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192\uff1a\uff1d]*+")
 _COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
 _LOOK_BACK = 128
 _LONGEST_LOOK = 4096
@@ -52,7 +53,7 @@ _EDGE = 48
 _OPTION = re.compile(  # --password x, -storepass x, "--password", "x"
     r"(?<![\w-])-{1,2}(?P<name>\w[\w.-]+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-]))"
 )
-_ARGUMENT = re.compile(  # setItem('token', 'x')
+_ARGUMENT = compiled(  # setItem('token', 'x')
     r"(?<=\()\s*+[bu]?(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=[bu]?(?P=quote))"
     r"|(?<=\()(?P<pair>[\w.-]{1,64}+)[ ]\.[ ](?=\\*\")"
     r"|(?<![\w.])(?:\w*+\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
@@ -60,7 +61,7 @@ _ARGUMENT = re.compile(  # setItem('token', 'x')
 _TUPLE = re.compile(  # {password,"x"} of Erlang, {"password" "x"} of Clojure
     r"\{(?:(?P<atom>[\w.-]{1,64}+)[ ]?,[ ]?|\\*\"(?P<string>[\w.-]{1,64}+)\\*\"[ ])(?=\\*\")"
 )
-_DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
+_DIRECTIVE = compiled(  # ENV DB_PASSWORD x, requirepass x, login u password x
     r"(?m:^)[ \t]*+(?P<keyword>(?:ENV|ARG|SET|setx|set(?:[ ]-\w{1,3})?|setenv|export|proxy_set_header|add_header"
     r"|more_set_headers)[ \t]++)?+"
     r"(?P<name>[\w.-]{3,64})[ \t]++(?=[^\s=:|,;.(){}<>-][^\s=:|,;(){}<>]{7,}[ \t]*+;?\r?(?m:$))"
@@ -70,7 +71,7 @@ _DIRECTIVE = re.compile(  # ENV DB_PASSWORD x, requirepass x, login u password x
     r"[ \t]++(?:env:)?+(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
 )
 _LINE_END = r"(?:\r?\n|(?:\\++r)?\\++n)"
-_NEXT_LINE = re.compile(  # YAML's `? password`, an event `event: password`, Redis: the value stands in the next line
+_NEXT_LINE = compiled(  # YAML's `? password`, an event `event: password`, Redis: the value stands in the next line
     rf"(?<![^\s\-,{{\"n])\?[ \t]++(?:[!&]\S++[ \t]++)*+(?:[|>]-?{_LINE_END}[ \t]++)?\\*[\"']?(?P<key>[\w.-]{{1,64}}+)"
     rf"\\*[\"']?[ \t]*+(?:\#[^\n\\]*+)?{_LINE_END}[ \t]*+:(?![^\s\\])(?:[ \t]|{_LINE_END})*+(?:[|>]-?{_LINE_END}[ ]*+)?"
     rf"|event:[ ]?(?P<event>[\w.-]{{1,64}}+){_LINE_END}(?:(?:id|retry)?:[^\n\\]{{0,64}}+{_LINE_END}){{0,3}}+data:[ ]?+"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact import forms
 from otas_middleware._event.redact.mask import MASK
 from otas_middleware._event.redact.spans import (
@@ -30,7 +31,7 @@ MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u178
 NAME = rf"\w.%$@/+\-\[\]{MARKS}"
 """Characters of names."""
 COMMENT = r"/\*[^*]{0,256}\*/"
-CANDIDATE = re.compile(
+CANDIDATE = compiled(
     rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
     rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{COMMENT})*+"
     rf"|\)?[*~]{{0,3}}[ \t\u00a0]*+(?:{COMMENT})?[ \t]*+)"
@@ -40,7 +41,7 @@ CANDIDATE = re.compile(
 """A name, perhaps quoted, and what separates it from its value."""
 _AS_ASCII = {"\uff1a": ":", "1a": ":", "\uff1d": "=", "1d": "=", "::": ":"}
 """Separators as wide as a Chinese character, by the last characters of their spelling; and LDIF's, before base64."""
-_BLANK = re.compile(
+_BLANK = compiled(
     r"(?:\s|\\++[nrt]|</\w{1,10}>|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
 )  # the value may stand in an event stream's next line
 _LINE_END = re.compile(r"\n|\\[rn]")
@@ -63,7 +64,7 @@ _LONGEST_TYPE = 128
 _LOOK_BACK = 128
 _EDGE = 48
 _MAX_FOLDED = 8
-_FOLDED = re.compile(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
+_FOLDED = compiled(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
 _FIRST_WORDS = re.compile(rf"[\w \t'*>#\-{MARKS}]*")
 _NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)*")
 _ARN = re.compile(r":\w{1,32}:[\w-]{0,24}:\d{0,12}:$")  # of Amazon's resources: service, region, account

@@ -11,7 +11,7 @@ from unicodedata import is_normalized, normalize
 from pydantic_core import to_json
 
 from otas_middleware._event.model import storable
-from otas_middleware._event.patterns import compile_pattern, probe
+from otas_middleware._event.patterns import compile_pattern, compiled, probe
 from otas_middleware._event.redact import encodings, json_text, tables
 from otas_middleware._event.redact.labels import mask_labelled
 from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
@@ -36,7 +36,7 @@ _DEEPEST_FORM = 1
 _MOST_IN_FORM = 512
 """So many suspicious strings, or lines, of it are looked through one by one."""
 _IN_STRINGS = re.compile(r"\\(?:n|\\(?:x[2-7]|0?1[0-7]{2}))")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
+_STRING = compiled(r'"(?:[^"\\]|\\.)*+(?P<end>"?)')
 _NO_BOUND = 1 << 62
 _SHORTEST_SECRET = 8
 _MOST_DECODED = 128

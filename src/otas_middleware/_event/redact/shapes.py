@@ -72,7 +72,7 @@ _BRANCHES = "|".join(  # one for each first letter: `re` tries them one by one
     f"{letter}(?:{'|'.join(re.escape(prefix[1:]) for prefix in prefixes)})" for letter, prefixes in _BY_LETTER
 )
 _KEY = rf"{_START}(?P<prefix>{_BRANCHES})(?P<body>{_KEY_CHARACTER}{{8,}}+)"
-_WORDS = re.compile(
+_WORDS = compiled(
     r"(?:[a-z]{2,}|[A-Z]{2,}|\d{1,4}|[A-Z]?[a-z]+|[a-z])(?:[-_.]+(?:[a-z]+\d?|[A-Z]+|\d{1,4}|[A-Z][a-z]+))*+[-_.]*"
 )
 
@@ -96,7 +96,7 @@ _PEM = re.compile(
     r"-----(?P<what>BEGIN|END)[ +%][A-Za-z0-9 +%]{0,40}"
     r"(?:PRIVATE[ +%0-9]{1,3}KEY|Static[ +%0-9]{1,3}key)[A-Za-z0-9 +%]{0,16}-----"
 )
-_PEM_BODY = re.compile(
+_PEM_BODY = compiled(
     # of a key that was cut off: base64 in lines, as JSON, XML, HTML, mail and lists of lines write them
     r"(?:[A-Za-z0-9+/=\s:,.%()]|\\+[nrt/]|-(?!----)|&#x?[0-9A-Fa-f]{1,4};|&gt;|<br ?/?>"
     r"|>(?=[ A-Za-z0-9+/])|[|#]|\\*[\"'][,+ ]*+\s*+\\*[\"'])*+"
@@ -221,7 +221,7 @@ _NETWORK = re.compile(
 _GAP = (
     r"(?:[ +\-\u00a0\u2007\u2009\u202f\u2010-\u2013]|%20|%C2%A0|\\+u(?:00a0|2009|202f|201[0-3])|&nbsp;|&#160;|&#xA0;)"
 )
-_CARD = re.compile(
+_CARD = compiled(
     # a run of digits, and neither the fraction of a number nor a piece of a hexadecimal hash ...
     r"(?<!\d)(?<!\d\.)(?<![0-9a-f]{2})[2-6]\d{13,15}(?P<point>\.0{1,2}(?![0-9]))?+(?![0-9])(?![0-9a-f]{2})"
     # ... or groups of digits as they are embossed, and not a piece of a UUID

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import sys
 
+from otas_middleware._event.patterns import compiled
+
 ENTITIES = r"&(?:amp;){0,3}(?:quot|apos|#0{0,5}(?:34|39)|#x0{0,5}2[27]);"
 """Quotes as HTML and XML write them inside attributes, and inside of those again."""
 
@@ -41,21 +43,21 @@ _CHARACTER = (
     r"|(?<=\w)[\"'`](?=\w)"  # an apostrophe
     r"|<(?!/|[!?a-zA-Z][^<>\n]{0,80}>))"
 )
-BARE = re.compile(rf"{_CHARACTER}*+")
+BARE = compiled(rf"{_CHARACTER}*+")
 """One word, as a shell, a query string or a log line has it."""
-LINE = re.compile(rf"(?:{_CHARACTER}|[ \t]++(?!{_NEXT_NAME}|[#]|[\"'`]|$))*+")
+LINE = compiled(rf"(?:{_CHARACTER}|[ \t]++(?!{_NEXT_NAME}|[#]|[\"'`]|$))*+")
 """Words to the end of the line, or up to the next `name=`."""
 _STOPS = (
     "is|was|were|are|be|not|has|have|had|does|did|will|must|should|could|cannot|for|"
     "from|to|of|in|on|at|and|but|or|by|with"
 )
-PHRASE = re.compile(
+PHRASE = compiled(
     rf"{_CHARACTER}*+(?:[ \t]++(?!(?:{_STOPS})\b|{_NEXT_NAME}|[\w.-]{{1,40}}+:|[-(\[{{]){_CHARACTER}++){{0,24}}+"
 )
 """A few words, up to one with which a sentence goes on."""
 _PARAMETER_FIRST = r"(?:(?<==)(?P<first>\\*\")[^\"\r\n\\]{0,256}(?P=first))"
 _PARAMETER = r"(?:(?<==)(?P<mark>\\*\")[^\"\r\n\\]{0,256}(?P=mark))"
-HEADER = re.compile(
+HEADER = compiled(
     rf"{_CHARACTER}*+(?:[ \t]++{_CHARACTER}++{_PARAMETER_FIRST}?+(?=[;,]|[ \t]*+(?:[\"'`\r\n\\]|$)|\s))?+"
     rf"(?:[;,][ \t]*+{_CHARACTER}*+{_PARAMETER}?+)*+"
 )

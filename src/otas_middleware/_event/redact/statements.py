@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column, unless_prose
 from otas_middleware._event.redact.spans import BULK
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _BETWEEN_ROWS = re.compile(r"(\)(?:\s|\\+[nrt])*,(?:\s|\\+[nrt])*\()")
 _LITERAL = r"\\*'[^'\n]{0,512}'"
-_CELLS = re.compile(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
+_CELLS = compiled(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
 
 
 def _hidden(match: re.Match[str], rules: NameRules) -> set[int]:

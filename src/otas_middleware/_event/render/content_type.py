@@ -10,9 +10,11 @@ from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from otas_middleware._event.patterns import compiled
+
 Kind = Literal["text", "form", "multipart", "events", "table", "binary", "unknown"]
 
-_PARAMETER = re.compile(r";\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*+)\"|([^;\s]*+))")
+_PARAMETER = compiled(r";\s*([\w!#$%&'*+.^`|~-]+)\s*=\s*(?:\"((?:[^\"\\]|\\.)*+)\"|([^;\s]*+))")
 _TEXT_NAMES = (
     "json ndjson x-ndjson jsonl x-jsonl jsonlines json-lines x-jsonlines json-seq json5 stream+json xml graphql "
     "javascript x-javascript ecmascript typescript yaml x-yaml toml sql x-sh jose jwt rtf "
