@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from errno import ENOSPC
+from errno import ENOSPC, EPIPE
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,14 +34,18 @@ def main(arguments: Sequence[str] | None = None, *, name: str = "otas-middleware
     words = sys.argv[1:] if arguments is None else list(arguments)
     _prepare_streams()
     try:
-        _run(words, name)
+        try:
+            _run(words, name)
+        finally:
+            sys.stdout.flush()  # else the interpreter does it at its end, and fails in its own words
     except OtasError as error:
         sys.stderr.write(f"otas-middleware: {error.problem_and_fix}\n")
         sys.exit(1)
     except OSError as error:
-        if error.errno != ENOSPC:
+        if error.errno not in {ENOSPC, EPIPE}:
             raise
-        sys.stderr.write("otas-middleware: the output cannot be written: no space is left on its device\n")
+        if error.errno == ENOSPC:
+            sys.stderr.write("otas-middleware: the output cannot be written: no space is left on its device\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as the interpreter tries once more at its end
         sys.exit(1)
 
