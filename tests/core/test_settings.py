@@ -145,7 +145,9 @@ def test_a_value_of_the_wrong_type_is_named_in_plain_words(name: str, value: obj
 
 
 _NUMBERS = {
-    name: type(field.default) for name, field in OtasSettings.model_fields.items() if type(field.default) in {int, float}
+    name: type(field.default)
+    for name, field in OtasSettings.model_fields.items()
+    if type(field.default) in {int, float}
 } | {"session_max_events_per_second": float, "session_max_bytes_per_second": float}
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.worker_pool import Work
     from otas_middleware._event.model import Envelope
     from otas_middleware.localbrain import StoredEvent
-    from support.delivery import Received
+    from support.delivery import OpenDisk, Received
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2VjcmV0"
 
@@ -47,8 +47,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spool(folder: Path) -> DiskQueue:
-    return DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
+def spool(folder: Path, open_disk: OpenDisk) -> DiskQueue:
+    return open_disk(folder / "otas-brain.sqlite3", 10_000_000, None)
 
 
 def only_file(folder: Path) -> Path:
@@ -150,8 +150,8 @@ class TestLeases:
         assert [found.body for _, found in spool.claim(3)] == [record(number).body for number in (3, 4)]
         assert spool.claim(3) == []
 
-    def test_two_processes_never_get_the_same_event(self, spool: DiskQueue, folder: Path) -> None:
-        other = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
+    def test_two_processes_never_get_the_same_event(self, spool: DiskQueue, folder: Path, open_disk: OpenDisk) -> None:
+        other = open_disk(folder / "otas-brain.sqlite3", 10_000_000, None)
         spool.write([record(number) for number in range(10)])
         mine, theirs = spool.claim(6), other.claim(6)
         assert (len(mine), len(theirs)) == (6, 4)
@@ -165,10 +165,10 @@ class TestLeases:
         assert b"a very particular text" not in only_file(folder).read_bytes()
 
     def test_a_dead_process_lease_runs_out(
-        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
     ) -> None:
         spool.write([record(1)], leased=True)
-        other = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
+        other = open_disk(folder / "otas-brain.sqlite3", 10_000_000, None)
         assert other.claim(1) == []
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + LEASE + 1)
@@ -189,10 +189,10 @@ os.kill(os.getpid(), signal.SIGKILL)
         ((_, found),) = spool.claim(1)
         assert found.possibly_stored  # it may have been sent in the last moment
 
-    def test_a_process_that_lives_keeps_its_lease(self, spool: DiskQueue, folder: Path) -> None:
+    def test_a_process_that_lives_keeps_its_lease(self, spool: DiskQueue, folder: Path, open_disk: OpenDisk) -> None:
         spool.write([record(1)], leased=True)
         assert not is_gone(spool._owner)
-        assert DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
+        assert open_disk(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
 
     @pytest.mark.parametrize("owner", ["", "x", "elsewhere/1/2/abc", "a/b/c/d", "None/1/None/x"])
     def test_of_a_process_elsewhere_nobody_knows(self, owner: str) -> None:
@@ -206,18 +206,20 @@ os.kill(os.getpid(), signal.SIGKILL)
         ((_, found),) = spool.claim(1)
         assert (found.failures, found.possibly_stored) == (3, True)
 
-    def test_a_renewed_lease_lasts(self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_renewed_lease_lasts(
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
+    ) -> None:
         spool.write([record(1)], leased=True)
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + LEASE - 1)
         spool.renew()
         monkeypatch.setattr(time, "time", lambda: now + LEASE + 1)
-        assert DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
+        assert open_disk(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1) == []
 
     def test_a_late_acknowledgement_does_not_delete_what_another_process_holds(
-        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
     ) -> None:
-        other = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None)
+        other = open_disk(folder / "otas-brain.sqlite3", 10_000_000, None)
         spool.write([record(1)])
         ((row, _),) = spool.claim(1)
         now = time.time()
@@ -227,18 +229,18 @@ os.kill(os.getpid(), signal.SIGKILL)
         assert other.acknowledge([row]) == 1
 
     def test_a_clock_that_was_set_back_does_not_lock_events_away(
-        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+        self, spool: DiskQueue, folder: Path, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
     ) -> None:
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 1_000_000)
         spool.write([record(1)], leased=True)
         monkeypatch.setattr(time, "time", lambda: now)
-        assert len(DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1)) == 1
+        assert len(open_disk(folder / "otas-brain.sqlite3", 10_000_000, None).claim(1)) == 1
 
 
 class TestBounds:
-    def test_the_oldest_make_room_and_are_counted(self, folder: Path) -> None:
-        spool = DiskQueue(folder / "otas-brain.sqlite3", 1_048_576, None)
+    def test_the_oldest_make_room_and_are_counted(self, folder: Path, open_disk: OpenDisk) -> None:
+        spool = open_disk(folder / "otas-brain.sqlite3", 1_048_576, None)
         evicted = 0
         for number in range(400):
             evicted += spool.write([record(number, b"%06d" % number + b"x" * 10_000)])[1]
@@ -248,8 +250,17 @@ class TestBounds:
         spool.close()
         assert sum(path.stat().st_size for path in folder.glob("*.sqlite3")) < 1_500_000
 
-    def test_a_drained_spools_file_is_small_again(self, folder: Path) -> None:
-        spool = DiskQueue(folder / "otas-brain.sqlite3", 100_000_000, None)
+    def test_of_a_batch_that_is_larger_than_the_spool_the_youngest_are_kept(
+        self, folder: Path, open_disk: OpenDisk
+    ) -> None:
+        spool = open_disk(folder / "otas-brain.sqlite3", 1_048_576, None)
+        _, evicted = spool.write([record(number, b"%06d" % number + b"x" * 100_000) for number in range(100)])
+        kept = [int(found.body[:6]) for _, found in spool.claim(1000)]
+        assert kept == list(range(evicted, 100))
+        assert 4 <= len(kept) <= 12
+
+    def test_a_drained_spools_file_is_small_again(self, folder: Path, open_disk: OpenDisk) -> None:
+        spool = open_disk(folder / "otas-brain.sqlite3", 100_000_000, None)
         for _ in range(5):
             spool.write([record(number, os.urandom(10_000)) for number in range(100)])
         while found := spool.claim(100):
@@ -257,8 +268,8 @@ class TestBounds:
         spool.close()
         assert only_file(folder).stat().st_size < 100_000
 
-    def test_a_spool_that_is_hardly_used_any_more_shrinks_step_by_step(self, folder: Path) -> None:
-        spool = DiskQueue(folder / "otas-brain.sqlite3", 100_000_000, None)
+    def test_a_spool_that_is_hardly_used_any_more_shrinks_step_by_step(self, folder: Path, open_disk: OpenDisk) -> None:
+        spool = open_disk(folder / "otas-brain.sqlite3", 100_000_000, None)
         spool.write([record(number, os.urandom(10_000)) for number in range(1000)])
         spool.claim(1)
         (*rows,) = (row for row, _ in spool.claim(900))
@@ -266,45 +277,45 @@ class TestBounds:
             spool.acknowledge(rows[start : start + 20])
         spool.close()
         assert only_file(folder).stat().st_size < 5_000_000
-        assert len(DiskQueue(folder / "otas-brain.sqlite3", 100_000_000, None).claim(1000)) == 99
+        assert len(open_disk(folder / "otas-brain.sqlite3", 100_000_000, None).claim(1000)) == 99
 
-    def test_a_spool_full_of_leased_events_says_so(self, folder: Path) -> None:
-        spool = DiskQueue(folder / "otas-brain.sqlite3", 1_048_576, None)
+    def test_a_spool_full_of_leased_events_says_so(self, folder: Path, open_disk: OpenDisk) -> None:
+        spool = open_disk(folder / "otas-brain.sqlite3", 1_048_576, None)
         batch = [record(number, b"x" * 10_000) for number in range(500)]
         with pytest.raises(SpoolError, match="OTAS_SPOOL_MAX_BYTES"):
             spool.write(batch, leased=True)
 
 
 class TestSecrets:
-    def test_the_token_is_encrypted_when_a_key_is_set(self, folder: Path) -> None:
+    def test_the_token_is_encrypted_when_a_key_is_set(self, folder: Path, open_disk: OpenDisk) -> None:
         key = Fernet.generate_key().decode()
-        spool = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key))
+        spool = open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key))
         spool.write([record(1)])
         spool.close()
         for path in folder.iterdir():
             assert TOKEN.encode() not in path.read_bytes()
             assert b"c2VjcmV0" not in path.read_bytes()
-        ((_, found),) = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(1)
+        ((_, found),) = open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(1)
         assert found.token == TOKEN
 
-    def test_a_new_key_in_front_still_reads_what_the_old_one_wrote(self, folder: Path) -> None:
+    def test_a_new_key_in_front_still_reads_what_the_old_one_wrote(self, folder: Path, open_disk: OpenDisk) -> None:
         old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-        DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(old)).write([record(1)])
-        ((_, found),) = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(f"{new}, {old}")).claim(1)
+        open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(old)).write([record(1)])
+        ((_, found),) = open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(f"{new}, {old}")).claim(1)
         assert found.token == TOKEN
 
     @pytest.mark.parametrize("cipher", [None, TokenCipher(Fernet.generate_key().decode())])
     def test_without_the_right_key_an_event_stays_for_those_who_have_it(
-        self, folder: Path, cipher: TokenCipher | None, monkeypatch: pytest.MonkeyPatch
+        self, folder: Path, cipher: TokenCipher | None, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
     ) -> None:
         key = Fernet.generate_key().decode()
-        DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).write([record(1)])
-        stranger = DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, cipher)
+        open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).write([record(1)])
+        stranger = open_disk(folder / "otas-brain.sqlite3", 10_000_000, cipher)
         assert stranger.claim(10) == []
         assert stranger.unreadable == 1
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3601)
-        assert len(DiskQueue(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(10)) == 1
+        assert len(open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(10)) == 1
 
     def test_a_bad_key_is_refused_at_start_without_being_shown(self, folder: Path) -> None:
         with pytest.raises(ConfigurationError, match="OTAS_SPOOL_KEY") as caught:
@@ -489,12 +500,13 @@ class TestTheSpooler:
                 assert stats["dropped"]["queue_full"] >= 80
                 assert balance(stats) == 0
 
-    def test_a_row_that_holds_no_event_is_dropped_and_counted(self, folder: Path) -> None:
+    def test_a_row_that_holds_no_event_is_dropped_and_counted(self, folder: Path, open_disk: OpenDisk) -> None:
         with LocalBrain() as brain, pipeline(brain.url, sdk_key=brain.sdk_key, spool_dir=folder) as sender:
             token = brain.create_session()
             sender.put(Item(token=token))
             assert sender.flush(5)
-            DiskQueue(only_file(folder), 10_000_000, None).write([record(1)])
+            eventually(lambda: list(folder.glob("*.sqlite3")))  # a worker has looked for what others have left
+            open_disk(only_file(folder), 10_000_000, None).write([record(1)])
             eventually(lambda: sender.stats()["dropped"] == {"unreadable": 1}, within=15)
             eventually(lambda: rows(folder) == 0)
             assert balance(sender.stats()) == 0

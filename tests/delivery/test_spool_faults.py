@@ -21,7 +21,6 @@ from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery import spooler as spooler_module
 from otas_middleware._delivery.codec import Record, TokenCipher
 from otas_middleware._delivery.disk_queue.file import SpoolError
-from otas_middleware._delivery.disk_queue.store import DiskQueue
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.queue import Queue
 from otas_middleware._delivery.queue_item import built
@@ -35,8 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._delivery.disk_queue.store import DiskQueue
     from otas_middleware._event.model import Envelope
-    from support.delivery import Received
+    from support.delivery import OpenDisk, Received
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def disk(file: Path) -> DiskQueue:
-    return DiskQueue(file, 100_000_000, None)
+def disk(file: Path, open_disk: OpenDisk) -> DiskQueue:
+    return open_disk(file, 100_000_000, None)
 
 
 @pytest.fixture
@@ -215,7 +215,9 @@ def test_while_waiting_events_leave_no_room_for_those_on_disk_nobody_looks_for_t
         assert work.pause > 1.0
 
 
-def test_a_pipeline_that_several_threads_end_at_once_writes_each_event_once(tmp_path: Path) -> None:
+def test_a_pipeline_that_several_threads_end_at_once_writes_each_event_once(
+    tmp_path: Path, open_disk: OpenDisk
+) -> None:
     """As a relay does when several of its hosts end."""
     folder = tmp_path / "spool"
 
@@ -234,12 +236,12 @@ def test_a_pipeline_that_several_threads_end_at_once_writes_each_event_once(tmp_
         for thread in threads:
             thread.join()
         (file,) = folder.glob("*.sqlite3")
-        assert DiskQueue(file, 100_000_000, None).count() == 100
+        assert open_disk(file, 100_000_000, None).count() == 100
         assert (sender.stats()["spooled"], sender.stats()["dropped"]) == (100, {})
 
 
 def test_events_that_only_another_key_can_read_hold_up_no_other(
-    tmp_path: Path, brain: RawServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, brain: RawServer, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
 ) -> None:
     monkeypatch.setattr(spooler_module, "POLL", 600.0)
     key, another = (Fernet.generate_key().decode() for _ in range(2))
@@ -249,8 +251,8 @@ def test_events_that_only_another_key_can_read_hold_up_no_other(
         eventually(lambda: sender.stats()["delivered"] == 1)
     (file,) = (tmp_path / "spool").glob("*.sqlite3")
     body = Item().envelope().event.to_json()
-    DiskQueue(file, 100_000_000, TokenCipher(another)).write([record(body)] * 250)
-    DiskQueue(file, 100_000_000, TokenCipher(key)).write([record(body)])
+    open_disk(file, 100_000_000, TokenCipher(another)).write([record(body)] * 250)
+    open_disk(file, 100_000_000, TokenCipher(key)).write([record(body)])
     with pipeline(brain.url, **values) as sender:
         sender.put(Item())
         eventually(lambda: sender.stats()["delivered"] == 2)
@@ -284,12 +286,14 @@ def test_where_the_clock_jumps_a_process_does_not_take_what_it_holds_once_more(
         assert (len(server.requests), sender.stats()["possible_duplicates"]) == (21, 0)
 
 
-def test_a_process_whose_name_was_cut_in_the_middle_of_a_character_can_spool(disk: DiskQueue, file: Path) -> None:
+def test_a_process_whose_name_was_cut_in_the_middle_of_a_character_can_spool(
+    disk: DiskQueue, file: Path, open_disk: OpenDisk
+) -> None:
     name = Path("/proc/self/comm")
     before = name.read_bytes().rstrip(b"\n")
     name.write_bytes("gunicorn: café".encode()[:14])
     try:
-        other = DiskQueue(file, 1_000_000, None)
+        other = open_disk(file, 1_000_000, None)
         other.write([record()], leased=True)
         assert disk.claim(1) == []  # its holder is alive
         other.close()

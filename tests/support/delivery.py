@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from otas_middleware._delivery.codec import TokenCipher
+    from otas_middleware._delivery.disk_queue.store import DiskQueue
+
+    OpenDisk = Callable[[Path, int, TokenCipher | None], DiskQueue]
+
 SDK_KEY = "otas_abcd_secretsecret"
 PATIENCE = 30.0
 """Seconds that a test waits for what happens in another thread or process."""

@@ -36,8 +36,8 @@ LEASE = 120.0
 _UNREADABLE_LEASE = 3600.0
 """Seconds for which an event whose token cannot be decrypted is left alone."""
 
-_EVICT = 64
-"""How many events one step of making room deletes."""
+_EVICT = 8
+"""How many events one step of making room deletes: some may be a hundred times as large as what comes in."""
 
 _VACUUM = 512
 """How many free pages one step of shrinking the file gives back, when it is not empty."""
@@ -94,7 +94,7 @@ class DiskQueue:
         def insert(connection: sqlite3.Connection) -> tuple[list[int], int]:
             statement = f"INSERT INTO event ({_COLUMNS}, lease_owner, lease_until) VALUES (?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
             rows = [connection.execute(statement, row).lastrowid or 0 for row in values]
-            return rows, self._make_room(connection, rows[0] if rows else 0)
+            return rows, self._make_room(connection, rows[-1] if rows else 0)
 
         return self._run(insert)
 
@@ -192,7 +192,7 @@ class DiskQueue:
             connection.close()
 
     def _make_room(self, connection: sqlite3.Connection, before: int) -> int:
-        """Delete the oldest free events until the content fits; return how many."""
+        """Delete the oldest free events until the content fits, of one batch all but the last; return how many."""
         deleted = 0
         while self._used(connection) > self._max_bytes:
             found = connection.execute(

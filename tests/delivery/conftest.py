@@ -1,0 +1,28 @@
+"""Fixtures of more than one file."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otas_middleware._delivery.disk_queue.store import DiskQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from otas_middleware._delivery.codec import TokenCipher
+    from support.delivery import OpenDisk
+
+
+@pytest.fixture
+def open_disk() -> Iterator[OpenDisk]:
+    """Makes queues on disk, which are closed at the end of the test."""
+    with ExitStack() as todo:
+
+        def make(path: Path, max_bytes: int, cipher: TokenCipher | None) -> DiskQueue:
+            return todo.enter_context(closing(DiskQueue(path, max_bytes, cipher)))
+
+        yield make
