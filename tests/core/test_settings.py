@@ -144,17 +144,15 @@ def test_a_value_of_the_wrong_type_is_named_in_plain_words(name: str, value: obj
         load_settings({name: value}, environ={})
 
 
-_NUMBERS = {
-    name: type(field.default)
-    for name, field in OtasSettings.model_fields.items()
-    if type(field.default) in {int, float}
-} | {"session_max_events_per_second": float, "session_max_bytes_per_second": float}
+_FIELDS = OtasSettings.model_fields.items()
+_COUNTS = [name for name, field in _FIELDS if isinstance(field.default, int) and not isinstance(field.default, bool)]
+_QUANTITIES = [name for name, field in _FIELDS if isinstance(field.default, float)]
 
 
-@pytest.mark.parametrize(("name", "kind"), _NUMBERS.items())
-def test_what_is_no_number_or_beyond_what_a_machine_can_count_is_none(name: str, kind: type) -> None:
+@pytest.mark.parametrize("name", [*_COUNTS, *_QUANTITIES, "session_max_events_per_second"])
+def test_what_is_no_number_or_beyond_what_a_machine_can_count_is_refused(name: str) -> None:
     odd: list[object] = [True, False, -1, float("nan"), float("inf"), 10**400]
-    odd += [2**63] if kind is int else []
+    odd += [2**63] if name in _COUNTS else []
     odd += [1e10] if name.endswith(("timeout", "delay", "interval")) else []
     for value in odd:
         with pytest.raises(ConfigurationError, match=f"{name}= cannot be used"):
