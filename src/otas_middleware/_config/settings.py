@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from otas_middleware._config.types import (
+    IN_PLAIN_WORDS,
     BaseUrl,
     Callback,
     Callbacks,
@@ -320,17 +321,6 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
 
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")
-_IN_PLAIN_WORDS = {
-    "bool_parsing": "it is neither yes nor no; write 1 or 0",
-    "int_parsing": "it is no whole number",
-    "int_from_float": "it is no whole number",
-    "float_parsing": "it is no number",
-    "uuid_parsing": "it is no UUID",
-    "string_type": "it is no text",
-    "tuple_type": "it is no list",
-    "callable_type": "it is no function",
-    "string_pattern_mismatch": "it is none of what can be given",
-}
 
 
 def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -> ConfigurationError:
@@ -350,7 +340,7 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
         if problem["type"] == "extra_forbidden":
             lines.append(f"{spelling} is not a setting; correct or remove it (all settings: {SETTINGS_URL}).")
             continue
-        message = _IN_PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+        message = IN_PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         field = OtasSettings.model_fields.get(name)
         secret = field is None or "Secret" in str(field.annotation) or "url" in name or "@" in str(problem["input"])
         shown = "" if secret else f" (it is {str(problem['input'])[:80]!r})"

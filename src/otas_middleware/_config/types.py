@@ -169,6 +169,19 @@ Positive = Annotated[Number, Field(gt=0)]
 Seconds = Annotated[Positive, Field(le=86_400)]
 """A time to wait: what a day does not suffice for, the system's clocks and sockets may not take."""
 
+IN_PLAIN_WORDS = {
+    "bool_parsing": "it is neither yes nor no; write 1 or 0",
+    "int_parsing": "it is no whole number",
+    "int_from_float": "it is no whole number",
+    "float_parsing": "it is no number",
+    "uuid_parsing": "it is no UUID",
+    "string_type": "it is no text",
+    "tuple_type": "it is no list",
+    "callable_type": "it is no function",
+    "string_pattern_mismatch": "it is none of what can be given",
+}
+"""What pydantic finds wrong with a value, by its name for that."""
+
 
 class CommonOptions(TypedDict, total=False):
     """Every setting but `project_domain`, which `AgentSession` takes as its first argument."""

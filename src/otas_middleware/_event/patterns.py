@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
-from otas_middleware._event.patterns import compiled
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -47,7 +45,7 @@ def compiled(pattern: str | re.Pattern[str], flags: int = 0) -> re.Pattern[str]:
     """
     if sys.version_info < (3, 11, 5) and isinstance(pattern, str):
         pattern = _ENDS.sub(lambda found: found[1] or "|(?!))", pattern)
-    return compiled(pattern, flags)
+    return re.compile(pattern, flags)
 
 
 _log = logging.getLogger("otas_middleware")
