@@ -288,7 +288,8 @@ def _record_response(request: HttpRequest, response: HttpResponseBase, capture: 
         if status < 500:
             capture.exception = None  # handled, and answered as the client's error
         headers = list(response.items())
-        headers += [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
+        if response.cookies:
+            headers += [("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()]
         capture.started(status, headers, response.reason_phrase)
         if response.streaming:
             tap_stream(request, response, capture)

@@ -154,8 +154,6 @@ def full_path(environ: WSGIEnvironment) -> str:
 _MAX_PLANS = 256
 _MAX_KEYS = 128
 _LONGEST_KEY = 100
-_UNPREFIXED = (("CONTENT_TYPE", "CONTENT-TYPE"), ("CONTENT_LENGTH", "CONTENT-LENGTH"))
-"""Headers whose keys servers may leave in the environ when the request has none, with an empty value (PEP 3333)."""
 
 _plans: dict[tuple[str, ...], tuple[list[str], Callable[[WSGIEnvironment], tuple[str, ...]]]] = {}
 """Keys of whole environs to the names of their headers, such as `USER-AGENT`, and to what gets their values."""
@@ -175,10 +173,11 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
             _plans[keys] = plan
     names, values = plan
     headers = list(zip(names, values(environ), strict=False))
-    for key, name in _UNPREFIXED:
-        value = environ.get(key)
-        if value:
-            headers.append((name, value))
+    # Servers may leave the keys of these two in the environ of a request without them, with an empty value (PEP 3333).
+    if kind := environ.get("CONTENT_TYPE"):
+        headers.append(("CONTENT-TYPE", kind))
+    if length := environ.get("CONTENT_LENGTH"):
+        headers.append(("CONTENT-LENGTH", length))
     return headers
 
 

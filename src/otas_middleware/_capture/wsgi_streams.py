@@ -247,7 +247,7 @@ def tap_response(
     """
     if isinstance(result, bytes):
         capture.sent(result)
-    elif isinstance(result, list | tuple) and _is_sent_as_it_is(result, environ):
+    elif isinstance(result, _WHOLE) and _is_sent_as_it_is(result, environ):
         for chunk in result:
             capture.sent(chunk)
     elif is_file_wrapper(result, environ):
@@ -277,8 +277,12 @@ def _is_sent_as_it_is(chunks: list[bytes] | tuple[bytes, ...], environ: WSGIEnvi
     return (
         (chunks.__class__ is list or chunks.__class__ is tuple)
         and "wsgi.version" in environ
-        and all(chunk.__class__ is bytes for chunk in chunks)
+        and _BYTES.issuperset(map(type, chunks))
     )
+
+
+_WHOLE = (list, tuple)  # once: making a union of them takes longer than looking at a response
+_BYTES = frozenset({bytes})
 
 
 def is_file_wrapper(result: object, environ: WSGIEnvironment) -> bool:

@@ -141,8 +141,11 @@ def text(octets: memoryview) -> str:
     return str(octets, "utf-8")
 
 
-def _params(params: Mapping[str, object]) -> dict[str, object]:
+def _params(params: Mapping[str, object]) -> Mapping[str, object]:
     """Return a route's values: of what is neither text nor a number its text, which is all that a route needs."""
+    plain = _SCALARS.issuperset(map(type, params.values()))
+    if plain and isinstance(params, dict):
+        return params
     return {name: value if type(value) in _SCALARS else _parameter(value) for name, value in params.items()}
 
 
