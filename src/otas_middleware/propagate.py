@@ -23,8 +23,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from otas_middleware._capture import context as _context
-from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._config.origins import Domain, locate
+from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._outbound.policy import NOTHING, Scope, Secrets, head_for, register
 
@@ -127,11 +126,9 @@ def headers_for(url: str, to: str | Iterable[str] | None = None) -> dict[str, st
     Returns:
         The session token's header, or an empty dictionary.
     """
-    policy, location = _policy_for(to), locate(url)
-    token = policy.token()
-    if token is None or location is None or policy.scope(*location) is not Scope.INSIDE:
-        return {}
-    return {TOKEN_HEADER: token}
+    from otas_middleware._outbound.clients import headers_for  # noqa: PLC0415  # heavy
+
+    return headers_for(url, _policy_for(to))
 
 
 def carry(function: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -364,3 +364,19 @@ def test_the_session_closes_what_it_has_made(session: AgentSession) -> None:
         return client
 
     assert asyncio.run(run()).closed
+
+
+def test_of_a_header_that_comes_twice_neither_takes_the_token_outside(
+    session: AgentSession, inside: Host, outside: Host
+) -> None:
+    token = session.headers_for(inside.url)[TOKEN_HEADER]
+    headers = [("X-Trace", "one"), ("X-Trace", f"two={token}"), ("X-Kept", "yes"), ("X-Kept", "too")]
+
+    async def use(client: Any) -> None:
+        async with client.get(outside.url, headers=headers) as answer:
+            await answer.read()
+
+    play(session, use)
+    assert token.encode() not in outside.one().raw
+    assert outside.one().header("x-trace") == ["one"]
+    assert outside.one().header("x-kept") == ["yes", "too"]

@@ -315,6 +315,19 @@ def test_tokens_and_keys_that_the_caller_put_in_are_taken_out(
     assert brain.agent_key.encode() not in request.raw
 
 
+@pytest.mark.parametrize("user", ["x", "xy", "xyz"])
+def test_a_token_that_a_url_names_as_its_password_is_not_sent_outside(
+    caller: Caller, session: AgentSession, inside: Host, outside: Host, user: str
+) -> None:
+    token = session.headers_for(inside.url)[TOKEN_HEADER]
+    astray = f"http://{user}:{token}@127.0.0.1:{outside.port}/"
+    inside.on("/echo", redirects(astray))
+    for url in (astray, inside.url + "/echo"):
+        caller.call(session.instrument, "GET", url, How(follow=True))
+    assert outside.paths() == ["/", "/"]
+    assert [request.header("authorization") for request in outside.requests] == [[], []]
+
+
 def test_a_url_that_holds_the_token_is_not_sent_outside(
     caller: Caller, session: AgentSession, inside: Host, outside: Host
 ) -> None:

@@ -93,8 +93,8 @@ class AiohttpMiddleware:
         if is_clean(raw, location[3], policy.secrets(scope)):
             return raw
         left = clean(policy, scope, raw, location, token)
-        for name in {name for name, _ in raw} - {name for name, _ in left}:
-            del request.headers[name.decode()]
+        request.headers.clear()
+        request.headers.extend((name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in left)
         return left
 
     async def _begin(self, request: ClientRequest, location: Whereabouts, raw: RawHeaders) -> Capture | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from otas_middleware._capture.session import TOKEN_HEADER
@@ -13,7 +14,7 @@ from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from otas_middleware._capture.capture import Capture
 
@@ -162,20 +163,27 @@ class Secrets:
         values: The texts.
     """
 
-    __slots__ = ("_values", "shortest")
+    __slots__ = ("_forms", "_values", "shortest")
 
     def __init__(self, values: Iterable[str]) -> None:
         self._values = tuple(value.encode("latin-1", "ignore") for value in values if value)
+        self._forms: tuple[bytes, ...] = ()
         self.shortest = min(map(len, self._values), default=sys.maxsize)
         """What has fewer bytes than this holds none of them: true of almost all headers, and quickly seen."""
 
     def are_in(self, data: bytes) -> bool:
-        """Return whether one of them is in there."""
-        if len(data) >= self.shortest:
-            for value in self._values:
-                if value in data:
-                    return True
-        return False
+        """Return whether one of them is in there, as it is or in base64, as the password of a URL is sent."""
+        if len(data) < self.shortest:
+            return False
+        self._forms = self._forms or tuple(form for value in self._values for form in (value, *_in_base64(value)))
+        return any(form in data for form in self._forms)
+
+
+def _in_base64(value: bytes) -> Iterator[bytes]:
+    """Yield what base64 makes of a text for certain, whatever stands before and behind it."""
+    for lead in range(3):
+        coded = b64encode(bytes(lead) + value)
+        yield coded[(0, 2, 3)[lead] : len(coded) - (0, 3, 2)[(lead + len(value)) % 3]]
 
 
 NOTHING = Secrets(())
