@@ -16,7 +16,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build, finish_event
 from otas_middleware._event.model import MAX_EVENT_BYTES, MAX_INTEGER, MAX_PATH_BYTES, BackendEvent
-from otas_middleware.localbrain.checks import read_json, require_fields
+from otas_middleware.localbrain.checks import missing_fields, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def store(brain: LocalBrain) -> Iterator[Callable[[bytes], None]]:
 
         def post(event: bytes) -> None:
             assert len(event) <= MAX_EVENT_BYTES
-            require_fields(read_json(event))
+            assert missing_fields(read_json(event)) == []
             answer = client.post("/api/v1/backend/log/sdk/", content=event)
             assert (answer.status_code, answer.json()["status_description"]) == (201, "event_captured"), event[:2000]
 

@@ -9,7 +9,7 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyError, read_json
+from otas_middleware.localbrain.checks import InvalidJsonError, UncaughtError, read_json
 from otas_middleware.localbrain.django_http import DjangoJSON, RefusedError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Agnost:
             raise _bad(401, "unknown organization")
         try:
             body = read_json(incoming.body)
-        except (InvalidJsonError, UnreadableBodyError):
+        except (InvalidJsonError, UncaughtError):
             body = None
         if not isinstance(body, dict) or incoming.is_too_large:
             raise _bad(400, "the body must be a JSON object")

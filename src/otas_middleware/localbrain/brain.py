@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeGuard
 from uuid import UUID, uuid4
 
 from otas_middleware.localbrain.checks import (
-    MissingFieldsError,
-    UnreadableBodyError,
+    UncaughtError,
     UnstorableError,
     check_id,
     event_values,
-    require_fields,
+    missing_fields,
 )
 from otas_middleware.localbrain.django_http import DjangoJSON, GoneDownError, ok, refused
 from otas_middleware.localbrain.store import to_event
-from otas_middleware.localbrain.tokens import UnreadableTokenError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -103,10 +101,7 @@ class Intake:
         token = incoming.header(_TOKEN_HEADER)
         if not token:
             raise refused(401, "missing_agent_session_token")
-        try:
-            claims = self.tokens.session(token)
-        except UnreadableTokenError as error:
-            raise incoming.failure(str(error)) from None
+        claims = self.tokens.session(token)
         if claims is None:
             raise refused(401, "invalid_or_expired_token")
         return claims
@@ -114,12 +109,8 @@ class Intake:
     async def _capture(self, incoming: Incoming, owner: _Owner) -> str:
         """Check the body and save the event; returns the id that it got."""
         body = incoming.json()
-        try:
-            require_fields(body)
-        except MissingFieldsError as error:
-            raise refused(400, "missing_required_fields", missing_fields=error.fields) from None
-        except UnreadableBodyError as error:
-            raise incoming.failure(str(error)) from None
+        if missing := missing_fields(body):
+            raise refused(400, "missing_required_fields", missing_fields=missing)
         try:
             values = event_values(body, incoming.body)
             check_id("agent_session_id", owner.session_id)
@@ -239,7 +230,7 @@ class Analytics:
             raise refused(400, "missing_agent_id")
         if project_id is None:
             raise refused(400, "missing_project_id")
-        self._check_user(incoming, user_token)
+        self._check_user(user_token)
         project_id = project_id.lower()
         if not self.directory.has_project(project_id):
             raise refused(403, "user_project_mapping_invalid")
@@ -250,13 +241,10 @@ class Analytics:
             raise refused(404, "agent_not_found")
         return agent
 
-    def _check_user(self, incoming: Incoming, token: str) -> None:
-        try:
-            user_id = (self.tokens.user_claims(token) or {}).get("user_id")
-        except UnreadableTokenError as error:
-            raise incoming.failure(str(error)) from None
+    def _check_user(self, token: str) -> None:
+        user_id = (self.tokens.user_claims(token) or {}).get("user_id")
         if user_id is not None and not _is_uuid(user_id):
-            raise incoming.failure(f"ValidationError: {user_id!r} is not a valid UUID.")
+            raise UncaughtError(f"ValidationError: {user_id!r} is not a valid UUID.")
         if user_id is None or UUID(user_id) != UUID(self.user_id):
             raise refused(401, "invalid_token")
 

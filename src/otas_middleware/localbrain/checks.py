@@ -30,16 +30,8 @@ class InvalidJsonError(Exception):
     """The body is not JSON: `400 invalid_json`."""
 
 
-class UnreadableBodyError(Exception):
-    """Reading the body fails in a way that Brain does not catch: `500` with an HTML page. The message is its title."""
-
-
-class MissingFieldsError(Exception):
-    """Required fields are absent: `400 missing_required_fields`."""
-
-    def __init__(self, fields: list[str]) -> None:
-        super().__init__(", ".join(fields))
-        self.fields = fields
+class UncaughtError(Exception):
+    """A failure that the service does not catch: `500` with an HTML page. The message is its title."""
 
 
 class UnstorableError(Exception):
@@ -51,7 +43,7 @@ def read_json(body: bytes) -> Any:
 
     Raises:
         InvalidJsonError: It is not JSON.
-        UnreadableBodyError: Invalid encoding (a compressed body, for one), too deep, or an integer of too many digits.
+        UncaughtError: Invalid encoding (a compressed body, for one), too deep, or an integer of too many digits.
     """
     if not body:
         return {}
@@ -60,30 +52,27 @@ def read_json(body: bytes) -> Any:
     except json.JSONDecodeError:
         raise InvalidJsonError from None
     except UnicodeDecodeError as error:
-        raise UnreadableBodyError(f"UnicodeDecodeError: {error.reason}") from None
+        raise UncaughtError(f"UnicodeDecodeError: {error.reason}") from None
     except ValueError:
-        raise UnreadableBodyError("ValueError: Exceeds the limit for integer string conversion") from None
+        raise UncaughtError("ValueError: Exceeds the limit for integer string conversion") from None
     except RecursionError:
-        raise UnreadableBodyError("RecursionError: maximum recursion depth exceeded") from None
+        raise UncaughtError("RecursionError: maximum recursion depth exceeded") from None
     # Newer Pythons nest deeper than the one that was measured, hence the limit of our own.
     if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_too_deep(value):
-        raise UnreadableBodyError("RecursionError: maximum recursion depth exceeded")
+        raise UncaughtError("RecursionError: maximum recursion depth exceeded")
     return value
 
 
-def require_fields(body: Any) -> None:
-    """Check that the required keys are present, whatever their values.
+def missing_fields(body: Any) -> list[str]:
+    """Return the required keys that are absent; an array or a text is searched for them, as Python's `in` does it.
 
     Raises:
-        MissingFieldsError: They are not; an array or a text is searched for the names, as Python's `in` does it.
-        UnreadableBodyError: The body is a number, a boolean or null.
+        UncaughtError: The body is a number, a boolean or null.
     """
     try:
-        missing = [name for name in REQUIRED if name not in body]
+        return [name for name in REQUIRED if name not in body]
     except TypeError:
-        raise UnreadableBodyError(f"TypeError: argument of type '{type(body).__name__}' is not iterable") from None
-    if missing:
-        raise MissingFieldsError(missing)
+        raise UncaughtError(f"TypeError: argument of type '{type(body).__name__}' is not iterable") from None
 
 
 def event_values(body: Any, raw: bytes) -> tuple[object, ...]:

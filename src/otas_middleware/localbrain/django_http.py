@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, Response
 
-from otas_middleware.localbrain.checks import InvalidJsonError, UnreadableBodyError, read_json
+from otas_middleware.localbrain.checks import InvalidJsonError, UncaughtError, read_json
 from otas_middleware.localbrain.faults import Mode
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ class Incoming:
         """Parse the body.
 
         Raises:
-            RefusedError: It is too large, not JSON, or cannot even be read.
+            RefusedError: It is too large, or not JSON.
+            UncaughtError: It cannot even be read.
         """
         if self.is_too_large:
             raise RefusedError(page(400, f"RequestDataTooBig: Request body exceeded {MAX_BODY_BYTES} bytes."))
@@ -155,8 +156,6 @@ class Incoming:
             return read_json(self.body)
         except InvalidJsonError:
             raise refused(400, "invalid_json") from None
-        except UnreadableBodyError as error:
-            raise self.failure(str(error)) from None
 
     def require_post(self) -> None:
         """Refuse every other method, for endpoints that look at the key before the method.
@@ -167,9 +166,9 @@ class Incoming:
         if self.method != "POST":
             raise RefusedError(wrong_method(("POST", "OPTIONS")))
 
-    def failure(self, title: str) -> RefusedError:
-        """Make the error of a failure that Brain does not catch: a debug page, with the request's key and token."""
-        return RefusedError(page(500, title, self._shown))
+    def failure(self, title: str) -> Response:
+        """Answer a failure that Brain does not catch: a debug page, with the request's key and token."""
+        return page(500, title, self._shown)
 
     @property
     def is_chunked(self) -> bool:
@@ -294,6 +293,8 @@ class Endpoint:
             response = await self.handler(incoming)
         except RefusedError as error:
             response = error.answer
+        except UncaughtError as error:
+            response = incoming.failure(str(error))
         if incoming.is_chunked:
             # The real server takes the chunks for the next request, and chokes: nothing more comes of this connection.
             response = Response(response.body, response.status_code, {**response.headers, "connection": "close"})
@@ -310,7 +311,7 @@ class Endpoint:
             case Mode.RESET:
                 await self.drop(scope, receive)
             case Mode.RESET_AFTER:
-                with contextlib.suppress(RefusedError):
+                with contextlib.suppress(RefusedError, UncaughtError):
                     await self.handler(incoming)
                 await self.drop(scope, receive)
             case Mode.GARBAGE:
@@ -327,4 +328,4 @@ class Endpoint:
                 response.headers["retry-after"] = "1"
                 await response(scope, receive, send)
             case Mode.PAGE:
-                await incoming.failure("OperationalError at " + scope["path"]).answer(scope, receive, send)
+                await incoming.failure("OperationalError at " + scope["path"])(scope, receive, send)

@@ -14,6 +14,7 @@ from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from otas_middleware._testing.tokens import sign
+from otas_middleware.localbrain.checks import UncaughtError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,10 +23,6 @@ SESSION_LIFETIME = 30 * 24 * 3600
 """How long a session token is valid, in seconds."""
 
 _REMEMBERED = 4096
-
-
-class UnreadableTokenError(Exception):
-    """Reading a token fails as the services do not expect: `500` with an HTML page, whose title is the message."""
 
 
 class SessionClaims(NamedTuple):
@@ -58,7 +55,7 @@ class TokenAuthority:
             issued in the future, or without one of the two ids.
 
         Raises:
-            UnreadableTokenError: One of its times is no number.
+            UncaughtError: One of its times is no number.
         """
         claims = self.claims(token, now)
         if claims is None or not claims.get("agent_session_id") or not claims.get("agent_id"):
@@ -69,7 +66,7 @@ class TokenAuthority:
         """Return the claims of any token of ours that is valid now, or None.
 
         Raises:
-            UnreadableTokenError: One of its times is no number.
+            UncaughtError: One of its times is no number.
         """
         claims = self._signed.get(token)
         if claims is None:
@@ -87,11 +84,11 @@ class TokenAuthority:
         """Return the claims of a user's token that is valid now, or None.
 
         Raises:
-            UnreadableTokenError: It is from the future, which the service does not expect here, or as in `claims`.
+            UncaughtError: It is from the future, which the service does not expect here, or as in `claims`.
         """
         claims = self._verify(token)
         if claims is not None and is_from_the_future(claims, time.time()):
-            raise UnreadableTokenError("ImmatureSignatureError: The token is not yet valid (iat)")
+            raise UncaughtError("ImmatureSignatureError: The token is not yet valid (iat)")
         return self.claims(token)
 
     def _verify(self, token: str) -> dict[str, Any] | None:
@@ -116,7 +113,7 @@ def is_from_the_future(claims: Mapping[str, Any], now: float) -> bool:
     """Tell whether a token is not valid yet: `iat` or `nbf` is later than `now` (Unix seconds), or not a number's text.
 
     Raises:
-        UnreadableTokenError: One of the two is no number.
+        UncaughtError: One of the two is no number.
     """
     return any(not _seconds(claims, name, default=-math.inf) <= now for name in ("iat", "nbf"))
 
@@ -132,7 +129,7 @@ def _seconds(claims: Mapping[str, Any], name: str, *, default: float) -> float:
     except ValueError:
         return math.nan
     except (TypeError, OverflowError) as error:
-        raise UnreadableTokenError(f"{type(error).__name__}: {error}") from None
+        raise UncaughtError(f"{type(error).__name__}: {error}") from None
 
 
 def _decode(text: str) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
-from otas_middleware.localbrain.checks import UnstorableError, json_text
+from otas_middleware.localbrain.checks import UncaughtError, UnstorableError, json_text
 from otas_middleware.localbrain.django_http import DjangoJSON, ok, refused
 from otas_middleware.localbrain.tokens import SESSION_LIFETIME, new_key
 
@@ -37,7 +37,7 @@ class Uasam:
         incoming.require_post()
         body = incoming.json()
         if not isinstance(body, dict):
-            raise incoming.failure(f"AttributeError: '{type(body).__name__}' object has no attribute 'get'")
+            raise UncaughtError(f"AttributeError: '{type(body).__name__}' object has no attribute 'get'")
         meta = cast("dict[str, Any]", body).get("meta")
         try:
             token = self.new_session(agent, {} if meta is None else meta)
