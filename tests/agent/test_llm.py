@@ -121,6 +121,20 @@ def test_it_reads(answer: str, expected: dict[str, Any]) -> None:
         ),
         pytest.param(
             {
+                "model": "grok-4",
+                "choices": [],
+                "usage": {
+                    "prompt_tokens": 32,
+                    "completion_tokens": 9,
+                    "total_tokens": 135,
+                    "completion_tokens_details": {"reasoning_tokens": 94},
+                },
+            },
+            {"input": 32, "output": 103, "total": 135, "reasoning": 94},
+            id="xAI, with its reasoning",
+        ),
+        pytest.param(
+            {
                 "modelVersion": "gemini",
                 "candidates": [],
                 "usageMetadata": {

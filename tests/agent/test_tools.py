@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from agent.host import Host
     from agent.record import Record
@@ -66,6 +66,41 @@ def test_an_asynchronous_tool_is_recorded_to_its_end(session: AgentSession, reco
     event = record.one()
     assert event["latency_ms"] >= 50
     assert event["response_body"] == '"done"'
+
+
+class Searcher:
+    """What is called as a function is, and is none."""
+
+    __name__ = "searcher"
+
+    async def __call__(self, query: str) -> str:
+        await asyncio.sleep(0)
+        if query == "shoes":
+            raise LookupError(query)
+        return query.upper()
+
+
+def test_a_tool_that_only_returns_a_coroutine_is_recorded_to_its_end(
+    session: AgentSession, outside: Host, record: Record
+) -> None:
+    @session.tool
+    def search(query: str) -> Coroutine[object, object, str]:
+        return Searcher()(query)
+
+    async def use() -> None:
+        waiting = [search("hats"), session.tool(Searcher())("shoes")]
+        async with session.async_client() as http:
+            await http.get(outside.url + "/beside")
+        assert await waiting[0] == "HATS"
+        with pytest.raises(LookupError):
+            await waiting[1]
+
+    asyncio.run(use())
+    beside, hats, shoes = record.events()
+    assert "parent_id" not in beside["metadata"]
+    assert (hats["path"], hats["error"], hats["response_body"]) == ("/tools/search", "", '"HATS"')
+    assert (shoes["path"], shoes["error"], shoes["status_code"]) == ("/tools/searcher", "LookupError: shoes", 500)
+    assert json.loads(shoes["request_body"] or "") == {"query": "shoes"}
 
 
 def test_a_with_block_is_a_tool_too(session: AgentSession, record: Record) -> None:

@@ -101,6 +101,15 @@ OTHERS = [
         "http-batch 409: changed",
     ),
     Row(
+        "a batch of OData of which an answer is missing",
+        post(
+            {"requests": [{"id": "1", "method": "GET", "url": "x"}, {"id": "2", "method": "GET", "url": "y"}]},
+            {"responses": [{"id": "1", "status": 200, "body": {}}]},
+            path="/v4/$batch",
+        ),
+        {"name": "$batch", "count": 2, "failed": 0, "outcome": "unknown"},
+    ),
+    Row(
         "SOAP 1.1 by its action",
         post(
             ENVELOPED % "<m:GetPrice xmlns:m='urn:m'/>",

@@ -236,6 +236,8 @@ def _in_our_terms(given: dict[str, int], form: _Form) -> dict[str, int]:
     for name, beside in form.beside.items():
         if name in usage:
             usage[name] += sum(given.get(other, 0) for other in beside)
+    if "output" in usage and sum(usage.get(name, 0) for name in ("input", "output", "reasoning")) == usage.get("total"):
+        usage["output"] = usage["total"] - usage.get("input", 0)  # xAI's, which counts the reasoning beside it
     if {"input", "output"} <= usage.keys() and ("total" not in usage or form is _BEDROCK):
         usage["total"] = usage["input"] + usage["output"]
     return {name: usage[name] for name in _ORDER if name in usage}

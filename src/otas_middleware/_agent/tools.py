@@ -72,6 +72,10 @@ class ToolRun:
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self.tool.end(error, self)
 
+    def withdraw(self) -> None:
+        """Make no event of it."""
+        self._finished = True
+
     def finish(self, error: BaseException | None) -> None:
         """Hand the event in, once, and in the process in which it began: a forked child has a copy of the run.
 
@@ -175,17 +179,24 @@ class Tool:
         """Return a function that does the same and is recorded."""
         bind = _binder(function)
 
-        @functools.wraps(function)
-        def recorded(*args: Any, **keywords: Any) -> Any:
-            with self._begin(bind(args, keywords)) as run:
-                run.result = function(*args, **keywords)
+        async def awaited(arguments: Mapping[str, object], start: Callable[[], Any]) -> Any:
+            with self._begin(arguments) as run:
+                run.result = await start()
             return run.result
 
         @functools.wraps(function)
+        def recorded(*args: Any, **keywords: Any) -> Any:
+            arguments = bind(args, keywords)
+            with self._begin(arguments) as run:
+                result = run.result = function(*args, **keywords)
+                if inspect.iscoroutine(result):  # the work is done where that is awaited
+                    run.withdraw()
+                    return awaited(arguments, lambda: result)
+            return result
+
+        @functools.wraps(function)
         async def recorded_async(*args: Any, **keywords: Any) -> Any:
-            with self._begin(bind(args, keywords)) as run:
-                run.result = await function(*args, **keywords)
-            return run.result
+            return await awaited(bind(args, keywords), lambda: function(*args, **keywords))
 
         return recorded_async if inspect.iscoroutinefunction(function) else recorded
 

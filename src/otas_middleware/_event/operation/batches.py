@@ -67,7 +67,7 @@ def _judge_answers(operation: Operation, asked: int, answers: list[tuple[int, st
     if failed:
         status, message = failed[0]
         operation.fail(status, message or responses.get(status, ""))
-    elif answers and exchange.response_whole:
+    elif answers and len(answers) >= asked and exchange.response_whole:
         operation.outcome = "ok"
 
 
