@@ -37,6 +37,7 @@ _LETTER = re.compile(
     r"(?<!\\)\\(?:x(?P<javascript>[2-7][0-9A-Fa-f])|u\{0{0,4}(?P<newer>[2-7][0-9A-Fa-f])\}|0?(?P<octal>1[0-7]{2}))"
     r"|&#(?:x0{0,4}(?P<hexadecimal>[2-7][0-9A-Fa-f])|0{0,4}(?P<decimal>\d{2,3}));"
 )
+_LETTER_SIGNS = ("\\x", "\\u{", "\\1", "\\01")
 _BASES = {"decimal": 10, "octal": 8}
 _OF_NAMES = frozenset(":=_-. ")
 """Characters that names are made of and end with, besides letters and digits."""
@@ -61,7 +62,8 @@ def unescape_ascii(text: str) -> str:
     """
     if "\\" in text and "\\u00" in text:
         text = _UNICODE.sub(_unescape, text)
-    if "\\" in text or "&#" in text:
+    # One character is found far sooner than two.
+    if ("&" in text and "&#" in text) or ("\\" in text and any(sign in text for sign in _LETTER_SIGNS)):
         text = _LETTER.sub(_letter, text)
     return text
 

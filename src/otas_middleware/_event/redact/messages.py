@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.patterns import compiled
+from otas_middleware._event.patterns import compiled, probe
 from otas_middleware._event.redact.forms import is_odd, looks_random, may_be_message
 from otas_middleware._event.redact.mask import MASK, with_masked
+from otas_middleware._event.redact.name_rules import literal
 from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from otas_middleware._event.redact.name_rules import NameRules
 
 _COLUMN = re.compile(r"[\w.]+")
 _LINE_END = re.compile(r"[\n\\]")
 _LONGEST_PLACE = 200
+_GROUP = 12
 
 
 Replace = Callable[[re.Match[str], "NameRules"], str]
@@ -80,6 +81,7 @@ def _by_place(match: re.Match[str], rules: NameRules) -> str:
 
 QUOTED = r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
 """A string in quotes, which is masked."""
+_WORD = r"(?P<values>(?![^\s:]+:)[!#-&(-;=?-\[\]-~]{6,64})"
 _CODES = "one-time|verification|login|log-in|sign-in|security|access|confirmation|auth\\w{0,12}|reset|2FA"
 _INVALID = tuple(
     f"{how} {what}"
@@ -133,26 +135,16 @@ MESSAGES = (
         rf"[Pp]ass(?:word|phrase) {QUOTED}",
         if_odd,
     ),
-    Message(  # a dash between them, or a copula in other languages
+    Message(  # a dash between them
+        ("assword ", "assword\t"),
+        rf"[Pp]assword(?: (?:[-|\u2013\u2014]|\\+u201[34]) |\t){_WORD}",
+        if_odd,
+    ),
+    Message(  # a copula, in other languages
+        ("密码", "密碼", "口令", "パスワード", "wort ", "asse est ", "raseña es ", "enha é ", "ароль "),
         (
-            *("assword - ", "assword | ", "assword\t", "assword \u2013", "assword \u2014", r"assword \u201"),
-            *(
-                "密码",
-                "密碼",
-                "口令",
-                "パスワード",
-                "asswort ",
-                "ennwort ",
-                "asse est ",
-                "raseña es ",
-                "enha é ",
-                "ароль ",
-            ),
-        ),
-        (
-            r"(?:[Pp]assword(?: (?:[-|\u2013\u2014]|\\+u201[34]) |\t)|(?:密码|密碼|口令|パスワード)[是为為は]"
-            r"|[PpKk](?:ass|enn)wort (?:ist|lautet)|[Mm]ot de passe est|[Cc]ontraseña es|[Ss]enha é"
-            r"|[Пп]ароль [-\u2013\u2014])[ ]?(?P<values>(?![^\s:]+:)[!#-&(-;=?-\[\]-~]{6,64})"
+            r"(?:(?:密码|密碼|口令|パスワード)[是为為は]|[PpKk](?:ass|enn)wort (?:ist|lautet)|[Mm]ot de passe est"
+            rf"|[Cc]ontraseña es|[Ss]enha é|[Пп]ароль [-\u2013\u2014])[ ]?{_WORD}"
         ),
         if_odd,
     ),
@@ -222,14 +214,27 @@ MESSAGES = (
 )
 
 
-def hints_of(messages: Iterable[Message]) -> Iterable[str]:
-    """Return texts of which one stands in every text with one of these messages."""
-    return (hint for message in messages for hint in message.hints)
+class Messages:
+    """Forms of messages, which are looked for in groups: far sooner told of many hints together than of one by one.
+
+    Args:
+        messages: The forms.
+    """
+
+    def __init__(self, *messages: Message) -> None:
+        groups = [messages[first : first + _GROUP] for first in range(0, len(messages), _GROUP)]
+        self._groups = [("|".join(literal(hint) for form in group for hint in form.hints), group) for group in groups]
+        self.probe = "|".join(hints for hints, _ in self._groups)
+        """Pattern for `probe`, found in every text with one of these messages."""
+
+    def masked(self, text: str, rules: NameRules) -> str:
+        """Return a text with the secrets masked that stand in messages of these forms."""
+        for hints, group in self._groups:
+            if _probe(hints)(text):
+                for message in group:
+                    if any(hint in text for hint in message.hints):
+                        text = message.masked(text, rules)
+        return text
 
 
-def mask_messages(text: str, rules: NameRules, messages: Iterable[Message]) -> str:
-    """Return a text with the secrets masked that stand in messages of some forms."""
-    for message in messages:
-        if any(hint in text for hint in message.hints):
-            text = message.masked(text, rules)
-    return text
+_probe = cache(probe)

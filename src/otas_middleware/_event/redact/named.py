@@ -77,12 +77,7 @@ _NEXT_LINE = compiled(  # YAML's `? password`, an event `event: password`, Redis
     rf"|event:[ ]?(?P<event>[\w.-]{{1,64}}+){_LINE_END}(?:(?:id|retry)?:[^\n\\]{{0,64}}+{_LINE_END}){{0,3}}+data:[ ]?+"
     rf"(?![{{\[])|(?<=n|\n)(?!AUTH)(?P<item>[\w.:-]{{1,64}}+){BULK}"
 )
-_SIGNS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
-    (_OPTION, ("-",)),
-    (_ARGUMENT, ("(",)),
-    (_TUPLE, ("{",)),
-    (_NEXT_LINE, ("\n", "\\n")),
-)
+_QUESTIONS = ("\n? ", "\\n? ", "- ? ", '"? ')
 _FURTHEST = 128
 _PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
 _METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,\"\\]|$)")
@@ -107,7 +102,7 @@ def mask_named(
         harmless: Names that are known not to be sensitive; not all of them.
     """
     parts = [(0, len(text))] if suspicious is None else _suspicious_parts(text, suspicious, valued, 0, len(text))
-    return replaced(text, _findings(text, rule_of, parts, harmless))
+    return replaced(text, _findings(text, rule_of, _joined(parts), harmless))
 
 
 def _findings(
@@ -141,6 +136,19 @@ def _findings(
         found += _arguments(text, rule_of, begin, min(limit + 1, len(text)))
     found.sort()
     return found
+
+
+def _joined(parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield parts, with those as one that touch each other."""
+    begin = end = 0
+    for part in parts:
+        if part[0] != end:
+            if end:
+                yield begin, end
+            begin = part[0]
+        end = part[1]
+    if end:
+        yield begin, end
 
 
 def _suspicious_parts(
@@ -221,15 +229,26 @@ def _in_meta(text: str, position: int) -> bool:
 
 def _arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[tuple[int, int, str]]:
     """Yield the values that are set off by blanks, commas or ends of lines from names that begin within some part."""
-    part = text[begin:limit]
-    for pattern, signs in (*_SIGNS, (_DIRECTIVE, _DIRECTIVES if '"' in part else (" ",))):
-        if not any(sign in part for sign in signs):
-            continue
-        for match in pattern.finditer(text, begin, min(limit + _FURTHEST, len(text))):
+    part, furthest = text[begin:limit], min(limit + _FURTHEST, len(text))
+    patterns = [(_OPTION, limit)] if "-" in part else []
+    if "(" in part:
+        patterns.append((_ARGUMENT, limit))
+    if "{" in part:
+        patterns.append((_TUPLE, limit))
+    if "event:" in part or text.find("$", begin, furthest) >= 0 or _has_question(part):
+        patterns.append((_NEXT_LINE, furthest))
+    if " " in part and ('"' not in part or any(word in part for word in _DIRECTIVES)):
+        patterns.append((_DIRECTIVE, furthest))
+    for pattern, end_of_part in patterns:
+        for match in pattern.finditer(text, begin, end_of_part):
             rule = _rule_of_argument(match, rule_of) if match.start() < limit else None
             start, end = (0, 0) if rule is None else _value_of(match)
             if rule is not None and start < end and not rule.shows(text[start:end]):
                 yield start, end, MASK
+
+
+def _has_question(text: str) -> bool:
+    return "? " in text and (text.startswith("? ") or any(sign in text for sign in _QUESTIONS))
 
 
 def _rule_of_argument(match: re.Match[str], rule_of: RuleOf) -> Rule | None:

@@ -35,7 +35,7 @@ CANDIDATE = compiled(
     rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
     rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{COMMENT})*+"
     rf"|\)?[*~]{{0,3}}[ \t\u00a0]*+(?:{COMMENT})?[ \t]*+)"
-    r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|[:\uff1a\uff1d]|->|<-|(?:\|\||\?\?)(?=[ ]?\\*[\"'`])"
+    r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|[:\uff1a\uff1d]|->|<-|\|\|(?=[ ]?\\*[\"'`])|\?\?(?=[ ]?\\*[\"'`])"
     r"|\u2192|\\+u(?:2192|[fF]{2}1[aAdD])|<>|!=)"
 )
 """A name, perhaps quoted, and what separates it from its value."""
@@ -149,7 +149,8 @@ class NamedValue:
         spaced = self.text[start - 1 : start] == " " and (self.separator != ":" or value[:1].isalpha())
         if self.separator == ":" and (forms.is_variable(self.text, self.begin, start) or self._is_declared(value)):
             return True
-        if value[: end_of_match(BARE, value, 0)] == self.name.rpartition(".")[2]:
+        last = self.name.rpartition(".")[2]
+        if value.startswith(last) and end_of_match(BARE, value, 0) == len(last):
             return True  # `self.session = session`
         return (
             forms.is_placeholder(value)

@@ -16,7 +16,7 @@ from otas_middleware._event.redact import encodings, json_text, tables
 from otas_middleware._event.redact.labels import mask_labelled
 from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
 from otas_middleware._event.redact.mask import MASK, mask_of, most
-from otas_middleware._event.redact.messages import MESSAGES, hints_of, mask_messages
+from otas_middleware._event.redact.messages import MESSAGES, Messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
 
-_QUOTING = (*MESSAGES, *STATEMENTS)
-_QUOTING_PROBE = "|".join(map(literal, hints_of(_QUOTING)))
+_QUOTING = Messages(*MESSAGES, *STATEMENTS)
 _MAX_DECODINGS = 6
 _DEEPEST_FORM = 1
 """So many encodings may be around JSON that is to stay JSON."""
@@ -60,11 +59,11 @@ class Redactor:
         self._escaped = lru_cache(maxsize=1)(partial(probe, probes.escaped))  # takes the longest, and few texts need it
         self._has_label = probe(probes.labelled)
         self._has_base64 = probe(encodings.BASE64_PROBE)
-        self._has_message = probe(_QUOTING_PROBE)
+        self._has_message = probe(_QUOTING.probe)
         self._own = _own_secrets(settings)
         others = (
             *map(literal, self._own),
-            _QUOTING_PROBE,
+            _QUOTING.probe,
             encodings.BASE64_PROBE,
             encodings.WORDS_PROBE,
             *(shape.probe for shape in shapes),
@@ -157,7 +156,7 @@ class Redactor:
         elif tables.has_rule(text):
             text = tables.mask_drawn_tables(text, self.rules)
         if beyond_names and self._has_message(text):
-            text = mask_messages(text, self.rules, _QUOTING)
+            text = _QUOTING.masked(text, self.rules)
         text = mask_named(text, self.rules.rule, self._has_name, self._valued, self.rules.harmless)
         if "\\" in text and _IN_STRINGS.search(text) is not None and json_text.quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)

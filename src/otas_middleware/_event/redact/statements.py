@@ -59,7 +59,7 @@ _BESIDE = rf"(?:{BULK}|[ \t]|\\*[\"'],[ ]*\\*[\"'])"  # between two words of a l
 _WORDS = rf"(?={_NEXT})(?:[^\n]|(?<=,)\n){{0,128}}?"
 _VALUE = r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})"
 _USER = r"[^\s:\"'\\]{1,64}"
-_CREDENTIALS = rf"{_BESIDE}+(?:[\w.-]{{1,64}}{_BESIDE}+)?{_VALUE}"
+_REDIS_USER = rf"(?:[\w.-]{{1,64}}{_BESIDE}+)?"
 _ECHOED = r"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?"
 _OPTIONS = {
     # options of programs that do not tell → the programs, whose first word tells that they may be there
@@ -109,8 +109,13 @@ _SECRETS: tuple[tuple[tuple[str, ...], str], ...] = (
         rf"ConvertTo-SecureString{_WORDS}{_NEXT}(?:\\*[\"'])(?P<values>[^\s\"'\\$]{{1,256}})",
     ),
     (("sqlplus",), rf"sqlplus{_WORDS}{_NEXT}[\w$]{{1,64}}/(?P<values>[^\s@\"'/]{{1,128}})@"),
-    (("AUTH",), rf"(?:(?:redis-cli|MIGRATE){_WORDS}{_NEXT}|HELLO{_BESIDE}+[23]{_BESIDE}+)AUTH2?{_CREDENTIALS}"),
-    (("AUTH ",), r"AUTH (?:PLAIN|LOGIN|XOAUTH2)[ ]+(?P<values>[A-Za-z0-9+/=]{8,4096})"),
+    (
+        ("AUTH",),
+        (
+            rf"(?:(?:(?:redis-cli|MIGRATE){_WORDS}{_NEXT}|HELLO{_BESIDE}+[23]{_BESIDE}+)AUTH2?{_BESIDE}+{_REDIS_USER}"
+            rf"|AUTH (?:PLAIN|LOGIN|XOAUTH2)[ ]+(?=[A-Za-z0-9+/=]{{8}})){_VALUE}"
+        ),
+    ),
     ((" <<<",), rf"-(?:token|stdin)[ ]+<<<[ ]*{_VALUE}"),
     (("vault login", "cargo login"), rf"(?:vault|cargo) login[ ]+(?:token=)?(?=\S{{0,64}}\d)(?!-){_VALUE}"),
     (("chpasswd",), rf"{_ECHOED}{_USER}:{_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,16}}chpasswd"),
@@ -216,7 +221,7 @@ STATEMENTS = (
         (
             r"(?:(?<![^\n\"'n])AUTH|(?<=> )(?:AUTH|auth))"
             rf"(?!{_BESIDE}+(?:PLAIN|LOGIN|XOAUTH2|CRAM|DIGEST|NTLM|SCRAM|GSSAPI))"
-            rf"{_CREDENTIALS}(?=\\*[\"'\r\n]|\\+[rn]|$)"
+            rf"{_BESIDE}+{_REDIS_USER}{_VALUE}(?=\\*[\"'\r\n]|\\+[rn]|$)"
         ),
         unless_prose,
     ),
