@@ -17,7 +17,16 @@ from aiohttp import BytesPayload
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.policy import OutgoingRequest, Scope, clean, confirmed, failed, has_token, is_clean
+from otas_middleware._outbound.policy import (
+    OutgoingRequest,
+    Scope,
+    clean,
+    confirmed,
+    ended,
+    failed,
+    has_token,
+    is_clean,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -182,8 +191,7 @@ def _note_response(call: Capture, response: Any, *, undoes: bool) -> None:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers]
         call.started(response.status, headers, response.reason)
         if response.status == 101 or response.content.at_eof():  # another protocol follows; there is no body
-            call.ended()
-            call.finish()
+            ended(call)
             return
         _record_release(response, call)
         undone = undoes and response.headers.getall("Content-Encoding", ("",))[-1].lower() in _UNDONE
@@ -288,8 +296,7 @@ class _RecordedContent:
                     _forget_coding(call, piece)
                 call.sent(piece[known:])
             if self._inner.at_eof():
-                call.ended()
-                call.finish()
+                ended(call)
         return cast("Any", data)
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._outbound.policy import failed
+from otas_middleware._outbound.policy import ended, failed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -181,8 +181,7 @@ class ResponseStream(_Stream):
         except BaseException as error:
             failed(call, error)
             raise
-        call.ended()
-        call.finish()
+        ended(call)
 
     def close(self) -> None:
         try:
@@ -208,8 +207,7 @@ class AsyncResponseStream(_Stream):
         finally:
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
-        call.ended()
-        call.finish()
+        ended(call)
 
     async def aclose(self) -> None:
         try:

@@ -19,6 +19,7 @@ from otas_middleware._outbound.policy import (
     OutgoingRequest,
     Scope,
     confirmed,
+    ended,
     failed,
     has_layer,
     head_for,
@@ -181,14 +182,12 @@ class _Instrumented(Layer):
             reason = response.extensions.get("reason_phrase")
             call.started(response.status_code, response.headers.raw, reason.decode("latin-1") if reason else None)
             if response.status_code == 101:  # another protocol follows; there is no body
-                call.ended()
-                call.finish()
+                ended(call)
             elif response.is_closed:  # a transport that had the whole body at hand
                 if response.num_bytes_downloaded != len(response.content):  # and has undone its coding
                     call.response_headers = without_coding(response.headers.multi_items())
                 call.sent(response.content)
-                call.ended()
-                call.finish()
+                ended(call)
             else:
                 response.stream = library.response_stream(response.stream, call, asynchronous=asynchronous)
         except Exception:

@@ -294,6 +294,13 @@ def _entry(token: str) -> tuple[bytes, bytes]:
     return TOKEN_HEADER.encode(), token.encode("latin-1")
 
 
+def ended(call: Capture) -> None:
+    """Note that a recorded call ended well, unless it has ended already."""
+    if not call.finished:
+        call.ended()
+        call.finish()
+
+
 def failed(call: Capture | None, error: BaseException) -> None:
     """Note what a recorded call ended with, unless it has ended already.
 

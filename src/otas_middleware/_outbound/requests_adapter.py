@@ -24,6 +24,7 @@ from otas_middleware._outbound.policy import (
     OutgoingRequest,
     Scope,
     confirmed,
+    ended,
     failed,
     has_layer,
     head_for,
@@ -199,8 +200,7 @@ def _note_response(call: Capture | None, response: Response) -> None:
         call.opaque = False
         call.started(response.status_code, _headers_of(response), response.reason)
         if response.raw is None or response.status_code == 101:  # another protocol follows; there is no body
-            call.ended()
-            call.finish()
+            ended(call)
         else:
             response.raw = RecordedRaw(response.raw, call)
     except Exception:

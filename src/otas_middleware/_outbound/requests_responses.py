@@ -14,7 +14,7 @@ from urllib3.util import Retry
 
 from otas_middleware._capture.body import without_coding
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.policy import failed
+from otas_middleware._outbound.policy import ended, failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -167,9 +167,7 @@ class RecordedRaw:
         return any(coding.strip().lower() in known for coding in codings.split(","))
 
     def _end(self) -> None:
-        if not self._call.finished:
-            self._call.ended()
-            self._call.finish()
+        ended(self._call)
 
 
 _READERS = {
