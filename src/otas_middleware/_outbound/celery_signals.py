@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import MissingExtraError
@@ -23,25 +23,13 @@ time, in another thread or greenlet, each of which has a context of its own.
 """
 
 
-class Enter(Protocol):
-    """Puts the token of a task in force where it runs."""
-
-    def __call__(self, token: str | None, *, inherit: bool) -> Any:
-        """Return what was in force before.
-
-        Args:
-            token: The message's; None when it has none.
-            inherit: Without a token, leave what is in force.
-        """
-        ...
-
-
-def connect(token: Callable[[], str | None], enter: Enter, leave: Callable[[Any], object]) -> None:
+def connect(token: Callable[[], str | None], enter: Callable[..., Any], leave: Callable[[Any], object]) -> None:
     """Connect the signals; once, however often it is called.
 
     Args:
         token: Returns the token of the sender.
-        enter: Puts a task's token in force.
+        enter: Puts a task's token in force (None when its message has none) and returns what was before; with
+            `inherit`, what is in force stays where there is none.
         leave: Puts back what `enter` returned.
 
     Raises:

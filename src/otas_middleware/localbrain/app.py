@@ -32,13 +32,13 @@ from otas_middleware.localbrain.tokens import TokenAuthority
 from otas_middleware.localbrain.uasam import Directory, Uasam, first_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from otas_middleware.localbrain.django_http import Drop, Incoming
+    from otas_middleware.localbrain.django_http import Incoming
     from otas_middleware.localbrain.faults import Faults
     from otas_middleware.localbrain.uasam import Credentials
 
@@ -130,7 +130,7 @@ class Parts:
 def assemble(
     db: Path | None,
     faults: Faults,
-    drop: Drop,
+    drop: Callable[..., Awaitable[None]],
     hosts: Iterable[str],
     access_token: str | None,
     on_events: Callable[[Sequence[tuple[object, ...]]], None],

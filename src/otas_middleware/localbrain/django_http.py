@@ -14,7 +14,7 @@ import contextlib
 import html
 import json
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect
@@ -224,13 +224,6 @@ class GoneDownError(Exception):
     """The Brain went down while it handled the request: there is no answer."""
 
 
-class Drop(Protocol):
-    """Ends the connection of a request."""
-
-    async def __call__(self, scope: Scope, receive: Receive, last_words: bytes = b"") -> None:
-        """Reset it, or close it after writing bytes that the client gets as they are; returns when it has ended."""
-
-
 @dataclass(eq=False)
 class Endpoint:
     """An ASGI application for one path: one method, one handler, and the faults of its service.
@@ -242,13 +235,14 @@ class Endpoint:
         csrf: Whether Django's protection against forged requests refuses methods that could change something.
         service: Whose faults strike it; None is safe from them.
         faults: The Brain's faults.
-        drop: Ends the connection of a request.
+        drop: Ends the connection of a request, given scope, `receive` and last words: resets it, or closes it after
+            writing bytes that the client gets as they are; returns when it has ended.
     """
 
     handler: Callable[[Incoming], Awaitable[Response]]
     _: KW_ONLY
     faults: Faults
-    drop: Drop
+    drop: Callable[..., Awaitable[None]]
     method: str = "POST"
     key_first: bool = False
     csrf: bool = False
