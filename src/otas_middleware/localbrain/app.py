@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import HTMLResponse
 
+from otas_middleware.localbrain import page
 from otas_middleware.localbrain.agnost import Agnost
 from otas_middleware.localbrain.brain import Analytics, Intake
 from otas_middleware.localbrain.django_http import (
@@ -24,7 +25,7 @@ from otas_middleware.localbrain.django_http import (
     RefusedError,
 )
 from otas_middleware.localbrain.faults import SERVICES, Mode, Service
-from otas_middleware.localbrain.page import Feed, Site, assets
+from otas_middleware.localbrain.page import Feed, assets
 from otas_middleware.localbrain.page.http import DENIED, LOGIN, Access, Changing
 from otas_middleware.localbrain.page.senders import Refusals
 from otas_middleware.localbrain.store import Batch, Store
@@ -46,8 +47,8 @@ _MOST_HEADERS = 100
 _LONGEST_HEADER = 8190
 
 
-class Guard:
-    """Passes a request to the endpoint of its exact path, and refuses what must not reach any.
+def _guarded(endpoints: Mapping[str, ASGIApp], otherwise: ASGIApp, hosts: Iterable[str], access: Access) -> ASGIApp:
+    """Return what passes a request to the endpoint of its exact path, and refuses what must not reach any.
 
     A page on the internet can have its own name resolve to 127.0.0.1 and then talk to this server (DNS rebinding);
     it cannot make a browser send another name than its own in `Host`. Heads are limited as the real servers limit
@@ -59,34 +60,23 @@ class Guard:
         hosts: The names under which the server may be addressed.
         access: Whether a request may see what is stored.
     """
+    names = frozenset(host.encode() for host in hosts)
 
-    def __init__(
-        self, endpoints: Mapping[str, ASGIApp], otherwise: ASGIApp, hosts: Iterable[str], access: Access
-    ) -> None:
-        self._endpoints = endpoints
-        self._access = access
-        self._otherwise = otherwise
-        self._hosts = frozenset(host.encode() for host in hosts)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await self._choose(scope)(scope, receive, send)
-
-    def _choose(self, scope: Scope) -> ASGIApp:
+    def choose(scope: Scope) -> ASGIApp:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        hosts: list[bytes] = []
-        if len(headers) > _MOST_HEADERS:
+        if len(headers) > _MOST_HEADERS or any(len(name) + len(value) + 4 > _LONGEST_HEADER for name, value in headers):
             return TOO_MANY_HEADERS
-        for name, value in headers:
-            if len(name) + len(value) + 4 > _LONGEST_HEADER:
-                return TOO_MANY_HEADERS
-            if name == b"host":
-                hosts.append(_without_port(value))
-        if len(hosts) != 1 or hosts[0] not in self._hosts:
+        addressed = [_without_port(value) for name, value in headers if name == b"host"]
+        if len(addressed) != 1 or addressed[0] not in names:
             return BAD_HOST
-        if not self._access.permits(scope):
+        if not access.permits(scope):
             return DENIED
-        return self._endpoints.get(scope["path"], self._otherwise)
+        return endpoints.get(scope["path"], otherwise)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await choose(scope)(scope, receive, send)
+
+    return answer
 
 
 def _without_endpoint(endpoints: Mapping[str, ASGIApp]) -> ASGIApp:
@@ -173,14 +163,14 @@ def assemble(
         plain = partial(Endpoint, faults=faults, drop=drop)
         intake = Intake(directory, tokens, Batch(store, stored).save, faults, on_refused)
         endpoints: dict[str, ASGIApp] = {
-            **Site(store, feed, refusals, new_token).endpoints(),
+            **page.endpoints(store, feed, refusals, new_token),
             LOGIN: Changing(access.log_in),
             **_services(plain, intake, uasam, Agnost(store, credentials.agnost_org_id, feed.publish), refusals),
             **_figures(plain, Analytics(store, directory, tokens, credentials.user_id)),
             **_controls(plain, Control(store, faults)),
         }
         names = {"localhost", "127.0.0.1", "[::1]", *(host.lower() for host in hosts)}
-        app = Guard(endpoints, _without_endpoint(endpoints), names, access)
+        app = _guarded(endpoints, _without_endpoint(endpoints), names, access)
         undo.pop_all()
     return Parts(store, directory, credentials, tokens, uasam, app)
 

@@ -1,21 +1,21 @@
 """The local Brain's page: a live view of what arrives, served to a browser on this machine.
 
-`Site` puts it together: which path is answered by what. Each module here answers one kind of question from the store;
-`static/` is what the browser loads, as it is, without a build step.
+`endpoints` puts it together: which path is answered by what. Each module here answers one kind of question from the
+store; `static/` is what the browser loads, as it is, without a build step.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from otas_middleware.localbrain.django_http import until_disconnected
-from otas_middleware.localbrain.page.figures import Charts, Sessions
+from otas_middleware.localbrain.page.figures import Sessions, charts
 from otas_middleware.localbrain.page.http import HEADERS, Changing, Document, Json, Reading
 from otas_middleware.localbrain.page.listing import Listing
 from otas_middleware.localbrain.page.senders import Senders
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from otas_middleware.localbrain.store import Store
 
 
-class Site:
-    """All of the page.
+def endpoints(store: Store, feed: Feed, refusals: Refusals, new_token: Callable[[], str]) -> Mapping[str, ASGIApp]:
+    """Return an application for each path of the page.
 
     Args:
         store: Where the events are.
@@ -39,44 +39,36 @@ class Site:
         refusals: What the log endpoints refused.
         new_token: Creates a session of the first agent, and returns its token.
     """
+    listing, sessions = Listing(store), Sessions(store)
 
-    def __init__(self, store: Store, feed: Feed, refusals: Refusals, new_token: Callable[[], str]) -> None:
-        self._store = store
-        self._feed = feed
-        self._new_token = new_token
-        self._refusals = refusals
-
-    def endpoints(self) -> Mapping[str, ASGIApp]:
-        """Return an application for each path."""
-        listing, sessions = Listing(self._store), Sessions(self._store)
-        return {
-            **assets(),
-            "/_page/feed": self._feed,
-            "/_page/events": Reading(listing.events),
-            "/_page/count": Reading(listing.count),
-            "/_page/event": Reading(listing.event),
-            "/_page/sessions": Reading(sessions.sessions),
-            "/_page/session": Reading(sessions.session),
-            "/_page/charts": Reading(Charts(self._store).charts),
-            "/_page/senders": Reading(Senders(self._store, self._refusals).senders),
-            "/_page/agnost": Reading(listing.agnost),
-            "/_page/export.json": Reading(listing.as_json),
-            "/_page/export.har": Reading(listing.as_har),
-            "/_page/new-session": Changing(self._new_session),
-            "/_page/clear": Changing(self._clear),
-        }
-
-    def _new_session(self, incoming: Incoming) -> Response:  # noqa: ARG002  # an answer's form
+    def new_session(_: Incoming) -> Response:
         """`POST /_page/new-session`: a token to try things with."""
-        token = self._new_token()
-        self._feed.publish()
+        token = new_token()
+        feed.publish()
         return Json({"token": token})
 
-    def _clear(self, incoming: Incoming) -> Response:  # noqa: ARG002  # an answer's form
+    def clear(_: Incoming) -> Response:
         """`POST /_page/clear`: delete all events and sessions."""
-        self._store.clear()
-        self._feed.publish()
+        store.clear()
+        feed.publish()
         return Json({"cleared": True})
+
+    return {
+        **assets(),
+        "/_page/feed": feed,
+        "/_page/events": Reading(listing.events),
+        "/_page/count": Reading(listing.count),
+        "/_page/event": Reading(listing.event),
+        "/_page/sessions": Reading(sessions.sessions),
+        "/_page/session": Reading(sessions.session),
+        "/_page/charts": Reading(partial(charts, store)),
+        "/_page/senders": Reading(Senders(store, refusals).senders),
+        "/_page/agnost": Reading(listing.agnost),
+        "/_page/export.json": Reading(listing.as_json),
+        "/_page/export.har": Reading(listing.as_har),
+        "/_page/new-session": Changing(new_session),
+        "/_page/clear": Changing(clear),
+    }
 
 
 _FOLDER = Path(__file__).parent / "static"

@@ -200,32 +200,26 @@ _COUNTED = ("events", "errors", "client_errors", "server_errors", "failed")
 _SLOT = "min(:slots - 1, CAST((arrived_at - :start) / :width AS INTEGER))"
 
 
-class Charts:
-    """Answers for the charts."""
+def charts(store: Store, incoming: Incoming) -> Response:
+    """`GET /_page/charts?seconds=` and a filter: the figures of the last so many seconds; 0 is all there is.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def charts(self, incoming: Incoming) -> Response:
-        """`GET /_page/charts?seconds=` and a filter: the figures of the last so many seconds; 0 is all there is.
-
-        Times are Unix seconds and latencies milliseconds; each list has a value for each of `times`, the beginnings of
-        slots of equal `width` seconds. `client_errors` have a status of 4xx, `server_errors` one of 5xx and above, and
-        `failed` are errors within an answer below 400.
-        """
-        wanted = read_filter(incoming)
-        if wanted.reads_bodies:
-            raise BadQueryError("charts do not look into bodies")
-        seconds = number(incoming, "seconds", 3600, most=_LONGEST_RANGE)
-        with self._store.reading() as connection:
-            start, width = _slots(connection, seconds)
-            first = connection.execute(
-                "SELECT min(id) FROM event INDEXED BY event_arrival WHERE arrived_at >= ?", (start,)
-            ).fetchone()[0]
-            where, values = wanted.where()
-            events = f"{wanted.table} WHERE id >= :first AND arrived_at >= :start AND {where}"
-            values |= {"slots": _SLOTS, "start": start, "width": width, "first": first or 2**62}
-            return Json(_Figures(connection, events, values).all())
+    Times are Unix seconds and latencies milliseconds; each list has a value for each of `times`, the beginnings of
+    slots of equal `width` seconds. `client_errors` have a status of 4xx, `server_errors` one of 5xx and above, and
+    `failed` are errors within an answer below 400.
+    """
+    wanted = read_filter(incoming)
+    if wanted.reads_bodies:
+        raise BadQueryError("charts do not look into bodies")
+    seconds = number(incoming, "seconds", 3600, most=_LONGEST_RANGE)
+    with store.reading() as connection:
+        start, width = _slots(connection, seconds)
+        first = connection.execute(
+            "SELECT min(id) FROM event INDEXED BY event_arrival WHERE arrived_at >= ?", (start,)
+        ).fetchone()[0]
+        where, values = wanted.where()
+        events = f"{wanted.table} WHERE id >= :first AND arrived_at >= :start AND {where}"
+        values |= {"slots": _SLOTS, "start": start, "width": width, "first": first or 2**62}
+        return Json(_Figures(connection, events, values).all())
 
 
 class _Figures:
