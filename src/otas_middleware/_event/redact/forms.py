@@ -85,7 +85,7 @@ def looks_random(text: str) -> bool:
     longest = max(pieces, key=len, default="")
     changes = sum(1 for piece in pieces if len(piece) > 5 for _ in _CHANGE.finditer(piece))
     length = sum(len(piece) for piece in pieces if len(piece) > 5)
-    digits = any(char.isdigit() for char in longest)
+    digits = not longest.isalpha()
     if length < _SHORTEST_CREDENTIAL - 4:
         return False
     if digits and len(longest) >= _LONG and _BETWEEN_LETTERS.search(longest):
@@ -129,7 +129,7 @@ def readable(text: str, forms: frozenset[str]) -> bool:
 def readable_container(text: str, forms: frozenset[str]) -> bool:
     """Tell whether an object or list, as JSON, is a schema, or has a form that lets it be looked into."""
     if "members" in forms or "plain" in forms:
-        return text[0] != "[" or not any(map(looks_random, _LISTED.findall(text)))
+        return text[0] != "[" or not any(map(looks_random, set(_LISTED.findall(text))))
     if text[0] == "{" and "logprob" in text:  # what a model chose
         return True
     if text[0] == "[" and (_DESCRIBED.match(text) is not None or _is_complaints(text)):
