@@ -114,6 +114,8 @@ def test_a_base_url_loses_its_trailing_slash(url: str) -> None:
         ({"OTAS_BRAIN_URL": "localhost:8002"}, ["OTAS_BRAIN_URL", "https://brain.example.com"]),
         ({"OTAS_BRAIN_URL": "http://h:99999"}, ["OTAS_BRAIN_URL", "http(s) URL"]),
         ({"OTAS_PROJECT_ID": "seven"}, ["OTAS_PROJECT_ID", "it is no UUID"]),
+        ({"OTAS_BRAIN_URL": "'http://h'"}, ["OTAS_BRAIN_URL", "take them out"]),
+        ({"OTAS_SDK_KEY": "Bearer otas_a_b"}, ["OTAS_SDK_KEY", "it holds blanks"]),
         ({"OTAS_ENABLED": "perhaps"}, ["OTAS_ENABLED", "write 1 or 0"]),
         ({"OTAS_SESSION_SAMPLE_RATE": "20%"}, ["OTAS_SESSION_SAMPLE_RATE", "it is no number", "'20%'"]),
         ({"OTAS_SHOULD_RECORD": "no.such:thing"}, ["OTAS_SHOULD_RECORD", "package.module:name"]),
@@ -127,6 +129,14 @@ def test_a_bad_variable_is_named_with_its_problem_and_the_fix(environ: dict[str,
         load_settings({}, environ=environ)
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["PROJECT_ID", "BRAIN_URL", "MAX_BODY_BYTES", "SHOULD_RECORD", "TRANSPORT", "ENABLED"])
+@pytest.mark.parametrize("secret", ["otas_abcdefghijk_hidden", '"agent_abcdefghijk_hidden"', "eyJhidden.a.b"])
+def test_a_key_in_the_wrong_variable_is_called_that_and_not_shown(name: str, secret: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"OTAS_{name} cannot be used: it is a key or a token") as caught:
+        load_settings({}, environ={f"OTAS_{name}": secret})
+    assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

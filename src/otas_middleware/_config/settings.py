@@ -277,7 +277,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     @classmethod
     def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _HEADER_SAFE.fullmatch(value.get_secret_value()):
-            raise ValueError("it holds characters that an HTTP header cannot carry; copy the key again")
+            raise ValueError("it holds blanks, or what an HTTP header cannot carry; copy the key alone")
         return value
 
     if TYPE_CHECKING:
@@ -321,6 +321,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
 
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")
+_KEY = re.compile(r"[\s\"']*(?:otas_|agent_|eyJ|Bearer )")
 
 
 def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -> ConfigurationError:
@@ -342,8 +343,10 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
             continue
         message = IN_PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         field = OtasSettings.model_fields.get(name)
-        secret = field is None or "Secret" in str(field.annotation) or "url" in name or "@" in str(problem["input"])
-        shown = "" if secret else f" (it is {str(problem['input'])[:80]!r})"
+        given, secret = str(problem["input"])[:80], field is None or "Secret" in str(field.annotation)
+        if not secret and _KEY.match(given):
+            secret, message = True, "it is a key or a token, which belongs elsewhere"
+        shown = "" if secret or "url" in name or "@" in given else f" (it is {given!r})"
         fix = f" What belongs there: {field.description}" if field is not None and field.description else ""
         lines.append(f"{spelling} cannot be used: {message}{shown}.{fix}")
     return ConfigurationError("otas_middleware: " + "\n".join(dict.fromkeys(lines)))

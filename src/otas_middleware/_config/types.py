@@ -105,6 +105,8 @@ def check_url(value: str) -> str:
         ValueError: It is not an `http` or `https` URL with a host, or it carries credentials, a query or a fragment.
     """
     text = value.strip().rstrip("/")
+    if text[:1] in {'"', "'"}:
+        raise ValueError("it holds the quotes that stood around it; take them out")
     try:
         parts = urlsplit(text)
         port_ok = parts.port is None or 0 < parts.port < 65536
