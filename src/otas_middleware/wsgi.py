@@ -10,12 +10,14 @@ application = OtasMiddleware(application)
 from __future__ import annotations
 
 import sys
+from inspect import iscoroutinefunction
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture.context import MARKER, current, mark
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._capture.wsgi_streams import tap_environ, tap_response
+from otas_middleware._errors import ConfigurationError
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import framework_of, open_recorder
 
@@ -68,12 +70,15 @@ class OtasMiddleware(Wrapper):
         **options: Settings by field name, such as `max_body_bytes=4096`.
 
     Raises:
-        ConfigurationError: A setting is unknown or cannot be used.
+        ConfigurationError: A setting is unknown or cannot be used, or it is an ASGI application.
     """
 
     def __init__(
         self, app: WSGIApplication, /, *, settings: OtasSettings | None = None, **options: Unpack[SettingOptions]
     ) -> None:
+        if iscoroutinefunction(app) or iscoroutinefunction(type(app).__call__):
+            what = "an ASGI application; import OtasMiddleware from otas_middleware.asgi"
+            raise ConfigurationError(f"otas_middleware: {type(app).__qualname__} is {what}.")
         super().__init__(app, open_recorder(options, settings=settings), framework_of(app, "wsgi"), Exchange)
 
 

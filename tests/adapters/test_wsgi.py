@@ -14,7 +14,9 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
+from starlette.applications import Starlette
 
+from otas_middleware import ConfigurationError
 from otas_middleware.wsgi import OtasMiddleware
 from support.request import Request
 from support.wsgi_gateway import call_wsgi
@@ -804,3 +806,13 @@ def test_a_connection_that_a_websocket_had_is_no_failed_request(wrap: Wrap, agen
     with pytest.raises(StopIteration):
         wrap(app)(environ_of(agent), ignore)
     assert agent.event()["error"] == "StopIteration"
+
+
+def test_an_asgi_application_is_refused_with_the_right_import() -> None:
+    async def function(scope: object, receive: object, send: object) -> None: ...
+
+    for application in (Starlette(), function):
+        with pytest.raises(
+            ConfigurationError, match=r"ASGI application; import OtasMiddleware from otas_middleware\.asgi"
+        ):
+            OtasMiddleware(application)  # type: ignore[arg-type]
