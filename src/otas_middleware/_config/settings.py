@@ -14,7 +14,6 @@ from uuid import UUID
 from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
 
 from otas_middleware._config.types import (
-    IN_PLAIN_WORDS,
     BaseUrl,
     Callback,
     Callbacks,
@@ -26,6 +25,7 @@ from otas_middleware._config.types import (
     Positive,
     Seconds,
     Whole,
+    in_plain_words,
 )
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._version import SETTINGS_URL
@@ -321,7 +321,6 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
 
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}")
-_KEY = re.compile(r"[\s\"']*(?:otas_|agent_|eyJ|Bearer )")
 
 
 def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -> ConfigurationError:
@@ -341,12 +340,9 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
         if problem["type"] == "extra_forbidden":
             lines.append(f"{spelling} is not a setting; correct or remove it (all settings: {SETTINGS_URL}).")
             continue
-        message = IN_PLAIN_WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
         field = OtasSettings.model_fields.get(name)
-        given, secret = str(problem["input"])[:80], field is None or "Secret" in str(field.annotation)
-        if not secret and _KEY.match(given):
-            secret, message = True, "it is a key or a token, which belongs elsewhere"
-        shown = "" if secret or "url" in name or "@" in given else f" (it is {given!r})"
+        secret = field is None or "Secret" in str(field.annotation)
+        found = in_plain_words(problem["type"], problem["msg"], str(problem["input"]), secret=secret, url="url" in name)
         fix = f" What belongs there: {field.description}" if field is not None and field.description else ""
-        lines.append(f"{spelling} cannot be used: {message}{shown}.{fix}")
+        lines.append(f"{spelling} cannot be used: {found}.{fix}")
     return ConfigurationError("otas_middleware: " + "\n".join(dict.fromkeys(lines)))

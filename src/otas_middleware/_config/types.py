@@ -171,7 +171,8 @@ Positive = Annotated[Number, Field(gt=0)]
 Seconds = Annotated[Positive, Field(le=86_400)]
 """A time to wait: what a day does not suffice for, the system's clocks and sockets may not take."""
 
-IN_PLAIN_WORDS = {
+_KEY = re.compile(r"[\s\"']*(?:otas_|agent_|eyJ|Bearer )")
+_IN_PLAIN_WORDS = {
     "bool_parsing": "it is neither yes nor no; write 1 or 0",
     "int_parsing": "it is no whole number",
     "int_from_float": "it is no whole number",
@@ -183,6 +184,22 @@ IN_PLAIN_WORDS = {
     "string_pattern_mismatch": "it is none of what can be given",
 }
 """What pydantic finds wrong with a value, by its name for that."""
+
+
+def in_plain_words(problem: str, otherwise: str, value: str, *, secret: bool, url: bool) -> str:
+    """Say what is wrong with a value, and show it where it holds no secret.
+
+    Args:
+        problem: Pydantic's name for it.
+        otherwise: Pydantic's words for it, or those of a validator of ours.
+        value: The value.
+        secret: Whether secrets belong there.
+        url: Whether URLs belong there, which may hold a password.
+    """
+    if not secret and _KEY.match(value):
+        return "it is a key or a token, which belongs elsewhere"
+    found = _IN_PLAIN_WORDS.get(problem) or otherwise.removeprefix("Value error, ")
+    return found if secret or url or "@" in value else f"{found} (it is {value[:80]!r})"
 
 
 class CommonOptions(TypedDict, total=False):
