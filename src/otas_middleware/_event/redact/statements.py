@@ -67,7 +67,7 @@ _OPTIONS = {
         "mongo(?:sh|dump|restore|export|import)?;docker login;podman login;helm registry login;az login;twine upload"
         ";cqlsh;psexec(?:64)?(?:[.]exe)?;PsExec(?:64)?(?:[.]exe)?;useradd;usermod"
     ),
-    "-P": "ipmitool;mosquitto_(?:pub|sub|rr);zip;unzip",
+    "-P": "ipmitool;mosquitto_(?:pub|sub|rr)",
     "-a": "redis-cli",
     "-w": "ldap(?:search|modify|add|delete|passwd|whoami|compare)",
     "-[kK]": "openssl enc",
@@ -92,6 +92,8 @@ _SECRETS: tuple[tuple[tuple[str, ...], str], ...] = (
     (('PSK "', 'PSK \\"'), rf"(?<!\w)PSK\s{QUOTED}"),  # strongSwan
     (("mysql",), rf"mysql(?:dump|admin|import|check)?{_WORDS}{_NEXT}-p{_VALUE}"),
     (("7z ",), rf"(?<!\w)7z{_WORDS}{_NEXT}-p{_VALUE}"),
+    # by the option: almost every request says `gzip`
+    (tuple(f"-P{end}" for end in " \t\r\n\"'\\"), rf"(?<!\w)(?:un)?zip{_WORDS}{_NEXT}-P{_NEXT}+{_VALUE}"),
     (("sshpass",), rf"sshpass{_NEXT}+-p(?:{_NEXT}+)?{_VALUE}"),
     (("sqlcmd",), rf"sqlcmd{_WORDS}{_NEXT}-P(?:{_NEXT}+)?{_VALUE}"),
     (("openssl",), rf"openssl{_WORDS}(?<![a-z])pass:{_VALUE}"),
