@@ -178,9 +178,15 @@ class Redactor:
 
     def _is_suspicious(self, text: str) -> bool:
         """Tell whether there may be anything to mask: no sensitive word and no shape of a secret means no."""
-        if self._suspicious(text) or self._has_foreign_name(text):
+        return self._finds(self._suspicious, text)
+
+    def _has_name(self, text: str) -> bool:
+        return self._finds(self._mentioned, text)
+
+    def _finds(self, has: Callable[[str], bool], text: str) -> bool:
+        if has(text) or self._has_foreign_name(text):
             return True
-        return "%" in text and (plain := encodings.undo_percent(text)) != text and self._is_suspicious(plain)
+        return "%" in text and (plain := encodings.undo_percent(text)) != text and self._finds(has, plain)
 
     def _has_foreign_name(self, text: str) -> bool:
         if not text.isascii():
@@ -190,11 +196,6 @@ class Redactor:
             if self._mentioned(usual) or self._foreign(usual):
                 return True
         return "\\" in text and "\\u" in text and self._escaped()(text)
-
-    def _has_name(self, text: str) -> bool:
-        if self._mentioned(text) or self._has_foreign_name(text):
-            return True
-        return "%" in text and (plain := encodings.undo_percent(text)) != text and self._has_name(plain)
 
     def _mask_shapes(self, text: str, depth: int) -> str:
         """Mask what is percent-encoded, and what is known by its shape."""

@@ -77,73 +77,64 @@ _HASHES = (
 )
 """Of crypt(3), Django, Werkzeug, passlib, LDAP and PostgreSQL."""
 
-SPECIAL: dict[str, tuple[str, str]] = {
+_KEYS_OF_SERVICES: dict[str, tuple[str, str]] = {
     # service: (pattern of the probe, pattern of the key; `(?<=` keeps what tells where it belongs)
-    "Telegram bots": (r":AA[A-Za-z0-9_\-]", r"(?<![0-9])\d{8,10}:AA[A-Za-z0-9_\-]{32,33}(?![A-Za-z0-9_\-])"),
-    "Telegram bots, in paths": (r"bot[0-9]+(?::|%3A)", r"(?<=bot)\d{6,12}(?::|%3[Aa])[A-Za-z0-9_\-]{20,64}"),
+    "Telegram bots": (r":AA[A-Za-z0-9_\-]", r"(?<![0-9])\d{8,10}:AA[\w-]{32,33}(?![\w-])"),
+    "Telegram bots, in paths": (r"bot[0-9]+(?::|%3A)", r"(?<=bot)\d{6,12}(?::|%3[Aa])[\w-]{20,64}"),
     "Discord bots": (
         r"[MNO][A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.",
-        r"(?<![A-Za-z0-9_\-.])[MNO][A-Za-z0-9_\-]{22,28}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,40}(?![A-Za-z0-9_\-])",
+        r"(?<![\w.-])[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])",
     ),
-    "Azure AD client secrets": (
-        r"[0-9]Q~",
-        r"(?<![A-Za-z0-9_~.\-])[A-Za-z0-9_~.\-]{3}\dQ~[A-Za-z0-9_~.\-]{31,34}(?![A-Za-z0-9_~\-])",
-    ),
+    "Azure AD client secrets": (r"[0-9]Q~", r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~-])"),
     "Google refresh tokens and codes": (
         rf"[14]{SLASH}{SLASH}?0",
-        rf"(?<![A-Za-z0-9/])(?:1{SLASH}|4){SLASH}0[A-Za-z0-9_\-]{{16,256}}",
+        rf"(?<![A-Za-z0-9/])(?:1{SLASH}|4){SLASH}0[\w-]{{16,256}}",
     ),
-    "Firebase": (r":APA91b", r"(?<![A-Za-z0-9])[A-Za-z0-9_\-]{8,32}:APA91b[A-Za-z0-9_\-]{20,256}"),
-    "Mailchimp": (r"[0-9a-f]-us[0-9]", r"(?<![0-9A-Za-z])[0-9a-f]{32}-us\d{1,2}(?![0-9A-Za-z])"),
-    "Twilio keys": (r"SK[0-9a-f]", r"(?<![0-9A-Za-z])SK[0-9a-f]{32}(?![0-9A-Za-z])"),
+    "Firebase": (r":APA91b", r"[\w-]{8,32}:APA91b[\w-]{20,256}"),
+    "Mailchimp": (r"[0-9a-f]-us[0-9]", r"[0-9a-f]{32}-us\d{1,2}(?![0-9A-Za-z])"),
+    "Twilio keys": (r"SK[0-9a-f]", r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
     "Asana": (
         rf"[0-2]{SLASH}[0-9]",
         rf"(?<![0-9A-Za-z/])[0-2]{SLASH}\d{{15,17}}(?:{SLASH}\d{{15,17}})?(?::|%3A)[0-9a-f]{{32}}",
     ),
-    "Mapbox, Grafana": (r"sk\.ey|eyJrIjoi", r"(?<![A-Za-z0-9])(?:sk\.eyJ|eyJrIjoi)[A-Za-z0-9_.\-=]{24,}"),
+    "Mapbox, Grafana": (r"sk\.ey|eyJrIjoi", r"(?:sk\.eyJ|eyJrIjoi)[\w.=-]{24,}"),
     "LaunchDarkly": (
         r"(?:sdk|mob|api|rel)-[0-9a-f]{4}",
-        r"(?<![A-Za-z0-9_\-])(?:sdk|mob|api|rel)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![A-Za-z0-9_\-])",
+        r"(?<![\w-])(?:sdk|mob|api|rel)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-])",
     ),
-    "Salesforce sessions": (
-        r"00D[A-Za-z0-9]{9}",
-        r"(?<![A-Za-z0-9])00D[A-Za-z0-9]{12,15}(?:!|%21)[A-Za-z0-9_.]{40,256}",
-    ),
-    "ClickUp": (r"pk_[0-9]+_[A-Z0-9]", r"(?<![A-Za-z0-9])pk_\d{4,12}_[A-Z0-9]{32}(?![A-Za-z0-9])"),
+    "Salesforce sessions": (r"00D[A-Za-z0-9]{9}", r"00D[A-Za-z0-9]{12,15}(?:!|%21)[\w.]{40,256}"),
+    "ClickUp": (r"pk_[0-9]+_[A-Z0-9]", r"pk_\d{4,12}_[A-Z0-9]{32}(?![A-Za-z0-9])"),
     "Azure DevOps, Functions, Search": (
         r"A(?:ZDO|zFu|zSe)[A-Za-z0-9]",
-        r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]{40,76}(?:AZDO|AzFu|AzSe)[A-Za-z0-9_\-]{4,10}(?![A-Za-z0-9_\-])",
+        r"(?<![\w-])[\w-]{40,76}(?:AZDO|AzFu|AzSe)[\w-]{4,10}(?![\w-])",
     ),
-    "Kubernetes, over WebSocket": (r"authorization\.k8s\.io", r"(?<=authorization\.k8s\.io\.)[A-Za-z0-9_\-=]{8,4096}"),
+    "Kubernetes, over WebSocket": (r"authorization\.k8s\.io", r"(?<=authorization\.k8s\.io\.)[\w=-]{8,4096}"),
     "answers to HTTP's digest challenge": (
         r"response=\\*\"[0-9a-f]{16}",
         r"(?:(?<=response=\")|(?<=response=\\\"))[0-9a-f]{32,128}(?![0-9A-Za-z])",
     ),
     "Stripe, a payment's": (
         r"_secret_[A-Za-z0-9]",
-        r"(?<![A-Za-z0-9])(?:pi|seti|src|cs|pm)_[A-Za-z0-9]{1,64}_secret_[A-Za-z0-9]{16,64}",
+        r"(?:pi|seti|src|cs|pm)_[A-Za-z0-9]{1,64}_secret_[A-Za-z0-9]{16,64}",
     ),
-    "Okta": (r"SSWS[ +]", r"(?<=SSWS[ +])00[A-Za-z0-9_\-]{30,60}"),
+    "Okta": (r"SSWS[ +]", r"(?<=SSWS[ +])00[\w-]{30,60}"),
     "Zoho": (r"1000\.[0-9a-f]", r"(?<![A-Za-z0-9.])1000\.[0-9a-f]{32}\.[0-9a-f]{32}(?![A-Za-z0-9])"),
     "PayPal and Braintree": (
         r"access_token\$",
-        r"(?<![A-Za-z0-9])access_token\$(?:production|sandbox)\$[0-9a-z]{8,32}\$[0-9a-f]{32}(?![0-9a-f])",
+        r"access_token\$(?:production|sandbox)\$[0-9a-z]{8,32}\$[0-9a-f]{32}(?![0-9a-f])",
     ),
     "1Password": (
         r"A3-[A-Z0-9]",
         r"(?<![A-Za-z0-9\-])A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}(?![A-Za-z0-9\-])",
     ),
-    "Azure, newer keys": (r"JQQJ9", r"(?<![A-Za-z0-9])[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?![A-Za-z0-9])"),
+    "Azure, newer keys": (r"JQQJ9", r"[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?![A-Za-z0-9])"),
     "Vault, the older; Harness; Infisical": (
         r"(?:s|pat|sat|st)\.[A-Za-z0-9]",
         r"(?<![\w.$\-])(?:s\.(?=[A-Za-z]*\d)[A-Za-z0-9]{24}|[ps]at\.[\w\-]{22}\.\w{24}\.\w{20}|st\.[\w\-]{8,36}\.\w{32}\.\w{32})(?![\w.(])",
     ),
-    "MaxMind": (r"_mmk", r"(?<![A-Za-z0-9])[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])"),
-    "K3s, RKE2": (r"::(?:server|node):", r"(?<![A-Za-z0-9])K10[0-9a-f]{64}::(?:server|node):[0-9a-f]{16,64}"),
-    "PASETO": (
-        r"v[1-4]\.(?:local|public)\.",
-        r"(?<![A-Za-z0-9])v[1-4]\.(?:local|public)\.[A-Za-z0-9_\-]{40,8192}(?:\.[A-Za-z0-9_\-]{1,2048})?",
-    ),
+    "MaxMind": (r"_mmk", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])"),
+    "K3s, RKE2": (r"::(?:server|node):", r"K10[0-9a-f]{64}::(?:server|node):[0-9a-f]{16,64}"),
+    "PASETO": (r"v[1-4]\.(?:local|public)\.", r"v[1-4]\.(?:local|public)\.[\w-]{40,8192}(?:\.[\w-]{1,2048})?"),
     "hashes of passwords": (
         r"\$(?:[1567y]|2[a-z]|gy|apr1|argon2[a-z]+|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$|pbkdf2[_:]|scrypt:|\{S?SHA|SCRAM-",
         _HASHES,
@@ -154,6 +145,11 @@ SPECIAL: dict[str, tuple[str, str]] = {
         r"(?<=Private-Lines: )\d{1,3}(?:\s|\\+[rn]){1,4}(?:[A-Za-z0-9+/=]{8,80}(?:\s|\\+[rn]){0,4}){1,64}",
     ),
 }
+SPECIAL: dict[str, tuple[str, str]] = {
+    what: (hint, f"(?a){key}" if key.startswith(("(?<", "(?:(?<", "\\")) else rf"(?a)(?<![A-Za-z0-9]){key}")
+    for what, (hint, key) in _KEYS_OF_SERVICES.items()
+}
+"""Patterns of the probe, and of keys in letters of ASCII; not behind a letter or digit, unless they say where."""
 
 _WEBHOOKS: dict[str, str] = {
     # what → path, in which `<…>` is the secret; the host may stand in another field of an event

@@ -13,7 +13,7 @@ from collections import deque
 from datetime import date, time
 from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.values import members_of
 from otas_middleware._event.redact.forms import (
@@ -107,11 +107,11 @@ class Walk:
 
     def _other(self, value: Any) -> Any:
         try:
-            opened = _open(value)
+            members, items, plain = _open(value)
         except Exception:  # foreign code: __str__, __iter__, properties
             return f"[UNREADABLE: {_type_of(value).__name__}]"
-        if opened.members is None and opened.items is None:
-            return self.value(opened.plain)
+        if members is None and items is None:
+            return self.value(plain)
         mark = id(value)
         if mark in self._open:
             return CYCLE
@@ -119,7 +119,7 @@ class Walk:
             return TOO_DEEP
         self._open.add(mark)
         try:
-            return self._list(opened.items or ()) if opened.members is None else self._mapping(opened.members)
+            return self._list(items or ()) if members is None else self._mapping(members)
         finally:
             self._open.discard(mark)
 
@@ -263,25 +263,23 @@ def _is_row(item: Any) -> bool:
     return kind in {list, tuple} and 1 < len(item) < 64
 
 
-class _Opened(NamedTuple):
-    """What is in a value: members by name, items, or a plain value that says the same."""
+def _open(value: Any) -> tuple[list[tuple[Any, Any]] | None, list[Any] | None, Any]:
+    """Look into a value, and copy what the application may still change. Raises whatever foreign code raises.
 
-    members: list[tuple[Any, Any]] | None = None
-    items: list[Any] | None = None
-    plain: Any = None
+    Args:
+        value: Of any kind.
 
-
-def _open(value: Any) -> _Opened:
-    """Look into a value; copies, since the application may still change it. Raises whatever foreign code raises."""
+    Returns:
+        Its members by name, or its items, or a plain value that says the same.
+    """
     if isinstance(value, Enum):
-        return _Opened(plain=value.value)
+        return None, None, value.value
     members = members_of(value)
     if members is not None:
-        return _Opened(list(members))
+        return list(members), None, None
     if isinstance(value, _COLLECTIONS):
-        items: list[Any] = list(islice(value, MAX_NODES + 1))
-        return _Opened(items=items)
-    return _Opened(plain=_number(value) if isinstance(value, _NUMBERS) else _foreign_text(value))
+        return None, list(islice(value, MAX_NODES + 1)), None
+    return None, None, _number(value) if isinstance(value, _NUMBERS) else _foreign_text(value)
 
 
 def _number(value: Any) -> int | float | str:
