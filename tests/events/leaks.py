@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
@@ -111,6 +112,7 @@ def credentials_of_headers() -> Iterator[Leak]:
         "SharedKey acc:",
         "sso-key k:",
         'Hawk id="x", mac=',
+        "Bearer\t",
         "",
     ]:
         line = f"Authorization: {scheme}{SECRET}"
@@ -526,6 +528,22 @@ def names_in_other_letters() -> Iterator[Leak]:
         yield _leak(f"{quote(name)}={SECRET}", FORM)
 
 
+def characters() -> Iterator[Leak]:
+    """Yield passwords with characters in them that end a value elsewhere, as each format writes them."""
+    parts = ("Zk9xW", "Qm4vT", "Hp7sL")
+    for between in ("'", '"', "@", "#", "/", "<", "\\", "&"):
+        password = between.join(parts)
+        yield _leak(_dump({"user": "ann", "password": password}), JSON, *parts)
+        yield _leak(_dump({"log": repr({"user": "ann", "password": password})}), JSON, *parts)
+        yield _leak(f"a: 1\npassword: '{password.replace(chr(39), chr(39) * 2)}'\nb: 2\n", YAML, *parts)
+        yield _leak(f"UPDATE u SET password = '{password.replace(chr(39), chr(39) * 2)}' WHERE id=1", TEXT, *parts)
+        yield _leak(f"login --password {shlex.quote(password)} --host h", TEXT, *parts)
+        yield _leak(_dump({"cmd": f"login --password {shlex.quote(password)} --host h"}), JSON, *parts)
+        yield _leak(f"see https://ann:{quote(password, safe='')}@h/x now", TEXT, *parts)
+        if between not in {"'", '"', "#"}:
+            yield _leak(f"A=1\nDB_PASSWORD={between.join((parts[0], 'r' + parts[1], parts[2]))}\nB=2\n", TEXT, *parts)
+
+
 KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
     kind.__name__: kind
     for kind in (
@@ -549,5 +567,6 @@ KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
         formats,
         words_in_tables,
         names_in_other_letters,
+        characters,
     )
 }

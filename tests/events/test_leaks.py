@@ -59,6 +59,7 @@ MORE = {
     "tools": 48,
     "statements_and_commands": 24,
     "words_in_tables": 16,
+    "characters": 20,
 }
 """Characters besides the secret that a mask may hide, where it is not the secret alone: a scheme, a type, a bracket."""
 

@@ -61,6 +61,7 @@ _WRAPPER = re.compile(
 _TYPE = re.compile(r"[ ]?[A-Za-z_&][\w.<>&' ]{0,48}(?:\[[\w., |]{1,48}\])?(?:[ ]\|[ ]None)?[ ]=[ ]?(?=[bfru]?\\*[\"'])")
 _GRAPHQL_TYPE = re.compile(r"\[*[A-Z][A-Za-z]{1,31}[!\]]*(?=\s*[,)=@$])")
 _LONGEST_TYPE = 128
+_NO_TAG = re.compile(r"<\w+>\w")
 _LOOK_BACK = 128
 _EDGE = 48
 _MAX_FOLDED = 8
@@ -238,7 +239,9 @@ class NamedValue:
         if rule.extent == "words" or (rule.extent == "phrase" and self.separator == ":"):
             return self._unless_shown(start, end_of_match(PHRASE, text, start))
         if self.separator == "=" and (self._is_first() or text[self.begin - 1 : self.begin] == ";"):
-            return self._unless_shown(start, end_of_match(LINE, text, start))
+            end = end_of_match(LINE, text, start)
+            odd = self.text.startswith("\\", end) or _NO_TAG.match(text, end) is not None
+            return self._unless_shown(start, end_of_line(text, end) if odd and self._is_first() else end)
         return self._unless_shown(start, end_of_match(BARE, text, start))
 
     def _folded(self, end: int, before: str) -> int:

@@ -19,7 +19,7 @@ from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.messages import MESSAGES, Messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.named import mask_named
-from otas_middleware._event.redact.shapes import OPTIONAL, SURE
+from otas_middleware._event.redact.shapes import OPTIONAL, SURE, mask_credentials
 from otas_middleware._event.redact.statements import STATEMENTS
 from otas_middleware._event.redact.values import Walk
 
@@ -201,7 +201,7 @@ class Redactor:
         """Mask what is percent-encoded, and what is known by its shape."""
         redact = partial(self.text, depth=depth + 1)
         if "%" in text:
-            text = encodings.mask_encoded(text, self.rules.shown, self._decoded(depth + 1))
+            text = encodings.mask_encoded(mask_credentials(text), self.rules.shown, self._decoded(depth + 1))
         for has_shape, shape in self._shapes:
             if has_shape(text):
                 text = shape.mask(text)

@@ -186,7 +186,7 @@ def _mask_ip(match: re.Match[str]) -> str:
     return MASK
 
 
-_BLANK = r"(?:[ \t]|%20|\+)"
+_BLANK = r"(?:[ \t]|\\+t|%20|\+)"
 
 _ORACLE = r"(?P<before>jdbc:oracle:\w{1,8}:)[^\s\"'/@]{1,64}/[^\s\"'@]{1,128}(?=@)"
 _LONGEST_TAIL = 512
@@ -204,7 +204,8 @@ _mask_userinfo = _Each(_URL_CREDENTIALS, lambda match: f"{match['slashes']}{MASK
 _mask_oracle = _Each(_ORACLE, lambda match: match["before"] + MASK)
 
 
-def _mask_credentials(text: str) -> str:
+def mask_credentials(text: str) -> str:
+    """Return a text with the passwords masked that stand in its URLs."""
     if "@" in text:
         text = _mask_oracle(_mask_userinfo(text))
     tail = text[-_LONGEST_TAIL:]  # a URL that was cut off before its @
@@ -313,7 +314,7 @@ SURE: tuple[Shape, ...] = (
         "credentials in URLs",
         "https://user:password@host",
         r":\\*/\\*/(?:[^ \t\r\n\"'<>@]*@|[^ \t\r\n\"'<>@/:]*:[^ \t\r\n\"'<>@]*(?m:$))|jdbc:oracle",
-        _mask_credentials,
+        mask_credentials,
     ),
     Shape(
         "card numbers (a network's digits, valid check digit)",

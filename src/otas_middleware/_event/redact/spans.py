@@ -33,6 +33,8 @@ _AFTER_STRING = re.compile(  # not more of a value that begins with such a chara
     r"|:(?=[\s\"'`{\[\\\d-]|true|false|null|$)|\+ |$)"
 )
 _END_OF_STRING = re.compile(r"(?<!\\)\"(?=\s*(?:[,}\]:]|$))")
+_GOES_ON = re.compile(r"'|\\*\"'\\*\"'|\\+''|(?<=\\\\')(?=\w)")
+"""Behind a single quote that ends no string: `'it''s'` of YAML and SQL, `'it'"'"'s'` of shells, Python's in JSON."""
 _LOOK_BACK = 256
 
 _NEXT_NAME = r"[\w.%\[\]-]{1,40}+[ \t]?+="
@@ -92,11 +94,15 @@ def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool
             return end - level, True
         surrounding = _END_OF_STRING.search(text, start)
         return (len(text) if surrounding is None else surrounding.start()), False
+    done = start
     for match in pattern.finditer(text, start):
         backslashes = match.end(1) - match.start(1)
         if backslashes % (2 * level + 2) == level:
-            return match.end(1) - level, True
-        if backslashes < level:
+            more = _GOES_ON.match(text, match.end()) if quote == "'" and match.start() >= done else None
+            if more is None and match.start() >= done:
+                return match.end(1) - level, True
+            done = done if more is None else more.end()
+        elif backslashes < level:
             return match.start(), False
     return len(text), False
 
