@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from otas_middleware import _internal_errors
 from otas_middleware._agent.calls import Call, Note
 from otas_middleware._agent.exporter import NO_SESSION, PendingQueue, exporter_for
-from otas_middleware._agent.session_manager import SessionManager
+from otas_middleware._agent.session_manager import SessionManager, SessionState
 from otas_middleware._agent.tools import enclosing
 from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, create_session
 from otas_middleware._capture.context import delivering
@@ -69,12 +69,14 @@ class Core:
         self._waiting = PendingQueue(self.manager, self.exporter.forward, settings.queue_max_events)
         self.exporter.pending.add(self._waiting)
         self._issue: Issue = create_session
-        self._records = settings.agent_key is not None
+        self._laid_aside: dict[Issue, SessionState] = {}
+        """The sessions of other issuers: they go on when these stand in no more."""
         self._keys = tuple(key.get_secret_value() for key in (settings.agent_key, settings.sdk_key) if key is not None)
         self._secrets_inside = Secrets(self._keys)
         self._secrets_outside: tuple[tuple[str, ...], Secrets] = ((), self._secrets_inside)
-        _register(self)
+        _cores.add(self)
         register(self)
+        self.follow_issuer()
 
     # ---- the policy (`_outbound.policy.OutboundPolicy`)
 
@@ -191,31 +193,22 @@ class Core:
     def _introduce(self, session: SessionInfo) -> None:
         self.exporter.introduce(session, self)
 
-    def begin_anew(self, issue: Issue) -> Callable[[], None]:
-        """Have a session of this issuer's from now on, with or without a key; return what undoes it."""
-        state, issued, records = self.manager.lay_aside(), self._issue, self._records
-        if self.settings.enabled:
-            self._issue, self._records = issue, True
+    def follow_issuer(self) -> None:
+        """Have sessions of whoever issues them now: UASAM, or what stands in for it, with or without a key."""
+        stand_in: Issue | None = runtime.behaviour.issue if self.settings.enabled else None
+        issue = stand_in or create_session
+        if issue in self._laid_aside:
+            self.manager.take_up(self._laid_aside.pop(issue))
+        elif issue != self._issue:
+            self._laid_aside[self._issue] = self.manager.lay_aside()
+        self._issue, self._records = issue, bool(stand_in or self.settings.agent_key)
+        if stand_in:
             self.manager.attempt()  # at once, so that nothing has to wait for it
-
-        def undo() -> None:
-            self._issue, self._records = issued, records
-            self.manager.take_up(state)
-
-        return undo
 
 
 # ---- the sessions of this process, for what stands in for UASAM (the test kit)
 
 _cores: SharedWeakSet[Core] = SharedWeakSet()
-_begun_anew: list[tuple[Core, Callable[[], None]]] = []
-
-
-def _register(core: Core) -> None:
-    _cores.add(core)
-    issue: Issue | None = runtime.behaviour.issue
-    if issue is not None:
-        _begun_anew.append((core, core.begin_anew(issue)))
 
 
 def sessions() -> list[Core]:
@@ -223,21 +216,15 @@ def sessions() -> list[Core]:
     return list(_cores)
 
 
-def _reissue(behaviour: Behaviour) -> Callable[[], None]:
-    """Have all sessions created as a new behaviour says; return what gives them back what they had."""
-    global _begun_anew  # noqa: PLW0603  # the sessions are the process's
-    known, before, issue = sessions(), _begun_anew, behaviour.issue
-    _begun_anew = [] if issue is None else [(core, core.begin_anew(issue)) for core in known]
+def _reissue(_: Behaviour) -> Callable[[], None]:
+    """Have all sessions created as the present behaviour says; return what does so again when it is another."""
 
-    def undo() -> None:
-        global _begun_anew  # as above
-        ended, _begun_anew = _begun_anew, before
-        for core, give_back in ended:
-            give_back()
-            if core not in known:
-                _register(core)  # for whoever stood in before
+    def follow() -> None:
+        for core in sessions():
+            core.follow_issuer()
 
-    return undo
+    follow()
+    return follow
 
 
 runtime.follow("issue", _reissue)
