@@ -197,10 +197,11 @@ class Core:
         """Have sessions of whoever issues them now: UASAM, or what stands in for it, with or without a key."""
         stand_in: Issue | None = runtime.behaviour.issue if self.settings.enabled else None
         issue = stand_in or create_session
-        if issue in self._laid_aside:
-            self.manager.take_up(self._laid_aside.pop(issue))
-        elif issue != self._issue:
-            self._laid_aside[self._issue] = self.manager.lay_aside()
+        if issue != self._issue:
+            laid_aside = self._laid_aside.pop(issue, None)
+            before = self.manager.change(laid_aside)
+            if laid_aside is None:
+                self._laid_aside[self._issue] = before
         self._issue, self._records = issue, bool(stand_in or self.settings.agent_key)
         if stand_in:
             self.manager.attempt()  # at once, so that nothing has to wait for it

@@ -234,16 +234,12 @@ class SessionManager:
         """Take note that Brain takes the session's events."""
         self._state.refusals = 0
 
-    def lay_aside(self) -> SessionState:
-        """Begin anew, without a session; return what there was, for `take_up`."""
-        state = self._of_this_process()
-        self.take_up(SessionState(state.process, state.tokens))
-        return state
-
-    def take_up(self, state: SessionState) -> None:
-        """Go on with what was laid aside."""
-        self._processes = {state.process: state}
-        self._state = state
+    def change(self, other: SessionState | None) -> SessionState:
+        """Go on with another state, or begin anew without a session; return the one that there was."""
+        before = self._of_this_process()
+        self._state = other or SessionState(before.process, before.tokens)
+        self._processes = {self._state.process: self._state}
+        return before
 
     @property
     def tokens(self) -> tuple[str, ...]:

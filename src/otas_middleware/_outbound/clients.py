@@ -12,6 +12,8 @@ from otas_middleware._outbound.httpx_transport import wrap_async_transport, wrap
 from otas_middleware._outbound.policy import Scope, without_layer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otas_middleware._outbound.policy import OutboundPolicy
 
 
@@ -53,18 +55,19 @@ def _instrument_httpx(client: Any, policy: OutboundPolicy) -> None:
         TypeError: The private names are not there.
     """
     wrap = wrap_async_transport if hasattr(client, "aclose") else wrap_transport
-    transport = getattr(client, "_transport", None)
-    mounts: dict[Any, Any] | None = getattr(client, "_mounts", None)
-    if transport is None or mounts is None:
+    if getattr(client, "_transport", None) is None or getattr(client, "_mounts", None) is None:
         raise TypeError(
             f"This version of httpx keeps the transports of a {type(client).__name__} where they cannot be found, so "
             "an existing client cannot be instrumented; make it with session.client(), or give it "
             "transport=session.transport()."
         )
-    client._transport = wrap(transport, policy)  # noqa: SLF001  # see the docstring
-    for pattern, mounted in mounts.items():
-        if mounted is not None:
-            mounts[pattern] = wrap(mounted, policy)
+    _change_transports(client, lambda each: wrap(each, policy))
+
+
+def _change_transports(client: Any, change: Callable[[Any], Any]) -> None:
+    client._transport = change(client._transport)  # noqa: SLF001  # see `_instrument_httpx`
+    mounts: dict[Any, Any] = client._mounts  # noqa: SLF001  # as above
+    mounts.update({pattern: change(mounted) for pattern, mounted in mounts.items() if mounted is not None})
 
 
 def uninstrument(client: Any, policy: OutboundPolicy) -> None:
@@ -78,9 +81,7 @@ def uninstrument(client: Any, policy: OutboundPolicy) -> None:
         for prefix, adapter in client.adapters.items():
             client.adapters[prefix] = without_layer(adapter, policy)
         return
-    client._transport = without_layer(client._transport, policy)  # noqa: SLF001  # as it was put there
-    for pattern, mounted in client._mounts.items():  # noqa: SLF001  # as above
-        client._mounts[pattern] = without_layer(mounted, policy)  # noqa: SLF001  # as above
+    _change_transports(client, lambda each: without_layer(each, policy))
 
 
 def headers_for(url: str, policy: OutboundPolicy) -> dict[str, str]:

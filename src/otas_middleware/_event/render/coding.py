@@ -114,7 +114,7 @@ class DecodedEnd:
     @property
     def is_cut(self) -> bool:
         """Whether it is broken, or ends in the middle of a frame of zstd."""
-        return self.broken or (isinstance(self._decoder, _Zstd) and not self._decoder.at_end)
+        return self.broken or (isinstance(self._decoder, _Zstd) and not self._decoder.stream.eof)
 
     def bytes(self) -> bytes:
         """Return the last bytes of what was decoded; none where the coding is unknown or the data were no such."""
@@ -205,12 +205,7 @@ class _Zstd:
         options = {module.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
         self._make: Callable[[], Any] = lambda: module.ZstdDecompressor(options=options)
         self._error: type[Exception] = module.ZstdError
-        self._stream: Any = self._make()
-
-    @property
-    def at_end(self) -> bool:
-        """Whether the last frame has come to its end."""
-        return bool(self._stream.eof)
+        self.stream: Any = self._make()
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         rest = data
@@ -218,13 +213,13 @@ class _Zstd:
             for start in range(0, len(data), _STEP):
                 rest = data[start : start + _STEP]
                 while rest:
-                    if self._stream.eof:
-                        self._stream = self._make()
-                    piece = self._stream.decompress(rest, _PIECE)
+                    if self.stream.eof:
+                        self.stream = self._make()
+                    piece = self.stream.decompress(rest, _PIECE)
                     yield piece
-                    while not self._stream.eof and not self._stream.needs_input:
-                        yield self._stream.decompress(b"", _PIECE)
-                    rest = self._stream.unused_data if self._stream.eof else b""
+                    while not self.stream.eof and not self.stream.needs_input:
+                        yield self.stream.decompress(b"", _PIECE)
+                    rest = self.stream.unused_data if self.stream.eof else b""
         except self._error:  # a frame may also ask for more memory than it gets here
             raise (_UnknownCodingError if rest[1:4] in _ZSTD_FRAMES else _BrokenError) from None
 
