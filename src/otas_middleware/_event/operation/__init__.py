@@ -110,14 +110,7 @@ PROTOCOLS = (
     KnownProtocol(
         "graphql",
         media=("application/graphql", "multipart/form-data"),
-        texts=(
-            '"query"',
-            "query=",
-            "extensions=",
-            '"persistedQuery"',
-            "documentId",
-            '"operationName"',
-        ),
+        texts=('"query"', "query=", "extensions=", '"persistedQuery"', "documentId", '"operationName"'),
         queries=("query=", "extensions=", "documentId="),
     ),
     KnownProtocol(

@@ -18,13 +18,8 @@ Outcome = Literal["ok", "error", "partial", "input_required", "cancelled", "unkn
 MAX_ITEMS = 20
 """How many calls of a batch are listed one by one."""
 
-_TEXTS: tuple[Literal["name", "method", "target", "type", "version"], ...] = (
-    "name",
-    "method",
-    "target",
-    "type",
-    "version",
-)
+_Text = Literal["name", "method", "target", "type", "version"]
+_TEXTS: tuple[_Text, ...] = get_args(_Text)
 _MAX_TEXT = 200
 _MAX_MESSAGE = 1_000
 _MAX_LOOKED_AT = 8_192
