@@ -20,11 +20,13 @@ from __future__ import annotations
 import functools
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from otas_middleware._capture import context as _context
+from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Domain
-from otas_middleware._errors import ConfigurationError
+from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware._outbound.policy import NOTHING, Scope, Secrets, head_for, register
 
 if TYPE_CHECKING:
@@ -165,9 +167,13 @@ def connect_celery() -> None:
     Raises:
         MissingExtraError: Celery is not installed.
     """
-    from otas_middleware._outbound.celery_signals import connect  # noqa: PLC0415  # an extra
-
-    connect(lambda: None if (passed := _current()) is None else passed.token, _enter_task, _carried.set)
+    try:
+        signals: Any = import_module("celery.signals")  # Celery has no types
+    except ImportError:
+        raise MissingExtraError("Passing sessions on to Celery tasks", "celery") from None
+    receivers = {"before_task_publish": _publishing, "task_prerun": _starting, "task_postrun": _ending}
+    for name, receiver in receivers.items():
+        getattr(signals, name).connect(receiver, weak=False, dispatch_uid=f"otas_middleware.{name}")  # once
 
 
 class _Passed(NamedTuple):
@@ -202,13 +208,40 @@ def _current() -> _Passed | None:
     return _Passed(capture.session.token, _domain_of(settings.propagate_to) if settings is not None else _NOWHERE)
 
 
-def _enter_task(token: str | None, *, inherit: bool) -> _Carried | None:
-    """Begin to pass on the token that came with a task; return what was passed on before."""
-    before = _carried.get()
-    if token is not None or not inherit:
-        passed = None if token is None else _Passed(token, _domain_of_process())
+_IN_MESSAGES = TOKEN_HEADER.lower().replace("-", "_")
+"""Celery makes each header an attribute of the task's request, so its name must be one."""
+
+_runs: ContextVar[tuple[_Carried | None, ...]] = ContextVar("otas_middleware.celery_runs", default=())
+"""What was in force before each task that runs in this context, the innermost last.
+
+State is a run's, never a task id's: a retry, or a message that is delivered twice, runs under the same id at the same
+time, in another thread or greenlet, each of which has a context of its own.
+"""
+
+
+def _publishing(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    """Put the token into a task's message."""
+    token = _policy.token()
+    if token is not None and headers is not None:
+        headers.setdefault(_IN_MESSAGES, token)
+
+
+def _starting(task: Any = None, **_: Any) -> None:
+    """Put the token that came with a task in force where it runs."""
+    sent: object = getattr(task.request, _IN_MESSAGES, None)
+    _runs.set((*_runs.get(), _carried.get()))
+    # An eager task runs where it was sent, and there was no message to put the token into.
+    if isinstance(sent, str) or not task.request.is_eager:
+        passed = _Passed(sent, _domain_of_process()) if isinstance(sent, str) else None
         _carried.set(_Carried(passed, _context.current.get()))
-    return before
+
+
+def _ending(**_: Any) -> None:
+    """Put back what was in force before a task."""
+    runs = _runs.get()
+    if runs:  # else it began before the signals were connected
+        _runs.set(runs[:-1])
+        _carried.set(runs[-1])
 
 
 class _Policy:

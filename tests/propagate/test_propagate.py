@@ -298,8 +298,10 @@ def test_requests_that_are_handled_at_once_never_mix_their_tokens(
 def test_without_a_middleware_the_environment_says_which_hosts(listed: Host) -> None:
     code = (
         "import sys\n"
+        "from types import SimpleNamespace\n"
         "from otas_middleware import propagate\n"
-        "propagate._enter_task('a.b.c', inherit=False)\n"
+        "request = SimpleNamespace(x_otas_agent_session_token='a.b.c', is_eager=False)\n"
+        "propagate._starting(SimpleNamespace(request=request))\n"  # as Celery does where a task runs
         "print(propagate.headers_for(sys.argv[1]), propagate.headers_for('http://127.0.0.1:1'))\n"
     )
     for value, expected in ((listed.url, f"{{'{TOKEN_HEADER}': 'a.b.c'}} {{}}"), ("nonsense", "{} {}")):

@@ -3,6 +3,6 @@
 Comes in: requests as a library is about to send them, redirects and retries included. Goes out: the same requests, with
 or without a token, and the record of each that is to be recorded. May import `_capture` and `_config`.
 
-An `OutboundPolicy` (`policy`) decides; `httpx_transport`, `requests_adapter` and `aiohttp_middleware` ask it, and
-`celery_signals` carries the token in messages. `otas_middleware.agent` and `otas_middleware.propagate` share them.
+An `OutboundPolicy` (`policy`) decides; `httpx_transport`, `requests_adapter` and `aiohttp_middleware` ask it.
+`otas_middleware.agent` and `otas_middleware.propagate` share them.
 """
