@@ -61,12 +61,14 @@ _ARGUMENT = compiled(  # setItem('token', 'x')
 _TUPLE = re.compile(  # {password,"x"} of Erlang, {"password" "x"} of Clojure
     r"\{(?:(?P<atom>[\w.-]{1,64}+)[ ]?,[ ]?|\\*\"(?P<string>[\w.-]{1,64}+)\\*\"[ ])(?=\\*\")"
 )
-_DIRECTIVE = compiled(  # ENV DB_PASSWORD x, requirepass x, login u password x
+_SETTING = compiled(  # requirepass x, export DB_PASSWORD x
     r"(?m:^)[ \t]*+(?P<keyword>(?:ENV|ARG|SET|setx|set(?:[ ]-\w{1,3})?|setenv|export|proxy_set_header|add_header"
     r"|more_set_headers)[ \t]++)?+"
     r"(?P<name>[\w.-]{3,64})[ \t]++(?=[^\s=:|,;.(){}<>-][^\s=:|,;(){}<>]{7,}[ \t]*+;?\r?(?m:$))"
-    r"|(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
-    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header|\w+_param|SetEnv|setx|set[ ]-\w{1,3}"
+)
+_DIRECTIVE = compiled(  # ENV DB_PASSWORD x, login u password x
+    r"(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
+    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header|(?:fastcgi|s?cgi|uwsgi)_param|SetEnv|setx|set[ ]-\w{1,3}"
     r"|Set-Item(?=[ ]env:)|\#define)"
     r"[ \t]++(?:env:)?+(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
 )
@@ -237,8 +239,11 @@ def _arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[t
         patterns.append((_TUPLE, limit))
     if "event:" in part or text.find("$", begin, furthest) >= 0 or _has_question(part):
         patterns.append((_NEXT_LINE, furthest))
-    if " " in part and ('"' not in part or any(word in part for word in _DIRECTIVES)):
+    directive = " " in part and any(word in part for word in _DIRECTIVES)
+    if directive:
         patterns.append((_DIRECTIVE, furthest))
+    if directive or (" " in part and '"' not in part):
+        patterns.append((_SETTING, furthest))
     for pattern, end_of_part in patterns:
         for match in pattern.finditer(text, begin, end_of_part):
             rule = _rule_of_argument(match, rule_of) if match.start() < limit else None
@@ -275,11 +280,6 @@ def _value_of(match: re.Match[str]) -> tuple[int, int]:
     else:
         start = opening.end()
         end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-    if (
-        match.re is _DIRECTIVE
-        and match.lastgroup == "name"
-        and not match["keyword"]
-        and _PROSE.fullmatch(text[start:end])
-    ):
+    if match.re is _SETTING and not match["keyword"] and _PROSE.fullmatch(text[start:end]):
         return start, start  # two words: `Cookie settings`
     return start, end

@@ -152,7 +152,7 @@ def _mask_bearer(match: re.Match[str]) -> str:
         return match[0]  # a sentence's, and not a subprotocol of WebSocket's
     if (
         credentials in _NOT_CREDENTIALS
-        or is_placeholder(match["credentials"])
+        or (match["credentials"].isupper() and is_placeholder(match["credentials"]))
         or (credentials.startswith("of") and len(credentials) < _SHORT)
     ):
         return match[0]
