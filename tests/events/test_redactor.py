@@ -370,3 +370,8 @@ class TestPlaces:
 )
 def test_what_is_masked_and_what_stays_beside_it(text: str, shown: str) -> None:
     assert REDACTOR.text(text) == shown
+
+
+def test_percent_signs_that_were_encoded_ten_thousand_times_are_looked_through_at_once() -> None:
+    assert REDACTOR.pairs("a=%" + "25" * 10_000 + "70x=y").startswith("a=")
+    assert REDACTOR.pairs("a=%" + "25" * 40 + "70assword%3Dhunter2").endswith("70assword%3D[REDACTED]")

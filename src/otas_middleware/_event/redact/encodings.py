@@ -43,8 +43,13 @@ _OF_NAMES = frozenset(":=_-. ")
 """Characters that names are made of and end with, besides letters and digits."""
 
 
+_LAYERS = re.compile(r"%(?:25)+(?=25)")
+
+
 def undo_percent(text: str) -> str:
-    """Return a text without percent-encoding, also when it was applied up to three times."""
+    """Return a text without percent-encoding, applied up to three times, or to its own `%` as often as may be."""
+    if "%2525" in text:
+        text = _LAYERS.sub("%", text)
     for _ in range(_DECODINGS):
         if "%" not in text:
             break
