@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,7 @@ from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from types import FrameType
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from support.delivery import Received
@@ -179,16 +182,47 @@ def test_waiting_for_a_hung_relay_ends_in_time_also_where_a_test_holds_the_clock
         assert app.delivery.flush(20)
 
 
-def test_a_lock_that_an_interrupted_thread_has_left_taken_holds_up_no_flush(brain: LocalBrain, agent: Agent) -> None:
+def test_a_lock_that_another_thread_has_holds_up_no_flush(brain: LocalBrain, agent: Agent) -> None:
     with RelayThread() as relay, host(brain, agent, relay.path) as app:
         app.call()
         [taken] = app.delivery._state.client._links
-        taken.lock.acquire()  # as where a signal's handler raises just then: a worker's time-out of gunicorn's
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(taken.lock.acquire).result()
         app.call()
         assert not app.delivery.flush(0.3)
         taken.lock.release()
         assert app.delivery.flush(20)
         assert app.stats()["acknowledged"] == 2
+
+
+def test_wherever_a_signals_handler_raises_what_follows_is_handed_over_and_settled(
+    brain: LocalBrain, agent: Agent
+) -> None:
+    """As a worker's time-out of gunicorn's, or the soft time limit of a Celery task."""
+    with RelayThread() as relay, host(brain, agent, relay.path) as app:
+        app.call()
+        interrupted, usual = set[str](), sys.gettrace()
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            if event == "line" and "_delivery/relay" in frame.f_code.co_filename and place not in interrupted:
+                interrupted.add(place)
+                sys.settrace(usual)
+                raise KeyboardInterrupt
+            return trace
+
+        before = -1
+        while before < len(interrupted):
+            before = len(interrupted)
+            with contextlib.suppress(KeyboardInterrupt):
+                sys.settrace(trace)
+                app.call("/interrupted")
+            sys.settrace(usual)
+            app.call("/after")
+            assert app.delivery.flush(5), sorted(interrupted)
+        assert len(interrupted) > 20
+        after = [path for path in paths(brain, agent) if path == "/after"]
+        assert len(after) == before + 1
 
 
 @pytest.mark.parametrize("moment", ["look", "order"])

@@ -97,7 +97,7 @@ class RelayClient:
             return FULL
         full = 0
         for link in self._links:
-            if link.lock.acquire(blocking=False):
+            if link.lock.acquire():
                 reason = self._send(link, batch)
                 if reason in _DECIDED:
                     return reason
@@ -268,10 +268,10 @@ class RelayClient:
             time.sleep(min(until.left(), pause))
             pause = min(2 * pause, _LONGEST_POLL)
 
-    @staticmethod  # a lock that is taken is tried again, never waited for: an interrupted thread may have left it so
+    @staticmethod
     def _told(link: Link, order: bytes) -> bool:
         """Tell the relay that somebody waits for what it has; return False when that cannot be done now."""
-        if not link.lock.acquire(blocking=False):
+        if not link.lock.acquire():
             return False
         try:
             return link.dead or not link.kept or link.order(packets.FLUSH, order)
@@ -289,7 +289,7 @@ class RelayClient:
 
     def _look_at(self, link: Link, none: int = 0) -> int | None:
         """Read what a link brought; return the oldest number that it keeps or `none`, and None if its lock is taken."""
-        if not link.lock.acquire(blocking=False):
+        if not link.lock.acquire():
             return None
         try:
             if not link.dead:

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 from _socket import socket as NativeSocket  # noqa: N812  # gevent and eventlet replace `socket.socket`; this never waits
+from _thread import get_ident
 from collections import Counter, deque
 from socket import AF_UNIX, SO_SNDBUF, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,28 @@ def native_lock() -> Lock:
     return _thread.allocate_lock()
 
 
+class OwnLock:
+    """A lock that is tried and never waited for, and that its thread may take again.
+
+    A signal's handler may raise between taking a lock and the `try` that lets go of it: the thread takes what it has
+    left so. Code that interrupts it in between puts nothing in (`_capture.interrupted`).
+    """
+
+    __slots__ = ("_holder",)
+
+    def __init__(self) -> None:
+        self._holder: dict[str, int] = {}
+
+    def acquire(self) -> bool:
+        """Take it, unless another thread has it; return whether this one has it now."""
+        me = get_ident()
+        return self._holder.setdefault("thread", me) == me
+
+    def release(self) -> None:
+        """Let go of it."""
+        self._holder.pop("thread", None)
+
+
 class Link:
     """A connection to the relay.
 
@@ -133,7 +156,7 @@ class Link:
     def __init__(self, path: str, hello: bytes) -> None:
         self._sock = connect(path)
         self._secret = os.urandom(16)
-        self.lock = native_lock()
+        self.lock = OwnLock()
         self.dead = False
         self.leaving = False
         self._unheard = 0
@@ -163,12 +186,15 @@ class Link:
         """Hand events over in one packet, which they must fit; return `TAKEN` or why none of them was."""
         pieces = batch[0][2] if len(batch) == 1 else [piece for _, _, frame, _ in batch for piece in frame]
         try:
+            for event in batch:
+                self.kept[event[0]] = event
+                self.kept_bytes += event[1] + FRAME_BYTES
             self._sock.sendmsg([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
-        except OSError as error:
+        except BaseException as error:  # raised again where it is not the socket's
+            self._release([event[0] for event in batch])
+            if not isinstance(error, OSError):
+                raise
             return self._failed(error)
-        for event in batch:
-            self.kept[event[0]] = event
-            self.kept_bytes += event[1] + FRAME_BYTES
         self._unheard += len(batch)
         if self._unheard >= LOOK_EVERY:
             self._unheard = 0
