@@ -36,35 +36,25 @@ class Library:
     def __init__(self, name: str) -> None:
         self.name = name
         self.module: Any = import_module(name)
-        self._derived: dict[tuple[type, str], Any] = {}
-        sync, asynchronous = self.module.SyncByteStream, self.module.AsyncByteStream
-        # Its own code tells streams by these base classes.
-        self._request_streams = _derive(RequestStream, sync), _derive(AsyncRequestStream, asynchronous)
-        self._response_streams = _derive(ResponseStream, sync), _derive(AsyncResponseStream, asynchronous)
 
     def request_stream(self, inner: Any, call: Capture, *, asynchronous: bool) -> Any:
         """Return a request's stream that is noted as it is sent."""
-        return self._request_streams[asynchronous](inner, call)
+        kind = self._stream(AsyncRequestStream if asynchronous else RequestStream, asynchronous=asynchronous)
+        return kind(inner, call)
 
     def response_stream(self, inner: Any, call: Capture, *, asynchronous: bool) -> Any:
         """Return a response's stream that is noted as it is consumed."""
-        return self._response_streams[asynchronous](inner, call)
+        kind = self._stream(AsyncResponseStream if asynchronous else ResponseStream, asynchronous=asynchronous)
+        return kind(inner, call)
 
-    def derived(self, mixin: type, kind: str) -> Any:
-        """Return a transport class of ours on this library's base class for transports.
-
-        Args:
-            mixin: Ours.
-            kind: `transport` or `async_transport`.
-        """
-        made = self._derived.get((mixin, kind))
-        if made is None:
-            base = self.module.BaseTransport if kind == "transport" else self.module.AsyncBaseTransport
-            made = self._derived[mixin, kind] = _derive(mixin, base)
-        return made
+    def _stream(self, mixin: type, *, asynchronous: bool) -> Any:
+        """Return a stream class of ours on the base class by which the library's own code tells streams."""
+        return derived(mixin, self.module.AsyncByteStream if asynchronous else self.module.SyncByteStream)
 
 
-def _derive(mixin: type, base: type) -> Any:
+@lru_cache(maxsize=16)
+def derived(mixin: type, base: type) -> Any:
+    """Return a class of ours on a library's own base class."""
     return type(mixin.__name__, (mixin, base), {"__module__": mixin.__module__})
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._capture.body import without_coding
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.httpx_library import installed, library_of_request, library_of_transport
+from otas_middleware._outbound.httpx_library import derived, installed, library_of_request, library_of_transport
 from otas_middleware._outbound.policy import (
     Layer,
     OutgoingRequest,
@@ -38,19 +38,21 @@ if TYPE_CHECKING:
 
 def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:
     """Return a synchronous transport around another; the same one if this policy has wrapped it already."""
-    return inner if has_layer(inner, policy) else _class_for(inner, InstrumentedTransport, "transport")(inner, policy)
+    return (
+        inner if has_layer(inner, policy) else _class_for(inner, InstrumentedTransport, "BaseTransport")(inner, policy)
+    )
 
 
 def wrap_async_transport(inner: Any, policy: OutboundPolicy) -> Any:
     """Return an asynchronous transport around another; the same one if this policy has wrapped it already."""
-    made = _class_for(inner, InstrumentedAsyncTransport, "async_transport")
+    made = _class_for(inner, InstrumentedAsyncTransport, "AsyncBaseTransport")
     return inner if has_layer(inner, policy) else made(inner, policy)
 
 
 def _class_for(inner: Any, mixin: type, base: str) -> Any:
     """Return the transport class for a library: derived from its own base class, since others may ask for that."""
     library = library_of_transport(inner) or installed(None)
-    return library.derived(mixin, base)
+    return derived(mixin, getattr(library.module, base))
 
 
 class OwnTransport:
