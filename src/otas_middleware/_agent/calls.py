@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
 from otas_middleware._capture.capture import Capture
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.body import Chunk
     from otas_middleware._capture.capture import Headers
     from otas_middleware._capture.session import SessionInfo
-    from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event.model import BackendEvent
     from otas_middleware._event.render.coding import DecodedEnd
     from otas_middleware._outbound.policy import OutgoingRequest
 
@@ -125,7 +124,7 @@ class Note:
     """A described event on its way to the worker.
 
     Attributes:
-        event: As described; `metadata` is completed here.
+        event: As described; its `metadata` is completed in the worker.
         event_id: Its id, made when it began.
         session: The session, or `NO_SESSION`.
         parent_id: The event of the tool in which it happened.
@@ -142,24 +141,6 @@ class Note:
     def weight(self) -> int:
         """An estimate of the bytes held, for the queue's bound."""
         return _BASE_WEIGHT + len(self.event.request_body) + len(self.event.response_body)
-
-    def envelope(self, settings: OtasSettings) -> Envelope | None:
-        """Make the event, in the worker; None when `before_send` withheld it."""
-        from otas_middleware._event.build import enveloped, finish_event  # noqa: PLC0415  # heavy, in the worker only
-        from otas_middleware._event.metadata import timestamp  # noqa: PLC0415  # as above
-
-        session = self.session
-        metadata: dict[str, Any] = {
-            **self.event.metadata,
-            "event_id": self.event_id,
-            "captured_at": timestamp(self.captured_at),
-            "framework": "agent",
-            "session": {"fingerprint": session.fingerprint, "verified": session.verified},
-        }
-        if self.parent_id is not None:
-            metadata["parent_id"] = self.parent_id
-        event = finish_event(self.event.model_copy(update={"metadata": metadata}), settings, session.token)
-        return enveloped(event, settings, session, "agent")
 
 
 Item = Call | Note

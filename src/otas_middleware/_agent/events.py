@@ -17,8 +17,8 @@ from otas_middleware._agent.calls import Call
 from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._config.origins import DEFAULT_PORTS, in_url
-from otas_middleware._event.build import build
-from otas_middleware._event.metadata import status_line
+from otas_middleware._event.build import build, enveloped, finish_event
+from otas_middleware._event.metadata import status_line, timestamp
 from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.operation.a2a import states_in
 from otas_middleware._event.operation.exchange import as_list, as_object
@@ -29,7 +29,7 @@ from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otas_middleware._agent.calls import Item
+    from otas_middleware._agent.calls import Item, Note
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
 
@@ -40,9 +40,23 @@ _MAX_CODING = 100
 
 def envelope_of(item: Item, settings: OtasSettings) -> Envelope | None:
     """Return the envelope of what the agent did; None when `before_send` withheld it."""
-    if isinstance(item, Call):
-        return _call_envelope(item, settings)
-    return item.envelope(settings)
+    return _call_envelope(item, settings) if isinstance(item, Call) else _note_envelope(item, settings)
+
+
+def _note_envelope(note: Note, settings: OtasSettings) -> Envelope | None:
+    """Return the envelope of what was described; None when `before_send` withheld it."""
+    session = note.session
+    metadata: dict[str, Any] = {
+        **note.event.metadata,
+        "event_id": note.event_id,
+        "captured_at": timestamp(note.captured_at),
+        "framework": "agent",
+        "session": {"fingerprint": session.fingerprint, "verified": session.verified},
+    }
+    if note.parent_id is not None:
+        metadata["parent_id"] = note.parent_id
+    event = finish_event(note.event.model_copy(update={"metadata": metadata}), settings, session.token)
+    return enveloped(event, settings, session, "agent")
 
 
 def _call_envelope(call: Call, settings: OtasSettings) -> Envelope | None:
