@@ -12,10 +12,14 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import ForkSafeLock, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 logger = logging.getLogger("otas_middleware")
 
@@ -25,6 +29,19 @@ counts: Counter[str] = Counter()
 _MAX_CAUSES = 256
 _seen: set[tuple[str, str, int]] = set()
 _lock = ForkSafeLock()
+
+
+@contextmanager
+def swallowing(where: str) -> Generator[None]:
+    """Swallow and report what fails in a block, or in the function that this decorates; not where time counts.
+
+    Args:
+        where: As of `report_internal_error`.
+    """
+    try:
+        yield
+    except Exception:
+        report_internal_error(where)
 
 
 def report_internal_error(where: str, effect: str = "the request was not affected") -> None:

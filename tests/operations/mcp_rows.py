@@ -197,6 +197,26 @@ MCP = [
         {"name": "response", "type": "response", "outcome": "ok"},
     ),
     Row(
+        "a task that is completed, by a tool that failed",
+        post(
+            call("tasks/get", {"taskId": "t"}),
+            result({"taskId": "t", "status": "completed", "result": tool_result("sold out", isError=True)}),
+            headers=MODERN,
+        ),
+        {"name": "tasks/get", "outcome": "error", "code": "tool_error"},
+        "mcp tool_error: sold out",
+    ),
+    Row(
+        "a call whose task failed at once",
+        post(
+            call("tools/call", ADD),
+            result({"resultType": "task", "taskId": "t", "status": "failed", "error": {"code": 1, "message": "no"}}),
+            headers=TOOL,
+        ),
+        {"name": "tools/call add", "outcome": "error", "code": "task_failed"},
+        "mcp task_failed: no",
+    ),
+    Row(
         "a task that failed with an error of its own",
         post(
             call("tasks/get", {"taskId": "t"}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
 from otas_middleware._capture.capture import Capture
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._internal_errors import swallowing
 from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
@@ -86,20 +86,18 @@ class Call(Capture):
             self._decode(chunk)
         super().sent(chunk)
 
+    @swallowing("agent.coding")
     def _decode(self, chunk: Chunk) -> None:
         """Decode a long answer's end as it comes: later it could not be, without all that came before it."""
-        try:
-            if self.coded_end is None:
-                coding = self.coding
-                if not coding:
-                    return
-                from otas_middleware._event.render.coding import DecodedEnd  # noqa: PLC0415  # for a few answers
+        if self.coded_end is None:
+            coding = self.coding
+            if not coding:
+                return
+            from otas_middleware._event.render.coding import DecodedEnd  # noqa: PLC0415  # for a few answers
 
-                self.coded_end = DecodedEnd(coding, TAIL_BYTES)
-                self.coded_end.add(self.response.kept())
-            self.coded_end.add(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
-        except Exception:
-            report_internal_error("agent.coding")
+            self.coded_end = DecodedEnd(coding, TAIL_BYTES)
+            self.coded_end.add(self.response.kept())
+        self.coded_end.add(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
 
     def cut_off(self) -> None:
         """Finish it as far as it has come: the process ends."""

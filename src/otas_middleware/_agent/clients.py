@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._internal_errors import swallowing
 from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:
@@ -221,10 +221,8 @@ class HttpClients:
         from otas_middleware._outbound.clients import uninstrument  # noqa: PLC0415  # as the others
 
         for client in self._instrumented:
-            try:
+            with swallowing("agent.uninstrument"):
                 uninstrument(client, self._policy)
-            except Exception:
-                report_internal_error("agent.uninstrument")
 
     def _close_clients(self) -> None:
         """Close the synchronous clients that were made here, whatever their own `close` does."""

@@ -6,7 +6,6 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware import _internal_errors
 from otas_middleware._agent.calls import Call, Note
 from otas_middleware._agent.exporter import NO_SESSION, PendingQueue, exporter_for
 from otas_middleware._agent.session_manager import SessionManager, SessionState
@@ -16,6 +15,7 @@ from otas_middleware._capture.context import delivering
 from otas_middleware._capture.values import snapshot
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._internal_errors import report_internal_error, swallowing
 from otas_middleware._outbound.policy import Scope, Secrets, register
 from otas_middleware._runtime import SharedWeakSet, runtime, this_process
 
@@ -128,7 +128,7 @@ class Core:
                 with_traceback=self.settings.capture_traceback,
             )
         except Exception:
-            _internal_errors.report_internal_error("agent.begin")
+            report_internal_error("agent.begin")
             return None
         self.exporter.under_way.add(call)
         return call
@@ -148,14 +148,12 @@ class Core:
             if capture.process == this_process():
                 self._put(capture)
 
+    @swallowing("agent.put")
     def _put(self, item: Item) -> None:
-        try:
-            if item.session is NO_SESSION:
-                self._waiting.add(item)
-            else:
-                self.exporter.put(item)
-        except Exception:
-            _internal_errors.report_internal_error("agent.put")
+        if item.session is NO_SESSION:
+            self._waiting.add(item)
+        else:
+            self.exporter.put(item)
 
     # ---- what the exporter tells (`_agent.exporter.Owner`)
 

@@ -17,8 +17,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
-from otas_middleware import _internal_errors
 from otas_middleware._capture.values import members_of
+from otas_middleware._internal_errors import swallowing
 from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
@@ -86,10 +86,8 @@ class ToolRun:
             return
         self._finished = True
         latency = time.perf_counter() - self._t0
-        try:
+        with swallowing("agent.tool"):
             self.tool.submit(self._event(error, latency), self.event_id, self._parent_id, self._captured_at)
-        except Exception:
-            _internal_errors.report_internal_error("agent.tool")
 
     def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
         from otas_middleware._capture.exception import describe_exception  # noqa: PLC0415  # as below

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from aiohttp import BytesPayload
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._internal_errors import report_internal_error, swallowing
 from otas_middleware._outbound.policy import (
     OutgoingRequest,
     Scope,
@@ -114,14 +114,12 @@ class AiohttpMiddleware:
             OutgoingRequest("aiohttp", request.method, scheme, host.decode("ascii"), port, target, raw)
         )
         if call is not None:
-            try:
+            with swallowing("outbound.aiohttp"):
                 body: Any = request.body
                 if isinstance(body, BytesPayload):  # all of it in memory
                     call.request.add(await body.as_bytes())
                 elif body:
                     _record_writing(body, call)
-            except Exception:
-                report_internal_error("outbound.aiohttp")
         return call
 
 

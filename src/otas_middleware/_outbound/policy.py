@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
 from otas_middleware._errors import OtasError
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._internal_errors import swallowing
 from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:
@@ -301,6 +301,7 @@ def ended(call: Capture) -> None:
         call.finish()
 
 
+@swallowing("outbound.failed")
 def failed(call: Capture | None, error: BaseException) -> None:
     """Note what a recorded call ended with, unless it has ended already.
 
@@ -308,9 +309,6 @@ def failed(call: Capture | None, error: BaseException) -> None:
         call: The record; None when there is none.
         error: What is on its way to the caller.
     """
-    try:
-        if call is not None and not call.finished:
-            call.failed(error)
-            call.finish()
-    except Exception:
-        report_internal_error("outbound.failed")
+    if call is not None and not call.finished:
+        call.failed(error)
+        call.finish()

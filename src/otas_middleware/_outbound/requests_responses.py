@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib3.util import Retry
 
 from otas_middleware._capture.body import without_coding
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._internal_errors import swallowing
 from otas_middleware._outbound.policy import ended, failed
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Options = dict[str, Any]
 
 _OWN = frozenset({"_raw", "_call", "_decoded"})
+_WHERE = "outbound.requests"
 _CODINGS = ("gzip", "x-gzip", "deflate", "br", "zstd")
 
 
@@ -204,41 +205,33 @@ class Tries:
         """Those of another policy on the same adapter."""
         self._begin = begin
 
+    @swallowing(_WHERE)
     def failed(self, response: Any, error: BaseException | None) -> None:
         """Note what the try that is under way ended with: a response whose body nobody will see, or an error."""
         call = self.call
-        try:
-            if call is not None and response is not None:
-                call.started(response.status, list(response.headers.items()), response.reason)
-                call.opaque = True
-            elif call is not None and error is not None:
-                call.failed(error)
-        except Exception:
-            report_internal_error("outbound.requests")
+        if call is not None and response is not None:
+            call.started(response.status, list(response.headers.items()), response.reason)
+            call.opaque = True
+        elif call is not None and error is not None:
+            call.failed(error)
 
+    @swallowing(_WHERE)
     def finish(self) -> None:
         """Finish the record of the try that failed."""
-        try:
-            if self.call is not None:
-                self.call.ended()
-                self.call.finish()
-        except Exception:
-            report_internal_error("outbound.requests")
+        if self.call is not None:
+            self.call.ended()
+            self.call.finish()
 
+    @swallowing(_WHERE)
     def again(self) -> None:
         """Begin the next try."""
-        try:
-            self.call = self._begin()
-        except Exception:
-            report_internal_error("outbound.requests")
+        self.call = self._begin()
 
+    @swallowing(_WHERE)
     def note_body(self, data: bytes | str) -> None:
         """Note a piece of the request's body; urllib3 passes over whatever is empty."""
-        try:
-            if self.call is not None and data:
-                self.call.request.add(data)
-        except Exception:
-            report_internal_error("outbound.requests")
+        if self.call is not None and data:
+            self.call.request.add(data)
 
 
 _under_way: ContextVar[Tries | None] = ContextVar("otas_middleware.requests_tries", default=None)

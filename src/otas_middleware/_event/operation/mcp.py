@@ -196,9 +196,12 @@ def _judge(operation: Operation, response: dict[str, Any]) -> None:
 
 def _judge_task(operation: Operation, result: dict[str, Any]) -> None:
     """Decide by the status of a task, where the result is one: asked for by `tasks/…`, or the handle of a new one."""
-    task = result if operation.method.startswith("tasks/") else as_object(result.get("task"))
-    status = task.get("status")
-    if status == "failed":
+    is_task = operation.method.startswith("tasks/") or result.get("resultType") == "task"
+    task = result if is_task else as_object(result.get("task"))
+    status, ended_with = task.get("status"), as_object(task.get("result"))
+    if ended_with.get("isError") is True:
+        operation.fail("tool_error", json_rpc.text_of(ended_with.get("content")))
+    elif status == "failed":
         message = as_text(task.get("statusMessage")) or as_text(as_object(task.get("error")).get("message"))
         operation.fail("task_failed", message)
     elif status == "cancelled" and operation.method != "tasks/cancel":
