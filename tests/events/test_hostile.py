@@ -110,7 +110,18 @@ UNITS = [
     *('"name":"password",', " ", "a", "é", "a b ", "sk-", "a@", "1.", "'", "api_", "secret\\", '"secret":"\\'),
     *('"secret":{"', '"secret":[{', 'secret=\\"', "\\n", "pin ", "Pin", "=", ":", '[["password","x"],', "</password>"),
     *("<tr><td>password</td>", "key: [aaaaaaaaaaaaaaaaaaaa, ", "a | password\n--|--\n"),
-    *("? key\n: ", "event: password\n", "AUTH user ", "$4\r\nAUTH\r\n", "\\160", "key: [aaaaaaaaaaaaaaa1, "),
+    *(
+        "<a>",
+        "<b> ",
+        "<p>\n<i>",
+        "<key>[",
+        "? key\n: ",
+        "event: password\n",
+        "AUTH user ",
+        "$4\r\nAUTH\r\n",
+        "\\160",
+        "key: [aaaaaaaaaaaaaaa1, ",
+    ),
     *("+1 ", "2001:", "https://h/?a=%3D&", "%7B%22password%22%3A", "otas_a_", "\x00", "\ud800", '"a b c password":1,'),
 ]
 

@@ -35,7 +35,9 @@ _KINDS = frozenset(("id", "type"))
 """Attributes that may say so, of elements whose content may be a whole page."""
 _VALUES = frozenset(("value", "content", "val", "data", "default"))
 _VOID = frozenset(("add", "embed", "img", "input", "link", "meta", "param", "source"))
-_SAID = compiled(r"(?:<(?:b|i|u|em|p|code|strong|span|div|font|label|a)(?:\s[^<>]{0,256})?>|\s)*+([^<]{1,127}+)(?=<)")
+_SAID = compiled(
+    r"(?:<(?:b|i|u|em|p|code|strong|span|div|font|label|a)(?:\s[^<>]{0,256})?>|\s++){0,8}+([^<]{1,127}+)(?=<)"
+)
 """What an element says first, whatever its letters look like."""
 _PLACEHOLDER = re.compile(r"[\w:=] <[A-Za-z_-]++>(?=[\s\"\\])(?!\s*[^\n<]{1,256}</)")
 """No element: `Authorization: Bearer <token>`."""
