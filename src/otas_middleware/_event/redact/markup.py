@@ -201,18 +201,19 @@ def _mask_values(text: str, rule: Rule) -> str:
 
 def _content_end(text: str, start: int, name: str) -> int:
     """Return where an element's content ends: at its end tag, with the JSON string around it, or with the text."""
-    closing = _CLOSING_QUOTE.search(text, start) if _JSON.match(text) else None
-    limit = len(text) if closing is None else closing.start()
     depth = 1
-    position = start
-    while (inner := _INNER.search(text, position, limit)) is not None:
+    end, position = len(text), start
+    while (inner := _INNER.search(text, position)) is not None:
         position = inner.end()
         section = _SECTIONS.get(inner[0])
         if section is not None:
-            end = text.find(section, position)
-            position = limit if end < 0 else end + len(section)
+            position = text.find(section, position)
+            if position < 0:
+                break
         elif inner["name"] == name and not inner[0].endswith("/>"):
             depth += -1 if inner["slash"] else 1
             if depth == 0:
-                return inner.start()
-    return limit
+                end = inner.start()
+                break
+    closing = _CLOSING_QUOTE.search(text, start, end) if _JSON.match(text) else None
+    return end if closing is None else closing.start()
