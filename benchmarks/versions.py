@@ -4,8 +4,10 @@
     python -m benchmarks.versions ../before [APPLICATION ...]
 
 Each version has a process of its own, which makes a batch of requests when it is told to and waits until their events
-are delivered; so has this version with a relay. CPU time is that of the whole process, less what the bare application
-takes, in microseconds per request. Of a relay's process it is the mean, since Linux counts that by ticks.
+are delivered; so has this version with a relay. They take turns on one processor, and leave the others to the sink and
+the relay: what threads lose that hand Python's lock from one processor to another is more than what is compared here.
+CPU time is that of the whole process, less what the bare application takes, in microseconds per request. Of a relay's
+process it is the mean, since Linux counts that by ticks.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 BATCH, ROUNDS = 100, 30
 _TICK = 1e6 / os.sysconf("SC_CLK_TCK")
+_PROCESSOR, *_OTHERS = sorted(os.sched_getaffinity(0))
 
 
 def work(name: str, variant: Any, size: str, settings: dict[str, Any]) -> None:
@@ -55,7 +58,9 @@ def start(tree: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start the process of one version."""
     environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-m", "benchmarks.versions", "--work", *arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    os.sched_setaffinity(process.pid, {_PROCESSOR})
+    return process
 
 
 def ask(process: subprocess.Popen[str]) -> float:
@@ -111,6 +116,8 @@ def main(before: Path, names: Sequence[str]) -> None:
 
     columns = f"{'before':>8}{'now':>8}{'relay':>8}{'its own':>8}{'now/before':>14}{'relay/before':>14}{'together':>14}"
     print(f"{'':22}{columns}")
+    if _OTHERS:
+        os.sched_setaffinity(0, _OTHERS)
     with sink() as url, relay() as path:
         pid = int(state_of(path)["pid"])
         for name in names or APPLICATIONS:
