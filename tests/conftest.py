@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -64,29 +64,37 @@ _UNMEASURED = {
 
 
 @contextlib.contextmanager
-def _unmeasured(*, when: bool) -> Generator[None]:
-    """Stop coverage's tracer, with which Python takes twice as long over all it does."""
+def _unmeasured() -> Generator[None]:
+    """Stop coverage's tracer, with which Python takes twice as long over all it does.
+
+    In each of several processes pytest-cov begins two measurements, of which it reads the second. While that is
+    stopped, for a test marked `no_cover`, the first goes on; so it is not begun again.
+    """
     coverage = sys.modules.get("coverage")  # imported by who measures
-    measured = coverage.Coverage.current() if when and coverage is not None else None
-    if measured is not None:
+    stopped: list[Any] = []
+    while coverage is not None and (measured := coverage.Coverage.current()) is not None:
         measured.stop()
+        stopped.append(measured)
     try:
         yield
     finally:
-        if measured is not None:
+        for measured in stopped[:1]:
             measured.start()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Let the first of several processes alone measure what is imported."""
-    with _unmeasured(when=_IS_WORKER and os.environ["PYTEST_XDIST_WORKER"] != "gw0"):
-        return (yield)
+    with _unmeasured():
+        if os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+            return (yield)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with _unmeasured(when=item.path.relative_to(Path(__file__).parent).as_posix() in _UNMEASURED):
+    repeats = item.path.relative_to(Path(__file__).parent).as_posix() in _UNMEASURED
+    with _unmeasured() if repeats else contextlib.nullcontext():
         return (yield)
 
 
