@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import sqlite3
+import sys
 import threading
 import time
 from contextlib import closing
@@ -20,6 +22,7 @@ from otas_middleware._capture.session import TokenGate
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery import spooler as spooler_module
 from otas_middleware._delivery.codec import Record, TokenCipher
+from otas_middleware._delivery.disk_queue import file as file_module
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.queue import Queue
@@ -32,6 +35,7 @@ from support.delivery import PATIENCE, Item, RawServer, balance, build, created,
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
+    from types import FrameType
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.disk_queue.store import DiskQueue
@@ -299,3 +303,27 @@ def test_a_process_whose_name_was_cut_in_the_middle_of_a_character_can_spool(
         other.close()
     finally:
         name.write_bytes(before)
+
+
+def test_wherever_a_signals_handler_raises_no_transaction_is_left_open(disk: DiskQueue) -> None:
+    """As a soft time limit of Celery's does, which the task may survive."""
+    disk.write([record()])
+    interrupted, usual = set[int](), sys.gettrace()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        ours = frame.f_code.co_name == "transaction" and frame.f_code.co_filename == file_module.__file__
+        if ours and event == "line" and frame.f_lineno not in interrupted:
+            interrupted.add(frame.f_lineno)
+            sys.settrace(usual)
+            raise KeyboardInterrupt
+        return trace
+
+    before = -1
+    while before < len(interrupted):
+        before = len(interrupted)
+        with contextlib.suppress(KeyboardInterrupt):
+            sys.settrace(trace)
+            disk.write([record()])
+        sys.settrace(usual)
+        disk.write([record()])
+    assert before >= 4

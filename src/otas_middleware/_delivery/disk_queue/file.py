@@ -154,14 +154,14 @@ def _initialise(connection: sqlite3.Connection) -> None:
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Generator[None]:
     """Run the block in one transaction that has the write lock from its start."""
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
-    except BaseException:
+        connection.execute("COMMIT")
+    except BaseException:  # also of a signal's handler, which may raise anywhere
         with contextlib.suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def identity(path: Path) -> tuple[int, int] | None:
