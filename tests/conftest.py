@@ -68,7 +68,8 @@ def _unmeasured() -> Generator[None]:
     """Stop coverage's tracer, with which Python takes twice as long over all it does.
 
     In each of several processes pytest-cov begins two measurements, of which it reads the second. While that is
-    stopped, for a test marked `no_cover`, the first goes on; so it is not begun again.
+    stopped, for a test marked `no_cover`, the first goes on (`findings/pytest_cov_no_cover_among_workers.sh`); so that
+    is not begun again.
     """
     coverage = sys.modules.get("coverage")  # imported by who measures
     stopped: list[Any] = []
