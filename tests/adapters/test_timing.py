@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 STEP = 0.1
 """Seconds between two chunks of a slow stream."""
+AFTER = 0.2
+"""Seconds that pass after its last byte."""
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ async def slow_asgi(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(STEP)
         await send({"type": "http.response.body", "body": b"chunk", "more_body": True})
     await send({"type": "http.response.body"})
-    await asyncio.sleep(2 * STEP)  # work after the response
+    await asyncio.sleep(AFTER)  # work after the response
 
 
 def slow_chunks() -> Iterator[bytes]:
@@ -74,23 +76,30 @@ WSGI: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def check_times(capture: Capture, arrivals: list[float]) -> None:
-    """Compare the record with the times at which the chunks came, in seconds since the request."""
+def check_times(capture: Capture, arrivals: list[float], ended: float) -> None:
+    """Compare the record with the times at which the chunks came, in seconds since the request.
+
+    However busy the machine is, nothing takes less time than is slept.
+
+    Args:
+        capture: The record.
+        arrivals: When each chunk came.
+        ended: When the last byte had been sent at the latest.
+    """
     assert len(arrivals) == 3
-    assert arrivals[0] < 2.5 * STEP, "the first chunk waited for others"
-    assert arrivals[2] - arrivals[0] > 1.5 * STEP
+    assert arrivals[2] - arrivals[0] > 1.5 * STEP, "the first chunk waited for others"
     assert capture.ttfb is not None
-    assert capture.ttfb == pytest.approx(arrivals[0], abs=STEP / 2)
-    assert capture.latency == pytest.approx(arrivals[2], abs=STEP / 2)
+    assert 0.9 * STEP < capture.ttfb <= arrivals[0]
+    assert capture.ttfb + 1.8 * STEP < capture.latency <= ended
 
 
 @pytest.mark.parametrize("name", ASGI)
 def test_a_slow_stream_arrives_as_it_is_made_and_is_timed_to_its_last_byte(name: str, sink: Sink) -> None:
     app = ASGI[name](sink.settings)
     arrivals: list[float] = []
+    began = time.perf_counter()
 
     async def call() -> None:
-        began = time.perf_counter()
         done = asyncio.Event()
         first: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
@@ -109,7 +118,8 @@ def test_a_slow_stream_arrives_as_it_is_made_and_is_timed_to_its_last_byte(name:
         await app(Request(path="/slow", headers=(TOKEN,)).scope(), receive, send)
 
     asyncio.run(call())
-    check_times(sink.take(), arrivals)
+    ended = time.perf_counter() - began
+    check_times(sink.take(), arrivals, ended - AFTER if name == "asgi" else ended)
 
 
 @pytest.mark.parametrize("name", WSGI)
@@ -118,9 +128,9 @@ def test_a_slow_iterable_arrives_as_it_is_made_and_is_timed_to_its_last_byte(nam
     began = time.perf_counter()
     response = app(Request(path="/slow", headers=(TOKEN,)).environ(), ignore)
     arrivals = [time.perf_counter() - began for chunk in response if chunk]
-    time.sleep(2 * STEP)  # what the server does before it closes is not the application's time
+    time.sleep(AFTER)  # what the server does before it closes is not the application's time
     response.close()
-    check_times(sink.take(), arrivals)
+    check_times(sink.take(), arrivals, time.perf_counter() - began - AFTER)
 
 
 def ignore(*_: Any) -> Any:
