@@ -240,14 +240,11 @@ def _after(response: Response) -> Response:
 
 def _teardown(error: BaseException | None = None) -> None:
     """Note an exception that no signal told of, unless it has been answered as the client's error."""
-    if error is not None and _current() is not None:
+    capture = _current()
+    if error is not None and capture is not None:
         _before()
-        try:
-            capture = capture_of(request.environ)
-            if capture is not None and capture.exception is None and not 0 < capture.status_code < 500:
-                capture.failed(error)
-        except Exception:
-            report_internal_error("flask.teardown")
+        if capture.exception is None and not 0 < capture.status_code < 500:
+            _note_error(error)
 
 
 def _on_unhandled(_sender: Flask, exception: BaseException, **_: Any) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture.context import MARKER, current, mark
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
-from otas_middleware._capture.wsgi_streams import tap_environ, tap_response
+from otas_middleware._capture.wsgi_streams import note_sent, tap_environ, tap_response
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import framework_of, open_recorder
@@ -269,9 +269,9 @@ class Exchange:
             except OSError:
                 capture.disconnected = True
                 raise
-            _note_sent(capture, data)
+            note_sent(capture, data)
             return result
-        _note_sent(capture, data)
+        note_sent(capture, data)
         capture.secure()
         return self._write(data)
 
@@ -281,10 +281,3 @@ class Exchange:
             self.capture.finish()
         except Exception:
             report_internal_error("wsgi.finish")
-
-
-def _note_sent(capture: Capture, data: bytes) -> None:
-    try:
-        capture.sent(data)
-    except Exception:
-        report_internal_error("wsgi.write")

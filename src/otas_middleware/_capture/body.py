@@ -129,11 +129,6 @@ class BoundedBody:
         held = self.held
         return _state(self), [*self.parts, *self._tail], held
 
-    @property
-    def _tail_held(self) -> int:
-        self._trim()
-        return len(self._tail[0]) if self._tail else 0
-
     @classmethod
     def restored(cls, state: Sequence[Any], kept: bytes) -> Self:
         """Return the body with this state and these bytes, as `carried` gave them."""
@@ -159,7 +154,7 @@ class BoundedBody:
     @property
     def held(self) -> int:
         """How many bytes are kept."""
-        return self.limit - self.left if self.left > 0 else self.limit + self._tail_held
+        return self.limit - self.left if self.left > 0 else self.limit + len(self.end()[0])
 
 
 _state = attrgetter("limit", "left", "whole", "_tail_limit")

@@ -17,7 +17,7 @@ from otas_middleware._capture import in_thread
 from otas_middleware._capture.body import BoundedBody
 from otas_middleware._capture.context import current
 from otas_middleware._capture.wsgi_input import InputTap
-from otas_middleware._capture.wsgi_streams import pull, secured, tap_file
+from otas_middleware._capture.wsgi_streams import note_sent, pull, secured, tap_file
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -113,10 +113,7 @@ async def _pull_async(
     try:
         async for chunk in chunks:
             current.set(outer)  # the server begins in this context what outlives the request (see `asgi._Recording`)
-            try:
-                capture.sent(chunk)
-            except Exception:
-                report_internal_error("django.stream")
+            note_sent(capture, chunk)
             if capture.durable:
                 await in_thread.secure(capture)
             yield chunk

@@ -138,7 +138,7 @@ def pull(
                 elif chunk:
                     keep(chunk)
             else:
-                flowing = _sent(capture, chunk)
+                flowing = note_sent(capture, chunk)
             yield chunk
             outer = get_current()
             set_current(capture)
@@ -173,7 +173,7 @@ def secured(chunks: Iterator[Any], iterable: object, capture: Capture) -> Iterat
     capture.secure(last=True)
 
 
-def _sent(capture: Capture, chunk: Any) -> bool:
+def note_sent(capture: Capture, chunk: Any) -> bool:
     """Note a chunk; return whether the first byte has gone out, and what follows needs to be counted only."""
     try:
         capture.sent(chunk)
