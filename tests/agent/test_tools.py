@@ -96,10 +96,12 @@ def test_a_tool_that_only_returns_a_coroutine_is_recorded_to_its_end(
             await waiting[1]
 
     asyncio.run(use())
-    beside, hats, shoes = record.events()
-    assert "parent_id" not in beside["metadata"]
-    assert (hats["path"], hats["error"], hats["response_body"]) == ("/tools/search", "", '"HATS"')
-    assert (shoes["path"], shoes["error"], shoes["status_code"]) == ("/tools/searcher", "LookupError: shoes", 500)
+    events = {event["path"]: event for event in record.events()}
+    assert events.keys() == {"/beside", "/tools/search", "/tools/searcher"}
+    hats, shoes = events["/tools/search"], events["/tools/searcher"]
+    assert "parent_id" not in events["/beside"]["metadata"]
+    assert (hats["error"], hats["response_body"]) == ("", '"HATS"')
+    assert (shoes["error"], shoes["status_code"]) == ("LookupError: shoes", 500)
     assert json.loads(shoes["request_body"] or "") == {"query": "shoes"}
 
 
