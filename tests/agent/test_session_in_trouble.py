@@ -17,6 +17,7 @@ from agent.record import Record
 from agent.uasam import PATH, Uasam
 from otas_middleware._agent import session_manager
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._internal_errors import counts
 from otas_middleware.agent import AgentSession, SessionError
 from support.agent import PATIENCE
 
@@ -231,10 +232,12 @@ def test_after_a_fault_of_ours_too_the_next_try_waits(as_in_production: None) ->
     def create(_previous: object, _patience: float) -> SessionInfo:
         raise RuntimeError("ours")
 
+    before = counts["agent.session"]
     manager = session_manager.SessionManager(create, 30.0, lambda _session: None)
     assert manager.attempt() is None
     assert manager.retry_in > 0.0
-    assert manager.last_failure == "internal_error"
+    assert manager.attempt() is None
+    assert counts["agent.session"] == before + 1
 
 
 def test_the_counters_can_be_looked_at_while_sessions_are_made() -> None:

@@ -167,7 +167,7 @@ class HttpClients:
         from otas_middleware._outbound.httpx_transport import OwnTransport, wrap_transport  # noqa: PLC0415  # heavy
 
         if inner is None:
-            inner = OwnTransport() if library is None else _module(library).HTTPTransport()
+            inner = OwnTransport("HTTPTransport") if library is None else _module(library).HTTPTransport()
         return wrap_transport(inner, self._policy)
 
     @overload
@@ -187,13 +187,10 @@ class HttpClients:
             ValueError: `library` is neither of the two.
             ImportError: It is not installed.
         """
-        from otas_middleware._outbound.httpx_transport import (  # noqa: PLC0415  # heavy
-            OwnAsyncTransport,
-            wrap_async_transport,
-        )
+        from otas_middleware._outbound.httpx_transport import OwnTransport, wrap_async_transport  # noqa: PLC0415  # heavy
 
         if inner is None:
-            inner = OwnAsyncTransport() if library is None else _module(library).AsyncHTTPTransport()
+            inner = OwnTransport("AsyncHTTPTransport") if library is None else _module(library).AsyncHTTPTransport()
         return wrap_async_transport(inner, self._policy)
 
     def headers_for(self, url: str) -> dict[str, str]:

@@ -58,7 +58,6 @@ class SessionState:
         self.waited_for = True
         """Calls wait for it: no try has failed lately, or been too slow."""
         self.failures = 0
-        self.last_failure = ""
         self.missed = False
         """It has been logged that there is no session."""
         self.refusals = 0
@@ -81,17 +80,15 @@ class SessionState:
     def take(self, session: SessionInfo) -> None:
         """Use a session from now on."""
         self.failures = 0
-        self.last_failure = ""
         self.waited_for = True
         self.missed = False
         self.tokens = (*self.tokens[1 - _TOKENS_REMEMBERED :], session.token)
         self.renew_at, self.ends_at = _times(session)
         self.session = session
 
-    def note_failure(self, reason: str, longest_pause: float) -> None:
+    def note_failure(self, longest_pause: float) -> None:
         """Note that there was none to be had, and pause."""
         self.failures += 1
-        self.last_failure = reason
         self.waited_for = False
         self._pause_after(self.failures, longest_pause)
 
@@ -248,11 +245,6 @@ class SessionManager:
         return (state if state.process == this_process() else self._of_this_process()).tokens
 
     @property
-    def last_failure(self) -> str:
-        """Why there is no session: the reason of the last failed try; empty after a success."""
-        return self._of_this_process().last_failure
-
-    @property
     def retry_in(self) -> float:
         """Seconds until the next try is allowed."""
         return self._of_this_process().pause
@@ -316,8 +308,8 @@ class SessionManager:
         """Create a session in place of the current one. Called under the lock."""
         try:
             session = self._create(state.session, patience)
-        except Exception as error:
-            state.note_failure(error.reason if isinstance(error, SessionError) else "internal_error", self._longest)
+        except Exception:
+            state.note_failure(self._longest)
             raise
         state.take(session)
         self._on_new(session)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -78,15 +79,12 @@ def installed(name: str | None) -> Library:
         ValueError: The name is neither of the two.
         ImportError: It is not installed.
     """
-    if name is not None:
-        try:
-            return library(name)
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError(f"{name} is not installed: pip install {name}, or leave library= out") from None
-    try:
-        return library(NAMES[0])
-    except ModuleNotFoundError:
-        return library(NAMES[1])
+    names = NAMES if name is None else (name,)
+    for each in names:
+        with suppress(ModuleNotFoundError):
+            return library(each)
+    advice = "" if name is None else ", or leave library= out"
+    raise ModuleNotFoundError(f"{names[0]} is not installed: pip install {names[0]}{advice}")
 
 
 def _find(thing: object, *classes: str) -> Library | None:

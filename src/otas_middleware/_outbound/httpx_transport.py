@@ -59,11 +59,13 @@ class OwnTransport:
     """Sends by the library's own transport, whichever library the first request is of.
 
     For `session.transport()`: it is made before anybody knows which client it will be given to.
+
+    Args:
+        kind: `HTTPTransport`, or `AsyncHTTPTransport` for asynchronous clients.
     """
 
-    kind = "HTTPTransport"
-
-    def __init__(self) -> None:
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
         self._lock = threading.Lock()
         self._made: Any = None
 
@@ -71,7 +73,7 @@ class OwnTransport:
         if self._made is None:
             with self._lock:
                 if self._made is None:
-                    self._made = getattr(library_of_request(request).module, self.kind)()
+                    self._made = getattr(library_of_request(request).module, self._kind)()
         return self._made
 
     def handle_request(self, request: Any) -> Any:
@@ -88,12 +90,6 @@ class OwnTransport:
         """Close what was opened."""
         if self._made is not None:
             self._made.close()
-
-
-class OwnAsyncTransport(OwnTransport):
-    """As `OwnTransport`, for asynchronous clients."""
-
-    kind = "AsyncHTTPTransport"
 
     def handle_async_request(self, request: Any) -> Any:
         """Send a request (see `httpx.AsyncBaseTransport`)."""
