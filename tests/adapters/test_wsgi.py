@@ -135,6 +135,18 @@ def test_a_sized_response_keeps_its_length_and_an_unsized_one_has_none(wrap: Wra
     unsized.close()
 
 
+def test_a_sized_response_is_begun_by_the_server_and_fails_there(wrap: Wrap, agent: Agent) -> None:
+    class Failing(Rows):
+        def __iter__(self) -> Iterator[bytes]:
+            raise LookupError("no such row")
+
+    response: Any = wrap(answering(Failing([b"only"])))(environ_of(agent), ignore)
+    with pytest.raises(LookupError):
+        next(iter(response))
+    response.close()
+    assert "LookupError" in str(agent.event()["error"])
+
+
 @pytest.mark.parametrize("body", [[], [b""], [b"one", b"two"], (), (b"one", b"two")])
 def test_a_list_or_tuple_is_noted_and_handed_on_itself(body: Any, wrap: Wrap, agent: Agent) -> None:
     assert wrap(answering(body))(environ_of(agent), ignore) is body

@@ -192,7 +192,8 @@ class SizedOutputTap(OutputTap):
 
     def _source(self, iterable: Iterable[bytes]) -> Iterable[bytes]:
         self._pulled = count()
-        return (chunk for chunk, _ in zip(iterable, self._pulled))  # noqa: B905  # strict would end with an error
+        # The inner `for` asks for the iterator when the first chunk is pulled; the outermost would ask now.
+        return (chunk for one in (iterable,) for chunk, _ in zip(one, self._pulled))  # noqa: B905  # strict would raise
 
     def __len__(self) -> int:
         length: int = len(self._iterable)  # type: ignore[arg-type]  # made for sized iterables only
