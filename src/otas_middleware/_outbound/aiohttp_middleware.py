@@ -17,16 +17,7 @@ from aiohttp import BytesPayload
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._internal_errors import report_internal_error, swallowing
-from otas_middleware._outbound.policy import (
-    OutgoingRequest,
-    Scope,
-    clean,
-    confirmed,
-    ended,
-    failed,
-    has_token,
-    is_clean,
-)
+from otas_middleware._outbound.policy import OutgoingRequest, Scope, confirmed, ended, failed, has_token, head_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -61,7 +52,7 @@ class AiohttpMiddleware:
             return await handler(request)
         if scope is Scope.INSIDE and confirmed(self._policy, location, _raw(request)) is scope:
             return await self._inside(request, location, handler)
-        raw = self._right_head(request, Scope.OUTSIDE, location, None)
+        raw = self._right_head(request, Scope.OUTSIDE, location)
         call = await self._begin(request, location, raw)
         task = asyncio.current_task()
         cancelled_before = 0 if task is None else task.cancelling()
@@ -82,7 +73,7 @@ class AiohttpMiddleware:
         token = policy.token_at_hand()
         if token is None and policy.may_wait:
             token = await asyncio.to_thread(policy.token)
-        raw = self._right_head(request, Scope.INSIDE, location, token)
+        raw = self._right_head(request, Scope.INSIDE, location)
         if token is None or (not policy.exclusive and has_token(raw)):
             return await handler(request)
         request.headers[TOKEN_HEADER] = token
@@ -91,17 +82,16 @@ class AiohttpMiddleware:
         finally:
             request.headers.pop(TOKEN_HEADER, None)
 
-    def _right_head(self, request: ClientRequest, scope: Scope, location: Whereabouts, token: str | None) -> RawHeaders:
+    def _right_head(self, request: ClientRequest, scope: Scope, location: Whereabouts) -> RawHeaders:
         """Take out of the request's headers what must not go along; return what is left.
 
         Raises:
             SecretInUrlError: The URL holds it.
         """
-        policy = self._policy
         raw = _raw(request)
-        if is_clean(raw, location[3], policy.secrets(scope)):
+        left = head_for(self._policy, scope, raw, location, None)
+        if left is None:
             return raw
-        left = clean(policy, scope, raw, location, token)
         request.headers.clear()
         request.headers.extend((name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in left)
         return left

@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
 def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:
     """Return a synchronous transport around another; the same one if this policy has wrapped it already."""
-    return (
-        inner if has_layer(inner, policy) else _class_for(inner, InstrumentedTransport, "BaseTransport")(inner, policy)
-    )
+    made = _class_for(inner, InstrumentedTransport, "BaseTransport")
+    return inner if has_layer(inner, policy) else made(inner, policy)
 
 
 def wrap_async_transport(inner: Any, policy: OutboundPolicy) -> Any:

@@ -219,8 +219,8 @@ def _judge(operation: Operation, results: list[Any], exchange: Exchange) -> None
     elif exchange.status == _PARTIAL_SUCCESS:
         operation.fail(_PARTIAL_SUCCESS, "Partial Success", "partial")
     elif results and exchange.response_whole:
-        goes_on = as_object(results[-1]).get("hasNext") is True  # and that did not come
-        operation.outcome = "unknown" if goes_on else "ok"
+        # A last part that announces more is not the last that was to come.
+        operation.outcome = "unknown" if as_object(results[-1]).get("hasNext") is True else "ok"
     elif not results:
         _judge_beginning(operation, exchange)
 
