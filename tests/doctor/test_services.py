@@ -56,7 +56,7 @@ def test_a_missing_key_is_named(doctor: Doctor) -> None:
         ("sdk-1234567890", "it is malformed (14 characters): not of the form otas_<prefix>_<secret>"),
         ("otas_onlyaprefix", "it is malformed (16 characters)"),
         ('"otas_abc_def"', "it holds the quotes that stood around it"),
-        ("00000000-0000-4000-8000-000000000001", "it is an id, perhaps the project's"),
+        ("00000000-0000-4000-8000-000000000001", "it is an id: not of the form"),
         ("agent_abcdefghijk_secret", "it is an agent's key (agent_…); a backend needs the project's SDK key"),
     ],
 )

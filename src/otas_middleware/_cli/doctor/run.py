@@ -144,11 +144,7 @@ def key_problem(subject: Subject) -> tuple[str, str] | None:
     if key.startswith("agent_"):
         return "it is an agent's key (agent_…); a backend needs the project's SDK key", again
     if not SDK_KEY.fullmatch(key):
-        what = (
-            "an id, perhaps the project's"
-            if len(key) == 36 and key.count("-") == 4
-            else f"malformed ({len(key)} characters)"
-        )
+        what = "an id" if len(key) == 36 and key.count("-") == 4 else f"malformed ({len(key)} characters)"
         return f"it is {what}: not of the form otas_<prefix>_<secret>", again
     return None
 
