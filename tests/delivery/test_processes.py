@@ -194,14 +194,14 @@ class TestTheEnd:
                     print(time.monotonic() - begun[0])
                     print(balance(stats), stats["queued"], stats["spooled"], stats["dropped"])
 
-                pipeline = open_pipeline(shutdown_timeout=1.0)
+                pipeline = open_pipeline(shutdown_timeout=1.0, request_timeout=300.0)
                 put(pipeline, *["/x"] * 500)
                 time.sleep(0.2)
                 atexit.register(lambda: begun.append(time.monotonic()))
                 """
             )
         first, second, *_ = out.splitlines()
-        assert float(first) < 1.5
+        assert float(first) < 10  # on a busy machine too; a request that hangs would take 300
         assert second == ("0 0 500 {}" if spooled else "0 0 0 {'exit': 500}")
 
     def test_what_is_left_when_somebody_is_tired_of_waiting_for_the_end_is_on_disk(
