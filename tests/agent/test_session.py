@@ -448,6 +448,7 @@ def test_a_script_that_ends_in_the_middle_of_its_calls_has_logged_them_as_far_as
         "OTAS_AGENT_KEY": brain.agent_key,
         "OTAS_BRAIN_URL": brain.url,
         "OTAS_UASAM_URL": brain.url,
+        "OTAS_SHUTDOWN_TIMEOUT": "20",
     }
     before = len(brain.events())
     subprocess.run([sys.executable, "-c", UNFINISHED, outside.url], env=environment, timeout=60, check=True)
