@@ -1,4 +1,4 @@
-"""What waits to be sent, what is in flight, and the account of both: every event has one fate, and it is counted."""
+"""What waits to be sent, what is in flight, and the account of both: each has one disposition, which is counted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class Receipts:
         self.told: list[tuple[str, str]] = []
 
     def item(self, token: str = "a") -> QueueItem:
-        return QueueItem(token, 10, receipt=lambda fate, stored_as="", _=(): self.told.append((fate, stored_as)))
+        return QueueItem(
+            token, 10, receipt=lambda disposition, stored_as="", _=(): self.told.append((disposition, stored_as))
+        )
 
 
 class TestComingIn:
@@ -650,7 +652,7 @@ class Waiting(threading.Thread):
     trusting=st.booleans(),
     max_events=st.sampled_from([20, 500, 2000]),  # the inbox takes none, three, fifteen
 )
-def test_every_event_has_one_fate(steps: list[tuple[str, int]], trusting: bool, max_events: int) -> None:
+def test_every_event_has_one_disposition(steps: list[tuple[str, int]], trusting: bool, max_events: int) -> None:
     queue = Queue(max_events, 10**9, trusting=trusting)
     flying: list[QueueItem] = []
     now = 0.0

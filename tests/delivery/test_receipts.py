@@ -21,15 +21,15 @@ class Followed(Item):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
-        self.fates: list[tuple[str, str]] = []
+        self.dispositions: list[tuple[str, str]] = []
         self.done: list[tuple[str, str]] = []
-        """Destinations that were done with it before others, and the fate that was told then."""
+        """Destinations that were done with it before others, and the disposition that was told then."""
 
-    def receipt(self, fate: str, stored_as: str = "", destination: str = "") -> None:
+    def receipt(self, disposition: str, stored_as: str = "", destination: str = "") -> None:
         if destination:
-            self.done.append((destination, fate))
+            self.done.append((destination, disposition))
         else:
-            self.fates.append((fate, stored_as))
+            self.dispositions.append((disposition, stored_as))
 
 
 def taking(connection: socket.socket, request: Received) -> None:
@@ -42,16 +42,16 @@ def refusing(connection: socket.socket, _request: Received) -> None:
     connection.sendall(answer("400 Bad Request", b'{"status":0,"status_description":"missing_required_fields"}'))
 
 
-@pytest.mark.parametrize(("script", "fate"), [(taking, "delivered"), (refusing, "missing_required_fields")])
-def test_an_item_learns_that_it_was_delivered_or_why_it_was_dropped(script: Any, fate: str) -> None:
+@pytest.mark.parametrize(("script", "disposition"), [(taking, "delivered"), (refusing, "missing_required_fields")])
+def test_an_item_learns_that_it_was_delivered_or_why_it_was_dropped(script: Any, disposition: str) -> None:
     item = Followed()
     with RawServer(script) as server:
         pipeline = Pipeline(settings(server.url), build)
         pipeline.put(item)
         assert pipeline.flush(10)
-        eventually(lambda: item.fates)
+        eventually(lambda: item.dispositions)
         pipeline.close(0.0)
-    assert item.fates == [(fate, "")]
+    assert item.dispositions == [(disposition, "")]
 
 
 def test_an_item_that_before_send_withheld_learns_that() -> None:
@@ -59,7 +59,7 @@ def test_an_item_that_before_send_withheld_learns_that() -> None:
     pipeline = Pipeline(settings("http://127.0.0.1:9"), lambda _item, _settings: None)
     pipeline.put(item)
     assert pipeline.flush(10)
-    assert item.fates == [("filtered", "")]
+    assert item.dispositions == [("filtered", "")]
 
 
 def test_an_item_that_goes_to_disk_learns_that(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_an_item_that_goes_to_disk_learns_that(tmp_path: Path) -> None:
     pipeline = Pipeline(settings("http://127.0.0.1:9", spool_dir=tmp_path), build)
     pipeline.put(item)
     pipeline.close(1.0)
-    assert item.fates == [("spooled", "")]
+    assert item.dispositions == [("spooled", "")]
 
 
 def test_items_that_are_pushed_out_or_cut_off_by_the_end_learn_that() -> None:
@@ -76,7 +76,12 @@ def test_items_that_are_pushed_out_or_cut_off_by_the_end_learn_that() -> None:
     for item in items:
         pipeline.put(item)
     pipeline.close(0.0)
-    assert sorted(fate for item in items for fate, _ in item.fates) == ["exit", "exit", "queue_full", "queue_full"]
+    assert sorted(disposition for item in items for disposition, _ in item.dispositions) == [
+        "exit",
+        "exit",
+        "queue_full",
+        "queue_full",
+    ]
 
 
 def test_with_two_destinations_an_item_learns_which_is_done_first_and_once_when_both_are() -> None:
@@ -87,5 +92,5 @@ def test_with_two_destinations_an_item_learns_which_is_done_first_and_once_when_
         pipeline.put(item)
         assert pipeline.flush(10)
         pipeline.close(1.0)
-    assert item.fates == [("delivered", "")]
+    assert item.dispositions == [("delivered", "")]
     assert item.done in ([("brain", "delivered")], [("agnost", "")])

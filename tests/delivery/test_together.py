@@ -1,4 +1,4 @@
-"""Events that one worker takes at once: they are built together, sent one by one, and the fate of each is its own."""
+"""Events that one worker takes at once: built together, sent one by one, each with a disposition of its own."""
 
 from __future__ import annotations
 

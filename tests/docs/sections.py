@@ -171,10 +171,10 @@ def answers(_: str = "") -> str:
     known = [(f"`{name}`", verdict) for name, (verdict, _) in brain._BY_DESCRIPTION.items()]
     known += [(f"{status}", verdict) for status, (verdict, _) in brain._BY_STATUS.items()]
     rows = ["| Brain answers | the event is |", "|---|---|", "| 201, `event_captured` | delivered |"]
-    for verdict, fate in _VERDICTS.items():
+    for verdict, disposition in _VERDICTS.items():
         these = [answer for answer, its in known if its is verdict]
         if these:
-            rows.append(f"| {', '.join(these)} | {fate} |")
+            rows.append(f"| {', '.join(these)} | {disposition} |")
     return "\n".join(rows) + "\n"
 
 

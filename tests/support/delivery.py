@@ -92,8 +92,8 @@ def pipeline(url: str, **values: Any) -> Generator[Pipeline]:
 
 def balance(stats: dict[str, Any]) -> int:
     """Return what the account of a pipeline is out by; 0 is what it must be at any moment."""
-    fates = stats["delivered"] + stats["spooled"] + sum(stats["dropped"].values()) + stats["queued"]
-    difference: int = stats["captured"] - fates
+    dispositions = stats["delivered"] + stats["spooled"] + sum(stats["dropped"].values()) + stats["queued"]
+    difference: int = stats["captured"] - dispositions
     return difference
 
 

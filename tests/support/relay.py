@@ -102,6 +102,6 @@ class RelayProcess:
 
 def balance(stats: dict[str, Any]) -> int:
     """Return what the account of a host with a relay is out by; 0 is what it must be at any moment."""
-    fates = stats["acknowledged"] + stats["kept"] + stats["delivered"] + stats["spooled"] + stats["queued"]
-    difference: int = stats["captured"] - fates - sum(stats["dropped"].values())
+    dispositions = stats["acknowledged"] + stats["kept"] + stats["delivered"] + stats["spooled"] + stats["queued"]
+    difference: int = stats["captured"] - dispositions - sum(stats["dropped"].values())
     return difference

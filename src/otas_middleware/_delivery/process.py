@@ -101,10 +101,10 @@ def end() -> None:
     Raises:
         KeyboardInterrupt: Somebody was tired of waiting. Those that were left have ended too, in no time.
     """
-    mortals = list(_registered.values())
-    deadlines = [pipeline.deadline() for pipeline in mortals]
+    pipelines = list(_registered.values())
+    deadlines = [pipeline.deadline() for pipeline in pipelines]
     interrupted: BaseException | None = None
-    for pipeline, deadline in zip(mortals, deadlines, strict=True):
+    for pipeline, deadline in zip(pipelines, deadlines, strict=True):
         now = time.monotonic()
         try:
             pipeline.end(now if interrupted is not None else max(deadline, now))

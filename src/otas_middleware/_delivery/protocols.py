@@ -43,14 +43,16 @@ class Receipt(Protocol):
     when all is over, and before that for each of several destinations that is done with the item before others are.
     """
 
-    def __call__(self, fate: str, stored_as: str = "", destination: str = "", /) -> None:
+    def __call__(self, disposition: str, stored_as: str = "", destination: str = "", /) -> None:
         """Take note.
 
         Args:
-            fate: `delivered`, `spooled` (it is in the disk queue), or the reason for which it was dropped. Of several
-                destinations that of the first one, or `exit` where the process ended before all were done with it.
+            disposition: `delivered`, `spooled` (it is in the disk queue), or the reason for which it was dropped. Of
+                several destinations that of the first one, or `exit` where the process ended before all were
+                done with it.
             stored_as: The id that the destination gave it, where it says one.
-            destination: The one that is done with it while others are not; the fate is empty if that is not the first.
+            destination: The one that is done with it while others are not; the disposition is empty if that is
+                not the first.
         """
         ...
 

@@ -69,11 +69,11 @@ class QueueItem:
             self.overhead = QUEUE_WEIGHT + TOKEN_WEIGHT
             self.weight += TOKEN_WEIGHT
 
-    def settled(self, fate: str, stored_as: str = "") -> None:
+    def settled(self, disposition: str, stored_as: str = "") -> None:
         """Say what became of it, once, to whoever asked for a receipt."""
         receipt, self.receipt = self.receipt, None
         if receipt is not None:
-            receipt(fate, stored_as)
+            receipt(disposition, stored_as)
 
     def __lt__(self, other: QueueItem) -> bool:
         """Say whether it arrived before another: what was on disk did, there by its rows."""
@@ -133,9 +133,9 @@ class BuiltOnce:
     __slots__ = (
         "_captured",
         "_destinations",
+        "_dispositions",
         "_envelope",
         "_error",
-        "_fates",
         "_lock",
         "_receipt",
         "_stored_as",
@@ -152,26 +152,26 @@ class BuiltOnce:
         self._error: Exception | None = None
         self._receipt: Receipt | None = getattr(captured, "receipt", None)
         self._destinations = destinations
-        self._fates: dict[str, str] = {}
+        self._dispositions: dict[str, str] = {}
         self._stored_as = ""
 
     def receipt_of(self, destination: str) -> Receipt | None:
         """Return what a destination's queue tells."""
         return None if self._receipt is None else partial(self._settled, destination)
 
-    def _settled(self, destination: str, fate: str, stored_as: str = "") -> None:
+    def _settled(self, destination: str, disposition: str, stored_as: str = "") -> None:
         with self._lock:
-            self._fates[destination] = fate
+            self._dispositions[destination] = disposition
             self._stored_as = self._stored_as or stored_as
-            over = len(self._fates) == len(self._destinations)
-            cut_off = "exit" in self._fates.values()
+            over = len(self._dispositions) == len(self._destinations)
+            cut_off = "exit" in self._dispositions.values()
         if self._receipt is None:
             return
         first = self._destinations[0]
-        if fate != "exit" and (cut_off or not over):
-            self._receipt(fate if destination == first else "", "", destination)
+        if disposition != "exit" and (cut_off or not over):
+            self._receipt(disposition if destination == first else "", "", destination)
         if over:
-            self._receipt("exit" if cut_off else self._fates[first], self._stored_as)
+            self._receipt("exit" if cut_off else self._dispositions[first], self._stored_as)
 
     def build(self, build: Callable[[Weighted], Envelope | None]) -> Envelope | None:
         """Return the envelope; the first one to ask builds it.

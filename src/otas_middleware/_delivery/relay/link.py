@@ -171,7 +171,7 @@ class Link:
         self.lost: Counter[str] = Counter()
         """Events that the relay took and dropped, by reason."""
         self._partly: dict[int, dict[str, str]] = {}
-        """Of what is kept, which destinations are done with it, and its fate at the first one."""
+        """Of what is kept, which destinations are done with it, and its disposition at the first one."""
         try:
             self._sock.send(packets.order(packets.HELLO, hello, self._secret))
         except OSError:
@@ -254,10 +254,10 @@ class Link:
                 self.lost[reason] += self._release(numbers)
                 self.heard.append(("lost", None, None))
             elif kind == packets.PARTLY:
-                name, fate, numbers = told
+                name, disposition, numbers = told
                 for number in numbers:
                     if number in self.kept:
-                        self._partly.setdefault(number, {})[name] = fate
+                        self._partly.setdefault(number, {})[name] = disposition
             elif kind == packets.TOKEN:
                 self.heard.append(("token", *told))
             elif kind == packets.STORED:
@@ -306,13 +306,13 @@ class Link:
         whole: list[Returned] = []
         rest: list[Returned] = []
         for number, _, frame, finished in kept.values():
-            fates = self._partly.get(number, {})
-            fate = "".join(fates.values())  # one at most is not empty
-            (rest if fate else whole).append(Returned(finished, frame, self._secret, frozenset(fates)))
-            if fate in {"delivered", "spooled"}:
+            dispositions = self._partly.get(number, {})
+            disposition = "".join(dispositions.values())  # one at most is not empty
+            (rest if disposition else whole).append(Returned(finished, frame, self._secret, frozenset(dispositions)))
+            if disposition in {"delivered", "spooled"}:
                 self.done += 1
-            elif fate:
-                self.lost[fate] += 1
+            elif disposition:
+                self.lost[disposition] += 1
         return whole, rest
 
 

@@ -55,8 +55,8 @@ LEAVING = b"\x16"
 STATE = b"\x17"
 """The answer to `STATUS`."""
 PARTLY = b"\x18"
-"""Events that one of several destinations is done with, before others: `[its name, their fate there or "" if it is not
-the first one, numbers]`."""
+"""Events that one of several destinations is done with, before others: `[its name, their disposition there or "" if it
+is not the first one, numbers]`."""
 
 REFUSED_PAUSE = 30.0
 """Seconds after which a host that was refused asks again."""

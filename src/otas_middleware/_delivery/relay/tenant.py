@@ -272,15 +272,15 @@ class Connection:
         settled = array.array("Q")
         others: dict[tuple[bytes, *tuple[str, ...]], list[int]] = {}
         for _ in range(found):
-            number, fate, stored_as, destination = self.done.popleft()
+            number, disposition, stored_as, destination = self.done.popleft()
             if stored_as:
                 self.tell(packets.STORED, (number, stored_as))
             if destination:
-                others.setdefault((packets.PARTLY, destination, fate), []).append(number)
-            elif fate in {"delivered", "spooled"}:
+                others.setdefault((packets.PARTLY, destination, disposition), []).append(number)
+            elif disposition in {"delivered", "spooled"}:
                 settled.append(number)
-            elif not (ended and fate == "exit"):
-                others.setdefault((packets.LOST, fate), []).append(number)
+            elif not (ended and disposition == "exit"):
+                others.setdefault((packets.LOST, disposition), []).append(number)
         for start in range(0, len(settled), _NUMBERS):
             self._send(packets.message(packets.SETTLED, settled[start : start + _NUMBERS].tobytes()))
         for (kind, *what), numbers in others.items():
@@ -342,8 +342,8 @@ class Receipt:
         self._number = number
         self._weight = weight
 
-    def __call__(self, fate: str, stored_as: str = "", destination: str = "") -> None:
+    def __call__(self, disposition: str, stored_as: str = "", destination: str = "") -> None:
         connection: Any = self._connection
-        connection.done.append((self._number, fate, stored_as, destination))
+        connection.done.append((self._number, disposition, stored_as, destination))
         if not destination:
             connection.tenant.settled(self._weight)
