@@ -37,13 +37,13 @@ _ENDS = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\)(?=(?:[*+?]|\{\d*,?\d*\}
 
 
 @cache
-def compiled(pattern: str | re.Pattern[str], flags: int = 0) -> re.Pattern[str]:
+def compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
     """Return a pattern, compiled; of those of which this is asked at their first use, most are never needed.
 
     Before 3.11.5, when the last turn of a possessively repeated group begins well and fails, Python goes on where that
     turn had come to (gh-106052), past names and values. A last branch that never matches brings it back.
     """
-    if sys.version_info < (3, 11, 5) and isinstance(pattern, str):
+    if sys.version_info < (3, 11, 5):
         pattern = _ENDS.sub(lambda found: found[1] or "|(?!))", pattern)
     return re.compile(pattern, flags)
 
