@@ -96,6 +96,17 @@ def test_pauses_are_folded_and_the_axis_can_be_zoomed(browser: Browser, client: 
         assert page.locator(".bar").count() == 1
 
 
+def test_the_axis_has_as_many_times_as_its_width_has_room_for(browser: Browser, client: Client) -> None:
+    for second in range(4):
+        client.log(latency_ms=1000, metadata={"captured_at": f"2026-01-01T00:00:0{second}Z"})
+    with looking_at(browser, client.brain, f"session/{client.session_id}") as sight:
+        ticks = sight.page.locator(".tick")
+        ticks.nth(3).wait_for()
+        sight.page.set_viewport_size({"width": 400, "height": 800})
+        ticks.nth(3).wait_for(state="detached")
+        assert ticks.count() >= 1
+
+
 def test_a_status_and_its_bar_have_one_colour(browser: Browser, client: Client) -> None:
     client.log(path="/good")
     client.log(path="/refused", status_code=404, error="404 Not Found")

@@ -12,7 +12,7 @@ const PAUSE_SHARE = 0.2; // of the time in which something happened: longer paus
 const FOLDED_SHARE = 0.04; // of that time, for each folded pause
 const LIVE_PAUSE = 500;
 const CLOSEST = 1 / 4096;
-const NARROW = "(max-width: 40rem)";
+const narrow = matchMedia("(max-width: 40rem)");
 
 const endOf = (event) => event.began + (typeof event.latency_ms === "number" ? event.latency_ms / 1000 : 0);
 
@@ -158,7 +158,7 @@ function lens(onChange) {
 function axisCell(axis, view, set) {
   const { from, to } = view;
   const share = (place) => (place - from) / (to - from);
-  const found = ticks(axis, from, to, matchMedia(NARROW).matches ? 1 : 6);
+  const found = ticks(axis, from, to, narrow.matches ? 1 : 6);
   const isAtEdge = (place) => share(place) > 0.88; // its label stands before it, or it would be cut off
   const marks = found.filter(([place], index) => !isAtEdge(place) || !index
     || share(place) - share(found[index - 1][0]) > 0.25).map(([place, seconds]) => {
@@ -197,7 +197,9 @@ export function sessionView(id) {
   const place = h("div", { class: "scroller" });
   const element = h("section", { "aria-labelledby": "title" }, head, place);
   const more = h("button", { type: "button", onclick: () => attempt(() => load()) }, "Load later events");
-  const zoom = lens(() => known && draw());
+  const redraw = () => known && draw();
+  const zoom = lens(redraw);
+  narrow.addEventListener("change", redraw); // there is room for fewer times, or for more
 
   function bar(event, axis) {
     const { from, to } = zoom.seen;
@@ -264,5 +266,6 @@ export function sessionView(id) {
       for (const at of place.querySelectorAll("tr")) at.classList.toggle("selected", at.dataset.id === present.event);
     },
     focus,
+    leave: () => narrow.removeEventListener("change", redraw),
   };
 }
