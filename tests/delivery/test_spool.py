@@ -601,6 +601,27 @@ class TestDurability:
             assert (sender.stats()["spooled"], balance(sender.stats())) == (0, 0)
             sender.close()
 
+    def test_at_the_end_what_was_delivered_is_deleted_from_the_disk_first(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        delivered, may_delete, acknowledge = threading.Event(), threading.Event(), DiskQueue.acknowledge
+
+        def late(disk: DiskQueue, given: list[int]) -> int:
+            delivered.set()
+            assert may_delete.wait(PATIENCE)
+            return acknowledge(disk, given)
+
+        monkeypatch.setattr(DiskQueue, "acknowledge", late)
+        with LocalBrain() as brain:
+            sender = self.durable(brain, folder)
+            sender.put(Item(token=brain.create_session()))
+            assert delivered.wait(PATIENCE)
+            soon = threading.Timer(0.2, may_delete.set)
+            soon.start()
+            sender.close(PATIENCE)
+            assert rows(folder) == 0
+            soon.join()
+
     def test_a_full_memory_loses_nothing_that_is_on_disk(self, folder: Path) -> None:
         with LocalBrain() as brain:
             token = brain.create_session()

@@ -282,6 +282,7 @@ class Exporter:
         self._ending = deadline.earlier(reserve)
         try:
             self._drain(self._ending, while_well=self._spooler is not None)
+            self._sender.finish_deleting(deadline)
         finally:  # somebody may interrupt that: what is here is written all the same
             self._put_away(deadline)
             self._lose_the_rest()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._delivery.attempt import Attempt
-    from otas_middleware._delivery.clock import PeerClock
+    from otas_middleware._delivery.clock import Deadline, PeerClock
     from otas_middleware._delivery.limiter import Pace
     from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.queue import Queue
@@ -276,6 +276,15 @@ class Sender:
     def _delete_rows(self, items: list[QueueItem]) -> None:
         if self.spooler is not None and (rows := [item.row for item in items if item.row is not None]):
             self.spooler.acknowledge(rows)
+
+    def finish_deleting(self, deadline: Deadline) -> None:
+        """Wait until what was delivered is deleted from the disk too, from where it would be sent again.
+
+        Args:
+            deadline: Until when.
+        """
+        while self.spooler is not None and self._pace.sending and not self._queue.in_flight and deadline.left():
+            time.sleep(0.001)  # in another thread; a commit takes as long
 
     def _tell(self, what: str, hook: Callable[..., object], *values: object) -> None:
         try:
