@@ -297,9 +297,10 @@ def test_the_failure_of_the_test_itself_is_not_replaced() -> None:
 
 def test_an_event_that_is_not_there_is_asked_for_in_vain_and_told_why() -> None:
     with record_events() as events:
+        post = on_wsgi()
         with pytest.raises(IndexError, match=r"No event was recorded:\n  no request carried the header"):
             _ = events[0]
-        on_wsgi()("/orders/1", ORDER, events.headers)
+        post("/orders/1", ORDER, events.headers)
         with pytest.raises(IndexError, match=r"only 1 event was recorded:\n  POST /orders/1 200"):
             _ = events[1]
         assert list(events) == [events[0]] == [events[-1]]
