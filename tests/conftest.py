@@ -35,11 +35,6 @@ for _name in [name for name in os.environ if name.startswith("OTAS_") and name !
 
 _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ  # one of several processes that run tests, and not the first
 
-if not _IS_WORKER:  # they are given the same folder
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # those of pytest outlive the run, as ever
-    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="otas-tests-")
-    tempfile.tempdir = None
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started the tests in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the processes that they start must hear it
 
@@ -106,6 +101,15 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    """Give the run a temporary folder of its own, before there are workers, which use it too."""
+    if not _IS_WORKER:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # those of pytest outlive the run
+        os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="otas-tests-")
+        tempfile.tempdir = None
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail when temporary files are left, by a test or by what it tried."""
     if _IS_WORKER:
@@ -116,6 +120,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"]  # `make mutants` has many runs in one process
+    tempfile.tempdir = None
 
 
 @pytest.fixture(autouse=True)
