@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import sqlite3
-import sys
 import threading
 import time
 from contextlib import closing
@@ -31,11 +29,11 @@ from otas_middleware._delivery.spooler import Spooler
 from otas_middleware._event.build import build as build_event
 from otas_middleware.localbrain import LocalBrain
 from support.delivery import PATIENCE, Item, RawServer, balance, build, created, eventually, pipeline, settings
+from support.interrupting import at_each_line
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
-    from types import FrameType
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.disk_queue.store import DiskQueue
@@ -308,22 +306,11 @@ def test_a_process_whose_name_was_cut_in_the_middle_of_a_character_can_spool(
 def test_wherever_a_signals_handler_raises_no_transaction_is_left_open(disk: DiskQueue) -> None:
     """As a soft time limit of Celery's does, which the task may survive."""
     disk.write([record()])
-    interrupted, usual = set[int](), sys.gettrace()
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        ours = frame.f_code.co_name == "transaction" and frame.f_code.co_filename == file_module.__file__
-        if ours and event == "line" and frame.f_lineno not in interrupted:
-            interrupted.add(frame.f_lineno)
-            sys.settrace(usual)
-            raise KeyboardInterrupt
-        return trace
-
-    before = -1
-    while before < len(interrupted):
-        before = len(interrupted)
-        with contextlib.suppress(KeyboardInterrupt):
-            sys.settrace(trace)
-            disk.write([record()])
-        sys.settrace(usual)
+    found = set[str]()
+    for interrupted in at_each_line(
+        lambda code: code.co_name == "transaction" and code.co_filename == file_module.__file__,
+        lambda: disk.write([record()]),
+    ):
         disk.write([record()])
-    assert before >= 4
+        found |= interrupted
+    assert len(found) >= 4

@@ -7,10 +7,9 @@ import os
 import re
 import subprocess
 import sys
-import threading
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,9 +18,10 @@ import pytest
 
 from docs.documents import DOCUMENTS, Block, blocks, name_of
 from docs.play import write_files
+from otas_middleware._cli import serving
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from otas_middleware.localbrain import LocalBrain
 
@@ -75,24 +75,10 @@ class _Answers(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
-def a_host() -> Generator[str]:
-    """Run a host on a loopback port; as a context of its URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.fixture(scope="module")
 def environ(brain: LocalBrain) -> Iterator[dict[str, str]]:
     """The environment of somebody who follows the documents: keys, a local Brain, and the hosts of the examples."""
-    with a_host() as inside, a_host() as outside:
+    with serving(_Answers) as inside, serving(_Answers) as outside:
         hosts = {
             "https://brain.example.com": brain.url,
             "https://api.example.com": inside,

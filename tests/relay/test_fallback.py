@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,11 +24,11 @@ from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
 from support.agent import Agent
 from support.delivery import RawServer, eventually
+from support.interrupting import at_each_line
 from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import FrameType
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from support.delivery import Received
@@ -201,28 +199,15 @@ def test_wherever_a_signals_handler_raises_what_follows_is_handed_over_and_settl
     """As a worker's time-out of gunicorn's, or the soft time limit of a Celery task."""
     with RelayThread() as relay, host(brain, agent, relay.path) as app:
         app.call()
-        interrupted, usual = set[str](), sys.gettrace()
-
-        def trace(frame: FrameType, event: str, _: object) -> Any:
-            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            if event == "line" and "_delivery/relay" in frame.f_code.co_filename and place not in interrupted:
-                interrupted.add(place)
-                sys.settrace(usual)
-                raise KeyboardInterrupt
-            return trace
-
-        before = -1
-        while before < len(interrupted):
-            before = len(interrupted)
-            with contextlib.suppress(KeyboardInterrupt):
-                sys.settrace(trace)
-                app.call("/interrupted")
-            sys.settrace(usual)
+        interrupted = set[str]()
+        for interrupted in at_each_line(
+            lambda code: "_delivery/relay" in code.co_filename, lambda: app.call("/interrupted")
+        ):
             app.call("/after")
             assert app.delivery.flush(5), sorted(interrupted)
         assert len(interrupted) > 20
         after = [path for path in paths(brain, agent) if path == "/after"]
-        assert len(after) == before + 1
+        assert len(after) == len(interrupted) + 1
 
 
 @pytest.mark.parametrize("moment", ["look", "order"])
