@@ -164,11 +164,7 @@ class HttpClients:
             ValueError: `library` is neither of the two.
             ImportError: It is not installed.
         """
-        from otas_middleware._outbound.httpx_transport import OwnTransport, wrap_transport  # noqa: PLC0415  # heavy
-
-        if inner is None:
-            inner = OwnTransport("HTTPTransport") if library is None else _module(library).HTTPTransport()
-        return wrap_transport(inner, self._policy)
+        return self._wrapped(inner, library, "HTTPTransport")
 
     @overload
     def async_transport(
@@ -187,11 +183,14 @@ class HttpClients:
             ValueError: `library` is neither of the two.
             ImportError: It is not installed.
         """
-        from otas_middleware._outbound.httpx_transport import OwnTransport, wrap_async_transport  # noqa: PLC0415  # heavy
+        return self._wrapped(inner, library, "AsyncHTTPTransport")
+
+    def _wrapped(self, inner: Any, library: str | None, kind: str) -> Any:
+        from otas_middleware._outbound.httpx_transport import OwnTransport, wrap_transport  # noqa: PLC0415  # heavy
 
         if inner is None:
-            inner = OwnTransport("AsyncHTTPTransport") if library is None else _module(library).AsyncHTTPTransport()
-        return wrap_async_transport(inner, self._policy)
+            inner = OwnTransport(kind) if library is None else getattr(_module(library), kind)()
+        return wrap_transport(inner, self._policy)
 
     def headers_for(self, url: str) -> dict[str, str]:
         """Return the headers that a request to this URL is to carry, for libraries that have no adapter here.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
 from otas_middleware._outbound.httpx_library import library_of_client
-from otas_middleware._outbound.httpx_transport import wrap_async_transport, wrap_transport
+from otas_middleware._outbound.httpx_transport import wrap_transport
 from otas_middleware._outbound.policy import Scope, without_layer
 
 if TYPE_CHECKING:
@@ -54,14 +54,13 @@ def _instrument_httpx(client: Any, policy: OutboundPolicy) -> None:
     Raises:
         TypeError: The private names are not there.
     """
-    wrap = wrap_async_transport if hasattr(client, "aclose") else wrap_transport
     if getattr(client, "_transport", None) is None or getattr(client, "_mounts", None) is None:
         raise TypeError(
             f"This version of httpx keeps the transports of a {type(client).__name__} where they cannot be found, so "
             "an existing client cannot be instrumented; make it with session.client(), or give it "
             "transport=session.transport()."
         )
-    _change_transports(client, lambda each: wrap(each, policy))
+    _change_transports(client, lambda each: wrap_transport(each, policy))
 
 
 def _change_transports(client: Any, change: Callable[[Any], Any]) -> None:

@@ -37,26 +37,16 @@ class Library:
     def __init__(self, name: str) -> None:
         self.name = name
         self.module: Any = import_module(name)
-
-    def request_stream(self, inner: Any, call: Capture, *, asynchronous: bool) -> Any:
-        """Return a request's stream that is noted as it is sent."""
-        kind = self._stream(AsyncRequestStream if asynchronous else RequestStream, asynchronous=asynchronous)
-        return kind(inner, call)
-
-    def response_stream(self, inner: Any, call: Capture, *, asynchronous: bool) -> Any:
-        """Return a response's stream that is noted as it is consumed."""
-        kind = self._stream(AsyncResponseStream if asynchronous else ResponseStream, asynchronous=asynchronous)
-        return kind(inner, call)
-
-    def _stream(self, mixin: type, *, asynchronous: bool) -> Any:
-        """Return a stream class of ours on the base class by which the library's own code tells streams."""
-        return derived(mixin, self.module.AsyncByteStream if asynchronous else self.module.SyncByteStream)
+        # On the base classes by which the library's own code tells streams.
+        streams = self.module.SyncByteStream, self.module.AsyncByteStream
+        self.request_stream = derived(RequestStream, *streams)
+        self.response_stream = derived(ResponseStream, *streams)
 
 
 @lru_cache(maxsize=16)
-def derived(mixin: type, base: type) -> Any:
-    """Return a class of ours on a library's own base class."""
-    return type(mixin.__name__, (mixin, base), {"__module__": mixin.__module__})
+def derived(mixin: type, *bases: type) -> Any:
+    """Return a class of ours on a library's own base classes."""
+    return type(mixin.__name__, (mixin, *bases), {"__module__": mixin.__module__})
 
 
 @lru_cache(maxsize=2)
@@ -125,7 +115,7 @@ def library_of_request(request: Any) -> Library:
 
 
 class _Stream:
-    """A stream that is handed on as it is, and noted in passing.
+    """A stream that is handed on as it is, and noted in passing; of either kind of client, as the inner one is.
 
     Args:
         inner: The stream.
@@ -138,28 +128,30 @@ class _Stream:
 
 
 class RequestStream(_Stream):
+    """A request's stream, noted as it is sent."""
+
     def __iter__(self) -> Iterator[bytes]:
         note = self._call.request.add
         for chunk in cast("Iterable[bytes]", self._inner):
             note(chunk)
             yield chunk
 
-    def close(self) -> None:
-        self._inner.close()
-
-
-class AsyncRequestStream(_Stream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         note = self._call.request.add
         async for chunk in cast("AsyncIterable[bytes]", self._inner):
             note(chunk)
             yield chunk
 
+    def close(self) -> None:
+        self._inner.close()
+
     async def aclose(self) -> None:
         await self._inner.aclose()
 
 
 class ResponseStream(_Stream):
+    """A response's stream, noted as it is consumed."""
+
     def __iter__(self) -> Iterator[bytes]:
         call = self._call
         try:
@@ -171,17 +163,6 @@ class ResponseStream(_Stream):
             raise
         ended(call)
 
-    def close(self) -> None:
-        try:
-            self._inner.close()
-        finally:
-            self._call.finish()
-
-    def __del__(self) -> None:
-        self._call.finish()  # of a stream that nobody closed
-
-
-class AsyncResponseStream(_Stream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         call = self._call
         chunks = aiter(cast("AsyncIterable[bytes]", self._inner))
@@ -197,6 +178,12 @@ class AsyncResponseStream(_Stream):
                 await chunks.aclose()
         ended(call)
 
+    def close(self) -> None:
+        try:
+            self._inner.close()
+        finally:
+            self._call.finish()
+
     async def aclose(self) -> None:
         try:
             await self._inner.aclose()
@@ -204,4 +191,4 @@ class AsyncResponseStream(_Stream):
             self._call.finish()
 
     def __del__(self) -> None:
-        self._call.finish()
+        self._call.finish()  # of a stream that nobody closed

@@ -37,21 +37,14 @@ if TYPE_CHECKING:
 
 
 def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:
-    """Return a synchronous transport around another; the same one if this policy has wrapped it already."""
-    made = _class_for(inner, InstrumentedTransport, "BaseTransport")
-    return inner if has_layer(inner, policy) else made(inner, policy)
+    """Return a transport around another of either kind; the same one if this policy has wrapped it already.
 
-
-def wrap_async_transport(inner: Any, policy: OutboundPolicy) -> Any:
-    """Return an asynchronous transport around another; the same one if this policy has wrapped it already."""
-    made = _class_for(inner, InstrumentedAsyncTransport, "AsyncBaseTransport")
-    return inner if has_layer(inner, policy) else made(inner, policy)
-
-
-def _class_for(inner: Any, mixin: type, base: str) -> Any:
-    """Return the transport class for a library: derived from its own base class, since others may ask for that."""
-    library = library_of_transport(inner) or installed(None)
-    return derived(mixin, getattr(library.module, base))
+    Its class is derived from the library's own base classes, since others may ask for them.
+    """
+    if has_layer(inner, policy):
+        return inner
+    module = (library_of_transport(inner) or installed(None)).module
+    return derived(InstrumentedTransport, module.BaseTransport, module.AsyncBaseTransport)(inner, policy)
 
 
 class OwnTransport:
@@ -106,8 +99,8 @@ class OwnTransport:
             await self._made.aclose()
 
 
-class _Instrumented(Layer):
-    """What both kinds of transport have in common.
+class InstrumentedTransport(Layer):
+    """A transport that asks the policy first: synchronous or asynchronous, as the one within is.
 
     Args:
         inner: The transport that sends.
@@ -147,9 +140,7 @@ class _Instrumented(Layer):
         headers = head_for(self.policy, Scope.INSIDE, request.headers.raw, location, token)
         return request if headers is None else copied(request, headers)
 
-    def _outside(
-        self, request: httpx.Request, location: Whereabouts, *, asynchronous: bool
-    ) -> tuple[httpx.Request, Capture | None]:
+    def _outside(self, request: httpx.Request, location: Whereabouts) -> tuple[httpx.Request, Capture | None]:
         """Return what is to be sent to a host outside, and the record that was begun.
 
         Raises:
@@ -170,10 +161,10 @@ class _Instrumented(Layer):
                     call.request.add(body)
             else:
                 request = copied(request, raw)
-                request.stream = library.request_stream(request.stream, call, asynchronous=asynchronous)
+                request.stream = library.request_stream(request.stream, call)
         return request, call
 
-    def _answered(self, response: httpx.Response, call: Capture, library: Library, *, asynchronous: bool) -> None:
+    def _answered(self, response: httpx.Response, call: Capture, library: Library) -> None:
         """Note the head of an answer, and have its body noted as it is consumed."""
         try:
             reason = response.extensions.get("reason_phrase")
@@ -186,14 +177,10 @@ class _Instrumented(Layer):
                 call.sent(response.content)
                 ended(call)
             else:
-                response.stream = library.response_stream(response.stream, call, asynchronous=asynchronous)
+                response.stream = library.response_stream(response.stream, call)
         except Exception:
             report_internal_error("outbound.httpx")
             call.finish()
-
-
-class InstrumentedTransport(_Instrumented):
-    """A synchronous transport that asks the policy first."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request (see `httpx.BaseTransport`)."""
@@ -204,14 +191,14 @@ class InstrumentedTransport(_Instrumented):
             token = self.policy.token_at_hand() or self.policy.token()
             sent = self._inside(request, location, token)
             return self.inner.handle_request(sent)  # type: ignore[no-any-return]  # as above
-        request, call = self._outside(request, location, asynchronous=False)
+        request, call = self._outside(request, location)
         try:
             response: httpx.Response = self.inner.handle_request(request)
         except BaseException as error:
             failed(call, error)
             raise
         if call is not None:
-            self._answered(response, call, library_of_request(request), asynchronous=False)
+            self._answered(response, call, library_of_request(request))
         return response
 
     def close(self) -> None:
@@ -224,10 +211,6 @@ class InstrumentedTransport(_Instrumented):
 
     def __exit__(self, *error: object) -> None:
         self.inner.__exit__(*error)
-
-
-class InstrumentedAsyncTransport(_Instrumented):
-    """An asynchronous transport that asks the policy first."""
 
     def handle_async_request(self, request: httpx.Request) -> Coroutine[Any, Any, httpx.Response]:
         """Send a request; not `async` itself, so that a call inside costs no coroutine more than without us."""
@@ -250,14 +233,14 @@ class InstrumentedAsyncTransport(_Instrumented):
         return response
 
     async def _recorded(self, request: httpx.Request, location: Whereabouts) -> httpx.Response:
-        request, call = self._outside(request, location, asynchronous=True)
+        request, call = self._outside(request, location)
         try:
             response: httpx.Response = await self.inner.handle_async_request(request)
         except BaseException as error:
             failed(call, error)
             raise
         if call is not None:
-            self._answered(response, call, library_of_request(request), asynchronous=True)
+            self._answered(response, call, library_of_request(request))
         return response
 
     async def aclose(self) -> None:
