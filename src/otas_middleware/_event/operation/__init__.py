@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.operation.model import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import ModuleType
 
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.operation.model import Operation, OperationReader
@@ -50,52 +50,15 @@ class KnownProtocol(NamedTuple):
     @property
     def read(self) -> OperationReader:
         """The function that reads it."""
-        reader: OperationReader = getattr(_module(self.module), self.function)
+        reader: OperationReader = getattr(import_module(f"{__name__}.{self.module}"), self.function)
         return reader
 
 
-def _module(name: str) -> ModuleType:  # noqa: PLR0911  # a table
-    """Return the module of a protocol.
+def _named_for_packers() -> None:
+    """Be called by nobody: packers of programs (PyInstaller, Nuitka) take along what import statements name."""
+    from otas_middleware._event.operation import a2a, aws, batches, graphql, json_rpc, mcp, rpc, streams, xml_calls
 
-    By import statements, since packers of programs (PyInstaller, Nuitka) take along what these name, and nothing else.
-    """
-    match name:
-        case "a2a":
-            from otas_middleware._event.operation import a2a
-
-            return a2a
-        case "aws":
-            from otas_middleware._event.operation import aws
-
-            return aws
-        case "batches":
-            from otas_middleware._event.operation import batches
-
-            return batches
-        case "graphql":
-            from otas_middleware._event.operation import graphql
-
-            return graphql
-        case "json_rpc":
-            from otas_middleware._event.operation import json_rpc
-
-            return json_rpc
-        case "mcp":
-            from otas_middleware._event.operation import mcp
-
-            return mcp
-        case "rpc":
-            from otas_middleware._event.operation import rpc
-
-            return rpc
-        case "xml_calls":
-            from otas_middleware._event.operation import xml_calls
-
-            return xml_calls
-        case _:
-            from otas_middleware._event.operation import streams
-
-            return streams
+    del a2a, aws, batches, graphql, json_rpc, mcp, rpc, streams, xml_calls
 
 
 PROTOCOLS = (
