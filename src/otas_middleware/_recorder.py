@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from otas_middleware._config.sources import FrameworkSettings
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope
-    from otas_middleware._runtime import Behaviour
 
 logger = logging.getLogger("otas_middleware")
 
@@ -80,13 +79,29 @@ class Recorder:
         self._takes_all = self.selection.takes_all
         self._key_set = key_set(settings)
         self.new_capture: Callable[..., Capture] = Capture
-        self.pipeline = (deliver or runtime.behaviour.deliver or in_background)(self)
+        self.pipeline: Delivery
+        self._in_background: Delivery | None = None
+        if deliver is None:
+            self.follow()
+        else:
+            self.pipeline = deliver(self)
         self._limit = settings.max_body_bytes
         self._traceback = settings.capture_traceback
         self._durable = settings.durability != "memory"
 
     def __reduce__(self) -> tuple[Callable[[OtasSettings], Recorder], tuple[OtasSettings]]:
         return _shared, (self.settings,)  # a copied or unpickled application has the recorder of its process
+
+    def follow(self) -> None:
+        """Deliver as the process does now: in the background, or into the memory of a test."""
+        make = runtime.behaviour.deliver
+        self.new_capture = Capture
+        if make is not None:
+            self.pipeline = make(self)
+            return
+        if self._in_background is None:
+            self._in_background = in_background(self)
+        self.pipeline = self._in_background
 
     def begin(
         self,
@@ -218,26 +233,6 @@ def in_background(recorder: Recorder) -> Delivery:
     return open_delivery(recorder.settings, recorder.build, raw=True, on_token=recorder.gate.learn)
 
 
-def _redirect(behaviour: Behaviour) -> Callable[[], None]:
-    """Have the recorders deliver as a new behaviour says; return what gives them back what they had."""
-    make: Callable[[Recorder], Delivery] = behaviour.deliver or in_background
-    replaced = {recorder: (recorder.pipeline, recorder.new_capture) for recorder in recorders()}
-    for recorder in replaced:
-        recorder.pipeline = make(recorder)
-
-    def undo() -> None:
-        usual: Callable[[Recorder], Delivery] = runtime.behaviour.deliver or in_background
-        for recorder in set(recorders()) - set(replaced):
-            recorder.pipeline, recorder.new_capture = usual(recorder), Capture
-        for recorder, (pipeline, new_capture) in replaced.items():
-            recorder.pipeline, recorder.new_capture = pipeline, new_capture
-
-    return undo
-
-
-runtime.follow("deliver", _redirect)
-
-
 def open_recorder(
     keywords: Mapping[str, Any],
     framework: FrameworkSettings | None = None,
@@ -301,6 +296,9 @@ def recorders() -> list[Recorder]:
     """Return all recorders of this process."""
     with runtime.lock:
         return list(runtime.recorders.values())
+
+
+runtime.lead("deliver", recorders)
 
 
 def flush(timeout: float = 2.0) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator
 
 
 T = TypeVar("T")
@@ -167,17 +167,17 @@ class Runtime:
         self.no_fork = threading.RLock()
         self._familiar: dict[int, object] = {}
         """Code of the user's that has run, by its identity, which is nobody else's while it is kept here."""
-        self._followers: list[tuple[str, Callable[[Behaviour], Callable[[], None]]]] = []
+        self._followers: list[tuple[str, Callable[[], Iterable[Any]]]] = []
 
-    def follow(self, field: str, change: Callable[[Behaviour], Callable[[], None]]) -> None:
+    def lead(self, field: str, followers: Callable[[], Iterable[Any]]) -> None:
         """Have a change of behaviour reach what exists already.
 
         Args:
             field: The field of `Behaviour` that matters.
-            change: Called with the new behaviour when a block that changes the field begins; returns what undoes it at
-                the block's end.
+            followers: Returns what exists: the method `follow` of each is called when a block that changes the field
+                begins, and when it ends.
         """
-        self._followers.append((field, change))
+        self._followers.append((field, followers))
 
     @contextmanager
     def forks_allowed(self, code: object) -> Generator[None]:
@@ -220,16 +220,20 @@ class Runtime:
         Args:
             **changes: Fields of `Behaviour`.
         """
-        with self.lock:
-            before, self.behaviour = self.behaviour, replace(self.behaviour, **changes)
-            undo = [change(self.behaviour) for field, change in self._followers if field in changes]
+        before = self.behaviour
+        self._behave(replace(before, **changes), changes)
         try:
             yield
         finally:
-            with self.lock:
-                self.behaviour = before
-                for each in reversed(undo):
-                    each()
+            self._behave(before, changes)
+
+    def _behave(self, behaviour: Behaviour, changed: Container[str]) -> None:
+        with self.lock:
+            self.behaviour = behaviour
+            for field, followers in self._followers:
+                if field in changed:
+                    for each in followers():
+                        each.follow()
 
 
 runtime = Runtime()

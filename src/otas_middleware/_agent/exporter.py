@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
     from otas_middleware._event.model import Envelope
-    from otas_middleware._runtime import Behaviour
 
 NO_SESSION = SessionInfo(
     agent_id="", session_id="", verified=False, fingerprint="", issued_at=None, expires_at=None, token=""
@@ -63,16 +62,27 @@ class AgentExporter:
 
     Args:
         settings: Where to send, limits and times.
-        deliver: Makes the delivery.
     """
 
-    def __init__(self, settings: OtasSettings, deliver: Callable[[AgentExporter], Delivery]) -> None:
+    def __init__(self, settings: OtasSettings) -> None:
         self.settings = settings
         self.pending: SharedWeakSet[PendingQueue] = SharedWeakSet()
         self.under_way: set[Call] = set()
         """Calls whose answers have not come to an end."""
         self._owners: weakref.WeakValueDictionary[str, Owner] = weakref.WeakValueDictionary()
-        self.delivery = deliver(self)
+        self.delivery: Delivery
+        self._in_background: Delivery | None = None
+        self.follow()
+
+    def follow(self) -> None:
+        """Deliver as the process does now: in the background, or into the memory of a test."""
+        make = runtime.behaviour.deliver_agent
+        if make is not None:
+            self.delivery = make(self)
+            return
+        if self._in_background is None:
+            self._in_background = in_background(self)
+        self.delivery = self._in_background
 
     def put(self, item: Item) -> None:
         """Queue an item. Never blocks."""
@@ -188,7 +198,7 @@ def exporter_for(settings: OtasSettings) -> AgentExporter:
     with _lock:
         exporter = _exporters.get(settings)
         if exporter is None:
-            exporter = _exporters[settings] = AgentExporter(settings, runtime.behaviour.deliver_agent or in_background)
+            exporter = _exporters[settings] = AgentExporter(settings)
             runtime.sources.append(exporter)
     return exporter
 
@@ -199,22 +209,7 @@ def exporters() -> list[AgentExporter]:
         return list(_exporters.values())
 
 
-def _redirect(behaviour: Behaviour) -> Callable[[], None]:
-    """Have the exporters deliver as a new behaviour says; return what gives them back what they had."""
-    make = behaviour.deliver_agent or in_background
-    replaced = {exporter: exporter.delivery for exporter in exporters()}
-    for exporter in replaced:
-        exporter.delivery = make(exporter)
-
-    def undo() -> None:
-        usual = runtime.behaviour.deliver_agent or in_background
-        for exporter in exporters():
-            exporter.delivery = replaced[exporter] if exporter in replaced else usual(exporter)
-
-    return undo
-
-
-runtime.follow("deliver_agent", _redirect)
+runtime.lead("deliver_agent", exporters)
 
 
 class PendingQueue:

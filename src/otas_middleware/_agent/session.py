@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import BackendEvent, Envelope
     from otas_middleware._outbound.policy import OutgoingRequest
-    from otas_middleware._runtime import Behaviour
 
     Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], SessionInfo]
     """Creates a session, given the settings, its meta and the seconds that it may take."""
@@ -76,7 +75,7 @@ class Core:
         self._secrets_outside: tuple[tuple[str, ...], Secrets] = ((), self._secrets_inside)
         _cores.add(self)
         register(self)
-        self.follow_issuer()
+        self.follow()
 
     # ---- the policy (`_outbound.policy.OutboundPolicy`)
 
@@ -191,7 +190,7 @@ class Core:
     def _introduce(self, session: SessionInfo) -> None:
         self.exporter.introduce(session, self)
 
-    def follow_issuer(self) -> None:
+    def follow(self) -> None:
         """Have sessions of whoever issues them now: UASAM, or what stands in for it, with or without a key."""
         stand_in: Issue | None = runtime.behaviour.issue if self.settings.enabled else None
         issue = stand_in or create_session
@@ -215,18 +214,7 @@ def sessions() -> list[Core]:
     return list(_cores)
 
 
-def _reissue(_: Behaviour) -> Callable[[], None]:
-    """Have all sessions created as the present behaviour says; return what does so again when it is another."""
-
-    def follow() -> None:
-        for core in sessions():
-            core.follow_issuer()
-
-    follow()
-    return follow
-
-
-runtime.follow("issue", _reissue)
+runtime.lead("issue", sessions)
 
 
 def _own_urls(settings: OtasSettings) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from otas_middleware._agent.events import envelope_of
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from otas_middleware._agent.exporter import AgentExporter
     from otas_middleware._agent.session import Issue
     from otas_middleware._capture.session import SessionInfo
-    from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope
     from otas_middleware._recorder import Recorder
 
@@ -112,23 +111,36 @@ class Memory:
 
 
 class MemoryDelivery:
-    """One recorder's way into a memory."""
+    """The way of one recorder, or one agent's exporter, into a memory.
 
-    def __init__(self, memory: Memory, recorder: Recorder) -> None:
-        self._recorder = recorder
+    Args:
+        memory: It.
+        build: Makes an event of what is put in; None leaves it out.
+        at_flush: Called by `flush`.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        build: Callable[[Any], Envelope | None],
+        at_flush: Callable[[], object] = lambda: None,
+    ) -> None:
         self._memory = memory
+        self._build = build
+        self._at_flush = at_flush
         self._taken = 0
-        recorder.new_capture = memory.begin
 
-    def put(self, item: Weighted, /) -> None:
-        """Take a finished capture."""
-        self._taken += 1
-        self._memory.take(partial(self._recorder.build, cast("Capture", item), self._recorder.settings))
+    def put(self, item: Any, _source: object = "", /) -> None:
+        """Take a finished capture, or what an agent did."""
+        self._take(partial(self._build, item))
 
     def put_envelope(self, envelope: Envelope, /) -> None:
         """Take a finished event."""
+        self._take(lambda: envelope)
+
+    def _take(self, make: Callable[[], Envelope | None]) -> None:
         self._taken += 1
-        self._memory.take(lambda: envelope)
+        self._memory.take(make)
 
     @property
     def crowded(self) -> bool:
@@ -137,11 +149,35 @@ class MemoryDelivery:
 
     def flush(self, _timeout: float, /) -> bool:
         """Say that nothing is waiting."""
+        self._at_flush()
         return True
 
     def stats(self) -> dict[str, Any]:
         """Return counters as the pipeline does, everything being delivered at once."""
         return {"captured": self._taken, "delivered": self._taken, "queued": 0, "dropped": {}}
+
+
+def for_recorder(memory: Memory, recorder: Recorder) -> MemoryDelivery:
+    """Return a recorder's way into a memory."""
+    recorder.new_capture = memory.begin
+    return MemoryDelivery(memory, lambda capture: recorder.build(capture, recorder.settings))
+
+
+def for_agent(memory: Memory, exporter: AgentExporter) -> MemoryDelivery:
+    """Return an exporter's way into a memory; its `flush` makes the events, so that `on_logged` is told of them."""
+    memory.watch(exporter.under_way)
+
+    def build(item: Item) -> Envelope | None:
+        envelope = envelope_of(item, exporter.settings)
+        if envelope is not None:
+            reset = delivering.set(True)  # as in the threads that deliver
+            try:
+                exporter.delivered(envelope, str(uuid4()))
+            finally:
+                delivering.reset(reset)
+        return envelope
+
+    return MemoryDelivery(memory, build, memory.envelopes)
 
 
 def _whole(capture: Capture) -> bool:
@@ -168,37 +204,3 @@ def issuer(token: Callable[[], str]) -> Issue:
         return session
 
     return issue
-
-
-class MemoryOutlet:
-    """One exporter's way into a memory."""
-
-    def __init__(self, memory: Memory, exporter: AgentExporter) -> None:
-        self._outbox = exporter
-        self._memory = memory
-        self._taken = 0
-        memory.watch(exporter.under_way)
-
-    def put(self, item: Item, _source: object = "agent", /) -> None:
-        """Take what the agent did."""
-        self._taken += 1
-        self._memory.take(partial(self._make, item))
-
-    def flush(self, _timeout: float, /) -> bool:
-        """Make the events, so that `on_logged` is told of them."""
-        self._memory.envelopes()
-        return True
-
-    def stats(self) -> dict[str, Any]:
-        """Return counters as the pipeline does, everything being delivered at once."""
-        return {"captured": self._taken, "delivered": self._taken, "queued": 0, "dropped": {}}
-
-    def _make(self, item: Item) -> Envelope | None:
-        envelope = envelope_of(item, self._outbox.settings)
-        if envelope is not None:
-            reset = delivering.set(True)  # as in the threads that deliver
-            try:
-                self._outbox.delivered(envelope, str(uuid4()))
-            finally:
-                delivering.reset(reset)
-        return envelope

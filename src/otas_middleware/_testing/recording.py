@@ -16,7 +16,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import runtime
 from otas_middleware._testing.expected import check_names, describe, differences, traces
-from otas_middleware._testing.memory import Memory, MemoryDelivery, MemoryOutlet, issuer
+from otas_middleware._testing.memory import Memory, for_agent, for_recorder, issuer
 from otas_middleware._testing.tokens import make_token, session_headers
 
 if TYPE_CHECKING:
@@ -230,8 +230,8 @@ def record_events(*, strict: bool = True) -> Generator[RecordedEvents]:
     events = RecordedEvents(memory, strict=strict)
     with runtime.replaced(
         record_without_key=True,
-        deliver=partial(MemoryDelivery, memory),
-        deliver_agent=partial(MemoryOutlet, memory),
+        deliver=partial(for_recorder, memory),
+        deliver_agent=partial(for_agent, memory),
         issue=issuer(events.new_token),
         on_internal_error=events.note_failure,
     ):

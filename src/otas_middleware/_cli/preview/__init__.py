@@ -17,7 +17,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import OtasError
 from otas_middleware._recorder import Recorder
 from otas_middleware._runtime import runtime
-from otas_middleware._testing.memory import Memory, MemoryDelivery
+from otas_middleware._testing.memory import Memory, for_recorder
 from otas_middleware._testing.tokens import make_token
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def replay(exchange: Exchange, settings: OtasSettings, framework: str, route: st
         settings = settings.replace(session_jwks_url=None)
         remarks.append("the token's signature is not checked against the keys at session_jwks_url here.")
     memory = Memory()
-    recorder = Recorder(settings, partial(MemoryDelivery, memory))
+    recorder = Recorder(settings, partial(for_recorder, memory))
     recorder.new_capture = partial(_Replayed, exchange)
     token, headers = _token(exchange, recorder, remarks)
 

@@ -54,7 +54,7 @@ class KnownProtocol(NamedTuple):
         return reader
 
 
-def _named_for_packers() -> None:
+def named_for_packers() -> None:
     """Be called by nobody: packers of programs (PyInstaller, Nuitka) take along what import statements name."""
     from otas_middleware._event.operation import a2a, aws, batches, graphql, json_rpc, mcp, rpc, streams, xml_calls
 
