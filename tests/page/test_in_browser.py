@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from localbrain.wire import Client
+from otas_middleware.localbrain import LocalBrain
 from page.browser import looking_at
 from page.seeds import seed
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
-
-    from otas_middleware.localbrain import LocalBrain
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +143,31 @@ def test_what_is_pasted_is_searched_at_once_and_what_is_typed_after_a_pause(brow
         assert page.evaluate("location.hash").endswith("q=needle")
         page.clock.run_for(1000)
         assert "hay" in page.evaluate("location.hash")
+
+
+def test_the_form_shows_the_filter_of_the_address_by_whatever_way_one_came_there(
+    browser: Browser, client: Client
+) -> None:
+    client.log(path="/a", method="PURGE", error="bang")
+    client.log(path="/b")
+    with looking_at(browser, client.brain, "events?status=error&q=a&slower=1&everywhere=1&method=PURGE") as sight:
+        page = sight.page
+        form = page.get_by_role("search")
+        shown = "form => [...new FormData(form).values()].join()"
+        page.get_by_text("1 of 2 events").wait_for()
+        assert form.evaluate(shown) == "a,1,PURGE,error,,1"
+        page.get_by_role("link", name="Events").click()
+        page.get_by_text("2 events", exact=True).wait_for()
+        assert form.evaluate(shown) == ",,,,"
+        page.go_back()
+        page.get_by_text("1 of 2 events").wait_for()
+        assert form.evaluate(shown) == "a,1,PURGE,error,,1"
+        page.get_by_role("link", name="Charts").click()
+        page.get_by_label("Time").select_option("last hour")
+        assert "seconds=3600" in page.url
+        page.get_by_role("link", name="Charts").click()
+        page.wait_for_url(re.compile("#/charts$"))
+        assert form.evaluate(shown) == ",,,,,"
 
 
 def test_a_view_that_cannot_be_loaded_says_so_and_is_there_the_next_time(browser: Browser, client: Client) -> None:
@@ -283,6 +307,17 @@ def test_senders_and_refusals_are_shown_and_all_can_be_deleted(browser: Browser,
         page.get_by_role("button", name="Delete all events").click()
         page.get_by_role("heading", name="Nothing has arrived yet").wait_for()
         assert client.brain.events() == []
+
+
+@pytest.mark.parametrize("ahead", [-3_600_000, 0, 3_600_000])
+def test_who_is_quiet_is_said_by_the_clock_of_the_brain(browser: Browser, client: Client, ahead: int) -> None:
+    seed(client.brain, 1, ago=400.0)
+    client.log()
+    skewed = f"const now = Date.now; Date.now = () => now() + {ahead};"
+    with looking_at(browser, client.brain, "senders", script=skewed) as sight:
+        states = sight.page.locator("tbody td:first-child")
+        states.nth(1).wait_for()
+        assert [state.strip() for state in states.all_inner_texts()] == ["active", "quiet"]
 
 
 def test_request_and_response_stand_side_by_side_above_the_fold(browser: Browser, brain: LocalBrain) -> None:
@@ -425,3 +460,28 @@ def test_the_connection_is_taken_up_again(browser: Browser, client: Client) -> N
         page.get_by_role("link", name="/after").wait_for()
         assert all(re.search("ERR_", complaint) for complaint in sight.complaints)
         sight.complaints.clear()  # of the connection, which was broken on purpose
+
+
+def test_an_open_page_shows_nothing_of_a_brain_that_another_took_the_place_of(browser: Browser) -> None:
+    with LocalBrain() as brain:
+        Client(brain).log(path="/old")
+        with looking_at(browser, brain) as sight:
+            sight.page.get_by_role("link", name="/old").wait_for()
+            brain.close()
+            sight.page.get_by_text("no connection").wait_for()
+            with LocalBrain(port=int(brain.url.rpartition(":")[2])) as other:
+                Client(other).log_many(3)
+                sight.page.get_by_text("3 events").wait_for()
+                assert sorted(rows(sight.page)) == ["/0", "/1", "/2"]
+                assert all(re.search("ERR_", complaint) for complaint in sight.complaints)
+                sight.complaints.clear()  # of the connection, which was broken on purpose
+
+
+@pytest.mark.parametrize("place", ["events", "events?event=1", "charts", "senders"])
+def test_what_is_printed_is_not_cut_off_at_the_window(browser: Browser, brain: LocalBrain, place: str) -> None:
+    seed(brain, 90)
+    with looking_at(browser, brain, place) as sight:
+        sight.page.locator("table").first.wait_for(state="attached")
+        sight.page.emulate_media(media="print")
+        for part in sight.page.locator(".scroller:visible, aside:visible, aside pre:visible").all():
+            assert part.evaluate("part => part.scrollHeight - part.clientHeight") <= 0

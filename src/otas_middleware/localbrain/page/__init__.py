@@ -11,6 +11,7 @@ import contextlib
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from starlette.responses import Response
 
@@ -99,6 +100,7 @@ class Feed:
     """An ASGI application, `GET /_page/feed`: a stream that ends with the connection."""
 
     def __init__(self) -> None:
+        self._news = f"event: news\ndata: {uuid4()}\n\n".encode()  # by which a page knows another Brain in its place
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
 
     def publish(self) -> None:
@@ -117,7 +119,7 @@ class Feed:
         else:
             me = (asyncio.get_running_loop(), asyncio.Event())
             self._waiting.add(me)
-            writing = asyncio.create_task(_write(me[1], send))
+            writing = asyncio.create_task(_write(me[1], self._news, send))
             try:
                 await until_disconnected(receive)
             finally:
@@ -127,18 +129,18 @@ class Feed:
                     await writing
 
 
-async def _write(news: asyncio.Event, send: Send) -> None:
+async def _write(news: asyncio.Event, told: bytes, send: Send) -> None:
     pairs = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream"), *pairs]}
     )
-    message = b"retry: 1000\nevent: news\ndata:\n\n"  # what arrived before the page listened is news to it
+    message = b"retry: 1000\n" + told  # what arrived before the page listened is news to it
     while True:
         await send({"type": "http.response.body", "body": message, "more_body": True})
         await asyncio.sleep(_PAUSE)
         try:
             await asyncio.wait_for(news.wait(), _HEARTBEAT)
             news.clear()
-            message = b"event: news\ndata:\n\n"
+            message = told
         except TimeoutError:
             message = b":\n\n"

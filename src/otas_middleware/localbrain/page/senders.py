@@ -81,7 +81,7 @@ class Senders:
             {**dict(zip(names, key, strict=True)), **asdict(sender), "owner": called.get(key[2] or key[1], "")}
             for key, sender in known
         ]
-        return Json({"senders": senders, "refused": self._refusals.as_list()})
+        return Json({"senders": senders, "refused": self._refusals.as_list(), "now": time.time()})
 
     def _look(self) -> None:
         if self._cleared != self._store.times_cleared:

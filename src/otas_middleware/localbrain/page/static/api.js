@@ -40,6 +40,7 @@ export async function order(name, body = {}) {
 let source = null;
 let paused = false;
 let missed = false;
+let brain = null;
 let listener = () => {};
 
 function show(state, text) {
@@ -58,7 +59,9 @@ function open() {
   source = new EventSource("/_page/feed");
   source.addEventListener("open", () => show(paused ? "paused" : "live", paused ? "paused" : "live"));
   source.addEventListener("error", () => show("lost", "no connection"));
-  source.addEventListener("news", () => {
+  source.addEventListener("news", ({ data }) => {
+    if (brain !== null && data !== brain) location.reload(); // it was started anew, and counts from 1 again
+    brain = data;
     if (!paused) tell();
     else {
       missed = true;

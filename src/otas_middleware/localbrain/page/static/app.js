@@ -13,14 +13,14 @@ let opened = ""; // the event's id
 let opening = new AbortController();
 
 /** Make a view. What the first one does not need is loaded when it is asked for. */
-async function make(name, parameters) {
+async function make(name) {
   if (name.startsWith("session/")) {
     return (await import("./session.js")).sessionView(decodeURIComponent(name.slice("session/".length)));
   }
   if (name === "sessions") return (await import("./sessions.js")).sessionsView();
   if (name === "senders") return (await import("./senders.js")).sendersView();
-  if (name === "charts") return (await import("./charts.js")).chartsView(parameters);
-  return eventsView(parameters);
+  if (name === "charts") return (await import("./charts.js")).chartsView();
+  return eventsView();
 }
 
 function unreachable() {
@@ -31,7 +31,7 @@ async function show() {
   const { view: name, parameters } = here();
   if (name !== shown) {
     shown = name;
-    const made = await make(name, parameters).catch(unreachable);
+    const made = await make(name).catch(unreachable);
     if (shown !== name || !made) return; // another one was asked for meanwhile, or there is nobody to ask
     view?.leave?.();
     view = made;
@@ -67,13 +67,10 @@ function showEvent(id) {
 }
 
 function nextTheme() {
-  const present = document.documentElement.dataset.theme ?? "system";
-  const next = THEMES[(THEMES.indexOf(present) + 1) % THEMES.length];
-  if (next === "system") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = next;
+  const { dataset } = document.documentElement;
+  dataset.theme = THEMES[(THEMES.indexOf(dataset.theme ?? "system") + 1) % THEMES.length];
   try {
-    if (next === "system") localStorage.removeItem("theme");
-    else localStorage.setItem("theme", next);
+    localStorage.setItem("theme", dataset.theme);
   } catch {
     say("The browser does not keep this choice.");
   }

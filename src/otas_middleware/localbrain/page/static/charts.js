@@ -4,10 +4,10 @@ import { ask, attempt, throttled } from "./api.js";
 import { h, table, tile } from "./dom.js";
 import { filterbar, filterOf } from "./filterbar.js";
 import { count, latency, share, two } from "./format.js";
-import { change, go } from "./route.js";
+import { change } from "./route.js";
 import uPlot from "./vendor/uplot/uPlot.min.js";
 
-const RANGES = [["0", "all time"], ["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last 24 hours"],
+const RANGES = [["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last 24 hours"],
   ["604800", "last 7 days"]];
 const LIVE_PAUSE = 1500;
 const HEIGHT = 190;
@@ -76,25 +76,22 @@ function alone(chart, index) {
     (value !== null && (values[slot - 1] ?? null) === null && (values[slot + 1] ?? null) === null ? [slot] : []));
 }
 
-export function chartsView(parameters) {
+export function chartsView() {
   let wanted = null;
   let drawn = [];
-  const bar = filterbar(parameters, { searchesBodies: false });
-  const range = h("label", {}, h("span", { class: "hidden" }, "Time range"), h("select", {
-    name: "seconds", onchange: (event) => go(change({ seconds: event.target.value }), { replace: true }),
-  }, RANGES.map(([value, text]) => h("option", { value, selected: value === (parameters.seconds ?? "0") }, text))));
+  const bar = filterbar({ searchesBodies: false, ranges: RANGES });
   const tiles = h("div", { class: "tiles" });
   const figure = (title) => {
     const place = h("div", { class: "plot" });
     return { place, element: h("figure", {}, h("figcaption", {}, h("h3", {}, title)), place) };
   };
   const figures = [figure("Latency: median, 95th and 99th percentile"), figure("Requests, and those with an error"),
-    figure("Requests by operation or route"), figure("Errors: client's (4xx), server's (5xx), below 400")];
+    figure("Requests by operation or route: the busiest six"), figure("Errors: client's (4xx), server's (5xx), below 400")];
   const busiest = h("div", { class: "busiest" });
   const heading = h("h3", {}, "Busiest operations and routes");
   const panels = h("div", { class: "figures" }, figures.map((one) => one.element));
   const element = h("section", { "aria-labelledby": "title" },
-    h("div", { class: "toolbar" }, h("h2", { id: "title", class: "hidden" }, "Charts"), bar.form, range),
+    h("div", { class: "toolbar" }, h("h2", { id: "title", class: "hidden" }, "Charts"), bar.form),
     h("div", { class: "scroller charts" }, tiles, panels, heading, busiest));
 
   function draw(data) {

@@ -61,14 +61,14 @@ function welcome() {
 }
 
 /** Make the view. It answers `update(parameters)` when the address changed, and `news()` when something arrived. */
-export function eventsView(parameters) {
+export function eventsView() {
   let filter = null;
   let newest = 0;
   let counted = { total: 0, matching: null }; // of the events up to the one with the id `total`
   let rest = null;
   let asking = new AbortController();
 
-  const bar = filterbar(parameters);
+  const bar = filterbar();
   const counter = h("p", { class: "counter", id: "counter" });
   const exports = h("p", { class: "exports" });
   const clear = h("button", { type: "button", class: "danger", onclick: deleteAll }, "Delete all events");

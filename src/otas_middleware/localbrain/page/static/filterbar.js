@@ -15,11 +15,10 @@ export function filterOf(parameters) {
   return Object.fromEntries(NAMES.filter((name) => parameters[name]).map((name) => [name, parameters[name]]));
 }
 
-function select(name, label, choices, chosen) {
-  const known = choices.some(([value]) => value === chosen) || !chosen ? choices : [...choices, [chosen]];
+function select(name, label, choices) {
   return h("label", {}, h("span", { class: "hidden" }, label),
     h("select", { name }, h("option", { value: "" }, `any ${label.toLowerCase()}`),
-      known.map(([value, text]) => h("option", { value, selected: value === chosen }, text ?? value))));
+      choices.map(([value, text]) => h("option", { value }, text ?? value))));
 }
 
 function chip(name, value) {
@@ -30,8 +29,8 @@ function chip(name, value) {
   h("span", { class: "hidden" }, "remove this filter"));
 }
 
-/** Make the form. `searchesBodies` is whether it offers to look into them. */
-export function filterbar(parameters, { searchesBodies = true } = {}) {
+/** Make the form. `searchesBodies` is whether it offers to look into them, `ranges` are the time ranges it offers. */
+export function filterbar({ searchesBodies = true, ranges = [] } = {}) {
   let typing;
   let typed = -Infinity;
   const form = h("form", {
@@ -46,17 +45,18 @@ export function filterbar(parameters, { searchesBodies = true } = {}) {
   },
   h("label", { class: "search" }, h("span", { class: "hidden" }, "Search"),
     h("input", {
-      type: "search", name: "q", maxlength: "200", value: parameters.q, autocomplete: "off", spellcheck: "false",
+      type: "search", name: "q", maxlength: "200", autocomplete: "off", spellcheck: "false",
       placeholder: "Search path, route, error, session (/)",
     })),
   searchesBodies && h("label", { class: "check" },
-    h("input", { type: "checkbox", name: "everywhere", value: "1", checked: Boolean(parameters.everywhere) }),
+    h("input", { type: "checkbox", name: "everywhere", value: "1" }),
     " in bodies and headers too"),
-  select("method", "Method", METHODS.map((method) => [method]), parameters.method),
-  select("status", "Status", STATUSES, parameters.status),
-  select("source", "Source", SOURCES, parameters.source),
+  select("method", "Method", METHODS.map((method) => [method])),
+  select("status", "Status", STATUSES),
+  select("source", "Source", SOURCES),
   h("label", {}, h("span", { class: "hidden" }, "Slower than, in milliseconds"),
-    h("input", { type: "number", name: "slower", min: "0", value: parameters.slower, placeholder: "over … ms" })),
+    h("input", { type: "number", name: "slower", min: "0", placeholder: "over … ms" })),
+  ranges.length && select("seconds", "Time", ranges),
   h("span", { class: "chips" }));
 
   function apply() {
@@ -67,8 +67,14 @@ export function filterbar(parameters, { searchesBodies = true } = {}) {
   const chips = form.querySelector(".chips");
   return {
     form,
-    /** Show the filters that have no field of their own. */
+    /** Show the filter that the address has, by whatever way one came there. */
     update(present) {
+      for (const field of form.querySelectorAll("[name]")) {
+        const value = present[field.name] ?? "";
+        if (field.type === "checkbox") field.checked = Boolean(value);
+        else if (field.value !== value) field.value = value;
+        if (field.selectedIndex === -1) field.add(new Option(value, value, false, true)); // not among the choices
+      }
       chips.replaceChildren(...CHIPS.filter((name) => present[name])
         .map((name) => chip(name, present[name])));
     },

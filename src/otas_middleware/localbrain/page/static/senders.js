@@ -7,9 +7,10 @@ import { to } from "./route.js";
 
 const LIVE_PAUSE = 1000;
 const QUIET_SECONDS = 300;
+const QUIET_CHECK = 60_000; // that nothing arrives is no news
 
-function senderRow(sender) {
-  const isQuiet = Date.now() / 1000 - sender.last > QUIET_SECONDS;
+function senderRow(sender, now) {
+  const isQuiet = now - sender.last > QUIET_SECONDS;
   return h("tr", {},
     h("td", {}, h("span", { class: isQuiet ? "dot quiet" : "dot" }), isQuiet ? " quiet" : " active"),
     h("td", {}, sender.source),
@@ -65,7 +66,7 @@ export function sendersView() {
     const [data, records] = await Promise.all([ask("senders"), ask("agnost")]);
     const number = (name) => ({ name, number: true });
     known.replaceChildren(data.senders.length ? table("Senders, latest first", ["State", "Kind", "Application or agent",
-      "Framework", "Package", number("Events"), number("Error rate"), "First", "Latest"], data.senders.map(senderRow))
+      "Framework", "Package", number("Events"), number("Error rate"), "First", "Latest"], data.senders.map((sender) => senderRow(sender, data.now)))
       : h("p", { class: "note" }, "Nobody has sent anything yet. An application sends when OTAS_SDK_KEY and OTAS_BRAIN_URL are set in it, and an agent "
         + "calls it; otas-middleware doctor says what is missing."));
     refused.replaceChildren(data.refused.length ? table("Refused requests by reason", ["Latest", "Status", "Reason",
@@ -73,5 +74,6 @@ export function sendersView() {
     agnost.replaceChildren(...agnostPart(records));
   }), LIVE_PAUSE);
   refresh();
-  return { element, title: "Senders", news: refresh, update() {}, focus() {} };
+  const checking = setInterval(refresh, QUIET_CHECK);
+  return { element, title: "Senders", news: refresh, update() {}, focus() {}, leave: () => clearInterval(checking) };
 }
