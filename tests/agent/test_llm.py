@@ -151,13 +151,46 @@ def test_it_reads(answer: str, expected: dict[str, Any]) -> None:
         ),
         pytest.param(
             {
+                "interaction": {  # google-genai 3.6.1
+                    "object": "interaction",
+                    "status": "completed",
+                    "usage": {
+                        "total_input_tokens": 7,
+                        "total_cached_tokens": 2,
+                        "total_tool_use_tokens": 3,
+                        "total_output_tokens": 20,
+                        "total_thought_tokens": 22,
+                        "total_tokens": 52,
+                    },
+                }
+            },
+            {"input": 10, "output": 42, "total": 52, "cached_input": 2, "reasoning": 22},
+            id="Gemini's Interactions",
+        ),
+        pytest.param(
+            {
+                "model": "claude",
+                "usage": {
+                    "input_tokens": 10,
+                    "cache_creation_input_tokens": 0,
+                    "cache_read_input_tokens": 0,
+                    "output_tokens": 50,
+                    "output_tokens_details": {"thinking_tokens": 30},
+                },
+            },
+            {"input": 10, "output": 50, "total": 60, "cached_input": 0, "cache_write": 0, "reasoning": 30},
+            id="Anthropic, with its thinking",
+        ),
+        pytest.param(
+            {
                 "message": {"content": []},
                 "usage": {
                     "billed_units": {"input_tokens": 5, "output_tokens": 12},
                     "tokens": {"input_tokens": 9, "output_tokens": 12},
+                    "cached_tokens": 4,
                 },
             },
-            {"input": 9, "output": 12, "total": 21},
+            {"input": 9, "output": 12, "total": 21, "cached_input": 4},
             id="Cohere",
         ),
         pytest.param(
@@ -222,6 +255,19 @@ def test_the_counts_of_a_stream_of_anthropics_are_put_together() -> None:
     )
     usage = {"input": 54, "output": 15, "total": 69, "cached_input": 40, "cache_write": 10}
     assert describe(ASKED, answer)["usage"] == usage
+
+
+def test_the_model_stands_in_a_part_of_a_form_where_a_file_goes_along() -> None:
+    form = '--x\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-2\r\n--x\r\n'
+    answer = json.dumps({"text": "hi", "usage": {"type": "tokens", "input_tokens": 1, "output_tokens": 2}})
+    assert describe(form, answer) == {"model": "whisper-2", "usage": {"input": 1, "output": 2, "total": 3}}
+    assert describe(form, '{"text": "hi"}') == {}
+
+
+def test_a_request_to_rank_documents_names_its_model() -> None:
+    asked = json.dumps({"model": "rerank-v4", "query": "q", "documents": ["a"]})
+    answer = json.dumps({"results": [], "meta": {"billed_units": {"search_units": 1}}})
+    assert describe(asked, answer) == {"model": "rerank-v4"}
 
 
 def test_lines_of_json_are_read_too() -> None:

@@ -83,6 +83,37 @@ EVENT_STREAMS = [
         "sse error: broke",
     ),
     Row(
+        "an error of ChatKit",
+        post(
+            {},
+            sse('data: {"type":"error","code":"stream.error","message":"broke","allow_retry":true}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "stream.error"},
+        "sse stream.error: broke",
+    ),
+    Row(
+        "an error whose kind and text are members of their own, as LangGraph sends it",
+        post({}, b'event: error\ndata: {"error":"ValueError","message":"broke"}\n\n', response_type=SSE),
+        {"outcome": "error", "code": "ValueError"},
+        "sse ValueError: broke",
+    ),
+    Row(
+        "an interaction of Gemini's that failed",
+        post(
+            {},
+            sse(
+                {
+                    "event_type": "interaction.completed",
+                    "interaction": {"object": "interaction", "status": "failed", "errors": [{"message": "no"}]},
+                }
+            ),
+            response_type=SSE,
+        ),
+        {"outcome": "error"},
+        "sse: no",
+    ),
+    Row(
         "an error of AG-UI",
         post(
             {},

@@ -95,6 +95,16 @@ GRAPHQL = [
         {"name": "mutation B"},
     ),
     Row(
+        "several operations, and a name that is none of theirs",
+        post(
+            {"query": "query A { a } query B { b }", "operationName": "C"},
+            {"errors": [{"message": 'Unknown operation named "C".'}]},
+            status=400,
+        ),
+        {"name": "C", "target": "C", "type": None, "outcome": "error"},
+        'graphql: Unknown operation named "C".',
+    ),
+    Row(
         "a persisted document",
         post(
             {"operationName": "Orders", "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ab"}}},

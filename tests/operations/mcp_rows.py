@@ -104,6 +104,11 @@ MCP = [
         {"outcome": "cancelled", "code": -32800},
     ),
     Row(
+        "a tool that has the user visit a page first, as the revision of 2025-11-25 has it",
+        post(call("tools/call", ADD), error(-32042, "URL elicitation required"), headers=LEGACY),
+        {"name": "tools/call add", "outcome": "input_required", "code": -32042},
+    ),
+    Row(
         "an error without an id, as the revision of 2025-11-25 allows",
         post(call("tools/call", ADD), {"jsonrpc": "2.0", "error": {"code": -32700, "message": "broken"}}, headers=TOOL),
         {"name": "tools/call add", "outcome": "error", "code": -32700},
@@ -188,7 +193,7 @@ MCP = [
             response_type=SSE,
             request_type=None,
         ),
-        {"name": "GET stream", "outcome": "error", "code": "tool_error"},
+        {"name": "GET stream", "id": 3, "outcome": "error", "code": "tool_error"},  # the id leads to the call
         "mcp tool_error: broke",
     ),
     Row(

@@ -65,6 +65,15 @@ MODELS = [
         "model error: the answer ended with an error",
     ),
     Row(
+        "an interaction of Gemini's that failed",
+        post(
+            {"model": "gemini-3-flash", "input": "hi"},
+            {"object": "interaction", "status": "failed", "errors": [{"code": "blocked", "message": "no"}]},
+        ),
+        {"protocol": "model", "outcome": "error", "code": "blocked"},
+        "model blocked: no",
+    ),
+    Row(
         "a response of OpenAI's that failed",
         post(
             {"model": "m", "input": "hi"},

@@ -17,14 +17,14 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._event.operation.exchange import as_list, as_object
+from otas_middleware._event.operation.streams import PROMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _MAX_NAME = 200
 _MAX_DEPTH = 4
-_PROMPTS = frozenset({"messages", "input", "prompt"})
-_WRAPPERS = ("response", "message", "delta", "metadata", "meta")
+_WRAPPERS = ("response", "message", "delta", "metadata", "meta", "interaction")
 """Where streams, and Cohere, keep the object that holds a usage."""
 
 
@@ -60,6 +60,7 @@ _ANTHROPIC = _Form(
         "output_tokens": "output",
         "cache_read_input_tokens": "cached_input",
         "cache_creation_input_tokens": "cache_write",
+        "thinking_tokens": "reasoning",
     },
     {"input": ("cached_input", "cache_write")},
 )
@@ -71,6 +72,12 @@ _GEMINI = _Form(
         "totalTokenCount": "total",
         "cachedContentTokenCount": "cached_input",
         "thoughtsTokenCount": "reasoning",
+        "total_input_tokens": "input",  # of the Interactions API
+        "total_tool_use_tokens": "tool_input",
+        "total_output_tokens": "output",
+        "total_tokens": "total",
+        "total_cached_tokens": "cached_input",
+        "total_thought_tokens": "reasoning",
     },
     {"input": ("tool_input",), "output": ("reasoning",)},
 )
@@ -85,12 +92,13 @@ _BEDROCK = _Form(
     {"input": ("cached_input", "cache_write")},
 )
 _OLLAMA = _Form({"prompt_eval_count": "input", "eval_count": "output"}, {})
-_DETAILS = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_tokens"})
+_DETAILS = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_tokens", "thinking_tokens"})
 _ORDER = ("input", "output", "total", "cached_input", "cache_write", "reasoning")
 
 _MODEL = re.compile(r'"model(?:Version)?"\s*:\s*"((?:[^"\\]|\\.){1,200})"')
 _USAGE = re.compile(r'"(?:usage|usageMetadata)"\s*:\s*(?=\{)')
-_PROMPT = re.compile(r'"(?:messages|input|prompt)"\s*:')
+_PROMPT = re.compile(rf'"(?:{"|".join(PROMPTS)})"\s*:')
+_PART = re.compile(r'name="?model"?\r\n(?:[^\r\n]+\r\n)*+\r\n([^\r\n]{1,200})\r')
 _CONTENTS = re.compile(r'"(?:contents|messages|content)"\s*:')
 _HINTS = ('"usage', '"model', "eval_count", '"tokens"', '"billed_units"')
 _IN_PATH = re.compile(r"/models/([^/:]+):\w+$|/model/([^/]+)/(?:converse|invoke)[\w-]*$")
@@ -184,7 +192,7 @@ def _usages(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _coheres(usage: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the counts of a usage: Cohere keeps those that it billed, and all of them, in objects of their own."""
-    return as_object(usage.get("tokens")) or as_object(usage.get("billed_units")) or usage
+    return {**usage, **(as_object(usage.get("tokens")) or as_object(usage.get("billed_units")))}
 
 
 def _usages_in_text(text: str) -> Iterator[Mapping[str, Any]]:
@@ -222,7 +230,7 @@ def _form_of(usage: Mapping[str, Any]) -> _Form | None:
     if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
         return _ANTHROPIC
     for form, known in (
-        (_GEMINI, ("promptTokenCount", "totalTokenCount")),
+        (_GEMINI, ("promptTokenCount", "totalTokenCount", "total_input_tokens")),
         (_BEDROCK, ("inputTokens", "outputTokens")),
         (_OLLAMA, ("eval_count", "prompt_eval_count")),
     ):
@@ -258,10 +266,10 @@ def _asked_model(request: str, path: str, *, certain: bool) -> str:
     parsed = _parse(request) if request.lstrip().startswith("{") else None
     if parsed:
         value = parsed[0].get("model")
-        if isinstance(value, str) and (certain or not _PROMPTS.isdisjoint(parsed[0])):
+        if isinstance(value, str) and (certain or not PROMPTS.isdisjoint(parsed[0])):
             return value[:_MAX_NAME]
     elif certain or _PROMPT.search(request) is not None:
-        match = _MODEL.search(request)
+        match = _MODEL.search(request) or _PART.search(request)
         if match is not None:
             return match[1]
     in_path = _IN_PATH.search(path)

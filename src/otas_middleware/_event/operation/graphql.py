@@ -129,7 +129,8 @@ def _call(fields: dict[str, Any], *, cut: bool) -> _Call | None:
         found = operations_in(document, cut=cut)
         if not found:
             return None
-        chosen = next((definition for definition in found if definition.name == name), found[0])
+        unknown = Definition("", name) if name else found[0]
+        chosen = next((definition for definition in found if definition.name == name), unknown)
         return _Call(chosen, certain=bool(chosen.name), keys=None if chosen.name or cut else response_keys(document))
     persisted = as_object(as_object(fields.get("extensions")).get("persistedQuery"))
     if isinstance(persisted.get("sha256Hash"), str):

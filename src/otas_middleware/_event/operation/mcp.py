@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text
-from otas_middleware._event.operation.model import Operation
+from otas_middleware._event.operation.model import Operation, Outcome
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.render import HeaderMap
 
-_CANCELLED = -32800
+_NEITHER: dict[object, Outcome] = {-32800: "cancelled", -32042: "input_required"}
+"""Codes of errors that are none: the client's leaving, and a page that the user has to visit first (2025-11-25)."""
 _LAST_WITH_SESSIONS = "2025-11-25"
 _HEADERS = frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version"))
 _PREFIX = "io.modelcontextprotocol/"
@@ -148,6 +149,7 @@ def _judge_by_answer(operation: Operation, exchange: Exchange) -> None:
     """Decide by the last response, where nothing of the call but that there is one is known."""
     response = json_rpc.Responses(exchange).to({})
     if response is not None:
+        operation.id = json_rpc.call_id(response)
         _judge(operation, response)
 
 
@@ -178,12 +180,9 @@ def _complete(operation: Operation, exchange: Exchange) -> None:
 
 
 def _judge(operation: Operation, response: dict[str, Any]) -> None:
-    error = as_object(response.get("error"))
-    if error.get("code") == _CANCELLED:
-        operation.outcome, operation.code = "cancelled", _CANCELLED
-        return
     json_rpc.judge(operation, response)
     if operation.is_error:
+        operation.outcome = _NEITHER.get(operation.code, operation.outcome)
         return
     result = as_object(response.get("result"))
     if result.get("isError") is True:

@@ -30,19 +30,21 @@ LAST_EVENTS = frozenset(
         "abort",
         "RUN_FINISHED",  # AG-UI
         "RUN_ERROR",
+        "interaction.completed",  # Gemini's Interactions
     )
 )
 """The names or types of events with which models' answers end."""
 _IN_LAST = ('"type"', '"finish_reason"', '"finishReason"', '"stop_reason"', '"promptFeedback"')
 _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
-_TELL_OF_FAILURE = ('"error"', '"ERROR"', '"response.failed"', '"RUN_ERROR"')
+_TELL_OF_FAILURE = ('"error"', '"ERROR"', 'failed"', '"RUN_ERROR"')
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
 _FIRST_EVENTS = frozenset(("message_start", "response.created", "message-start", "RUN_STARTED", "text-start"))
 """The types of events that begin models' answers: Anthropic's, OpenAI's Responses, Cohere's, AG-UI's, Vercel's."""
 _TEXTS = ("message", "detail", "errorText", "error")
 _ENDED = "the answer ended with an error"
-_PROMPTS = frozenset(("messages", "input", "prompt"))
+PROMPTS = frozenset(("messages", "input", "prompt", "documents"))
+"""Members of requests to models, beside `model`."""
 _ROOTS = ("/api/", "/apis/")
 _WATCH = frozenset(("1", "true"))
 
@@ -143,7 +145,7 @@ def read_answer(exchange: Exchange) -> Operation | None:
     if exchange.failed or exchange.method != "POST" or "json" not in exchange.response_media:
         return None
     asked = as_object(exchange.request_json)
-    by_name = as_text(asked.get("model")) and not _PROMPTS.isdisjoint(asked)
+    by_name = as_text(asked.get("model")) and not PROMPTS.isdisjoint(asked)
     if not by_name and not (isinstance(asked.get("contents"), list) and ":streamGenerateContent" in exchange.path):
         return None
     answers = parse_json(exchange.response_text)
@@ -161,6 +163,8 @@ def failure_in(data: dict[str, Any]) -> tuple[str | int | None, str] | None:
     error = _error_in(data)
     if error is None:
         return None
+    if isinstance(error, str) and as_text(data.get("message")):  # LangGraph's, among others
+        return error, data["message"]
     details = as_object(error)
     code = details.get("code") or details.get("type")
     texts = [as_text(details.get(name)) for name in _TEXTS]
@@ -174,16 +178,18 @@ def _error_in(data: dict[str, Any]) -> object | None:
     if error and not isinstance(error, float):  # a measure
         return data if error is True else error
     kind = data.get("type")
-    if kind == "error":  # the Vercel AI SDK's; the Responses API's
-        known = isinstance(data.get("errorText"), str) or isinstance(data.get("sequence_number"), int)
-        return data if known else None
     if kind == "response.failed":
         return as_object(data.get("response")).get("error") or data
-    if kind == "RUN_ERROR":  # AG-UI's
-        return data
-    if isinstance(data.get("message"), str) and (
-        data.get("object") == "error" or (data.get("event") == "error" and isinstance(data.get("status"), int))
-    ):  # vLLM's of before; Dify's
+    interaction = as_object(data.get("interaction")) or data  # Gemini's
+    if interaction.get("object") == "interaction" and interaction.get("status") == "failed":
+        return next(iter(as_list(interaction.get("errors"))), data)
+    if (
+        kind == "RUN_ERROR"  # AG-UI's
+        # the Vercel AI SDK's, the Responses API's, ChatKit's
+        or (kind == "error" and not data.keys().isdisjoint(("errorText", "sequence_number", "allow_retry")))
+        or (data.get("object") == "error" and isinstance(data.get("message"), str))  # vLLM's of before
+        or (data.get("event") == "error" and isinstance(data.get("status"), int))  # Dify's
+    ):
         return data
     return _end_in(data)
 

@@ -49,6 +49,7 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "NetBird, Defined Networking, Docker Swarm, Adobe, Adafruit": (24, "nbp_ dnkey- SWMTKN-1- p8e- aio_"),
     "Infracost, Rootly, Kaggle, OneSignal": (24, "ico- rootly_ KGAT_ os_v2_app_ os_v2_org_"),
     "Xata, Cursor, Socket": (24, "xau_ crsr_ sktsec_"),
+    "OpenAI's and Gemini's for clients": (24, "ek_ auth_tokens/"),
     "WooCommerce, OpenShift, Yandex, Pinecone, Mem0, Canva": (32, "ck_ cs_ sha256~ AQVN t1. pcsk_ m0- cnvca"),
     "Voyage, Clojars, Frame.io, Scalingo": (32, "pa- CLOJARS_ fio-u- tk-us-"),
     "NuGet, Cloudflare, JFrog, BIP 32 wallets": (40, "oy2 v1.0- cfut_ cfat_ AKCp cmVmdGtu xprv yprv zprv tprv"),
