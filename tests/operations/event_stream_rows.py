@@ -114,6 +114,16 @@ EVENT_STREAMS = [
         "sse: no",
     ),
     Row(
+        "an answer that was refused to an agent of google-adk 2.13.0",
+        post(
+            {"appName": "shop", "newMessage": {}},
+            sse('data: {"errorCode":"SAFETY","errorMessage":"blocked","invocationId":"e-1","author":"shop"}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "error", "code": "SAFETY"},
+        "sse SAFETY: blocked",
+    ),
+    Row(
         "an error of AG-UI",
         post(
             {},

@@ -183,6 +183,16 @@ LOOK_ALIKES = [
         {"protocol": "sse", "outcome": "ok"},
     ),
     Row(
+        "an event with an error's code of no agent's",
+        post({}, sse({"errorCode": "E7", "resolved": True}), response_type=SSE),
+        {"outcome": "ok"},
+    ),
+    Row(
+        "a message with a member newMessage, of no agent's",
+        post({"newMessage": "hi"}, [{"id": 1, "errorCode": "E7"}]),
+        None,
+    ),
+    Row(
         "a log whose lines have the type error",
         post({}, sse({"type": "error", "message": "disk full"}), response_type=SSE),
         {"protocol": "sse", "outcome": "ok"},

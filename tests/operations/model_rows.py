@@ -74,6 +74,15 @@ MODELS = [
         "model blocked: no",
     ),
     Row(
+        "an answer that was refused to an agent of google-adk 2.13.0",
+        post(
+            {"appName": "shop", "userId": "u", "sessionId": "s", "newMessage": {"parts": [{"text": "hi"}]}},
+            [{"errorCode": "SAFETY", "errorMessage": "blocked", "invocationId": "e-1", "author": "shop"}],
+        ),
+        {"protocol": "model", "outcome": "error", "code": "SAFETY"},
+        "model SAFETY: blocked",
+    ),
+    Row(
         "a response of OpenAI's that failed",
         post(
             {"model": "m", "input": "hi"},

@@ -109,7 +109,7 @@ PROTOCOLS = (
         paths=("/invocations",),
     ),
     KnownProtocol("aws", "read_events", media=("application/vnd.amazon.eventstream",)),
-    KnownProtocol("streams", "read_answer", texts=('"model"',), paths=(":streamGenerateContent",)),
+    KnownProtocol("streams", "read_answer", texts=('"model"', '"newMessage"'), paths=(":streamGenerateContent",)),
     KnownProtocol(
         "streams",
         "read_events",

@@ -36,12 +36,12 @@ LAST_EVENTS = frozenset(
 """The names or types of events with which models' answers end."""
 _IN_LAST = ('"type"', '"finish_reason"', '"finishReason"', '"stop_reason"', '"promptFeedback"')
 _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
-_TELL_OF_FAILURE = ('"error"', '"ERROR"', 'failed"', '"RUN_ERROR"')
+_TELL_OF_FAILURE = ('"error"', '"ERROR"', 'failed"', '"RUN_ERROR"', '"errorCode"')
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
 _FIRST_EVENTS = frozenset(("message_start", "response.created", "message-start", "RUN_STARTED", "text-start"))
 """The types of events that begin models' answers: Anthropic's, OpenAI's Responses, Cohere's, AG-UI's, Vercel's."""
-_TEXTS = ("message", "detail", "errorText", "error")
+_TEXTS = ("message", "detail", "errorText", "errorMessage", "error")
 _ENDED = "the answer ended with an error"
 PROMPTS = frozenset(("messages", "input", "prompt", "documents"))
 """Members of requests to models, beside `model`."""
@@ -145,7 +145,7 @@ def read_answer(exchange: Exchange) -> Operation | None:
     if exchange.failed or exchange.method != "POST" or "json" not in exchange.response_media:
         return None
     asked = as_object(exchange.request_json)
-    by_name = as_text(asked.get("model")) and not PROMPTS.isdisjoint(asked)
+    by_name = "newMessage" in asked or (as_text(asked.get("model")) and not PROMPTS.isdisjoint(asked))
     if not by_name and not (isinstance(asked.get("contents"), list) and ":streamGenerateContent" in exchange.path):
         return None
     answers = parse_json(exchange.response_text)
@@ -166,7 +166,7 @@ def failure_in(data: dict[str, Any]) -> tuple[str | int | None, str] | None:
     if isinstance(error, str) and as_text(data.get("message")):  # LangGraph's, among others
         return error, data["message"]
     details = as_object(error)
-    code = details.get("code") or details.get("type")
+    code = details.get("code") or details.get("errorCode") or details.get("type")
     texts = [as_text(details.get(name)) for name in _TEXTS]
     message = next(filter(None, texts), as_text(error)) or "error"
     return code if isinstance(code, str | int) and not isinstance(code, bool) else None, message
@@ -189,6 +189,7 @@ def _error_in(data: dict[str, Any]) -> object | None:
         or (kind == "error" and not data.keys().isdisjoint(("errorText", "sequence_number", "allow_retry")))
         or (data.get("object") == "error" and isinstance(data.get("message"), str))  # vLLM's of before
         or (data.get("event") == "error" and isinstance(data.get("status"), int))  # Dify's
+        or (isinstance(data.get("errorCode"), str) and "invocationId" in data)  # Google ADK's
     ):
         return data
     return _end_in(data)
