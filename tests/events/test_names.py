@@ -27,6 +27,10 @@ backup_codes recovery_codes security_answer one_time_code card_number cardNumber
 creditCard cvv cvc cvv2 CSC pan iban IBAN account_number accountNo bank_account routing_number sort_code ssn SSN
 social_security_number national_id passport_number tax_id drivers_license x-otas-sdk-key x_otas_agent_key X-Org-Id
 passwort kennwort mot_de_passe motdepasse contraseña contrasena senha wachtwoord salt dsn connectionString
+X-Splunk-Token backend_token resend_token launchpad_token async_token homepage_token escrow_key sealed_pin airbus_pass
+holiday_pass email_code tfaCode captcha_code rememberMe cf-turnstile-response g-recaptcha-response nt_hash
+snmpCommunity x-vercel-protection-bypass x-jfrog-art-api cardVerificationValue cryptogram cavv pesel snils codiceFiscale
+steuer_id clabe
 user[password] key keys code codes user.password credentials[0] pass%77ord pass%2577ord p\\u0069n database_password_2
 """
 SENSITIVE = _SENSITIVE.split()
@@ -35,6 +39,7 @@ _HARMLESS = """
 name user email author authors authority shipping inside president assignment design passenger compass company
 primary_key foreign_key sort_key public_key object_key keyboard monkey session_count session_duration
 sessions_total accession id description card cards account accounts number postcode spinner opinion
+page_token first_token time_per_token start-token led_pin day_pass hall_pass group_key rowKey detokenize undersecretary
 bypass status InvalidTokenError jwt.exceptions.InvalidTokenError hash
 fingerprint signed sign panel pane expand span sale salty discount
 """

@@ -59,6 +59,8 @@ DOCUMENTS: dict[str, list[Any]] = {
         },
         {"token_endpoint_auth_methods_supported": ["client_secret_basic"], "credential_type": "password"},
         {"token_type": "bearer", "auth_method": "oauth2", "password_policy": "strong", "secret_name": "prod/db"},
+        {"flows": {"authorizationCode": {"authorizationUrl": "https://h/a", "tokenUrl": "https://h/t", "scopes": {}}}},
+        {"flows": {"password": {"tokenUrl": "https://h/t", "scopes": {"read": "Read"}}}},
         {"securitySchemes": {"apiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-Api-Key"}}},
         {"required": ["password", "email"], "fields": ["api_key", "token"]},
         {"code": "const token = getToken();", "line": "password = get_password()", "more": "token: str = None"},
@@ -151,6 +153,9 @@ DOCUMENTS: dict[str, list[Any]] = {
             }
         },
         {"errors": {"password": ["can't be blank", "is too short (minimum is 8 characters)"]}},
+        {"errors": {"password": ["This password is too short. It must contain at least 8 characters.", "Too common."]}},
+        {"api_key": "is invalid", "password": "can't be blank", "token": "has expired", "pin": "must be 4 digits"},
+        {"password": "Must be at least 8 characters long, and contain a digit."},
         {"password": [{"message": "This field is required.", "code": "required"}], "otp": [{"code": "blank"}]},
         {"token": "Not found.", "secret": "Wrong value.", "session": "expired", "credentials": "include"},
     ],
@@ -204,6 +209,8 @@ DOCUMENTS: dict[str, list[Any]] = {
 
 MESSAGES = [
     "invalid_token: expired",
+    "Access denied for user 'root'@'localhost' (using password: YES)",
+    "Number of tokens: 1234. Total (prompt tokens = 12)",
     "Invalid password: too short",
     "Session: closed by peer",
     "password: must contain at least one digit",
@@ -357,6 +364,7 @@ def test_an_unquoted_call_or_member_between_blanks_is_source_code(text: str, sho
 
 
 SOURCE_CODE = [
+    "const password = document.getElementById('password').value;\ntoken = load(user)?.token",
     "self.session = session\nself.token = token\n",
     "if not verify(token): raise Unauthorized()",
     "def check(password): return hash(password) == stored\n",

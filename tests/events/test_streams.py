@@ -99,6 +99,50 @@ def test_a_secret_that_is_cut_into_tokens_is_masked_in_the_text_and_in_the_token
     assert "Sure." in sent
 
 
+def gemini(text: str) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": [{"text": text}]}}]}
+
+
+def events(*data: str) -> str:
+    return "".join(f"event: output\ndata: {one}\n\n" for one in data)
+
+
+PIECES = [f"my password: {SECRET} thanks"[at : at + 3] for at in range(0, 36, 3)]
+STREAMS: dict[str, tuple[str, str]] = {
+    # what streams so → its media type, and an answer in which a password is cut
+    "Replicate: words": ("text/event-stream", events(*PIECES)),
+    "LangServe: words as JSON": ("text/event-stream", events(*map(json.dumps, PIECES))),
+    "Gemini's REST: a list": ("application/json", json.dumps([gemini(piece) for piece in PIECES], indent=1)),
+    "Text Generation Inference: numbered tokens": (
+        "text/event-stream",
+        events(*(json.dumps({"index": at, "token": {"text": p, "logprob": -0.1}}) for at, p in enumerate(PIECES))),
+    ),
+    "Titan": ("text/event-stream", events(*(json.dumps({"outputText": piece}) for piece in PIECES))),
+    "watsonx": ("text/event-stream", events(*(json.dumps({"results": [{"generated_text": p}]}) for p in PIECES))),
+    "AI SDK 5: a tool's input": ("text/event-stream", events(*(json.dumps({"inputTextDelta": p}) for p in PIECES))),
+    "JSON Patch": ("text/event-stream", events(*(json.dumps({"p": "/0", "o": "append", "v": p}) for p in PIECES))),
+    "RFC 7464": ("application/json-seq", "".join(f"\x1e{json.dumps({'delta': piece})}\n" for piece in PIECES)),
+}
+
+
+@pytest.mark.parametrize("media", STREAMS)
+def test_a_secret_that_is_cut_is_masked_in_whatever_way_it_is_streamed(media: str) -> None:
+    response_type, body = STREAMS[media]
+    event = event_of(exchange(response_body=body.encode(), response_type=response_type))
+    assert not any(piece in event.response_body for piece in PIECES[5:9])
+    assert "[REDACTED]" in event.response_body
+    assert '"my "' in event.response_body or "my \n" in event.response_body
+    assert response_type != "application/json" or len(json.loads(event.response_body)) == len(PIECES)
+
+
+def test_streams_without_a_secret_stay_as_they_came() -> None:
+    for response_type, body in STREAMS.values():
+        harmless = body.replace("wor", "age").replace("pas", "lov")
+        assert (
+            event_of(exchange(response_body=harmless.encode(), response_type=response_type)).response_body == harmless
+        )
+
+
 def test_streams_that_broke_off_say_so() -> None:
     assert stream("a", error=ValueError("x")).metadata["stream"]["ended"] == "error"
     capture = exchange(response_body=b"data: a\n\n", response_type="text/event-stream")

@@ -53,7 +53,7 @@ _PARTS_CHARACTERS = 2_097_152
 # if something is found and they have to be looked at again.
 _SHORT = 8_192
 
-_STREAMS = frozenset(("events", "lines"))
+_STREAMS = frozenset(("events", "lines", "list"))
 _TOKEN_HEADER = TOKEN_HEADER.lower()
 _OWN_OBJECTS = 262_144
 """Bytes of JSON that metadata have at most that are made here alone; an operation with its items is most of it."""

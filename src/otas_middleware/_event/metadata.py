@@ -238,13 +238,17 @@ def status_line(status: int, reason: str | None = None) -> str:
 
 
 def describe_stream(capture: Capture, body: Body, metadata: dict[str, Any], masker: Masker) -> Body:
-    """Describe a stream of events or lines; return its body without the pieces of a secret that was cut up."""
+    """Describe a stream of events or documents; return its body without the pieces of a secret that was cut up."""
     from otas_middleware._event.redact import MASK  # noqa: PLC0415  # for the few that are one
-    from otas_middleware._event.render.stream import EventStream  # noqa: PLC0415  # as above
+    from otas_middleware._event.render.stream import EventStream, in_lines  # noqa: PLC0415  # as above
 
-    stream = EventStream(body.text, lines=body.kind == "lines")
+    given = in_lines(body.text) if body.kind == "list" else body.text
+    stream = EventStream(given, lines=body.kind != "events")
     text = stream.text()
     if text is not None or body.kind == "events":  # of lines, a model's alone, as Ollama's
         said = {"events": stream.events} if text is None else {"events": stream.events, "text": masker.text(text)}
         metadata["stream"] = {**_stream_of(capture), **metadata.get("stream", {}), **said}
-    return body._replace(text=stream.masked(masker.text, MASK))
+    masked = stream.masked(masker.text, MASK)
+    if body.kind == "list":
+        masked = body.text if masked == given else "[" + masked.rstrip("\n").replace("\n", ",\n") + "]"
+    return body._replace(text=masked)

@@ -63,12 +63,12 @@ _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[A-Z])(?=[a-z0-9])|(?<=[0-9])(
 _KEY_OF_OBJECT = re.compile(r"[a-z][a-z_-]{2,}/|.*/.*\.[a-z0-9]{2,5}$")
 _SCHEMA = re.compile(
     r"\{\s*\\*\"(?:type|\$ref|\$schema|anyOf|oneOf|allOf|description|title|format|minLength|maxLength|nullable|readOnly"
-    r"|writeOnly|required|properties|deprecated|x-[\w-]+|in)\\*\"\s*:\s*(?![\s])"
+    r"|writeOnly|required|properties|deprecated|x-[\w-]+|in|authorizationUrl|tokenUrl)\\*\"\s*:\s*(?![\s])"
 )
 _LISTED = re.compile(r"[\[,]\s*(?:\\*\")?([^\"\\\s,\[\]]{16,256})(?:\\*\")?(?=\s*[,\]])")
 _SCHEMA_TYPES = "string number integer boolean object array null apiKey http oauth2 openIdConnect mutualTLS"
 _SCHEMA_SIGN = re.compile(
-    r"\"(?:\$ref|anyOf|oneOf|allOf|properties|flows)\\*\"\s*:"
+    r"\"(?:\$ref|anyOf|oneOf|allOf|properties|flows|authorizationUrl|tokenUrl)\\*\"\s*:"
     rf"|\"type\\*\"\s*:\s*(?:\[\s*)?\\*\"(?:{_SCHEMA_TYPES.replace(' ', '|')})\\*\""
 )
 
@@ -142,8 +142,11 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
 
 _has_message_word = probe(rf"(?:^|[^A-Za-z0-9_'])(?i-u:{'|'.join(MESSAGE_WORDS)})(?:[^A-Za-z0-9_']|$)")
 _ACTION_WORDS = frozenset((*ACTIONS, *MESSAGE_WORDS, "admin", "manage", "view", "edit", "all", "any", "*"))
-_MESSAGE = compiled(rf"[^\W\d_]{_LETTER}*+(?:[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
-_SENTENCE = re.compile(r"[\[\s\"']*[A-Z][a-z]+(?:(?: [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])[\s\"'\]]*")
+_MESSAGE = compiled(rf"[^\W\d_]{_LETTER}*+(?:[.!?]?[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
+_SENTENCE = re.compile(
+    r"[\[\s\"']*(?:[A-Z][a-z]+(?:(?:[,.]? [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])"
+    r"|(?:is|was|has|can't|cannot|must|should|does)(?: [\w'\u2019()-]+)+[.!]?)[\s\"'\]]*"
+)
 _COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
 _COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
 _PIECE_OF_TEXT = (
@@ -154,7 +157,7 @@ _PIECES_OF_TEXT = compiled(rf"(?:[\s\[\],]|null|(?P<quote>\\*[\"']){_PIECE_OF_TE
 _DESCRIBED = re.compile(r"\[\s*\{\s*\\*\"(?:message|msg|code|error|detail)\\*\"\s*:")
 _CODE_END = r"[;,)\]}]*(?=\s|\\+[nrt]|\\*[\"'`]|$)"
 _CODE = (
-    r"(?:[A-Za-z_$]\w*[.?])*[A-Za-z_$]+\d{0,4}\([^\n]{0,200}?\)" + _CODE_END,  # a call
+    r"(?:[A-Za-z_$]\w*[.?])*[A-Za-z_$]+\d{0,4}\([^\n]{0,200}?\)(?:[?!]?\.[A-Za-z_]\w{0,32})*" + _CODE_END,  # a call
     r"(?:self|this|req|request|res|response|process|os|config|settings|ctx|context|data|body|args|params|props|state|env|user"
     r"|form|kwargs|options|opts|input|event|payload|cls|app|vars?|local|module|each)"
     r"(?:\.[A-Za-z_]\w*|\[[^\]\n]{1,64}\])+" + _CODE_END,  # a member
@@ -236,9 +239,8 @@ def describes(value: Mapping[str, Any]) -> bool:
     kind: Any = value.get("type")
     if _type_of(kind) is list:
         kind = kind[0] if kind else None
-    return any(sign in value for sign in ("$ref", "anyOf", "oneOf", "allOf")) or (
-        isinstance(kind, str) and kind in _SCHEMA_TYPES.split()
-    )
+    signs = ("$ref", "anyOf", "oneOf", "allOf", "authorizationUrl", "tokenUrl")
+    return any(sign in value for sign in signs) or (isinstance(kind, str) and kind in _SCHEMA_TYPES.split())
 
 
 def counts_only(value: Any, *, numbers: bool, depth: int = 8) -> bool:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RuleOf = Callable[[str], "Rule | None"]
 """Says what is masked under a name."""
 _ENDING = compiled(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192\uff1a\uff1d]*+")
-_COUNT = re.compile(r"[ ]?\d{1,13}(?=[,}\s&])")
+_COUNT = compiled(r"[ ]?\d{1,13}(?=[,}\s&]|[.;)]++(?:[\s\"\\]|$))")
 _LOOK_BACK = 128
 _LONGEST_LOOK = 4096
 _FURTHEST_META = 1024

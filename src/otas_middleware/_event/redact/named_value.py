@@ -205,6 +205,8 @@ class NamedValue:
         if end - start > 256:
             return False
         value = self.text[start:end]
+        if self.text[start - 1 : start].isspace():
+            value = value.rstrip(".,;)")  # of the sentence around it
         return self.rule.shows(value) or (not self.rule.strict and forms.is_message(value, sentence=True))
 
     def _quoted(self) -> str:

@@ -49,9 +49,9 @@ _KEYS = (
     "tls token unlock wallet wg wireguard write server_side_encryption_customer"
 )
 _CODES = (
-    "access activation auth authorization backup confirm confirmation device invitation invite login magic mfa oauth "
-    "oob otp pairing passcode phone_verification recovery reset scratch security setup sms two_factor unlock user "
-    "verification verify"
+    "access activation auth authenticator authorization backup captcha confirm confirmation device email invitation "
+    "invite login magic mfa oauth oob otp pairing passcode phone_verification recovery reset scratch security setup "
+    "sms two_factor unlock user verification verify"
 )
 
 DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
@@ -109,7 +109,8 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     _row(
         "secrets and credentials",
         inside="secret credential connection_string connectionstring",
-        phrase="dsn cred creds conn_str conn_string connstr keytab key_material",
+        phrase="dsn cred creds conn_str conn_string connstr keytab key_material ntlm_hash nt_hash lm_hash "
+        "snmp_community community_string protection_bypass jfrog_art_api private_exponent",
     ),
     _row(
         "authorization headers",
@@ -135,7 +136,8 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     _row("other keys", last="key", stays="plain"),
     _row(
         "codes, tickets, nonces and others that are random where they are secret",
-        last="code ticket nonce seed pat authentication authenticate plaintext",
+        last="code ticket nonce seed pat authentication authenticate plaintext remember_me captcha captcha_response "
+        "recaptcha_response turnstile_response",
         stays="plain",
     ),
     _row(
@@ -152,39 +154,47 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
     _row(
         "one-time codes",
         phrase=_each(_CODES, "code")
-        + (" one_time onetime two_factor twofactor 2fa security_answer otp totp hotp mfa pin pincode pin_code passkey"),
+        + (
+            " one_time onetime two_factor twofactor 2fa tfa security_answer otp totp hotp mfa pin pincode pin_code"
+            " passkey"
+        ),
     ),
     _row(
-        "cards", phrase="card_number card_no card_num cc_num cc_number credit_card debit_card cvv cvv2 cvc cvc2 csc cvn"
+        "cards",
+        phrase="card_number card_no card_num cc_num cc_number credit_card debit_card cvv cvv2 cvc cvc2 csc cvn "
+        "cavv cryptogram card_verification verification_value",
     ),
     _row("card numbers and magnetic stripes", phrase="pan track_data track1 track2", stays="few_digits"),
     _row(
         "bank accounts",
         phrase="account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer "
-        "account_num bank_number numero_de_cuenta numéro_de_compte",
+        "account_num bank_number clabe numero_de_cuenta numéro_de_compte",
     ),
     _row(
         "identity documents",
         phrase="social_security social_security_number national_id tax_id passport driver_license drivers_license "
         "driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf "
-        "national_insurance_number personnummer maiden_name mothers_maiden_name",
+        "national_insurance_number personnummer maiden_name mothers_maiden_name pesel snils codice_fiscale cuit cnpj "
+        "steuer_id steuernummer steueridentifikationsnummer burgerservicenummer tax_number medicare_number",
     ),
     _row("payments by agents (x402)", phrase="x_payment"),
     _row("OTAS and Agnost", phrase="sdk_key agent_key x_org_id"),
 )
 
-HARMLESS = (
-    # words that only contain the letters
+CONTAINING = (
     *words(
         "secretar(?:y|ies|iat|ial) secret(?:ion|ions|ory|e|es|ed|ing|ive|ly)(?![a-z]) secret_santa secrets?_?manager"
     ),
     *words("token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"),
-    # what is no secret although its parts are
+)
+"""Patterns of words that only contain the letters of a sensitive one, as `HARMLESS` are written."""
+
+HARMLESS = (
     *words("(?:next|prev|previous|first|last)_(?:page_)?token page_token continuation_token progress_token"),
     *words("(?:pagination|sync|cursor|cancellation|cancel)_token token_(?:type_)?ids? [cx]srf_header"),
     *words("token_(?:bucket|address|symbol|standard|decimals|contract|supply|pair|holders?|price)s?"),
     *words("token_(?:embedding|vector|logprob|prob|offset|span)s? special_tokens? sub_?tokens?"),
-    *words("(?:start|stop|end|bos|eos|pad|unk|sep|cls|mask|unused)_tokens?(?:_id)? credential_ids?"),
+    *words("(?:start|stop|end|bos|eos|pad|unk|sep|cls|mask|unused|per)_tokens?(?:_id)? credential_ids?"),
     *words("(?:encryption|signing|api|public|kms|master)_key_ids? (?:gpio|led|servo|button)_pins?"),
     *words("cookie_(?:consent|policy|banner|notice|preferences|settings|law) (?:boarding|season|day|ski|bus)_pass"),
     *words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
@@ -194,7 +204,7 @@ HARMLESS = (
     *words("bearer_(?:realm|error(?:_description|_uri)?|scope|resource(?:_metadata|_id)?|authorization_uri|client_id)"),
     *words("(?:object|lookup|group|grouping|join|index|column|field|property|map|dict|hot|arrow|function)_keys?"),
 )
-"""Patterns of names, in their words joined by `_`, that make nothing sensitive."""
+"""Patterns of names, whole words in lower case joined by `_`, that make nothing sensitive although their parts do."""
 
 ENDINGS: dict[str, tuple[str, ...]] = {
     "count": words(

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _DISPLAYED = 100
 _FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
-_STREAMED = (b'{"', b"0:", b"f:", b"g:", b"2:")
-"""How streams of lines begin: NDJSON, and the protocol of Vercel's AI SDK."""
+_STREAMED = (b'{"', b"\x1e{", b"0:", b"f:", b"g:", b"2:")
+"""How streams of lines begin: NDJSON, JSON text sequences (RFC 7464), and the protocol of Vercel's AI SDK."""
+_LISTED = re.compile(rb"\[\s*\{\s*\"candidates\"")
+"""How Gemini's answers begin in pieces, where nobody asked for events."""
 
 
 class Body(NamedTuple):
@@ -28,14 +30,14 @@ class Body(NamedTuple):
     Attributes:
         text: What it says, or a note about what it is.
         kind: What the text is: an urlencoded `form`, an event stream (`events`), a document in each of the `lines`, a
-            `table`, or any other text.
+            `list` of what a model says, a `table`, or any other text.
         parts: Of a multipart form; the text is then empty.
         truncated: How much of it was recorded, when not all of it was: `kept` and `size` are bytes as they passed;
             `decoded` is the number of bytes that the text shows of a body with a content coding.
     """
 
     text: str = ""
-    kind: Literal["text", "form", "events", "lines", "table"] = "text"
+    kind: Literal["text", "form", "events", "lines", "list", "table"] = "text"
     parts: list[dict[str, Any]] | None = None
     truncated: dict[str, int] | None = None
 
@@ -92,6 +94,8 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
             line = text[: text.index("\n")]
             if line.endswith(("}", '"', "]")):
                 return Body(text, "lines", None, truncated)
+        if kind == "text" and _LISTED.match(content) is not None:
+            return Body(text, "list", None, truncated)
         return Body(text, kind, None, truncated)
     return Body(_note(f"binary: {declared.media[:_DISPLAYED] or 'unknown type'}", data, size), truncated=truncated)
 

@@ -43,7 +43,9 @@ _LABELS = frozenset(("role", "type", "object", "model", "finish_reason", "id", "
 _MAX_DEPTH = 10
 _MAX_LEAVES = 200
 _HINT = re.compile(
-    r"\"(?:delta|choices|completion|content|text|message|response|parts|token|output|chunk|arguments)\"|^\d:\""
+    r"\"\w{0,32}(?:delta|choices|completion|content|text|message|response|parts|token|output|chunk|arguments|answer|data"
+    r"|value)(?:Delta)?\"|\"v\"|^\d:\"|^data:[ ]?[^\s{\[]",
+    re.IGNORECASE | re.MULTILINE,
 )
 _NUMBERED = re.compile(r"([0-9a-z]):(?=[\"{\[])")
 
@@ -113,8 +115,8 @@ class EventStream:
         return bool(block.strip()) if self._lines else _has_data(block)
 
     def _data(self, block: str) -> str:
-        """Return the JSON of an event or a line; empty when it has none."""
-        return block if self._lines else _data_of(block)
+        """Return the JSON or other text of an event or a line; empty when it has none."""
+        return block.lstrip("\x1e") if self._lines else _data_of(block)
 
     def _documents(self) -> Iterator[dict[str, Any] | list[Any] | None]:
         """Yield what each block holds, or None for what is no JSON; the last block may have been cut off."""
@@ -122,19 +124,29 @@ class EventStream:
         for number, block in enumerate(self._blocks):
             data = self._data(block)
             numbered = _NUMBERED.match(data)
+            text = data[2:] if numbered is not None else data
+            parsed = _parsed(text, cut=number == last) if text[:1] in {"{", "[", '"'} else None
             if numbered is not None:
-                text = _parsed(data[2:], cut=number == last)
-                yield {"type": numbered[1], "": text}
-            else:
-                yield _parsed(data, cut=number == last) if data[:1] in {"{", "["} else None
+                yield {"type": numbered[1], "": parsed}
+            elif self._lines or text[:1] in {"{", "["}:
+                yield parsed
+            else:  # the words themselves
+                yield {"": text if parsed is None else parsed}
 
     def _written(self, block: str, document: Any) -> str:
-        numbered = "" in document and block[1:2] == ":"
-        data = json.dumps(document[""] if numbered else document, ensure_ascii=block.isascii(), separators=(",", ":"))
+        data = self._data(block)
+        bare = "" in document and data[:1] not in {"{", "["}
+        shown = json.dumps(document[""] if bare else document, ensure_ascii=block.isascii(), separators=(",", ":"))
         if self._lines:
-            return block[:2] + data if numbered else data
+            return block[: 2 if bare else block.find(data)] + shown
         names = [line for line in block.split("\n") if not line.startswith("data:")]
-        return "\n".join((*names, "data: " + data))
+        return "\n".join((*names, "data: " + (document[""] if bare and data[:1] != '"' else shown)))
+
+
+def in_lines(body: str) -> str:
+    """Return a list of documents in lines; empty when it cannot be read."""
+    documents = _parsed(body, cut=True) or ()
+    return "".join(f"{json.dumps(document, ensure_ascii=body.isascii())}\n" for document in documents)
 
 
 def stream_events(body: str) -> Iterator[tuple[str, str]]:
@@ -230,7 +242,8 @@ def _pieces(document: Any) -> Iterator[_Piece]:
 def _leaves(value: Any, channel: Channel, depth: int) -> Iterator[_Piece]:
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value)
-        index = tuple(members[name] for name in _INDEXES if type(members.get(name)) is int)
+        counts = _INDEXES if "token" not in members else ()  # of Text Generation Inference's tokens
+        index = tuple(members[name] for name in counts if type(members.get(name)) is int)
         for key, item in members.items():
             if isinstance(item, str):
                 if key not in _LABELS:
