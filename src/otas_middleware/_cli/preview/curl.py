@@ -7,6 +7,7 @@ other is an error, since the event shown would not be the one that is sent.
 from __future__ import annotations
 
 import base64
+import getopt
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -178,28 +179,6 @@ def _text_part(text: str) -> Part:
     return Part(name, value.encode())
 
 
-def read(words: Sequence[str]) -> Exchange:
-    """Return the request that curl sends for these words, the first of which is `curl`.
-
-    Raises:
-        UnreadableError: An option is not understood, a file cannot be read, or there is not exactly one URL.
-    """
-    draft = Draft()
-    rest = list(words[1:])
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            draft.urls += rest
-            break
-        if not word.startswith("-") or word == "-":
-            draft.urls.append(word)
-        elif word.startswith("--"):
-            _long(draft, word, rest)
-        else:
-            _short(draft, word, rest)
-    return draft.exchange()
-
-
 SHAPING: dict[str, Callable[[Draft, str], None]] = {
     "--request": _set("method", str),
     "--header": Draft.add_header,
@@ -257,42 +236,47 @@ _SHORT = {
 }  # fmt: skip
 
 
-def _long(draft: Draft, word: str, rest: list[str]) -> None:
-    if word in SHAPING:
-        SHAPING[word](draft, _value(word, rest))
-    elif word in FLAGS:
-        FLAGS[word](draft, word)
-    elif word in _IGNORED_WITH_VALUE:
-        _value(word, rest)
-    elif word not in IGNORED:
-        known = ", ".join(sorted([*SHAPING, *FLAGS]))
-        raise UnreadableError(
-            f"curl's option {word} is not understood; leave it out if it does not change the request. "
-            f"Understood are {known}, and the usual ones that have no part in it, such as --silent"
-        )
+_WITH_VALUE = {*SHAPING, *_IGNORED_WITH_VALUE}
+_LETTERS = "".join(f"{letter}:" if name in _WITH_VALUE else letter for letter, name in _SHORT.items())
+_NAMES = [f"{name[2:]}=" if name in _WITH_VALUE else name[2:] for name in (*_WITH_VALUE, *FLAGS, *IGNORED)]
 
 
-def _short(draft: Draft, word: str, rest: list[str]) -> None:
-    """Read a cluster such as `-sXPOST`: options without a value, and at most one with, whose value may be in it."""
-    letters = word[1:]
-    while letters:
-        letter, letters = letters[0], letters[1:]
-        option = _SHORT.get(letter, f"-{letter}")
-        if option in SHAPING or option in _IGNORED_WITH_VALUE:
-            _long(draft, option, [letters] if letters else rest)
-            return
-        _long(draft, option, rest)
+def read(words: Sequence[str]) -> Exchange:
+    """Return the request that curl sends for these words, the first of which is `curl`.
+
+    Raises:
+        UnreadableError: An option is not understood, a file cannot be read, or there is not exactly one URL.
+    """
+    draft = Draft()
+    try:
+        options, urls = getopt.gnu_getopt(list(words[1:]), _LETTERS, _NAMES)
+    except getopt.GetoptError as error:
+        raise _unreadable(error) from None
+    draft.urls += urls
+    for option, value in options:
+        name = _SHORT.get(option[1:], option)
+        if name in SHAPING:
+            SHAPING[name](draft, value)
+        elif name in FLAGS:
+            FLAGS[name](draft, name)
+    return draft.exchange()
 
 
-def _value(option: str, rest: list[str]) -> str:
-    if not rest:
-        raise UnreadableError(f"curl's option {option} lacks its value at the end of the command")
-    return rest.pop(0)
+def _unreadable(error: getopt.GetoptError) -> UnreadableError:
+    option = f"-{error.opt}" if len(error.opt) == 1 else f"--{error.opt}"
+    name = _SHORT.get(error.opt, option)
+    if name in _WITH_VALUE:
+        return UnreadableError(f"curl's option {name} lacks its value at the end of the command")
+    known = ", ".join(sorted([*SHAPING, *FLAGS]))
+    return UnreadableError(
+        f"curl's option {option} is not understood; leave it out if it does not change the request. "
+        f"Understood are {known}, and the usual ones that have no part in it, such as --silent"
+    )
 
 
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"|\$'(?P<ansi>(?:[^'\\]|\\.)*)'|(?P<fold>\\\r?\n)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|u[0-9A-Fa-f]{1,4}|U[0-9A-Fa-f]{1,8}|[0-7]{1,3}|.)", re.DOTALL)
-_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b", "E": "\x1b"}
 
 
 def split(text: str) -> list[str]:
@@ -334,4 +318,4 @@ def _unescape(match: re.Match[str]) -> str:
         return chr(int(code[1:], 16))
     if code[0] in "01234567":
         return chr(int(code, 8))
-    return _LETTERS.get(code, code)
+    return _ESCAPED.get(code, code)
