@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Iterator
 
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 _logger = logging.getLogger("otas_middleware")
@@ -45,6 +46,25 @@ class ForkSafeLock:
 
 
 _locks: WeakSet[ForkSafeLock] = WeakSet()
+
+
+class BoundedDict(dict[K, T]):
+    """What is worth remembering; when there is too much of it, all is forgotten, and what is in use is soon back.
+
+    Strangers invent names, tokens and addresses without end. It takes no lock.
+
+    Args:
+        most: How many entries there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def __setitem__(self, key: K, value: T) -> None:
+        if len(self) >= self._most:
+            self.clear()
+        super().__setitem__(key, value)
 
 
 class SharedWeakSet(Generic[T]):

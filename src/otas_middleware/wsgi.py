@@ -20,6 +20,7 @@ from otas_middleware._capture.wsgi_streams import note_sent, tap_environ, tap_re
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import framework_of, open_recorder
+from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -156,11 +157,10 @@ def full_path(environ: WSGIEnvironment) -> str:
         return raw
 
 
-_MAX_PLANS = 256
 _MAX_KEYS = 128
 _LONGEST_KEY = 100
 
-_plans: dict[tuple[str, ...], tuple[list[str], Callable[[WSGIEnvironment], tuple[str, ...]]]] = {}
+_plans: BoundedDict[tuple[str, ...], tuple[list[str], Callable[[WSGIEnvironment], tuple[str, ...]]]] = BoundedDict(256)
 """Keys of whole environs to the names of their headers, such as `USER-AGENT`, and to what gets their values."""
 
 
@@ -173,8 +173,6 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
         # Of a single key it would get no tuple; what is too many is never looked at.
         plan = [key[5:].replace("_", "-") for key in named], itemgetter(*named, *keys[:1], *keys[:1])
         if len(keys) <= _MAX_KEYS and len(max(keys, key=len)) <= _LONGEST_KEY:
-            if len(_plans) >= _MAX_PLANS:
-                _plans.clear()  # clients invent names
             _plans[keys] = plan
     names, values = plan
     headers = list(zip(names, values(environ), strict=False))

@@ -331,7 +331,7 @@ class TestChoice:
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO")
-        monkeypatch.setattr("otas_middleware._delivery.transports._proxies_told", False)
+        monkeypatch.setattr("otas_middleware._runtime.runtime.logged", set[str]())
         monkeypatch.setenv("HTTPS_PROXY", "http://user:secret@proxy.internal:3128")
         transport_factory(settings("http://x.invalid", transport="httpx"))
         assert "HTTPS_PROXY" not in caplog.text

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otas_middleware")
 
-_MAX_REMEMBERED = 1024
-
 
 class Core:
     """The working part of an agent session; it outlives the `with` block for as long as its calls are on their way.
@@ -61,7 +59,6 @@ class Core:
         self._logged = logged
         self._domain = Domain(settings.project_domain)
         self._ours = Domain(f"{url}/*" for url in _own_urls(settings))
-        self._scopes: dict[tuple[str, bytes, int | None], Scope] = {}
         self.manager = SessionManager(self._create, settings.max_retry_delay, self._introduce)
         self.token_at_hand = self.manager.token_at_hand
         self.exporter = exporter_for(settings)
@@ -83,19 +80,9 @@ class Core:
         """Say where a request goes."""
         if self.closed:
             return Scope.EXEMPT
-        scope = self._scopes.get((scheme, host, port))
-        return self._find_scope(scheme, host, port, target) if scope is None else scope
-
-    def _find_scope(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Scope:
-        scope = Scope.OUTSIDE
-        for domain, inside in ((self._ours, Scope.EXEMPT), (self._domain, Scope.INSIDE)):
-            if domain.covers(scheme, host, port, target):
-                scope = inside
-        if all(domain.is_whole(scheme, host, port) for domain in (self._ours, self._domain)):
-            if len(self._scopes) >= _MAX_REMEMBERED:
-                self._scopes.clear()
-            self._scopes[scheme, host, port] = scope
-        return scope
+        if self._domain.covers(scheme, host, port, target):
+            return Scope.INSIDE
+        return Scope.EXEMPT if self._ours.covers(scheme, host, port, target) else Scope.OUTSIDE
 
     def token(self) -> str | None:
         """Return the token, creating a session if there is none; None when there is none to be had. May block."""

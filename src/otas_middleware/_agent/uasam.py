@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.session import SessionInfo, read_claims, session_in
 from otas_middleware._delivery.destinations.uasam import uasam_request
 from otas_middleware._delivery.protocols import Response, TransportError, as_object, fields_of
+from otas_middleware._delivery.transports import direct_transport, send_once
 from otas_middleware._errors import ConfigurationError, OtasError
-from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,23 +62,19 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
     Raises:
         SessionError: There is none.
     """
-    with runtime.no_fork:
-        from otas_middleware._delivery.transports.direct import DirectTransport  # noqa: PLC0415  # heavy, and needed once a session
     if settings.agent_key is None:
         raise MissingAgentKeyError
     key = settings.agent_key.get_secret_value()
     base = settings.uasam_url or DEFAULT_URL
     body = json.dumps({} if meta is None else {"meta": dict(meta)}, allow_nan=False).encode()
-    transport = DirectTransport(settings.connect_timeout)
     try:
-        response = transport(uasam_request(base + _PATH, "X-OTAS-AGENT-KEY", key, body), timeout)
+        request = uasam_request(base + _PATH, "X-OTAS-AGENT-KEY", key, body)
+        response = send_once(direct_transport(settings), request, timeout)
     except TransportError as error:
         raise SessionError(
             error.cause.replace(" ", "_"),
             f"UASAM at {base} gave no session ({error.cause}). Check OTAS_UASAM_URL, and that UASAM is up.",
         ) from None
-    finally:
-        transport.close()
     return _read(response, base, key)
 
 

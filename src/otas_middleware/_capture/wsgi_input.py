@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,8 +155,7 @@ class _Methods(InputTap):
         return bool(self._stream)
 
 
-_MAX_CLASSES = 64
-_classes: dict[type, type[InputTap]] = {}
+_classes = BoundedDict[type, type[InputTap]](64)
 """By the streams' classes, of which servers have few; a middleware may make one for each request."""
 
 
@@ -165,7 +165,5 @@ def _class_for(kind: type) -> type[InputTap]:
     methods = {name: value for name, value in vars(_Methods).items() if name in helpers or hasattr(kind, name)}
     methods["__slots__"] = ()
     made = type("InputTap", (InputTap,), methods)
-    if len(_classes) >= _MAX_CLASSES:
-        _classes.clear()
     _classes[kind] = made
     return made

@@ -12,6 +12,8 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from otas_middleware._runtime import BoundedDict
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,7 +22,6 @@ _SAME_AS = {"ws": "http", "wss": "https"}
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _UNCLEAR = re.compile(r"(?i)%(?:25)*(?:00|2e|2f|3b|5c|c0|c1)|\\|//|/\.\.?(?:[/;]|$)")
 """What servers may take for another path: dots and slashes, encoded once or twice or longer than UTF-8 allows."""
-_MAX_REMEMBERED = 1024
 
 
 class Pattern(NamedTuple):
@@ -50,7 +51,7 @@ class Domain:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = tuple(parse(text) for text in patterns)
-        self._prefixes: dict[tuple[str, bytes, int | None], tuple[str, ...]] = {}
+        self._prefixes = BoundedDict[tuple[str, bytes, int | None], tuple[str, ...]](1024)
 
     def covers(self, scheme: str, host: bytes, port: int | None, target: bytes) -> bool:
         """Say whether a request to this place is inside.
@@ -68,18 +69,11 @@ class Domain:
             return True
         return _is_below(target.decode("latin-1").partition("?")[0], prefixes)
 
-    def is_whole(self, scheme: str, host: bytes, port: int | None) -> bool:
-        """Say whether an origin is inside or outside as a whole, whatever the path."""
-        prefixes = self._inside(scheme, host, port)
-        return not prefixes or "/" in prefixes
-
     def _inside(self, scheme: str, host: bytes, port: int | None) -> tuple[str, ...]:
         """Return the path prefixes that are inside at an origin; of the last origins it is remembered."""
         origin = (scheme, host, port)
         prefixes = self._prefixes.get(origin)
         if prefixes is None:
-            if len(self._prefixes) >= _MAX_REMEMBERED:
-                self._prefixes.clear()
             prefixes = self._prefixes[origin] = self._find(scheme, host.decode("latin-1"), port)
         return prefixes
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from otas_middleware._delivery.protocols import Outcome, TransportError, Verdict
+from otas_middleware._delivery.transports import close
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,9 +79,7 @@ class HttpAttempt:
 
     def close(self) -> None:
         """Close the transport, if it can be."""
-        close = getattr(self._transport, "close", None)
-        if close is not None:
-            close()
+        close(self._transport)
 
 
 def no_answer(error: TransportError, url: str = "") -> Outcome:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware._errors import ConfigurationError, OtasError
+from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +90,16 @@ class Response:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     resent: bool = False
+
+
+def json_headers(key: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a request in JSON: who sends it, and one more, by which the service knows us."""
+    return (
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json"),
+        ("User-Agent", f"otas-middleware/{__version__}"),
+        key,
+    )
 
 
 def fields_of(response: Response) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from otas_middleware._runtime import BoundedDict
 from otas_middleware._testing.tokens import sign
 from otas_middleware.localbrain.checks import UncaughtError
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 SESSION_LIFETIME = 30 * 24 * 3600
 """How long a session token is valid, in seconds."""
-
-_REMEMBERED = 4096
 
 
 class SessionClaims(NamedTuple):
@@ -37,7 +36,7 @@ class TokenAuthority:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._signed: dict[str, dict[str, Any]] = {}
+        self._signed = BoundedDict[str, dict[str, Any]](4096)
 
     def issue(self, claims: Mapping[str, object]) -> str:
         """Sign a token that holds exactly these claims."""
@@ -73,8 +72,6 @@ class TokenAuthority:
             claims = self._verify(token)
             if claims is None:
                 return None
-            if len(self._signed) >= _REMEMBERED:
-                self._signed.clear()
             self._signed[token] = claims
         now = time.time() if now is None else now
         is_valid = not is_from_the_future(claims, now) and not _is_over(claims, now) and not claims.get("aud")

@@ -21,7 +21,7 @@ from otas_middleware._delivery import TransportError, Verdict, open_delivery
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.process import uwsgi_without_threads
 from otas_middleware._delivery.relay import trust
-from otas_middleware._delivery.transports import FORMER, transport_factory
+from otas_middleware._delivery.transports import FORMER, send_once, transport_factory
 from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
@@ -163,15 +163,9 @@ def _deliver(settings: OtasSettings, session: SessionInfo) -> tuple[Outcome, str
     )
     event = finish_event(event, settings, session.token)
     destination = BrainDestination(settings.brain_url, key)
-    transport = transport_factory(settings)()
-    try:
-        request = destination.request(Envelope(event, session.token, session.session_id, session.agent_id))
-        outcome = destination.outcome(transport(request, settings.request_timeout))
-    finally:
-        close = getattr(transport, "close", None)
-        if close is not None:
-            close()
-    return outcome, str(event.metadata["event_id"])
+    request = destination.request(Envelope(event, session.token, session.session_id, session.agent_id))
+    response = send_once(transport_factory(settings), request, settings.request_timeout)
+    return destination.outcome(response), str(event.metadata["event_id"])
 
 
 _THREADS_BY_DEFAULT = (2, 0, 27)

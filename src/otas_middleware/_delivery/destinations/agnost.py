@@ -31,7 +31,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
-from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict
+from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict, json_headers
 from otas_middleware._delivery.retry import by_status
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.render.stream import stream_events
@@ -65,12 +65,7 @@ class AgnostDestination:
     def __init__(self, url: str, organisation: str, directory: Path | None = None) -> None:
         self._session_url = f"{url}/api/v1/capture-session"
         self._event_url = f"{url}/api/v1/capture-event"
-        self._headers = (
-            ("Content-Type", "application/json"),
-            ("Accept", "application/json"),
-            ("User-Agent", f"otas-middleware/{__version__}"),
-            ("X-Org-Id", organisation),
-        )
+        self._headers = json_headers(("X-Org-Id", organisation))
         self._announced: OrderedDict[str, None] = OrderedDict()
         self._tools: OrderedDict[str, list[str]] = OrderedDict()  # by the path of the server that named them
         self._lock = threading.Lock()

@@ -9,9 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._delivery.protocols import DELIVERED, Outcome, Request, Response, Verdict, as_object, fields_of
+from otas_middleware._delivery.protocols import (
+    DELIVERED,
+    Outcome,
+    Request,
+    Response,
+    Verdict,
+    as_object,
+    fields_of,
+    json_headers,
+)
 from otas_middleware._delivery.retry import retry_after
-from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -84,12 +92,7 @@ class BrainDestination:
         """The key's project, once it has been learnt; for events that do not know theirs."""
         self._status_suffices = source == "backend"  # the agent's endpoint says the event's id
         self._url = url + path
-        self._headers = (
-            ("Content-Type", "application/json"),
-            ("Accept", "application/json"),
-            ("User-Agent", f"otas-middleware/{__version__}"),
-            (key_header, key),
-        )
+        self._headers = json_headers((key_header, key))
 
     def request(self, envelope: Envelope) -> Request:
         """Return the POST of one event, as plain UTF-8 JSON."""

@@ -7,9 +7,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from otas_middleware._delivery.protocols import Request, TransportError, as_object, fields_of
-from otas_middleware._runtime import runtime
-from otas_middleware._version import __version__
+from otas_middleware._delivery.protocols import Request, TransportError, as_object, fields_of, json_headers
+from otas_middleware._delivery.transports import send_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,13 +55,7 @@ def uasam_request(url: str, key_header: str, key: str, body: bytes = b"{}") -> R
         key: The key.
         body: A JSON object.
     """
-    headers = (
-        ("Content-Type", "application/json"),
-        ("Accept", "application/json"),
-        ("User-Agent", f"otas-middleware/{__version__}"),
-        (key_header, key),
-    )
-    return Request(url, headers, body)
+    return Request(url, json_headers((key_header, key)), body)
 
 
 def key_state(response: Response) -> tuple[KeyState, UUID | None]:
@@ -127,16 +120,10 @@ class KeyWatch:
         self._log.say("key", level, "otas: OTAS_SDK_KEY is refused. %s.", _MEANINGS[state])
 
     def _ask(self) -> tuple[KeyState, UUID | None]:
-        with runtime.no_fork:
-            transport = self._make_transport()
         try:
-            state, project = key_state(transport(self._request, TIMEOUT))
+            state, project = key_state(send_once(self._make_transport, self._request, TIMEOUT))
         except TransportError:
             return KeyState.UNKNOWN, None
-        finally:
-            close = getattr(transport, "close", None)
-            if close is not None:
-                close()
         if project is not None:
             self._on_project(project)
         return state, project

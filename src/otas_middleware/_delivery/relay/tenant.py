@@ -13,6 +13,7 @@ from otas_middleware._delivery import process
 from otas_middleware._delivery.pipeline import Pipeline
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode, source_of, text
+from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ class Tenant:
             queue_max_events=2 * most - 2 if writes else 2 * most + _SLACK, queue_max_bytes=2 * settings.queue_max_bytes
         )
         self.pipeline = Pipeline(wide, self._build, lambda token: self._found_out("rejected", token), trusting=trusting)
-        self._texts: dict[bytes, str] = {}
+        self._texts = BoundedDict[bytes, str](_MOST_TOKENS)
 
     def put(self, frame: memoryview, connection: Connection) -> None:
         """Take a frame of a host's in."""
@@ -91,8 +92,6 @@ class Tenant:
         key = bytes(octets)
         found = self._texts.get(key)
         if found is None:
-            if len(self._texts) >= _MOST_TOKENS:
-                self._texts.clear()
             found = self._texts[key] = text(octets)
         return found
 

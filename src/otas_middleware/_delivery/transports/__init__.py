@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, cast
 
 from otas_middleware._delivery.protocols import load
 from otas_middleware._errors import ConfigurationError
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.protocols import Transport
+    from otas_middleware._delivery.protocols import Request, Response, Transport
 
 logger = logging.getLogger("otas_middleware")
 
 FORMER = frozenset({"auto", "fast"})
 """Accepted for one release."""
-
-_proxies_told = False
 
 
 def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
@@ -38,13 +37,12 @@ def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
     name = settings.transport
     if ":" in name:
         return _users_own(name)
-    connect_timeout = settings.connect_timeout
     if name == "httpx":
 
         def client() -> Transport:
             from otas_middleware._delivery.transports.httpx_client import HttpxTransport  # noqa: PLC0415  # in the worker
 
-            return HttpxTransport(connect_timeout)
+            return HttpxTransport(settings.connect_timeout)
 
         return client
     if name in FORMER:
@@ -57,22 +55,53 @@ def transport_factory(settings: OtasSettings) -> Callable[[], Transport]:
         logger.warning("otas: OTAS_TRANSPORT=%s means `direct` now; leave it out, and the extra `fast` too.", name)
     if name != "celery":
         _tell_of_proxies()
+    return direct_transport(settings)
 
-    def direct() -> Transport:
+
+def direct_transport(settings: OtasSettings) -> Callable[[], Transport]:
+    """Return what makes the default transport."""
+
+    def make() -> Transport:
         from otas_middleware._delivery.transports.direct import DirectTransport  # noqa: PLC0415  # in the worker only
 
-        return DirectTransport(connect_timeout)
+        return DirectTransport(settings.connect_timeout)
 
-    return direct
+    return make
+
+
+def send_once(make: Callable[[], Transport], request: Request, timeout: float) -> Response:
+    """Send one request over a transport of its own, and return the answer.
+
+    Args:
+        make: Makes the transport; it may import its HTTP client.
+        request: What to send.
+        timeout: Seconds for the whole exchange.
+
+    Raises:
+        TransportError: No complete answer came in time.
+    """
+    with runtime.no_fork:
+        transport = make()
+    try:
+        return transport(request, timeout)
+    finally:
+        close(transport)
+
+
+def close(transport: Transport) -> None:
+    """Close a transport, if it can be."""
+    closing: Callable[[], object] | None = getattr(transport, "close", None)
+    if closing is not None:
+        closing()
 
 
 def _tell_of_proxies() -> None:
     """Say once that a proxy of the environment is not used."""
-    global _proxies_told  # noqa: PLW0603  # once per process
-    name = next((name for name in ("HTTPS_PROXY", "https_proxy") if os.environ.get(name)), None)
-    if name is not None and not _proxies_told:
-        _proxies_told = True
-        logger.info("otas: %s is set and not used for events; set OTAS_TRANSPORT=httpx to send them through it.", name)
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        if os.environ.get(name):
+            way = "set OTAS_TRANSPORT=httpx to send them through it."
+            runtime.log_once(logging.INFO, f"otas: {name} is set and not used for events; {way}")
+            return
 
 
 def _users_own(path: str) -> Callable[[], Transport]:

@@ -14,6 +14,7 @@ from otas_middleware._event.redact import sensitive_names as table
 from otas_middleware._event.redact.encodings import undo_percent, unescape_ascii, unescape_letters
 from otas_middleware._event.redact.forms import readable
 from otas_middleware._event.redact.mask import MASK
+from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,7 +70,7 @@ class NameRules:
         self._extra = _whole_names(extra)
         self._keep = _whole_names(keep)
         self._table = [(row, _pattern_of(row)) for row in table.DEFAULT_NAMES]
-        self._known: dict[str, Rule] = {}
+        self._known = BoundedDict[str, Rule](_MAX_KNOWN)
         self.harmless: set[str] = set()
         """Names that were asked for and are not sensitive; not all of them."""
         self.probes = _probes(extra)
@@ -90,8 +91,6 @@ class NameRules:
                 self.harmless.clear()
             self.harmless.add(name)
         else:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
             self._known[name] = rule
         return rule
 

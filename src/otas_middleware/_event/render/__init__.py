@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from otas_middleware._event.render.content_type import ContentType, decode_text, parse_content_type, sniff_text
+from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -184,9 +185,8 @@ def all_values(headers: HeaderMap, name: str) -> str:
     return value if isinstance(value, str) else ", ".join(value)
 
 
-_MAX_NAMES = 1024
 _LONGEST_NAME = 64
-_names: dict[bytes | str, str] = {}
+_names = BoundedDict[bytes | str, str](1024)
 """Names of headers as servers give them to names in lower case."""
 
 
@@ -195,8 +195,6 @@ def _name(raw: bytes | str) -> str:
     if not name.isascii():
         return _without_surrogates(name)
     if len(name) <= _LONGEST_NAME:
-        if len(_names) >= _MAX_NAMES:
-            _names.clear()  # clients invent names
         _names[raw] = name
     return name
 
