@@ -124,6 +124,12 @@ JSON_RPC = [
         "json-rpc -32600: Invalid Request",
     ),
     Row(
+        "a request without a method, whose id fastapi-jsonrpc 4.1.0 gives back",
+        post({"jsonrpc": "2.0", "id": 3, "params": {}}, error(-32600, "Invalid Request", number=3)),
+        {"protocol": "json-rpc", "id": 3, "outcome": "error"},
+        "json-rpc -32600: Invalid Request",
+    ),
+    Row(
         "a batch of nothing but what is no call",
         post([1, 2, 3], [error(-32600, "Invalid Request", number=None)] * 3),
         {"name": "batch", "count": 3, "failed": 3, "outcome": "error"},

@@ -6,6 +6,9 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from sdk.provider_forms import GEMINI_USAGE
 from sdk.sdks import CHAT_USAGE, MESSAGE_USAGE, OPENAI_MODEL, QUESTION, RESPONSES_USAGE, Sdk, library_of
 
 if TYPE_CHECKING:
@@ -171,6 +174,61 @@ async def _pydantic_ai(session: AgentSession | None, url: str, stream: bool) -> 
         return "".join([piece async for piece in run.stream_text(delta=True)])
 
 
+# ---- instructor, ag2, dspy, google-adk
+
+
+def _instructor(session: AgentSession | None, url: str, stream: bool) -> str:
+    openai = _module("openai")
+    http = session.client(library=library_of(openai)) if session else None
+    made = _module("instructor").from_openai(openai.OpenAI(api_key="k", base_url=url + "/v1", http_client=http))
+    answer = made.chat.completions.create(model="gpt-4o", messages=QUESTION, response_model=None, stream=stream)
+    return _texts(list(answer)) if stream else str(answer.choices[0].message.content)
+
+
+async def _ag2(session: AgentSession | None, url: str, stream: bool) -> str:
+    http = session.async_client(library=library_of(_module("openai"))) if session else None
+    config = _module("ag2.config").OpenAIConfig(
+        model="gpt-4o", api_key="k", base_url=url + "/v1", streaming=stream, http_client=http
+    )
+    return str((await _module("ag2").Agent("clerk", config=config).ask("How long?")).body)
+
+
+def _language_model(session: AgentSession | None, url: str) -> Any:
+    litellm, library = _module("litellm"), library_of(_module("openai"))
+    litellm.client_session = session.client(library=library) if session else None
+    litellm.aclient_session = session.async_client(library=library) if session else None
+    key = f"k{id(litellm.client_session)}"  # it keeps its clients by their keys
+    return _module("dspy").LM("openai/gpt-4o", engine="litellm", api_base=url + "/v1", api_key=key, cache=False)
+
+
+def _dspy(session: AgentSession | None, url: str, stream: bool) -> str:
+    if stream:
+        pytest.skip("it streams programs, and not models' answers")
+    return str(_language_model(session, url)("How long?")[0])
+
+
+async def _dspy_async(session: AgentSession | None, url: str, stream: bool) -> str:
+    if stream:
+        pytest.skip("it streams programs, and not models' answers")
+    return str((await _language_model(session, url).acall("How long?"))[0])
+
+
+async def _google_adk(session: AgentSession | None, url: str, stream: bool) -> str:
+    types, runs = _module("google.genai.types"), _module("google.adk.agents.run_config")
+    clients = {"httpx_async_client": session.async_client(library="httpx")} if session else {}
+    client = _module("google.genai").Client(api_key="k", http_options=types.HttpOptions(base_url=url, **clients))
+    model = _module("google.adk.models.google_llm").Gemini(model="gemini-2.5-flash", client=client)
+    runner = _module("google.adk.runners").InMemoryRunner(
+        agent=_module("google.adk.agents").LlmAgent(name="clerk", model=model)
+    )
+    ids = {"user_id": "u", "session_id": "s"}
+    await runner.session_service.create_session(app_name=runner.app_name, **ids)
+    mode = runs.StreamingMode.SSE if stream else runs.StreamingMode.NONE
+    asked = types.Content(role="user", parts=[types.Part(text="How long?")])
+    events = runner.run_async(new_message=asked, run_config=runs.RunConfig(streaming_mode=mode), **ids)
+    return [str(event.content.parts[0].text) async for event in events if event.content][-1]
+
+
 FRAMEWORKS = [
     Sdk("litellm openai", "litellm", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, _litellm, _litellm_async),
     Sdk("litellm anthropic", "litellm", "/v1/messages", "claude-test-1", MESSAGE_USAGE, _litellm_anthropic),
@@ -196,4 +254,16 @@ FRAMEWORKS = [
     Sdk("crewai", "crewai", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, _crewai),
     Sdk("openai-agents", "agents", "/v1/responses", OPENAI_MODEL, RESPONSES_USAGE, None, _agents),
     Sdk("pydantic-ai", "pydantic_ai", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, None, _pydantic_ai),
+    Sdk("instructor", "instructor", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, _instructor),
+    Sdk("ag2", "ag2", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, None, _ag2),
+    Sdk("dspy", "dspy", "/v1/chat/completions", OPENAI_MODEL, CHAT_USAGE, _dspy, _dspy_async),
+    Sdk(
+        "google-adk",
+        "google.adk",
+        "/v1beta/models/gemini-2.5-flash",
+        "gemini-2.5-flash",
+        GEMINI_USAGE,
+        None,
+        _google_adk,
+    ),
 ]

@@ -27,7 +27,7 @@ def serve_providers(host: Host) -> None:
     for version in ("v1", "v1beta"):
         model = f"/{version}/models/gemini-2.5-flash"
         host.on(f"{model}:generateContent", as_json(_gemini(TEXT, last=True)))
-        host.on(f"{model}:streamGenerateContent", streams(_gemini_stream()))
+        host.on(f"{model}:streamGenerateContent", streams(list(_gemini_stream())))
     host.on("/v2/chat", _by_flag(_cohere(), _cohere_stream, default=False))
     host.on("/api/chat", _by_flag(_ollama(TEXT, done=True), _ollama_stream, default=True, kind="application/x-ndjson"))
     # Hugging Face's client asks its hub where a model is served.

@@ -62,6 +62,7 @@ ENVIRONMENTS = {
         without=("httpx2",),
     ),
     "frameworks": Environment("sdks-frameworks", ("crewai", "litellm", "smolagents")),
+    "agents": Environment("sdks-agents", ("ag2", "dspy", "google.adk", "instructor")),
     "openai-1": Environment("sdks-openai-1", ("openai", "anthropic")),
 }
 

@@ -5,6 +5,7 @@ And calls of 1.0, which have no mark: by exactly their members, and exactly thos
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
@@ -32,7 +33,8 @@ def read(exchange: Exchange) -> Operation | None:
     """Recognise an object, or a batch of objects, with `"jsonrpc": "2.0"` and `method`; or that one was refused."""
     if exchange.calls:
         return read_calls(exchange, describe, judge)
-    return _read_first_edition(exchange) or read_refusal(exchange, "json-rpc", judge, _tells_of_no_call)
+    tells = partial(_tells_of_no_call, as_object(exchange.request_json).get("id"))
+    return _read_first_edition(exchange) or read_refusal(exchange, "json-rpc", judge, tells)
 
 
 def _read_first_edition(exchange: Exchange) -> Operation | None:
@@ -216,11 +218,15 @@ def _responses(exchange: Exchange) -> Iterator[Message]:
                 yield response
 
 
-def _tells_of_no_call(response: Message) -> bool:
-    """Say whether an error is about a request that could not be read, or was none: nobody knows its id (section 5)."""
-    if response.get("id") == _OWN_ID:
-        return True
-    return _is_nameless(response) and as_object(response["error"]).get("code") in _UNREADABLE
+def _tells_of_no_call(own: object, response: Message) -> bool:
+    """Say whether an error is about a request that could not be read, or was none: nobody knows its id (section 5).
+
+    Args:
+        own: The request's id, which some servers give back all the same.
+        response: The error.
+    """
+    number, error = response.get("id"), as_object(response["error"])
+    return number == _OWN_ID or (number in (None, own) and error.get("code") in _UNREADABLE)
 
 
 def _is_nameless(response: Message) -> bool:
