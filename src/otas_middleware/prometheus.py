@@ -14,7 +14,7 @@ with several workers, expose each worker's own, or log the figures (`OTAS_STATS_
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
@@ -29,36 +29,50 @@ except ModuleNotFoundError as error:  # pragma: no cover  # without the extra
     raise MissingExtraError("otas_middleware.prometheus", "prometheus") from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from prometheus_client.core import CollectorRegistry, Metric
 
+    Labels = tuple[str, ...]
+    Described = tuple[type[CounterMetricFamily | GaugeMetricFamily], str, Labels]
+    """A metric's kind, its help text, and the names of its labels."""
+
 __all__ = ["OtasCollector", "register"]
 
-_COUNTERS = {
-    "captured": "Events that came in.",
-    "delivered": "Events that the destination took.",
-    "retries": "Attempts after the first one of an event.",
-    "possible_duplicates": "Events sent again although an earlier attempt may have been stored.",
+_COUNT, _GAUGE = CounterMetricFamily, GaugeMetricFamily
+_DELIVERY: dict[str, Described] = {
+    "captured": (_COUNT, "Events that came in.", ("destination",)),
+    "delivered": (_COUNT, "Events that the destination took.", ("destination",)),
+    "retries": (_COUNT, "Attempts after the first one of an event.", ("destination",)),
+    "possible_duplicates": (
+        _COUNT,
+        "Events sent again although an earlier attempt may have been stored.",
+        ("destination",),
+    ),
+    "spooled": (
+        _GAUGE,
+        "Events written to disk less events that left it through this process; may be negative.",
+        ("destination",),
+    ),
+    "queued": (_GAUGE, "Events in memory, those being sent included.", ("destination",)),
+    "queued_bytes": (_GAUGE, "Bytes that the events in memory hold, estimated.", ("destination",)),
+    "in_flight": (_GAUGE, "Events being sent.", ("destination",)),
+    "connections": (_GAUGE, "How many requests may be under way.", ("destination",)),
+    "dropped": (_COUNT, "Events lost.", ("destination", "reason")),
+    "failures": (_COUNT, "Attempts that did not succeed.", ("destination", "reason")),
 }
-_COUNTERS_BY_REASON = {"dropped": "Events lost.", "failures": "Attempts that did not succeed."}
-_GAUGES = {
-    "spooled": "Events written to disk less events that left it through this process; may be negative.",
-    "queued": "Events in memory, those being sent included.",
-    "queued_bytes": "Bytes that the events in memory hold, estimated.",
-    "in_flight": "Events being sent.",
-    "connections": "How many requests may be under way.",
+_RECORDING: dict[str, Described] = {
+    "up": (_GAUGE, "1 while the destination takes events, else 0.", ("destination",)),
+    "refused": (_COUNT, "Requests whose session token was not admitted.", ("reason",)),
+    "skipped": (_COUNT, "Requests that the settings leave out.", ("reason",)),
+    "internal_errors": (_COUNT, "Failures of ours, and of functions of yours, by place.", ("place",)),
 }
-
-
-_RELAY: dict[str, tuple[type[CounterMetricFamily | GaugeMetricFamily], str]] = {
-    "acknowledged": (CounterMetricFamily, "Events that the relay has delivered or put on disk."),
-    "returned": (CounterMetricFamily, "Events that a relay had when it ended, and that this process delivers."),
-    "kept": (GaugeMetricFamily, "Events that the relay has and this process keeps until they are settled."),
-}
-_RELAY_BY_REASON = {
-    "fell_back": "Events that the relay did not take.",
-    "dropped": "Events that the relay took and dropped.",
+_RELAY: dict[str, Described] = {
+    "acknowledged": (_COUNT, "Events that the relay has delivered or put on disk.", ()),
+    "returned": (_COUNT, "Events that a relay had when it ended, and that this process delivers.", ()),
+    "kept": (_GAUGE, "Events that the relay has and this process keeps until they are settled.", ()),
+    "fell_back": (_COUNT, "Events that the relay did not take.", ("reason",)),
+    "dropped": (_COUNT, "Events that the relay took and dropped.", ("reason",)),
 }
 
 
@@ -67,84 +81,40 @@ class OtasCollector:
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics; called at each scrape."""
-        sums, by_reason, up = self._gather()
-        for names, family in ((_COUNTERS, CounterMetricFamily), (_GAUGES, GaugeMetricFamily)):
-            for name, text in names.items():
-                metric = family(f"otas_{name}", text, labels=("destination",))
-                for destination, values in sums.items():
-                    metric.add_metric((destination,), values[name])
-                yield metric
-        for name, text in _COUNTERS_BY_REASON.items():
-            metric = CounterMetricFamily(f"otas_{name}", text, labels=("destination", "reason"))
-            for (destination, kind, reason), count in by_reason.items():
-                if kind == name:
-                    metric.add_metric((destination, reason), count)
+        figures: defaultdict[str, Counter[Labels]] = defaultdict(Counter)
+        relayed = False
+        for delivery in _process.registered():
+            if isinstance(delivery, Pipeline):
+                for destination, stats in delivery.stats_by_destination().items():
+                    for name in _DELIVERY:
+                        _add(figures[name], stats[name], destination)
+                    is_up = int(stats["state"] == "ok")
+                    figures["up"][destination,] = min(figures["up"].get((destination,), 1), is_up)
+            relay_stats: Callable[[], dict[str, Any]] | None = getattr(delivery, "relay_stats", None)
+            if relay_stats is not None:
+                relayed = True
+                of_relay = relay_stats()
+                for name in _RELAY:
+                    _add(figures[f"relay_{name}"], of_relay[name])
+        for recorder in recorders():
+            _add(figures["refused"], recorder.gate.refused)
+            _add(figures["skipped"], recorder.selection.skipped)
+        _add(figures["internal_errors"], dict(_internal_errors.counts))  # a copy: another thread may add to them
+        relay = {f"relay_{name}": described for name, described in _RELAY.items()} if relayed else {}
+        for name, (family, text, labels) in {**_DELIVERY, **_RECORDING, **relay}.items():
+            metric = family(f"otas_{name}", text, labels=labels)
+            for values, figure in figures[name].items():
+                metric.add_metric(values, figure)
             yield metric
-        state = GaugeMetricFamily("otas_up", "1 while the destination takes events, else 0.", labels=("destination",))
-        for destination, is_up in up.items():
-            state.add_metric((destination,), is_up)
-        yield state
-        yield from _recording_metrics()
-        yield from _relay_metrics()
-
-    @staticmethod
-    def _gather() -> tuple[dict[str, Counter[str]], Counter[tuple[str, str, str]], dict[str, int]]:
-        sums: dict[str, Counter[str]] = {}
-        by_reason: Counter[tuple[str, str, str]] = Counter()
-        up: dict[str, int] = {}
-        for pipeline in _process.registered():
-            if not isinstance(pipeline, Pipeline):
-                continue
-            for destination, stats in pipeline.stats_by_destination().items():
-                values = sums.setdefault(destination, Counter())
-                for name in (*_COUNTERS, *_GAUGES):
-                    values[name] += stats[name]
-                for kind in _COUNTERS_BY_REASON:
-                    for reason, count in stats[kind].items():
-                        by_reason[destination, kind, reason] += count
-                up[destination] = min(up.get(destination, 1), int(stats["state"] == "ok"))
-        return sums, by_reason, up
 
 
-def _recording_metrics() -> Iterator[Metric]:
-    """Return what was not recorded, and what failed on our side; the same for all destinations."""
-    refused: Counter[str] = Counter()
-    skipped: Counter[str] = Counter()
-    failed = dict(_internal_errors.counts)  # a copy, as another thread may add to them meanwhile
-    for recorder in recorders():
-        refused += recorder.gate.refused
-        skipped += recorder.selection.skipped
-    for name, text, label, counts in (
-        ("refused", "Requests whose session token was not admitted.", "reason", refused),
-        ("skipped", "Requests that the settings leave out.", "reason", skipped),
-        ("internal_errors", "Failures of ours, and of functions of yours, by place.", "place", failed),
-    ):
-        metric = CounterMetricFamily(f"otas_{name}", text, labels=(label,))
-        for value, count in counts.items():
-            metric.add_metric((value,), count)
-        yield metric
-
-
-def _relay_metrics() -> Iterator[Metric]:
-    """Return what went to the relay (`OTAS_RELAY`), summed; nothing where no relay is used."""
-    deliveries = [found for found in map(_relay_of, _process.registered()) if found is not None]
-    if not deliveries:
+def _add(figures: Counter[Labels], found: int | Mapping[str, int], *labels: str) -> None:
+    """Add a figure, or several by reason, to those with the same labels."""
+    if isinstance(found, int):
+        figures[labels] += found
         return
-    for name, (family, text) in _RELAY.items():
-        yield family(f"otas_relay_{name}", text, value=sum(stats[name] for stats in deliveries))
-    for name, text in _RELAY_BY_REASON.items():
-        metric = CounterMetricFamily(f"otas_relay_{name}", text, labels=("reason",))
-        sums: Counter[str] = Counter()
-        for stats in deliveries:
-            sums.update(stats[name])
-        for reason, count in sums.items():
-            metric.add_metric((reason,), count)
-        yield metric
-
-
-def _relay_of(delivery: object) -> dict[str, Any] | None:
-    relay_stats: Callable[[], dict[str, Any]] | None = getattr(delivery, "relay_stats", None)
-    return None if relay_stats is None else relay_stats()
+    for reason, count in found.items():
+        figures[*labels, reason] += count
 
 
 def register(registry: CollectorRegistry = REGISTRY) -> OtasCollector:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.core import CollectorRegistry
 
 from docs.documents import ROOT
-from otas_middleware.prometheus import _RELAY, _RELAY_BY_REASON, OtasCollector
+from otas_middleware.prometheus import _RELAY, OtasCollector
 from otas_middleware.testing import record_events
 
 OPERATIONS = ROOT / "docs" / "operations"
@@ -23,7 +23,7 @@ def metrics() -> set[str]:
     registry.register(OtasCollector())
     with record_events():
         families = {family.name for family in registry.collect()}
-    return families | {f"otas_relay_{name}" for name in (*_RELAY, *_RELAY_BY_REASON)}
+    return families | {f"otas_relay_{name}" for name in _RELAY}
 
 
 @pytest.mark.parametrize("name", ["alerts.yml", "grafana.json"])

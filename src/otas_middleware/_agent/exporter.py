@@ -160,17 +160,8 @@ def _build(item: Item, settings: OtasSettings) -> Envelope | None:
 logger = logging.getLogger("otas_middleware")
 
 
-class _ExitHandler:
+class _ExitHandler(_process.ForkAware):
     """Records at the end of the process, before the pipelines end, what is unfinished or waits for a session."""
-
-    def before_fork(self) -> None:
-        """Nothing is open."""
-
-    def after_fork(self) -> None:
-        """Nothing was closed."""
-
-    def renew(self) -> None:
-        """What belongs to a process knows it by itself."""
 
     def deadline(self) -> float:
         """Return until when it may take, in `time.monotonic` seconds."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otas_middleware._event.model import Envelope
 
 
-class Pipeline:
+class Pipeline(process.ForkAware):
     """Delivers events in the background. Making one starts nothing: no thread, no connection, no file.
 
     A forked child starts with an empty pipeline of its own; what the parent had queued is sent by the parent, once.

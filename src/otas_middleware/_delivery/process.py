@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
@@ -29,28 +29,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class ForkAware(Protocol):
-    """What ends with the process and begins anew in a fork: a pipeline."""
+class ForkAware:
+    """What ends with the process and may begin anew in a fork, such as a pipeline."""
 
     def before_fork(self) -> None:
         """Put down what must not be carried into a child: open database files."""
-        ...
 
     def after_fork(self) -> None:
         """Go on in the parent."""
-        ...
 
     def renew(self) -> object:
         """Start anew in a forked child."""
-        ...
 
     def deadline(self) -> float:
         """Return until when it may take to end, in `time.monotonic` seconds."""
-        ...
+        raise NotImplementedError
 
     def end(self, deadline: float) -> None:
         """Deliver or spool what is queued; what remains at the deadline is counted as lost."""
-        ...
+        raise NotImplementedError
 
 
 LONGEST_WAIT = 10.0

@@ -51,7 +51,7 @@ _ONLY_IN_MEMORY = (
 )
 
 
-class RelayDelivery:
+class RelayDelivery(process.ForkAware):
     """Hands over to a relay what is put in, and to a pipeline of this process what that does not take.
 
     Args:
@@ -291,12 +291,6 @@ class RelayDelivery:
                 "otas: this process ends while the relay has %d of its events and has not said they are delivered.",
                 state.client.account().kept,
             )
-
-    def before_fork(self) -> None:
-        """Nothing is to be put down: a child closes its copies."""
-
-    def after_fork(self) -> None:
-        """Nothing was put down."""
 
     def renew(self) -> _State:
         """Start anew in a forked child: what the parent handed over is the parent's, and so are its connections."""
