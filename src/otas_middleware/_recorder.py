@@ -14,7 +14,7 @@ from otas_middleware._capture.interrupted import in_turn, inside, taking_locks
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._errors import ConfigurationError
-from otas_middleware._runtime import Source, runtime
+from otas_middleware._runtime import Source, monotonic, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -312,10 +312,10 @@ def flush(timeout: float = 2.0) -> bool:
     """
     if inside.get():
         return False
-    deadline = time.monotonic() + min(timeout, 1e9)  # no lock can be waited for until infinity
+    deadline = monotonic() + min(timeout, 1e9)  # no lock can be waited for until infinity
     done = True
     for source in [*(recorder.pipeline for recorder in recorders()), *runtime.sources]:
-        done = source.flush(max(0.0, deadline - time.monotonic())) and done
+        done = source.flush(max(0.0, deadline - monotonic())) and done
     return done
 
 

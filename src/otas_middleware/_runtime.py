@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from weakref import WeakSet
 
@@ -23,6 +26,14 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 _logger = logging.getLogger("otas_middleware")
+
+monotonic: Callable[[], float]
+"""Returns seconds since some fixed moment. Libraries that stop or shift time in tests replace `time.monotonic`: a wait
+that counts by that never ends, and a pause that began while it stood at a date is over after decades."""
+if sys.platform == "win32":
+    monotonic = time.monotonic
+else:
+    monotonic = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
 
 
 class ForkSafeLock:

@@ -39,7 +39,7 @@ from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._delivery.transports.celery import TASK
 from otas_middleware._errors import MissingExtraError
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import ForkSafeLock, runtime
+from otas_middleware._runtime import ForkSafeLock, monotonic, runtime
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
@@ -122,9 +122,9 @@ class TaskDeliverer:
             attempt.close()
 
     def _try(self, message: Message, peer: _Peer) -> Outcome:
-        until = time.monotonic() + HOLD
+        until = monotonic() + HOLD
         while True:
-            now = time.monotonic()
+            now = monotonic()
             with self._lock:
                 wait = peer.breaker.wait(now)
                 if wait == 0.0:
@@ -157,7 +157,7 @@ class TaskDeliverer:
 
     def _learn(self, peer: _Peer, outcome: Outcome) -> None:
         with self._lock:
-            opened, closed = peer.breaker.learn(outcome, time.monotonic())
+            opened, closed = peer.breaker.learn(outcome, monotonic())
             if outcome.verdict is Verdict.DELIVERED:
                 peer.delivered_at = time.time()
         name = peer.destination.name

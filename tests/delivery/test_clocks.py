@@ -18,6 +18,7 @@ from support.delivery import Item, RawServer, answer, balance, build, created, e
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
     from pathlib import Path
 
     from support.delivery import Received
@@ -125,13 +126,30 @@ def test_flush_may_be_told_to_wait_for_ever() -> None:
         assert sender.flush(float("inf"))
 
 
+def test_what_waits_since_a_test_held_the_clock_goes_on_when_the_clock_does() -> None:
+    """While it is held, `time.monotonic` is at the date at which it is held: decades later than before and after."""
+    away = True
+
+    def brain(connection: socket.socket, _: Received) -> bool:
+        if not away:
+            connection.sendall(created())
+        return not away
+
+    with RawServer(brain) as server, pipeline(server.url, max_retry_delay=0.5) as sender:
+        with pytest.importorskip("freezegun").freeze_time("2030-01-01"):
+            sender.put(Item())
+            eventually(lambda: sender.stats()["state"] != "ok")
+        away = False
+        eventually(lambda: sender.stats()["delivered"] == 1)
+
+
 class TestAClockThatStandsStill:
     """Libraries that freeze time in tests replace `time.monotonic`."""
 
     @pytest.fixture(autouse=True)
-    def still(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        moment = time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: moment)
+    def still(self) -> Iterator[None]:
+        with pytest.importorskip("freezegun").freeze_time("2026-12-01"):
+            yield
 
     def test_a_deadline_comes(self) -> None:
         deadline = Deadline(0.05)

@@ -20,7 +20,7 @@ from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
 from otas_middleware._delivery.process import start_thread
-from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime, this_process
+from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, monotonic, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,9 +108,9 @@ class AgentExporter:
         """
         if inside.get():
             return False  # a signal's handler, in the middle of what it would wait for
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         settled = [queue.settle(deadline) for queue in self.pending]
-        return self.delivery.flush(max(0.0, deadline - time.monotonic())) and all(settled)
+        return self.delivery.flush(max(0.0, deadline - monotonic())) and all(settled)
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of delivery, those that never got there for want of a session included."""
@@ -164,9 +164,9 @@ class _ExitHandler(_process.ForkAware):
     """Records at the end of the process, before the pipelines end, what is unfinished or waits for a session."""
 
     def deadline(self) -> float:
-        """Return until when it may take, in `time.monotonic` seconds."""
+        """Return until when it may take, in `monotonic` seconds."""
         longest = max((exporter.settings.shutdown_timeout for exporter in exporters()), default=0.0)
-        return time.monotonic() + longest
+        return monotonic() + longest
 
     def end(self, deadline: float) -> None:
         """Send on what waits; what cannot be is counted and logged."""
@@ -234,11 +234,11 @@ class PendingQueue:
         """Try now, in the calling thread, to get a session and to send everything on; return whether nothing waits.
 
         Args:
-            deadline: `time.monotonic` seconds.
+            deadline: `monotonic` seconds.
         """
         state = self._of_this_process()
         if state.items:
-            self._empty(state, max(0.0, deadline - time.monotonic()))
+            self._empty(state, max(0.0, deadline - monotonic()))
         return not state.items
 
     def give_up(self) -> int:

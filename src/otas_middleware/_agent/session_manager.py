@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from time import monotonic, time
+from time import time
 from typing import TYPE_CHECKING
 
 from otas_middleware import _internal_errors
 from otas_middleware._agent.uasam import SessionError
 from otas_middleware._delivery.process import start_thread
 from otas_middleware._delivery.retry import full_jitter
-from otas_middleware._runtime import this_process
+from otas_middleware._runtime import monotonic, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,11 +9,10 @@ import re
 import zlib
 from collections import Counter
 from fnmatch import translate
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import ForkSafeLock
+from otas_middleware._runtime import ForkSafeLock, monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

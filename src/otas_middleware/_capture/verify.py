@@ -10,13 +10,12 @@ import json
 import logging
 import threading
 from contextvars import Context
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import delivering
 from otas_middleware._errors import MissingExtraError
 from otas_middleware._internal_errors import log
-from otas_middleware._runtime import ForkSafeLock, this_process
+from otas_middleware._runtime import ForkSafeLock, monotonic, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,7 +20,7 @@ _FLOOR = 0.05
 class Breaker:
     """Closed while the destination answers; open after failures; half open while one probe is on its way.
 
-    Not thread-safe: its owner calls it under a lock. Times are `time.monotonic` seconds.
+    Not thread-safe: its owner calls it under a lock. Times are `monotonic` seconds.
 
     Args:
         longest: Upper bound of the pause between two probes, in seconds.

@@ -1,10 +1,11 @@
-"""Two clocks: a deadline that comes even where somebody has stopped Python's clock, and the destination's own."""
+"""The end of a wait, and the destination's clock."""
 
 from __future__ import annotations
 
-import os
 import time
 from email.utils import parsedate_to_datetime
+
+from otas_middleware._runtime import monotonic
 
 _LEARN_EVERY = 5.0
 """Seconds between two looks at the `Date` of answers that say nothing about a token."""
@@ -12,35 +13,22 @@ _LEARN_EVERY = 5.0
 _LONGEST = 1e9
 """Seconds; no lock can be waited for until infinity."""
 
-_SLACK = 0.05
-"""Seconds by which the system's clock, which is coarse, may call a deadline later than `time.monotonic` does."""
-
-
-def _elapsed() -> float:
-    """Return seconds since some fixed moment, by a clock that libraries which freeze time leave alone."""
-    return os.times().elapsed if os.name == "posix" else time.monotonic()
-
 
 class Deadline:
     """The moment at which a wait ends.
-
-    Libraries that stop or shift the clock in tests replace `time.monotonic`; a wait that counts by it alone would then
-    never end. The time is up as soon as either clock says so.
 
     Args:
         seconds: From now on.
     """
 
-    __slots__ = ("_at", "_elapsed_at")
+    __slots__ = ("_at",)
 
     def __init__(self, seconds: float) -> None:
-        seconds = min(seconds, _LONGEST)
-        self._at = time.monotonic() + seconds
-        self._elapsed_at = _elapsed() + seconds + _SLACK
+        self._at = monotonic() + min(seconds, _LONGEST)
 
     def left(self) -> float:
         """Return the seconds that are left; 0 when the time is up."""
-        return max(0.0, min(self._at - time.monotonic(), self._elapsed_at - _elapsed()))
+        return max(0.0, self._at - monotonic())
 
     def earlier(self, seconds: float) -> Deadline:
         """Return a deadline that is so many seconds before this one."""
@@ -69,7 +57,7 @@ class PeerClock:
             date: Its value (RFC 9110, 6.6.1), or None when there was none.
             urgent: Look at it even though one was looked at a moment ago.
         """
-        now = time.monotonic()
+        now = monotonic()
         if not date or (not urgent and self._learnt_at is not None and now - self._learnt_at < _LEARN_EVERY):
             return
         try:

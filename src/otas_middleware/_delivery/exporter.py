@@ -20,6 +20,7 @@ from otas_middleware._delivery.retry import RetryPolicy
 from otas_middleware._delivery.sender import Hooks, Sender
 from otas_middleware._delivery.worker_pool import Work, WorkerPool
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -160,7 +161,7 @@ class Exporter:
 
     def next_work(self) -> Work:
         """Return what one more worker should do now; an event that it gets must be given to `deliver`."""
-        now = time.monotonic()
+        now = monotonic()
         with self._asking:
             if self._spooler is None or self._until_recall(now) != 0.0 or self._pace.pause(now) > 0.0:
                 work = self._work(now)
@@ -221,7 +222,7 @@ class Exporter:
     def return_unsent(self, items: Sequence[QueueItem], outcome: Outcome) -> None:
         """Take events back from a worker that found no way of delivering."""
         self._pace.done(items[0].seq)
-        opened, _ = self._pace.learn(outcome, 0.0, time.monotonic(), self._queue)
+        opened, _ = self._pace.learn(outcome, 0.0, monotonic(), self._queue)
         self._sender.give_back(items)
         self._queue.account.interrupt()
         self.log.outcome(outcome, opened=opened)
@@ -256,7 +257,7 @@ class Exporter:
         while not self._drain(deadline, while_well=True):
             if not deadline.left():
                 return False
-            self._spill(self._spooler, 0, time.monotonic())
+            self._spill(self._spooler, 0, monotonic())
             time.sleep(0.01)  # what is still in flight, or a disk that fails
         return True
 

@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 import os
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery import process
@@ -19,6 +18,7 @@ from otas_middleware._delivery.queue_item import BuiltOnce
 from otas_middleware._delivery.transports import transport_factory
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -206,7 +206,7 @@ class Summary:
     def __init__(self, exporter: Exporter, interval: float) -> None:
         self._exporter = exporter
         self._interval = interval
-        self._next = time.monotonic() + interval
+        self._next = monotonic() + interval
 
     def __call__(self, now: float) -> float:
         if now >= self._next:
@@ -219,7 +219,7 @@ class Maintenance:
     """Runs tasks, each of which says in how many seconds it wants to run again.
 
     Args:
-        tasks: Called with `time.monotonic`; each returns seconds.
+        tasks: Called with `monotonic`; each returns seconds.
     """
 
     def __init__(self, tasks: Sequence[Callable[[float], float]]) -> None:
@@ -260,7 +260,7 @@ class Maintenance:
             pause = 60.0
             for task in self._tasks:
                 try:
-                    pause = min(pause, task(time.monotonic()))
+                    pause = min(pause, task(monotonic()))
                 except BaseException:  # `sys.exit` in an extension ends no thread of ours
                     pause = min(pause, _AFTER_A_FAULT)
                     report_internal_error("delivery.maintenance")

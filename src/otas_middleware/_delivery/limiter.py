@@ -102,7 +102,7 @@ class Limiter:
 
         Args:
             latency: Seconds from sending to the answer.
-            now: `time.monotonic`.
+            now: `monotonic`.
             waiting: How many more events could be sent now; without them nothing is learnt about room for more.
         """
         base = self._base
@@ -204,7 +204,7 @@ class Pace:
 
         Args:
             ready: How many events could be sent now.
-            now: `time.monotonic`.
+            now: `monotonic`.
             at_once: Nothing may wait, as at the end of the process.
         """
         stalled = now - self._began_at >= SOON
@@ -248,7 +248,7 @@ class Pace:
         Args:
             outcome: It.
             latency: Seconds that it took.
-            now: `time.monotonic`.
+            now: `monotonic`.
             queue: Tells how many more could be sent: without a backlog nothing is learnt about room for more.
         """
         ready = queue.ready(self._limiter.limit)

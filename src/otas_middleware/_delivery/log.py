@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery.protocols import Verdict
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ class DeliveryLog:
         return True
 
     def _may_say(self, kind: str) -> bool:
-        now = time.monotonic()
+        now = monotonic()
         if now - self._last.get(kind, float("-inf")) < INTERVAL:
             return False
         self._last[kind] = now

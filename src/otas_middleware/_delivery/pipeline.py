@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +12,7 @@ from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.factory import PipelineFactory
 from otas_middleware._delivery.queue_item import BuiltOnce
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import this_process
+from otas_middleware._runtime import monotonic, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -208,12 +207,12 @@ class Pipeline(process.ForkAware):
     # ---- the life of the process (`_delivery/process.py`)
 
     def deadline(self) -> float:
-        """Return until when the end of the process may take, in `time.monotonic` seconds."""
-        return time.monotonic() + self.settings.shutdown_timeout
+        """Return until when the end of the process may take, in `monotonic` seconds."""
+        return monotonic() + self.settings.shutdown_timeout
 
     def end(self, deadline: float) -> None:
-        """Deliver or spool until the deadline (`time.monotonic` seconds)."""
-        self._end(Deadline(deadline - time.monotonic()))
+        """Deliver or spool until the deadline (`monotonic` seconds)."""
+        self._end(Deadline(deadline - monotonic()))
 
     def before_fork(self) -> None:
         """Close the spool's files, and keep them closed."""

@@ -16,14 +16,13 @@ import logging
 import os
 import sys
 import threading
-import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import inside
-from otas_middleware._runtime import enough_stack, runtime, this_process
+from otas_middleware._runtime import enough_stack, monotonic, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,7 @@ class ForkAware:
         """Start anew in a forked child."""
 
     def deadline(self) -> float:
-        """Return until when it may take to end, in `time.monotonic` seconds."""
+        """Return until when it may take to end, in `monotonic` seconds."""
         raise NotImplementedError
 
     def end(self, deadline: float) -> None:
@@ -54,7 +53,7 @@ LONGEST_WAIT = 10.0
 """Seconds that a fork waits at most for what must not be under way meanwhile."""
 
 over_since = 0.0
-"""When `atexit` had ended the pipelines of this process (`time.monotonic`), if it has. No thread can be started then:
+"""When `atexit` had ended the pipelines of this process (`monotonic`), if it has. No thread can be started then:
 what a later handler or a finalizer records is delivered there and then, within the time that the end has."""
 
 _gated = False
@@ -79,7 +78,7 @@ def _at_exit() -> None:
     try:
         end()
     finally:
-        over_since = time.monotonic()
+        over_since = monotonic()
 
 
 def unregister(pipeline: ForkAware) -> None:
@@ -102,7 +101,7 @@ def end() -> None:
     deadlines = [pipeline.deadline() for pipeline in pipelines]
     interrupted: BaseException | None = None
     for pipeline, deadline in zip(pipelines, deadlines, strict=True):
-        now = time.monotonic()
+        now = monotonic()
         try:
             pipeline.end(now if interrupted is not None else max(deadline, now))
         except Exception:  # the process ends anyway; report_internal_error logs it

@@ -132,7 +132,7 @@ class Queue:
         """Move the next events into flight, and return them, in their order, and how many more could be sent.
 
         Args:
-            now: `time.monotonic`.
+            now: `monotonic`.
             limit: How many requests may be under way.
             most: How many events; more than one where they may leave together.
             early: Take one that waits for its time, if there is no other.
@@ -216,13 +216,13 @@ class Queue:
                 (self._put_first if self._line.holds(item.token) else self._line.give_back)(item)
 
     def delay(self, item: QueueItem, due: float) -> None:
-        """Put it aside until a point in time (`time.monotonic`)."""
+        """Put it aside until a point in time (`monotonic`)."""
         with self._lock:
             if self._land(item):
                 self._line.delay(item, due)
 
     def hold(self, item: QueueItem, due: float) -> None:
-        """Put it aside, with all that comes with its token, until a point in time (`time.monotonic`)."""
+        """Put it aside, with all that comes with its token, until a point in time (`monotonic`)."""
         if not item.token:
             self.delay(item, due)
             return

@@ -14,7 +14,7 @@ from otas_middleware._delivery.protocols import Outcome, Verdict, is_header_valu
 from otas_middleware._delivery.queue_item import weight_of
 from otas_middleware._delivery.retry import Disposition, full_jitter
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import monotonic, runtime
 
 if TYPE_CHECKING:
     from collections import deque
@@ -144,10 +144,10 @@ class Sender:
         if wait:
             self._pace.unsent()
             self._reweigh(item)
-            self._queue.hold(item, time.monotonic() + wait)
+            self._queue.hold(item, monotonic() + wait)
             self._log.clocks(wait, self._clock.offset)
             return False
-        if item.row is not None and self.spooler is not None and not self.spooler.lease_is_good(time.monotonic()):
+        if item.row is not None and self.spooler is not None and not self.spooler.lease_is_good(monotonic()):
             self._pace.unsent()
             self._queue.leave_on_disk(item)
             return False
@@ -177,7 +177,7 @@ class Sender:
             if isinstance(error, _PASSING) and item.failures < self._policy.max_retries:
                 self._pace.unsent()
                 item.failures += 1
-                self._queue.delay(item, time.monotonic() + full_jitter(item.failures, self._policy.longest))
+                self._queue.delay(item, monotonic() + full_jitter(item.failures, self._policy.longest))
             else:
                 self._drop(item, "internal_error")
             if not isinstance(error, Exception):
@@ -194,7 +194,7 @@ class Sender:
     def _send(self, item: QueueItem, token: str, attempt: Attempt, timeout: float) -> bool:
         if not self._queue.begin(item):
             return False  # the end of the process has taken it over
-        started = time.monotonic()
+        started = monotonic()
         try:
             outcome = attempt(item, timeout)
         except BaseException as error:  # a transport or destination of the user's own
@@ -207,7 +207,7 @@ class Sender:
         return outcome.verdict is Verdict.DELIVERED
 
     def _settle(self, item: QueueItem, token: str, outcome: Outcome, started: float) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if outcome.verdict is Verdict.DELIVERED:
             self._tell("delivered", self.hooks.delivered, item.envelope, outcome)
         opened, closed = self._pace.learn(outcome, now - started, now, self._queue)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.codec import item_of, record_of
@@ -16,6 +15,7 @@ from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import LEASE, Held
 from otas_middleware._delivery.protocols import is_header_value
 from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,10 +62,10 @@ class Spooler:
         self._request_timeout = request_timeout
         self._lock = threading.Lock()
         self._look_at = 0.0
-        """When to look for events on disk, by `time.monotonic`."""
+        """When to look for events on disk, by `monotonic`."""
         self._looking = False
         self._failed_until = 0.0
-        self._renewed = time.monotonic()
+        self._renewed = monotonic()
         self._forking = False
         self._unacknowledged: list[int] = []
 
@@ -83,7 +83,7 @@ class Spooler:
             took = took or bool(batch)
             if not batch or not self.store(batch):
                 break
-            now = time.monotonic()
+            now = monotonic()
         return took
 
     def store(self, batch: Sequence[QueueItem]) -> bool:
@@ -165,7 +165,7 @@ class Spooler:
             items, broken = _items(found)
             self._queue.recall(items, len(broken))
             passed = found or self._disk.unreadable > unreadable  # behind those there may be others
-            self._look_at = 0.0 if passed else time.monotonic() + POLL
+            self._look_at = 0.0 if passed else monotonic() + POLL
         except SpoolError as error:
             self._fail(error)
         finally:
@@ -254,7 +254,7 @@ class Spooler:
             self._disk.lock.release()
 
     def _fail(self, error: SpoolError) -> None:
-        self._failed_until = time.monotonic() + RETRY
+        self._failed_until = monotonic() + RETRY
         self._log.say(
             "spool",
             logging.ERROR,

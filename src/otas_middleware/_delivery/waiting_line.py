@@ -85,12 +85,12 @@ class WaitingLine:
         """Unjudged tokens of which an event is in flight."""
         self._held: dict[str, float] = {}
         self._held_until = NEVER
-        """When the next held token may go on (`time.monotonic`)."""
+        """When the next held token may go on (`monotonic`)."""
         self._turn = 0
 
     @property
     def due(self) -> float:
-        """When the next event's own time comes (`time.monotonic`)."""
+        """When the next event's own time comes (`monotonic`)."""
         return min(self._held_until, self._delayed[0][0]) if self._delayed else self._held_until
 
     def is_unjudged(self, token: str) -> bool:
@@ -157,7 +157,7 @@ class WaitingLine:
         return token in self._held
 
     def delay(self, item: QueueItem, due: float) -> None:
-        """Put an event aside until a point in time (`time.monotonic`)."""
+        """Put an event aside until a point in time (`monotonic`)."""
         heapq.heappush(self._delayed, (due, item))
 
     def next(self, now: float, limit: int, *, early: bool) -> QueueItem | None:
@@ -167,7 +167,7 @@ class WaitingLine:
         come last, so that a poisonous event does not hold up the others.
 
         Args:
-            now: `time.monotonic`.
+            now: `monotonic`.
             limit: How many requests may be under way.
             early: Take one that waits for its own time, if there is no other.
         """
@@ -231,7 +231,7 @@ class WaitingLine:
                 self.unjudged.order[token] = None
 
     def hold(self, token: str, until: float) -> None:
-        """Let nothing of a token that has something waiting leave until a moment (`time.monotonic`)."""
+        """Let nothing of a token that has something waiting leave until a moment (`monotonic`)."""
         self._under_way.discard(token)
         line = self._line_of(token)
         if token in line.items:

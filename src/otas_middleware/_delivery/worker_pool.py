@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from otas_middleware._delivery import process
 from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import monotonic, runtime
 
 if TYPE_CHECKING:
     from collections import deque
@@ -216,7 +216,7 @@ class WorkerPool:
 
     def _run(self, generation: int) -> None:
         attempt: Attempt | None = None
-        busy_at = time.monotonic()
+        busy_at = monotonic()
         try:
             while self._asks(generation):
                 items, pause, more = self._next_work()
@@ -232,7 +232,7 @@ class WorkerPool:
                     self._source.return_unsent(items, _NO_WAY)
                 else:
                     self._deliver(items, attempt)
-                busy_at = time.monotonic()
+                busy_at = monotonic()
         except BaseException:  # ours; with it, what is known of the threads is void, and the next event starts anew
             self.dismiss()
             raise
@@ -283,7 +283,7 @@ class WorkerPool:
         Args:
             generation: The thread's.
             pause: Seconds until there may be work; None when only a new event makes any.
-            busy_at: `time.monotonic` when it last had some.
+            busy_at: `monotonic` when it last had some.
         """
         with self._lock:
             if generation != self._generation:
@@ -297,7 +297,7 @@ class WorkerPool:
                 if generation != self._generation:
                     return False
                 alone = self._threads == 1
-                if not alone and time.monotonic() - busy_at > IDLE:
+                if not alone and monotonic() - busy_at > IDLE:
                     self._threads -= 1
                     return False
                 rest = _Rest()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.disk_queue.file import SpoolError, open_private, prepare_directory, transaction
 from otas_middleware._internal_errors import log
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,12 +60,12 @@ class AnnouncedSessions:
         Args:
             session: The session's UUID.
         """
-        deadline = time.monotonic() + CLAIM_SECONDS
+        deadline = monotonic() + CLAIM_SECONDS
         while True:
             ours = self._with(lambda book: _claimed(book, session), otherwise=_OURS)
             if ours is not None:
                 return ours
-            if time.monotonic() >= deadline:
+            if monotonic() >= deadline:
                 return True
             time.sleep(_POLL)
 

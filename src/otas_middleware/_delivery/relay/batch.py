@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import monotonic, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,9 +129,9 @@ class BatchSender:
         """Hand over what is queued, in the calling thread; return False when the time was up first.
 
         Args:
-            deadline: `time.monotonic` seconds.
+            deadline: `monotonic` seconds.
         """
-        if not self._sending.acquire(timeout=max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))):
+        if not self._sending.acquire(timeout=max(0.0, min(deadline - monotonic(), threading.TIMEOUT_MAX))):
             return False
         batch: list[tuple[object, Encoded]] = []
         try:
@@ -143,8 +143,8 @@ class BatchSender:
 
     def _send_all(self, batch: list[tuple[object, Encoded]], deadline: float) -> bool:
         """Hand over what is queued but for the last ones, which are left in the batch."""
-        size, begun = 0, time.monotonic()
-        while (now := time.monotonic()) < deadline:
+        size, begun = 0, monotonic()
+        while (now := monotonic()) < deadline:
             try:
                 item = self._items.popleft()
             except IndexError:
@@ -197,7 +197,7 @@ class BatchSender:
         """Hand over now what was queued before; return False when the time was up first.
 
         Args:
-            deadline: `time.monotonic` seconds.
+            deadline: `monotonic` seconds.
             ending: The process ends: what there was no time for is delivered here, as far as there is.
         """
         self._flushing += 1
@@ -208,7 +208,7 @@ class BatchSender:
                 with contextlib.suppress(IndexError):  # the thread may be taking the same ones
                     while True:
                         self._here(self._items.popleft(), "late")
-                self.send_now(time.monotonic() + _LAST_SECONDS)  # what that one has prepared
+                self.send_now(monotonic() + _LAST_SECONDS)  # what that one has prepared
             return False
         finally:
             self._flushing -= 1

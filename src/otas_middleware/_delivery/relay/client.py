@@ -21,6 +21,7 @@ from otas_middleware._delivery.relay.frames import encode
 from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
 from otas_middleware._delivery.stats import LONGEST_LOOK
 from otas_middleware._internal_errors import log
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,7 +94,7 @@ class RelayClient:
             self.give_back(_AT_ONCE)
         for leaving in self._leaving[:1]:  # nothing is sent over it, which would tell that its relay has ended
             self._look_at(leaving)
-        if self._full_until and time.monotonic() < self._full_until:
+        if self._full_until and monotonic() < self._full_until:
             return FULL
         full = 0
         for link in self._links:
@@ -105,7 +106,7 @@ class RelayClient:
         opened = self._open()
         if opened is not None:
             return self._send(opened, batch)
-        self._full_until = time.monotonic() + FULL_PAUSE if full >= MAX_LINKS else 0.0
+        self._full_until = monotonic() + FULL_PAUSE if full >= MAX_LINKS else 0.0
         return FULL if self._links else self._why
 
     def _send(self, link: Link, batch: Sequence[Encoded]) -> str:
@@ -142,7 +143,7 @@ class RelayClient:
 
     def _open(self) -> Link | None:
         """Connect once more, if that is possible and allowed now; return the link with its lock held."""
-        if len(self._links) >= MAX_LINKS or time.monotonic() < self._retry_at:
+        if len(self._links) >= MAX_LINKS or monotonic() < self._retry_at:
             return None
         path = self._place if isinstance(self._place, str) else self._found(self._place)
         if path is None:
@@ -164,7 +165,7 @@ class RelayClient:
         if self._why == "absent" and not isinstance(self._place, str):
             self._place.forget()
             pause = 0.0
-        self._retry_at = time.monotonic() + pause
+        self._retry_at = monotonic() + pause
         return None
 
     def _found(self, finder: Finder) -> str | None:
@@ -230,7 +231,7 @@ class RelayClient:
 
     def _refused(self, reason: str) -> None:
         self._why = "refused"
-        self._retry_at = time.monotonic() + packets.REFUSED_PAUSE
+        self._retry_at = monotonic() + packets.REFUSED_PAUSE
         log(
             logging.WARNING,
             "otas: the relay does not serve this process: %s. It delivers by itself meanwhile.",
@@ -243,7 +244,7 @@ class RelayClient:
         """Wait until the relay has settled what it was given; return False when the time was up first.
 
         Args:
-            deadline: `time.monotonic` seconds.
+            deadline: `monotonic` seconds.
             ending: The process ends: what cannot be delivered in time is to go to disk, if there is one.
         """
         self._ending = ending
@@ -255,7 +256,7 @@ class RelayClient:
     def _wait(self, deadline: float, *, ending: bool) -> bool:
         self.give_back()
         mark, links = self.next_number(), self._everywhere()
-        until, pause = Deadline(deadline - time.monotonic()), _POLL
+        until, pause = Deadline(deadline - monotonic()), _POLL
         untold = links
         while True:
             order = encode((until.left(), ending))

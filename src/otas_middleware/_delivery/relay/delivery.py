@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import Counter, deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -26,7 +25,7 @@ from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._event.model import Envelope
 from otas_middleware._internal_errors import log, report_internal_error
-from otas_middleware._runtime import this_process
+from otas_middleware._runtime import monotonic, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -213,13 +212,13 @@ class RelayDelivery(process.ForkAware):
         Returns:
             False when the time was up first.
         """
-        deadline = time.monotonic() + timeout
+        deadline = monotonic() + timeout
         state = self._current()
         with taking_locks():
             settled = state.batch.flush(deadline)
             settled = state.client.flush(deadline) and settled
         self._tell_stored()
-        return self.pipeline.flush(max(0.0, deadline - time.monotonic())) and settled
+        return self.pipeline.flush(max(0.0, deadline - monotonic())) and settled
 
     def stats(self) -> dict[str, Any]:
         """Return the pipeline's counters with what went to the relay, and under `relay` how that went."""
@@ -265,18 +264,18 @@ class RelayDelivery(process.ForkAware):
 
     def close(self, timeout: float | None = None) -> None:
         """Wait `timeout` seconds (`shutdown_timeout` when left out) for the relay, and close the pipeline."""
-        deadline = time.monotonic() + (self.settings.shutdown_timeout if timeout is None else timeout)
+        deadline = monotonic() + (self.settings.shutdown_timeout if timeout is None else timeout)
         self.end(deadline)
         self.pipeline.end(deadline)
 
     # ---- the life of the process (`process.py`)
 
     def deadline(self) -> float:
-        """Return until when the end of the process may take, in `time.monotonic` seconds."""
-        return time.monotonic() + self.settings.shutdown_timeout
+        """Return until when the end of the process may take, in `monotonic` seconds."""
+        return monotonic() + self.settings.shutdown_timeout
 
     def end(self, deadline: float) -> None:
-        """Wait for the relay's answer until the deadline (`time.monotonic` seconds); the pipeline ends after this."""
+        """Wait for the relay's answer until the deadline (`monotonic` seconds); the pipeline ends after this."""
         state = self._state
         if state.client.pid != os.getpid():
             return

@@ -21,6 +21,7 @@ from otas_middleware._delivery.relay.hello import RefusedError, introduced
 from otas_middleware._delivery.relay.listener import Listener
 from otas_middleware._delivery.relay.tenant import Connection, Tenant
 from otas_middleware._errors import OtasError
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     from socket import socket
@@ -79,7 +80,7 @@ class Server:
         self._alarm = _Alarm()
         self._epoll = select.epoll()
         self._ending = False
-        self._busy_at = self._looked_at = self._reported_at = time.monotonic()
+        self._busy_at = self._looked_at = self._reported_at = monotonic()
         self._epoll.register(listener.fileno(), select.EPOLLIN)
         self._epoll.register(self._alarm.number, select.EPOLLIN)
 
@@ -95,7 +96,7 @@ class Server:
             moved = self._turn(0.0 if quiet < QUIET_TICKS else LONGEST_SLEEP)
             quiet = 0 if moved else quiet + 1
             if moved:
-                self._busy_at = time.monotonic()
+                self._busy_at = monotonic()
             if quiet < QUIET_TICKS:
                 time.sleep(self._tick)
                 self._tick = min(2 * self._tick, LONGEST_TICK)
@@ -128,9 +129,9 @@ class Server:
 
     def _report(self, *, ended: bool = False) -> bool:
         moved = False
-        due = ended or time.monotonic() - self._reported_at > REPORT_SECONDS
+        due = ended or monotonic() - self._reported_at > REPORT_SECONDS
         if due:
-            self._reported_at = time.monotonic()
+            self._reported_at = monotonic()
         for tenant in self._tenants.values():
             now = due or not tenant.waiting
             moved = (tenant.report(ended=ended) if now else tenant.has_news) or moved
@@ -227,7 +228,7 @@ class Server:
 
     def _is_over(self) -> bool:
         """Say whether there is nobody left to serve, or our place is gone; looked at now and then."""
-        now = time.monotonic()
+        now = monotonic()
         if now - self._looked_at < LONGEST_SLEEP:
             return False
         self._looked_at = now
@@ -265,10 +266,10 @@ class Server:
     def _drain(self) -> None:
         """Deliver for as long as the hosts would wait themselves; then leave the rest to them, or to disk."""
         self._retire()
-        begun = time.monotonic()
+        begun = monotonic()
         patience = max((tenant.settings.shutdown_timeout for tenant in self._tenants.values()), default=0.0)
         while self.waiting or self._turn(0.0):
-            elapsed = time.monotonic() - begun
+            elapsed = monotonic() - begun
             if elapsed > max(patience, 0.0 if self._connections else DRAIN_SECONDS):
                 break
             self._turn(0.0)

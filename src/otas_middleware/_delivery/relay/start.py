@@ -21,7 +21,7 @@ from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import monotonic, runtime
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def find_or_start(log: Path | None) -> str:
     """
     path = trust.automatic(__version__)
     log = log or path.with_suffix(".log")
-    deadline = time.monotonic() + START_SECONDS
+    deadline = monotonic() + START_SECONDS
     again = 0.0
     while not _listens(path):
-        now = time.monotonic()
+        now = monotonic()
         if now > deadline:
             raise TimeoutError(None, f"it does not listen; see {log}")
         if now >= again and _start_unless_another_does(path, log):
-            again = time.monotonic() + _AGAIN
+            again = monotonic() + _AGAIN
         time.sleep(_POLL)
     return str(path)
 
@@ -200,7 +200,7 @@ class Finder:
         path, self.path = self.path, None
         if path is None:
             return
-        now = time.monotonic()
+        now = monotonic()
         self._short_lives = self._short_lives + 1 if now - self._found_at < _SHORT_LIFE else 0
         if self._short_lives >= _MOST_SHORT_LIVES:
             self._short_lives = 0
@@ -209,7 +209,7 @@ class Finder:
 
     def look(self) -> None:
         """Begin to look, unless that is under way, or failed lately."""
-        if self._looking or time.monotonic() < self._again_at:
+        if self._looking or monotonic() < self._again_at:
             return
         self._looking = True
         if not process.start_thread(self._find, "otas-relay-start"):
@@ -225,7 +225,7 @@ class Finder:
                 started = _start_unless_another_does(path, self._log or path.with_suffix(".log"))
                 found = None if started else str(path)
             self.trouble = ""
-            self._found_at, self._user = time.monotonic(), os.geteuid()
+            self._found_at, self._user = monotonic(), os.geteuid()
             self.path = found
         except trust.UnsafePlaceError as error:
             self.trouble = "unsafe_place"
@@ -236,7 +236,7 @@ class Finder:
             _internal_errors.report_internal_error("relay.start")
             self._failed(type(error).__name__)
         finally:
-            self._again_at = time.monotonic() + (_TROUBLE_PAUSE if self.trouble else 0.0 if wait else _AGAIN)
+            self._again_at = monotonic() + (_TROUBLE_PAUSE if self.trouble else 0.0 if wait else _AGAIN)
             self._looking = False
 
     def _failed(self, why: str) -> None:

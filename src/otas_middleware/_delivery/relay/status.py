@@ -9,6 +9,7 @@ from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
 from otas_middleware._errors import OtasError
+from otas_middleware._runtime import monotonic
 from otas_middleware._version import __version__
 
 ANSWER_SECONDS = 5.0
@@ -38,8 +39,8 @@ def state_of(path: str) -> dict[str, Any]:
         raise NoRelayError(f"no relay at {path} ({error}); start one with `otas-middleware relay`") from None
     try:
         sock.send(packets.order(packets.STATUS, b""))
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while time.monotonic() < deadline:
+        deadline = monotonic() + ANSWER_SECONDS
+        while monotonic() < deadline:
             try:
                 packet = sock.recv(packets.MAX_PACKET)
             except BlockingIOError:

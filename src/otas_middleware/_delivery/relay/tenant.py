@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import threading
-import time
 from collections import deque
 from socket import MSG_TRUNC
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from otas_middleware._delivery import process
 from otas_middleware._delivery.pipeline import Pipeline
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode, source_of, text
-from otas_middleware._runtime import BoundedDict
+from otas_middleware._runtime import BoundedDict, monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,16 +140,16 @@ class Tenant:
             process.start_thread(lambda: self._end(seconds), "otas-relay-end")
             return
         with self._lock:
-            self._flush_until = max(self._flush_until, time.monotonic() + seconds)
+            self._flush_until = max(self._flush_until, monotonic() + seconds)
             begins, self._flushing = not self._flushing, True
         if begins and not process.start_thread(self._flush, "otas-relay-flush"):
             with self._lock:
                 self._flushing = False
 
     def _end(self, seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        deadline = monotonic() + seconds
         if not self.pipeline.flush(seconds * _ENDING_SHARE):
-            self.pipeline.store(max(0.1, 0.9 * (deadline - time.monotonic())))
+            self.pipeline.store(max(0.1, 0.9 * (deadline - monotonic())))
 
     def _flush(self) -> None:
         """Deliver for as long as any host waits; hosts may ask for that with each request."""
@@ -159,7 +158,7 @@ class Tenant:
 
     def _left_to_flush(self) -> float:
         with self._lock:
-            left = self._flush_until - time.monotonic() if self.waiting else 0.0
+            left = self._flush_until - monotonic() if self.waiting else 0.0
             self._flushing = left > 0.0
             return left
 
@@ -167,7 +166,7 @@ class Tenant:
         """Say whether it has had neither a host nor an event for long, and none is left on disk.
 
         Args:
-            now: `time.monotonic`.
+            now: `monotonic`.
         """
         if self.connections or self.waiting:
             self._deserted_at = None

@@ -15,12 +15,12 @@ from __future__ import annotations
 import dataclasses
 import socket
 import ssl
-import time
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from otas_middleware._delivery.protocols import Request, Response, TransportError
 from otas_middleware._delivery.transports.http1 import ResponseReader, WireError, read_whole, request_head
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
     import httpcore2 as httpcore
@@ -74,7 +74,7 @@ class DirectTransport:
         self._target = self._host = ""
 
     def __call__(self, request: Request, timeout: float) -> Response:
-        now = time.monotonic()
+        now = monotonic()
         deadline = now + timeout
         if request.url != self._url:
             self._aim(request.url)
@@ -127,7 +127,7 @@ class DirectTransport:
         return connection
 
     def _patience(self, deadline: float) -> float:
-        left = deadline - time.monotonic()
+        left = deadline - monotonic()
         if left <= 0:
             raise TransportError("connect timeout", sent=False)
         return min(self._connect_timeout, left)
@@ -165,7 +165,7 @@ class DirectTransport:
             self.close()
             raise
         if reusable:
-            self._used = time.monotonic()
+            self._used = monotonic()
         else:
             self.close()
         return response
@@ -185,7 +185,7 @@ class DirectTransport:
         Raises:
             TimeoutError: The time is up.
         """
-        left = deadline - time.monotonic()
+        left = deadline - monotonic()
         if left <= 0:
             raise TimeoutError
         if not self._timeout * _TOLERANCE <= left <= self._timeout:
