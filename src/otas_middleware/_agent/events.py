@@ -21,17 +21,25 @@ from otas_middleware._event.build import build, enveloped, finish_event
 from otas_middleware._event.metadata import status_line, timestamp
 from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.operation.a2a import states_in
-from otas_middleware._event.operation.exchange import as_list, as_object
-from otas_middleware._event.operation.streams import LAST_EVENTS, failure_in
+from otas_middleware._event.operation.exchange import (
+    as_list,
+    as_object,
+    as_text,
+    event_name,
+    parse_json,
+    server_sent_events,
+)
+from otas_middleware._event.operation.streams import LAST_EVENTS, failure_in, is_end
 from otas_middleware._event.render import first_value, header_map
 from otas_middleware._event.render.coding import DecodedEnd, undo_codings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from otas_middleware._agent.calls import Item, Note
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
+    from otas_middleware._event.operation.exchange import ServerSentEvent
 
 _HEAD_BYTES = 262_144
 _BEGINS = re.compile(rb"event: ?endpoint[\r\n]")
@@ -183,58 +191,40 @@ def is_complete(media: str, request: str, answer: str) -> bool:
         answer: The answer, or the end of a long one.
     """
     if media == "text/event-stream":
-        documents = list(_events(answer))
-        return _ends_a_stream(documents) or _answers_calls(request, documents)
+        last = event_name(answer.replace("\r\n", "\n").rstrip("\n").rpartition("\n\n")[2])
+        events = server_sent_events(answer + "\n\n")
+        return last in _LAST_EVENTS or _ends_a_stream(events) or _answers_calls(request, events)
     if media in {"application/x-ndjson", "application/jsonl", "application/json-lines"}:
-        documents = [("", line) for line in answer.split("\n") if line.strip()]
-        return bool(documents) and _object(documents[-1][1]).get("done") is True
+        return as_object(parse_json(answer.rstrip().rpartition("\n")[2])).get("done") is True
     if media == "application/vnd.amazon.eventstream":  # Bedrock; the last of its events has the usage
         return '"metrics"' in answer[-4096:] and '"usage"' in answer[-4096:]
-    return media.endswith("json") and answer.lstrip()[:1] in {"{", "["} and _parse(answer) is not None
+    return media.endswith("json") and answer.lstrip()[:1] in {"{", "["} and parse_json(answer) is not None
 
 
-def _events(text: str) -> Iterator[tuple[str, str]]:
-    """Yield name and data of each event, of one too whose blank line has not come."""
-    name, data = "", list[str]()
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    for line in [*lines, ""]:
-        if not line:
-            if data or name in _LAST_EVENTS:  # an end may have nothing to say
-                yield name, "\n".join(data)
-            name, data = "", []
-        elif line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-        elif line.startswith("event:"):
-            name = line[6:].strip()
-
-
-def _ends_a_stream(events: list[tuple[str, str]]) -> bool:
+def _ends_a_stream(events: list[ServerSentEvent]) -> bool:
     """Say whether the last event is one that ends a model's answer."""
     if not events:
         return False
-    name, data = events[-1]
-    document = _object(data)
-    if data.strip() == "[DONE]" or name in _LAST_EVENTS or document.get("type") in _LAST_EVENTS:
+    document = as_object(parse_json(events[-1].data))
+    if as_text(document.get("type")) in _LAST_EVENTS:
         return True
-    # Anthropic's last but one, at which litellm leaves: the answer and its usage are there.
-    stopped = document.get("type") == "message_delta" and bool(as_object(document.get("delta")).get("stop_reason"))
-    if stopped or ("jsonrpc" not in document and failure_in(document) is not None):
+    if "jsonrpc" not in document and failure_in(document) is not None:
         return True
     if "candidates" in document:  # Gemini
         return all(candidate.get("finishReason") for candidate in _objects(document["candidates"]))
     if "choices" not in document:
-        return False
-    begun: set[Any] = set()
-    finished: set[Any] = set()
-    for _, each in events:
-        for choice in _objects(_object(each).get("choices")):
+        return is_end(events[-1])
+    begun: set[str] = set()
+    finished: set[str] = set()
+    for event in events:
+        for choice in _objects(as_object(parse_json(event.data)).get("choices")):
             (finished if choice.get("finish_reason") else begun).add(str(choice.get("index")))
     return bool(finished) and begun <= finished
 
 
-def _answers_calls(request: str, events: list[tuple[str, str]]) -> bool:
+def _answers_calls(request: str, events: list[ServerSentEvent]) -> bool:
     """Say whether each JSON-RPC call of a request has its response among the events: MCP, A2A."""
-    sent = _parse(request)
+    sent = parse_json(request)
     if sent is None and '"method"' in request:  # a call that was too long to be kept whole
         return _answers_any_call(request, events)
     calls = [call for call in (_objects(sent) or _objects([sent])) if "id" in call and "method" in call]
@@ -253,14 +243,14 @@ def _is_to(message: Mapping[str, Any], number: object) -> bool:
     return str(message.get("id")) == str(number) or (message.get("id") is None and "error" in message)
 
 
-def _answers_any_call(request: str, events: list[tuple[str, str]]) -> bool:
+def _answers_any_call(request: str, events: list[ServerSentEvent]) -> bool:
     answers = _answers(events)
     goes_on = any(f'"{name}"' in request for name in _STREAMING_CALLS)
     return bool(answers) and (not goes_on or _is_last(answers[-1]))
 
 
-def _answers(events: list[tuple[str, str]]) -> list[Mapping[str, Any]]:
-    messages = [_object(data) for _, data in events]
+def _answers(events: list[ServerSentEvent]) -> list[Mapping[str, Any]]:
+    messages = [as_object(parse_json(event.data)) for event in events]
     return [message for message in messages if "jsonrpc" in message and message.keys() & {"result", "error"}]
 
 
@@ -272,17 +262,6 @@ def _is_last(message: Mapping[str, Any]) -> bool:
     if result.get("final") is True or result.get("kind") == "message" or "message" in result:
         return True
     return any(state in _LAST_STATES for state, _ in states_in(result))
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _object(text: str) -> dict[str, Any]:
-    return as_object(_parse(text)) if text[:1] == "{" else {}
 
 
 def _objects(value: object) -> list[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otas_middleware._event.operation.exchange import as_list, as_object
+from otas_middleware._event.operation.exchange import as_list, as_object, parse_json
 from otas_middleware._event.operation.streams import PROMPTS
 
 if TYPE_CHECKING:
@@ -158,9 +158,8 @@ def _documents(text: str) -> Iterator[Mapping[str, Any]]:
 
 def _parse(text: str) -> list[Mapping[str, Any]] | None:
     """Return the objects of a JSON document: itself, or those of a list."""
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
+    value = parse_json(text)
+    if value is None:
         return None
     return list(filter(None, map(as_object, as_list(value) or [value])))
 

@@ -183,10 +183,10 @@ class Exchange:
             return []
         close = "" if self.aborted else "\n\n"  # some servers leave out the blank line behind their last event
         if not (self.response_end and self.gap):
-            return _sse(self.response_text + (close if self.response_whole else ""))
+            return server_sent_events(self.response_text + (close if self.response_whole else ""))
         # The end begins in the middle of an event, of which nothing is known.
         ending = self.ending().decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-        return _sse(self.response_text) + _sse(ending.partition("\n\n")[2] + close)
+        return server_sent_events(self.response_text) + server_sent_events(ending.partition("\n\n")[2] + close)
 
     @cached_property
     def documents(self) -> list[str]:
@@ -284,13 +284,15 @@ def _undone(data: bytes, headers: HeaderMap) -> Decoded:
     return decoded if decoded.undone else Decoded(b"", cut=False, undone=False)
 
 
-def _sse(text: str) -> list[ServerSentEvent]:
+def server_sent_events(text: str) -> list[ServerSentEvent]:
+    """Return the events of a stream that have data and are complete."""
     from otas_middleware._event.render.stream import stream_events  # noqa: PLC0415  # for the few that are one
 
-    return [ServerSentEvent(_name(block), data) for block, data in stream_events(text)]
+    return [ServerSentEvent(event_name(block), data) for block, data in stream_events(text)]
 
 
-def _name(block: str) -> str:
+def event_name(block: str) -> str:
+    """Return the name of an event as it stands in a stream; empty when it has none."""
     if block.startswith("data:") and "\n" not in block:
         return ""
     names = [line[6:].removeprefix(" ") for line in block.split("\n") if line.startswith("event:")]

@@ -65,7 +65,7 @@ def read_events(exchange: Exchange) -> Operation | None:
             if failure is not None or event.name == "error":
                 operation.fail(*(failure or _said(data, event.data)))
                 return operation
-    if any(_is_end(event) for event in events[-_LOOKED_AT:]):
+    if any(is_end(event) for event in events[-_LOOKED_AT:]):
         operation.outcome = "ok"
     elif not exchange.response_whole:
         pass  # its end was not seen
@@ -120,7 +120,7 @@ def _is_chunk(event: ServerSentEvent) -> bool:
     return data.get("type") in _FIRST_EVENTS
 
 
-def _is_end(event: ServerSentEvent) -> bool:
+def is_end(event: ServerSentEvent) -> bool:
     """Say whether this ends a model's answer."""
     if event.data == _DONE or event.name in LAST_EVENTS:
         return True
