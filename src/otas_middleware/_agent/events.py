@@ -73,19 +73,19 @@ def _call_envelope(call: Call, settings: OtasSettings) -> Envelope | None:
     The path is the path part of the URL. `custom_properties` hold the host, and the model and usage of a language
     model's answer; `metadata` the origin and, within a tool, `parent_id`. A call without an answer has the status 0.
     """
-    outgoing = call.outgoing
-    path, _, query = outgoing.target.partition(b"?")
+    scheme, host_name, port, target = call.outgoing.location
+    path, _, query = target.partition(b"?")
     call.path = unquote(path.decode("latin-1"))
     call.query_string = query
     answer, tail = _answer(call)
     request = call.request_body().decode("utf-8", "replace")
     if call.aborted and call.status_code and call.exception is None and _is_complete(call, request, tail or answer):
         call.complete = True
-    host = _host(outgoing.scheme, outgoing.host, outgoing.port)
+    host = _host(scheme, host_name.decode("ascii"), port)
     call.annotate({"host": host, **describe(request, answer, tail, call.path)})
 
     def complete(fields: dict[str, Any]) -> None:
-        fields["metadata"]["origin"] = f"{outgoing.scheme}://{host}"
+        fields["metadata"]["origin"] = f"{scheme}://{host}"
         if not call.status_code:
             fields["status_code"] = 0  # nobody answered
             if call.exception is None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from aiohttp import BytesPayload
 
 from otas_middleware._capture.session import TOKEN_HEADER
+from otas_middleware._config.origins import Location
 from otas_middleware._internal_errors import report_internal_error, swallowing
 from otas_middleware._outbound.policy import OutgoingRequest, Scope, confirmed, ended, failed, has_token, head_for
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientResponse
 
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders, Whereabouts
+    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
 
     Handler = Callable[[ClientRequest], Awaitable[ClientResponse]]
 
@@ -46,7 +47,7 @@ class AiohttpMiddleware:
         Raises:
             SecretInUrlError: The URL holds a token or a key that must not go there; nothing was sent.
         """
-        location = _whereabouts(request)
+        location = _location_of(request)
         scope = self._policy.scope(*location)
         if scope is Scope.EXEMPT:
             return await handler(request)
@@ -68,7 +69,7 @@ class AiohttpMiddleware:
             _note_response(call, response, undoes=request.session.auto_decompress)
         return response
 
-    async def _inside(self, request: ClientRequest, location: Whereabouts, handler: Handler) -> ClientResponse:
+    async def _inside(self, request: ClientRequest, location: Location, handler: Handler) -> ClientResponse:
         policy = self._policy
         token = policy.token_at_hand()
         if token is None and policy.may_wait:
@@ -82,7 +83,7 @@ class AiohttpMiddleware:
         finally:
             request.headers.pop(TOKEN_HEADER, None)
 
-    def _right_head(self, request: ClientRequest, scope: Scope, location: Whereabouts) -> RawHeaders:
+    def _right_head(self, request: ClientRequest, scope: Scope, location: Location) -> RawHeaders:
         """Take out of the request's headers what must not go along; return what is left.
 
         Raises:
@@ -96,13 +97,10 @@ class AiohttpMiddleware:
         request.headers.extend((name.decode(), value.decode("utf-8", "surrogateescape")) for name, value in left)
         return left
 
-    async def _begin(self, request: ClientRequest, location: Whereabouts, raw: RawHeaders) -> Capture | None:
-        scheme, host, port, target = location
+    async def _begin(self, request: ClientRequest, location: Location, raw: RawHeaders) -> Capture | None:
         if request.compress:  # what aiohttp itself compresses is seen before it does
             raw = [(name, value) for name, value in raw if name.lower() != b"content-encoding"]
-        call = self._policy.begin(
-            OutgoingRequest("aiohttp", request.method, scheme, host.decode("ascii"), port, target, raw)
-        )
+        call = self._policy.begin(OutgoingRequest("aiohttp", request.method, location, raw))
         if call is not None:
             with swallowing("outbound.aiohttp"):
                 body: Any = request.body
@@ -130,10 +128,10 @@ def _raw(request: ClientRequest) -> RawHeaders:
     return [(name.encode(), value.encode("utf-8", "surrogateescape")) for name, value in request.headers.items()]
 
 
-def _whereabouts(request: ClientRequest) -> Whereabouts:
+def _location_of(request: ClientRequest) -> Location:
     """Return where a request goes (see `Domain.covers`)."""
     url = request.url
-    return url.scheme, (url.raw_host or "").encode("ascii", "replace"), url.port, url.raw_path_qs.encode()
+    return Location(url.scheme, (url.raw_host or "").encode("ascii", "replace"), url.port, url.raw_path_qs.encode())
 
 
 def _record_writing(body: Any, call: Capture) -> None:

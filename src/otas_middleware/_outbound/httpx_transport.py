@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._capture.body import without_coding
+from otas_middleware._config.origins import Location
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._outbound.httpx_library import derived, installed, library_of_request, library_of_transport
 from otas_middleware._outbound.policy import (
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._outbound.httpx_library import Library
-    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders, Whereabouts
+    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
 
 
 def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:
@@ -117,7 +118,7 @@ class InstrumentedTransport(Layer):
             raise AttributeError(name)
         return getattr(self.inner, name)
 
-    def _scope(self, request: httpx.Request) -> tuple[Scope, Whereabouts]:
+    def _scope(self, request: httpx.Request) -> tuple[Scope, Location]:
         """Return where a request goes.
 
         Raises:
@@ -131,7 +132,7 @@ class InstrumentedTransport(Layer):
             )
         return scope_of(self.policy, request)
 
-    def _inside(self, request: httpx.Request, location: Whereabouts, token: str | None) -> httpx.Request:
+    def _inside(self, request: httpx.Request, location: Location, token: str | None) -> httpx.Request:
         """Return what is to be sent to a host inside.
 
         Raises:
@@ -140,21 +141,19 @@ class InstrumentedTransport(Layer):
         headers = head_for(self.policy, Scope.INSIDE, request.headers.raw, location, token)
         return request if headers is None else copied(request, headers)
 
-    def _outside(self, request: httpx.Request, location: Whereabouts) -> tuple[httpx.Request, Capture | None]:
+    def _outside(self, request: httpx.Request, location: Location) -> tuple[httpx.Request, Capture | None]:
         """Return what is to be sent to a host outside, and the record that was begun.
 
         Raises:
             SecretInUrlError: The URL holds a secret.
         """
-        scheme, host, port, target = location
         raw = request.headers.raw
         headers = head_for(self.policy, Scope.OUTSIDE, raw, location, None)
         if headers is not None:
             raw = headers
             request = copied(request, headers)
         library = library_of_request(request)
-        outgoing = OutgoingRequest(library.name, request.method, scheme, host.decode("ascii"), port, target, raw)
-        call = self.policy.begin(outgoing)
+        call = self.policy.begin(OutgoingRequest(library.name, request.method, location, raw))
         if call is not None:
             if isinstance(request.stream, library.module.ByteStream):  # the whole body, in memory
                 if body := request.read():
@@ -225,14 +224,14 @@ class InstrumentedTransport(Layer):
         sent = self._inside(request, location, token)
         return self.inner.handle_async_request(sent)  # type: ignore[no-any-return]  # as above
 
-    async def _when_there_is_a_token(self, request: httpx.Request, location: Whereabouts) -> httpx.Response:
+    async def _when_there_is_a_token(self, request: httpx.Request, location: Location) -> httpx.Response:
         from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
         token = await to_thread.run_sync(self.policy.token, abandon_on_cancel=True)
         response: httpx.Response = await self.inner.handle_async_request(self._inside(request, location, token))
         return response
 
-    async def _recorded(self, request: httpx.Request, location: Whereabouts) -> httpx.Response:
+    async def _recorded(self, request: httpx.Request, location: Location) -> httpx.Response:
         request, call = self._outside(request, location)
         try:
             response: httpx.Response = await self.inner.handle_async_request(request)
@@ -255,16 +254,16 @@ class InstrumentedTransport(Layer):
         await self.inner.__aexit__(*error)
 
 
-def scope_of(policy: OutboundPolicy, request: httpx.Request) -> tuple[Scope, Whereabouts]:
+def scope_of(policy: OutboundPolicy, request: httpx.Request) -> tuple[Scope, Location]:
     """Return where a request goes, as a policy sees it and as the network layer will have it."""
-    location = whereabouts(request)
+    location = location_of(request)
     scope = policy.scope(*location)
     if scope is Scope.INSIDE:
         scope = confirmed(policy, location, request.headers.raw)
     return scope, location
 
 
-def whereabouts(request: httpx.Request) -> Whereabouts:
+def location_of(request: httpx.Request) -> Location:
     """Return where a request goes (see `Domain.covers`), as the network layer will have it.
 
     An extension may put another target into the request line. One that names a host of its own may lead anywhere, by
@@ -272,10 +271,10 @@ def whereabouts(request: httpx.Request) -> Whereabouts:
     """
     url = request.url
     if "target" not in request.extensions:
-        return url.scheme, url.raw_host, url.port, url.raw_path
+        return Location(url.scheme, url.raw_host, url.port, url.raw_path)
     given: object = request.extensions["target"]
     target = given if isinstance(given, bytes) else str(given).encode("ascii", "replace")
-    return url.scheme if target.startswith((b"/", b"*")) else "", url.raw_host, url.port, target
+    return Location(url.scheme if target.startswith((b"/", b"*")) else "", url.raw_host, url.port, target)
 
 
 def copied(request: httpx.Request, headers: RawHeaders) -> httpx.Request:

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from otas_middleware._capture.capture import Capture
+    from otas_middleware._config.origins import Location
 
     RawHeaders = list[tuple[bytes, bytes]]
-    Whereabouts = tuple[str, bytes, int | None, bytes]
-    """Scheme, host, port and target (see `Domain.covers`)."""
 
 _TOKEN_NAME = TOKEN_HEADER.lower().encode()
 _KEY_NAMES = frozenset({b"x-otas-agent-key", b"x-otas-sdk-key"})
@@ -44,11 +43,7 @@ class OutgoingRequest(NamedTuple):
     library: str
     """`httpx2`, `httpx`, `requests` or `aiohttp`."""
     method: str
-    scheme: str
-    host: str
-    port: int | None
-    target: bytes
-    """Path and query, percent-encoded."""
+    location: Location
     headers: RawHeaders
 
 
@@ -133,7 +128,7 @@ def without_layer(layer: Any, policy: OutboundPolicy) -> Any:
     return layer
 
 
-def confirmed(policy: OutboundPolicy, location: Whereabouts, raw: RawHeaders) -> Scope:
+def confirmed(policy: OutboundPolicy, location: Location, raw: RawHeaders) -> Scope:
     """Return the scope of a request to a host inside: it is outside if its `Host` header names one that is.
 
     That header is the authority of what is asked for (RFC 9110, section 7.2); a server passes the request on by it.
@@ -216,9 +211,7 @@ def is_clean(raw: RawHeaders, target: bytes, secrets: Secrets) -> bool:
     return True
 
 
-def clean(
-    policy: OutboundPolicy, scope: Scope, raw: RawHeaders, location: Whereabouts, token: str | None
-) -> RawHeaders:
+def clean(policy: OutboundPolicy, scope: Scope, raw: RawHeaders, location: Location, token: str | None) -> RawHeaders:
     """Return a request's headers without what must not go there; a token is still to be put in.
 
     Args:
@@ -246,7 +239,7 @@ def clean(
     ]
 
 
-def _has_anothers_token(policy: OutboundPolicy, raw: RawHeaders, location: Whereabouts) -> bool:
+def _has_anothers_token(policy: OutboundPolicy, raw: RawHeaders, location: Location) -> bool:
     """Say whether the one token in a request is another policy's, which sends it there, where it belongs."""
     tokens = [value.decode("latin-1") for name, value in raw if name.lower() == _TOKEN_NAME]
     if len(tokens) != 1:
@@ -261,7 +254,7 @@ def _has_anothers_token(policy: OutboundPolicy, raw: RawHeaders, location: Where
 
 
 def head_for(
-    policy: OutboundPolicy, scope: Scope, raw: RawHeaders, location: Whereabouts, token: str | None
+    policy: OutboundPolicy, scope: Scope, raw: RawHeaders, location: Location, token: str | None
 ) -> RawHeaders | None:
     """Return the headers that a request is to be sent with, or None when it is sent with those it has.
 

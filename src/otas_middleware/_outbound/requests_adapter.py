@@ -151,10 +151,7 @@ class InstrumentedAdapter(Layer, BaseAdapter):
     def _recorded(
         self, request: PreparedRequest, location: Location, args: tuple[Any, ...], options: dict[str, Any]
     ) -> Response:
-        scheme, host, port, target = location
-        outgoing = OutgoingRequest(
-            "requests", request.method or "", scheme, host.decode("ascii"), port, target, _raw(request)
-        )
+        outgoing = OutgoingRequest("requests", request.method or "", location, _raw(request))
         body = cast("Any", request.body)
         at_hand = body if _is_at_hand(body) else None
 
