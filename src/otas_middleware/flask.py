@@ -85,6 +85,7 @@ class Otas:
         Raises:
             ConfigurationError: A setting is unknown or cannot be used, or it is no Flask application.
         """
+        app = getattr(app, "_get_current_object", lambda: app)()  # documented by Werkzeug, of `current_app`
         if not hasattr(app, "extensions"):
             raise ConfigurationError(
                 f"otas_middleware: Otas was given {type(app).__qualname__}(…), which is no Flask application; give "
@@ -229,8 +230,9 @@ def _after(response: Response) -> Response:
     capture = _current()
     if capture is not None:
         try:
-            # A body that is there is over with its last chunk; test clients close it late, or never.
-            capture.ends_early = response.is_sequence
+            # A body that is there is over with its last chunk, and so is an error page, of which Flask makes a response
+            # as it does of any WSGI application; test clients and serverless-wsgi close both late, or never.
+            capture.ends_early |= response.is_sequence or isinstance(response.response, ClosingIterator)
             if capture.route is None:
                 _before()
         except Exception:

@@ -113,6 +113,7 @@ def begin(
         if capture is None:
             return None
         capture.head_waits_for = _head_waits_for(environ)
+        capture.ends_early = "serverless.event" in environ  # serverless-wsgi closes nothing
         mark(environ, capture)
     except Exception:
         report_internal_error(f"{framework}.begin")
@@ -212,8 +213,8 @@ class Exchange:
             current.set(capture)
             result = app(self.environ, self.start_response)
         except BaseException as error:
-            if isinstance(error, StopIteration) and "HTTP_UPGRADE" in self.environ:
-                capture.close()  # so gunicorn is told that a WebSocket had the connection, and those are not recorded
+            if isinstance(error, StopIteration | ConnectionError) and self._was_upgraded():
+                capture.close()
             else:
                 capture.broke_off(error)
                 self.finish()
@@ -221,11 +222,21 @@ class Exchange:
         finally:
             current.set(outer)
         try:
+            if self._was_upgraded() and not result:
+                capture.close()
+                return result
             # PEP 3333 forbids a bare `bytes` object, whose items are no bytestrings; servers accept it all the same.
             return cast("Iterable[bytes]", self.tap(result))
         except Exception:
             report_internal_error("wsgi.response")
             return result
+
+    def _was_upgraded(self) -> bool:
+        """Say whether a WebSocket may have had the connection, which is not recorded: no response began.
+
+        Its libraries tell gunicorn by a `StopIteration`, Werkzeug by a `ConnectionError`, gevent-websocket by nothing.
+        """
+        return not self.capture.status_code and self.environ.get("HTTP_UPGRADE", "").lower() == "websocket"
 
     def tap(self, result: Iterable[bytes]) -> Iterable[bytes] | bytes | None:
         """Return what the server is to get for the application's response."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import flask
 import pytest
-from flask import Blueprint, Flask, Response, abort, request
+from flask import Blueprint, Flask, Response, abort, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.test import run_wsgi_app
 
 from otas_middleware.flask import Otas
 from support.request import Request
@@ -107,6 +108,28 @@ def test_an_application_that_is_mounted_inside_names_its_routes(view: Callable[.
     capture = record(make, sink, "/inner/things/7")
     assert (capture.path, capture.route) == ("/inner/things/7", "/things/<int:number>")
     assert view is time_out or (capture.exception is None) is (view is text)
+
+
+@pytest.mark.parametrize("path", ["/missing", "/fails", "/aborts", "/7"])
+def test_a_page_is_an_event_with_its_last_chunk_where_nobody_closes_it(path: str, sink: Sink) -> None:
+    """As test clients and serverless-wsgi do not; after an exception, reference counts do not tell either."""
+    app = routed()
+    app.get("/fails")(fail)
+    app.get("/aborts")(lambda: abort(409))
+    Otas(app, settings=sink.settings)
+    body, status, _ = run_wsgi_app(app, Request(path=path, headers=(TOKEN,)).environ())
+    size = len(b"".join(body))
+    capture = sink.take()
+    assert (f"{capture.status_code}", capture.response.size) == (status[:3], size)
+
+
+def test_the_application_may_be_given_as_the_current_one(sink: Sink) -> None:
+    """As where the host makes it, such as functions-framework."""
+    app = routed()
+    with app.app_context():
+        Otas(current_app, settings=sink.settings)
+    call_wsgi(app, Request(path="/7", headers=(TOKEN,)).environ())
+    assert sink.take().route == "/<int:number>"
 
 
 def test_an_application_that_a_view_calls_names_nothing(sink: Sink) -> None:

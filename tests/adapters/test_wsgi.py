@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import sys
+from contextlib import nullcontext
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
@@ -806,18 +807,37 @@ def test_under_lint_the_whole_of_pep_3333_is_kept(wrap: Wrap, agent: Agent) -> N
     assert agent.event()["request_size_bytes"] == 9
 
 
-def test_a_connection_that_a_websocket_had_is_no_failed_request(wrap: Wrap, agent: Agent) -> None:
-    """As simple-websocket, and so Flask-Sock, tells gunicorn."""
+@pytest.mark.parametrize("signal", [StopIteration, ConnectionError, None])
+def test_a_connection_that_a_websocket_had_is_no_failed_request(
+    signal: type[Exception] | None, wrap: Wrap, agent: Agent
+) -> None:
+    """As simple-websocket tells gunicorn, Engine.IO the server of Werkzeug, and gevent-websocket its own."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        raise StopIteration
+        if signal is not None:
+            raise signal
+        return []
 
-    with pytest.raises(StopIteration):
-        wrap(app)(environ_of(agent, {"HTTP_UPGRADE": "websocket"}), ignore)
+    def call(more: dict[str, Any]) -> None:
+        with nullcontext() if signal is None else pytest.raises(signal):
+            wrap(app)(environ_of(agent, more), ignore)
+
+    call({"HTTP_UPGRADE": "websocket"})
     assert agent.events() == []
-    with pytest.raises(StopIteration):
-        wrap(app)(environ_of(agent), ignore)
-    assert agent.event()["error"] == "StopIteration"
+    call({})
+    assert (agent.event()["status_code"], agent.event()["error"]) == (
+        500,
+        "500 Internal Server Error" if signal is None else signal.__name__,
+    )
+
+
+def test_a_failed_upgrade_is_a_failed_request(wrap: Wrap, agent: Agent) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        raise RuntimeError("no server for WebSockets")
+
+    with pytest.raises(RuntimeError):
+        wrap(app)(environ_of(agent, {"HTTP_UPGRADE": "websocket"}), ignore)
+    assert agent.event()["error"] == "RuntimeError: no server for WebSockets"
 
 
 def test_an_asgi_application_is_refused_with_the_right_import() -> None:
