@@ -8,6 +8,7 @@ import gc
 import gzip
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -146,6 +147,15 @@ def test_a_rejected_token_is_known_in_no_form_any_more(form: Any) -> None:
     assert gate.admit(form(text), time.time()) is not None
     gate.reject(text)
     assert gate.admit(form(text), time.time()) is None
+
+
+def test_a_token_that_comes_as_text_and_as_bytes_is_admitted_by_a_strict_interpreter_too() -> None:
+    """`-bb` makes an error of a comparison of the two."""
+    code = (
+        "import sys, time\nfrom otas_middleware._capture.session import TokenGate\ngate = TokenGate()\n"
+        "for form in (sys.argv[1], sys.argv[1].encode()) * 2: assert gate.admit(form, time.time())"
+    )
+    subprocess.run([sys.executable, "-bb", "-W", "error", "-c", code, token(exp=None)], check=True)
 
 
 @pytest.mark.parametrize("form", [str, str.encode])

@@ -425,6 +425,20 @@ class TestTheSpooler:
             assert (sender.stats()["spooled"], sender.stats()["dropped"]) == (20, {})
             assert rows(folder) == 20
 
+    def test_at_the_end_a_busy_machine_takes_no_time_from_the_disk(self, folder: Path) -> None:
+        """Building takes long there, and little of the processor."""
+
+        def slowly(item: Any, values: OtasSettings) -> Envelope | None:
+            threading.Event().wait(0.02)
+            return build(item, values)
+
+        with RawServer(lambda _connection, _request: None) as hole:
+            sender = Pipeline(settings(hole.url, spool_dir=folder), slowly)
+            for _ in range(100):
+                sender.put(Item())
+            sender.close(0.3)
+            assert (sender.stats()["spooled"], sender.stats()["dropped"]) == (100, {})
+
     def test_at_the_end_what_is_written_is_not_sent_as_well(self, folder: Path) -> None:
         def slowly(item: Any, given_settings: OtasSettings) -> Envelope | None:
             time.sleep(0.003)  # writing takes longer than an answer, so that threads come back meanwhile

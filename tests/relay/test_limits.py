@@ -18,13 +18,13 @@ import pytest
 from otas_middleware._delivery.relay import link
 from otas_middleware._delivery.relay.status import state_of
 from otas_middleware._runtime import runtime
+from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
 from support.delivery import eventually
 from support.limits import no_descriptor_left
 from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
-    from otas_middleware.localbrain import LocalBrain
     from support.agent import Agent
 
 DESCRIPTORS = 24
@@ -171,3 +171,19 @@ def test_a_relay_knows_a_forked_child_by_its_own_number(brain: LocalBrain, agent
             os.close(reading)
             os.close(writing)
         assert app.delivery.flush(20)
+
+
+def test_a_relay_whose_hosts_are_gone_gives_up_what_nobody_takes_and_says_so(
+    agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with LocalBrain() as brain, RelayThread(idle_seconds=0.02) as relay:
+        brain.faults.down()
+        with host(brain, agent, relay.path) as app:
+            app.call(count=3)
+            assert not app.delivery.flush(0.5)
+            assert app.stats()["kept"] == 3
+            app.delivery._state.client.abandon()  # as when it is killed
+        eventually(lambda: "otas relay: ended." in caplog.text)
+    assert "ends with 3 events that its hosts left and that nobody takes" in caplog.text
+    assert "events for brain were lost: 3 exit" in caplog.text

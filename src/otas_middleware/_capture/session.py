@@ -102,7 +102,9 @@ class TokenGate:
 
     def __init__(self, verify: Callable[[str], Mapping[str, object] | None] | None = None) -> None:
         self._verify = verify
-        self._known: dict[str | bytes, SessionInfo] = {}
+        self._known: dict[str, SessionInfo] = {}
+        self._octets: dict[bytes, SessionInfo] = {}
+        """Apart, since `python -bb` lets no text be compared with bytes."""
         self._rejected = RejectedTokens()
         self._refused: Counter[str] = Counter()
         self._lock = ForkSafeLock()
@@ -121,7 +123,7 @@ class TokenGate:
             now: Unix time in seconds.
         """
         try:
-            session = self._known.get(token)
+            session = self._octets.get(token) if isinstance(token, bytes) else self._known.get(token)
         except TypeError:  # somebody has put a list, say, into the environ
             self._refuse("malformed")
             return None
@@ -154,16 +156,16 @@ class TokenGate:
         """
         with self._lock:
             self._rejected.add(token, seconds)
-            for form in _forms(token):
-                self._known.pop(form, None)
+            for known, form in self._places(token):
+                known.pop(form, None)
 
     def confirm(self, session: SessionInfo) -> SessionInfo:
         """Remember that a token's signature was found to hold after it was admitted, and return the new session."""
         confirmed = replace(session, verified=True)
         with self._lock:
-            for form in _forms(session.token):
-                if form in self._known:
-                    self._known[form] = confirmed
+            for known, form in self._places(session.token):
+                if form in known:
+                    known[form] = confirmed
         return confirmed
 
     def learn(self, verdict: str, token: str) -> None:
@@ -174,8 +176,8 @@ class TokenGate:
             token: The raw token.
         """
         if verdict == "confirmed":
-            for form in _forms(token):
-                session = self._known.get(form)
+            for known, form in self._places(token):
+                session = known.get(form)
                 if session is not None:
                     self.confirm(session)
             return
@@ -189,9 +191,14 @@ class TokenGate:
         session = self._read(raw, now)
         with self._lock:
             self._refuse_rejected(session.fingerprint, now)  # it may have been rejected while it was read
-            _make_room(self._known, _MAX_KNOWN)
-            self._known[raw] = session
+            known: dict[Any, SessionInfo] = self._octets if isinstance(raw, bytes) else self._known
+            _make_room(known, _MAX_KNOWN)
+            known[raw] = session
         return session
+
+    def _places(self, token: str) -> tuple[tuple[dict[Any, SessionInfo], str | bytes], ...]:
+        """Return where a token is known as text (WSGI) and as bytes (ASGI), and how it is given there."""
+        return (self._known, token), (self._octets, token.encode("latin-1", "replace"))
 
     def _refuse_rejected(self, mark: str, now: float) -> None:
         if self._rejected.holds(mark, now):
@@ -221,11 +228,6 @@ class _RefusedError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def _forms(token: str) -> tuple[str, bytes]:
-    """Return the forms in which servers give a token: as text (WSGI) and as bytes (ASGI)."""
-    return token, token.encode("latin-1", "replace")
 
 
 def _make_room(known: dict[Any, Any], most: int) -> None:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 PATIENCE = 1.0
 """Seconds that a destination may be away before what waits for it goes to disk."""
 
-_DISK_SECONDS = 0.2
-"""Seconds for writing to disk at the end of the process, even when there is no time left."""
+_DISK_SECONDS, _DISK_WAIT = 0.5, 5.0
+"""What writing to disk has at the end of the process even when there is no time left: seconds of the processor, of
+which a busy machine grants few at a time, within so many by the clock."""
 
 _EVENT_SECONDS, _BYTE_SECONDS = 0.0005, 2e-8
 """What writing takes, building included: twice of what it takes where nothing else is to be done."""
@@ -311,13 +312,11 @@ class Exporter:
         self._queue.watch()
 
     def _store_the_rest(self, spooler: Spooler, deadline: Deadline) -> None:
-        batch = [*self._take_over(), *self._queue.grab(_EXIT_BATCH, 0)]
-        left = Deadline(max(deadline.left(), _DISK_SECONDS))  # others may have used up the time before us
-        while left.left():
-            batch = batch or self._queue.grab(_EXIT_BATCH, 0)
+        taken, last, begun = self._take_over(), Deadline(deadline.left() + _DISK_WAIT), time.thread_time()
+        while deadline.left() or (last.left() and time.thread_time() - begun < _DISK_SECONDS):
+            batch, taken = [*taken, *self._queue.grab(_EXIT_BATCH, 0)], []
             if not batch or not spooler.store(batch):
                 break
-            batch = []
         spooler.close()
 
     def _take_over(self) -> list[QueueItem]:

@@ -41,6 +41,9 @@ QUIET_TICKS = 10
 """After so many looks without anything to do it sleeps."""
 
 LONGEST_SLEEP = 1.0
+GIVE_UP = 40
+"""So many times as long as without an event it stays for events of hosts that have gone and that nobody takes."""
+
 DRAIN_SECONDS = 10.0
 """How long a relay that is told to end goes on for hosts that are gone; those that live take over what is theirs."""
 
@@ -55,7 +58,8 @@ class Server:
         listener: A listening socket.
         path: Where it is.
         make_build: See `tenant.MakeBuild`.
-        idle_seconds: After so long without a host and without an event it ends; None for never.
+        idle_seconds: After so long without a host and without an event it ends, and with events that nobody takes
+            after `GIVE_UP` times as long; None for never.
         lock: A descriptor that is closed when others may take its place.
     """
 
@@ -239,14 +243,14 @@ class Server:
         if self._listener is not None and not self._listener.is_in_place:
             logger.warning("otas relay: its socket was removed; it serves those whom it has and ends.")
             self._retire()
-        if self.waiting:
-            return False
-        if self._listener is None:
+        if self._listener is None and not self.waiting:
             return True  # its hosts have been told, and hand over to another one
-        if self._connections:
+        if self._connections or self._idle_seconds is None:
             return False
-        if self._idle_seconds is None or now - self._busy_at < self._idle_seconds:
+        if now - self._busy_at < self._idle_seconds * (GIVE_UP if self.waiting else 1):
             return False
+        if self.waiting:
+            logger.warning("otas relay: ends with %d events that its hosts left and that nobody takes.", self.waiting)
         self._retire()
         return not self._connections  # somebody may have come just before
 
