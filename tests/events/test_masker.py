@@ -168,7 +168,11 @@ class TestFields:
 def test_a_value_of_which_there_is_too_much_is_cut() -> None:
     value = ["aaaaaaaaaa", "bbbbbbbbbb", "cccc"]
     assert masker().value(value) == value
-    assert masker().value(value, 100, 12) == ["aaaaaaaaaa", "bb[CUT: too much]", "[CUT: too much]"]
+    assert masker().value(value, max_nodes=100, max_characters=12) == [
+        "aaaaaaaaaa",
+        "bb[CUT: too much]",
+        "[CUT: too much]",
+    ]
 
 
 def test_where_there_is_nothing_to_mask_all_stays() -> None:

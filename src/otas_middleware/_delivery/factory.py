@@ -153,6 +153,7 @@ class PipelineFactory:
 def _import_what_delivers(settings: OtasSettings) -> None:
     """Import now, while nobody waits, what a worker would import with the first event."""
     names = ["otas_middleware._event.build"]
+    names += [f"otas_middleware._event.redact.{name}" for name in ("markup", "tables", "values")]
     if settings.transport == "httpx":
         names.append("otas_middleware._delivery.transports.httpx_client")
     elif ":" not in settings.transport:

@@ -13,7 +13,6 @@ from pydantic_core import from_json
 
 from otas_middleware._capture.session import new_event_id
 from otas_middleware._event.render import first_value
-from otas_middleware._event.routes import template
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
@@ -223,9 +222,12 @@ def exception_record(exception: CapturedException) -> dict[str, str]:
 
 def route_of(capture: Capture) -> str | None:
     """Return the route's template, such as `/orders/{order_id}`, or None when no route matched."""
-    return template(
-        capture.path, capture.route, capture.path_params, mounts=capture.framework not in {"django", "flask"}
-    )
+    if capture.route is None:
+        return None
+    from otas_middleware._event.routes import template  # noqa: PLC0415  # for frameworks that have routes
+
+    mounts = capture.framework not in {"django", "flask"}
+    return template(capture.path, capture.route, capture.path_params, mounts=mounts)
 
 
 def status_line(status: int, reason: str | None = None) -> str:

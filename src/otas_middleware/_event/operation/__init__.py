@@ -15,8 +15,6 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.operation.model import checked
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -148,6 +146,8 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
         operation = read(exchange)
         if operation is not None:
             if read in readers:
+                from otas_middleware._event.operation.model import checked
+
                 operation = checked(operation)
             if exchange.failed and not operation.is_error:
                 operation.outcome = "error"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
 from otas_middleware._event.redact.spans import behind
-from otas_middleware._event.redact.values import MAX_CHARACTERS, MAX_NODES, Walk
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -68,10 +67,9 @@ class Masker:
         """Mask a path."""
         return _fail_closed(lambda: self._redactor.path(self._hide(text)))
 
-    def value(self, value: Any, max_nodes: int = MAX_NODES, max_characters: int = MAX_CHARACTERS) -> Any:
-        """Mask a Python value of any kind, and make it plain JSON."""
-        bounds = {"max_nodes": max_nodes, "max_characters": max_characters}
-        return _fail_closed(lambda: Walk(self._redactor.rules, self._leaf, **bounds).value(value))
+    def value(self, value: Any, **bounds: int) -> Any:
+        """Mask a Python value of any kind, and make it plain JSON; `bounds` are those of `values.Walk`."""
+        return _fail_closed(lambda: self._redactor.walk(self._leaf, **bounds).value(value))
 
     def members(self, value: dict[str, Any]) -> dict[str, Any]:
         """Mask an object, and make it plain JSON; an object again also when it could not be looked through."""

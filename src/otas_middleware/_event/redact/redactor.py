@@ -12,21 +12,18 @@ from pydantic_core import to_json
 
 from otas_middleware._event.model import storable
 from otas_middleware._event.patterns import compile_pattern, compiled, probe
-from otas_middleware._event.redact import encodings, json_text, tables
-from otas_middleware._event.redact.labels import mask_labelled
-from otas_middleware._event.redact.markup import mask_escaped_markup, mask_markup
+from otas_middleware._event.redact import encodings, json_text
 from otas_middleware._event.redact.mask import MASK, mask_of, most
 from otas_middleware._event.redact.messages import MESSAGES, Messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
-from otas_middleware._event.redact.named import mask_named
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE, mask_credentials
 from otas_middleware._event.redact.statements import STATEMENTS
-from otas_middleware._event.redact.values import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._config.settings import OtasSettings
+    from otas_middleware._event.redact.values import Walk
 
 _QUOTING = Messages(*MESSAGES, *STATEMENTS)
 _MAX_DECODINGS = 6
@@ -144,20 +141,22 @@ class Redactor:
         return line if structured is None else line.removesuffix(document) + structured
 
     def _mask(self, text: str, depth: int, *, cut: bool) -> str:
+        from otas_middleware._event.redact import markup, named, tables  # noqa: PLC0415  # for texts with something in them
+
         beyond_names = self._beyond_names(text)
         if beyond_names:
             text = self._mask_shapes(text, depth)
         if "<" in text:
-            text = mask_markup(text, self.rules)
+            text = markup.mask_markup(text, self.rules)
         if "&lt;" in text:
-            text = mask_escaped_markup(text, self.rules)
+            text = markup.mask_escaped_markup(text, self.rules)
         if tables.looks_like_table(text, self.rules):
             text = tables.mask_table(text, self.rules)
         elif tables.has_rule(text):
             text = tables.mask_drawn_tables(text, self.rules)
         if beyond_names and self._has_message(text):
             text = _QUOTING.masked(text, self.rules)
-        text = mask_named(text, self.rules.rule, self._has_name, self._valued, self.rules.harmless)
+        text = named.mask_named(text, self.rules.rule, self._has_name, self._valued, self.rules.harmless)
         if "\\" in text and _IN_STRINGS.search(text) is not None and json_text.quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
         return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
@@ -211,6 +210,8 @@ class Redactor:
 
     def _mask_labelled(self, text: str, depth: int, *, cut: bool) -> str:
         """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
+        from otas_middleware._event.redact.labels import mask_labelled  # noqa: PLC0415  # as in `_mask`
+
         leaf = partial(self.text, depth=depth + 1)
         whole = self._by_structure(text, partial(leaf, cut=cut), cut=cut)
         if whole is not None:
@@ -245,7 +246,11 @@ class Redactor:
     def table(self, text: str) -> str:
         """Return comma- or tab-separated values with the columns masked whose heading is sensitive."""
         text = storable(text)
-        return self.text(tables.mask_table(text, self.rules) if self._has_name(text) else text)
+        if self._has_name(text):
+            from otas_middleware._event.redact.tables import mask_table  # noqa: PLC0415  # as in `_mask`
+
+            text = mask_table(text, self.rules)
+        return self.text(text)
 
     def path(self, text: str) -> str:
         """Return a path with its secrets masked, among them what the settings' path patterns find."""
@@ -274,7 +279,13 @@ class Redactor:
 
     def value(self, value: Any) -> Any:
         """Return the plain JSON form of any Python value, with its secrets masked."""
-        return Walk(self.rules, self.text).value(value)
+        return self.walk(self.text).value(value)
+
+    def walk(self, leaf: Callable[[str], str], **bounds: int) -> Walk:
+        """Return what masks values of any kind, by `leaf` the texts in them; `bounds` are those of `values.Walk`."""
+        from otas_middleware._event.redact.values import Walk  # noqa: PLC0415  # as in `_mask`
+
+        return Walk(self.rules, leaf, **bounds)
 
     def _by_structure(self, text: str, leaf: Callable[[str], str], *, cut: bool) -> str | None:
         """Mask JSON as the structure that it is; None when it is no JSON. Unchanged, it keeps its spelling.
@@ -290,7 +301,7 @@ class Redactor:
             parsed = json_text.parse(text, cut=cut)
         except ValueError:
             return None
-        masked = Walk(self.rules, leaf, max_nodes=_NO_BOUND, max_characters=_NO_BOUND).value(parsed)
+        masked = self.walk(leaf, max_nodes=_NO_BOUND, max_characters=_NO_BOUND).value(parsed)
         return text if masked == parsed else to_json(masked).decode()
 
 
