@@ -27,6 +27,17 @@ MCP_ODD = [
         "mcp tool_error",
     ),
     Row(
+        "a call whose client cancelled it before there was an answer, as it does since 2026-07-28",
+        post(call("tools/call", ADD), headers=TOOL, status=0),
+        {"name": "tools/call add", "outcome": "cancelled"},
+    ),
+    Row(
+        "a call of before whose client went before there was an answer",
+        post(call("tools/call", ADD), headers=LEGACY, status=0),
+        {"name": "tools/call add", "outcome": "error"},
+        "499 Client Closed Request",
+    ),
+    Row(
         "the error of a server that lost the session has no id",
         post(
             call("tools/list"),

@@ -149,7 +149,8 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
                 from otas_middleware._event.operation.model import checked
 
                 operation = checked(operation)
-            if exchange.failed and not operation.is_error:
+            cancelled = exchange.aborted and operation.outcome == "cancelled"
+            if exchange.failed and not operation.is_error and not cancelled:
                 operation.outcome = "error"
             return operation
     return None

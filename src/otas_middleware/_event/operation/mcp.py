@@ -174,7 +174,7 @@ def _complete(operation: Operation, exchange: Exchange) -> None:
         session = first_value(exchange.response_headers, "mcp-session-id")
     if session:
         operation.session = fingerprint(session)
-    if operation.outcome == "unknown" and exchange.aborted and not exchange.failed:
+    if operation.outcome == "unknown" and exchange.aborted and (not exchange.failed or exchange.status == 499):
         # Since 2026-07-28 a client cancels by closing the connection; until then that said nothing.
         operation.outcome = "cancelled" if operation.version > _LAST_WITH_SESSIONS else "unknown"
 
