@@ -1,10 +1,9 @@
 # dspy 3.4.1 with litellm 1.110.2: whatever an application hooked into litellm no longer sees its calls to models.
 #
-# DSPy called its models by way of LiteLLM, and 3.3.1 still does (this script with 3.3.1 prints 1). Since 3.4.0 `dspy.LM("openai/...")` has an engine of its
+# DSPy called its models by way of LiteLLM, and 3.3.1 still does. Since 3.4.0 `dspy.LM("openai/...")` has an engine of its
 # own for the providers it knows, over plain sockets (User-Agent `lm15/stdlib`). litellm is installed and imported as
-# before, nothing warns, answers are the same; but litellm's callbacks (Langfuse, OpenTelemetry, spend), its
-# `client_session` (proxies, certificates) and its logger are passed by. `engine="litellm"` brings them back; so do,
-# for that model alone, settings the new engine does not know, such as `organization`.
+# before, nothing warns, the answers are the same; but litellm's callbacks (Langfuse, OpenTelemetry, budgets) and its
+# `client_session` (proxies, certificates) are passed by. `engine="litellm"` brings them back.
 #   dspy 3.3.1                     seen by litellm's callback: 1
 #   dspy 3.4.1                     seen by litellm's callback: 0
 #   dspy 3.4.1, engine="litellm"   seen by litellm's callback: 1

@@ -43,6 +43,10 @@ def completion(text: str) -> dict[str, Any]:
     return {"choices": [{"index": 0, "text": text}]}
 
 
+def interaction(text: str) -> dict[str, Any]:
+    return {"event_type": "step.delta", "index": 0, "delta": {"type": "text", "text": text}}
+
+
 def old_completion(text: str) -> dict[str, Any]:
     return {"type": "completion", "completion": text}
 
@@ -53,6 +57,7 @@ DIALECTS: dict[str, Callable[[str], dict[str, Any]]] = {
     "OpenAI responses": response,
     "Anthropic messages": message,
     "Anthropic completions": old_completion,
+    "Gemini interactions": interaction,
 }
 
 

@@ -34,7 +34,7 @@ _TEXTS = frozenset(
 )
 """Where models' answers stand: not their reasoning, and not the arguments of tool calls."""
 _TYPED_TEXTS: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("delta", "text"): ("content_block_delta",),  # Anthropic's Messages
+    ("delta", "text"): ("content_block_delta", "step.delta"),  # Anthropic's Messages, Gemini's Interactions
     ("delta",): ("response.output_text.delta", "text-delta", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_CHUNK"),
     ("",): ("0",),  # Vercel's AI SDK: `0:"…"`
 }
@@ -228,13 +228,18 @@ def _is_text(piece: _Piece, document: Any) -> bool:
     path = tuple(part for part in piece.channel[1:] if isinstance(part, str))
     if path in _TEXTS:
         return not piece.holder.get("thought")
-    kind = cast("dict[str, Any]", document).get("type") if isinstance(document, dict) else None
+    kind = _kind(document)
     return path in _TYPED_TEXTS and kind in _TYPED_TEXTS[path]
+
+
+def _kind(document: Any) -> object:
+    members = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
+    return members.get("type") or members.get("event_type")
 
 
 def _pieces(document: Any) -> Iterator[_Piece]:
     """Yield the texts of a document that may continue those of the documents before it."""
-    kind = cast("dict[str, Any]", document).get("type") if isinstance(document, dict) else None
+    kind = _kind(document)
     channel = (kind if isinstance(kind, str) else None,)
     yield from _leaves(document, channel, _MAX_DEPTH)
 
