@@ -208,6 +208,12 @@ DOCUMENTS: dict[str, list[Any]] = {
 }
 
 MESSAGES = [
+    "Passwords are hashed with bcrypt2 or argon2id; the password is sha256-hashed, 8-character or OAuth2.",
+    "The token is sent to api2.example.com (RFC7519), is ERC-20, CVE-2024-1234 and 256-bit.",
+    "pin 13 is connected to GPIO17, the PIN is 4-digit, the password changed 3 times, the code is 404.",
+    "password reset at 10:30:05, token expired at 9:15",
+    "Password1 and Password2, the zip code is 94103, the error code is 100612.",
+    "CREATE TABLE users (id int, password varchar(255) not null, token text)",
     "invalid_token: expired",
     "Access denied for user 'root'@'localhost' (using password: YES)",
     "Number of tokens: 1234. Total (prompt tokens = 12)",
@@ -365,6 +371,14 @@ def test_an_unquoted_call_or_member_between_blanks_is_source_code(text: str, sho
 
 SOURCE_CODE = [
     "const password = document.getElementById('password').value;\ntoken = load(user)?.token",
+    'class TokenAuthentication(Base):\n    """\n    A class.\n    """\n\n    keyword = 1\n',
+    "class Cookie:\n    # nothing\n    domain: str\n    path: str = '/'\n\ndef f(token):\n    '''Doc.'''\n",
+    "if auth is None:\n    # later\n\n    # x\n    user, password = auth.pair()\nwith session:\n    session.get(u)\n",
+    'if qop == "auth-int":\n    body = b"x"\nelif name.endswith("-SESS"):\n    return b":".join((a, self.password))\n',
+    "if len(auth) == 1:\n    x = 1\n",
+    "credentials = Credentials.from_file(\n    path,\n)\n",
+    'client = Client(api_key=os.environ.get("KEY"), token=settings.TOKEN, password=request.json["p"])',
+    'request.headers["Authorization"] = self.build(request, last)\nkeys = {"token": os.environ["T"]}',
     "self.session = session\nself.token = token\n",
     "if not verify(token): raise Unauthorized()",
     "def check(password): return hash(password) == stored\n",
@@ -459,6 +473,10 @@ def test_where_a_list_goes_on_is_readable(cursor: dict[str, Any], stays: bool) -
 
 
 TOOLS = [
+    "npm config delete <key> [<key> ...]\nnpm config set <key>=<value>\n\nDeletes; see <password>, `<secret>` too.\n",
+    "git clone <protocol>://[<user>[:<password>]@]<hostname>, or `otas_<prefix>_<secret>, agent_<prefix>`",
+    '<div align="center">x</div>\n\n# Usage\n\n    run <token>\n\nand all that follows.\n',
+    "Deprecated: `pathspec.patterns.gitwildmatch.GitWildMatchPattern`",
     "AUTH failed\nAUTH required.\nAUTH LOGIN\n250-AUTH PLAIN LOGIN\n",
     "event: token\ndata: Hello\n\nevent: token\ndata: world\n\nevent: password_reset\ndata: done for ann\n\n",
     "Is it so? password\n: yes\n? page\n: 2\n",

@@ -365,6 +365,13 @@ class TestPlaces:
             '{"q": "INSERT INTO u (a, pin) VALUES (1, 2),\\n(3, 4);"}',
             f"{{\"q\": \"INSERT INTO u (a, pin) VALUES (1, '{MASK}'),\\n(3, '{MASK}');\"}}",
         ),
+        ("<a><password>Zq7 kX</password></a> npm get <key>", f"<a><password>{MASK}</password></a> npm get <key>"),
+        ("run with <password>hunter2 or so\n<key> is next", f"run with <password>{MASK}\n<key> is next"),
+        ("<a><credentials><user>ann</user>\n<pw>hun", f"<a><credentials>{MASK}"),
+        (
+            "h = {'X-Api-Key': os.environ['K'], 'token': 'x1'}",
+            f"h = {{'X-Api-Key': os.environ['K'], 'token': '{MASK}'}}",
+        ),
         ("payload ZGI6CiAgcGFzc3dvcmQ6IFpxN2tYdz8_Pz4-Pj4K end", f"payload {MASK} end"),
     ],
 )
@@ -375,3 +382,49 @@ def test_what_is_masked_and_what_stays_beside_it(text: str, shown: str) -> None:
 def test_percent_signs_that_were_encoded_ten_thousand_times_are_looked_through_at_once() -> None:
     assert REDACTOR.pairs("a=%" + "25" * 10_000 + "70x=y").startswith("a=")
     assert REDACTOR.pairs("a=%" + "25" * 40 + "70assword%3Dhunter2").endswith("70assword%3D[REDACTED]")
+
+
+SAID = [
+    "my password's HIDDEN",
+    "log in as ann with the password HIDDEN, please",
+    "Use HIDDEN as the password",
+    "username ann, password HIDDEN",
+    "the password for the admin account is HIDDEN",
+    "set my passphrase to HIDDEN",
+    "my pwd was HIDDEN !",
+    "the new password will be `HIDDEN`",
+    "Le mot de passe est HIDDEN, das Passwort lautet HIDDEN",
+    "비밀번호는 HIDDEN",
+]
+
+
+@pytest.mark.parametrize("text", SAID)
+def test_a_password_that_is_told_in_prose_is_masked(text: str) -> None:
+    told = text.replace("HIDDEN", "hunter2")
+    assert REDACTOR.text(told) == text.replace("HIDDEN", MASK)
+    for said in ({"content": told}, {"content": json.dumps({"content": told})}):
+        assert "hunter2" not in REDACTOR.text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "use the key HIDDEN to log in",
+        "API key HIDDEN",
+        "the key is HIDDEN.",
+        "send x-api-key with value HIDDEN",
+        "my session id is HIDDEN",
+        "the seed phrase is (HIDDEN)",
+        "wg set wg0 private-key HIDDEN",
+    ],
+)
+def test_a_key_that_is_told_in_prose_is_masked(text: str) -> None:
+    assert "Zq7kXw2mPv9sLt4bRn8c" not in REDACTOR.text(text.replace("HIDDEN", "Zq7kXw2mPv9sLt4bRn8c"))
+
+
+@pytest.mark.parametrize(
+    "text", ["my PIN is 4928", "use PIN 4928", "cvv 492", "2FA code 492817", "492817 is your code"]
+)
+def test_a_code_that_is_told_in_prose_is_masked(text: str) -> None:
+    assert MASK in REDACTOR.text(text)
+    assert "492" not in REDACTOR.text(text)

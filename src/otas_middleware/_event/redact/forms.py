@@ -20,6 +20,7 @@ _type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class 
 LONGEST_MESSAGE = 256
 """Characters of a text that may be a message; longer ones are values."""
 _SHORTEST_CREDENTIAL = 16
+_SHORTEST_TOLD = 6
 _LONG = 20
 _FEW = 12
 _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
@@ -100,6 +101,19 @@ def is_odd(text: str) -> bool:
     return _ODD.search(text) is not None
 
 
+_TECHNICAL = compiled(
+    r"(?i:(?:sha|md|cve|argon|pbkdf|base|utf|rfc|erc|bep|[rehp]s|aes|rsa|ed|x\.?|http/?|oauth|tls|ssl|web|auth|k|s|v|p|totp|rs)"
+    r"[-_]?\d{1,5}(?:[-.]\d{1,5})*+|\d{1,4}(?:[-_](?=[a-z])|[a-z]{1,6}$))(?:[-_/.]?[a-z]++\d{0,3}+)*+"
+    r"|\w{1,32}\([\d, ]{1,16}\)?|(?:[\w-]++\.){2,8}[a-z]{2,12}"
+)
+"""Words with digits that prose about secrets has: `sha256-hashed`, `OAuth2`, `8-character`."""
+
+
+def is_told(text: str) -> bool:
+    """Tell whether a word of prose, behind a name, is a password rather than the sentence's: `hunter2`."""
+    return _SHORTEST_TOLD <= len(text) <= LONGEST_MESSAGE and is_odd(text) and _TECHNICAL.fullmatch(text) is None
+
+
 def _is_url(text: str) -> bool:
     return _URL.fullmatch(text) is not None and not any(map(looks_random, text.split("/")))
 
@@ -156,11 +170,16 @@ _PIECE_OF_TEXT = (
 _PIECES_OF_TEXT = compiled(rf"(?:[\s\[\],]|null|(?P<quote>\\*[\"']){_PIECE_OF_TEXT}(?P=quote))*+")
 _DESCRIBED = re.compile(r"\[\s*\{\s*\\*\"(?:message|msg|code|error|detail)\\*\"\s*:")
 _CODE_END = r"[;,)\]}]*(?=\s|\\+[nrt]|\\*[\"'`]|$)"
+_MEMBER = (
+    r"(?:\.[A-Za-z_]\w*|\[[^\]\n]{1,64}\])*(?:\([^()\n]{0,128}\))?(?:\.[A-Za-z_]\w{0,32}(?:\(\))?){0,4}" + _CODE_END
+)
+_SETTING = r"(?:self|os\.environ|os\.getenv|process\.env|import\.meta\.env|settings|request)(?=[.(\[])" + _MEMBER
 _CODE = (
-    r"(?:[A-Za-z_$]\w*[.?])*[A-Za-z_$]+\d{0,4}\([^\n]{0,200}?\)(?:[?!]?\.[A-Za-z_]\w{0,32})*" + _CODE_END,  # a call
+    r"(?:[A-Za-z_$]\w*[.?])*[A-Za-z_$]+\d{0,4}(?:\([^\n]{0,200}?\)(?:[?!]?\.[A-Za-z_]\w{0,32})*"
+    + _CODE_END  # a call
+    + r"|\((?=\r?\n|\\+[rn]))",  # the beginning of one
     r"(?:self|this|req|request|res|response|process|os|config|settings|ctx|context|data|body|args|params|props|state|env|user"
-    r"|form|kwargs|options|opts|input|event|payload|cls|app|vars?|local|module|each)"
-    r"(?:\.[A-Za-z_]\w*|\[[^\]\n]{1,64}\])+" + _CODE_END,  # a member
+    r"|form|kwargs|options|opts|input|event|payload|cls|app|vars?|local|module|each|hashlib)(?=[.\[])" + _MEMBER,
     r"(?:str|string|String|int|Int|bool|boolean|Boolean|float|Float|number|Optional|SecretStr|bytes|any|Any|ID|UUID"
     r"|Date|DateTime|unknown|null|None|undefined)"
     r"(?:!|\?|\[[\w, ]{1,32}\]|\[\])?" + _CODE_END,  # a type
@@ -182,6 +201,7 @@ _PLACEHOLDERS = (
     r"(?<=[A-Za-z] )\{[a-z_][\w.]{1,64}\}",
 )
 _SOURCE_VALUE = re.compile(rf"(?:(?:await|new|yield|not|typeof|return)[ ]+)?(?:{'|'.join(_CODE)})")
+_SETTING_VALUE = re.compile(_SETTING)
 _PLACEHOLDER = re.compile(rf"(?:(?i:bearer|basic|token|key)[ ]+)?(?:{'|'.join(_PLACEHOLDERS)})")
 
 
@@ -224,9 +244,14 @@ def _is_complaints(text: str) -> bool:
     return _COMPLAINTS.fullmatch(text) is not None and all(map(is_complaint, _COMPLAINT.findall(text)))
 
 
-def is_source(text: str) -> bool:
-    """Tell whether an unquoted value is source code that yields it: a call, a member, a type."""
-    return _SOURCE_VALUE.match(text) is not None
+def is_source(text: str, *, spaced: bool) -> bool:
+    """Tell whether an unquoted value is source code that yields it: a call, a member, a type.
+
+    Args:
+        text: Begins with the value.
+        spaced: A blank stands before it; if none does, only settings are told: `os.environ["TOKEN"]`.
+    """
+    return (_SOURCE_VALUE if spaced else _SETTING_VALUE).match(text) is not None
 
 
 def is_placeholder(text: str) -> bool:
@@ -259,14 +284,16 @@ def counts_only(value: Any, *, numbers: bool, depth: int = 8) -> bool:
 _FURTHEST_HEAD = 96
 _LINE_BEGINS = r"(?:[\n\"'`]|\\[nrt])(?:[ \t]|\\t)*+"
 _HEAD = compiled(
-    _LINE_BEGINS + r"(?:async[ ])?(?:if|elif|while|match|except|case|for[ ][\w, ]{1,40}?[ ]in)(?=[ (])[^\n\"'`\\]*+\Z"
-    r"|->[ ][\w.\[\], |]{0,64}\Z"
+    _LINE_BEGINS
+    + r"(?:async[ ])?(?:(?P<definition>class|def)|if|elif|while|with|match|except|case|for[ ][\w, ]{1,40}?[ ]in)"
+    r"(?=[ (])[^\n\"'`\\]*+\Z|->[ ][\w.\[\], |]{0,64}\Z"
 )
 _LAMBDA = compiled(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
 _BODY = compiled(
-    r"[ ](?:return|raise|pass|continue|break)\b|[ \t]*+(?:\#[^\n\\]{0,128}+)?(?:\r?\n|\\++[rn])++(?:[ \t]|\\++t)++"
-    r"(?:(?:return|raise|pass|continue|break|yield|await|assert|del|if|for|while|with|try|case|async)\b"
-    r"|[A-Za-z_][\w.]{0,64}+(?:\[[^\]\n]{0,32}\])?[ ]?(?:[-+*/|&]?=[ ]|\())"
+    r"[ ](?P<inline>return|raise|pass|continue|break)\b"
+    r"|(?:[ \t]*+(?:\#[^\n\\]{0,128}+)?(?:\r?\n|\\++[rn])(?:[ \t]|\\++t)*+){1,16}+(?<=[ \tt])"
+    r"(?P<code>(?:return|raise|pass|continue|break|yield|await|assert|del|if|for|while|with|try|case|async|class|def)\b"
+    r"|[A-Za-z_][\w.]{0,64}+(?:\[[^\]\n]{0,64}\])?(?:,[ ][\w.]{1,64}+){0,4}[ ]?(?:[-+*/|&]?=[ ]|\())?+"
 )
 _CONDITION = re.compile(
     r"(?:(?:(?<![A-Za-z])|(?<=\\[nrt]))(?:if|elif|while|assert|return|and|or|not|when|unless)[ ]|&&[ ]|\|\|[ ]|\()"
@@ -275,7 +302,8 @@ _CONDITION = re.compile(
 _DOLLAR = re.compile(r"\$[A-Za-z_]\w{0,63}\s*[,)}]")
 _CALL = re.compile(r"\([^()\"'`]*\Z")
 _VARIABLE = compiled(
-    r"[ ](?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\n|\\+[nr]|\\*[\"'`]?\Z)"
+    r"[ ](?:(?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++|\d{1,3})"
+    r"(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\n|\\+[nr]|\\*[\"'`]?\Z)"
 )
 
 
@@ -290,8 +318,9 @@ def is_statement(text: str, begin: int, after: int, separator: str) -> bool:
     """
     if separator == ":":
         before = _before(text, begin)
-        if _BODY.match(text, after) is not None:
-            return _HEAD.search(before) is not None
+        body = _BODY.match(text, after)
+        if body is not None and (head := _HEAD.search(before)) is not None:
+            return head["definition"] is not None or body.lastgroup is not None
         return text.startswith(" ", after) and "lambda" in before and _LAMBDA.search(before) is not None
     if separator in {"==", "===", "!="}:
         return _VARIABLE.match(text, after) is not None and _CONDITION.search(_before(text, begin)) is not None

@@ -26,6 +26,9 @@ _ATTRIBUTE = compiled(
 )
 _INNER = re.compile(rf"<!\[CDATA\[|<!--|<(?P<slash>/?)(?P<name>{_NAME})[^<>]*+>?")
 _JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\"{\[])")
+_ROOT = compiled(rf"(?:\s|<[?!][^>]*+>)*+<(?P<name>{_NAME})")
+_CUT_OFF = re.compile(r"(?s:.*)")
+_BEHIND_PLACEHOLDER = re.compile(r"\w[^<\n\"`]*|\s{0,64}\w[^<\"`]{0,256}\Z")
 _CLOSING_QUOTE = re.compile(r"(?<!\\)\"")
 _SECTIONS = {"<![CDATA[": "]]>", "<!--": "-->"}
 
@@ -80,6 +83,7 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
     labelled_by: Rule | None = None
     loosely = in_cell = False
     columns = _Columns(rules)
+    unclosed: set[str] = set()
     position = text.find("<")
     while position >= 0 and (tag := _TAG.search(text, position)) is not None:
         if labelled_by is not None and text.count("</", position, tag.start()):
@@ -118,19 +122,25 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
         rule = rule or column
         if rule is None or name in _VOID or _PLACEHOLDER.match(text, behind(tag.start(), 2)):
             continue
-        end = _hidden_end(text, position, tag["name"], rule)
+        end = _hidden_end(text, position, tag["name"], rule, unclosed)
         if end > position:
             yield position, end, mask_of(text[position:end].strip()) if rule.fingerprint else MASK
             position = end
 
 
-def _hidden_end(text: str, start: int, name: str, rule: Rule) -> int:
-    """Return where a sensitive element's content ends; where it starts when there is nothing to hide."""
+def _hidden_end(text: str, start: int, name: str, rule: Rule, unclosed: set[str]) -> int:
+    """Return where a sensitive element's content ends; where it starts when there is nothing to hide.
+
+    An element that is not closed is a placeholder, `npm get <key>`, unless the whole document was cut off.
+    """
     if "plain" in rule.stays:  # asked before the content is read to its end, which may be the text's
         first = end_of_match(_ALONE, text, start)
         if first < len(text) and not text.startswith(f"</{name}", first):
             return start  # other elements stand in it
-    end = _content_end(text, start, name)
+    end = -1 if name in unclosed else _content_end(text, start, name)
+    if end < 0:
+        unclosed.add(name)
+        end = end_of_match(_CUT_OFF if _is_cut_off(text) else _BEHIND_PLACEHOLDER, text, start)
     content = text[start:end].strip().removeprefix("<![CDATA[").removesuffix("]]>")
     return start if content in {"", MASK} or rule.shows(content) else end
 
@@ -199,10 +209,18 @@ def _mask_values(text: str, rule: Rule) -> str:
     return text
 
 
+def _is_cut_off(text: str) -> bool:
+    """Tell whether a text is XML of which the end is missing."""
+    root = _ROOT.match(text)
+    return root is not None and text.rfind(f"</{root['name']}") < 0
+
+
 def _content_end(text: str, start: int, name: str) -> int:
-    """Return where an element's content ends: at its end tag, with the JSON string around it, or with the text."""
+    """Return where an element's content ends: at its end tag, or with the JSON string around it; -1 for neither."""
     depth = 1
-    end, position = len(text), start
+    end, position = -1, start
+    if text.find(f"</{name}", start) < 0:
+        return end
     while (inner := _INNER.search(text, position)) is not None:
         position = inner.end()
         section = _SECTIONS.get(inner[0])
@@ -215,5 +233,5 @@ def _content_end(text: str, start: int, name: str) -> int:
             if depth == 0:
                 end = inner.start()
                 break
-    closing = _CLOSING_QUOTE.search(text, start, end) if _JSON.match(text) else None
+    closing = _CLOSING_QUOTE.search(text, start, end) if end >= 0 and _JSON.match(text) else None
     return end if closing is None else closing.start()

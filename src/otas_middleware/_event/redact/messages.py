@@ -11,13 +11,13 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.patterns import compiled, probe
-from otas_middleware._event.redact.forms import is_odd, looks_random, may_be_message
+from otas_middleware._event.redact.forms import is_odd, is_told, looks_random, may_be_message
 from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.name_rules import literal
-from otas_middleware._event.redact.spans import behind
+from otas_middleware._event.redact.spans import MARKS, STOPS, behind
 
 if TYPE_CHECKING:
-    from otas_middleware._event.redact.name_rules import NameRules
+    from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 _COLUMN = re.compile(r"[\w.]+")
 _LINE_END = re.compile(r"[\n\\]")
@@ -64,6 +64,12 @@ if_odd = _where(lambda match, _: is_odd(match["values"]))
 unless_prose = _where(lambda match, _: not may_be_message(match["values"]))
 by_column = _where(lambda match, rules: _any_sensitive(match["columns"], rules))
 """For values beside names of which one is sensitive."""
+_by_name = _where(
+    lambda match, rules: (
+        (rules.secret(match["columns"]) and is_told(match["values"]))
+        or (match["values"].isdigit() and (rules.secret(match["columns"]) or match["columns"] == "code"))
+    )
+)
 _by_variable = _where(lambda match, rules: _any_sensitive(f"{match['columns']} {match['place'] or ''}", rules))
 _by_line = _where(lambda match, rules: _any_sensitive(_line_before(match), rules))
 
@@ -82,12 +88,7 @@ def _by_place(match: re.Match[str], rules: NameRules) -> str:
 QUOTED = r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
 """A string in quotes, which is masked."""
 _WORD = r"(?P<values>(?![^\s:]+:)[!#-&(-;=?-\[\]-~]{6,64})"
-_CODES = "one-time|verification|login|log-in|sign-in|security|access|confirmation|auth\\w{0,12}|reset|2FA"
-_INVALID = tuple(
-    f"{how} {what}"
-    for how in ("nvalid", "ncorrect", "nknown", "xpired", "evoked")
-    for what in ("API key", "api key", "api_key", "API token", "token", "access token", "secret", "password", "key")
-)
+_CODES = "your|my|one-time|verification|login|log-in|sign-in|security|access|confirmation|auth\\w{0,12}|reset|2FA"
 MESSAGES = (
     Message(  # pydantic
         ("input_value=",),
@@ -122,38 +123,9 @@ MESSAGES = (
         ),
         by_column,
     ),
-    Message(  # prose: the password Zq7x…, token 'Zq7x…' has expired
-        ("assword ", "oken ", "ecret ", "key '", 'key "', 'key \\"', "ignature "),
-        (
-            r"(?:[Pp]assword|[Tt]oken|[Ss]ecret|[Kk]ey|[Ss]ignature) \\*['\"`]?"
-            r"(?P<values>[A-Za-z0-9_.~+/=:%|-]{16,256})(?![\w@])"
-        ),
-        if_random,
-    ),
-    Message(  # the password 'hunter2'
-        ("assword '", 'assword "', 'assword \\"', 'assphrase "', "assphrase '"),
-        rf"[Pp]ass(?:word|phrase) {QUOTED}",
-        if_odd,
-    ),
-    Message(  # a dash between them
-        ("assword ", "assword\t"),
-        rf"[Pp]assword(?: (?:[-|\u2013\u2014]|\\+u201[34]) |\t){_WORD}",
-        if_odd,
-    ),
-    Message(  # a copula, in other languages
-        ("密码", "密碼", "口令", "パスワード", "wort ", "asse est ", "raseña es ", "enha é ", "ароль "),
-        (
-            r"(?:(?:密码|密碼|口令|パスワード)[是为為は]|[PpKk](?:ass|enn)wort (?:ist|lautet)|[Mm]ot de passe est"
-            rf"|[Cc]ontraseña es|[Ss]enha é|[Пп]ароль [-\u2013\u2014])[ ]?{_WORD}"
-        ),
-        if_odd,
-    ),
-    Message(  # with password hunter2
-        ("assword ",),
-        (
-            r"(?i:with|using|wrong|bad|invalid|incorrect|temporary|default|initial) [Pp]assword "
-            r"(?P<values>[^\s'\"\\<>:]{6,64})"
-        ),
+    Message(  # a copula without blanks
+        ("密码", "密碼", "口令", "パスワード", "비밀번호"),
+        rf"(?:密码|密碼|口令|パスワード|비밀번호)[是为為は는][ ]?{_WORD}",
         if_odd,
     ),
     Message(  # links that are as good as a password
@@ -173,11 +145,6 @@ MESSAGES = (
         ),
         _by_variable,
     ),
-    Message(  # invalid API key a1B2…
-        tuple(f"{what} " for what in _INVALID),
-        rf"(?:{'|'.join(_INVALID)})[: ]{{1,3}}\\*[\"'`(]?(?P<values>[\w.~+/=-]{{8,512}})",
-        if_random,
-    ),
     Message(  # a part of a multipart form, with line ends that are none
         ("form-data; name=",),
         (
@@ -186,32 +153,59 @@ MESSAGES = (
         ),
         by_column,
     ),
-    Message(  # 492817 is your verification code
-        (" is your ", " as your "),
+    Message(  # 492817 is your verification code, use hunter2 as the password
+        (" is your ", " as your ", " as my ", " as the "),
         (
-            rf"(?<![\w.])(?P<values>\d{{4,8}}) (?:is|as) your (?:[\w-]{{1,32}} ){{0,2}}?"
-            rf"(?:(?:{_CODES})[ -](?:code|pin)|OTP|passcode|PIN\b)"
+            r"(?<![\w.])(?P<values>[^\s\"'\\<>:]{4,64}) (?:is|as) (?:your|my|the) "
+            r"(?P<columns>(?:[\w-]{1,32} ){0,2}?\w{2,32})(?![\w-]| \w)"
         ),
-        always,
+        _by_name,
     ),
     Message(
-        ("code: ", "code is", "OTP: ", "OTP is", "pin: "),
+        ("code: ", "code is", "pin: ", "pin is", "OTP: ", "OTP is"),
         (
-            rf"(?i:(?:{_CODES})[ -](?:code|pin)|otp|passcode)"
-            r"(?: for \S{1,64}| is|:){0,2}[ ]{1,2}(?P<values>\d{4,8})(?![\w.%])"
-        ),
-        always,
-    ),
-    Message(  # Your one-time code is <b>492817</b>
-        ("code is", "pin is", "password is", "passcode is", "password for", "token is", "secret is", "key is"),
-        (
-            r"(?:(?:one-time|verification|login|security|access|confirmation|auth\w*|reset|sign-in)[ ](?:code|pin)"
-            r"|(?i:password|passcode|passphrase|secret|token|api key)(?: for \S{1,64})?) is:?"
-            r"[ ]{0,3}(?:<\w{1,10}>)?(?P<values>\d{4,10}(?:</\w{1,10}> [A-Za-z0-9]{16,64})?|(?=\S*\d)\S{6,64})"
+            rf"(?i:(?:{_CODES})[ -](?:code|pin)|otp|passcode)(?: for \S{{1,64}}| is|:){{0,2}}[ ]{{1,2}}"
+            r"(?:<\w{1,10}>)?(?P<values>\d{4,8}(?:</\w{1,10}> [A-Za-z0-9]{16,64})?)(?![\w.%])"
         ),
         always,
     ),
 )
+
+
+SAID = compiled(  # my password is x, the API key x, set my PIN to x
+    rf"(?<![\w.<-])(?P<said>[^\W\d_][\w{MARKS}-]{{1,40}}+)"
+    r"(?P<copula>(?:[ ]for(?:[ ][\w@.'-]{1,64}+){1,3}?(?=[ ](?:is|was)))?(?:['\u2019]s|[ ](?:is|was|to|with[ ]value"
+    r"|will[ ]be|ist|lautet|est|es|\u00e9)(?:[ ](?:now|set[ ]to))?:?))?+"
+    r"(?:[ ]{1,2}|[ ]?(?:[\t|\u2013\u2014\u2192-]|\\+u(?:201[34]|2192))[ ]?)"
+    r"(?=\\*[\"'`]\S|[(*`]{0,3}[^\s\"'`\\<>:]{0,64}?\d)"
+)
+"""A word in prose, and what stands between it and its value, if it is a name."""
+_CODE = re.compile(r"(?i:pin|otp|cv[vc]2?|passcode|code)")
+_SHORTEST_CODE = 3
+_LONGEST_WORD = 40
+_LAST_WORD = re.compile(r"(?<![\w-])(mot[ ]de|[\w-]{2,32})[ ]$")
+_STOPS = frozenset((*STOPS.split("|"), "reset", "changed", "expired", "as", "the", "a"))
+
+
+def rule_of_said(match: re.Match[str], rule_of: Callable[[str], Rule | None]) -> Rule | None:
+    """Return the rule of a word that `SAID` found, or of the two that end with it: `API key`, not `password with`."""
+    name = match["said"]
+    rule = rule_of(name)
+    if name in _STOPS or (rule is not None and "plain" not in rule.stays):
+        return rule
+    before = _LAST_WORD.search(match.string, behind(match.start(), _LONGEST_WORD), match.start())
+    return (before and rule_of(f"{before[1]} {name}")) or rule
+
+
+def is_said(match: re.Match[str], rule: Rule, value: str) -> bool:
+    """Tell whether what follows is the name's value, and not the next word of the sentence."""
+    value = value.strip("()[]*.,;!?")
+    if "plain" in rule.stays or looks_random(value):
+        return looks_random(value)
+    told = match["copula"] is not None
+    if value.isdigit():
+        return not rule.stays and len(value) >= _SHORTEST_CODE and (told or bool(_CODE.fullmatch(match["said"])))
+    return is_told(value) and (told or rule.extent == "phrase")
 
 
 class Messages:

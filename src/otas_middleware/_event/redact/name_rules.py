@@ -228,7 +228,9 @@ def _probes(extra: Iterable[str]) -> Probes:
     inside = f"(?i-u:{plain})" + (f"|(?i:{named})" if named else "")
     inner = f"{inside}|(?:{_BEFORE}(?i-u:{words})|{cased}){after}"  # where something stands before it
     first = f"(?i-u:{words}){after}"
-    valued = rf"(?i-u:{_by_last_word(random)})[sS]?[0-9]*[^A-Za-z0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;|b['\"]){_RANDOM}"
+    valued = (
+        rf"(?i-u:{_by_last_word(random)})[sS]?[0-9]*(?: is)?[^A-Za-z0-9]*(?:[^A-Za-z0-9_.~+/]|&quot;|b['\"]){_RANDOM}"
+    )
     label = rf"(?i-u:(?:{'|'.join(table.LABELS)})\\*[\"'`]?)\s*[:=]\s*"
     place = r"[\"'](?:loc|path)\\*[\"']\s*:\s*\[[^\[\]]*"
     block = r"(?:variable|secret|output|parameter|local)[ ]+"  # of Terraform

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
+from otas_middleware._event.redact.messages import SAID, is_said, rule_of_said
 from otas_middleware._event.redact.name_rules import split_words
-from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, MARKS, NAME, NamedValue
+from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, NAME, NamedValue
 from otas_middleware._event.redact.spans import (
     BARE,
     BULK,
     ENTITIES,
     LINE,
+    MARKS,
     OPENING,
     behind,
     end_of_match,
@@ -82,6 +84,8 @@ _NEXT_LINE = compiled(  # YAML's `? password`, an event `event: password`, Redis
 _QUESTIONS = ("\n? ", "\\n? ", "- ? ", '"? ')
 _FURTHEST = 128
 _PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
+_NO_NAME = re.compile(r"[\n={}<>;]|\(\(|\w\(")
+"""Found in what stands between two quotes of source code that do not belong together."""
 _METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,\"\\]|$)")
 """What a program's help shows in place of a value."""
 _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
@@ -198,9 +202,10 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -
         if text.startswith(quote, start - len(quote)):
             return None
         opening = text.rfind(quote, behind(start, _QUOTED_LOOK_BACK), start)
-        return rule_of(text[opening + len(quote) : match.end("name")]) if opening >= 0 else None
+        whole = text[opening + len(quote) : match.end("name")]
+        return rule_of(whole) if opening >= 0 and _NO_NAME.search(whole) is None else None
     before = text[start - 2 : start]
-    if before[-1:] != " " or not (before[0].isalnum() or _IN_WORD.match(before)):
+    if name.isdigit() or before[-1:] != " " or not (before[0].isalnum() or _IN_WORD.match(before)):
         return None
     least, first = behind(start, _LOOK_BACK), start - 1
     for _ in range(_MAX_WORDS_BEFORE):
@@ -208,7 +213,8 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -
     words = _WORDS_BEFORE.search(text, first, start)
     if words is None or (match["separator"] == "=" and text.startswith("=", words.start() - 1)):
         return None  # `type=bearer x=1`: one parameter's value, and the next
-    return rule_of(words[0] + name)  # `API key: …`, `the password for bob: …`
+    escaped = text.startswith("\\", words.start() - 1) and words[0][0] in "bfnrt"  # `\nif user == …`
+    return rule_of(words[0][escaped:] + name)  # `API key: …`, `the password for bob: …`
 
 
 def _span(value: NamedValue, match: re.Match[str]) -> tuple[int, int, str] | None:
@@ -244,11 +250,15 @@ def _arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[t
         patterns.append((_DIRECTIVE, furthest))
     if directive or (" " in part and '"' not in part):
         patterns.append((_SETTING, furthest))
+    if " " in part:
+        patterns.append((SAID, limit))
     for pattern, end_of_part in patterns:
         for match in pattern.finditer(text, begin, end_of_part):
             rule = _rule_of_argument(match, rule_of) if match.start() < limit else None
             start, end = (0, 0) if rule is None else _value_of(match)
-            if rule is not None and start < end and not rule.shows(text[start:end]):
+            if rule is None or start >= end or rule.shows(text[start:end]):
+                continue
+            if pattern is not SAID or is_said(match, rule, text[start:end]):
                 yield start, end, MASK
 
 
@@ -257,6 +267,8 @@ def _has_question(text: str) -> bool:
 
 
 def _rule_of_argument(match: re.Match[str], rule_of: RuleOf) -> Rule | None:
+    if match.re is SAID:
+        return rule_of_said(match, rule_of)
     name = match["name"] if match.re is _OPTION else match[match.lastgroup or 0]
     rule = rule_of(name)
     if rule is None or match.lastgroup != "event":

@@ -12,6 +12,7 @@ from otas_middleware._event.redact.spans import (
     BARE,
     HEADER,
     LINE,
+    MARKS,
     OPENING,
     PHRASE,
     QUOTE,
@@ -26,8 +27,6 @@ from otas_middleware._event.redact.spans import (
 if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import Rule
 
-MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
-"""The marks of scripts that write vowels so, which are no `\\w`; for use within brackets, as `NAME`."""
 NAME = rf"\w.%$@/+\-\[\]{MARKS}"
 """Characters of names."""
 COMMENT = r"/\*[^*]{0,256}\*/"
@@ -96,7 +95,7 @@ class NamedValue:
     def locate(self) -> tuple[int, int, str]:
         """Return start, end and mask; an empty span when there is nothing to hide."""
         text = self.text
-        if not self.quote and forms.is_statement(text, self.begin, self.after, self.separator):
+        if forms.is_statement(text, self.begin - len(self.backslashes + self.quote), self.after, self.separator):
             return self.after, self.after, ""
         # `password: str = "…"`
         if not self.quote and self.separator == ":" and "=" in text[self.after : self.after + _LONGEST_TYPE]:
@@ -110,12 +109,12 @@ class NamedValue:
         opened = self._opened(start)
         if opened is not None:
             return opened
-        code = not self.quote and (self._is_below(start) or (not self.rule.strict and self._is_code(start)))
+        code = (not self.quote and self._is_below(start)) or (not self.rule.strict and self._is_code(start))
         if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
             return self._container(start)
-        if self.quote:
-            return self._unquoted_json(start)
-        return (start, start, "") if code or self._is_of_an_id(start) else self._unquoted(start, before)
+        if code or (not self.quote and self._is_of_an_id(start)):
+            return start, start, ""
+        return self._unquoted_json(start) if self.quote else self._unquoted(start, before)
 
     def _opened(self, start: int) -> tuple[int, int, str] | None:
         """Locate a value that begins with a quote, or with `<<EOF`."""
@@ -156,7 +155,7 @@ class NamedValue:
         return (
             forms.is_placeholder(value)
             or value.startswith("$" + self.name.lstrip("$"))
-            or (spaced and forms.is_source(value))
+            or forms.is_source(value, spaced=spaced)
         )
 
     def _is_declared(self, value: str) -> bool:

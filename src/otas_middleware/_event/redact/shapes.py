@@ -81,7 +81,7 @@ def _mask_key(match: re.Match[str]) -> str:
     prefix, body = match["prefix"], match["body"].rstrip(".")
     if len(body) < _LEAST[prefix] or _WORDS.fullmatch(body):  # `sk-fading-circle` is a style sheet's
         return match[0]
-    if prefix in WORDY and not (looks_random(body) or (len(body) >= 24 and not body.isalpha())):
+    if prefix in WORDY and not (looks_random(body) or (len(body) >= 24 and any(map(str.isdigit, body)))):
         return match[0]
     return MASK + match["body"][len(body) :]
 

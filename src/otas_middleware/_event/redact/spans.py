@@ -12,6 +12,8 @@ import sys
 
 from otas_middleware._event.patterns import compiled
 
+MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
+"""The marks of scripts that write vowels so, which are no `\\w`; for use within brackets, as `NAME`."""
 ENTITIES = r"&(?:amp;){0,3}(?:quot|apos|#0{0,5}(?:34|39)|#x0{0,5}2[27]);"
 """Quotes as HTML and XML write them inside attributes, and inside of those again."""
 
@@ -49,12 +51,12 @@ BARE = compiled(rf"{_CHARACTER}*+")
 """One word, as a shell, a query string or a log line has it."""
 LINE = compiled(rf"(?:{_CHARACTER}|[ \t]++(?!{_NEXT_NAME}|[#]|[\"'`]|$))*+")
 """Words to the end of the line, or up to the next `name=`."""
-_STOPS = (
+STOPS = (
     "is|was|were|are|be|not|has|have|had|does|did|will|must|should|could|cannot|for|"
     "from|to|of|in|on|at|and|but|or|by|with"
 )
 PHRASE = compiled(
-    rf"{_CHARACTER}*+(?:[ \t]++(?!(?:{_STOPS})\b|{_NEXT_NAME}|[\w.-]{{1,40}}+:|[-(\[{{]){_CHARACTER}++){{0,24}}+"
+    rf"{_CHARACTER}*+(?:[ \t]++(?!(?:{STOPS})\b|{_NEXT_NAME}|[\w.-]{{1,40}}+:|[-(\[{{]){_CHARACTER}++){{0,24}}+"
 )
 """A few words, up to one with which a sentence goes on."""
 _PARAMETER_FIRST = r"(?:(?<==)(?P<first>\\*\")[^\"\r\n\\]{0,256}(?P=first))"
