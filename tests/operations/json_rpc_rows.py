@@ -84,6 +84,15 @@ JSON_RPC = [
         "json-rpc -32600: Invalid Request",
     ),
     Row(
+        "a batch with a notification that failed, as Flask-JSONRPC 4.0.0 answers it",
+        post(
+            [call("add", number=1), {"jsonrpc": "2.0", "method": "log"}],
+            [error(-32000, "Server error", number=None), result(3)],
+        ),
+        {"count": 2, "failed": 1, "outcome": "error"},
+        "json-rpc -32000: Server error",
+    ),
+    Row(
         "a batch that was too long to be recorded whole",
         post(
             [call("put", ["x" * 1_000], number) for number in range(100)],

@@ -73,6 +73,7 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
             judge(operation, response)
         return operation
     items: list[Operation] = []
+    spare = responses.to_notifications(calls)
     for call in reversed(calls):
         items.append(describe(call))
         if "id" in call:
@@ -81,6 +82,8 @@ def read_calls(exchange: Exchange, describe: Describe, judge: Judge) -> Operatio
                 judge(items[-1], response)
         elif exchange.request_whole:
             items[-1].outcome = "ok"  # as above
+            if spare:
+                judge(items[-1], spare.pop())
     items.reverse()
     others = [answered(items[0].protocol, response, judge) for response in responses.to_others(calls)]
     return batch([*items, *others])
@@ -198,6 +201,11 @@ class Responses:
         if found is None and len(self.all) == 1 and str(call_id(self.all[0])) == str(call_id(call)):
             found = self.all[0]  # some servers give back a number as a text
         return found or next(reversed(self._nameless), None)
+
+    def to_notifications(self, calls: list[Message]) -> list[Message]:
+        """Return the errors that some servers answer notifications of a batch with."""
+        answered = all(call_id(call) in self._by_id for call in calls if "id" in call)
+        return self._nameless[self._asked - len(calls) :] if answered else []
 
     def to_others(self, calls: list[Message]) -> list[Message]:
         """Return the responses to members of a batch that are no calls at all, or of which nothing was recorded."""
