@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import otas_middleware
 from otas_middleware._cli.relay import make_build
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import start, trust
@@ -193,6 +195,26 @@ def test_the_relay_has_none_of_the_hosts_files_and_little_of_its_environment(
     assert b"SECRET_OF_THE_HOST" not in environ
     assert b"PYTHONPATH" not in environ
     assert b"LD_LIBRARY_PATH=/where/libpython/is" in environ
+
+
+def test_the_relay_runs_the_package_that_its_host_runs(
+    brain: LocalBrain, agent: Agent, runtime_folder: Path, tmp_path: Path
+) -> None:
+    """Another one is installed for the host's interpreter, as where an application brings its own packages along."""
+    package = tmp_path / "vendored" / "otas_middleware"
+    shutil.copytree(Path(otas_middleware.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    version = package / "_version.py"
+    version.write_text(version.read_text().replace(f'"{__version__}"', '"999.0"'))
+    environ = {
+        "OTAS_SDK_KEY": brain.sdk_key,
+        "OTAS_BRAIN_URL": brain.url,
+        "OTAS_RELAY": "auto",
+        "XDG_RUNTIME_DIR": str(runtime_folder),
+        "PYTHONPATH": str(tmp_path / "vendored"),
+    }
+    worker = [sys.executable, "-c", WORKER, agent.token, "0"]  # ends when it is connected
+    subprocess.run(worker, env=environ, input="go\n", stdout=subprocess.DEVNULL, text=True, check=True, timeout=60)
+    assert relays_in(runtime_folder)
 
 
 def test_the_place_is_the_users_own(runtime_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

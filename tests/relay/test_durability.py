@@ -17,7 +17,7 @@ from relay.host import host, paths, respond
 from support.asgi_gateway import call_asgi
 from support.delivery import eventually
 from support.harnesses import Harness, harnesses
-from support.relay import RelayProcess
+from support.relay import RelayProcess, RelayThread
 from support.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
@@ -78,6 +78,17 @@ def test_what_the_relay_does_not_take_is_written_to_disk_first(
             assert app.fell_back[state] > 0
             assert app.delivery.pipeline.stats()["spooled"] == app.fell_back[state]
         relay.send(signal.SIGCONT)
+
+
+def test_a_directory_whose_name_is_no_text_is_the_relays_spool_too(
+    brain: LocalBrain, agent: Agent, tmp_path: Path
+) -> None:
+    spool = tmp_path / os.fsdecode(b"sp\xf6l")  # as in the days of Latin-1, or in a locale of its own
+    with RelayThread() as relay, host(brain, agent, relay.path, spool_dir=spool, brain_url="http://127.0.0.1:9") as app:
+        app.call()
+        assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 1
+    assert list(spool.iterdir())
 
 
 def test_without_a_disk_to_fall_back_to_that_is_said(

@@ -1,7 +1,7 @@
 """The first steps of a relay that a host starts: detach, listen, and only then import what takes its time.
 
-Run as a file by `python -I`: nothing of the package may be imported before the socket listens. Arguments: the socket,
-and the directories where the package and what it needs lie. What it prints goes to its log.
+Run as a file by `python -I -S`: nothing of the package may be imported before the socket listens. Arguments: the
+socket, and the directories where the package and what it needs lie. What it prints goes to its log.
 """
 
 from __future__ import annotations

@@ -54,9 +54,10 @@ def stays_here(settings: OtasSettings) -> str:
 def hello(settings: OtasSettings) -> bytes:
     """Return what introduces a host with these settings."""
     crossing = {name: _plain(getattr(settings, name)) for name in sorted(settings.model_fields_set - _STAY)}
-    certificates = trust.environment() if _uses_tls(settings) else None
+    certificates = {name: os.fsencode(value) for name, value in trust.environment().items()}
     trusting = settings.session_secret is not None
-    return encode((packets.PROTOCOL, os.getpid(), certificates, trusting, crossing))
+    agreed = certificates if _uses_tls(settings) else None
+    return encode((packets.PROTOCOL, os.getpid(), agreed, trusting, crossing))
 
 
 def _uses_tls(settings: OtasSettings) -> bool:
@@ -70,7 +71,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     if isinstance(value, Path):
-        return str(value.absolute())  # the relay has another working directory
+        return os.fsencode(value.absolute())  # the relay has another directory, and perhaps another locale
     return str(value) if isinstance(value, UUID) else value
 
 
@@ -111,12 +112,14 @@ def introduced(meta: memoryview) -> Introduced:
         raise RefusedError(f"the relay is {packets.PROTOCOL}, and it is {protocol}")
     try:
         _adopt(certificates)
-        return Introduced(int(pid), encode((bool(trusting), values)), OtasSettings(**values), bool(trusting))
+        key = encode((bool(trusting), values))
+        values.update({name: Path(os.fsdecode(it)) for name, it in values.items() if isinstance(it, bytes)})
+        return Introduced(int(pid), key, OtasSettings(**values), bool(trusting))
     except (ConfigurationError, TypeError, ValueError) as error:
         raise RefusedError(f"its settings cannot be used: {error}") from None
 
 
-def _adopt(certificates: dict[str, str] | None) -> None:
+def _adopt(certificates: dict[str, bytes] | None) -> None:
     """Use the authorities of a host that sends over TLS; those of the relay's own environment, if it names any, stay.
 
     Raises:
@@ -125,7 +128,7 @@ def _adopt(certificates: dict[str, str] | None) -> None:
     if certificates is None:
         return
     for name in trust.ENVIRONMENT:
-        wanted = certificates.get(name)
+        wanted = os.fsdecode(certificates[name]) if name in certificates else None
         if wanted is not None and name not in os.environ:
             os.environ[name] = _adopted[name] = wanted
         elif (wanted is not None and os.environ[name] != wanted) or (wanted is None and name in _adopted):

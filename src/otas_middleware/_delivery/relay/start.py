@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,8 +46,6 @@ _TROUBLE_PAUSE = 30.0
 _POLL = 0.01
 _PASSED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH", *trust.ENVIRONMENT)
 """What of the host's environment the relay gets: no tracer's `PYTHONPATH`, no secret."""
-
-_NEEDED = ("otas_middleware", "pydantic", "msgspec", "httpx2", "httpx", "werkzeug", "cryptography", "jwt", "brotli")
 
 
 def find_or_start(log: Path | None) -> str:
@@ -117,7 +114,7 @@ def _start(path: Path, log: Path) -> None:
     output = _opened(log)
     try:
         with subprocess.Popen(  # noqa: S603  # our own interpreter and file
-            [_python(), "-I", str(_BOOTSTRAP), str(path), *_paths()],
+            [_python(), "-I", "-S", str(_BOOTSTRAP), str(path), *_paths()],
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -159,13 +156,13 @@ def _python() -> str:
 
 
 def _paths() -> list[str]:
-    """Return where the packages lie that a relay needs; it ignores `PYTHONPATH` and the user's site."""
-    found: dict[str, None] = {}
-    for name in _NEEDED:
-        spec = find_spec(name)
-        for place_of in (spec.submodule_search_locations or ()) if spec is not None else ():
-            found[str(Path(place_of).parent.absolute())] = None
-    return list(found)
+    """Return where the relay looks for packages: ours, and what this process has found, which may lie anywhere.
+
+    It begins with nothing but the standard library: neither `PYTHONPATH` nor its environment's site, which may hold
+    another version of this package, or a tracer that injects itself.
+    """
+    folders = [_BOOTSTRAP.parents[3], *map(Path, filter(None, sys.path))]
+    return list(dict.fromkeys(str(folder.absolute()) for folder in folders))
 
 
 class Finder:
