@@ -99,6 +99,14 @@ EVENT_STREAMS = [
         "sse ValueError: broke",
     ),
     Row(
+        "an interaction of Gemini's without its end",
+        post(
+            {}, sse({"event_type": "interaction.created", "interaction": {"status": "in_progress"}}), response_type=SSE
+        ),
+        {"outcome": "error", "code": "incomplete"},
+        "sse incomplete: the stream ended without its end mark",
+    ),
+    Row(
         "an interaction of Gemini's that failed",
         post(
             {},

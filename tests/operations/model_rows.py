@@ -83,6 +83,15 @@ MODELS = [
         "model SAFETY: blocked",
     ),
     Row(
+        "a run of LangGraph's that failed, as langgraph-sdk 0.4.14 reads it",
+        post(
+            {"assistant_id": "agent", "input": {"messages": []}},
+            {"__error__": {"error": "ValueError", "message": "no funds"}},
+        ),
+        {"protocol": "model", "outcome": "error", "code": "ValueError"},
+        "model ValueError: no funds",
+    ),
+    Row(
         "a response of OpenAI's that failed",
         post(
             {"model": "m", "input": "hi"},

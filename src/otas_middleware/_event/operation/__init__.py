@@ -107,7 +107,9 @@ PROTOCOLS = (
         paths=("/invocations",),
     ),
     KnownProtocol("aws", "read_events", media=("application/vnd.amazon.eventstream",)),
-    KnownProtocol("streams", "read_answer", texts=('"model"', '"newMessage"'), paths=(":streamGenerateContent",)),
+    KnownProtocol(
+        "streams", "read_answer", texts=('"model"', '"newMessage"', '"assistant_id"'), paths=(":streamGenerateContent",)
+    ),
     KnownProtocol(
         "streams",
         "read_events",

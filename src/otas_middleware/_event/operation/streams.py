@@ -39,8 +39,19 @@ _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
 _TELL_OF_FAILURE = ('"error"', '"ERROR"', 'failed"', '"RUN_ERROR"', '"errorCode"')
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
-_FIRST_EVENTS = frozenset(("message_start", "response.created", "message-start", "RUN_STARTED", "text-start"))
-"""The types of events that begin models' answers: Anthropic's, OpenAI's Responses, Cohere's, AG-UI's, Vercel's."""
+_FIRST_EVENTS = frozenset(
+    (
+        "message_start",  # Anthropic
+        "response.created",  # OpenAI's Responses
+        "message-start",  # Cohere
+        "RUN_STARTED",  # AG-UI
+        "text-start",  # Vercel's AI SDK
+        "interaction.created",  # Gemini's Interactions
+    )
+)
+"""The types of events that begin models' answers."""
+_AGENTS = frozenset(("newMessage", "assistant_id"))
+"""Members of requests to agents: Google ADK's, LangGraph's."""
 _TEXTS = ("message", "detail", "errorText", "errorMessage", "error")
 _ENDED = "the answer ended with an error"
 PROMPTS = frozenset(("messages", "input", "prompt", "documents"))
@@ -107,7 +118,7 @@ def _said(data: dict[str, Any], text: str) -> tuple[str | int | None, str]:
 
 def _is_chunk(event: ServerSentEvent) -> bool:
     """Say whether this is a piece of a model's answer: of Chat Completions, Completions, Gemini, or one with types."""
-    if not any(name in event.data for name in ('"choices"', '"type"', '"completion"', '"candidates"')):
+    if not any(name in event.data for name in ('"choices"', 'type"', '"completion"', '"candidates"')):
         return False
     data = as_object(parse_json(event.data))
     candidates = [as_object(candidate) for candidate in as_list(data.get("candidates"))]
@@ -117,7 +128,7 @@ def _is_chunk(event: ServerSentEvent) -> bool:
         return "object" in data or any("delta" in as_object(choice) for choice in as_list(data["choices"]))
     if isinstance(data.get("completion"), str) and "stop_reason" in data:
         return True
-    return data.get("type") in _FIRST_EVENTS
+    return (data.get("type") or data.get("event_type")) in _FIRST_EVENTS
 
 
 def is_end(event: ServerSentEvent) -> bool:
@@ -145,11 +156,12 @@ def read_answer(exchange: Exchange) -> Operation | None:
     if exchange.failed or exchange.method != "POST" or "json" not in exchange.response_media:
         return None
     asked = as_object(exchange.request_json)
-    by_name = "newMessage" in asked or (as_text(asked.get("model")) and not PROMPTS.isdisjoint(asked))
+    by_name = not _AGENTS.isdisjoint(asked) or (as_text(asked.get("model")) and not PROMPTS.isdisjoint(asked))
     if not by_name and not (isinstance(asked.get("contents"), list) and ":streamGenerateContent" in exchange.path):
         return None
     answers = parse_json(exchange.response_text)
     answer = as_object((as_list(answers) or [answers])[-1])
+    answer = as_object(answer.get("__error__")) or answer  # LangGraph's
     failure = failure_in(answer) if isinstance(answer.get("error"), dict | str | NoneType) else None
     if failure is None:
         return None
