@@ -34,10 +34,12 @@ class _Form(NamedTuple):
     Attributes:
         counts: Their names, and ours.
         beside: Counts of ours that the service does not include in its `input`, and not in its `output`.
+        marks: The names by any of which it is told; left out, all of them.
     """
 
     counts: Mapping[str, str]
     beside: Mapping[str, tuple[str, ...]]
+    marks: tuple[str, ...] = ()
 
 
 _OPENAI = _Form(
@@ -63,6 +65,7 @@ _ANTHROPIC = _Form(
         "thinking_tokens": "reasoning",
     },
     {"input": ("cached_input", "cache_write")},
+    ("cache_read_input_tokens", "cache_creation_input_tokens"),
 )
 _GEMINI = _Form(
     {
@@ -80,6 +83,7 @@ _GEMINI = _Form(
         "total_thought_tokens": "reasoning",
     },
     {"input": ("tool_input",), "output": ("reasoning",)},
+    ("promptTokenCount", "totalTokenCount", "total_input_tokens"),
 )
 _BEDROCK = _Form(
     {
@@ -90,8 +94,10 @@ _BEDROCK = _Form(
         "cacheWriteInputTokens": "cache_write",
     },
     {"input": ("cached_input", "cache_write")},
+    ("inputTokens", "outputTokens"),
 )
 _OLLAMA = _Form({"prompt_eval_count": "input", "eval_count": "output"}, {})
+_FORMS = (_ANTHROPIC, _GEMINI, _BEDROCK, _OLLAMA, _OPENAI)
 _DETAILS = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_tokens", "thinking_tokens"})
 _ORDER = ("input", "output", "total", "cached_input", "cache_write", "reasoning")
 
@@ -226,16 +232,7 @@ def _named(usage: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _form_of(usage: Mapping[str, Any]) -> _Form | None:
-    if "cache_read_input_tokens" in usage or "cache_creation_input_tokens" in usage:
-        return _ANTHROPIC
-    for form, known in (
-        (_GEMINI, ("promptTokenCount", "totalTokenCount", "total_input_tokens")),
-        (_BEDROCK, ("inputTokens", "outputTokens")),
-        (_OLLAMA, ("eval_count", "prompt_eval_count")),
-    ):
-        if any(name in usage for name in known):
-            return form
-    return _OPENAI if any(name in _OPENAI.counts for name in usage) else None
+    return next((form for form in _FORMS if not usage.keys().isdisjoint(form.marks or form.counts)), None)
 
 
 def _in_our_terms(given: dict[str, int], form: _Form) -> dict[str, int]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.operation.xml_calls import child_text, found, local_name, root_of, text_below
+from otas_middleware._event.operation.xml_calls import found, local_name, root_of, text_below
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ def _judge_xml(operation: Operation, exchange: Exchange) -> None:
         name = local_name(element)
         # SQS gives each entry an element by how it went; SNS lists them apart.
         for entry in element if name in {"Failed", "Successful"} else (element,):
-            code = child_text(entry, "Code")
+            code = text_below(entry, "Code")
             if code and name in {"Failed", "BatchResultErrorEntry"}:
-                failed.append((code, child_text(entry, "Message")))
+                failed.append((code, text_below(entry, "Message")))
             elif name == "Successful" or name.endswith("BatchResultEntry"):
                 others += 1
     _judge_entries(operation, failed, others, exchange)

@@ -15,8 +15,6 @@ from otas_middleware._event.operation.model import MAX_ITEMS, Operation
 from otas_middleware._event.render.content_type import parse_content_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otas_middleware._event.operation.exchange import Exchange
 
 _MEDIA = "multipart/mixed"
@@ -46,8 +44,7 @@ def read_http(exchange: Exchange) -> Operation | None:
         name = form.name
         asked = len(as_list(as_object(exchange.request_json).get(form.requests)))
         answer = as_object(parse_json(exchange.response_text, partial=not exchange.response_whole))
-        items = [as_object(item) for item in as_list(answer.get(form.responses))]
-        answers = [found for item in items if (found := form.answer(item)) is not None]
+        answers = [found for item in as_list(answer.get(form.responses)) if (found := form.answer(item)) is not None]
         if form is not _ODATA and not answers:
             return None
     else:
@@ -97,7 +94,8 @@ class _Form(NamedTuple):
         ending: How the path ends.
         requests: The member that holds the requests.
         responses: The member that holds the answers.
-        answer: Returns status and message of one of these, or None when it is none.
+        status: Where one of these says its status.
+        message: Where it says what failed.
         type: The resource that is sent, of FHIR's.
     """
 
@@ -105,7 +103,8 @@ class _Form(NamedTuple):
     ending: str
     requests: str
     responses: str
-    answer: Callable[[dict[str, object]], tuple[int, str] | None]
+    status: tuple[str | int, ...]
+    message: tuple[str | int, ...]
     type: str = ""
 
     def is_asked(self, exchange: Exchange) -> bool:
@@ -114,49 +113,38 @@ class _Form(NamedTuple):
             return False
         return not self.type or as_object(exchange.request_json).get("resourceType") == self.type
 
-
-def _answer(status: object, message: str) -> tuple[int, str] | None:
-    """Return a status, which may be the text of a status line, with what is said of it."""
-    if isinstance(status, str) and status[:_DIGITS].isascii() and status[:_DIGITS].isdigit():
-        return int(status[:_DIGITS]), message
-    return (status, message) if isinstance(status, int) else None
-
-
-def _of_odata(item: dict[str, object]) -> tuple[int, str] | None:
-    return _answer(item.get("status"), _message(item.get("body")))
+    def answer(self, item: object) -> tuple[int, str] | None:
+        """Return status, which may be the text of a status line, and message of an answer; None when it is none."""
+        status, message = _at(item, self.status), _message(_at(item, self.message))
+        if isinstance(status, str) and status[:_DIGITS].isascii() and status[:_DIGITS].isdigit():
+            return int(status[:_DIGITS]), message
+        return (status, message) if isinstance(status, int) else None
 
 
-def _of_scim(item: dict[str, object]) -> tuple[int, str] | None:
-    return _answer(item.get("status"), as_text(as_object(item.get("response")).get("detail")))
-
-
-def _of_salesforce(item: dict[str, object]) -> tuple[int, str] | None:
-    errors = as_list(item.get("body"))
-    return _answer(item.get("httpStatusCode"), as_text(as_object(errors[0]).get("message")) if errors else "")
-
-
-def _of_fhir(item: dict[str, object]) -> tuple[int, str] | None:
-    response = as_object(item.get("response"))
-    issues = as_list(as_object(response.get("outcome")).get("issue"))
-    return _answer(response.get("status"), as_text(as_object(issues[0]).get("diagnostics")) if issues else "")
+def _at(value: object, path: tuple[str | int, ...]) -> object:
+    """Return what stands at the end of a path of members and positions; None where there is nothing."""
+    for step in path:
+        value = dict(enumerate(as_list(value))).get(step) if isinstance(step, int) else as_object(value).get(step)
+    return value
 
 
 def _message_in(part: str) -> str:
-    return _message(parse_json(part.lstrip().partition("\n\n")[2].strip()))
+    return _message(_at(parse_json(part.lstrip().partition("\n\n")[2].strip()), ("error", "message")))
 
 
-def _message(body: object) -> str:
-    """Return the text of an error of OData or Google; OData 2 has it in an object with its language."""
-    message = as_object(as_object(body).get("error")).get("message")
-    return as_text(message) or as_text(as_object(message).get("value"))
+def _message(found: object) -> str:
+    """Return the text of an error; OData 2 has it in an object with its language."""
+    return as_text(found) or as_text(as_object(found).get("value"))
 
 
-_ODATA = _Form("$batch", "/$batch", "requests", "responses", _of_odata)
+_ODATA = _Form("$batch", "/$batch", "requests", "responses", ("status",), ("body", "error", "message"))
+_SALESFORCE = ("body", 0, "message")
+_FHIR = ("response", "outcome", "issue", 0, "diagnostics")
 _FORMS = (
     _ODATA,
-    _Form("SCIM Bulk", "/Bulk", "Operations", "Operations", _of_scim),
-    _Form("composite", "/composite", "compositeRequest", "compositeResponse", _of_salesforce),
-    _Form("FHIR Bundle", "", "entry", "entry", _of_fhir, "Bundle"),
+    _Form("SCIM Bulk", "/Bulk", "Operations", "Operations", ("status",), ("response", "detail")),
+    _Form("composite", "/composite", "compositeRequest", "compositeResponse", ("httpStatusCode",), _SALESFORCE),
+    _Form("FHIR Bundle", "", "entry", "entry", ("response", "status"), _FHIR, "Bundle"),
 )
 
 

@@ -16,40 +16,24 @@ if TYPE_CHECKING:
 
 _DONE = "[DONE]"
 _LINES = frozenset(("application/x-ndjson", "application/jsonl", "application/json-lines"))
-LAST_EVENTS = frozenset(
-    (
-        "message_stop",  # Anthropic
-        "response.completed",  # OpenAI's Responses
-        "response.incomplete",
-        "response.failed",
-        "response.cancelled",
-        "response.done",
-        "message-end",  # Cohere
-        "stream-end",
-        "finish",  # Vercel's AI SDK
-        "abort",
-        "RUN_FINISHED",  # AG-UI
-        "RUN_ERROR",
-        "interaction.completed",  # Gemini's Interactions
-    )
+_LAST = (
+    "message_stop response.completed response.incomplete response.failed response.cancelled response.done message-end "
+    "stream-end finish abort RUN_FINISHED RUN_ERROR interaction.completed"
 )
-"""The names or types of events with which models' answers end."""
+LAST_EVENTS = frozenset(_LAST.split())
+"""The names or types of events with which models' answers end.
+
+Of Anthropic, OpenAI's Responses, Cohere, Vercel's AI SDK, AG-UI and Gemini's Interactions, in this order.
+"""
 _IN_LAST = ('"type"', '"finish_reason"', '"finishReason"', '"stop_reason"', '"promptFeedback"')
 _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
 _TELL_OF_FAILURE = ('"error"', '"ERROR"', 'failed"', '"RUN_ERROR"', '"errorCode"')
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
 _FIRST_EVENTS = frozenset(
-    (
-        "message_start",  # Anthropic
-        "response.created",  # OpenAI's Responses
-        "message-start",  # Cohere
-        "RUN_STARTED",  # AG-UI
-        "text-start",  # Vercel's AI SDK
-        "interaction.created",  # Gemini's Interactions
-    )
+    ("message_start", "response.created", "message-start", "text-start", "RUN_STARTED", "interaction.created")
 )
-"""The types of events that begin models' answers."""
+"""The types of events that begin them, of the same ones."""
 _AGENTS = frozenset(("newMessage", "assistant_id"))
 """Members of requests to agents: Google ADK's, LangGraph's."""
 _TEXTS = ("message", "detail", "errorText", "errorMessage", "error")

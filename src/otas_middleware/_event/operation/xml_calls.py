@@ -200,9 +200,3 @@ def text_below(root: ET.Element, name: str) -> str:
     """Return the text of the first element with a name, or the empty string."""
     element = next(found(root, name), None)
     return "" if element is None else (element.text or "").strip()
-
-
-def child_text(element: ET.Element, name: str) -> str:
-    """Return the text of the first child with a name, or the empty string."""
-    child = next((child for child in element if local_name(child) == name), None)
-    return "" if child is None else (child.text or "").strip()
