@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import pytest
@@ -375,6 +376,9 @@ SOURCE_CODE = [
     "class Cookie:\n    # nothing\n    domain: str\n    path: str = '/'\n\ndef f(token):\n    '''Doc.'''\n",
     "if auth is None:\n    # later\n\n    # x\n    user, password = auth.pair()\nwith session:\n    session.get(u)\n",
     'if qop == "auth-int":\n    body = b"x"\nelif name.endswith("-SESS"):\n    return b":".join((a, self.password))\n',
+    "def f(self, app: Flask, session: SessionMixin) -> Token:\n    x = 1\ndef g(tokens: Infos, *, k: bytes) -> str:\n",
+    "fn new(token: &str, password: Option<String>) -> Self {}",
+    "print(f\"curl -H 'X-SESSION-TOKEN: {token}' http://h/\")\nthis.token = token;\n",
     "if len(auth) == 1:\n    x = 1\n",
     "credentials = Credentials.from_file(\n    path,\n)\n",
     'client = Client(api_key=os.environ.get("KEY"), token=settings.TOKEN, password=request.json["p"])',
@@ -473,6 +477,12 @@ def test_where_a_list_goes_on_is_readable(cursor: dict[str, Any], stays: bool) -
 
 
 TOOLS = [
+    "each pair is a token::\n\n    a = b\n    c\n",
+    "- `password`: The password of the user.\n* `api_key`: Your API key.\n- **token**: The token to use\n",
+    "[oauth2-section]: https://www.example.org/api-guide/authentication/#django-rest-framework-oauth\n",
+    "--otp=... or --otp <code>, {otp: <2fa token>}, use `--token TOKEN`.",
+    "Token: rotate keys\nTokens: see below.\nsession[:user_id] = 7\n",
+    "    at Token.verify (/app/node_modules/jsonwebtoken/verify.js:10:5)\ncookie.go:12 +0x1d\n",
     "npm config delete <key> [<key> ...]\nnpm config set <key>=<value>\n\nDeletes; see <password>, `<secret>` too.\n",
     "git clone <protocol>://[<user>[:<password>]@]<hostname>, or `otas_<prefix>_<secret>, agent_<prefix>`",
     '<div align="center">x</div>\n\n# Usage\n\n    run <token>\n\nand all that follows.\n',
@@ -522,3 +532,23 @@ def test_lines_below_a_name_stay_where_each_of_them_is_of_a_form_that_the_name_a
     text = "Password requirements:\n - 8 characters\n - one digit\n"
     assert REDACTOR.text(text) == text
     assert REDACTOR.text(text + " - Zq7kXw2mPv9s\n") == "Password requirements:[REDACTED]"
+
+
+TABLES = [
+    "model,tokens,cost\ngpt,123,0.1\nclaude,456,0.2\n",
+    "model\tprompt_tokens\tcompletion_tokens\ngpt\t12\t3\n",
+    "| model | tokens |\n|---|---|\n| gpt | 123 |\n| x | 45k |\n",
+    "user,has_password,mfa\nann,true,false\nbob,no,yes\n",
+    "| Feature | 2FA | SSO |\n|---|---|---|\n| publish | Yes | No |\n| list | No | - |\n",
+]
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_a_table_of_counts_and_flags_stays_as_it_is(text: str) -> None:
+    assert REDACTOR.text(text) == text
+    assert text.startswith("|") or REDACTOR.table(text) == text
+    assert "hunter2" not in REDACTOR.text(re.sub(r"\b(?:123|12|false|Yes)\b", "hunter2", text))
+
+
+def test_a_table_masks_a_password_beside_flags() -> None:
+    assert REDACTOR.text("user,pin\nann,4928\nbob,none\n") == "user,pin\nann,[REDACTED]\nbob,none\n"

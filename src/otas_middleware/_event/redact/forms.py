@@ -14,9 +14,8 @@ from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
 from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-_type_of: Callable[[Any], Any] = type  # to the type checkers, an unknown class is one that may be compared with any
 LONGEST_MESSAGE = 256
 """Characters of a text that may be a message; longer ones are values."""
 _SHORTEST_CREDENTIAL = 16
@@ -50,7 +49,8 @@ _WORDS = re.compile(
     rf"[^\W\d_]{_LETTER}*[.,!?:;]?(?: (?:[^\W\d_](?:{_LETTER}|-)*|\d{{1,4}})[.,!?:;)]?)+"
     r"|\d{1,4} [^\W\d_]+(?: \w{1,12})*"
 )
-_URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}:)?//[\w.:\-\[\]]*(?:/[\w.~%/+{}:-]*)?|/[\w.~%/{}:-]*")
+_URL = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}:)?//[\w.:\-\[\]]*(?:/[\w.~%/+{}:-]*)?(?:#[\w.-]{0,64})?|/[\w.~%/{}:-]*")
+_PARTS = re.compile(r"[/#]")
 _PATH = re.compile(r"(?:~|[A-Za-z]:)?(?:[/\\]+[\w.@ -]{1,64}){1,32}[/\\]*|\.{1,2}[/\\].{0,100}")
 _SOURCE = re.compile(
     r"(?:def|fn|func|function|class|async|public|private|static|void|int|const|let|var)\b.*|.*[(].*[)].*|.*->.*"
@@ -115,7 +115,7 @@ def is_told(text: str) -> bool:
 
 
 def _is_url(text: str) -> bool:
-    return _URL.fullmatch(text) is not None and not any(map(looks_random, text.split("/")))
+    return _URL.fullmatch(text) is not None and not any(map(looks_random, _PARTS.split(text)))
 
 
 FORMS: dict[str, Callable[[str], Any]] = {
@@ -161,6 +161,7 @@ _SENTENCE = re.compile(
     r"[\[\s\"']*(?:[A-Z][a-z]+(?:(?:[,.]? [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])"
     r"|(?:is|was|has|can't|cannot|must|should|does)(?: [\w'\u2019()-]+)+[.!]?)[\s\"'\]]*"
 )
+_TWO_WORDS = compiled(rf"{_LETTER}{{1,8}}+ {_LETTER}{{1,8}}+(?=[\s.,!?:;)\"'\\]|$)")
 _COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
 _COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
 _PIECE_OF_TEXT = (
@@ -193,9 +194,9 @@ _PLACEHOLDERS = (
     r"%\(\w+\)s",
     r"%[sr](?=\W|$)",
     r"\$[A-Z_]{3,64}(?=\W|$)",
-    r"[*]{3,}(?=\W|$)",
+    r"(?:[*]{3,}|[.]{3,}|\u2026)(?=\W|$)",
     r"(?:\?|\$\d{1,2})(?=[\s,;)\"]|$)",  # of statements of SQL
-    r"<[A-Za-z _-]{2,40}>(?=\s|\\+[nrt]|$)",
+    r"<(?:\d?[A-Za-z _-]{2,40})>(?=\s|\\+[nrt]|[`}]|$)",
     r"(?:YOUR|MY)_[A-Z_]{2,40}(?=\W|$)",
     r"!(?:secret|env|env_var|Ref|GetAtt|ImportValue)[ ][\w.:-]{1,64}(?=\s|\\+[nrt]|$)",
     r"(?<=[A-Za-z] )\{[a-z_][\w.]{1,64}\}",
@@ -221,6 +222,11 @@ def is_message(text: str, *, sentence: bool) -> bool:
     if len(text) > LONGEST_MESSAGE or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
         return False
     return _has_message_word(text)
+
+
+def begins_with_words(text: str) -> bool:
+    """Tell whether a text begins with two plain words at least."""
+    return _TWO_WORDS.match(text) is not None
 
 
 def is_complaint(text: str) -> bool:
@@ -259,34 +265,16 @@ def is_placeholder(text: str) -> bool:
     return _PLACEHOLDER.match(text) is not None
 
 
-def describes(value: Mapping[str, Any]) -> bool:
-    """Tell whether an object is a JSON schema: it says what a value is like, and is none."""
-    kind: Any = value.get("type")
-    if _type_of(kind) is list:
-        kind = kind[0] if kind else None
-    signs = ("$ref", "anyOf", "oneOf", "allOf", "authorizationUrl", "tokenUrl")
-    return any(sign in value for sign in signs) or (isinstance(kind, str) and kind in _SCHEMA_TYPES.split())
-
-
-def counts_only(value: Any, *, numbers: bool, depth: int = 8) -> bool:
-    """Tell whether a value holds flags only, or numbers too, down to some depth."""
-    kind = _type_of(value)
-    if value is None or kind is bool or (numbers and kind in {int, float}):
-        return True
-    if kind not in {dict, list} or not depth:
-        return False
-    if kind is dict and not all(type(name) is str and re.fullmatch(_PLAIN_NAME, name) for name in value):
-        return False
-    items = value.values() if kind is dict else value
-    return all(counts_only(item, numbers=numbers, depth=depth - 1) for item in items)
-
-
 _FURTHEST_HEAD = 96
 _LINE_BEGINS = r"(?:[\n\"'`]|\\[nrt])(?:[ \t]|\\t)*+"
 _HEAD = compiled(
     _LINE_BEGINS
     + r"(?:async[ ])?(?:(?P<definition>class|def)|if|elif|while|with|match|except|case|for[ ][\w, ]{1,40}?[ ]in)"
     r"(?=[ (])[^\n\"'`\\]*+\Z|->[ ][\w.\[\], |]{0,64}\Z"
+)
+_PARAMETER = re.compile(r"(?:\b|\\[nrt])(?:def|fn|fun|func|function|constructor)\b[ ]?[\w<>]{0,64}\([^()\n\"'`\\]*\Z")
+_TYPE = compiled(
+    r"[ ]?[&*]?[A-Za-z_][\w.]{0,64}+(?:[\[<][\w.<>\[\], |?&]{1,64}+)?\??(?:[ ]\|[ ][\w.\[\]]{1,64}+)*+[ ]?(?=[,)])"
 )
 _LAMBDA = compiled(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
 _BODY = compiled(
@@ -321,7 +309,11 @@ def is_statement(text: str, begin: int, after: int, separator: str) -> bool:
         body = _BODY.match(text, after)
         if body is not None and (head := _HEAD.search(before)) is not None:
             return head["definition"] is not None or body.lastgroup is not None
+        if _TYPE.match(text, after) is not None and _PARAMETER.search(before) is not None:
+            return True
         return text.startswith(" ", after) and "lambda" in before and _LAMBDA.search(before) is not None
+    if separator == "->":  # `def f(token: str) -> Token:`
+        return ")" in text[begin:after]
     if separator in {"==", "===", "!="}:
         return _VARIABLE.match(text, after) is not None and _CONDITION.search(_before(text, begin)) is not None
     return False

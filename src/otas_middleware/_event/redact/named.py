@@ -84,9 +84,11 @@ _NEXT_LINE = compiled(  # YAML's `? password`, an event `event: password`, Redis
 _QUESTIONS = ("\n? ", "\\n? ", "- ? ", '"? ')
 _FURTHEST = 128
 _PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
+_SOURCE_FILE = re.compile(r"\.(?:[cm]?[jt]sx?|py|go|rb|rs|java|kt|php|cs|cc|cpp|c|h|swift|vue|exs?|scala)$")
+_NUMBER = re.compile(r"\d{1,6}(?!\w)")
 _NO_NAME = re.compile(r"[\n={}<>;]|\(\(|\w\(")
 """Found in what stands between two quotes of source code that do not belong together."""
-_METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,\"\\]|$)")
+_METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,.)`\"\\]|$)")
 """What a program's help shows in place of a value."""
 _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
 
@@ -185,6 +187,8 @@ def _suspicious_parts(
 def _rule_of(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -> Rule | None:
     """Return the rule of a candidate's name, which may be more than the one word before the separator."""
     name = match["name"]
+    if name.endswith("[") or (_SOURCE_FILE.search(name) and _NUMBER.match(text, match.end())):
+        return None  # `session[:id]`, `at /app/jsonwebtoken/verify.js:10:5`
     rule = rule_of(name)
     if rule is not None and "plain" not in rule.stays:
         return rule

@@ -34,7 +34,8 @@ CANDIDATE = compiled(
     rf"(?<![{NAME}])(?P<name>[{NAME}]++)"
     rf"(?:(?P<level>\\*+)(?P<quote>{QUOTE})[)\]]*+(?:\s|\\++[nrt]|{COMMENT})*+"
     rf"|\)?[*~]{{0,3}}[ \t\u00a0]*+(?:{COMMENT})?[ \t]*+)"
-    r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|[:\uff1a\uff1d]|->|<-|\|\|(?=[ ]?\\*[\"'`])|\?\?(?=[ ]?\\*[\"'`])"
+    r"(?P<separator>=>|:=|={1,3}|::(?=[ ])|:(?!:[\s\\])|[\uff1a\uff1d]"
+    r"|->|<-|\|\|(?=[ ]?\\*[\"'`])|\?\?(?=[ ]?\\*[\"'`])"
     r"|\u2192|\\+u(?:2192|[fF]{2}1[aAdD])|<>|!=)"
 )
 """A name, perhaps quoted, and what separates it from its value."""
@@ -59,6 +60,7 @@ _WRAPPER = re.compile(
 """What may stand around a string: Rust's `Some("…")`, Erlang's `<<"…">>`, `bcrypt.hash("…")`."""
 _TYPE = re.compile(r"[ ]?[A-Za-z_&][\w.<>&' ]{0,48}(?:\[[\w., |]{1,48}\])?(?:[ ]\|[ ]None)?[ ]=[ ]?(?=[bfru]?\\*[\"'])")
 _GRAPHQL_TYPE = re.compile(r"\[*[A-Z][A-Za-z]{1,31}[!\]]*(?=\s*[,)=@$])")
+_BRACED = re.compile(r"\{([A-Za-z_]\w{2,63})\}")
 _LONGEST_TYPE = 128
 _NO_TAG = re.compile(r"<\w+>\w")
 _LOOK_BACK = 128
@@ -89,7 +91,8 @@ class NamedValue:
         self.begin = match.start()
         self.after = match.end()
         self.separator = _AS_ASCII.get(match["separator"].lower()[-2:], match["separator"])
-        self.quote: str = match["quote"] or ""
+        self.described = match["quote"] == "`"  # in Markdown: "`token`: The token to use"
+        self.quote: str = "" if self.described else match["quote"] or ""
         self.backslashes: str = match["level"] or ""
 
     def locate(self) -> tuple[int, int, str]:
@@ -112,7 +115,7 @@ class NamedValue:
         code = (not self.quote and self._is_below(start)) or (not self.rule.strict and self._is_code(start))
         if not code and text[start : start + 1] in {"{", "[", "("} and not text.startswith(MASK, start):
             return self._container(start)
-        if code or (not self.quote and self._is_of_an_id(start)):
+        if code or (not self.quote and (self._is_of_an_id(start) or self._is_prose(start))):
             return start, start, ""
         return self._unquoted_json(start) if self.quote else self._unquoted(start, before)
 
@@ -155,8 +158,18 @@ class NamedValue:
         return (
             forms.is_placeholder(value)
             or value.startswith("$" + self.name.lstrip("$"))
+            or ((braced := _BRACED.match(value)) is not None and self._is_named(braced[1]))
             or forms.is_source(value, spaced=spaced)
         )
+
+    def _is_prose(self, start: int) -> bool:
+        """Tell whether some words follow, and the name allows them: `Token: see below`."""
+        if self.separator != ":" or "words" not in self.rule.stays or self.text[start - 1 : start] != " ":
+            return False
+        return forms.begins_with_words(self.text[start : start + forms.LONGEST_MESSAGE])
+
+    def _is_named(self, name: str) -> bool:
+        return self.name.lower().replace("-", "_").endswith(name.lower())
 
     def _is_declared(self, value: str) -> bool:
         """Tell whether a value is the type of a variable of GraphQL's: `mutation($password: String!, …)`."""

@@ -105,7 +105,7 @@ DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
         phrase="contra parole parola parool sandi κωδικός κωδικος jeton ficha",
         stays="plain",
     ),
-    _row("tokens", inside="token jwt magic_link", phrase="bearer", stays="url"),
+    _row("tokens", inside="token jwt magic_link", phrase="bearer", stays="url words"),
     _row(
         "secrets and credentials",
         inside="secret credential connection_string connectionstring",

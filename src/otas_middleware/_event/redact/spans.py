@@ -43,7 +43,7 @@ _NEXT_NAME = r"[\w.%\[\]-]{1,40}+[ \t]?+="
 _CHARACTER = (
     rf"(?:(?:\\\\)+|\\[^\"'`\\nrt]|[^\s\"'`<\\&;,]++"  # an escaped blank belongs to the word
     rf"|&(?!{ENTITIES[1:]})(?!(?:amp;|#38;|#x26;)?{_NEXT_NAME})"  # `ab&cd` is a password, `&cd=` the next parameter
-    rf"|[;,](?!\s|$|\\*[\"'`}})\]]|[ ]?{_NEXT_NAME}|[\w.-]{{1,40}}+:)"
+    rf"|[;,](?!\s|$|\\*[\"'`}})\]]|\\+[nrt]|[ ]?{_NEXT_NAME}|[\w.-]{{1,40}}+:)"
     r"|(?<=\w)[\"'`](?=\w)"  # an apostrophe
     r"|<(?!/|[!?a-zA-Z][^<>\n]{0,80}>))"
 )

@@ -34,7 +34,7 @@ class _Heading:
     def __init__(self, names: list[str], rules: NameRules) -> None:
         plain = [name.strip(_AROUND) for name in names]
         self._rules = rules
-        self._hidden = {at for at, name in enumerate(plain) if rules.secret(name)}
+        self._hidden = {at: rule for at, name in enumerate(plain) if rules.secret(name) and (rule := rules.rule(name))}
         self._values = {at for at, name in enumerate(plain) if is_value(name, _LABELLED)}
         self._labels = [at for at, name in enumerate(plain) if is_label(name)] if self._values else []
         self.tells = bool(self._hidden or self._labels)
@@ -43,7 +43,8 @@ class _Heading:
     def hidden(self, row: list[str]) -> set[int]:
         """Return the cells of a row that are masked: whole columns, and values beside the name of a secret."""
         named = any(self._rules.secret(row[at].strip(_AROUND)) for at in self._labels if at < len(row))
-        return {at for at in (self._hidden | self._values if named else self._hidden) if at < len(row)}
+        hidden = {at for at, rule in self._hidden.items() if at < len(row) and not rule.shows(row[at].strip(_AROUND))}
+        return hidden | {at for at in self._values if at < len(row)} if named else hidden
 
 
 def mask_table(text: str, rules: NameRules) -> str:

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.values import members_of
 from otas_middleware._event.redact.forms import (
-    counts_only,
-    describes,
     is_complaint,
     is_message,
     is_odd,
     is_pieces,
     looks_random,
+    readable_container,
 )
 from otas_middleware._event.redact.labels import is_value, label_of
 from otas_middleware._event.redact.mask import MASK, mask_of
@@ -182,18 +181,14 @@ class Walk:
 
     def _inside(self, rule: Rule, kind: Any, item: Any) -> Any:
         """Return what is shown of a container, or of an object of another class, under a sensitive name."""
-        if kind is dict and ("logprob" in item or describes(item) or counts_only(item, numbers=False)):
-            return self.value(item)
         if kind is list and item and all(map(_is_error, item)):  # of a form's field
-            return self.value(item)
-        if kind is list and "pieces" in rule.stays and is_pieces(json.dumps(item[:MAX_NODES], default=str)):
             return self.value(item)
         if "members" in rule.stays or "plain" in rule.stays:
             if kind is list and all(_type_of(part) is str for part in item):
                 return [self._under(rule, part) for part in item]
             shown = self.value(item)
             return shown if not isinstance(shown, str) or rule.shows(shown) else MASK
-        return self.value(item) if "count" in rule.stays and counts_only(item, numbers=True) else MASK
+        return self.value(item) if kind in {dict, list} and _is_readable(item, rule.stays) else MASK
 
     def _list(self, items: Sequence[Any]) -> list[Any]:
         if items and all(_is_row(item) for item in items) and isinstance(items[0][0], str | bytes):
@@ -244,6 +239,14 @@ class Walk:
         """Return a flat list of names and values, as Node.js has its `rawHeaders`."""
         rows = self._rows([items[at : at + 2] for at in range(0, len(items), 2)])
         return [cell for row in rows for cell in row]
+
+
+def _is_readable(item: Any, stays: frozenset[str]) -> bool:
+    try:
+        text = json.dumps(item, default=str)
+    except Exception:  # it contains itself, has names that are no text, or foreign code: __str__
+        return False
+    return readable_container(text, stays) or ("pieces" in stays and is_pieces(text))
 
 
 def _is_error(item: Any) -> bool:
