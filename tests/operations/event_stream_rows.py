@@ -132,6 +132,20 @@ EVENT_STREAMS = [
         "sse SAFETY: blocked",
     ),
     Row(
+        "a run of AG-UI that asks its user something",
+        post(
+            {},
+            sse('data: {"type":"RUN_STARTED"}\n\ndata: {"type":"RUN_FINISHED","outcome":{"type":"interrupt"}}\n\n'),
+            response_type=SSE,
+        ),
+        {"outcome": "input_required"},
+    ),
+    Row(
+        "a run of AG-UI that was cancelled",
+        post({}, sse('data: {"type":"RUN_FINISHED","outcome":{"type":"cancelled"}}\n\n'), response_type=SSE),
+        {"outcome": "cancelled"},
+    ),
+    Row(
         "an error of AG-UI",
         post(
             {},

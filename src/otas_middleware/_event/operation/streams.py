@@ -9,7 +9,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
-from otas_middleware._event.operation.model import Operation
+from otas_middleware._event.operation.model import Operation, Outcome
 
 if TYPE_CHECKING:
     from otas_middleware._event.operation.exchange import Exchange, ServerSentEvent
@@ -26,6 +26,8 @@ LAST_EVENTS = frozenset(_LAST.split())
 Of Anthropic, OpenAI's Responses, Cohere, Vercel's AI SDK, AG-UI and Gemini's Interactions, in this order.
 """
 _IN_LAST = ('"type"', '"finish_reason"', '"finishReason"', '"stop_reason"', '"promptFeedback"')
+_ENDS: dict[str, Outcome] = {"interrupt": "input_required", "cancelled": "cancelled"}
+"""How a run of AG-UI may end but by a success."""
 _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
 _TELL_OF_FAILURE = ('"error"', '"ERROR"', 'failed"', '"RUN_ERROR"', '"errorCode"')
 _LOOKED_AT = 8
@@ -61,7 +63,8 @@ def read_events(exchange: Exchange) -> Operation | None:
                 operation.fail(*(failure or _said(data, event.data)))
                 return operation
     if any(is_end(event) for event in events[-_LOOKED_AT:]):
-        operation.outcome = "ok"
+        outcome = as_object(as_object(parse_json(events[-1].data)).get("outcome"))
+        operation.outcome = _ENDS.get(as_text(outcome.get("type")), "ok")
     elif not exchange.response_whole:
         pass  # its end was not seen
     elif any(_is_chunk(event) for event in events[:_LOOKED_AT]):
