@@ -183,6 +183,22 @@ def test_it_reads(answer: str, expected: dict[str, Any]) -> None:
         ),
         pytest.param(
             {
+                "model": "claude",
+                "usage": {
+                    "input_tokens": 10,
+                    "cache_read_input_tokens": 0,
+                    "output_tokens": 50,
+                    "iterations": [  # anthropic 2.14: a compaction's tokens are not in the sums
+                        {"type": "compaction", "input_tokens": 900, "cache_read_input_tokens": 80, "output_tokens": 30},
+                        {"type": "message", "input_tokens": 10, "cache_read_input_tokens": 0, "output_tokens": 50},
+                    ],
+                },
+            },
+            {"input": 990, "output": 80, "total": 1070, "cached_input": 80},
+            id="Anthropic, with a conversation that was made shorter",
+        ),
+        pytest.param(
+            {
                 "message": {"content": []},
                 "usage": {
                     "billed_units": {"input_tokens": 5, "output_tokens": 12},

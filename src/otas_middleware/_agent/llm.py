@@ -190,14 +190,23 @@ def _usages(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for part in _inner(document):
         for name in ("usage", "usageMetadata"):
             if usage := as_object(part.get(name)):
-                yield _coheres(usage)
+                yield _all_counts(usage)
         if "eval_count" in part or "prompt_eval_count" in part or "billed_units" in part:
-            yield _coheres(part)
+            yield _all_counts(part)
 
 
-def _coheres(usage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the counts of a usage: Cohere keeps those that it billed, and all of them, in objects of their own."""
-    return {**usage, **(as_object(usage.get("tokens")) or as_object(usage.get("billed_units")))}
+def _all_counts(usage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return all counts of a usage.
+
+    Cohere keeps those that it billed, and all of them, in objects of their own; Anthropic lists what it took to shorten
+    a conversation apart, and leaves it out elsewhere.
+    """
+    counts = {**usage, **(as_object(usage.get("tokens")) or as_object(usage.get("billed_units")))}
+    for part in map(as_object, as_list(usage.get("iterations"))):
+        for name in _ANTHROPIC.counts if part.get("type") == "compaction" else ():
+            if _is_count(counts.get(name)) and _is_count(part.get(name)):
+                counts[name] += part[name]
+    return counts
 
 
 def _usages_in_text(text: str) -> Iterator[Mapping[str, Any]]:

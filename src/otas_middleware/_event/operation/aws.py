@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.operation.exchange import as_list, as_object, as_text, parse_json
 from otas_middleware._event.operation.model import Operation
-from otas_middleware._event.operation.xml_calls import found, local_name, root_of, text_below
+from otas_middleware._event.operation.xml_calls import local_name, root_of, text_below
 from otas_middleware._event.render import first_value
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _read_s3(exchange: Exchange) -> Operation | None:
     if exchange.status != 200 or "x-amz-request-id" not in exchange.response_headers:
         return None
     deleted = root_of(exchange.response_text, "DeleteResult")
-    error = root_of(exchange.response_text, "Error") if deleted is None else next(found(deleted, "Error"), None)
+    error = root_of(exchange.response_text, "Error") if deleted is None else deleted.find(".//{*}Error")
     if error is None or not text_below(error, "Code"):
         return None
     name = "CompleteMultipartUpload" if "uploadId=" in exchange.query else "CopyObject"

@@ -13,8 +13,6 @@ from otas_middleware._event.operation import json_rpc
 from otas_middleware._event.operation.model import Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from otas_middleware._event.operation.exchange import Exchange
 
 _NAMESPACES = {"http://schemas.xmlsoap.org/soap/envelope/": "1.1", "http://www.w3.org/2003/05/soap-envelope": "1.2"}
@@ -83,23 +81,17 @@ def _envelope(text: str) -> _Envelope | None:
     if first is None:
         return _Envelope(_NAMESPACES[space], "")
     if first.tag == f"{{{space}}}Fault":
-        return _Envelope(_NAMESPACES[space], "Fault", *_fault(first, space))
+        return _Envelope(_NAMESPACES[space], "Fault", *_fault(first))
     return _Envelope(_NAMESPACES[space], local_name(first))
 
 
-def _fault(fault: ET.Element, space: str) -> tuple[str, str]:
+def _fault(fault: ET.Element) -> tuple[str, str]:
     """Return a fault's code without its prefix, and its text; the names differ between the versions.
 
     Those of 1.1 are in no namespace, but in the envelope's where that is the document's default.
     """
-    ours = f"{{{space}}}"
-    code, text = (
-        next(filter(None, map(fault.findtext, paths)), "")
-        for paths in (
-            ("faultcode", f"{ours}faultcode", f"{ours}Code/{ours}Value"),
-            ("faultstring", f"{ours}faultstring", f"{ours}Reason/{ours}Text"),
-        )
-    )
+    code = fault.findtext("{*}faultcode") or fault.findtext("{*}Code/{*}Value") or ""
+    text = fault.findtext("{*}faultstring") or fault.findtext("{*}Reason/{*}Text") or ""
     return code.strip().rpartition(":")[2] or "Fault", text.strip()
 
 
@@ -191,12 +183,6 @@ def local_name(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def found(root: ET.Element, name: str) -> Iterator[ET.Element]:
-    """Yield the elements below a root that have a name, whatever their namespace."""
-    return (element for element in root.iter() if local_name(element) == name)
-
-
 def text_below(root: ET.Element, name: str) -> str:
     """Return the text of the first element with a name, or the empty string."""
-    element = next(found(root, name), None)
-    return "" if element is None else (element.text or "").strip()
+    return (root.findtext(f".//{{*}}{name}") or "").strip()
