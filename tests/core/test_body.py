@@ -34,8 +34,8 @@ def test_the_beginning_and_the_end_are_kept_and_all_is_counted(chunks: list[byte
     assert (
         body.held
         == len(sent[:LIMIT]) + len(sent[LIMIT:][-TAIL:])
-        == sum(map(len, body.carried()[1]))
-        == body.carried()[2]
+        == sum(map(len, body.pieces()[0]))
+        == body.pieces()[1]
     )
 
 
@@ -49,8 +49,8 @@ def test_without_a_tail_the_beginning_alone_is_kept(chunks: list[bytes]) -> None
 @given(CHUNKS, CHUNKS)
 def test_a_body_is_restored_in_another_process_and_goes_on(chunks: list[bytes], more: list[bytes]) -> None:
     body = filled(chunks)
-    state, pieces, _ = body.carried()
-    restored = BoundedBody.restored(state, b"".join(pieces))
+    pieces, _ = body.pieces()
+    restored = BoundedBody.restored([getattr(body, name) for name in BoundedBody.STATE], b"".join(pieces))
     for chunk in more:
         body.add(chunk)
         restored.add(chunk)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -28,12 +27,16 @@ class BoundedBody:
         tail: How many bytes of the end of a longer body to keep.
     """
 
-    __slots__ = ("_tail", "_tail_limit", "_trim_below", "left", "limit", "parts", "whole")
+    __slots__ = ("_tail", "_trim_below", "left", "limit", "parts", "tail_limit", "whole")
+
+    STATE = ("limit", "tail_limit", "left", "whole")
+    """What an equal body in another process needs beside the bytes that are kept."""
 
     def __init__(self, limit: int, tail: int = 0) -> None:
         self.limit: int = limit
         """How many bytes of the beginning are kept."""
-        self._tail_limit = tail
+        self.tail_limit = tail
+        """How many bytes of the end of a longer body are."""
         self._tail: list[bytes] | None = None
         self._trim_below = 0
         """The `left` from which on the tail is more than twice as long as it is to be."""
@@ -57,7 +60,7 @@ class BoundedBody:
 
     def cut(self, chunk: bytes) -> None:
         """Keep of a chunk after which `left` is negative what belongs to the beginning, and the rest as the end."""
-        most = self._tail_limit
+        most = self.tail_limit
         if self.whole:
             self.whole = False
             self.parts.append(chunk[: self.left])
@@ -76,8 +79,8 @@ class BoundedBody:
     def _trim(self) -> None:
         """Keep of the tail what is to be kept."""
         if self._tail is not None:
-            self._tail[:] = [b"".join(self._tail)[-self._tail_limit :]]
-            self._trim_below = self.left - self._tail_limit
+            self._tail[:] = [b"".join(self._tail)[-self.tail_limit :]]
+            self._trim_below = self.left - self.tail_limit
 
     def end(self) -> tuple[bytes, bool]:
         """Return the kept end of a body of which more than the beginning passed, and whether bytes before it are lost.
@@ -118,21 +121,18 @@ class BoundedBody:
         """Join the parts; many small ones cost more than their bytes."""
         self.parts[:] = [self.kept()]
 
-    def carried(self) -> tuple[tuple[object, ...], list[bytes], int]:
-        """Return what an equal body in another process needs: its state, all that is kept, and how many bytes that is.
-
-        What is kept is the beginning and then the end.
-        """
+    def pieces(self) -> tuple[list[bytes], int]:
+        """Return all that is kept, the beginning and then the end, and how many bytes that is."""
         if self._tail is None:
             left = self.left
-            return _state(self), self.parts, self.limit - left if left > 0 else self.limit
+            return self.parts, self.limit - left if left > 0 else self.limit
         held = self.held
-        return _state(self), [*self.parts, *self._tail], held
+        return [*self.parts, *self._tail], held
 
     @classmethod
     def restored(cls, state: Sequence[Any], kept: bytes) -> Self:
-        """Return the body with this state and these bytes, as `carried` gave them."""
-        limit, left, whole, tail_limit = state
+        """Return the body of another process with these values of `STATE`, and with all that is kept, joined."""
+        limit, tail_limit, left, whole = state
         body = cls(limit, tail_limit)
         body.left, body.whole = left, whole
         beginning = limit - left if left > 0 else limit
@@ -155,9 +155,6 @@ class BoundedBody:
     def held(self) -> int:
         """How many bytes are kept."""
         return self.limit - self.left if self.left > 0 else self.limit + len(self.end()[0])
-
-
-_state = attrgetter("limit", "left", "whole", "_tail_limit")
 
 
 def _octets(chunk: Chunk) -> bytes:

@@ -40,25 +40,16 @@ AS_THEY_ARE = (
 )
 """The attributes of a capture that are plain values. Its clock's readings mean something only between themselves."""
 
-_as_they_are = attrgetter(*AS_THEY_ARE)
+_BODY = len(BoundedBody.STATE)
 
-
-def state_of(capture: Capture, request: object, response: object) -> tuple[object, ...]:
-    """Return what an equal capture needs, beside the token, the bodies' bytes and what the application gave.
-
-    Args:
-        capture: A finished one.
-        request: The state of its request body.
-        response: That of its response body.
-    """
-    exception = capture.exception
-    return (
-        capture.session.verified,
-        None if exception is None else tuple(exception),
-        request,
-        response,
-        *_as_they_are(capture),
-    )
+state_of = attrgetter(
+    "session.verified",
+    "exception",
+    *(f"{body}.{name}" for body in ("request", "response") for name in BoundedBody.STATE),
+    *AS_THEY_ARE,
+)
+"""Returns of a finished capture what an equal one needs, beside the token, the bodies' bytes and what the application
+gave."""
 
 
 class CarriedCapture(Capture):
@@ -78,12 +69,12 @@ class CarriedCapture(Capture):
     __slots__ = ()
 
     def __init__(self, token: str, state: Any, request: bytes, response: bytes) -> None:
-        verified, exception, request_state, response_state, *rest = state
+        verified, exception, *rest = state
         super().__init__(_nowhere, _session(token, verified), 0, with_traceback=False)
         self.exception = None if exception is None else CapturedException(*exception)
-        self.request = BoundedBody.restored(request_state, request)
-        self.response = BoundedBody.restored(response_state, response)
-        for name, value in zip(AS_THEY_ARE, rest, strict=True):
+        self.request = BoundedBody.restored(rest[:_BODY], request)
+        self.response = BoundedBody.restored(rest[_BODY : 2 * _BODY], response)
+        for name, value in zip(AS_THEY_ARE, rest[2 * _BODY :], strict=True):
             setattr(self, name, value)
         self.finished = True
 

@@ -18,7 +18,15 @@ from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.feedback import Account
 from otas_middleware._delivery.relay.frames import encode
-from otas_middleware._delivery.relay.link import DEAD, FULL, TAKEN, TOO_LARGE, Link, RelayUnavailableError, native_lock
+from otas_middleware._delivery.relay.link import (
+    DECIDED,
+    FULL,
+    TOO_LARGE,
+    UNSETTLED,
+    Link,
+    RelayUnavailableError,
+    native_lock,
+)
 from otas_middleware._delivery.stats import LONGEST_LOOK
 from otas_middleware._internal_errors import log
 from otas_middleware._runtime import monotonic
@@ -92,39 +100,32 @@ class RelayClient:
             return TOO_LARGE
         if self._back or self._rest:
             self.give_back(_AT_ONCE)
-        for leaving in self._leaving[:1]:  # nothing is sent over it, which would tell that its relay has ended
-            self._look_at(leaving)
+        if self._leaving:  # nothing is sent over it, which would tell that its relay has ended
+            self._look_at(self._leaving[0])
         if self._full_until and monotonic() < self._full_until:
             return FULL
         full = 0
         for link in self._links:
-            if link.lock.acquire():
-                reason = self._send(link, batch)
-                if reason in _DECIDED:
-                    return reason
-                full += reason == FULL
+            reason = link.send(batch)
+            if reason or link.heard or link.dead or link.leaving:
+                reason = self._after(link, reason, batch)
+            if reason in DECIDED:
+                return reason
+            full += reason == FULL
         opened = self._open()
         if opened is not None:
-            return self._send(opened, batch)
+            return self._after(opened, opened.send(batch), batch)
         self._full_until = monotonic() + FULL_PAUSE if full >= MAX_LINKS else 0.0
         return FULL if self._links else self._why
 
-    def _send(self, link: Link, batch: Sequence[Encoded]) -> str:
-        """Hand events over by a link whose lock is held, and release that."""
-        try:
-            if link.dead or link.leaving:
-                return DEAD
-            if len(link.kept) >= link.may_keep or link.kept_bytes >= link.may_keep_bytes:
-                link.look()
-                if not self._allow_more(link):
-                    return "unsettled"
-            return link.send(batch)
-        finally:
-            link.lock.release()
-            if link.heard or link.dead or link.leaving:
-                self._after(link)
+    def _after(self, link: Link, reason: str, batch: Sequence[Encoded]) -> str:
+        """Do what follows from an attempt to hand over; return how it went in the end."""
+        if reason == UNSETTLED and self._allow_more(link):
+            reason = link.send(batch)
+        self._act(link)
+        return reason
 
-    def _after(self, link: Link) -> None:
+    def _act(self, link: Link) -> None:
         """Do what follows from what a link has heard or become."""
         self._heed(link)
         if link.dead or link.leaving:
@@ -155,7 +156,8 @@ class RelayClient:
         except trust.UnsafePlaceError:
             self._why, pause = "unsafe_user", packets.REFUSED_PAUSE
         else:
-            link.lock.acquire()  # nobody else knows it yet
+            link.acquire()  # nobody else knows it yet
+            self._allow_more(link)
             with self._control:
                 if len(self._links) < MAX_LINKS:
                     self._links = (*self._links, link)
@@ -272,12 +274,12 @@ class RelayClient:
     @staticmethod
     def _told(link: Link, order: bytes) -> bool:
         """Tell the relay that somebody waits for what it has; return False when that cannot be done now."""
-        if not link.lock.acquire():
+        if not link.acquire():
             return False
         try:
             return link.dead or not link.kept or link.order(packets.FLUSH, order)
         finally:
-            link.lock.release()
+            link.release()
 
     def _settled(self, links: Iterable[Link], mark: int) -> bool:
         seen = [(link, self._look_at(link, mark)) for link in links]
@@ -290,15 +292,15 @@ class RelayClient:
 
     def _look_at(self, link: Link, none: int = 0) -> int | None:
         """Read what a link brought; return the oldest number that it keeps or `none`, and None if its lock is taken."""
-        if not link.lock.acquire():
+        if not link.acquire():
             return None
         try:
             if not link.dead:
                 link.look()
             oldest = next(iter(link.kept), none)  # they stand in the order in which they were handed over
         finally:
-            link.lock.release()
-        self._after(link)
+            link.release()
+        self._act(link)
         return oldest
 
     def _everywhere(self) -> tuple[Link, ...]:
@@ -345,6 +347,3 @@ class RelayClient:
         """In a forked child: let go of the parent's connections, which stay the parent's."""
         for link in self._everywhere():
             link.abandon()
-
-
-_DECIDED = frozenset({TAKEN, TOO_LARGE, "unsettled"})

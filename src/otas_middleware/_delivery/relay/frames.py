@@ -55,13 +55,13 @@ encode = msgspec.msgpack.Encoder().encode
 
 def encode_request(capture: Capture, number: int) -> Encoded | None:
     """Return a finished capture as a frame with this number, or None when it holds something that cannot cross."""
-    request, first, first_bytes = capture.request.carried()
-    response, second, second_bytes = capture.response.carried()
+    first, first_bytes = capture.request.pieces()
+    second, second_bytes = capture.response.pieces()
     try:
         properties, checkpoints, params = capture.custom_properties, capture.checkpoints, capture.path_params
         meta = _encode(
             (
-                state_of(capture, request, response),
+                state_of(capture),
                 None if not params else _params(params),
                 None if not properties else _plain(properties),
                 None if not checkpoints else [(name, ms, _plain(found)) for name, ms, found in checkpoints],

@@ -36,8 +36,12 @@ _FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 
 TAKEN = ""
 FULL = "full"
+BUSY = "busy"
+UNSETTLED = "unsettled"
 TOO_LARGE = "too_large"
 DEAD = "dead"
+DECIDED = frozenset({TAKEN, TOO_LARGE, UNSETTLED})
+"""After these no other connection is tried."""
 
 
 class RelayUnavailableError(Exception):
@@ -99,30 +103,11 @@ def native_lock() -> Lock:
     return _thread.allocate_lock()
 
 
-class OwnLock:
-    """A lock that is tried and never waited for, and that its thread may take again.
+class Link:
+    """A connection to the relay, with a lock that is tried and never waited for, and that its thread may take again.
 
     A signal's handler may raise between taking a lock and the `try` that lets go of it: the thread takes what it has
     left so. Code that interrupts it in between puts nothing in (`_capture.interrupted`).
-    """
-
-    __slots__ = ("_holder",)
-
-    def __init__(self) -> None:
-        self._holder: dict[str, int] = {}
-
-    def acquire(self) -> bool:
-        """Take it, unless another thread has it; return whether this one has it now."""
-        me = get_ident()
-        return self._holder.setdefault("thread", me) == me
-
-    def release(self) -> None:
-        """Let go of it."""
-        self._holder.pop("thread", None)
-
-
-class Link:
-    """A connection to the relay.
 
     Args:
         path: The relay's socket.
@@ -137,6 +122,7 @@ class Link:
     """
 
     __slots__ = (
+        "_holder",
         "_partly",
         "_secret",
         "_sock",
@@ -147,7 +133,6 @@ class Link:
         "kept",
         "kept_bytes",
         "leaving",
-        "lock",
         "lost",
         "may_keep",
         "may_keep_bytes",
@@ -156,7 +141,7 @@ class Link:
     def __init__(self, path: str, hello: bytes) -> None:
         self._sock = connect(path)
         self._secret = os.urandom(16)
-        self.lock = OwnLock()
+        self._holder: dict[str, int] = {}
         self.dead = False
         self.leaving = False
         self._unheard = 0
@@ -180,26 +165,49 @@ class Link:
             pause = packets.REFUSED_PAUSE if refused else 0.05
             raise RelayUnavailableError("refused" if refused else "absent", pause) from None
 
-    # ---- under the lock
+    def acquire(self) -> bool:
+        """Take the lock, unless another thread has it; return whether this one has it now."""
+        me = get_ident()
+        return self._holder.setdefault("thread", me) == me
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        self._holder.pop("thread", None)
 
     def send(self, batch: Sequence[Encoded]) -> str:
-        """Hand events over in one packet, which they must fit; return `TAKEN` or why none of them was."""
-        pieces = batch[0][2] if len(batch) == 1 else [piece for _, _, frame, _ in batch for piece in frame]
+        """Hand events over in one packet, which they must fit; return `TAKEN` or why none of them was.
+
+        Takes the lock itself, and lets go of it also where the caller had it.
+        """
+        holder, me = self._holder, get_ident()
+        if holder.setdefault("thread", me) != me:  # as `acquire`, whose call each event would pay for
+            return BUSY
         try:
-            for event in batch:
-                self.kept[event[0]] = event
-                self.kept_bytes += event[1] + FRAME_BYTES
-            self._sock.sendmsg([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
-        except BaseException as error:  # raised again where it is not the socket's
-            self._release([event[0] for event in batch])
-            if not isinstance(error, OSError):
-                raise
-            return self._failed(error)
-        self._unheard += len(batch)
-        if self._unheard >= LOOK_EVERY:
-            self._unheard = 0
-            self.look()
-        return TAKEN
+            if self.dead or self.leaving:
+                return DEAD
+            if len(self.kept) >= self.may_keep or self.kept_bytes >= self.may_keep_bytes:
+                self.look()  # what may be settled by now
+                return UNSETTLED
+            pieces = batch[0][2] if len(batch) == 1 else [piece for _, _, frame, _ in batch for piece in frame]
+            try:
+                for event in batch:
+                    self.kept[event[0]] = event
+                    self.kept_bytes += event[1] + FRAME_BYTES
+                self._sock.sendmsg([b"".join(pieces)] if len(pieces) > _MOST_PIECES else pieces)
+            except BaseException as error:  # raised again where it is not the socket's
+                self._forget([event[0] for event in batch])
+                if not isinstance(error, OSError):
+                    raise
+                return self._failed(error)
+            self._unheard += len(batch)
+            if self._unheard >= LOOK_EVERY:
+                self._unheard = 0
+                self.look()
+            return TAKEN
+        finally:
+            holder.pop("thread", None)
+
+    # ---- under the lock
 
     def order(self, kind: int, meta: bytes) -> bool:
         """Send a frame without bodies; return whether that could be done."""
@@ -243,7 +251,7 @@ class Link:
         kind, content = packet[:1], memoryview(packet)[packets.MESSAGE_HEAD :]
         try:
             if kind == packets.SETTLED:
-                self.done += self._release(content.cast("Q"))
+                self.done += self._forget(content.cast("Q"))
                 return
             if kind == packets.LEAVING:
                 self.leaving = True
@@ -251,7 +259,7 @@ class Link:
             told = decode(content)
             if kind == packets.LOST:
                 reason, numbers = told
-                self.lost[reason] += self._release(numbers)
+                self.lost[reason] += self._forget(numbers)
                 self.heard.append(("lost", None, None))
             elif kind == packets.PARTLY:
                 name, disposition, numbers = told
@@ -270,7 +278,7 @@ class Link:
         except Exception:  # of another program; report_internal_error logs it
             report_internal_error("relay.message")
 
-    def _release(self, numbers: Iterable[int]) -> int:
+    def _forget(self, numbers: Iterable[int]) -> int:
         """Keep these events no longer; return how many of them were kept."""
         released = [event for number in numbers if (event := self.kept.pop(number, None)) is not None]
         self.kept_bytes -= sum([event[1] + FRAME_BYTES for event in released])

@@ -14,7 +14,7 @@ from otas_middleware._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROTOCOL = f"otas-relay/2 {__version__}"
+PROTOCOL = f"otas-relay/3 {__version__}"
 """Host and relay understand each other when these are equal."""
 
 MAX_PACKET = 524_288
