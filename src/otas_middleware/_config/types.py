@@ -99,7 +99,7 @@ def _synchronous(value: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_url(value: str) -> str:
-    """Return the base URL without its trailing slash (a doubled slash is a 404 in Brain, see the contract).
+    """Return the base URL without its trailing slash (a doubled slash is a 404 in Brain, see the contract), in ASCII.
 
     Raises:
         ValueError: It is not an `http` or `https` URL with a host, or it carries credentials, a query or a fragment.
@@ -119,6 +119,13 @@ def check_url(value: str) -> str:
         raise ValueError("it holds a user name or password; leave them out, OTAS authenticates by keys")
     if parts.query or parts.fragment or any(ord(char) <= 32 or ord(char) == 127 for char in text):
         raise ValueError("it holds a query, a fragment or blanks; only scheme, host, port and path belong here")
+    if not parts.netloc.isascii():
+        from otas_middleware._config.origins import normal_host  # noqa: PLC0415  # few hosts need it
+
+        host = normal_host(parts.hostname) or parts.hostname
+        text = text.replace(parts.netloc, host if parts.port is None else f"{host}:{parts.port}", 1)
+    if not text.isascii():
+        raise ValueError("it holds letters that a URL has in another form: `xn--` in its host, `%` in its path")
     return text
 
 
