@@ -156,6 +156,7 @@ def test_the_form_shows_the_filter_of_the_address_by_whatever_way_one_came_there
         shown = "form => [...new FormData(form).values()].join()"
         page.get_by_text("1 of 2 events").wait_for()
         assert form.evaluate(shown) == "a,1,PURGE,error,,1"
+        assert form.evaluate("form => [...form.childNodes].every(child => child instanceof Element)")
         page.get_by_role("link", name="Events").click()
         page.get_by_text("2 events", exact=True).wait_for()
         assert form.evaluate(shown) == ",,,,"
@@ -168,6 +169,12 @@ def test_the_form_shows_the_filter_of_the_address_by_whatever_way_one_came_there
         page.get_by_role("link", name="Charts").click()
         page.wait_for_url(re.compile("#/charts$"))
         assert form.evaluate(shown) == ",,,,,"
+
+
+def test_an_address_of_a_session_that_is_not_there_says_so_for_good(browser: Browser, client: Client) -> None:
+    with looking_at(browser, client.brain, "session/gone") as sight:
+        sight.page.get_by_role("main").get_by_text("there is no such session (any more)").wait_for()
+        sight.complaints.clear()  # the browser's, of a 404
 
 
 def test_a_view_that_cannot_be_loaded_says_so_and_is_there_the_next_time(browser: Browser, client: Client) -> None:
@@ -258,7 +265,7 @@ def test_a_long_path_is_cut_and_its_row_still_shows_its_beginning(browser: Brows
         sight.page.get_by_role("heading", name=path).wait_for()
         cell = sight.page.locator("td.path")
         assert cell.evaluate("it => [it.scrollLeft, it.firstChild.offsetWidth <= it.clientWidth]") == [0, True]
-        assert sight.page.locator("#detail dd").first.inner_text() == path
+        assert sight.page.locator("#detail dd").last.inner_text() == path
 
 
 @pytest.mark.parametrize("place", ["events", "sessions"])

@@ -18,12 +18,12 @@ async function answer(response) {
 }
 
 /** Run a task; say what went wrong instead of raising. */
-export async function attempt(task) {
+export async function attempt(task, complain = say) {
   try {
     await task();
   } catch (error) {
     if (error.name === "AbortError") return;
-    say(reasonOf(error));
+    complain(reasonOf(error));
   }
 }
 
@@ -60,7 +60,7 @@ function open() {
   source.addEventListener("open", () => show(paused ? "paused" : "live", paused ? "paused" : "live"));
   source.addEventListener("error", () => show("lost", "no connection"));
   source.addEventListener("news", ({ data }) => {
-    if (brain !== null && data !== brain) location.reload(); // it was started anew, and counts from 1 again
+    if (brain !== null && data !== brain) location.reload(); // a new one counts from 1
     brain = data;
     if (!paused) tell();
     else {

@@ -85,6 +85,9 @@ async function asHar(id) {
   return (await fetch(address("export.har", { id }))).text();
 }
 
+const exportLink = (id, kind) => h("a", { class: "button", href: address(`export.${kind}`, { id }), download: `event-${id}.${kind}` },
+  `Export ${kind.toUpperCase()}`);
+
 function content({ event, curl, python }) {
   const meta = event.metadata !== null && typeof event.metadata === "object" ? event.metadata : {};
   const truncated = meta.truncated ?? {};
@@ -95,14 +98,10 @@ function content({ event, curl, python }) {
   return [
     h("div", { class: "actions" },
       copyButton("as curl", () => curl), copyButton("as Python", () => python), copyButton("as HAR", () => asHar(event.id)),
-      h("a", { class: "button", href: address("export.json", { id: event.id }), download: `event-${event.id}.json` },
-        "Export JSON"),
-      h("a", { class: "button", href: address("export.har", { id: event.id }), download: `event-${event.id}.har` },
-        "Export HAR"),
+      exportLink(event.id, "json"), exportLink(event.id, "har"),
       h("a", { class: "button", href: to("events", { path: event.path }) }, "Same path")),
     event.error && h("p", { class: "fault" }, marked(event.error)),
     facts([
-      ["Path", event.path.length > LONG ? marked(event.path) : null],
       ["Status", status(event)],
       ["Latency", latency(event.latency_ms) + (typeof meta.ttfb_ms === "number"
         ? `, first byte after ${latency(meta.ttfb_ms)}` : "")],
@@ -116,6 +115,7 @@ function content({ event, curl, python }) {
       ["Route", typeof meta.route === "string" ? meta.route : null],
       ["From", [event.source, meta.framework, sdk.name, sdk.version].filter((x) => typeof x === "string").join(" · ")],
       ["Redacted", masked ? h("span", {}, h("mark", {}, String(masked)), masked === 1 ? " value" : " values") : "nothing"],
+      ["Path", event.path.length > LONG ? marked(event.path) : null],
     ]),
     talk,
     h("div", { class: "sides" },
@@ -137,7 +137,7 @@ function content({ event, curl, python }) {
 /** The operation's name where there is one, else the path. */
 function called({ metadata, path }) {
   const name = metadata?.operation?.name;
-  return typeof name === "string" && name ? name : path;
+  return (typeof name === "string" && name) || path || "(no path)";
 }
 
 /** Fill the panel beside the list; resolves when the event is shown. */

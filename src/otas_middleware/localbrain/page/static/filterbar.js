@@ -30,7 +30,7 @@ function chip(name, value) {
 }
 
 /** Make the form. `searchesBodies` is whether it offers to look into them, `ranges` are the time ranges it offers. */
-export function filterbar({ searchesBodies = true, ranges = [] } = {}) {
+export function filterbar({ searchesBodies = true, ranges } = {}) {
   let typing;
   let typed = -Infinity;
   const form = h("form", {
@@ -56,7 +56,7 @@ export function filterbar({ searchesBodies = true, ranges = [] } = {}) {
   select("source", "Source", SOURCES),
   h("label", {}, h("span", { class: "hidden" }, "Slower than, in milliseconds"),
     h("input", { type: "number", name: "slower", min: "0", placeholder: "over … ms" })),
-  ranges.length && select("seconds", "Time", ranges),
+  ranges && select("seconds", "Time", ranges),
   h("span", { class: "chips" }));
 
   function apply() {
@@ -73,7 +73,7 @@ export function filterbar({ searchesBodies = true, ranges = [] } = {}) {
         const value = present[field.name] ?? "";
         if (field.type === "checkbox") field.checked = Boolean(value);
         else if (field.value !== value) field.value = value;
-        if (field.selectedIndex === -1) field.add(new Option(value, value, false, true)); // not among the choices
+        if (field.selectedIndex === -1) field.add(new Option(value, value, false, true));
       }
       chips.replaceChildren(...CHIPS.filter((name) => present[name])
         .map((name) => chip(name, present[name])));

@@ -7,7 +7,7 @@ import { to } from "./route.js";
 
 const LIVE_PAUSE = 1000;
 const QUIET_SECONDS = 300;
-const QUIET_CHECK = 60_000; // that nothing arrives is no news
+const QUIET_CHECK = 60_000; // silence is no news
 
 function senderRow(sender, now) {
   const isQuiet = now - sender.last > QUIET_SECONDS;

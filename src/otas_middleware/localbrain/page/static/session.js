@@ -1,7 +1,7 @@
 // One session: what it cost in all, and its events as a timeline: their order, and the axis on which they stand.
 
 import { ask, attempt, throttled } from "./api.js";
-import { h, table, tile } from "./dom.js";
+import { h, say, table, tile } from "./dom.js";
 import { count, latency, moment, short, status, tone } from "./format.js";
 import { change, to } from "./route.js";
 import { marked } from "./text.js";
@@ -256,9 +256,8 @@ export function sessionView(id) {
   }
 
   const focus = (event) => place.querySelector(`tr[data-id="${CSS.escape(event)}"] a`)?.focus();
-  const refresh = throttled(() => attempt(async () => {
-    if (rest === null) await load();
-  }), LIVE_PAUSE);
+  const missing = (reason) => (known ? say(reason) : place.replaceChildren(h("p", { class: "note" }, reason)));
+  const refresh = throttled(() => rest === null && attempt(load, missing), LIVE_PAUSE);
   refresh();
   return {
     element, title: `Session ${short(id)}`, news: refresh,
