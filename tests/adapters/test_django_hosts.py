@@ -42,8 +42,9 @@ both_handlers = pytest.mark.parametrize("kind", HANDLERS)
 
 
 @pytest.fixture
-def sink() -> Sink:
-    return Sink()
+def sink() -> Iterator[Sink]:
+    with Sink() as sink:
+        yield sink
 
 
 def call(kind: str, handler: Any, request: Request) -> Any:

@@ -20,7 +20,7 @@ from support.sink import TOKEN, Sink
 from support.wsgi_gateway import call_wsgi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from otas_middleware._capture.capture import Capture
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def sink() -> Sink:
-    return Sink()
+def sink() -> Iterator[Sink]:
+    with Sink() as sink:
+        yield sink
 
 
 def record(make: Make, sink: Sink, path: str = "/", method: str = "GET", **environ: Any) -> Capture:

@@ -34,8 +34,9 @@ AFTER = 0.2
 
 
 @pytest.fixture
-def sink() -> Sink:
-    return Sink()
+def sink() -> Iterator[Sink]:
+    with Sink() as sink:
+        yield sink
 
 
 async def slow_asgi(scope: Scope, receive: Receive, send: Send) -> None:

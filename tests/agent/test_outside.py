@@ -120,7 +120,7 @@ def test_the_end_of_a_coded_answer_is_a_failure_where_it_is_one_for_the_caller(
 ) -> None:
     coded = CODINGS[coding](random.Random(7).randbytes(length))
     damaged = coded[:-10] if end == "cut" else coded + b"none of this is coded"
-    outside.on("/damaged", replies(damaged, headers=[f"Content-Encoding: {coding}"]))
+    outside.on("/damaged", replies(damaged, content_type="image/png", headers=[f"Content-Encoding: {coding}"]))
     result = caller.call(session.instrument, "GET", outside.url + "/damaged")
     event = record.one()
     assert (event["error"] != "") is (result.error != ""), result.text

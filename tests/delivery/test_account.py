@@ -155,7 +155,7 @@ def test_the_account_balances_while_threads_put_brain_fails_and_somebody_looks(t
                 time.sleep(0.0005)
 
         def look() -> None:
-            while not done.is_set():
+            while not done.wait(0.0005):  # the others shall get on, too
                 imbalances.append(balance(sender.stats()))
 
         def disturb() -> None:

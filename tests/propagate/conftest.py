@@ -8,6 +8,7 @@ import pytest
 
 from agent.callers import CALLERS, Caller
 from agent.host import Host
+from support.recording import own_recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,10 @@ def unlisted() -> Iterator[Host]:
 
 
 @pytest.fixture
-def backend(settings: OtasSettings, listed: Host) -> OtasSettings:
+def backend(settings: OtasSettings, listed: Host) -> Iterator[OtasSettings]:
     """The settings of a backend that passes tokens on."""
-    return settings.replace(propagate_to=(listed.url,))
+    with own_recorder(settings, propagate_to=(listed.url,)) as own:
+        yield own
 
 
 @pytest.fixture(params=CALLERS, ids=lambda caller: caller.name)

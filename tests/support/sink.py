@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from pydantic import SecretStr
@@ -38,6 +38,13 @@ class Sink:
         self.settings = OtasSettings(sdk_key=SecretStr("otas_test_key"), project_id=uuid4(), **changes)
         self.captures: deque[Capture] = deque()
         runtime.recorders[self.settings] = Recorder(self.settings, lambda _: self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the recorder: each that lives has to be asked by whoever asks for the process's counters."""
+        del runtime.recorders[self.settings]
 
     def put(self, item: Weighted) -> None:
         assert isinstance(item, Capture)
