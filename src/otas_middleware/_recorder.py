@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from otas_middleware import _internal_errors
 from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.context import current, delivering
-from otas_middleware._capture.interrupted import in_turn, inside, taking_locks
+from otas_middleware._capture.interrupted import deferring_interruptions, in_delivery, run_or_defer
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._errors import ConfigurationError
@@ -146,7 +146,7 @@ class Recorder:
         return capture
 
     def _submit(self, capture: Capture) -> None:
-        in_turn(self.pipeline.put if self._takes_all else self._deliver_selected, capture)
+        run_or_defer(self.pipeline.put if self._takes_all else self._deliver_selected, capture)
 
     def _deliver_selected(self, capture: Capture) -> None:
         failed = capture.exception is not None or capture.status_code >= 400
@@ -164,7 +164,7 @@ class Recorder:
             False when that cannot be said: then `capture.submit` does it, and may write to a disk.
         """
         put: Callable[[Capture], bool] | None = getattr(self.pipeline, "put_at_once", None)
-        with taking_locks():
+        with deferring_interruptions():
             return put is not None and self._takes_all and put(capture)
 
     def build(self, capture: Capture, settings: OtasSettings) -> Envelope | None:
@@ -310,7 +310,7 @@ def flush(timeout: float = 2.0) -> bool:
     Returns:
         True when nothing waits any more; False when the time was up first, or in a handler that interrupts delivery.
     """
-    if inside.get():
+    if in_delivery.get():
         return False
     deadline = monotonic() + min(timeout, 1e9)  # no lock can be waited for until infinity
     done = True

@@ -197,9 +197,9 @@ def _deliver(task: Any, message: Any) -> None:
     try:
         read = work.read(message)
     except UnreadableError as error:
-        logger.error("otas: a message cannot be delivered: %s. It goes to the queue of the dead.", error)  # noqa: TRY400
+        logger.error("otas: a message cannot be delivered: %s. It goes to the dead-letter queue.", error)  # noqa: TRY400
         fields = cast("dict[str, Any]", message) if isinstance(message, dict) else {"message": message}
-        _bury(task, work, fields, f"unreadable: {error}")
+        _dead_letter(task, work, fields, f"unreadable: {error}")
         return
     outcome, decision = work.deliver(read)
     disposition = decision.disposition
@@ -207,7 +207,7 @@ def _deliver(task: Any, message: Any) -> None:
         return
     if disposition is Disposition.LOST:
         logger.warning("otas: %s rejected an event (%s). %s", read.destination, outcome.reason, outcome.advice)
-        _bury(task, work, {**message, "failures": 0, "failed_at": None}, outcome.reason)
+        _dead_letter(task, work, {**message, "failures": 0, "failed_at": None}, outcome.reason)
     elif disposition is Disposition.TOKEN_REJECTED:  # anybody can send bad tokens, so they must not fill a queue
         logger.info("otas: an event was dropped: its session token was refused.")
     elif disposition is Disposition.RETURNED:
@@ -222,8 +222,8 @@ def _again(task: Any, message: dict[str, Any], seconds: float) -> None:
     raise task.retry(args=(message,), kwargs={}, countdown=seconds, throw=False)
 
 
-def _bury(task: Any, work: TaskDeliverer, message: dict[str, Any], reason: str) -> None:
-    """Move the message to the queue of the dead, where it waits for somebody to look into the reason."""
+def _dead_letter(task: Any, work: TaskDeliverer, message: dict[str, Any], reason: str) -> None:
+    """Move the message to the dead-letter queue, where it waits for somebody to look into the reason."""
     message = {**message, "reason": reason}
     if _is_dead(task, work, message):
         # It is being tried again from there and fails again: it stays, without keeping the worker busy.
@@ -232,7 +232,7 @@ def _bury(task: Any, work: TaskDeliverer, message: dict[str, Any], reason: str) 
 
 
 def _is_dead(task: Any, work: TaskDeliverer, message: dict[str, Any]) -> bool:
-    """Say whether a message comes from the queue of the dead.
+    """Say whether a message comes from the dead-letter queue.
 
     Delayed deliveries (quorum queues) and topic exchanges put further words before a queue's routing key, or use
     another one; what was buried says so itself.

@@ -154,7 +154,7 @@ def test_what_is_rejected_goes_to_the_dead_and_comes_back_from_there(farm: Farm)
         (payload,), *_ = message.payload
         assert payload["reason"] == "missing_agent_session_token"
         message.ack()
-    # Somebody repairs it and puts it back into the queue of the dead, where a worker tries it again.
+    # Somebody repairs it and puts it back into the dead-letter queue, where a worker tries it again.
     farm.app.send_task(
         "otas_middleware.deliver",
         args=({**payload, "token": farm.brain.create_session()},),

@@ -179,9 +179,9 @@ def test_what_interrupts_a_block_within_another_is_done_once_at_the_end_of_the_o
     done: list[str] = []
 
     def both() -> None:
-        with interrupted.taking_locks():
-            with interrupted.taking_locks():
-                interrupted.in_turn(done.append, "it")
+        with interrupted.deferring_interruptions():
+            with interrupted.deferring_interruptions():
+                interrupted.run_or_defer(done.append, "it")
             done.append("the inner one has ended")
 
     in_a_thread(both)
@@ -189,11 +189,11 @@ def test_what_interrupts_a_block_within_another_is_done_once_at_the_end_of_the_o
 
 
 def test_what_was_left_for_later_is_the_parents_after_a_fork() -> None:
-    interrupted._left.append((print, "the parent's"))
+    interrupted._deferred.append((print, "the parent's"))
     child = os.fork()
     if child == 0:
-        os._exit(len(interrupted._left))
-    interrupted._left.clear()
+        os._exit(len(interrupted._deferred))
+    interrupted._deferred.clear()
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -258,13 +258,13 @@ class TimeLimitError(BaseException):
 
 def test_a_signals_handler_that_raises_at_the_beginning_of_delivery_leaves_nothing_marked() -> None:
     def strike(frame: FrameType, event: str, _: object) -> None:
-        if event == "c_return" and frame.f_code.co_name == "in_turn" and armed.pop():
+        if event == "c_return" and frame.f_code.co_name == "run_or_defer" and armed.pop():
             raise TimeLimitError
 
     def hand_over() -> None:
         with pytest.raises(TimeLimitError):
-            interrupted.in_turn(len, "")
-        found.append(interrupted.inside.get())
+            interrupted.run_or_defer(len, "")
+        found.append(interrupted.in_delivery.get())
 
     found: list[bool] = []
     armed = [True, False]  # not when it was asked where it is called, but when that was marked

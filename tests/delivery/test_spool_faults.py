@@ -143,7 +143,7 @@ def test_what_could_not_be_sent_in_time_is_given_back_and_delivered(
             assert sender.flush(10)
         assert (sender.stats()["delivered"], brain.requests) == (0, [])
         (exporter,) = sender._state.exporters
-        exporter.tend(time.monotonic())
+        exporter.maintain(time.monotonic())
         sender.put(Item())
         eventually(lambda: sender.stats()["delivered"] == 2)
         assert balance(sender.stats()) == 0

@@ -32,7 +32,7 @@ PATHS = [f"/{number}" for number in range(30)]
 @pytest.fixture(autouse=True)
 def as_in_production_where_every_destination_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "behaviour", dataclasses.replace(runtime.behaviour, reraise=False))
-    monkeypatch.setattr(limiter, "_PERHAPS_OURS", float("inf"))
+    monkeypatch.setattr(limiter, "_LOCK_WAIT", float("inf"))
 
 
 class Brain:
@@ -125,7 +125,7 @@ def test_where_the_destination_becomes_slow_between_them_the_others_are_not_kept
     brain = Brain()
     in_flight: list[int] = []
     with waiting(brain, PATHS) as sender:
-        monkeypatch.setattr(limiter, "_PERHAPS_OURS", 0.2)
+        monkeypatch.setattr(limiter, "_LOCK_WAIT", 0.2)
         brain.on["/2"] = lambda: time.sleep(0.3)
         for path in ("/1", "/3"):
             brain.on[path] = lambda: in_flight.append(sender.stats()["in_flight"])

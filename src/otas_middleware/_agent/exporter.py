@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from otas_middleware import _internal_errors
-from otas_middleware._capture.interrupted import in_turn, inside
+from otas_middleware._capture.interrupted import in_delivery, run_or_defer
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
@@ -86,7 +86,7 @@ class AgentExporter:
 
     def put(self, item: Item) -> None:
         """Queue an item. Never blocks."""
-        in_turn(self.forward, item)
+        run_or_defer(self.forward, item)
 
     def forward(self, item: Item) -> None:
         """Queue an item; from code that nothing of delivery's can have called, or been interrupted by."""
@@ -106,7 +106,7 @@ class AgentExporter:
         Returns:
             False when the time was up first, or when there was no session to deliver in.
         """
-        if inside.get():
+        if in_delivery.get():
             return False  # a signal's handler, in the middle of what it would wait for
         deadline = monotonic() + timeout
         settled = [queue.settle(deadline) for queue in self.pending]

@@ -135,7 +135,7 @@ def describe(request: str, response: str, tail: str = "", path: str = "") -> dic
     if tail or not given:
         for found in _usages_in_text(response + "\n" + tail):
             form = _take(found, given, form)
-    usage = {} if form is None else _in_our_terms(given, form)
+    usage = {} if form is None else _normalised_counts(given, form)
     asked = _asked_model(request, path, certain=bool(usage))
     if not usage and not asked:
         return {}
@@ -244,7 +244,7 @@ def _form_of(usage: Mapping[str, Any]) -> _Form | None:
     return next((form for form in _FORMS if not usage.keys().isdisjoint(form.marks or form.counts)), None)
 
 
-def _in_our_terms(given: dict[str, int], form: _Form) -> dict[str, int]:
+def _normalised_counts(given: dict[str, int], form: _Form) -> dict[str, int]:
     usage = dict(given)
     for name, beside in form.beside.items():
         if name in usage:

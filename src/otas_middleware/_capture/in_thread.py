@@ -13,7 +13,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture.context import delivering
-from otas_middleware._capture.interrupted import inside, taking_locks
+from otas_middleware._capture.interrupted import deferring_interruptions, in_delivery
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import enough_stack, this_process
 
@@ -66,7 +66,7 @@ def finish_without_waiting(capture: Capture) -> None:
 def _at_once(capture: Capture) -> bool:
     """Give it to a relay that takes it now; return False where it may have to go to a disk."""
     submit_at_once: Callable[[Capture], bool] | None = getattr(capture.taker, "submit_at_once", None)
-    return submit_at_once is not None and not inside.get() and submit_at_once(capture)
+    return submit_at_once is not None and not in_delivery.get() and submit_at_once(capture)
 
 
 def wait_for_all() -> None:
@@ -78,7 +78,7 @@ def wait_for_all() -> None:
 
 def _begin(work: Callable[[], None]) -> Future[None] | None:
     """Have a thread do the work, or return None when there can be none."""
-    if inside.get():
+    if in_delivery.get():
         return None  # a finalizer: the pool's own locks may be held
     from concurrent.futures import Future, ThreadPoolExecutor  # noqa: PLC0415  # asyncio's, and for those who spool
 
@@ -95,7 +95,7 @@ def _begin(work: Callable[[], None]) -> Future[None] | None:
             done.set_result(None)
 
     try:
-        with taking_locks():
+        with deferring_interruptions():
             process = this_process()
             pool = _pools.get(process)
             if pool is None:

@@ -20,60 +20,60 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-inside: ContextVar[bool] = ContextVar("otas_middleware.inside", default=False)
+in_delivery: ContextVar[bool] = ContextVar("otas_middleware.in_delivery", default=False)
 """True where locks of delivery may be held: in its threads, and in a caller's while it is in delivery's code."""
 
-_left: deque[tuple[Callable[[Any], object], Any]] = deque()
+_deferred: deque[tuple[Callable[[Any], object], Any]] = deque()
 
 
-def in_turn(work: Callable[[T], object], item: T) -> None:
-    """Do what takes locks of delivery: now, or soon after, when the caller may have interrupted whoever holds them.
+def run_or_defer(work: Callable[[T], object], item: T) -> None:
+    """Call what takes locks of delivery: now, or soon after, when the caller may have interrupted whoever holds them.
 
     Args:
-        work: It.
-        item: What it is called with.
+        work: What takes them.
+        item: Its argument.
     """
-    if inside.get():
-        _left.append((work, item))
+    if in_delivery.get():
+        _deferred.append((work, item))
         with suppress(RuntimeError):  # no thread can be started: the interrupted code does it at its end
             # Not `threading.Thread`, whose start takes a lock of its own, which may be the interrupted one.
             import _thread  # noqa: PLC0415  # documented as the low-level threading interface, and rarely needed
 
-            _thread.start_new_thread(_do_what_is_left, ())
+            _thread.start_new_thread(_run_deferred, ())
         return
-    try:  # as `taking_locks`, whose generator each request would pay for
-        inside.set(True)  # and no token, which a signal's handler that raises might keep us from getting
+    try:  # as `deferring_interruptions`, whose generator each request would pay for
+        in_delivery.set(True)  # and no token, which a signal's handler that raises might keep us from getting
         work(item)
     finally:
-        inside.set(False)
-        if _left:
-            _do_what_is_left()
+        in_delivery.set(False)
+        if _deferred:
+            _run_deferred()
 
 
 @contextmanager
-def taking_locks() -> Generator[None]:
+def deferring_interruptions() -> Generator[None]:
     """Have finalizers and handlers that interrupt the block wait for its end, and for that of one around it."""
-    outer = inside.get()
+    outer = in_delivery.get()
     try:
-        inside.set(True)
+        in_delivery.set(True)
         yield
     finally:
-        inside.set(outer)
-        if _left and not outer:
-            _do_what_is_left()
+        in_delivery.set(outer)
+        if _deferred and not outer:
+            _run_deferred()
 
 
-def _do_what_is_left() -> None:
-    while _left:
+def _run_deferred() -> None:
+    while _deferred:
         try:
-            work, item = _left.popleft()
+            work, item = _deferred.popleft()
         except IndexError:  # another thread was quicker
             return
         try:
-            in_turn(work, item)
+            run_or_defer(work, item)
         except Exception:
             report_internal_error("interrupted")
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_left.clear)  # it is the parent's
+    os.register_at_fork(after_in_child=_deferred.clear)  # it is the parent's

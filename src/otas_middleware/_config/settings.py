@@ -25,7 +25,7 @@ from otas_middleware._config.types import (
     Positive,
     Seconds,
     Whole,
-    in_plain_words,
+    explain,
 )
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._version import SETTINGS_URL
@@ -342,7 +342,7 @@ def _configuration_error(error: ValidationError, spellings: Mapping[str, str]) -
             continue
         field = OtasSettings.model_fields.get(name)
         secret = field is None or "Secret" in str(field.annotation)
-        found = in_plain_words(problem["type"], problem["msg"], str(problem["input"]), secret=secret, url="url" in name)
+        found = explain(problem["type"], problem["msg"], str(problem["input"]), secret=secret, url="url" in name)
         fix = f" What belongs there: {field.description}" if field is not None and field.description else ""
         lines.append(f"{spelling} cannot be used: {found}.{fix}")
     return ConfigurationError("otas_middleware: " + "\n".join(dict.fromkeys(lines)))

@@ -160,17 +160,17 @@ BaseUrl = Annotated[str, AfterValidator(check_url)]
 """An `http` or `https` URL without a trailing slash."""
 
 
-def _refuse_truth(value: object) -> object:
+def _refuse_bool(value: object) -> object:
     """Refuse True and False, which Python counts as 1 and 0: somebody took the setting for a switch."""
     if isinstance(value, bool):
         raise ValueError("it is no number")  # noqa: TRY004  # pydantic lets a TypeError pass
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_refuse_truth), Field(ge=0, lt=2**63)]
+Whole = Annotated[int, BeforeValidator(_refuse_bool), Field(ge=0, lt=2**63)]
 """A whole number that 64 bits hold, as the relay and SQLite need it."""
 
-Number = Annotated[float, BeforeValidator(_refuse_truth), Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_refuse_bool), Field(ge=0, allow_inf_nan=False)]
 """A finite number, not below zero."""
 
 Positive = Annotated[Number, Field(gt=0)]
@@ -193,7 +193,7 @@ _IN_PLAIN_WORDS = {
 """What pydantic finds wrong with a value, by its name for that."""
 
 
-def in_plain_words(problem: str, otherwise: str, value: str, *, secret: bool, url: bool) -> str:
+def explain(problem: str, otherwise: str, value: str, *, secret: bool, url: bool) -> str:
     """Say what is wrong with a value, and show it where it holds no secret.
 
     Args:

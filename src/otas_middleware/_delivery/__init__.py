@@ -90,7 +90,7 @@ def open_delivery(
     from otas_middleware._delivery.relay import hello  # noqa: PLC0415  # as above
     from otas_middleware._delivery.relay.delivery import RelayDelivery  # noqa: PLC0415  # as above
 
-    here = hello.stays_here(settings)
+    here = hello.setting_against_relay(settings)
     if here:
         _say(
             f"OTAS_RELAY has no effect with {here}: that code is this process's, and so it delivers its events itself."

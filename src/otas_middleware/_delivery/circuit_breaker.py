@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.protocols import Verdict
-from otas_middleware._delivery.retry import full_jitter, obeyed
+from otas_middleware._delivery.retry import bounded_pause, full_jitter
 
 if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Outcome
@@ -106,7 +106,8 @@ class Breaker:
         if opened:
             self.since = now
         self.reason = reason
-        self._until = now + max(_FLOOR, full_jitter(self._failures, self._longest) if pause is None else obeyed(pause))
+        wait = full_jitter(self._failures, self._longest) if pause is None else bounded_pause(pause)
+        self._until = now + max(_FLOOR, wait)
         return opened
 
     def flush_now(self) -> None:

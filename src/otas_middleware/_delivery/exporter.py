@@ -1,7 +1,7 @@
 """The exporter of one destination: takes events in, says which one goes next, and ends in time.
 
 The request path only calls `offer`. The worker pool asks for work with `next_work` and hands it to `deliver`; the
-maintenance thread calls `tend`; whoever ends the process calls `end`. An exporter that stands still holds up no other.
+maintenance thread calls `maintain`; whoever ends the process calls `end`. One that stands still holds up no other.
 """
 
 from __future__ import annotations
@@ -136,13 +136,13 @@ class Exporter:
             if watched:
                 self._workers.wake()
             if pressed:
-                self._be_relieved()
+                self._call_maintenance()
         except BaseException as error:  # no stack left, or a signal's handler that raises
             self._queue.watch()  # the next event has somebody look
             if not (taken and isinstance(error, RecursionError)):
                 raise
 
-    def _be_relieved(self) -> None:
+    def _call_maintenance(self) -> None:
         if not self._pressed:
             self._pressed = True
             self.hooks.pressed()
@@ -167,7 +167,7 @@ class Exporter:
             if self._spooler is None or self._until_recall(now) != 0.0 or self._pace.pause(now) > 0.0:
                 work = self._work(now)
                 if self._queue.was_pressed():
-                    self._be_relieved()
+                    self._call_maintenance()
                 return work
         self._spooler.recall(self._spooler.BATCH if self._pace.closed else 1)  # the one is a probe
         return Work((), 0.0)
@@ -230,17 +230,17 @@ class Exporter:
 
     # ---- the maintenance thread
 
-    def tend(self, now: float) -> float:
+    def maintain(self, now: float) -> float:
         """Do what the workers may be too busy for; return the seconds until it is needed again."""
         pressed, self._pressed = self._pressed, False
         if self._queue.count > self._queue.account.here:
             self._workers.wake()  # who put it there may have been kept from that
         if self._spooler is not None:
-            if self._pace.away_for(now) >= PATIENCE:
+            if self._pace.seconds_down(now) >= PATIENCE:
                 self._spill(self._spooler, 0, now)
             elif pressed:
                 self._spill(self._spooler, self._most // 4, now)
-            self._spooler.tend(now)
+            self._spooler.maintain(now)
         self.log.losses(self._queue.dropped())
         return 15.0 if self._pace.closed else 0.5
 
@@ -268,7 +268,7 @@ class Exporter:
             self._pace.flush_now()
         with self._workers.flushing():
             if self._queue.count and not self._workers.ensure_one():
-                self._workers.work_here(deadline, unless=lambda: while_well and not self._pace.closed)
+                self._workers.deliver_in_caller(deadline, unless=lambda: while_well and not self._pace.closed)
             return self._queue.wait(deadline, lambda: while_well and self._is_hopeless())
 
     def _is_hopeless(self) -> bool:
@@ -286,10 +286,10 @@ class Exporter:
             self._drain(self._ending, while_well=self._spooler is not None)
             self._sender.finish_deleting(deadline)
         finally:  # somebody may interrupt that: what is here is written all the same
-            self._put_away(deadline)
-            self._lose_the_rest()
+            self._spool_and_stop(deadline)
+            self._count_rest_as_lost()
 
-    def _lose_the_rest(self) -> None:
+    def _count_rest_as_lost(self) -> None:
         for item in [*self._take_over(), *self._queue.grab(self._queue.count, 0)]:
             if item.row is not None:
                 self._queue.leave_on_disk(item)
@@ -301,17 +301,17 @@ class Exporter:
         """Write to disk what is here and being sent, if there is a disk; a worker delivers it from there, as ever."""
         if self._spooler is not None:
             self._ending = deadline
-            self._put_away(deadline)
+            self._spool_and_stop(deadline)
             self._workers.wake()
 
-    def _put_away(self, deadline: Deadline) -> None:
+    def _spool_and_stop(self, deadline: Deadline) -> None:
         self._workers.dismiss()  # else its threads would bring back what is now written
         if self._spooler is not None:
-            self._store_the_rest(self._spooler, deadline)
+            self._spool_rest(self._spooler, deadline)
         self._ending = None
         self._queue.watch()
 
-    def _store_the_rest(self, spooler: Spooler, deadline: Deadline) -> None:
+    def _spool_rest(self, spooler: Spooler, deadline: Deadline) -> None:
         taken, last, begun = self._take_over(), Deadline(deadline.left() + _DISK_WAIT), time.thread_time()
         while deadline.left() or (last.left() and time.thread_time() - begun < _DISK_SECONDS):
             batch, taken = [*taken, *self._queue.grab(_EXIT_BATCH, 0)], []

@@ -91,7 +91,7 @@ class PipelineFactory:
         tasks: list[Callable[[float], float]] = []
         for (exporter, _), site in zip(exporters, places, strict=True):
             if settings.spool_dir is not None or settings.on_loss is not None:
-                tasks.append(exporter.tend)
+                tasks.append(exporter.maintain)
             if settings.stats_interval:
                 tasks.append(Summary(exporter, settings.stats_interval))
             if isinstance(site.destination, BrainDestination):

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Outcome
     from otas_middleware._delivery.queue import Queue
 
-_HOLDS = 1.5
+_ROOM_UP_TO = 1.5
 """Up to this multiple of the base latency there is room for more."""
 
-_SLOWS = 2.5
+_TOO_SLOW_FROM = 2.5
 """From this multiple on there are too many."""
 
 _NOISE = 0.005
@@ -36,16 +36,16 @@ _NOISE = 0.005
 SOON = 1.0
 """Seconds within which a backlog may be gone without another connection."""
 
-_PERHAPS_OURS = 0.02
+_LOCK_WAIT = 0.02
 """Seconds; an answer that took longer was not only waiting for the interpreter's lock (5 ms at a time)."""
 
 _BUSY = 0.7
 """From this share of one processor on, a process has no time for more threads."""
 
-_GLANCE = 0.2
+_LOAD_INTERVAL = 0.2
 """Seconds between two looks at that share."""
 
-_TOGETHER, _TOGETHER_ALONE = 16, 64
+_BATCH, _BATCH_ALONE = 16, 64
 """Events that are built and sent in a row, and how many where nothing else is done: what runs after a wait is slow at
 first, since the processor was asleep, and so is building right after sending."""
 
@@ -107,25 +107,25 @@ class Limiter:
         """
         base = self._base
         self._latest = latency
-        if now - self._looked_at >= _GLANCE:
-            self._glance(now)
+        if now - self._looked_at >= _LOAD_INTERVAL:
+            self._measure_load(now)
         if latency < base:
             base = self._base = latency
         elif self._window < 2.0:
             # One request at a time does not slow itself down: the destination has become slow for good.
             self._base += (latency - base) * _LEARN
-        if latency > base * _SLOWS + _NOISE:
+        if latency > base * _TOO_SLOW_FROM + _NOISE:
             self._shrink(now, latency, 0.5 if latency > base * _FAR_TOO_SLOW else 0.8)
         elif self._crowded:
             return
-        elif waiting * latency > SOON * self._window and latency <= base * _HOLDS + _NOISE:
+        elif waiting * latency > SOON * self._window and latency <= base * _ROOM_UP_TO + _NOISE:
             # One more per round trip of the whole window.
             self._window = min(self._most, self._window + 1.0 / self._window)
 
-    def _glance(self, now: float) -> None:
+    def _measure_load(self, now: float) -> None:
         used = self._cpu()
         share = (used - self._used) / (now - self._looked_at)
-        self._crowded = share > _BUSY and self._latest < _PERHAPS_OURS
+        self._crowded = share > _BUSY and self._latest < _LOCK_WAIT
         self._looked_at, self._used = now, used
 
     def failed(self, now: float, latency: float) -> None:
@@ -178,16 +178,16 @@ class Pace:
     @property
     def most_at_once(self) -> int:
         """How many events a worker takes at once: several where a single connection gets quick answers."""
-        if self._limiter.limit != 1 or not 0.0 < self._limiter.latest < _PERHAPS_OURS:
+        if self._limiter.limit != 1 or not 0.0 < self._limiter.latest < _LOCK_WAIT:
             return 1
-        return _TOGETHER_ALONE if runtime.only_delivers else _TOGETHER
+        return _BATCH_ALONE if runtime.only_delivers else _BATCH
 
     @property
     def sending(self) -> int:
         """How many events are being sent."""
         return len(self._out)
 
-    def away_for(self, now: float) -> float:
+    def seconds_down(self, now: float) -> float:
         """Return the seconds since the destination went away; 0 while it is there."""
         with self._lock:
             return 0.0 if self._breaker.closed else now - self._breaker.since

@@ -6,7 +6,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal
 
-from otas_middleware._capture.interrupted import taking_locks
+from otas_middleware._capture.interrupted import deferring_interruptions
 from otas_middleware._delivery import process
 from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.factory import PipelineFactory
@@ -141,7 +141,7 @@ class Pipeline(process.ForkAware):
         """
         deadline = Deadline(timeout)
         done = True
-        with taking_locks():
+        with deferring_interruptions():
             for exporter in self._current().exporters:
                 done = exporter.flush(deadline) and done
         return done
@@ -159,7 +159,7 @@ class Pipeline(process.ForkAware):
 
     def stats_by_destination(self) -> dict[str, dict[str, Any]]:
         """Return each destination's counters, by its name."""
-        with taking_locks():
+        with deferring_interruptions():
             return {exporter.name: exporter.stats() for exporter in self._current().exporters}
 
     def close(self, timeout: float | None = None) -> None:
@@ -195,7 +195,7 @@ class Pipeline(process.ForkAware):
         state = self._state
         if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
             # Of two that end it at once, both would write what is in flight.
-            with taking_locks(), state.ending, ExitStack() as todo:
+            with deferring_interruptions(), state.ending, ExitStack() as todo:
                 todo.callback(state.maintenance.stop)
                 for exporter in reversed(state.exporters):
                     todo.callback(exporter.end, deadline)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
-from otas_middleware._capture.interrupted import inside
+from otas_middleware._capture.interrupted import in_delivery
 from otas_middleware._runtime import enough_stack, monotonic, runtime, this_process
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def start_thread(target: Callable[[], None], name: str) -> bool:
 
     def run() -> None:
         delivering.set(True)
-        inside.set(True)
+        in_delivery.set(True)
         target()
 
     try:

@@ -97,7 +97,7 @@ class Queue:
                 self.account.entered(item)
                 self._stats.spooled += item.row is not None
                 near = self.account.is_fuller_than(self._mark)
-                if near or self._line.strangers * SHARE > self._max_events:
+                if near or self._line.unjudged_tokens * SHARE > self._max_events:
                     self._pressed = self._pressed or near
                     self._make_room()
             self._inbox.popleft()
@@ -147,9 +147,9 @@ class Queue:
                 item = self._line.next(now, limit, early=early)
                 if item is None:
                     return [], 0
-            return self._fly([item, *self._line.next_more(most - 1)]), self._line.ready(limit)
+            return self._add_in_flight([item, *self._line.next_more(most - 1)]), self._line.ready(limit)
 
-    def _fly(self, items: list[QueueItem]) -> list[QueueItem]:
+    def _add_in_flight(self, items: list[QueueItem]) -> list[QueueItem]:
         self._flight.update((item.seq, item) for item in items)
         return items
 
@@ -188,7 +188,7 @@ class Queue:
         Its token is an accepted one from now on.
         """
         with self._lock:
-            if not self._land(item):
+            if not self._end_flight(item):
                 return []
             self._line.accept(item.token)
             self._stats.delivered += 1
@@ -201,7 +201,7 @@ class Queue:
     def lost(self, item: QueueItem, reason: str, *, others: bool = False) -> list[QueueItem]:
         """Let it go as lost, and with `others` all that waits with the same token; return what has left."""
         with self._lock:
-            if not self._land(item):
+            if not self._end_flight(item):
                 return []
             self._sort_in()
             gone = [item, *self._line.take_all(item.token)] if others and item.token else [item]
@@ -212,13 +212,13 @@ class Queue:
     def give_back(self, item: QueueItem) -> None:
         """Put it in front of all others; where its token is held back, of all that come with that."""
         with self._lock:
-            if self._land(item):
+            if self._end_flight(item):
                 (self._put_first if self._line.holds(item.token) else self._line.give_back)(item)
 
     def delay(self, item: QueueItem, due: float) -> None:
         """Put it aside until a point in time (`monotonic`)."""
         with self._lock:
-            if self._land(item):
+            if self._end_flight(item):
                 self._line.delay(item, due)
 
     def hold(self, item: QueueItem, due: float) -> None:
@@ -227,7 +227,7 @@ class Queue:
             self.delay(item, due)
             return
         with self._lock:
-            if self._land(item):
+            if self._end_flight(item):
                 self._put_first(item)
                 self._line.hold(item.token, due)
 
@@ -243,7 +243,7 @@ class Queue:
                 self.account.bytes += held + item.overhead - item.weight
                 item.weight = held + item.overhead
 
-    def _land(self, item: QueueItem) -> bool:
+    def _end_flight(self, item: QueueItem) -> bool:
         if self._flight.get(item.seq) is not item:
             return False
         del self._flight[item.seq]
@@ -260,13 +260,13 @@ class Queue:
             most = min(limit, self.account.here - self.in_flight - keep)
             while len(grabbed) < most and (item := self._line.pop_oldest() or self._line.pop_delayed()) is not None:
                 grabbed.append(item)
-            return self._fly(grabbed)
+            return self._add_in_flight(grabbed)
 
     def stored(self, items: Iterable[QueueItem], evicted: int) -> None:
         """Let items in flight go that are on disk now, where so many older events had to make room for them."""
         with self._lock:
             for item in items:
-                if self._land(item):
+                if self._end_flight(item):
                     self._stats.spooled += item.row is None
                     self.account.left(item)
                     item.settled("spooled")
@@ -285,7 +285,7 @@ class Queue:
     def leave_on_disk(self, item: QueueItem) -> None:
         """Let an item in flight go that lies on disk too, where anybody may take it as soon as it is given back."""
         with self._lock:
-            if self._land(item):
+            if self._end_flight(item):
                 self._evict(item, "queue_full")
 
     @property

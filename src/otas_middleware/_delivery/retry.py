@@ -68,15 +68,15 @@ def retry_after(value: str | None, now: float | None = None) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return obeyed(float(text[:9]))
+        return bounded_pause(float(text[:9]))
     try:
         date = parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    return obeyed(date - (time.time() if now is None else now))
+    return bounded_pause(date - (time.time() if now is None else now))
 
 
-def obeyed(pause: float) -> float:
+def bounded_pause(pause: float) -> float:
     """Return for how much of a pause that a destination asks for nothing is sent, in seconds; it may be any number."""
     return max(0.0, min(LONGEST_RETRY_AFTER, pause))
 
@@ -169,7 +169,7 @@ class RetryPolicy:
         if failures + 1 > self.max_retries and (others_passed or reason == "internal_error"):
             return Decision(Disposition.LOST, "internal_error" if reason == "internal_error" else "retries_exhausted")
         pause = outcome.retry_after
-        delay = full_jitter(failures + 1, self.longest) if pause is None else obeyed(pause)
+        delay = full_jitter(failures + 1, self.longest) if pause is None else bounded_pause(pause)
         return Decision(Disposition.DELAYED, reason, delay)
 
     def ahead(self, token: str) -> float:

@@ -198,7 +198,7 @@ class Spooler:
 
     # ---- keeping
 
-    def tend(self, now: float) -> None:
+    def maintain(self, now: float) -> None:
         """Renew leases, give back what memory had to let go, and repeat acknowledgements that failed."""
         gone = self._queue.let_go() if now >= self._failed_until else []
         try:

@@ -99,7 +99,7 @@ class PendingFlushes:
             flush.open = sum(number <= flush.number for number in numbers)
         self._changed.notify_all()
 
-    def look_again(self) -> None:
+    def wake_waiters(self) -> None:
         """Have those who wait look whether they still should."""
         self._changed.notify_all()
 
@@ -110,7 +110,7 @@ class PendingFlushes:
             number: The youngest event's.
             still: How many are here.
             deadline: When to stop waiting.
-            unless: Stop as soon as this is so; looked at again at each `look_again`.
+            unless: Stop as soon as this is so; looked at again at each `wake_waiters`.
         """
         flush = _Flush(number, still)
         self._flushes.append(flush)
@@ -192,7 +192,7 @@ class Account:
     def interrupt(self) -> None:
         """Have those who wait look again."""
         with self._lock:
-            self.flushes.look_again()
+            self.flushes.wake_waiters()
 
     def note(self, failure: str, *, resent: bool) -> None:
         """Count an attempt's failure, unless the reason is empty, and that the event was sent twice in it."""

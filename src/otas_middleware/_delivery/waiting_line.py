@@ -98,7 +98,7 @@ class WaitingLine:
         return not self._trusting and token not in self._known
 
     @property
-    def strangers(self) -> int:
+    def unjudged_tokens(self) -> int:
         """How many tokens wait for their judgement."""
         return len(self.unjudged.items)
 
@@ -284,7 +284,7 @@ class WaitingLine:
         Args:
             max_events: How many events there is room for.
         """
-        return self._pop_oldest_unjudged() if self.strangers > max(1, max_events // SHARE) else None
+        return self._pop_oldest_unjudged() if self.unjudged_tokens > max(1, max_events // SHARE) else None
 
     def pop_dispensable(self, max_events: int, max_bytes: int) -> QueueItem | None:
         """Take out a suspect; one of the unjudged, if they have more than their share of the room; or the oldest."""

@@ -180,7 +180,7 @@ class WorkerPool:
         while self._resting:
             self._resting.pop().end()
 
-    def work_here(self, deadline: Deadline, unless: Callable[[], bool]) -> None:
+    def deliver_in_caller(self, deadline: Deadline, unless: Callable[[], bool]) -> None:
         """Deliver in the calling thread, where no other can be had.
 
         Args:
@@ -221,7 +221,7 @@ class WorkerPool:
             while self._asks(generation):
                 items, pause, more = self._next_work()
                 if not items:
-                    if not self._rest(generation, pause, busy_at):
+                    if not self._wait_for_work(generation, pause, busy_at):
                         return
                     continue
                 self._found(generation)
@@ -277,7 +277,7 @@ class WorkerPool:
                 self._asking -= 1
                 self._calls = min(self._calls, self._asking)
 
-    def _rest(self, generation: int, pause: float | None, busy_at: float) -> bool:
+    def _wait_for_work(self, generation: int, pause: float | None, busy_at: float) -> bool:
         """Wait for work, and for more of it if an event has ended the rest; return False to end the thread.
 
         Args:

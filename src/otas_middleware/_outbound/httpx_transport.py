@@ -220,11 +220,11 @@ class InstrumentedTransport(Layer):
             return self._recorded(request, location)
         token = self.policy.token_at_hand()
         if token is None and self.policy.may_wait:
-            return self._when_there_is_a_token(request, location)
+            return self._send_with_token(request, location)
         sent = self._inside(request, location, token)
         return self.inner.handle_async_request(sent)  # type: ignore[no-any-return]  # as above
 
-    async def _when_there_is_a_token(self, request: httpx.Request, location: Location) -> httpx.Response:
+    async def _send_with_token(self, request: httpx.Request, location: Location) -> httpx.Response:
         from anyio import to_thread  # noqa: PLC0415  # comes with httpx; asyncio and trio
 
         token = await to_thread.run_sync(self.policy.token, abandon_on_cancel=True)

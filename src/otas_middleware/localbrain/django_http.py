@@ -261,7 +261,7 @@ class Endpoint:
             incoming = await read_request(scope, receive)
             fault = None if self.service is None else await self._delay(self.service)
             if fault is not None:
-                await self._misbehave(fault, incoming, scope, receive, send)
+                await self._apply_fault(fault, incoming, scope, receive, send)
             elif self.service == "brain" and self.faults.fails():
                 await refusal(500, "event_capture_failed")(scope, receive, send)
             else:
@@ -296,7 +296,7 @@ class Endpoint:
         if self.service == "brain":
             self.faults.after_event()
 
-    async def _misbehave(self, fault: Fault, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _apply_fault(self, fault: Fault, incoming: Incoming, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.mode:
             case Mode.HANG:
                 while fault.is_within_time:  # noqa: ASYNC110  # it is lifted from other threads, or by the clock

@@ -239,7 +239,7 @@ def check_relay(settings: OtasSettings) -> Check:
 def _look(settings: OtasSettings) -> Check:
     from otas_middleware._delivery.relay import hello, status  # noqa: PLC0415  # an extra
 
-    here = hello.stays_here(settings)
+    here = hello.setting_against_relay(settings)
     if here:
         return Check("relay", "warning", f"not used with {here}: the application delivers by itself", "leave it out")
     try:

@@ -173,14 +173,14 @@ def check_brain(probe: Probe, uasam: Probe | None, setting: str) -> Check:
         uasam: What came of asking UASAM, if its address is known.
         setting: The name of the setting that holds Brain's address.
     """
-    unwell = _unwell("brain", probe, setting, uasam)
+    unwell = _service_problem("brain", probe, setting, uasam)
     if unwell is not None:
         return unwell
     if probe.key == "bad" and uasam is not None and uasam.key == "good":
         text = f"{probe.url} refuses the SDK key, which {uasam.url} accepts: Brain does not reach that UASAM"
         fix = "look at Brain's own configuration of UASAM's address, and at the network between the two"
         return Check("brain", "failed", text, fix, data={"url": probe.url})
-    return _well(probe, "brain")
+    return _service_ok(probe, "brain")
 
 
 def check_uasam(probe: Probe | None, brain: Probe, setting: str) -> Check:
@@ -195,19 +195,19 @@ def check_uasam(probe: Probe | None, brain: Probe, setting: str) -> Check:
         return Check(
             "uasam", "skipped", f"its address is not known; set {setting}, or give --uasam-url, to have it checked"
         )
-    return _unwell("uasam", probe, setting, brain) or _well(probe, "uasam")
+    return _service_problem("uasam", probe, setting, brain) or _service_ok(probe, "uasam")
 
 
-def _unwell(kind: Kind, probe: Probe, setting: str, other: Probe | None) -> Check | None:
+def _service_problem(kind: Kind, probe: Probe, setting: str, other: Probe | None) -> Check | None:
     """Say what is the matter with a service, or None when it is there, is the one, and is well."""
     if probe.trouble is not None:
         return _trouble(kind, probe, probe.trouble, setting, other)
     if not probe.is_it:
-        return _somebody_else(kind, probe, setting, other)
+        return _wrong_service(kind, probe, setting, other)
     return _failing(kind, probe) if probe.status >= 500 else None
 
 
-def _well(probe: Probe, kind: Kind) -> Check:
+def _service_ok(probe: Probe, kind: Kind) -> Check:
     steps = {} if probe.answer is None else {name: round(seconds, 6) for name, seconds in probe.answer.steps.items()}
     return Check(kind, "ok", f"{probe.url} answers: {probe.described()}", data={"url": probe.url, "seconds": steps})
 
@@ -220,7 +220,7 @@ def _failing(kind: Kind, probe: Probe) -> Check:
     return Check(kind, "failed", text, fix, data={"url": probe.url, "status": probe.status})
 
 
-def _somebody_else(kind: Kind, probe: Probe, setting: str, other: Probe | None) -> Check:
+def _wrong_service(kind: Kind, probe: Probe, setting: str, other: Probe | None) -> Check:
     """Explain an answer that the service would not give."""
     name, data = _NAMES[kind], {"url": probe.url, "status": probe.status}
     location = "" if probe.answer is None else probe.answer.response.headers.get("location", "")

@@ -56,12 +56,12 @@ def prepare_directory(directory: Path) -> None:
                 " (it is made when it does not exist)"
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
-            _tighten(directory)
+            _make_private(directory)
     except OSError as error:
         raise SpoolError(f"the directory {directory} cannot be used ({error.strerror}); see OTAS_SPOOL_DIR") from None
 
 
-def _tighten(directory: Path) -> None:
+def _make_private(directory: Path) -> None:
     """Close a directory that is open to others, provided that it is empty or ours."""
     if any(not entry.name.startswith("otas-") for entry in directory.iterdir()):
         raise SpoolError(

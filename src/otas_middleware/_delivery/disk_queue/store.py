@@ -111,7 +111,7 @@ class DiskQueue:
         now = time.time()
 
         def lease(connection: sqlite3.Connection) -> list[tuple[int, Record]]:
-            _end_leases_of_the_dead(connection, now)
+            _end_leases_of_dead_processes(connection, now)
             # A lease beyond any that could be given is a clock that was set back. What we hold is in memory.
             rows = connection.execute(
                 f"SELECT id, lease_owner, {_COLUMNS} FROM event "  # noqa: S608
@@ -291,7 +291,7 @@ def _shrink(connection: sqlite3.Connection) -> None:
     connection.executescript(f"PRAGMA incremental_vacuum{how_many}; PRAGMA wal_checkpoint(PASSIVE)")
 
 
-def _end_leases_of_the_dead(connection: sqlite3.Connection, now: float) -> None:
+def _end_leases_of_dead_processes(connection: sqlite3.Connection, now: float) -> None:
     statement = "SELECT DISTINCT lease_owner FROM event WHERE lease_until > ? AND lease_owner <> ''"
     for (owner,) in connection.execute(statement, (now,)).fetchall():
         if is_gone(owner):

@@ -127,7 +127,7 @@ class RelayClient:
 
     def _act(self, link: Link) -> None:
         """Do what follows from what a link has heard or become."""
-        self._heed(link)
+        self._act_on_messages(link)
         if link.dead or link.leaving:
             self._remove(link)
 
@@ -215,7 +215,7 @@ class RelayClient:
 
     # ---- what the relay says
 
-    def _heed(self, link: Link) -> None:
+    def _act_on_messages(self, link: Link) -> None:
         """Act on what a link has heard. Called without any lock."""
         while True:
             try:
@@ -262,7 +262,7 @@ class RelayClient:
         untold = links
         while True:
             order = encode((until.left(), ending))
-            untold = tuple(link for link in untold if not self._told(link, order))
+            untold = tuple(link for link in untold if not self._tell_waiting(link, order))
             settled = self._settled(links, mark)
             self.give_back()
             settled = settled and not self._giving
@@ -272,7 +272,7 @@ class RelayClient:
             pause = min(2 * pause, _LONGEST_POLL)
 
     @staticmethod
-    def _told(link: Link, order: bytes) -> bool:
+    def _tell_waiting(link: Link, order: bytes) -> bool:
         """Tell the relay that somebody waits for what it has; return False when that cannot be done now."""
         if not link.acquire():
             return False

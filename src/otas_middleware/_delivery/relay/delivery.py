@@ -13,7 +13,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from otas_middleware._capture.context import delivering
-from otas_middleware._capture.interrupted import taking_locks
+from otas_middleware._capture.interrupted import deferring_interruptions
 from otas_middleware._delivery import process
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
@@ -214,7 +214,7 @@ class RelayDelivery(process.ForkAware):
         """
         deadline = monotonic() + timeout
         state = self._current()
-        with taking_locks():
+        with deferring_interruptions():
             settled = state.batch.flush(deadline)
             settled = state.client.flush(deadline) and settled
         self._tell_stored()
@@ -224,7 +224,7 @@ class RelayDelivery(process.ForkAware):
         """Return the pipeline's counters with what went to the relay, and under `relay` how that went."""
         state = self._current()
         client = state.client
-        with taking_locks():
+        with deferring_interruptions():
             client.look()
         counters = self.pipeline.stats()
         account = client.account()
@@ -244,7 +244,7 @@ class RelayDelivery(process.ForkAware):
     def relay_stats(self) -> dict[str, Any]:
         """Return how it went with the relay."""
         client = self._current().client
-        with taking_locks():
+        with deferring_interruptions():
             client.look()
         return self._relay_stats(client.account())
 
@@ -279,7 +279,7 @@ class RelayDelivery(process.ForkAware):
         state = self._state
         if state.client.pid != os.getpid():
             return
-        with taking_locks():
+        with deferring_interruptions():
             state.batch.flush(deadline, ending=True)
             settled = state.client.flush(deadline, ending=True)
         self._tell_stored()

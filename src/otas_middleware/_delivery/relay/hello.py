@@ -44,7 +44,7 @@ def builds_here(settings: OtasSettings) -> str:
     return "operation_protocols" if settings.operation_protocols else ""
 
 
-def stays_here(settings: OtasSettings) -> str:
+def setting_against_relay(settings: OtasSettings) -> str:
     """Return which setting keeps delivery in the host altogether; "" for none."""
     if settings.transport == "celery" or ":" in settings.transport:
         return f"transport={settings.transport}"

@@ -49,7 +49,7 @@ class Listener:
             try:
                 sock, _ = self._sock.accept()
             except OSError as error:
-                if error.errno not in _NO_DESCRIPTOR or not self._turn_away():
+                if error.errno not in _NO_DESCRIPTOR or not self._refuse_next():
                     return  # nobody waits any more
                 continue
             sock.settimeout(0.0)
@@ -59,7 +59,7 @@ class Listener:
             logger.warning("otas relay: a process of another user was turned away.")
             sock.close()
 
-    def _turn_away(self) -> bool:
+    def _refuse_next(self) -> bool:
         """Tell the next host that there is no descriptor left for it; left waiting, it would rely on us for ever."""
         if self._spare is None:
             self._spare = _spare()

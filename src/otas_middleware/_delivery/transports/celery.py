@@ -52,8 +52,8 @@ class CeleryAttempt:
         published = self._publish(message, str(event_id), timeout)
         if not published and not fresh:  # the connection had gone stale
             published = self._publish(message, str(event_id), timeout)
-            return Outcome(Verdict.DELIVERED, "published", resent=True) if published else self._away(sent=True)
-        return Outcome(Verdict.DELIVERED, "published") if published else self._away(sent=False)
+            return Outcome(Verdict.DELIVERED, "published", resent=True) if published else self._unavailable(sent=True)
+        return Outcome(Verdict.DELIVERED, "published") if published else self._unavailable(sent=False)
 
     def close(self) -> None:
         """Close the connection."""
@@ -96,7 +96,7 @@ class CeleryAttempt:
         self._producer = kombu.Producer(self._connection)
 
     @staticmethod
-    def _away(*, sent: bool) -> Outcome:
+    def _unavailable(*, sent: bool) -> Outcome:
         return Outcome(Verdict.UNAVAILABLE, "broker_unavailable", _BROKER, ambiguous=sent)
 
 

@@ -77,7 +77,7 @@ class DirectTransport:
         now = monotonic()
         deadline = now + timeout
         if request.url != self._url:
-            self._aim(request.url)
+            self._set_target(request.url)
         data = request_head(self._target, self._host, request.headers, len(request.body)) + request.body
         if self._stream is not None and now - self._used > _FRESH and self._stream.get_extra_info("is_readable"):
             self.close()  # what an idle connection has to say is that it is closed
@@ -100,7 +100,7 @@ class DirectTransport:
         if stream is not None:
             stream.close()
 
-    def _aim(self, url: str) -> None:
+    def _set_target(self, url: str) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
         port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -115,9 +115,9 @@ class DirectTransport:
     def _connect(self, deadline: float) -> socket.socket:
         scheme, host, port = self._origin
         try:
-            stream = self._backend.connect_tcp(host, port, timeout=self._patience(deadline))
+            stream = self._backend.connect_tcp(host, port, timeout=self._seconds_until(deadline))
             if scheme == "https":
-                stream = stream.start_tls(self._tls(), server_hostname=host, timeout=self._patience(deadline))
+                stream = stream.start_tls(self._tls(), server_hostname=host, timeout=self._seconds_until(deadline))
         except httpcore.ConnectTimeout:
             raise TransportError("connect timeout", sent=False) from None
         except (httpcore.ConnectError, OSError, UnicodeError) as error:
@@ -126,7 +126,7 @@ class DirectTransport:
         self._stream, self._socket, self._timeout = stream, connection, 0.0
         return connection
 
-    def _patience(self, deadline: float) -> float:
+    def _seconds_until(self, deadline: float) -> float:
         left = deadline - monotonic()
         if left <= 0:
             raise TransportError("connect timeout", sent=False)

@@ -46,7 +46,7 @@ def read(exchange: Exchange) -> Operation | None:
     if calls and (declared or _is_known(calls[0])):
         operation = json_rpc.read_calls(exchange, _describe, _judge)
         if not operation.target and has_method:  # a body that was cut before it
-            _aim(operation, decode_header(exchange.header("mcp-name")))
+            _set_target(operation, decode_header(exchange.header("mcp-name")))
     elif has_method and exchange.method == "POST" and _may_be_call(exchange):
         operation = _named(exchange.header("mcp-method"), decode_header(exchange.header("mcp-name")))
         _judge_by_answer(operation, exchange)
@@ -111,11 +111,11 @@ def _describe(call: dict[str, Any]) -> Operation:
 def _named(method: str, target: str) -> Operation:
     operation = Operation("mcp", method, method=method, type=_TYPES.get(method, ""))
     operation.long_lived = method == "subscriptions/listen"
-    _aim(operation, target)
+    _set_target(operation, target)
     return operation
 
 
-def _aim(operation: Operation, target: str) -> None:
+def _set_target(operation: Operation, target: str) -> None:
     """Note what the method is applied to; a resource's URI is no part of the name."""
     if target and operation.method in {"tools/call", "prompts/get"}:
         operation.name = f"{operation.method} {target}"
