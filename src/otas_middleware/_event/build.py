@@ -202,7 +202,7 @@ def _assemble(
         metadata["operation"] = operation.masked(mask.text)
         if operation.is_error and capture.exception is None:
             error = operation.error(mask.text) or error or f"{metadata['operation']['protocol']}: failed"
-        elif operation.outcome == "cancelled":
+        elif operation.outcome == "cancelled" and capture.exception is None:
             error = ""
     if claims:
         metadata["agent"] = claims if mask is UNTOUCHED else {name: mask.text(text) for name, text in claims.items()}

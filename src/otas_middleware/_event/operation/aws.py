@@ -104,9 +104,7 @@ def _judge_xml(operation: Operation, exchange: Exchange) -> None:
     text = exchange.response_text
     if exchange.status >= 400:
         error = root_of(text, "ErrorResponse") if "<ErrorResponse" in text else root_of(text, "Response")
-        if error is None:
-            operation.fail(None, "")
-        else:
+        if error is not None:
             operation.fail(text_below(error, "Code") or None, text_below(error, "Message"))
         return
     answer = root_of(text, f"{operation.method}Response")

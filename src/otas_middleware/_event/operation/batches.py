@@ -154,16 +154,12 @@ def read_elasticsearch(exchange: Exchange) -> Operation | None:
     if exchange.method not in {"POST", "PUT", "GET"} or not path.endswith(_BULK_PATHS):
         return None
     answer = as_object(parse_json(exchange.response_text, partial=not exchange.response_whole))
-    bulk = path.endswith("/_bulk")
-    member = "items" if bulk else "responses"
+    name, member = ("bulk", "items") if path.endswith("/_bulk") else ("msearch", "responses")
     if not isinstance(answer.get(member), list) or "took" not in answer:
         return None
-    answers = as_list(answer[member])
-    name = "bulk" if bulk else "msearch"
     operation = Operation("elasticsearch", name, method=name, type="batch")
     operation.target = path.strip("/").rpartition("/")[0].rpartition("/")[2]  # the index
-    items = [_item(name, as_object(each)) for each in answers]
-    operation.hold(items)
+    operation.hold([_item(name, as_object(each)) for each in as_list(answer[member])])
     if operation.is_error:
         return operation
     if answer.get("errors") is True:  # the item that failed was not recorded
