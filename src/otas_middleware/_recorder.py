@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from otas_middleware._capture.capture import Headers
     from otas_middleware._capture.verify import ByKeySet, Verifier
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._config.sources import FrameworkSettings
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope
 
@@ -235,7 +234,7 @@ def in_background(recorder: Recorder) -> Delivery:
 
 def open_recorder(
     keywords: Mapping[str, Any],
-    framework: FrameworkSettings | None = None,
+    framework: tuple[Mapping[str, object], str] | None = None,
     settings: OtasSettings | None = None,
 ) -> Recorder | None:
     """Return the recorder for the given configuration, or None when the middleware is off.
@@ -244,16 +243,28 @@ def open_recorder(
 
     Args:
         keywords: Settings by field name, the strongest source.
-        framework: The framework's own configuration.
+        framework: The framework's own configuration, as the fields of `FrameworkSettings`.
         settings: Complete settings; no other source is read then, and `keywords` change single fields of them.
 
     Raises:
         ConfigurationError: A name is unknown or a value cannot be used.
     """
-    from otas_middleware._config.sources import NO_FRAMEWORK, load_settings  # noqa: PLC0415  # pydantic only when needed
-
+    try:
+        from otas_middleware._config.sources import (  # noqa: PLC0415  # pydantic only when needed
+            NO_FRAMEWORK,
+            FrameworkSettings,
+            load_settings,
+        )
+    except ImportError as error:  # pydantic's native part can be loaded by one interpreter of a process only
+        runtime.log_once(
+            logging.ERROR,
+            f"otas_middleware is off, because pydantic cannot be imported ({error}). Where a server gives each "
+            "application an interpreter, have them share one: single-interpreter = true (uWSGI), "
+            "WSGIApplicationGroup %{GLOBAL} (mod_wsgi).",
+        )
+        return None
     if settings is None:
-        settings = load_settings(keywords, framework or NO_FRAMEWORK)
+        settings = load_settings(keywords, FrameworkSettings(*framework) if framework else NO_FRAMEWORK)
     elif not hasattr(settings, "model_fields_set"):
         raise ConfigurationError(
             f"otas_middleware: settings= is a {type(settings).__name__}; give it an OtasSettings, "

@@ -46,7 +46,6 @@ from otas_middleware._capture.django_streams import (
     tap_stream,
 )
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
-from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import open_recorder
 from otas_middleware.wsgi import begin
@@ -220,7 +219,7 @@ def own_settings() -> Mapping[str, object]:
 
 
 def _open_recorder() -> Recorder:
-    recorder = open_recorder({}, FrameworkSettings(own_settings(), "OTAS[{!r}]"))
+    recorder = open_recorder({}, (own_settings(), "OTAS[{!r}]"))
     if recorder is None:
         raise MiddlewareNotUsed("otas_middleware is off")
     return recorder

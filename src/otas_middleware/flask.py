@@ -28,7 +28,6 @@ except ModuleNotFoundError as error:
 
 from otas_middleware._capture.context import capture_of, current, is_of
 from otas_middleware._capture.wsgi_streams import tap_response
-from otas_middleware._config.sources import FrameworkSettings
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._recorder import open_recorder
 from otas_middleware._runtime import runtime
@@ -97,7 +96,7 @@ class Otas:
         values = {key[5:]: value for key, value in config.items() if key.startswith("OTAS_")}
         if isinstance(config.get("OTAS"), dict):
             runtime.log_once(logging.WARNING, _DICTIONARY)
-        recorder = open_recorder(self._options, FrameworkSettings(values, "OTAS_{}"), self._settings)
+        recorder = open_recorder(self._options, (values, "OTAS_{}"), self._settings)
         app.extensions["otas"] = self
         if recorder is not None:
             _mount(app, recorder)

@@ -127,3 +127,28 @@ def test_an_application_is_copied_and_pickled_and_records_as_before(
     double = duplicate(original)
     assert double.app is application
     assert double._recorder is original._recorder
+
+
+@pytest.mark.parametrize("adapter", ["wsgi", "asgi", "flask", "django"])
+def test_an_application_starts_in_a_second_interpreter_unrecorded_with_one_line(adapter: str) -> None:
+    """As uWSGI and mod_wsgi give one to each of several applications; native modules may refuse to be loaded there."""
+    pytest.importorskip("_testcapi", reason="this Python can make no second interpreter for its tests")
+    in_second = {
+        "wsgi": "from otas_middleware.wsgi import OtasMiddleware; made = OtasMiddleware(lambda e, s: [b'ok'])",
+        "asgi": "from otas_middleware.asgi import OtasMiddleware; made = OtasMiddleware(lambda s, r, e: None)",
+        "flask": "import flask; from otas_middleware.flask import Otas; made = Otas(flask.Flask('shop'))",
+        "django": """
+from django.conf import settings; settings.configure()
+from otas_middleware.django import OtasMiddleware, MiddlewareNotUsed
+try: OtasMiddleware(print); made = None
+except MiddlewareNotUsed: made = 1""",
+    }[adapter]
+    program = f"""
+import pydantic, sys
+from test.support import run_in_subinterp
+sys.exit(run_in_subinterp({in_second + chr(10) + "assert made"!r}))
+"""
+    environ = {"OTAS_SDK_KEY": "otas_test_key", "PATH": ""}
+    ended = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("single-interpreter = true (uWSGI)") == 1, ended.stderr
