@@ -316,8 +316,8 @@ def check(capture: Capture, outcome: Outcome, server: Server) -> None:
         assert capture.status_code == expected
     if not broken and not capture.disconnected and capture.status_code not in {204, 304}:
         most = body_of(offered)
-        assert len(body_of(outcome.sent)) <= capture.response_size <= len(most)
-        assert capture.response_body() == most[: capture.response_size][:LIMIT]
+        assert len(body_of(outcome.sent)) <= capture.response.size <= len(most)
+        assert capture.response_body() == most[: capture.response.size][:LIMIT]
     if complete and not broken and not capture.disconnected:
         assert (capture.complete, capture.aborted, capture.exception) == (True, False, None)
     elif not complete and outcome.raised is not None and not broken and issubclass(outcome.raised[0], OwnError):

@@ -39,7 +39,7 @@ NOT_IN_THE_TABLE = """## Not in the tables
 - Starlette's `WSGIMiddleware` is deprecated for a2wsgi. Both and asgiref's are tested in process too, by
   `tests/adapters/test_bridges.py`; so are apig-wsgi and serverless-wsgi, which are functions and no servers. Mangum has
   `tests/servers/test_lambda.py`.
-- mod_wsgi needs Apache. It names itself in `SERVER_SOFTWARE`, and is taken to keep to PEP 3333.
+- mod_wsgi needs Apache; `mod_wsgi-express` 6.1 was tried by hand, and keeps to PEP 3333.
 
 gunicorn's asgi worker cancels an application whose client has gone, and tells those that ask only. Starlette and
 FastAPI do not ask while they stream: their event names the `CancelledError` and is not `aborted`.

@@ -302,12 +302,12 @@ class Capture:
         return self.request.size
 
     @property
-    def response_size(self) -> int:
-        """Bytes of the response body that were handed on; of an opaque one those that its headers declare."""
+    def response_size(self) -> int | None:
+        """Bytes of the response body that were handed on; of an opaque one those that its headers declare, if any."""
         if self._bodiless():
             return 0
         if self.opaque:
-            return declared_size(self.response_headers) or 0
+            return declared_size(self.response_headers)
         return self.response.size
 
     def request_body(self) -> bytes:

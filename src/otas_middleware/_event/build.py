@@ -281,7 +281,7 @@ def _exchange(capture: Capture, plan: Plan) -> Exchange:
         request = _render(request_bytes, capture.request_size, request_headers, request_type, plan.limit)
     if path not in plan.without_response_body:
         response_bytes = capture.response_body()
-        response = _render(response_bytes, capture.response_size, response_headers, response_type, plan.limit)
+        response = _render(response_bytes, capture.response_size or 0, response_headers, response_type, plan.limit)
         if response.truncated is not None:
             end, gap = capture.response_end()
     status = status_of(capture)
