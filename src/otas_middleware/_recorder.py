@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from otas_middleware._delivery import Weighted
     from otas_middleware._event.model import Envelope
 
-logger = logging.getLogger("otas_middleware")
-
-
 _KNOWN = ("fastapi", "litestar", "quart", "flask", "falcon", "bottle", "pyramid", "django", "starlette")
 _names: dict[type[Any], str | None] = {}
 
@@ -234,7 +231,7 @@ def in_background(recorder: Recorder) -> Delivery:
 
 def open_recorder(
     keywords: Mapping[str, Any],
-    framework: tuple[Mapping[str, object], str] | None = None,
+    framework: tuple[Mapping[str, object], str] = ({}, "{}"),
     settings: OtasSettings | None = None,
 ) -> Recorder | None:
     """Return the recorder for the given configuration, or None when the middleware is off.
@@ -250,21 +247,16 @@ def open_recorder(
         ConfigurationError: A name is unknown or a value cannot be used.
     """
     try:
-        from otas_middleware._config.sources import (  # noqa: PLC0415  # pydantic only when needed
-            NO_FRAMEWORK,
-            FrameworkSettings,
-            load_settings,
-        )
-    except ImportError as error:  # pydantic's native part can be loaded by one interpreter of a process only
+        from otas_middleware._config.sources import FrameworkSettings, load_settings  # noqa: PLC0415  # needs pydantic
+    except ImportError as error:  # one interpreter of a process can load pydantic's native part
         runtime.log_once(
             logging.ERROR,
-            f"otas_middleware is off, because pydantic cannot be imported ({error}). Where a server gives each "
-            "application an interpreter, have them share one: single-interpreter = true (uWSGI), "
-            "WSGIApplicationGroup %{GLOBAL} (mod_wsgi).",
+            f"otas_middleware is off: pydantic cannot be imported ({error}). Have a server's applications share one "
+            "interpreter: single-interpreter = true (uWSGI), WSGIApplicationGroup %{GLOBAL} (mod_wsgi).",
         )
         return None
     if settings is None:
-        settings = load_settings(keywords, FrameworkSettings(*framework) if framework else NO_FRAMEWORK)
+        settings = load_settings(keywords, FrameworkSettings(*framework))
     elif not hasattr(settings, "model_fields_set"):
         raise ConfigurationError(
             f"otas_middleware: settings= is a {type(settings).__name__}; give it an OtasSettings, "
