@@ -73,6 +73,33 @@ def command_lines() -> Iterator[str]:
         -Password (ConvertTo-SecureString -String "{SECRET}" -AsPlainText -Force)
         setx API_TOKEN {SECRET}
         set -gx API_TOKEN {SECRET}
+        oc login -u ann -p {SECRET}
+        skopeo login -u ann -p {SECRET} h
+        bcp db.t out f -U sa -P {SECRET}
+        swaks --to a@h -au ann -ap {SECRET}
+        unrar x -p{SECRET} a.rar
+        net user ann {SECRET} /add
+        rabbitmqctl change_password ann {SECRET}
+        wpa_passphrase Home {SECRET}
+        htpasswd -nb ann {SECRET}
+        openssl passwd -6 {SECRET}
+        rclone obscure {SECRET}
+        xfreerdp /u:ann /p:{SECRET} /v:h
+        db2 connect to shop user ann using {SECRET}
+        hey -a ann:{SECRET} http://h
+        curl -U ann:{SECRET} http://h
+        curl --cert c.pem:{SECRET} http://h
+        expdp system/{SECRET}@orcl schemas=x
+        security add-generic-password -a ann -s s -w {SECRET}
+        ngrok config add-authtoken 2a{SECRET}
+        wandb login 4b{SECRET}
+        wrangler secret put TOKEN <<< {SECRET}
+        gcloud secrets versions add x --data-file=- <<< "{SECRET}"
+        aws ssm put-parameter --name /x/password --value {SECRET} --type SecureString
+        gh secret set X --body {SECRET}
+        dotnet user-secrets set "Db:Password" "{SECRET}"
+        netlify env:set API_TOKEN {SECRET}
+        pulumi config set --secret dbPassword {SECRET}
         """.strip().splitlines()
     )
 

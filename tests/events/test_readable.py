@@ -477,6 +477,9 @@ def test_where_a_list_goes_on_is_readable(cursor: dict[str, Any], stays: bool) -
 
 
 TOOLS = [
+    "docker run -u 1000 -p 8080:80 img; sudo -u app mkdir -p /var/x; psql -U postgres -p 5432 shop; ls -U -p",
+    "aws ssm put-parameter --name /x/size --value 5; cat <<< hello; gh issue create --title x --body y",
+    "net user ann /delete; rclone ls x; openssl passwd -6; hey -n 5 http://h; config set color blue",
     "each pair is a token::\n\n    a = b\n    c\n",
     "- `password`: The password of the user.\n* `api_key`: Your API key.\n- **token**: The token to use\n",
     "[oauth2-section]: https://www.example.org/api-guide/authentication/#django-rest-framework-oauth\n",

@@ -82,7 +82,16 @@ SPECIAL_SAMPLES = {
     "LaunchDarkly": "sdk-0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11",
     "Salesforce sessions": f"00D5g00000AbCdE!{RANDOM}{RANDOM}",
     "ClickUp": f"pk_1234567_{RANDOM.upper()[:32]:Z<32}",
-    "Azure DevOps, Functions, Search": f"{RANDOM}{RANDOM}AZDO1a2B",
+    "Azure DevOps, Functions, Search, Storage and others": f"{RANDOM}{RANDOM}AZDO1a2B",
+    "AWS, a session's": f"IQoJb3JpZ2luX2VjE{RANDOM}{RANDOM}{RANDOM}==",
+    "Standard Webhooks": "whsec_MfKQ9r/GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "Ably": f"xVLyHw.A1b2C3:{RANDOM}{RANDOM[:19]}",
+    "Bitwarden": f"0.0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11.{RANDOM}abcdef:Zk3vQ9xW7jT1bN5yR8mC2p==",
+    "Convex": f"prod:happy-animal-123|{RANDOM}{RANDOM}",
+    "Zhipu": f"{HEX}.{RANDOM[:16]}",
+    "New Relic, licences": f"{HEX}abcdNRAL",
+    "Mailgun": f"{HEX}-7bafb5a6-30c1bc13",
+    "Bitcoin wallets": "KxFC1jmwwCoACiCAWZ3eXa96mBM6tb3TYzGmf6YwgdGWZgawvrtJ",
     "Kubernetes, over WebSocket": f"base64url.bearer.authorization.k8s.io.{RANDOM}",
     "Stripe, a payment's": f"pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_{RANDOM}",
     "Okta": f"SSWS 00{RANDOM}{RANDOM}"[:47],
@@ -110,8 +119,19 @@ WEBHOOK_SAMPLES = {
     "Mattermost": "https://chat.example.com/hooks/abcdefghijklmnopqrstuvwxyz",
     "Rocket.Chat": f"https://chat.example.com/hooks/5f3Zk3vQ9xW7jT1bN/{RANDOM}{RANDOM}",
     "Feishu, WeCom": "https://open.feishu.cn/open-apis/bot/v2/hook/0b0f6c1e-6a0e-4b57-9d0a-6f6f3c1b2a11",
+    "Zapier's MCP": f"https://mcp.zapier.com/api/mcp/s/{RANDOM}{RANDOM}/mcp",
     "PagerDuty": f"https://events.pagerduty.com/integration/{HEX}/enqueue",
 }
+
+
+AZURE = ("APIMabcdeA==", "ACDbabcdeQ==", "+AStabcdeg==", "AIoTA12345=", "+AEhA12345=", "+ACRA12345")
+"""What Microsoft's identifiable keys end with, behind 33, 42 or 76 characters of base64."""
+
+
+@pytest.mark.parametrize("end", AZURE)
+def test_azures_identifiable_keys_are_masked(end: str) -> None:
+    key = (RANDOM * 4)[: 76 if end.endswith("==") else 42 if "ACR" in end else 33] + end
+    assert REDACTOR.text(json.dumps({"x": f"use {key} ok"})) == '{"x": "use [REDACTED] ok"}'
 
 
 def test_every_service_has_a_sample() -> None:

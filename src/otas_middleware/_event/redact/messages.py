@@ -71,7 +71,7 @@ _by_name = _where(
     )
 )
 _by_variable = _where(lambda match, rules: _any_sensitive(f"{match['columns']} {match['place'] or ''}", rules))
-_by_line = _where(lambda match, rules: _any_sensitive(_line_before(match), rules))
+by_line = _where(lambda match, rules: _any_sensitive(_line_before(match), rules))
 
 
 def _by_place(match: re.Match[str], rules: NameRules) -> str:
@@ -113,7 +113,7 @@ MESSAGES = (
         by_column,
     ),
     Message(  # SQL Server
-        ("duplicate key value is",), r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)", _by_line
+        ("duplicate key value is",), r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)", by_line
     ),
     Message(  # SQLAlchemy: the statement stands before its parameters
         ("parameters:",),
@@ -180,6 +180,10 @@ SAID = compiled(  # my password is x, the API key x, set my PIN to x
     r"(?=\\*[\"'`]\S|[(*`]{0,3}[^\s\"'`\\<>:]{0,64}?\d)"
 )
 """A word in prose, and what stands between it and its value, if it is a name."""
+may_be_said = probe(
+    r"[^\x{00}-\x{40}\[\]{}\\](?:\\u201[34]|[ \t|\x{2013}\x{2014}\x{2192}-])+(?:\\*[\"'`]\S|[^\s\"'\\<>:]*[0-9])"
+)
+"""Tell quickly whether `SAID` may find one: behind a letter, and before a digit or a quote."""
 _CODE = re.compile(r"(?i:pin|otp|cv[vc]2?|passcode|code)")
 _SHORTEST_CODE = 3
 _LONGEST_WORD = 40

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
-from otas_middleware._event.redact.messages import SAID, is_said, rule_of_said
+from otas_middleware._event.redact.messages import SAID, is_said, may_be_said, rule_of_said
 from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, NAME, NamedValue
 from otas_middleware._event.redact.spans import (
@@ -254,7 +254,7 @@ def _arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[t
         patterns.append((_DIRECTIVE, furthest))
     if directive or (" " in part and '"' not in part):
         patterns.append((_SETTING, furthest))
-    if " " in part:
+    if may_be_said(part):
         patterns.append((SAID, limit))
     for pattern, end_of_part in patterns:
         for match in pattern.finditer(text, begin, end_of_part):

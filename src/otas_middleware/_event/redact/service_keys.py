@@ -10,13 +10,16 @@ SLASH = r"(?:\\*/|%2[Ff]|%252[Ff]|\\+u002[Ff]|&#x2[Ff];)"
 PREFIXES: dict[str, tuple[int, str]] = {
     # services: (fewest characters that follow, the keys' beginnings)
     "Stripe, GitHub": (8, "sk_live_ sk_test_ rk_live_ rk_test_ sk_org_ whsec_ ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"),
-    "GitLab": (8, "glpat- glptt- gldt- glrt- glrtr- glcbt- glimt- glagent- glsoat- gloas- glffct- glft- GR1348941"),
-    "Slack": (8, "xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxc- xoxd- xoxe- xoxe. xapp-"),
+    "GitLab": (
+        8,
+        "glpat- glptt- gldt- glrt- glrtr- glcbt- glimt- glagent- glsoat- gloas- glffct- glft- glwt- GR1348941",
+    ),
+    "Slack": (8, "xoxb- xoxp- xoxa- xoxr- xoxs- xoxo- xoxc- xoxd- xoxe- xoxe. xapp- xwfp-"),
     "AWS, Google, Groq, xAI, Perplexity": (12, "AKIA ASIA ABIA ACCA AIza ya29. GOCSPX- GOOG1E AQ.Ab8 gsk_ xai- pplx-"),
     "Hugging Face, Replicate, NVIDIA, Cerebras, Together": (12, "hf_ api_org_ r8_ nvapi- csk- tgp_v1_"),
     "LangSmith, Langfuse, Tavily, SendGrid, Brevo": (12, "lsv2_pt_ lsv2_sk_ sk-lf- tvly- SG. xkeysib- xsmtpsib-"),
     "MailerSend, npm, PyPI, RubyGems, Docker": (12, "mlsn. npm_ pypi- rubygems_ dckr_pat_ dckr_oat_"),
-    "DigitalOcean, Shopify": (12, "dop_v1_ doo_v1_ dor_v1_ shpat_ shpca_ shppa_ shpss_ shptka_"),
+    "DigitalOcean, Shopify": (12, "dop_v1_ doo_v1_ dor_v1_ shpat_ shpca_ shppa_ shpss_ shpua_ shptka_"),
     "Square": (12, "sq0csp- sq0atp- sq0idp- EAAAE EAAAl"),
     "Plaid": (12, "access-production- access-sandbox- access-development-"),
     "Flutterwave, Razorpay": (12, "FLWSECK- FLWSECK_TEST- FLWPUBK- rzp_live_ rzp_test_"),
@@ -46,6 +49,7 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "Amazon Bedrock, Logfire, Weights & Biases, Apify": (24, "ABSK bedrock-api-key- pylf_v1_ wandb_v1_ apify_api_"),
     "Context7, Daytona, Render, MongoDB Atlas, dbt": (24, "ctx7sk- dtn_ rnd_ mdb_sa_sk_ dbtc_ dbtu_"),
     "Vercel Blob, Anyscale, LlamaCloud": (24, "vercel_blob_rw_ esecret_ llx-"),
+    "RunPod, Friendli, Elastic, Intercom": (24, "rpa_ flp_ essu_ dG9rOj"),
     "NetBird, Defined Networking, Docker Swarm, Adobe, Adafruit": (24, "nbp_ dnkey- SWMTKN-1- p8e- aio_"),
     "Infracost, Rootly, Kaggle, OneSignal": (24, "ico- rootly_ KGAT_ os_v2_app_ os_v2_org_"),
     "Xata, Cursor, Socket": (24, "xau_ crsr_ sktsec_"),
@@ -105,9 +109,27 @@ _KEYS_OF_SERVICES: dict[str, tuple[str, str]] = {
     ),
     "Salesforce sessions": (r"00D[A-Za-z0-9]{9}", r"00D[A-Za-z0-9]{12,15}(?:!|%21)[\w.]{40,256}"),
     "ClickUp": (r"pk_[0-9]+_[A-Z0-9]", r"pk_\d{4,12}_[A-Z0-9]{32}(?![A-Za-z0-9])"),
-    "Azure DevOps, Functions, Search": (
-        r"A(?:ZDO|zFu|zSe)[A-Za-z0-9]",
-        r"(?<![\w-])[\w-]{40,76}(?:AZDO|AzFu|AzSe)[\w-]{4,10}(?![\w-])",
+    "Azure DevOps, Functions, Search, Storage and others": (
+        r"(?:A(?:ZDO|zFu|zSe|PIM|CDb|IoT)|\+A(?:Ba|MC|St|CR|Sb|Eh|Rm))[A-Za-z0-9]",
+        r"(?<![\w+/-])[\w+/-]{33,76}(?:A(?:ZDO|zFu|zSe|PIM|CDb|IoT)|\+A(?:Ba|MC|St|CR|Sb|Eh|Rm))[\w+/-]{4,10}={0,2}(?![\w+/=-])",
+    ),
+    "AWS, a session's": (
+        r"IQoJb3JpZ2lu|FwoGZXIvYXdz",
+        rf"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz)(?:[\w+=%-]|{SLASH}){{60,4096}}",
+    ),
+    "Standard Webhooks": (r"whsec_[A-Za-z0-9]", rf"whsec_(?:[\w+=-]|{SLASH}){{24,96}}"),
+    "Ably": (r"\.[A-Za-z0-9_\-]{6}:", r"(?<![\w.-])[\w-]{6}\.[\w-]{6}:[\w-]{43}(?![\w-])"),
+    "Bitwarden": (
+        r"0\.[0-9a-f]{8}-",
+        r"(?<![\w.])0\.[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\.\w{30}:[\w+/]{22,24}={0,2}",
+    ),
+    "Convex": (r"(?:prod|dev|preview):[A-Za-z0-9:\-]+\|", r"(?:prod|dev|preview):[\w:-]{3,64}\|[\w+/=-]{40,512}"),
+    "Zhipu": (r"[0-9a-f]{12}\.[A-Za-z0-9]", r"[0-9a-f]{32}\.(?=[A-Za-z]*\d)[A-Za-z0-9]{16}(?![\w.-])"),
+    "New Relic, licences": (r"[0-9a-f]NRAL", r"(?:[0-9a-f]{36}|eu01xx[0-9a-f]{30})NRAL(?!\w)"),
+    "Mailgun": (r"[0-9a-f]-[0-9a-f]{8}-[0-9a-f]{8}", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![\w-])"),
+    "Bitcoin wallets": (
+        r"5[HJK][1-9A-HJ-NP-Za-km-z]{12}|[KL][1-9A-HJ-NP-Za-km-z]{16}",
+        r"(?:5[HJK][1-9A-HJ-NP-Za-km-z]{49}|[KL][1-9A-HJ-NP-Za-km-z]{51})(?!\w)",
     ),
     "Kubernetes, over WebSocket": (r"authorization\.k8s\.io", r"(?<=authorization\.k8s\.io\.)[\w=-]{8,4096}"),
     "answers to HTTP's digest challenge": (
@@ -164,6 +186,7 @@ _WEBHOOKS: dict[str, str] = {
     "Mattermost": r"hooks/<[a-z0-9]{26}(?![a-z0-9])>",
     "Rocket.Chat": r"hooks/<[A-Za-z0-9]{17,24}/[A-Za-z0-9]{32,128}>",
     "Feishu, WeCom": r"(?:bot/v2/hook|webhook/send)/<[A-Za-z0-9-]{16,64}>",
+    "Zapier's MCP": r"api/mcp/s/<[A-Za-z0-9=_-]{24,128}>",
     "PagerDuty": r"integration/<[a-f0-9]{32}>/enqueue",
 }
 
@@ -175,4 +198,5 @@ WEBHOOKS: dict[str, str] = {
 
 WEBHOOKS_PROBE = (
     rf"services{SLASH}|hooks\.slack|webhook|Webhook|hooks{SLASH}|hook\.|with{SLASH}key|bot{SLASH}v2|integration{SLASH}"
+    rf"|mcp{SLASH}s"
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.mask import MASK, with_masked
-from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column, unless_prose
+from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column, by_line, unless_prose
 from otas_middleware._event.redact.spans import BULK
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ _ECHOED = r"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?"
 _OPTIONS = {
     # options of programs that do not tell → the programs, whose first word tells that they may be there
     "-p": (
-        "mongo(?:sh|dump|restore|export|import)?;docker login;podman login;helm registry login;az login;twine upload"
-        ";cqlsh;psexec(?:64)?(?:[.]exe)?;PsExec(?:64)?(?:[.]exe)?;useradd;usermod"
+        "mongo(?:sh|dump|restore|export|import)?;docker login;podman login;helm registry login;az login;useradd;usermod"
+        ";security unlock-keychain"
     ),
     "-P": "ipmitool;mosquitto_(?:pub|sub|rr)",
     "-a": "redis-cli",
-    "-w": "ldap(?:search|modify|add|delete|passwd|whoami|compare)",
+    "-w": "security add-(?:generic|internet)-password;ldap(?:search|modify|add|delete|passwd|whoami|compare)",
     "-[kK]": "openssl enc",
     "-[NP]": "ssh-keygen",
     "/rp": "schtasks",
@@ -91,26 +91,46 @@ _SECRETS: tuple[tuple[tuple[str, ...], str], ...] = (
     # words without one of which it is none → what it looks like; the group `values` is the secret
     (('PSK "', 'PSK \\"'), rf"(?<!\w)PSK\s{QUOTED}"),  # strongSwan
     (("mysql",), rf"mysql(?:dump|admin|import|check)?{_WORDS}{_NEXT}-p{_VALUE}"),
-    (("7z ",), rf"(?<!\w)7z{_WORDS}{_NEXT}-p{_VALUE}"),
+    (  # whatever the program is: what follows is neither a port nor a path
+        (" -u ", " -U ", '"-u"', '"-U"', '-u\\"', " -au ", " -xu "),
+        rf"(?<![\w-])-(?:[ax]?u|U){_NEXT}+{_USER}{_WORDS}{_NEXT}-[ax]?[pP]{_NEXT}+(?![-./~]|\d{{1,5}}(?:[^\w]|$)){_VALUE}",
+    ),
+    (("7z ", "rar "), rf"(?<!\w)(?:7z|(?:un)?rar){_WORDS}{_NEXT}-h?p{_VALUE}"),
     # by the option: almost every request says `gzip`
     (tuple(f"-P{end}" for end in " \t\r\n\"'\\"), rf"(?<!\w)(?:un)?zip{_WORDS}{_NEXT}-P{_NEXT}+{_VALUE}"),
     (("sshpass",), rf"sshpass{_NEXT}+-p(?:{_NEXT}+)?{_VALUE}"),
     (("sqlcmd",), rf"sqlcmd{_WORDS}{_NEXT}-P(?:{_NEXT}+)?{_VALUE}"),
     (("openssl",), rf"openssl{_WORDS}(?<![a-z])pass:{_VALUE}"),
-    (("htpasswd",), rf"htpasswd{_NEXT}+-\w*b\w*{_NEXT}+[^\s\"']{{1,128}}{_NEXT}+[^\s\"']{{1,64}}{_NEXT}+{_VALUE}"),
+    (
+        ("htpasswd",),
+        rf"htpasswd{_NEXT}+-(?:\w*n\w*|\w*b\w*{_NEXT}+[^\s\"']{{1,128}}){_NEXT}+[^\s\"']{{1,64}}{_NEXT}+{_VALUE}",
+    ),
+    (
+        ("net user", "rabbitmqctl", "wpa_passphrase"),
+        (
+            rf"(?:net user|rabbitmqctl (?:add_user|change_password)|wpa_passphrase){_NEXT}+"
+            rf"\S{{1,64}}{_NEXT}+(?![/*]){_VALUE}"
+        ),
+    ),
+    (("openssl passwd", "rclone obscure"), rf"(?:openssl passwd(?: -\w{{1,8}})?|rclone obscure){_NEXT}+(?!-){_VALUE}"),
+    (("/p:",), rf"/u:{_USER}{_WORDS}{_NEXT}/p:{_VALUE}"),
+    (("connect to ", "CONNECT TO "), rf"(?i:connect to \S{{1,64}} user \S{{1,64}} using){_NEXT}+{_VALUE}"),
     (("smbclient",), rf"smbclient{_WORDS}{_NEXT}-U(?:{_NEXT}+)?[^\s%\"']{{1,64}}%{_VALUE}"),
     (("net use",), rf"net use[^\n]{{1,128}}?/user:\S{{1,64}}{_NEXT}+(?!/){_VALUE}"),
     (("lftp",), rf"lftp{_WORDS}{_NEXT}-u{_NEXT}+[^\s,\"']{{1,64}},{_VALUE}"),
-    ((" -a ",), rf"(?<![\w-])(?:https?|xhs?){_WORDS}{_NEXT}-a{_NEXT}+{_USER}:{_VALUE}"),
+    ((" -a ", " -A "), rf"(?<![\w-])(?:https?|xhs?|ab|hey){_WORDS}{_NEXT}-[aA]{_NEXT}+{_USER}:{_VALUE}"),
     (
         ("curl", "wget", "etcdctl", "--auth"),
-        rf"-(?:u(?:{_NEXT}+|=)?|-(?:auth|(?:proxy-)?user)(?:{_NEXT}+|=))\\*[\"']?{_USER}:{_VALUE}",
+        rf"-(?:[uUE](?:{_NEXT}+|=)?|-(?:auth|(?:proxy-)?(?:user|cert))(?:{_NEXT}+|=))\\*[\"']?{_USER}:{_VALUE}",
     ),
     (
         ("ConvertTo-SecureString",),
         rf"ConvertTo-SecureString{_WORDS}{_NEXT}(?:\\*[\"'])(?P<values>[^\s\"'\\$]{{1,256}})",
     ),
-    (("sqlplus",), rf"sqlplus{_WORDS}{_NEXT}[\w$]{{1,64}}/(?P<values>[^\s@\"'/]{{1,128}})@"),
+    (
+        ("sqlplus", "expdp", "impdp", "rman target"),
+        rf"(?:sqlplus|expdp|impdp|rman target){_WORDS}{_NEXT}[\w$]{{1,64}}/(?P<values>[^\s@\"'/]{{1,128}})@",
+    ),
     (
         ("AUTH",),
         (
@@ -118,8 +138,13 @@ _SECRETS: tuple[tuple[tuple[str, ...], str], ...] = (
             rf"|AUTH (?:PLAIN|LOGIN|XOAUTH2)[ ]+(?=[A-Za-z0-9+/=]{{8}})){_VALUE}"
         ),
     ),
-    ((" <<<",), rf"-(?:token|stdin)[ ]+<<<[ ]*{_VALUE}"),
-    (("vault login", "cargo login"), rf"(?:vault|cargo) login[ ]+(?:token=)?(?=\S{{0,64}}\d)(?!-){_VALUE}"),
+    (
+        ("vault login", "cargo login", "wandb login", "bw unlock", "authtoken ", "snyk auth"),
+        (
+            r"(?:(?:vault|cargo|wandb) login|bw unlock|ngrok (?:config add-)?authtoken|snyk auth)[ ]+(?:token=)?"
+            rf"(?=\S{{0,64}}\d)(?!-){_VALUE}"
+        ),
+    ),
     (("chpasswd",), rf"{_ECHOED}{_USER}:{_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,16}}chpasswd"),
     (
         ("-stdin", "sudo -S"),  # echo X | docker login --password-stdin
@@ -196,10 +221,10 @@ _COLUMNS: tuple[tuple[tuple[str, ...], str], ...] = (
         ),
     ),
     (  # stores of keys and values, and settings, on command lines
-        ("kv put", "etcdctl put", "configure set", "config set", "secrets set"),
+        ("kv put", "etcdctl put", "configure set", "config set", "secrets set", "env:set", "poetry config"),
         (
-            r"(?:kv put|etcdctl put|config(?:ure)? set|secrets set)[ ]+(?P<columns>[\w.:/\-]{1,128})(?:[ ]+|=)"
-            r"\\*[\"']?(?P<values>[^\s\"'\\]{1,512})"
+            r"(?:kv put|etcdctl put|config(?:ure)? set|secrets set|env:set|poetry config)[ ]+(?:--\w{1,16}[ ]+)?"
+            r"\\*[\"']?(?P<columns>[\w.:/\-]{1,128})\\*[\"']?(?:[ ]+|=)\\*[\"']?(?!-)(?P<values>[^\s\"'\\]{1,512})"
         ),
     ),
 )
@@ -227,6 +252,7 @@ STATEMENTS = (
         ),
         unless_prose,
     ),
+    Message((" <<<", "--value ", "--body "), rf"(?:<<<[ ]*|--(?:value|body)[ ]+){_VALUE}", by_line),
     *_programs(),
     *(Message(*row, always) for row in _SECRETS),
     *(Message(*row, by_column) for row in _COLUMNS),
