@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from agent.host import closed_port, drops
 from agent.models import WORDS, busy_once, serve_models
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.host import Host
     from agent.record import Record
     from otas_middleware.agent import AgentSession
@@ -71,35 +74,39 @@ RESPONSE_USAGE = {**CHAT_USAGE, "cached_input": 4, "reasoning": 5}
 MESSAGE_USAGE = {"input": 28, "output": 15, "total": 43, "cached_input": 3}
 GPT, CLAUDE, EMBEDDER = "gpt-4o-2024-08-06", "claude-test-1", "text-embedding-3-small"
 
-WHOLE = [
-    pytest.param(open_ai, async_open_ai, chat, "/v1/chat/completions", GPT, CHAT_USAGE, id="chat"),
-    pytest.param(open_ai, async_open_ai, respond, "/v1/responses", GPT, RESPONSE_USAGE, id="responses"),
-    pytest.param(open_ai, async_open_ai, embed, "/v1/embeddings", EMBEDDER, {"input": 8, "total": 8}, id="embeddings"),
-    pytest.param(claude, async_claude, message, "/v1/messages", CLAUDE, MESSAGE_USAGE, id="messages"),
-]
-STREAMED = [parameters for parameters in WHOLE if parameters.id != "embeddings"]
-COLUMNS = "make, make_async, ask, path, model, usage"
 
+@dataclass(frozen=True)
+class Call:
+    """A call of an SDK, and what its event is to say."""
 
-class Check:
-    """Compares what an SDK gave with and without us, and looks at the one event that it left."""
+    make: Callable[[str, Any], Any]
+    make_async: Callable[[str, Any], Any]
+    ask: Callable[..., Any]
+    path: str
+    model: str
+    usage: dict[str, int]
 
-    def __init__(self, record: Record, path: str, model: str, usage: dict[str, int]) -> None:
-        self._record = record
-        self._path = path
-        self._model = model
-        self._usage = usage
-
-    def same(self, without: Any, ours: Any) -> None:
-        """The answers are equal, and there is one true event."""
+    def check(self, record: Record, without: Any, ours: Any) -> None:
+        """What the SDK gave with us is what it gave without, and it left one true event."""
         assert dumped(ours) == dumped(without)
-        event = self._record.one()
-        assert (event["method"], event["path"], event["status_code"]) == ("POST", self._path, 200)
+        event = record.one()
+        assert (event["method"], event["path"], event["status_code"]) == ("POST", self.path, 200)
         assert event["error"] == ""
         assert "aborted" not in event["metadata"]
-        assert event["custom_properties"]["model"] == self._model
-        assert event["custom_properties"]["usage"] == self._usage
+        assert event["custom_properties"]["model"] == self.model
+        assert event["custom_properties"]["usage"] == self.usage
         assert KEY not in str(event)
+
+
+STREAMED = {
+    "chat": Call(open_ai, async_open_ai, chat, "/v1/chat/completions", GPT, CHAT_USAGE),
+    "responses": Call(open_ai, async_open_ai, respond, "/v1/responses", GPT, RESPONSE_USAGE),
+    "messages": Call(claude, async_claude, message, "/v1/messages", CLAUDE, MESSAGE_USAGE),
+}
+WHOLE = {
+    **STREAMED,
+    "embeddings": Call(open_ai, async_open_ai, embed, "/v1/embeddings", EMBEDDER, {"input": 8, "total": 8}),
+}
 
 
 @pytest.fixture
@@ -109,91 +116,53 @@ def models(outside: Host) -> Host:
     return outside
 
 
-@pytest.mark.parametrize(COLUMNS, WHOLE)
-def test_a_whole_answer(
-    make: Any,
-    make_async: Any,
-    ask: Any,
-    path: str,
-    model: str,
-    usage: dict[str, int],
-    session: AgentSession,
-    models: Host,
-    record: Record,
-) -> None:
-    with make(models.url, None) as client:
-        without = ask(client)
-    with make(models.url, session.client()) as client:
-        ours = ask(client)
-    Check(record, path, model, usage).same(without, ours)
+@pytest.mark.parametrize("call", WHOLE.values(), ids=WHOLE)
+def test_a_whole_answer(call: Call, session: AgentSession, models: Host, record: Record) -> None:
+    with call.make(models.url, None) as client:
+        without = call.ask(client)
+    with call.make(models.url, session.client()) as client:
+        ours = call.ask(client)
+    call.check(record, without, ours)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
-@pytest.mark.parametrize(COLUMNS, WHOLE)
+@pytest.mark.parametrize("call", WHOLE.values(), ids=WHOLE)
 def test_a_whole_answer_asynchronously(
-    loop: str,
-    make: Any,
-    make_async: Any,
-    ask: Any,
-    path: str,
-    model: str,
-    usage: dict[str, int],
-    session: AgentSession,
-    models: Host,
-    record: Record,
+    loop: str, call: Call, session: AgentSession, models: Host, record: Record
 ) -> None:
-    async def call(http_client: Any) -> Any:
-        async with make_async(models.url, http_client) as client:
-            return await ask(client)
+    async def answer(http_client: Any) -> Any:
+        async with call.make_async(models.url, http_client) as client:
+            return await call.ask(client)
 
-    without = anyio.run(call, None, backend=loop)
-    ours = anyio.run(call, session.async_client(), backend=loop)
-    Check(record, path, model, usage).same(without, ours)
+    without = anyio.run(answer, None, backend=loop)
+    ours = anyio.run(answer, session.async_client(), backend=loop)
+    call.check(record, without, ours)
 
 
-@pytest.mark.parametrize(COLUMNS, STREAMED)
-def test_a_streamed_answer(
-    make: Any,
-    make_async: Any,
-    ask: Any,
-    path: str,
-    model: str,
-    usage: dict[str, int],
-    session: AgentSession,
-    models: Host,
-    record: Record,
-) -> None:
-    with make(models.url, None) as client:
-        without = list(ask(client, stream=True))
-    with make(models.url, session.client()) as client:
-        ours = list(ask(client, stream=True))
-    Check(record, path, model, usage).same(without, ours)
+@pytest.mark.parametrize("call", STREAMED.values(), ids=STREAMED)
+def test_a_streamed_answer(call: Call, session: AgentSession, models: Host, record: Record) -> None:
+    with call.make(models.url, None) as client:
+        without = list(call.ask(client, stream=True))
+    with call.make(models.url, session.client()) as client:
+        ours = list(call.ask(client, stream=True))
+    call.check(record, without, ours)
     assert record.one()["metadata"]["stream"]["text"] == "".join(WORDS)
 
 
 # OpenAI's stops reading at `[DONE]`; trio says it of the generators that are left then, without us as well.
 @pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
-@pytest.mark.parametrize(COLUMNS, STREAMED)
+@pytest.mark.parametrize("call", STREAMED.values(), ids=STREAMED)
 def test_a_streamed_answer_asynchronously(
-    loop: str,
-    make: Any,
-    make_async: Any,
-    ask: Any,
-    path: str,
-    model: str,
-    usage: dict[str, int],
-    session: AgentSession,
-    models: Host,
-    record: Record,
+    loop: str, call: Call, session: AgentSession, models: Host, record: Record
 ) -> None:
-    async def call(http_client: Any) -> list[Any]:
-        async with make_async(models.url, http_client) as client:
-            return [piece async for piece in await ask(client, stream=True)]
+    async def answer(http_client: Any) -> list[Any]:
+        async with call.make_async(models.url, http_client) as client:
+            return [piece async for piece in await call.ask(client, stream=True)]
 
-    without = anyio.run(call, None, backend=loop)
-    ours = anyio.run(call, session.async_client(), backend=loop)
-    Check(record, path, model, usage).same(without, ours)
+    without = anyio.run(answer, None, backend=loop)
+    ours = anyio.run(answer, session.async_client(), backend=loop)
+    call.check(record, without, ours)
 
 
 def test_anthropics_stream_helper_gives_the_text_as_without_us(
