@@ -158,7 +158,7 @@ class TaskDeliverer:
     def _learn(self, peer: _Peer, outcome: Outcome) -> None:
         with self._lock:
             opened, closed = peer.breaker.learn(outcome, monotonic())
-            if outcome.verdict is Verdict.DELIVERED:
+            if outcome.verdict == Verdict.DELIVERED:
                 peer.delivered_at = time.time()
         name = peer.destination.name
         if opened:

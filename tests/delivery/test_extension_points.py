@@ -130,6 +130,19 @@ def test_a_destination_that_fails_is_no_worse_than_one_that_is_away(
             eventually(lambda: sender.stats_by_destination()["archive"]["failures"].get("internal_error", 0) > 1)
 
 
+@pytest.mark.parametrize("said", ["'delivered'", "StrEnum('Verdict', {'DELIVERED': 'delivered'}).DELIVERED"])
+def test_a_verdict_by_its_value_or_of_a_class_that_was_reloaded_is_understood(shop: Path, said: str) -> None:
+    judging = f"return Outcome({said}, 'delivered')"
+    shop.write_text("from enum import StrEnum\n" + example(1).replace("return by_status(response)", judging))
+    with RawServer(lambda connection, _: connection.sendall(answer("200 OK"))) as server, LocalBrain() as brain:
+        shop.write_text(shop.read_text().replace("https://archive.example.com", server.url))
+        own = f"{shop.parent.name}.telemetry:archive"
+        with pipeline(brain.url, sdk_key=brain.sdk_key, destinations=own) as sender:
+            sender.put(Item(token=brain.create_session()))
+            assert sender.flush(10)
+            assert sender.stats_by_destination()["archive"]["delivered"] == len(server.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "verdict"),
     [

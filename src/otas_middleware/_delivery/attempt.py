@@ -74,7 +74,7 @@ class HttpAttempt:
         except OSError:  # a transport of the user's own lets the network's failures through
             return no_answer(TransportError("connection failed", sent=True), request.url)
         outcome = self._destination.outcome(response)
-        self._clock.learn(response.headers.get("date"), urgent=outcome.verdict is Verdict.BAD_TOKEN)
+        self._clock.learn(response.headers.get("date"), urgent=outcome.verdict == Verdict.BAD_TOKEN)
         return dataclasses.replace(outcome, resent=True) if response.resent else outcome
 
     def close(self) -> None:

@@ -61,14 +61,14 @@ class Breaker:
     def learn(self, outcome: Outcome, now: float) -> tuple[bool, bool]:
         """Learn from an outcome; return whether that opened the breaker, and whether it closed it."""
         verdict = outcome.verdict
-        if verdict is Verdict.DELIVERED:
+        if verdict == Verdict.DELIVERED:
             return False, self.succeeded()
         if outcome.reason == "internal_error":
             self.unsent()  # a fault of ours tells nothing about the destination
             return False, False
-        if verdict is Verdict.UNAVAILABLE or verdict is Verdict.MISCONFIGURED:
+        if verdict in {Verdict.UNAVAILABLE, Verdict.MISCONFIGURED}:
             return self.failed(outcome.reason, now, outcome.retry_after), False
-        if verdict is Verdict.RETRYABLE:
+        if verdict == Verdict.RETRYABLE:
             # No answer at all says more about the destination than an answer of 500.
             if outcome.ambiguous:
                 return self.failed(outcome.reason, now, outcome.retry_after), False

@@ -253,7 +253,7 @@ class Pace:
         """
         ready = queue.ready(self._limiter.limit)
         with self._lock:
-            if outcome.verdict is Verdict.DELIVERED:
+            if outcome.verdict == Verdict.DELIVERED:
                 self._limiter.succeeded(latency, now, ready)
             elif outcome.verdict not in {Verdict.REJECTED, Verdict.BAD_TOKEN} and outcome.reason != "internal_error":
                 self._limiter.failed(now, latency)

@@ -96,7 +96,7 @@ class DeliveryLog:
             )
         elif closed and self._may_say("back"):
             _internal_errors.log(logging.INFO, "otas: %s takes events again; %d wait.", self._name, self._waiting())
-        if outcome.verdict is Verdict.REJECTED:
+        if outcome.verdict == Verdict.REJECTED:
             self.say(
                 f"rejected {outcome.reason}",
                 logging.WARNING,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -152,8 +152,8 @@ class Transport(Protocol):
         ...
 
 
-class Verdict(Enum):
-    """What an answer means for the event and for the destination."""
+class Verdict(StrEnum):
+    """What an answer means for the event and for the destination. Text, so that one may be given by its value."""
 
     DELIVERED = "delivered"
     REJECTED = "rejected"

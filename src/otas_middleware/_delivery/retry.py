@@ -153,18 +153,18 @@ class RetryPolicy:
             others_passed: Whether the destination has taken others since the first of these failures.
         """
         verdict, reason = outcome.verdict, outcome.reason
-        if verdict is Verdict.DELIVERED:
+        if verdict == Verdict.DELIVERED:
             return Decision(Disposition.DELIVERED, reason)
-        if verdict is Verdict.REJECTED:
+        if verdict == Verdict.REJECTED:
             return Decision(Disposition.LOST, reason)
-        if verdict is Verdict.BAD_TOKEN:
+        if verdict == Verdict.BAD_TOKEN:
             delay = self._wait_for(token, attempts)
             return (
                 Decision(Disposition.TOKEN_REJECTED, "bad_token")
                 if delay is None
                 else Decision(Disposition.HELD, reason, delay)
             )
-        if verdict is not Verdict.RETRYABLE:
+        if verdict in {Verdict.UNAVAILABLE, Verdict.MISCONFIGURED}:
             return Decision(Disposition.RETURNED, reason)
         if failures + 1 > self.max_retries and (others_passed or reason == "internal_error"):
             return Decision(Disposition.LOST, "internal_error" if reason == "internal_error" else "retries_exhausted")

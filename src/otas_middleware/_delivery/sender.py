@@ -204,14 +204,14 @@ class Sender:
             report_internal_error("delivery.attempt")
             return False
         self._settle(item, token, outcome, started)
-        return outcome.verdict is Verdict.DELIVERED
+        return outcome.verdict == Verdict.DELIVERED
 
     def _settle(self, item: QueueItem, token: str, outcome: Outcome, started: float) -> None:
         now = monotonic()
-        if outcome.verdict is Verdict.DELIVERED:
+        if outcome.verdict == Verdict.DELIVERED:
             self._tell("delivered", self.hooks.delivered, item.envelope, outcome)
         opened, closed = self._pace.learn(outcome, now - started, now, self._queue)
-        if outcome.verdict is Verdict.DELIVERED:
+        if outcome.verdict == Verdict.DELIVERED:
             if outcome.resent:
                 self._queue.account.note("", resent=True)
             self._delete_rows(self._queue.delivered(item, outcome.stored_as))
@@ -221,14 +221,14 @@ class Sender:
         if opened:
             self._queue.account.interrupt()
             self.hooks.pressed()
-            if outcome.verdict is Verdict.MISCONFIGURED:
+            if outcome.verdict == Verdict.MISCONFIGURED:
                 self._tell("misconfigured", self.hooks.misconfigured, outcome)
         self._log.outcome(outcome, opened=opened, closed=closed)
         if dropped := self._queue.dropped():
             self._log.losses(dropped)
 
     def _decision(self, item: QueueItem, token: str, outcome: Outcome) -> Decision:
-        if outcome.verdict is Verdict.RETRYABLE and item.delivered_before < 0:
+        if outcome.verdict == Verdict.RETRYABLE and item.delivered_before < 0:
             item.delivered_before = self._queue.account.stats.delivered
         return self._policy.decide(
             outcome,

@@ -131,10 +131,10 @@ def check_send(settings: OtasSettings, token: str, brain_ahead: tuple[float, flo
         return Check(
             "send", "failed", f"the test event was not delivered: {error.cause}", "see the check of Brain above"
         )
-    if outcome.verdict is Verdict.DELIVERED:
+    if outcome.verdict == Verdict.DELIVERED:
         text = f"one test event is stored: {PATH} in session {session.session_id}"
         return Check("send", "ok", text, data={"session_id": session.session_id, "event_id": event_id})
-    if outcome.verdict is Verdict.BAD_TOKEN:
+    if outcome.verdict == Verdict.BAD_TOKEN:
         ahead = -(session.issued_at or 0.0) + time.time() + (sum(brain_ahead) / 2 if brain_ahead else 0.0)
         if session.issued_at is not None and ahead < 0:
             text = f"Brain refuses the token: by its clock it was issued {-ahead:.0f} s in the future"

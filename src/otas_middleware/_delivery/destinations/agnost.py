@@ -89,7 +89,7 @@ class AgnostDestination:
                 settle = None if self._book is None else self._book.release
                 try:
                     outcome = send(self._request(self._session_url, session_body(envelope, tools)))
-                    if outcome.verdict is not Verdict.DELIVERED:
+                    if outcome.verdict != Verdict.DELIVERED:
                         return outcome
                     settle = None if self._book is None else self._book.confirm
                 finally:
