@@ -528,6 +528,21 @@ def names_in_other_letters() -> Iterator[Leak]:
         yield _leak(f"{quote(name)}={SECRET}", FORM)
 
 
+def names_with_unseen_characters() -> Iterator[Leak]:
+    for name in ("pa\u200bssword", "\u202epassword\u202c", "api\u00ad_key"):
+        yield _leak(_dump({name: SECRET}, ensure_ascii=False), JSON)
+        yield _leak(f"{name}: {SECRET}")
+        yield _leak(f"{quote(name)}={SECRET}", FORM)
+
+
+def names_in_other_scripts() -> Iterator[Leak]:
+    for name in ("пароль", "密码", "비밀번호", "contraseña"):
+        yield _leak(_dump({"env": [{"name": name, "value": SECRET}]}, ensure_ascii=False), JSON)
+        yield _leak(f"env:\n- name: {name}\n  value: {SECRET}\n", YAML)
+        yield _leak(f"<a><{name}>{SECRET}</{name}><{name}><![CDATA[{SECRET}]]></{name}></a>", "application/xml")
+        yield _leak(f"x &lt;{name}&gt;{SECRET}&lt;/{name}&gt;")
+
+
 def characters() -> Iterator[Leak]:
     """Yield passwords with characters in them that end a value elsewhere, as each format writes them."""
     parts = ("Zk9xW", "Qm4vT", "Hp7sL")
@@ -567,6 +582,8 @@ KINDS: dict[str, Callable[[], Iterator[Leak]]] = {
         formats,
         words_in_tables,
         names_in_other_letters,
+        names_in_other_scripts,
+        names_with_unseen_characters,
         characters,
     )
 }

@@ -372,6 +372,21 @@ class TestPlaces:
             "h = {'X-Api-Key': os.environ['K'], 'token': 'x1'}",
             f"h = {{'X-Api-Key': os.environ['K'], 'token': '{MASK}'}}",
         ),
+        ('{:api-key "x1", :user "ann"}', f'{{:api-key "{MASK}", :user "ann"}}'),
+        ("user,user[pin]\nann,4928\n", f"user,user[pin]\nann,{MASK}\n"),
+        (
+            '{"key": {"type": "string", "default": "Zq7kXw2mPv9sLt4bRn8c"}}',
+            '{"key": {"type": "string", "default": "Zq7kXw2mPv9sLt4bRn8c"}}',
+        ),
+        ('{"pin": {"type": "string", "default": "Zq7kXw2mPv9sLt4bRn8c"}}', f'{{"pin": "{MASK}"}}'),
+        (
+            '{"pin": {"type": "string", "default": "string", "example": "1234"}}',
+            '{"pin": {"type": "string", "default": "string", "example": "1234"}}',
+        ),
+        (
+            '{"a": "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "pin": 1}',
+            f'{{"a": "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "pin": "{MASK}"}}',
+        ),
         ("payload ZGI6CiAgcGFzc3dvcmQ6IFpxN2tYdz8_Pz4-Pj4K end", f"payload {MASK} end"),
     ],
 )

@@ -91,7 +91,6 @@ SPECIAL_SAMPLES = {
     "Zhipu": f"{HEX}.{RANDOM[:16]}",
     "New Relic, licences": f"{HEX}abcdNRAL",
     "Mailgun": f"{HEX}-7bafb5a6-30c1bc13",
-    "Bitcoin wallets": "KxFC1jmwwCoACiCAWZ3eXa96mBM6tb3TYzGmf6YwgdGWZgawvrtJ",
     "Kubernetes, over WebSocket": f"base64url.bearer.authorization.k8s.io.{RANDOM}",
     "Stripe, a payment's": f"pi_3MtwBwLkdIwHu7ix28a3tqPa_secret_{RANDOM}",
     "Okta": f"SSWS 00{RANDOM}{RANDOM}"[:47],

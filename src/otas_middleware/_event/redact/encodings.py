@@ -38,6 +38,8 @@ _LETTER = re.compile(
     r"|&#(?:x0{0,4}(?P<hexadecimal>[2-7][0-9A-Fa-f])|0{0,4}(?P<decimal>\d{2,3}));"
 )
 _LETTER_SIGNS = ("\\x", "\\u{", "\\1", "\\01")
+_UNSEEN = r"[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064]+"
+_INVISIBLE = re.compile(rf"(?<=[!-~]){_UNSEEN}|{_UNSEEN}(?=[!-~])")
 _BASES = {"decimal": 10, "octal": 8}
 _OF_NAMES = frozenset(":=_-. ")
 """Characters that names are made of and end with, besides letters and digits."""
@@ -71,6 +73,16 @@ def unescape_ascii(text: str) -> str:
     if ("&" in text and "&#" in text) or ("\\" in text and any(sign in text for sign in _LETTER_SIGNS)):
         text = _LETTER.sub(_letter, text)
     return text
+
+
+def without_invisible(text: str) -> str:
+    """Return a text without what nobody sees of it, beside characters of ASCII: it may cut a name in two."""
+    return text if text.isascii() else _INVISIBLE.sub("", text)
+
+
+def plain_form(text: str) -> str:
+    """Return the same text with its ASCII characters as themselves, and nothing unseen between them."""
+    return without_invisible(unescape_ascii(text))
 
 
 def foreign_escape(text: str) -> str | None:

@@ -67,6 +67,7 @@ _SCHEMA = re.compile(
     r"|writeOnly|required|properties|deprecated|x-[\w-]+|in|authorizationUrl|tokenUrl)\\*\"\s*:\s*(?![\s])"
 )
 _LISTED = re.compile(r"[\[,]\s*(?:\\*\")?([^\"\\\s,\[\]]{16,256})(?:\\*\")?(?=\s*[,\]])")
+_SHOWN_VALUE = re.compile(r"\"(?:default|examples?|const|value)\\*\"\s*:\s*\[?\s*\\*\"([^\"\\]{16,256})")
 _SCHEMA_TYPES = "string number integer boolean object array null apiKey http oauth2 openIdConnect mutualTLS"
 _SCHEMA_SIGN = re.compile(
     r"\"(?:\$ref|anyOf|oneOf|allOf|properties|flows|authorizationUrl|tokenUrl)\\*\"\s*:"
@@ -149,7 +150,7 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
     if text[0] == "[" and (_DESCRIBED.match(text) is not None or _is_complaints(text)):
         return True
     if _SCHEMA.match(text) is not None and _SCHEMA_SIGN.search(text, 0, 512) is not None:
-        return True
+        return not any(map(looks_random, _SHOWN_VALUE.findall(text)))
     flags = text[0] == "{" and _NUMBER.search(text) is None
     return (flags or "count" in forms) and _COUNTS_ONLY.fullmatch(text) is not None
 

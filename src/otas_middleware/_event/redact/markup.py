@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._event.redact.name_rules import NameRules, Rule
 
-_NAME = r"[A-Za-z_][\w:.\-]*+"
+_NAME = r"[^\W\d][\w:.\-]*+"
 _TAG = compiled(rf"<(?P<name>{_NAME})(?P<attributes>(?:\"[^\"<]*+(?:\"|$)|'[^'<]*+(?:'|$)|[^<>\"'])*+)(?P<closed>>?)")
 _ATTRIBUTE = compiled(
     r"(?P<name>[\w:.\-]++)\s*+=\s*+"
@@ -57,7 +57,7 @@ _CELLS = frozenset(("td", "string"))
 """Elements whose text may say so, when the next one holds what looks random: tables are about anything."""
 
 _ESCAPED = compiled(
-    r"&lt;(?P<name>[A-Za-z_][\w:.\-]{0,127})(?:(?!&[lg]t;)[^<>]){0,256}?&gt;(?P<value>(?:(?!&lt;|\"\s*(?:[,}\]:]|$))[^<>])++)"
+    r"&lt;(?P<name>[^\W\d][\w:.\-]{0,127})(?:(?!&[lg]t;)[^<>]){0,256}?&gt;(?P<value>(?:(?!&lt;|\"\s*(?:[,}\]:]|$))[^<>])++)"
 )
 
 

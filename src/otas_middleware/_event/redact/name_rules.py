@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
 from otas_middleware._event.redact import sensitive_names as table
-from otas_middleware._event.redact.encodings import undo_percent, unescape_ascii, unescape_letters
+from otas_middleware._event.redact.encodings import undo_percent, unescape_ascii, unescape_letters, without_invisible
 from otas_middleware._event.redact.forms import readable
 from otas_middleware._event.redact.mask import MASK
 from otas_middleware._runtime import BoundedDict
@@ -145,7 +145,7 @@ def decoded(name: str) -> str:
     if "\\" in name:
         name = unescape_letters(unescape_ascii(name)).replace("\\", "")
     name = undo_percent(name).replace("+", " ")
-    return name if name.isascii() else normalize("NFKC", name)
+    return name if name.isascii() else normalize("NFKC", without_invisible(name))
 
 
 def _entry(entry: str) -> str:
@@ -237,12 +237,13 @@ def _probes(extra: Iterable[str]) -> Probes:
     flags, types = "|".join(table.SECRET_FLAGS), "|".join(table.SECRET_TYPES)
     flagged = rf"(?i-u:{flags})\\*\"\s*:\s*true|(?i-u:type\\*\"\s*:\s*\\*\"(?:{types}))"
     listed = r"\[(?:\s*\\*\"[^\"\[\]{}]*\"\s*,)*\s*"
+    other = "|".join(map(literal, foreign))
     return Probes(
         mentioned=f"{inner}|^{first}|{valued}",
         valued=valued,
-        foreign="|".join(map(literal, foreign)),
+        foreign=other,
         escaped="|".join((*map(_escaped, foreign), *(f"(?i:{_spelt(case, _escaped)})" for case in cases))),
-        labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner})|{first})"
+        labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner}|{other})|{first})"
         rf"|{listed}\\*\"{_WITHIN}*{valued}|(?i-u:raw_?headers)|{flagged}|variables\\*\"\s*:\s*\{{",
         flagged=flagged,
     )

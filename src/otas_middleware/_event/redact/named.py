@@ -60,8 +60,9 @@ _ARGUMENT = compiled(  # setItem('token', 'x')
     r"|(?<=\()(?P<pair>[\w.-]{1,64}+)[ ]\.[ ](?=\\*\")"
     r"|(?<![\w.])(?:\w*+\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
 )
-_TUPLE = re.compile(  # {password,"x"} of Erlang, {"password" "x"} of Clojure
+_TUPLE = compiled(  # {password,"x"} of Erlang, {"password" "x"} and {:password "x"} of Clojure
     r"\{(?:(?P<atom>[\w.-]{1,64}+)[ ]?,[ ]?|\\*\"(?P<string>[\w.-]{1,64}+)\\*\"[ ])(?=\\*\")"
+    r"|:(?<=[{,\s]:)(?P<keyword>[\w.-]{1,64}+)[ ]++(?=\\*\")"
 )
 _SETTING = compiled(  # requirepass x, export DB_PASSWORD x
     r"(?m:^)[ \t]*+(?P<keyword>(?:ENV|ARG|SET|setx|set(?:[ ]-\w{1,3})?|setenv|export|proxy_set_header|add_header"

@@ -6,7 +6,7 @@ import json
 import re
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from unicodedata import is_normalized, normalize
+from unicodedata import normalize
 
 from pydantic_core import to_json
 
@@ -90,7 +90,7 @@ class Redactor:
             return text
         if depth > _MAX_DECODINGS:
             return MASK
-        plain = encodings.unescape_ascii(text if hide is None else hide(text))
+        plain = encodings.plain_form(text if hide is None else hide(text))
         escape = None
         if "\\" in plain and "\\u" in plain and self._escaped()(plain):
             escape = encodings.foreign_escape(plain)
@@ -103,7 +103,7 @@ class Redactor:
             masked = self._in_form(plain, masked, depth, cut=cut)
         if escape is not None:
             masked, plain = encodings.escape_letters(masked, escape), encodings.escape_letters(plain, escape)
-        return text if masked == text or masked == plain == encodings.unescape_ascii(text) else masked
+        return text if masked == text or masked == plain == encodings.plain_form(text) else masked
 
     def _in_form(self, plain: str, masked: str, depth: int, *, cut: bool) -> str:
         """Return a masked text; JSON that lost its form by that is masked by its structure instead."""
@@ -191,8 +191,8 @@ class Redactor:
         if not text.isascii():
             if self._foreign(text):
                 return True
-            usual = "" if is_normalized("NFKC", text) else normalize("NFKC", text)  # fullwidth
-            if self._mentioned(usual) or self._foreign(usual):
+            plain = normalize("NFKC", encodings.without_invisible(text))  # fullwidth
+            if plain != text and (self._mentioned(plain) or self._foreign(plain)):
                 return True
         return "\\" in text and "\\u" in text and self._escaped()(text)
 

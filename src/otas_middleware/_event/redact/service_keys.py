@@ -127,10 +127,6 @@ _KEYS_OF_SERVICES: dict[str, tuple[str, str]] = {
     "Zhipu": (r"[0-9a-f]{12}\.[A-Za-z0-9]", r"[0-9a-f]{32}\.(?=[A-Za-z]*\d)[A-Za-z0-9]{16}(?![\w.-])"),
     "New Relic, licences": (r"[0-9a-f]NRAL", r"(?:[0-9a-f]{36}|eu01xx[0-9a-f]{30})NRAL(?!\w)"),
     "Mailgun": (r"[0-9a-f]-[0-9a-f]{8}-[0-9a-f]{8}", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![\w-])"),
-    "Bitcoin wallets": (
-        r"5[HJK][1-9A-HJ-NP-Za-km-z]{12}|[KL][1-9A-HJ-NP-Za-km-z]{16}",
-        r"(?:5[HJK][1-9A-HJ-NP-Za-km-z]{49}|[KL][1-9A-HJ-NP-Za-km-z]{51})(?!\w)",
-    ),
     "Kubernetes, over WebSocket": (r"authorization\.k8s\.io", r"(?<=authorization\.k8s\.io\.)[\w=-]{8,4096}"),
     "answers to HTTP's digest challenge": (
         r"response=\\*\"[0-9a-f]{16}",

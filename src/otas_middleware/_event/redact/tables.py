@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _DELIMITERS = ",;\t|"
 
 
-_HEADING = re.compile(r"[ \t]*+[|]?[ \t]*+[\w.\"' \-/()]{1,64}(?:[,;\t|][\w.\"' \-/()]{0,64}){1,64}\r?$")
+_HEADING = re.compile(r"[ \t]*+[|]?[ \t]*+[\w.\"' \-/()\[\]]{1,64}(?:[,;\t|][\w.\"' \-/()\[\]]{0,64}){1,64}\r?$")
 _BAR = re.compile(r"[│┃║|]")
 _DASHES = re.compile(r"[-─━═]{2}")
 _RULE = re.compile(r"\n[ \t|:+\-│┃║─━═┼╋╬├┤┝┥┠┨┡┩┣┫╠╣┿╂╇╪╫╞╡╟╢]*+\r?(?=\n)")
