@@ -11,6 +11,7 @@ import pytest
 
 from otas_middleware import BackendEvent, OtasSettings
 from otas_middleware._delivery import Pipeline, open_delivery
+from otas_middleware._delivery.relay import trust
 from otas_middleware._runtime import runtime
 from otas_middleware.agent import AgentSession
 from otas_middleware.operations import Exchange, Operation
@@ -137,7 +138,12 @@ def test_what_an_ended_relay_has_not_delivered_everywhere_goes_to_the_destinatio
     ):
         app.call(count=3)
         eventually(lambda: stored() == {"brain": 3, "agnost": 3, away: 0})
-        assert not app.delivery.flush(0.2)
+
+        def heard() -> int:
+            assert not app.delivery.flush(0.02)
+            return sum(len(link._partly) for link in app.delivery._state.client._links)
+
+        eventually(lambda: heard() == 3)  # what a killed relay has not said yet, its host sends once more
         relay.stop(number)
         app.delivery.flush(0.0)
         assert app.stats()["relay"]["state"] == "absent"
@@ -208,6 +214,21 @@ def test_code_of_the_users_own_stays_in_the_host_and_that_is_said(
     opened = open_delivery(settings, lambda _item, _settings: None, raw=True, on_token=print)
     assert isinstance(opened, Pipeline)
     assert "OTAS_RELAY has no effect" in caplog.text
+
+
+@pytest.mark.parametrize(("durability", "level"), [("memory", "INFO"), ("relay", "WARNING")])
+def test_that_there_can_be_no_relay_is_a_warning_where_a_promise_depends_on_it(
+    durability: Literal["memory", "relay"],
+    level: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trust, "SUPPORTED", False)
+    monkeypatch.setattr(runtime, "logged", set[str]())
+    caplog.set_level(logging.INFO, "otas_middleware")
+    settings = OtasSettings(sdk_key="otas_a_b", relay="auto", durability=durability)
+    open_delivery(settings, lambda _item, _settings: None, raw=True, on_token=print)
+    assert [record.levelname for record in caplog.records if "needs Linux" in record.message] == [level]
 
 
 def carry(_request: Any, _timeout: float) -> Any:

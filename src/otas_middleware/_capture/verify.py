@@ -40,8 +40,8 @@ _MAX_KEY_SET_BYTES = 262_144
 def _jwt() -> Any:
     try:
         import jwt  # noqa: PLC0415  # an extra
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("verifying session tokens", "verify") from error
+    except ModuleNotFoundError:
+        raise MissingExtraError("verifying session tokens", "verify") from None
     return jwt
 
 

@@ -236,8 +236,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     relay: str | None = Field(
         default=None,
         pattern=r"^(auto|/.+)$",
-        description="The socket of the process that delivers for this one (`otas-middleware relay`, extra `relay`, "
-        "Linux), or `auto`: the first recorded event finds one or starts one.",
+        description="The socket, as an absolute path, of the process that delivers for this one (`otas-middleware "
+        "relay`, extra `relay`, Linux), or `auto`: the first recorded event finds one or starts one.",
     )
     relay_batch: bool = Field(
         default=False,

@@ -82,8 +82,9 @@ def open_delivery(
         return pipeline()
     from otas_middleware._delivery.relay import trust  # noqa: PLC0415  # for those who have one, as all below
 
+    level = logging.WARNING if settings.durability == "relay" else logging.INFO  # then a promise depends on it
     if not trust.SUPPORTED:
-        _say("OTAS_RELAY has no effect here: the relay needs Linux. Events are delivered by this process.")
+        _say("OTAS_RELAY has no effect here: the relay needs Linux. Events are delivered by this process.", level)
         return pipeline()
     if find_spec("msgspec") is None:
         raise MissingExtraError("OTAS_RELAY", "relay")
@@ -93,7 +94,8 @@ def open_delivery(
     here = hello.setting_against_relay(settings)
     if here:
         _say(
-            f"OTAS_RELAY has no effect with {here}: that code is this process's, and so it delivers its events itself."
+            f"OTAS_RELAY has no effect with {here}: that code is this process's, and so it delivers its events itself.",
+            level,
         )
         return pipeline()
     builds = hello.builds_here(settings)
@@ -102,5 +104,5 @@ def open_delivery(
     return RelayDelivery(settings, pipeline, build, raw=raw, on_token=on_token, on_delivered=on_delivered)
 
 
-def _say(line: str) -> None:
-    runtime.log_once(logging.INFO, f"otas: {line}")
+def _say(line: str, level: int = logging.INFO) -> None:
+    runtime.log_once(level, f"otas: {line}")
