@@ -75,6 +75,7 @@ def test_a_path_that_cannot_be_used_is_told_with_the_fix(tmp_path: Path) -> None
         "relative.sock": "absolute path",
         str(tmp_path / "file"): "is no socket",
         str(tmp_path / "missing" / "relay.sock"): "is no directory",
+        str(tmp_path / ("x" * 200)): "path too long; choose another path",
     }.items():
         refused = command("--socket", path)
         assert refused.returncode == 1

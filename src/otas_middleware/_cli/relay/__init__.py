@@ -155,4 +155,4 @@ def _bind(listener: socket, path: str) -> None:
             finally:
                 os.umask(before)
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be used: {error.strerror}; choose a directory of your own") from None
+        raise ConfigurationError(f"{path} cannot be used: {error.strerror or error}; choose another path") from None
