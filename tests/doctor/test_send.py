@@ -41,6 +41,18 @@ def test_the_token_can_be_an_option(doctor: Doctor, local: LocalBrain) -> None:
     assert len(local.events(local.session_id(token))) == 1
 
 
+@pytest.mark.parametrize(
+    ("carrier", "raised"), [("builtins:repr", "TypeError: repr() takes"), ("operator:eq", "AttributeError")]
+)
+def test_a_transport_of_ones_own_that_does_not_work_is_named(
+    doctor: Doctor, local: LocalBrain, carrier: str, raised: str
+) -> None:
+    doctor.variables["OTAS_TRANSPORT"] = carrier
+    said = doctor("--send", "--token", local.create_session()).failed["send"]
+    assert f"the transport {carrier} raised {raised}" in said
+    assert "returns a Response" in said
+
+
 def test_a_token_without_send_sends_nothing(doctor: Doctor, local: LocalBrain) -> None:
     token = local.create_session()
     assert doctor("--token", token).checks["send"]["status"] == "skipped"

@@ -111,6 +111,9 @@ def new_token(settings: OtasSettings, uasam_url: str | None, timeout: float) -> 
     return create_session(asked, {"made_by": "otas-middleware doctor"}, timeout).token
 
 
+_OWN_TRANSPORT = "correct it: it gets a Request and a number of seconds, and returns a Response"
+
+
 def check_send(settings: OtasSettings, token: str, brain_ahead: tuple[float, float] | None) -> Check:
     """Deliver one test event, once, by the transport that the application uses.
 
@@ -127,10 +130,11 @@ def check_send(settings: OtasSettings, token: str, brain_ahead: tuple[float, flo
         return Check("send", "failed", f"the token is not sent: {_REFUSED.get(reason, reason)}", fix)
     try:
         outcome, event_id = _deliver(settings, session)
-    except TransportError as error:
-        return Check(
-            "send", "failed", f"the test event was not delivered: {error.cause}", "see the check of Brain above"
-        )
+    except Exception as error:  # a transport of the user's own may raise any
+        why, fix = f"the transport {settings.transport} raised {type(error).__name__}: {error}", _OWN_TRANSPORT
+        if isinstance(error, TransportError):
+            why, fix = error.cause, "see the check of Brain above"
+        return Check("send", "failed", f"the test event was not delivered: {why}", fix)
     if outcome.verdict == Verdict.DELIVERED:
         text = f"one test event is stored: {PATH} in session {session.session_id}"
         return Check("send", "ok", text, data={"session_id": session.session_id, "event_id": event_id})
