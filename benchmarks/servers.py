@@ -44,6 +44,9 @@ WAYS_OUT: dict[str, dict[str, str]] = {
 }
 """How events leave the process, as variables; the relays' get its path beside these."""
 
+WITH_TOKEN = "bare, with the token"
+"""The variant that shows what an agent's longer request costs without the middleware."""
+
 CONNECTIONS = 16
 SECONDS = 1.5
 BUSY = 0.9
@@ -145,13 +148,14 @@ def _variants(kind: str, application: str, url: str) -> Generator[list[Variant]]
             Variant(name, stack.enter_context(serving(kind, application, "bare", {})), plain)
             for name in ("bare", "bare, again")  # how much two processes differ that do the same
         ]
+        found.append(Variant(WITH_TOKEN, found[-1].server, recorded))  # which servers and frameworks parse too
         path = stack.enter_context(relay())
         for transport, variables in WAYS_OUT.items():
             environ = {"OTAS_SDK_KEY": "otas_bench_key", "OTAS_BRAIN_URL": url, **variables}
             if transport in WAYS:
                 environ["OTAS_RELAY"] = path
             server = stack.enter_context(serving(kind, application, "otas", environ))
-            if found[-1].name == "bare, again":  # no transport has to do with it
+            if found[-1].name == WITH_TOKEN:  # no transport has to do with it
                 found.append(Variant("ordinary", server, plain))
             found.append(Variant(f"recorded, {transport}", server, recorded))
         yield found

@@ -223,7 +223,7 @@ class _Recording:
                 raise
             finally:
                 current.set(here)
-            if not capture.durable:
+            if (chunk or self._last) and not capture.durable:
                 self._sent(chunk)
 
         return sending
