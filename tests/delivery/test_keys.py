@@ -100,16 +100,16 @@ def test_the_project_is_learnt_in_the_background() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "state"),
     [
-        (200, b'{"status":1,"response":{"project":{"id":"6b2c1d52-9f3e-4d5c-8a41-1c7d2b8e4f00"}}}', KeyState.GOOD),
-        (200, b'{"status":1,"response":{"project":{"id":"no"}}}', KeyState.GOOD),
-        (200, b"<html>please log in</html>", KeyState.UNKNOWN),
-        (200, b"[]", KeyState.UNKNOWN),
-        (403, b'{"error":"Invalid SDK Key"}', KeyState.BAD),
-        (403, b'{"error":"Invalid Key Format"}', KeyState.BAD),
-        (403, b"<html>forbidden by the firewall</html>", KeyState.UNKNOWN),
-        (401, b'{"error":"SDK Key missing"}', KeyState.UNKNOWN),
-        (500, b'{"error":"connection refused"}', KeyState.UNKNOWN),
-        (302, b"", KeyState.UNKNOWN),
+        (200, b'{"status":1,"response":{"project":{"id":"6b2c1d52-9f3e-4d5c-8a41-1c7d2b8e4f00"}}}', "good"),
+        (200, b'{"status":1,"response":{"project":{"id":"no"}}}', "good"),
+        (200, b"<html>please log in</html>", "unknown"),
+        (200, b"[]", "unknown"),
+        (403, b'{"error":"Invalid SDK Key"}', "bad"),
+        (403, b'{"error":"Invalid Key Format"}', "bad"),
+        (403, b"<html>forbidden by the firewall</html>", "unknown"),
+        (401, b'{"error":"SDK Key missing"}', "unknown"),
+        (500, b'{"error":"connection refused"}', "unknown"),
+        (302, b"", "unknown"),
     ],
 )
 def test_only_uasams_own_answers_count(status: int, body: bytes, state: KeyState) -> None:

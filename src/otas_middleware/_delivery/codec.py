@@ -10,7 +10,7 @@ import base64
 import importlib.util
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._delivery.protocols import is_header_value
 from otas_middleware._delivery.queue_item import QueueItem, built
@@ -19,7 +19,7 @@ from otas_middleware._errors import ConfigurationError, MissingExtraError
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event.model import Envelope, EventSource
 
 VERSION = 1
 """Of the message's form. Workers leave messages of a later version to later workers."""
@@ -73,7 +73,7 @@ def item_of(record: Record, row: int | None = None) -> QueueItem:
         raise UnreadableError("it holds no event") from None
     if not math.isfinite(event.latency_ms):  # Brain stores it, and no analytics answer can be read from then on
         raise UnreadableError("its latency is no number")
-    source: Literal["backend", "agent"] = "agent" if record.source == "agent" else "backend"
+    source: EventSource = "agent" if record.source == "agent" else "backend"
     envelope = Envelope(event, record.token, record.session_id, record.agent_id, source)
     item = built(envelope)
     if row is not None:

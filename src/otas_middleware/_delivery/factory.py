@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.clock import PeerClock
     from otas_middleware._delivery.codec import TokenCipher
-    from otas_middleware._delivery.destinations import Site, Source
+    from otas_middleware._delivery.destinations import Site
     from otas_middleware._delivery.disk_queue.store import DiskQueue
     from otas_middleware._delivery.protocols import Destination, Outcome
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event.model import Envelope, EventSource
 
     Build = Callable[[Any, OtasSettings], Envelope | None]
     """Makes a finished event of what the request path left; None leaves the request out."""
@@ -41,7 +41,7 @@ class State:
 
     __slots__ = ("agent", "backend", "ending", "exporters", "maintenance", "pid")
 
-    def __init__(self, exporters: Sequence[tuple[Exporter, frozenset[Source]]], maintenance: Maintenance) -> None:
+    def __init__(self, exporters: Sequence[tuple[Exporter, frozenset[EventSource]]], maintenance: Maintenance) -> None:
         self.pid = os.getpid()
         self.ending = threading.RLock()  # a signal's handler may end it while this thread does
         """Held by who ends the exporters."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.interrupted import deferring_interruptions
 from otas_middleware._delivery import process
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.exporter import Exporter
     from otas_middleware._delivery.factory import Build, State
     from otas_middleware._delivery.protocols import Outcome, Weighted
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event.model import Envelope, EventSource
 
 
 class Pipeline(process.ForkAware):
@@ -63,7 +63,7 @@ class Pipeline(process.ForkAware):
     def put(
         self,
         item: Weighted,
-        source: Literal["backend", "agent"] = "backend",
+        source: EventSource = "backend",
         done: Collection[str] = (),
     ) -> None:
         """Queue what the request path captured. Never raises; costs about a microsecond and waits for nothing.

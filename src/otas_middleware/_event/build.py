@@ -7,7 +7,7 @@ again, so that nothing it adds can leak or be refused.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
@@ -26,7 +26,7 @@ from otas_middleware._event.metadata import (
     route_of,
     status_of,
 )
-from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope, coerce, coerce_numbers, fit
+from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope, EventSource, coerce, coerce_numbers, fit
 from otas_middleware._event.operation import read_operation
 from otas_middleware._event.operation.exchange import Exchange
 from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for
@@ -129,7 +129,7 @@ def build(
 
 
 def enveloped(
-    event: BackendEvent, settings: OtasSettings, session: SessionInfo, source: Literal["backend", "agent"] = "backend"
+    event: BackendEvent, settings: OtasSettings, session: SessionInfo, source: EventSource = "backend"
 ) -> Envelope | None:
     """Return the envelope of a finished event, as `before_send` leaves it; None when that withheld it."""
     decided = _ask_before_send(event, settings, session.token)

@@ -21,6 +21,9 @@ from pydantic_core import to_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EventSource = Literal["backend", "agent"]
+"""Who logs an event, and so which of Brain's two log endpoints it is for."""
+
 NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
 """Sent while the project is unknown: Brain demands the key and stores the SDK key's own project."""
 
@@ -131,14 +134,14 @@ class Envelope:
         token: The raw session token, for the request header that names the session; never part of the event.
         session_id: The token's session, by which destinations group events.
         agent_id: The token's agent.
-        source: Which of Brain's two log endpoints the event is for.
+        source: Who logs it.
     """
 
     event: BackendEvent
     token: str = field(repr=False)
     session_id: str
     agent_id: str
-    source: Literal["backend", "agent"] = "backend"
+    source: EventSource = "backend"
 
 
 def storable(text: str) -> str:

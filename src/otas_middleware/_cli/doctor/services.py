@@ -17,22 +17,22 @@ from otas_middleware._cli.doctor import LOOPBACK, Check
 from otas_middleware._cli.doctor.wire import Answer, TroubleError, post
 from otas_middleware._config.origins import DEFAULT_PORTS, in_url
 from otas_middleware._delivery.destinations.brain import BACKEND_PATH
-from otas_middleware._delivery.destinations.uasam import KEY_PATH
-from otas_middleware._delivery.protocols import as_object, fields_of
+from otas_middleware._delivery.destinations.uasam import KEY_PATH, key_state
+from otas_middleware._delivery.protocols import fields_of
 from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from otas_middleware._cli.doctor.wire import Trouble
+    from otas_middleware._delivery.destinations.uasam import KeyState
 
-KeyState = Literal["good", "bad", "unjudged"]
 Kind = Literal["brain", "uasam"]
 
 _BRAIN_SAYS: dict[str, KeyState] = {
     "missing_agent_session_token": "good",
     "invalid_sdk_key": "bad",
-    "missing_sdk_key": "unjudged",
+    "missing_sdk_key": "unknown",
 }
 
 
@@ -53,7 +53,7 @@ class Probe:
     answer: Answer | None = None
     trouble: TroubleError | None = None
     is_it: bool = False
-    key: KeyState = "unjudged"
+    key: KeyState = "unknown"
     project: Mapping[str, str] | None = None
 
     @property
@@ -116,15 +116,11 @@ def ask_uasam(url: str, key: str | None, timeout: float, connect_timeout: float)
     answer = _probe(url, KEY_PATH, key, timeout, connect_timeout)
     if isinstance(answer, TroubleError):
         return Probe(url, trouble=answer)
-    fields = fields_of(answer.response)
-    status = answer.response.status
-    if status == 200 and fields.get("status") == 1:
-        project = as_object(as_object(fields.get("response")).get("project"))
-        named = {name: str(project[name]) for name in ("id", "name") if project.get(name)}
-        return Probe(url, answer, is_it=True, key="good", project=named)
-    if status == 403 and isinstance(fields.get("error"), str):
-        return Probe(url, answer, is_it=True, key="bad")
-    return Probe(url, answer, is_it=isinstance(fields.get("error"), str) or status >= 500)
+    state, project = key_state(answer.response)
+    has_error = isinstance(fields_of(answer.response).get("error"), str)
+    is_it = state != "unknown" or has_error or answer.response.status >= 500
+    named = {name: str(project[name]) for name in ("id", "name") if project.get(name)}
+    return Probe(url, answer, is_it=is_it, key=state, project=named)
 
 
 def find_brain(near: str, *others: str | None) -> str | None:

@@ -6,7 +6,7 @@ In comes an envelope, out comes a request; in comes an answer, out comes a verdi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.protocols import load
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.protocols import Destination
+    from otas_middleware._event.model import EventSource
 
-Source = Literal["backend", "agent"]
-
-BOTH: frozenset[Source] = frozenset(("backend", "agent"))
+BOTH: frozenset[EventSource] = frozenset(("backend", "agent"))
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Site:
 
     destination: Destination
     account: str
-    sources: frozenset[Source]
+    sources: frozenset[EventSource]
 
 
 def sites(settings: OtasSettings) -> list[Site]:
@@ -48,9 +47,9 @@ def sites(settings: OtasSettings) -> list[Site]:
     for key, source in ((settings.sdk_key, "backend"), (settings.agent_key, "agent")):
         if key is not None:
             secret = key.get_secret_value()
-            brain = BrainDestination(settings.brain_url, secret, cast("Source", source))
+            brain = BrainDestination(settings.brain_url, secret, cast("EventSource", source))
             account = f"{settings.brain_url} {settings.project_id or secret}"
-            found.append(Site(brain, account, frozenset((cast("Source", source),))))
+            found.append(Site(brain, account, frozenset((cast("EventSource", source),))))
     if settings.agnost_org_id is not None:
         from otas_middleware._delivery.destinations.agnost import AgnostDestination  # noqa: PLC0415  # for those who use it
 

@@ -6,7 +6,7 @@ refuses us. Brain says `invalid_sdk_key` also while its neighbour UASAM is down,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._delivery.protocols import (
@@ -24,7 +24,7 @@ from otas_middleware._delivery.retry import retry_after
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event.model import Envelope, EventSource
 
 NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
 """What an event says that does not know its project (`_event.model.NIL_PROJECT`, which would import pydantic here)."""
@@ -85,7 +85,7 @@ class BrainDestination:
         source: Which endpoint.
     """
 
-    def __init__(self, url: str, key: str, source: Literal["backend", "agent"] = "backend") -> None:
+    def __init__(self, url: str, key: str, source: EventSource = "backend") -> None:
         self.name, path, key_header = _ENDPOINTS[source]
         self.source = source
         self.project_id: str | None = None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from otas_middleware._delivery.protocols import Request, TransportError, as_object, fields_of, json_headers
@@ -27,21 +26,15 @@ AGAIN = 60.0
 _NEVER = 86_400.0
 
 
-class KeyState(Enum):
-    """What UASAM says of a key."""
+KeyState = Literal["good", "bad", "unknown"]
+"""What a service says of a key; `unknown` where it is away itself, or is another service."""
 
-    GOOD = "good"
-    BAD = "bad"
-    UNKNOWN = "unknown"
-    """UASAM is away itself, or what answers there is not UASAM."""
-
-
-_MEANINGS = {
-    KeyState.BAD: "UASAM says that it is not a valid key: it is unknown, expired or revoked. Create a new one for the "
+_MEANINGS: dict[KeyState, str] = {
+    "bad": "UASAM says that it is not a valid key: it is unknown, expired or revoked. Create a new one for the "
     "project and restart with it. Until then events are kept as far as there is room",
-    KeyState.GOOD: "UASAM says that the key is valid. Brain refuses keys while it cannot reach UASAM: look there. "
+    "good": "UASAM says that the key is valid. Brain refuses keys while it cannot reach UASAM: look there. "
     "Events are kept and sent when it is over",
-    KeyState.UNKNOWN: "UASAM does not answer either, so it is most likely an outage of UASAM and not a bad key. "
+    "unknown": "UASAM does not answer either, so it is most likely an outage of UASAM and not a bad key. "
     "Events are kept and sent when it is over",
 }
 
@@ -58,19 +51,13 @@ def uasam_request(url: str, key_header: str, key: str, body: bytes = b"{}") -> R
     return Request(url, json_headers((key_header, key)), body)
 
 
-def key_state(response: Response) -> tuple[KeyState, UUID | None]:
-    """Return what the answer says of the key, and the id of its project where it is good."""
+def key_state(response: Response) -> tuple[KeyState, dict[str, Any]]:
+    """Return what the answer says of the key, and its project where it is good."""
     fields = fields_of(response)
     if response.status == 200 and fields.get("status") == 1:
-        project = as_object(as_object(fields.get("response")).get("project"))
-        try:
-            return KeyState.GOOD, UUID(str(project.get("id")))
-        except ValueError:
-            return KeyState.GOOD, None
+        return "good", as_object(as_object(fields.get("response")).get("project"))
     # UASAM's own 403 is JSON with an `error`; a proxy's is a page.
-    if response.status == 403 and isinstance(fields.get("error"), str):
-        return KeyState.BAD, None
-    return KeyState.UNKNOWN, None
+    return "bad" if response.status == 403 and isinstance(fields.get("error"), str) else "unknown", {}
 
 
 class KeyWatch:
@@ -109,21 +96,24 @@ class KeyWatch:
             return self._next - now
         self._next = now + AGAIN
         state, project = self._ask()
-        if state is KeyState.BAD:
+        if state == "bad":
             self._say(state)
         pause = AGAIN if project is None else _NEVER
         self._next = now + pause
         return pause
 
     def _say(self, state: KeyState) -> None:
-        level = logging.ERROR if state is KeyState.BAD else logging.WARNING
+        level = logging.ERROR if state == "bad" else logging.WARNING
         self._log.say("key", level, "otas: OTAS_SDK_KEY is refused. %s.", _MEANINGS[state])
 
     def _ask(self) -> tuple[KeyState, UUID | None]:
         try:
             state, project = key_state(send_once(self._make_transport, self._request, TIMEOUT))
         except TransportError:
-            return KeyState.UNKNOWN, None
-        if project is not None:
-            self._on_project(project)
-        return state, project
+            return "unknown", None
+        try:
+            project_id = UUID(str(project.get("id")))
+        except ValueError:
+            return state, None
+        self._on_project(project_id)
+        return state, project_id

@@ -10,7 +10,7 @@ import logging
 import os
 from collections import Counter, deque
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import deferring_interruptions
@@ -23,7 +23,7 @@ from otas_middleware._delivery.relay.client import RelayClient
 from otas_middleware._delivery.relay.feedback import Feedback
 from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
-from otas_middleware._event.model import Envelope
+from otas_middleware._event.model import Envelope, EventSource
 from otas_middleware._internal_errors import log, report_internal_error
 from otas_middleware._runtime import monotonic, this_process
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.relay.feedback import Account
     from otas_middleware._delivery.relay.frames import Encoded
 
-Source = Literal["backend", "agent"]
 
 _OUT_OF_REACH = {"absent", "unreachable", "foreign_user", "unsafe_user"}
 _BY_ITSELF = (
@@ -88,7 +87,7 @@ class RelayDelivery(process.ForkAware):
 
     # ---- the request path
 
-    def put(self, item: Weighted, source: Source = "backend") -> None:
+    def put(self, item: Weighted, source: EventSource = "backend") -> None:
         """Hand over what the request path captured, or have it delivered here. Never raises, waits for nothing."""
         state = self._state
         if state.client.pid != os.getpid():
@@ -322,7 +321,7 @@ class _Routed(NamedTuple):
     """An item, and which of Brain's log endpoints its event is for."""
 
     item: Any
-    source: Source
+    source: EventSource
 
 
 class _State:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime, time
 from decimal import Decimal
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._capture.capture import Capture
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event.model import Envelope, EventSource
 
 _MAX_DEPTH = 16
 _SCALARS = frozenset({str, int, float, bool, type(None)})
@@ -131,7 +131,7 @@ def event_id(secret: bytes, number: int) -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
-def source_of(frame: packets.Frame) -> Literal["backend", "agent"]:
+def source_of(frame: packets.Frame) -> EventSource:
     """Return which of Brain's log endpoints a frame's event is for."""
     return "agent" if frame.kind == packets.EVENT and decode(frame.meta)[2] == "agent" else "backend"
 
