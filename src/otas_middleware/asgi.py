@@ -139,25 +139,20 @@ class _Recording:
     async def run(self, app: ASGIApp) -> None:
         """Call the application, with the capture current and both channels tapped."""
         capture = self.capture
-        reset_token = current.set(capture)
+        current.set(capture)
         try:
             await app(self.scope, self.receive, self._sender())
-        except Exception as error:
-            self._failed(error)
-            raise
-        except BaseException as error:  # a cancellation, say
-            self._failed(error)
-            if capture.durable:
+        except BaseException as error:
+            if not capture.finished:
+                capture.failed(error)
+            if capture.durable and not isinstance(error, Exception):  # a cancellation, say
                 self._describe()
                 in_thread.finish_without_waiting(capture)
             raise
         finally:
             if not capture.finished:
                 await self._finish()
-            try:
-                current.reset(reset_token)
-            except ValueError:  # the application was resumed in another context, where the variable is not ours
-                current.set(None)
+            current.set(self._outer)  # no reset, since the application may have been resumed in another context
 
     async def receive(self) -> Message:
         """Do what the server's `receive` does, and note it."""
@@ -265,13 +260,6 @@ class _Recording:
                 capture.finish()
         except Exception:
             report_internal_error("asgi.sent")
-
-    def _failed(self, error: BaseException) -> None:
-        try:
-            if not self.capture.finished:
-                self.capture.failed(error)
-        except Exception:
-            report_internal_error("asgi.failed")
 
     def _head(self, message: Message) -> Message:
         """Note the head of a response, or its trailers."""

@@ -116,7 +116,7 @@ def _mount(app: Flask, recorder: Recorder) -> None:
     except AssertionError:
         hears_all = False  # Flask takes no hooks after its first request; signals tell what they tell, but for details
     if not hears_all:
-        request_started.connect(_on_started, weak=False)
+        request_started.connect(_before, weak=False)
     got_request_exception.connect(_on_unhandled, weak=False)  # for any sender, as above
     _hear_handled_exceptions(app)
     app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)  # type: ignore[method-assign]
@@ -191,7 +191,7 @@ class _FlaskExchange(Exchange):
 _current = current.get
 
 
-def _before() -> None:
+def _before(*_: object, **__: object) -> None:
     """Note the route of the request that Flask is handling, unless an application that a view calls handles it."""
     capture = _current()
     if capture is None or capture.route is not None:
@@ -209,10 +209,6 @@ def _before() -> None:
             capture.path_params = values
     except Exception:
         report_internal_error("flask.route")
-
-
-def _on_started(_sender: Flask, **_: Any) -> None:
-    _before()
 
 
 def _route_of_other_methods(asked: Request) -> tuple[Any, Any]:

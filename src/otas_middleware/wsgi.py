@@ -113,7 +113,7 @@ def begin(
         if capture is None:
             return None
         capture.head_waits_for = _head_waits_for(environ)
-        capture.ends_early = "serverless.event" in environ  # serverless-wsgi closes nothing
+        capture.ends_early = not _CLOSES_NOTHING.isdisjoint(environ)
         mark(environ, capture)
     except Exception:
         report_internal_error(f"{framework}.begin")
@@ -140,6 +140,10 @@ def _head_waits_for(environ: WSGIEnvironment) -> HeadWaitsFor:
         return "nothing"
     # bjoern and Twisted keep to PEP 3333; pyvoy, hypercorn and asgiref's bridge send with any first chunk.
     return "byte" if "wsgi.file_wrapper" in environ or "twisted.web.wsgi" in sys.modules else "chunk"
+
+
+_CLOSES_NOTHING = frozenset({"serverless.event", "awsgi.event"})
+"""In the environs of serverless-wsgi and aws-wsgi, which leave responses open."""
 
 
 def _is_the_same(outer: Capture, token: str, method: str, path: str) -> bool:

@@ -158,7 +158,10 @@ def test_a_function_of_lambda_that_is_a_wsgi_application_is_recorded_whole(
     assert "aborted" not in recorded["metadata"]
 
 
-def test_a_stream_that_serverless_wsgi_leaves_open_is_an_event_at_its_end(settings: OtasSettings, agent: Agent) -> None:
+@pytest.mark.parametrize("host", ["serverless.event", "awsgi.event"])
+def test_a_stream_that_a_host_leaves_open_is_an_event_at_its_end(
+    host: str, settings: OtasSettings, agent: Agent
+) -> None:
     class Rows(list[bytes]):
         def close(self) -> None: ...
 
@@ -166,8 +169,8 @@ def test_a_stream_that_serverless_wsgi_leaves_open_is_an_event_at_its_end(settin
         start_response("200 OK", PLAIN)
         return Rows([b"one", b"two"])
 
-    environ = Request(headers=(agent.header,)).environ(**{"serverless.event": "{}"})
-    response = Response.from_app(wsgi.OtasMiddleware(app, settings=settings), environ)  # its own way to call
+    environ = Request(headers=(agent.header,)).environ(**{host: "{}"})
+    response = Response.from_app(wsgi.OtasMiddleware(app, settings=settings), environ)  # as serverless-wsgi calls
     assert response.data == b"onetwo"
     assert agent.event()["response_size_bytes"] == 6
 

@@ -10,6 +10,7 @@ from wsgiref.util import FileWrapper
 
 import django
 import pytest
+from asgiref.wsgi import WsgiToAsgi
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -86,6 +87,20 @@ def test_a_site_starts_whatever_wraps_the_loading_of_its_middlewares(
     capture = record(kind, Request(path="/failing"), sink)
     assert capture.exception is not None
     assert capture.exception.type == "LookupError"
+
+
+def test_a_file_is_an_event_at_its_end_where_a_bridge_stops_at_its_length(sink: Sink) -> None:
+    """As asgiref's does, which closes nothing; the response is in a reference cycle."""
+    with override_settings(MIDDLEWARE=[OTAS_MIDDLEWARE, ROUTES], OTAS=otas_settings(sink.settings)):
+        bridge: Any = WsgiToAsgi
+        bridged = bridge(WSGIHandler())
+    gc.disable()
+    try:
+        exchange = call_asgi(bridged, Request(path="/file", headers=(TOKEN,)))
+        assert sink.take().response_size == len(exchange.body) > 0
+    finally:
+        gc.enable()
+        django_hosts.made.pop().close()
 
 
 # --- bodies

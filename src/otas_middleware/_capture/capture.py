@@ -170,10 +170,9 @@ class Capture:
         Args:
             error: What was raised; no reference to it is kept.
         """
-        if self.disconnected and is_loss_of_the_client(error):
-            return
         try:
-            self.exception = describe_exception(error, with_traceback=self._with_traceback)
+            if not (self.disconnected and is_loss_of_the_client(error)):
+                self.exception = describe_exception(error, with_traceback=self._with_traceback)
         except Exception:  # called where the application's exception is on its way, and must go on
             report_internal_error("capture.failed")
 

@@ -43,6 +43,8 @@ def tap_stream(request: Any, response: Any, capture: Capture) -> None:
         return
     # A handler that awaits collects what does not, and the other way round, before it sends the first chunk.
     asgi = hasattr(request, "scope")
+    # asgiref's bridge stops at the length that is declared, and closes nothing.
+    capture.ends_early |= not asgi and "SERVER_SOFTWARE" not in request.META
     end = partial(lose, capture, begun=asgi) if response.is_async is not asgi else partial(finish, capture)
     chunks = response.streaming_content
     response.streaming_content = (AsyncStream if response.is_async else Stream)(chunks, capture, end)
@@ -63,7 +65,8 @@ class Stream:
 
     def __init__(self, chunks: Iterable[bytes], capture: Capture, at_failure: Callable[[], None]) -> None:
         pulled = pull(chunks, capture, at_end=partial(finish, capture), at_failure=at_failure)
-        self._chunks: Any = secured(pulled, chunks, capture) if capture.durable else pulled
+        early = capture.durable or capture.ends_early
+        self._chunks: Any = secured(pulled, chunks, capture) if early else pulled
         self._capture = capture
 
     def __iter__(self) -> Iterator[bytes]:
