@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from otas_middleware._event.redact.sensitive_names import words
 
 SLASH = r"(?:\\*/|%2[Ff]|%252[Ff]|\\+u002[Ff]|&#x2[Ff];)"
@@ -82,92 +84,69 @@ _HASHES = (
 )
 """Of crypt(3), Django, Werkzeug, passlib, LDAP and PostgreSQL."""
 
-_KEYS_OF_SERVICES: dict[str, tuple[str, str]] = {
-    # service: (pattern of the probe, pattern of the key; `(?<=` keeps what tells where it belongs)
-    "Telegram bots": (r":AA[A-Za-z0-9_\-]", r"(?<![0-9])\d{8,10}:AA[\w-]{32,33}(?![\w-])"),
-    "Telegram bots, in paths": (r"bot[0-9]+(?::|%3A)", r"(?<=bot)\d{6,12}(?::|%3[Aa])[\w-]{20,64}"),
-    "Discord bots": (
-        r"[MNO][A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.",
-        r"(?<![\w.-])[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])",
-    ),
-    "Azure AD client secrets": (r"[0-9]Q~", r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~-])"),
-    "Google refresh tokens and codes": (
-        rf"[14]{SLASH}{SLASH}?0",
-        rf"(?<![A-Za-z0-9/])(?:1{SLASH}|4){SLASH}0[\w-]{{16,256}}",
-    ),
-    "Firebase": (r":APA91b", r"[\w-]{8,32}:APA91b[\w-]{20,256}"),
-    "Mailchimp": (r"[0-9a-f]-us[0-9]", r"[0-9a-f]{32}-us\d{1,2}(?![0-9A-Za-z])"),
-    "Twilio keys": (r"SK[0-9a-f]", r"SK[0-9a-f]{32}(?![0-9A-Za-z])"),
-    "Asana": (
-        rf"[0-2]{SLASH}[0-9]",
-        rf"(?<![0-9A-Za-z/])[0-2]{SLASH}\d{{15,17}}(?:{SLASH}\d{{15,17}})?(?::|%3A)[0-9a-f]{{32}}",
-    ),
-    "Mapbox, Grafana": (r"sk\.ey|eyJrIjoi", r"(?:sk\.eyJ|eyJrIjoi)[\w.=-]{24,}"),
-    "LaunchDarkly": (
-        r"(?:sdk|mob|api|rel)-[0-9a-f]{4}",
-        r"(?<![\w-])(?:sdk|mob|api|rel)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-])",
-    ),
-    "Salesforce sessions": (r"00D[A-Za-z0-9]{9}", r"00D[A-Za-z0-9]{12,15}(?:!|%21)[\w.]{40,256}"),
-    "ClickUp": (r"pk_[0-9]+_[A-Z0-9]", r"pk_\d{4,12}_[A-Z0-9]{32}(?![A-Za-z0-9])"),
-    "Azure DevOps, Functions, Search, Storage and others": (
-        r"(?:A(?:ZDO|zFu|zSe|PIM|CDb|IoT)|\+A(?:Ba|MC|St|CR|Sb|Eh|Rm))[A-Za-z0-9]",
-        r"(?<![\w+/-])[\w+/-]{33,76}(?:A(?:ZDO|zFu|zSe|PIM|CDb|IoT)|\+A(?:Ba|MC|St|CR|Sb|Eh|Rm))[\w+/-]{4,10}={0,2}(?![\w+/=-])",
-    ),
-    "AWS, a session's": (
-        r"IQoJb3JpZ2lu|FwoGZXIvYXdz",
-        rf"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz)(?:[\w+=%-]|{SLASH}){{60,4096}}",
-    ),
-    "Standard Webhooks": (r"whsec_[A-Za-z0-9]", rf"whsec_(?:[\w+=-]|{SLASH}){{24,96}}"),
-    "Ably": (r"\.[A-Za-z0-9_\-]{6}:", r"(?<![\w.-])[\w-]{6}\.[\w-]{6}:[\w-]{43}(?![\w-])"),
-    "Bitwarden": (
-        r"0\.[0-9a-f]{8}-",
-        r"(?<![\w.])0\.[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\.\w{30}:[\w+/]{22,24}={0,2}",
-    ),
-    "Convex": (r"(?:prod|dev|preview):[A-Za-z0-9:\-]+\|", r"(?:prod|dev|preview):[\w:-]{3,64}\|[\w+/=-]{40,512}"),
-    "Zhipu": (r"[0-9a-f]{12}\.[A-Za-z0-9]", r"[0-9a-f]{32}\.(?=[A-Za-z]*\d)[A-Za-z0-9]{16}(?![\w.-])"),
-    "New Relic, licences": (r"[0-9a-f]NRAL", r"(?:[0-9a-f]{36}|eu01xx[0-9a-f]{30})NRAL(?!\w)"),
-    "Mailgun": (r"[0-9a-f]-[0-9a-f]{8}-[0-9a-f]{8}", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![\w-])"),
-    "Kubernetes, over WebSocket": (r"authorization\.k8s\.io", r"(?<=authorization\.k8s\.io\.)[\w=-]{8,4096}"),
-    "answers to HTTP's digest challenge": (
-        r"response=\\*\"[0-9a-f]{16}",
-        r"(?:(?<=response=\")|(?<=response=\\\"))[0-9a-f]{32,128}(?![0-9A-Za-z])",
-    ),
-    "Stripe, a payment's": (
-        r"_secret_[A-Za-z0-9]",
-        r"(?:pi|seti|src|cs|pm)_[A-Za-z0-9]{1,64}_secret_[A-Za-z0-9]{16,64}",
-    ),
-    "Okta": (r"SSWS[ +]", r"(?<=SSWS[ +])00[\w-]{30,60}"),
-    "Zoho": (r"1000\.[0-9a-f]", r"(?<![A-Za-z0-9.])1000\.[0-9a-f]{32}\.[0-9a-f]{32}(?![A-Za-z0-9])"),
-    "PayPal and Braintree": (
-        r"access_token\$",
-        r"access_token\$(?:production|sandbox)\$[0-9a-z]{8,32}\$[0-9a-f]{32}(?![0-9a-f])",
-    ),
-    "1Password": (
-        r"A3-[A-Z0-9]",
-        r"(?<![A-Za-z0-9\-])A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}(?![A-Za-z0-9\-])",
-    ),
-    "Azure, newer keys": (r"JQQJ9", r"[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?![A-Za-z0-9])"),
-    "Vault, the older; Harness; Infisical": (
-        r"(?:s|pat|sat|st)\.[A-Za-z0-9]",
-        r"(?<![\w.$\-])(?:s\.(?=[A-Za-z]*\d)[A-Za-z0-9]{24}|[ps]at\.[\w\-]{22}\.\w{24}\.\w{20}|st\.[\w\-]{8,36}\.\w{32}\.\w{32})(?![\w.(])",
-    ),
-    "MaxMind": (r"_mmk", r"[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])"),
-    "K3s, RKE2": (r"::(?:server|node):", r"K10[0-9a-f]{64}::(?:server|node):[0-9a-f]{16,64}"),
-    "PASETO": (r"v[1-4]\.(?:local|public)\.", r"v[1-4]\.(?:local|public)\.[\w-]{40,8192}(?:\.[\w-]{1,2048})?"),
-    "hashes of passwords": (
-        r"\$(?:[1567y]|2[a-z]|gy|apr1|argon2[a-z]+|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$|pbkdf2[_:]|scrypt:|\{S?SHA|SCRAM-",
-        _HASHES,
-    ),
-    "SSH2 keys": (r"SSH2 ENCRYPTED", r"(?<=BEGIN SSH2 ENCRYPTED PRIVATE KEY ----)(?:[\w+/=:\s\\,.]|-(?!---)){8,16384}"),
-    "PuTTY keys": (
-        r"Private-Lines",
-        r"(?<=Private-Lines: )\d{1,3}(?:\s|\\+[rn]){1,4}(?:[A-Za-z0-9+/=]{8,80}(?:\s|\\+[rn]){0,4}){1,64}",
-    ),
-}
-SPECIAL: dict[str, tuple[str, str]] = {
-    what: (hint, f"(?a){key}" if key.startswith(("(?<", "(?:(?<", "\\")) else rf"(?a)(?<![A-Za-z0-9]){key}")
-    for what, (hint, key) in _KEYS_OF_SERVICES.items()
-}
+# service, pattern of the probe, pattern of the key: two blanks apart, or in lines of their own; `(?<=` keeps what tells
+# where it belongs
+_KEYS_OF_SERVICES = r"""
+Telegram bots  :AA[A-Za-z0-9_\-]  (?<![0-9])\d{8,10}:AA[\w-]{32,33}(?![\w-])
+Telegram bots, in paths  bot[0-9]+(?::|%3A)  (?<=bot)\d{6,12}(?::|%3[Aa])[\w-]{20,64}
+Discord bots  [MNO][A-Za-z0-9_\-]+\.[A-Za-z0-9_\-]+\.  (?<![\w.-])[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])
+Azure AD client secrets  [0-9]Q~  (?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~-])
+Google refresh tokens and codes  [14]<slash><slash>?0  (?<![A-Za-z0-9/])(?:1<slash>|4)<slash>0[\w-]{16,256}
+Firebase  :APA91b  [\w-]{8,32}:APA91b[\w-]{20,256}
+Mailchimp  [0-9a-f]-us[0-9]  [0-9a-f]{32}-us\d{1,2}(?![0-9A-Za-z])
+Twilio keys  SK[0-9a-f]  SK[0-9a-f]{32}(?![0-9A-Za-z])
+Asana  [0-2]<slash>[0-9]  (?<![0-9A-Za-z/])[0-2]<slash>\d{15,17}(?:<slash>\d{15,17})?(?::|%3A)[0-9a-f]{32}
+Mapbox, Grafana  sk\.ey|eyJrIjoi  (?:sk\.eyJ|eyJrIjoi)[\w.=-]{24,}
+LaunchDarkly  (?:sdk|mob|api|rel)-[0-9a-f]{4}
+    (?<![\w-])(?:sdk|mob|api|rel)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-])
+Salesforce sessions  00D[A-Za-z0-9]{9}  00D[A-Za-z0-9]{12,15}(?:!|%21)[\w.]{40,256}
+ClickUp  pk_[0-9]+_[A-Z0-9]  pk_\d{4,12}_[A-Z0-9]{32}(?![A-Za-z0-9])
+Azure DevOps, Functions, Search, Storage and others
+    (?:A(?:ZDO|zFu|zSe|PIM|CDb|IoT)|\+A(?:Ba|MC|St|CR|Sb|Eh|Rm))[A-Za-z0-9]
+    (?<![\w+/-])[\w+/-]{33,76}(?:A(?:ZDO|zFu|zSe|PIM|CDb|IoT)|\+A(?:Ba|MC|St|CR|Sb|Eh|Rm))
+    [\w+/-]{4,10}={0,2}(?![\w+/=-])
+AWS, a session's  IQoJb3JpZ2lu|FwoGZXIvYXdz  (?:IQoJb3JpZ2lu|FwoGZXIvYXdz)(?:[\w+=%-]|<slash>){60,4096}
+Standard Webhooks  whsec_[A-Za-z0-9]  whsec_(?:[\w+=-]|<slash>){24,96}
+Ably  \.[A-Za-z0-9_\-]{6}:  (?<![\w.-])[\w-]{6}\.[\w-]{6}:[\w-]{43}(?![\w-])
+Bitwarden  0\.[0-9a-f]{8}-  (?<![\w.])0\.[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\.\w{30}:[\w+/]{22,24}={0,2}
+Convex  (?:prod|dev|preview):[A-Za-z0-9:\-]+\|  (?:prod|dev|preview):[\w:-]{3,64}\|[\w+/=-]{40,512}
+Zhipu  [0-9a-f]{12}\.[A-Za-z0-9]  [0-9a-f]{32}\.(?=[A-Za-z]*\d)[A-Za-z0-9]{16}(?![\w.-])
+New Relic, licences  [0-9a-f]NRAL  (?:[0-9a-f]{36}|eu01xx[0-9a-f]{30})NRAL(?!\w)
+Mailgun  [0-9a-f]-[0-9a-f]{8}-[0-9a-f]{8}  [0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![\w-])
+Kubernetes, over WebSocket  authorization\.k8s\.io  (?<=authorization\.k8s\.io\.)[\w=-]{8,4096}
+answers to HTTP's digest challenge  response=\\*\"[0-9a-f]{16}
+    (?:(?<=response=\")|(?<=response=\\\"))[0-9a-f]{32,128}(?![0-9A-Za-z])
+Stripe, a payment's  _secret_[A-Za-z0-9]  (?:pi|seti|src|cs|pm)_[A-Za-z0-9]{1,64}_secret_[A-Za-z0-9]{16,64}
+Okta  SSWS[ +]  (?<=SSWS[ +])00[\w-]{30,60}
+Zoho  1000\.[0-9a-f]  (?<![A-Za-z0-9.])1000\.[0-9a-f]{32}\.[0-9a-f]{32}(?![A-Za-z0-9])
+PayPal and Braintree  access_token\$  access_token\$(?:production|sandbox)\$[0-9a-z]{8,32}\$[0-9a-f]{32}(?![0-9a-f])
+1Password  A3-[A-Z0-9]
+    (?<![A-Za-z0-9\-])A3-[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}(?![A-Za-z0-9\-])
+Azure, newer keys  JQQJ9  [A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?![A-Za-z0-9])
+Vault, the older; Harness; Infisical  (?:s|pat|sat|st)\.[A-Za-z0-9]
+    (?<![\w.$\-])(?:s\.(?=[A-Za-z]*\d)[A-Za-z0-9]{24}
+    |[ps]at\.[\w\-]{22}\.\w{24}\.\w{20}|st\.[\w\-]{8,36}\.\w{32}\.\w{32})(?![\w.(])
+MaxMind  _mmk  [A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])
+K3s, RKE2  ::(?:server|node):  K10[0-9a-f]{64}::(?:server|node):[0-9a-f]{16,64}
+PASETO  v[1-4]\.(?:local|public)\.  v[1-4]\.(?:local|public)\.[\w-]{40,8192}(?:\.[\w-]{1,2048})?
+hashes of passwords
+    \$(?:[1567y]|2[a-z]|gy|apr1|argon2[a-z]+|scrypt|pbkdf2[a-z0-9-]*|bcrypt-sha256)\$|pbkdf2[_:]|scrypt:|\{S?SHA|SCRAM-
+    <hashes>
+SSH2 keys  SSH2 ENCRYPTED  (?<=BEGIN SSH2 ENCRYPTED PRIVATE KEY ----)(?:[\w+/=:\s\\,.]|-(?!---)){8,16384}
+PuTTY keys  Private-Lines
+    (?<=Private-Lines: )\d{1,3}(?:\s|\\+[rn]){1,4}(?:[A-Za-z0-9+/=]{8,80}(?:\s|\\+[rn]){0,4}){1,64}
+"""
+
+
+def _row(entry: str) -> tuple[str, tuple[str, str]]:
+    """Return a service, and its two patterns; that of its keys in letters of ASCII."""
+    what, hint, key = re.split(r" {2,}|\n +", entry.replace("<slash>", SLASH).replace("<hashes>", _HASHES), maxsplit=2)
+    key = key.replace("\n    ", "")
+    bounded = key.startswith(("(?<", "(?:(?<", "\\"))
+    return what, (hint, f"(?a){key}" if bounded else rf"(?a)(?<![A-Za-z0-9]){key}")
+
+
+SPECIAL = dict(map(_row, re.split(r"\n(?=\S)", _KEYS_OF_SERVICES.strip())))
 """Patterns of the probe, and of keys in letters of ASCII; not behind a letter or digit, unless they say where."""
 
 _WEBHOOKS: dict[str, str] = {

@@ -73,8 +73,7 @@ _OPTIONS = {
     "-[kK]": "openssl enc",
     "-[NP]": "ssh-keygen",
     "/rp": "schtasks",
-    "-[cA]": "snmp(?:walk|bulkwalk|get|getnext|set|trap)",
-    "-X": "snmp(?:walk|bulkwalk|get|getnext|set|trap)",
+    "-[cAX]": "snmp(?:walk|bulkwalk|get|getnext|set|trap)",
 }
 _FIRST_WORD = re.compile(r"[A-Za-z-]{4,}|\w+ ?")
 

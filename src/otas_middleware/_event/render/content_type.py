@@ -23,8 +23,8 @@ _TEXT_NAMES = (
 _BINARY_NAMES = (
     "octet-stream pdf zip gzip x-gzip zstd x-tar x-7z-compressed x-bzip2 x-xz x-rar-compressed vnd.rar protobuf "
     "x-protobuf vnd.google.protobuf msgpack x-msgpack vnd.msgpack cbor avro parquet vnd.apache.parquet "
-    "vnd.apache.arrow.stream wasm java-archive x-sqlite3 grpc grpc-web grpc-web+proto msword vnd.ms-excel "
-    "vnd.ms-powerpoint pkcs7-mime pkcs12 x-pkcs12 pgp-encrypted x-python-pickle"
+    "vnd.apache.arrow.stream wasm java-archive x-sqlite3 grpc grpc-web grpc-web+proto grpc-web-text msword "
+    "vnd.ms-excel vnd.ms-powerpoint pkcs7-mime pkcs12 x-pkcs12 pgp-encrypted x-python-pickle"
 )
 _TEXT_TYPES = frozenset("application/" + name for name in _TEXT_NAMES.split())
 _TEXT_SUFFIXES = ("+json", "+xml", "+yaml", "+text", "+json-seq", "+jwt")
