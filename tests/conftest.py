@@ -51,7 +51,7 @@ runtime.behaviour = replace(runtime.behaviour, reraise=True)  # what production 
 _UNMEASURED = {
     *("adapters/test_django.py", "adapters/test_everywhere.py", "adapters/test_sessions.py", "agent/test_inside.py"),
     *("agent/test_leaks.py", "agent/test_sdks.py", "agent/test_shared_clients.py"),
-    *("contract/test_durability.py", "core/test_body.py"),
+    *("contract/test_durability.py", "contract/test_lint.py", "contract/test_relay.py", "core/test_body.py"),
     *("events/test_names.py", "events/test_redaction_matrix.py", "events/test_shapes.py", "fuzz/test_asgi_fuzz.py"),
     *("fuzz/test_wsgi_fuzz.py", "localbrain/test_faults.py", "relay/test_durability.py"),
 }
