@@ -49,12 +49,7 @@ def introduction(brain: LocalBrain, db: Path | None) -> str:
     kept = f"Keys and events are kept in {db}." if db else "Nothing is kept when it ends; --db FILE keeps all."
     plain = brain.environment()
     agnost = {name: value for name, value in brain.environment(agnost=True).items() if name not in plain}
-    agents_own = {name: plain.pop(name) for name in ("OTAS_AGENT_KEY",)}  # a backend has no use for it
-    headers = {
-        "X-OTAS-USER-TOKEN": brain.user_token,
-        "X-OTAS-AGENT-ID": brain.agent_id,
-        "X-OTAS-PROJECT-ID": brain.project_id,
-    }
+    agent_key = plain.pop("OTAS_AGENT_KEY")  # a backend has no use for it
     return "\n".join(
         [
             f"# See what arrives: {brain.url}/",
@@ -62,11 +57,13 @@ def introduction(brain: LocalBrain, db: Path | None) -> str:
             "# For the application:",
             *(f"export {name}={value}" for name, value in plain.items()),
             "# For the agent as well, in its own terminal:",
-            *(f"# export {name}={value}" for name, value in agents_own.items()),
+            f"# export OTAS_AGENT_KEY={agent_key}",
             "# To send the events to Agnost as well:",
             *(f"# export {name}={value}" for name, value in agnost.items()),
             "# Headers for the analytics endpoints:",
-            *(f"# {name}: {value}" for name, value in headers.items()),
+            f"# X-OTAS-USER-TOKEN: {brain.user_token}",
+            f"# X-OTAS-AGENT-ID: {brain.agent_id}",
+            f"# X-OTAS-PROJECT-ID: {brain.project_id}",
             "",
         ]
     )
@@ -118,13 +115,10 @@ def describe(event: Mapping[str, object]) -> str:
         f"{latency:>9.1f} ms" if isinstance(latency, float) else f"{'NaN':>9} ms",
         f"session {str(event['agent_session_id'])[:8]}",
         str(event["path"]),
+        _operation(event.get("metadata")),
+        f"({event['error']})" if event["error"] else "",
     ]
-    operation = _operation(event.get("metadata"))
-    if operation:
-        parts.append(operation)
-    if event["error"]:
-        parts.append(f"({event['error']})")
-    return "  ".join(_printable(part) for part in parts)
+    return "  ".join(_printable(part) for part in parts if part)
 
 
 def _operation(metadata: object) -> str:

@@ -185,7 +185,5 @@ def _reason(status: int, body: bytes) -> str:
 
 
 def _user_agent(scope: Scope) -> str:
-    for name, value in cast("list[tuple[bytes, bytes]]", scope["headers"]):
-        if name == b"user-agent":
-            return value.decode("latin-1")[:_LONGEST_AGENT]
-    return ""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return headers.get(b"user-agent", b"").decode("latin-1")[:_LONGEST_AGENT]
