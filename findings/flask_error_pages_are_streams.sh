@@ -19,10 +19,10 @@ from flask import Flask, abort
 
 app = Flask("shop")
 app.logger.disabled = True
-app.get("/view")(lambda: ("no such order", 404))
-app.get("/abort")(lambda: abort(409))
-app.get("/boom")(lambda: 1 / 0)
-app.get("/handled")(lambda: abort(418))
+app.add_url_rule("/view", "view", lambda: ("no such order", 404))
+app.add_url_rule("/abort", "abort", lambda: abort(409))
+app.add_url_rule("/boom", "boom", lambda: 1 / 0)
+app.add_url_rule("/handled", "handled", lambda: abort(418))
 app.register_error_handler(418, lambda error: ("tea", 418))
 seen = {}
 

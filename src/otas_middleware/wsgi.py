@@ -113,7 +113,7 @@ def begin(
         if capture is None:
             return None
         capture.head_waits_for = _head_waits_for(environ)
-        capture.ends_early = not _CLOSES_NOTHING.isdisjoint(environ)
+        capture.ends_early = not environ.keys().isdisjoint(_CLOSES_NOTHING)
         mark(environ, capture)
     except Exception:
         report_internal_error(f"{framework}.begin")
