@@ -45,8 +45,8 @@ class BatchSender:
 
     Args:
         client: The way to the relay.
-        prepare: Makes a frame of an item, together with what `here` gets if the relay does not take it, or if there is
-            no frame; called in the thread. None means that there is nothing to deliver.
+        prepare: Makes a frame of an item and its number, together with what `here` gets if the relay does not take it,
+            or if there is no frame; called in the thread. None means that there is nothing to deliver.
         here: Delivers in this process what the relay does not take; gets the reason.
         max_events: How many items may wait.
         tell: Called now and then in the thread, which reads the relay's messages while there are any to come.
@@ -55,7 +55,7 @@ class BatchSender:
     def __init__(
         self,
         client: RelayClient,
-        prepare: Callable[[Any], tuple[object, Encoded | None] | None],
+        prepare: Callable[[Any, int], tuple[object, Encoded | None] | None],
         here: Callable[[Any, str], object],
         max_events: int,
         tell: Callable[[], object],
@@ -165,7 +165,7 @@ class BatchSender:
     def _prepared(self, item: object) -> tuple[object, Encoded] | None:
         try:
             with runtime.no_fork:  # it imports what it needs
-                prepared = self._prepare(item)
+                prepared = self._prepare(item, self._client.next_number())
         except BaseException as error:  # report_internal_error logs it; this process tries once more
             self._here(item, "unencodable")
             if not isinstance(error, Exception):

@@ -92,18 +92,16 @@ class RelayDelivery(process.ForkAware):
         state = self._state
         if state.client.pid != os.getpid():
             state = self.renew()
+        given = item if self._raw else _Routed(item, source)
         if self._batched:
-            routed = _Routed(item, source)
-            reason = state.batch.put(routed)
-            if reason:
-                self._here(routed, reason)
-            return
-        if self._raw:
+            reason = state.batch.put(given)
+        elif self._raw:
             reason = self._hand_over(state, item)
-            if reason:
-                self._here(item, reason)
+        else:
+            state.batch.send(given)
             return
-        state.batch.send(_Routed(item, source))
+        if reason:
+            self._here(given, reason)
 
     def put_at_once(self, item: Weighted) -> bool:
         """Hand over what must not be lost any more, if that takes no waiting: for event loops.
@@ -149,12 +147,11 @@ class RelayDelivery(process.ForkAware):
 
     # ---- the batch thread
 
-    def _prepare(self, item: _Routed | Envelope) -> tuple[object, Encoded | None] | None:
-        number = self._current().client.next_number()
+    def _prepare(self, item: Any, number: int) -> tuple[object, Encoded | None] | None:
         if isinstance(item, Envelope):
             return item, encode_event(item, number)
         if self._raw:
-            return item.item, encode_request(item.item, number)
+            return item, encode_request(item, number)
         try:
             envelope = self._build(item.item, self.settings)
         except Exception:  # the pipeline fails on it too, and then counts and tells it
