@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otas_middleware._capture.capture import Capture
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.feedback import Returned
 from otas_middleware._delivery.relay.frames import encode
@@ -463,7 +464,7 @@ def test_a_flush_waits_for_what_another_thread_is_giving_back(
         with ThreadPoolExecutor(1) as other:
             other.submit(app.stats)
             assert taken.wait(20)
-            assert not app.delivery._current().client.flush(time.monotonic() + 0.2)
+            assert not app.delivery._current().client.flush(Deadline(0.2))
             go.set()
         assert app.delivery.flush(20)
         assert app.stats()["delivered"] == 3

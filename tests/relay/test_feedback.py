@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
@@ -211,7 +212,7 @@ def test_a_relay_whose_buffers_are_full_is_told_later_that_a_process_ends(
             app.call(body=b"x" * 60_000)
         client = app.delivery._state.client
         settled: list[bool] = []
-        thread = threading.Thread(target=lambda: settled.append(client.flush(time.monotonic() + 10.0, ending=True)))
+        thread = threading.Thread(target=lambda: settled.append(client.flush(Deadline(10.0), ending=True)))
         thread.start()
         eventually(lambda: client._ending)
         relay.send(signal.SIGCONT)
@@ -230,9 +231,9 @@ def test_what_there_is_no_time_to_write_when_a_process_ends_is_not_lost_while_th
     ):
         app.call(body=b"x" * 20_000, count=300)
         client = app.delivery._state.client
-        assert not client.flush(time.monotonic() + 0.05, ending=True)
+        assert not client.flush(Deadline(0.05), ending=True)
         eventually(lambda: not [thread for thread in threading.enumerate() if thread.name == "otas-relay-flush"])
-        assert client.flush(time.monotonic() + 10.0, ending=True)
+        assert client.flush(Deadline(10.0), ending=True)
         account = client.account()
         assert (account.acknowledged, account.lost) == (300, {})
 

@@ -19,8 +19,9 @@ from otas_middleware._capture.interrupted import in_delivery, run_or_defer
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.process import start_thread
-from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, monotonic, runtime, this_process
+from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,9 +109,9 @@ class AgentExporter:
         """
         if in_delivery.get():
             return False  # a signal's handler, in the middle of what it would wait for
-        deadline = monotonic() + timeout
+        deadline = Deadline(timeout)
         settled = [queue.settle(deadline) for queue in self.pending]
-        return self.delivery.flush(max(0.0, deadline - monotonic())) and all(settled)
+        return self.delivery.flush(deadline.left()) and all(settled)
 
     def stats(self) -> dict[str, Any]:
         """Return the counters of delivery, those that never got there for want of a session included."""
@@ -163,12 +164,12 @@ logger = logging.getLogger("otas_middleware")
 class _ExitHandler(_process.ForkAware):
     """Records at the end of the process, before the pipelines end, what is unfinished or waits for a session."""
 
-    def deadline(self) -> float:
-        """Return until when it may take, in `monotonic` seconds."""
+    def deadline(self) -> Deadline:
+        """Return until when it may take."""
         longest = max((exporter.settings.shutdown_timeout for exporter in exporters()), default=0.0)
-        return monotonic() + longest
+        return Deadline(longest)
 
-    def end(self, deadline: float) -> None:
+    def end(self, deadline: Deadline) -> None:
         """Send on what waits; what cannot be is counted and logged."""
         for exporter in exporters():
             for call in list(exporter.under_way):
@@ -230,15 +231,15 @@ class PendingQueue:
         if start and not start_thread(lambda: self._run(state), "otas-session"):
             state.running = False  # `settle` is what remains
 
-    def settle(self, deadline: float) -> bool:
+    def settle(self, deadline: Deadline) -> bool:
         """Try now, in the calling thread, to get a session and to send everything on; return whether nothing waits.
 
         Args:
-            deadline: `monotonic` seconds.
+            deadline: Until when.
         """
         state = self._of_this_process()
         if state.items:
-            self._empty(state, max(0.0, deadline - monotonic()))
+            self._empty(state, deadline.left())
         return not state.items
 
     def give_up(self) -> int:

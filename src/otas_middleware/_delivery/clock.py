@@ -30,10 +30,6 @@ class Deadline:
         """Return the seconds that are left; 0 when the time is up."""
         return max(0.0, self._at - monotonic())
 
-    def earlier(self, seconds: float) -> Deadline:
-        """Return a deadline that is so many seconds before this one."""
-        return Deadline(self.left() - seconds)
-
 
 class PeerClock:
     """The destination's clock, as far as the `Date` of its answers tells; ours until one has.

@@ -281,7 +281,7 @@ class Exporter:
         if self._spooler is not None:
             writing = self._queue.count * _EVENT_SECONDS + self._queue.account.bytes * _BYTE_SECONDS
             reserve = min(0.7 * deadline.left(), _DISK_SECONDS + writing)
-        self._ending = deadline.earlier(reserve)
+        self._ending = Deadline(deadline.left() - reserve)
         try:
             self._drain(self._ending, while_well=self._spooler is not None)
             self._sender.finish_deleting(deadline)

@@ -168,7 +168,7 @@ class Pipeline(process.ForkAware):
         What then remains is counted as lost. No thread is started if the interpreter is ending. The pipeline can be
         used again afterwards.
         """
-        self._end(Deadline(self.settings.shutdown_timeout if timeout is None else timeout))
+        self.end(Deadline(self.settings.shutdown_timeout if timeout is None else timeout))
 
     def dispose(self) -> None:
         """End it for good: nothing waits in it, and nobody will put anything in."""
@@ -191,7 +191,18 @@ class Pipeline(process.ForkAware):
             for exporter in state.exporters:
                 exporter.store(deadline)
 
-    def _end(self, deadline: Deadline) -> None:
+    def _end_late(self) -> None:
+        """Deliver what comes after the end of the process began, within what is left of its time."""
+        self.end(Deadline(process.over_since + self.settings.shutdown_timeout - monotonic()))
+
+    # ---- the life of the process (`_delivery/process.py`)
+
+    def deadline(self) -> Deadline:
+        """Return until when the end of the process may take."""
+        return Deadline(self.settings.shutdown_timeout)
+
+    def end(self, deadline: Deadline) -> None:
+        """Deliver or spool until the deadline."""
         state = self._state
         if state.pid == os.getpid():  # else it was forked and never used: what lies here is the parent's
             # Of two that end it at once, both would write what is in flight.
@@ -199,20 +210,6 @@ class Pipeline(process.ForkAware):
                 todo.callback(state.maintenance.stop)
                 for exporter in reversed(state.exporters):
                     todo.callback(exporter.end, deadline)
-
-    def _end_late(self) -> None:
-        """Deliver what comes after the end of the process began, within what is left of its time."""
-        self.end(process.over_since + self.settings.shutdown_timeout)
-
-    # ---- the life of the process (`_delivery/process.py`)
-
-    def deadline(self) -> float:
-        """Return until when the end of the process may take, in `monotonic` seconds."""
-        return monotonic() + self.settings.shutdown_timeout
-
-    def end(self, deadline: float) -> None:
-        """Deliver or spool until the deadline (`monotonic` seconds)."""
-        self._end(Deadline(deadline - monotonic()))
 
     def before_fork(self) -> None:
         """Close the spool's files, and keep them closed."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import in_delivery
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._runtime import enough_stack, monotonic, runtime, this_process
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ class ForkAware:
     def renew(self) -> object:
         """Start anew in a forked child."""
 
-    def deadline(self) -> float:
-        """Return until when it may take to end, in `monotonic` seconds."""
+    def deadline(self) -> Deadline:
+        """Return until when it may take to end."""
         raise NotImplementedError
 
-    def end(self, deadline: float) -> None:
+    def end(self, deadline: Deadline) -> None:
         """Deliver or spool what is queued; what remains at the deadline is counted as lost."""
         raise NotImplementedError
 
@@ -101,9 +102,8 @@ def end() -> None:
     deadlines = [pipeline.deadline() for pipeline in pipelines]
     interrupted: BaseException | None = None
     for pipeline, deadline in zip(pipelines, deadlines, strict=True):
-        now = monotonic()
         try:
-            pipeline.end(now if interrupted is not None else max(deadline, now))
+            pipeline.end(deadline if interrupted is None else Deadline(0.0))
         except Exception:  # the process ends anyway; report_internal_error logs it
             _internal_errors.report_internal_error("delivery.exit")
         except BaseException as error:  # raised again below

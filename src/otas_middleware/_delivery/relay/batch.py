@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.relay import packets
 from otas_middleware._runtime import monotonic, runtime
 
@@ -125,13 +126,14 @@ class BatchSender:
             time.sleep(BATCH_DELAY / _LOOKS)
         return True
 
-    def send_now(self, deadline: float = math.inf) -> bool:
+    def send_now(self, deadline: Deadline | None = None) -> bool:
         """Hand over what is queued, in the calling thread; return False when the time was up first.
 
         Args:
-            deadline: `monotonic` seconds.
+            deadline: Until when.
         """
-        if not self._sending.acquire(timeout=max(0.0, min(deadline - monotonic(), threading.TIMEOUT_MAX))):
+        deadline = deadline or Deadline(math.inf)
+        if not self._sending.acquire(timeout=deadline.left()):
             return False
         batch: list[tuple[object, Encoded]] = []
         try:
@@ -141,10 +143,10 @@ class BatchSender:
             self._under_way = 0
             self._sending.release()
 
-    def _send_all(self, batch: list[tuple[object, Encoded]], deadline: float) -> bool:
+    def _send_all(self, batch: list[tuple[object, Encoded]], deadline: Deadline) -> bool:
         """Hand over what is queued but for the last ones, which are left in the batch."""
         size, begun = 0, monotonic()
-        while (now := monotonic()) < deadline:
+        while deadline.left():
             try:
                 item = self._items.popleft()
             except IndexError:
@@ -154,10 +156,10 @@ class BatchSender:
             if found is None:
                 continue
             full = size + found[1][1] > _PACKET_BYTES or len(batch) == _PACKET_EVENTS
-            if full or now - begun > BATCH_DELAY:  # what is built slowly is not held back
+            if full or monotonic() - begun > BATCH_DELAY:  # what is built slowly is not held back
                 self._send(batch)
                 batch.clear()
-                size, begun = 0, now
+                size, begun = 0, monotonic()
             batch.append(found)
             size += found[1][1]
         return not self._items
@@ -193,11 +195,11 @@ class BatchSender:
         if found is not None and (reason := self._client.hand_over((found[1],))):
             self._here(found[0], reason)
 
-    def flush(self, deadline: float, *, ending: bool = False) -> bool:
+    def flush(self, deadline: Deadline, *, ending: bool = False) -> bool:
         """Hand over now what was queued before; return False when the time was up first.
 
         Args:
-            deadline: `monotonic` seconds.
+            deadline: Until when.
             ending: The process ends: what there was no time for is delivered here, as far as there is.
         """
         self._flushing += 1
@@ -208,7 +210,7 @@ class BatchSender:
                 with contextlib.suppress(IndexError):  # the thread may be taking the same ones
                     while True:
                         self._here(self._items.popleft(), "late")
-                self.send_now(monotonic() + _LAST_SECONDS)  # what that one has prepared
+                self.send_now(Deadline(_LAST_SECONDS))  # what that one has prepared
             return False
         finally:
             self._flushing -= 1

@@ -14,7 +14,6 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.feedback import Account
 from otas_middleware._delivery.relay.frames import encode
@@ -34,6 +33,7 @@ from otas_middleware._runtime import monotonic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from otas_middleware._delivery.clock import Deadline
     from otas_middleware._delivery.relay.feedback import Feedback, Returned
     from otas_middleware._delivery.relay.frames import Encoded
     from otas_middleware._delivery.relay.start import Finder
@@ -242,11 +242,11 @@ class RelayClient:
 
     # ---- waiting
 
-    def flush(self, deadline: float, *, ending: bool = False) -> bool:
+    def flush(self, deadline: Deadline, *, ending: bool = False) -> bool:
         """Wait until the relay has settled what it was given; return False when the time was up first.
 
         Args:
-            deadline: `monotonic` seconds.
+            deadline: Until when.
             ending: The process ends: what cannot be delivered in time is to go to disk, if there is one.
         """
         self._ending = ending
@@ -255,20 +255,19 @@ class RelayClient:
         finally:
             self._ending = False
 
-    def _wait(self, deadline: float, *, ending: bool) -> bool:
+    def _wait(self, deadline: Deadline, *, ending: bool) -> bool:
         self.give_back()
         mark, links = self.next_number(), self._everywhere()
-        until, pause = Deadline(deadline - monotonic()), _POLL
-        untold = links
+        untold, pause = links, _POLL
         while True:
-            order = encode((until.left(), ending))
+            order = encode((deadline.left(), ending))
             untold = tuple(link for link in untold if not self._tell_waiting(link, order))
             settled = self._settled(links, mark)
             self.give_back()
             settled = settled and not self._giving
-            if settled or not until.left():
+            if settled or not deadline.left():
                 return settled
-            time.sleep(min(until.left(), pause))
+            time.sleep(min(deadline.left(), pause))
             pause = min(2 * pause, _LONGEST_POLL)
 
     @staticmethod

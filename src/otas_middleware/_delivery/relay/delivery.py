@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import deferring_interruptions
 from otas_middleware._delivery import process
+from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._delivery.relay import start
@@ -25,7 +26,7 @@ from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._event.model import Envelope, EventSource
 from otas_middleware._internal_errors import log, report_internal_error
-from otas_middleware._runtime import monotonic, this_process
+from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -208,13 +209,13 @@ class RelayDelivery(process.ForkAware):
         Returns:
             False when the time was up first.
         """
-        deadline = monotonic() + timeout
+        deadline = Deadline(timeout)
         state = self._current()
         with deferring_interruptions():
             settled = state.batch.flush(deadline)
             settled = state.client.flush(deadline) and settled
         self._tell_stored()
-        return self.pipeline.flush(max(0.0, deadline - monotonic())) and settled
+        return self.pipeline.flush(deadline.left()) and settled
 
     def stats(self) -> dict[str, Any]:
         """Return the pipeline's counters with what went to the relay, and under `relay` how that went."""
@@ -260,18 +261,18 @@ class RelayDelivery(process.ForkAware):
 
     def close(self, timeout: float | None = None) -> None:
         """Wait `timeout` seconds (`shutdown_timeout` when left out) for the relay, and close the pipeline."""
-        deadline = monotonic() + (self.settings.shutdown_timeout if timeout is None else timeout)
+        deadline = Deadline(self.settings.shutdown_timeout if timeout is None else timeout)
         self.end(deadline)
         self.pipeline.end(deadline)
 
     # ---- the life of the process (`process.py`)
 
-    def deadline(self) -> float:
-        """Return until when the end of the process may take, in `monotonic` seconds."""
-        return monotonic() + self.settings.shutdown_timeout
+    def deadline(self) -> Deadline:
+        """Return until when the end of the process may take."""
+        return Deadline(self.settings.shutdown_timeout)
 
-    def end(self, deadline: float) -> None:
-        """Wait for the relay's answer until the deadline (`monotonic` seconds); the pipeline ends after this."""
+    def end(self, deadline: Deadline) -> None:
+        """Wait for the relay's answer until the deadline; the pipeline ends after this."""
         state = self._state
         if state.client.pid != os.getpid():
             return
