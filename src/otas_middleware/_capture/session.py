@@ -17,7 +17,7 @@ from os import urandom
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._internal_errors import log
-from otas_middleware._runtime import ForkSafeLock
+from otas_middleware._runtime import BoundedDict, ForkSafeLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,7 +70,8 @@ class RejectedTokens:
     def add(self, token: str, seconds: float = REJECTED_SECONDS) -> None:
         """Remember a token for so many seconds from now on."""
         with self._lock:
-            _make_room(self._until, _MAX_REJECTED)
+            while len(self._until) >= _MAX_REJECTED:  # forget the oldest
+                del self._until[next(iter(self._until))]
             self._until[fingerprint(token)] = time.time() + seconds
 
     def holds(self, mark: str, now: float) -> bool:
@@ -102,8 +103,8 @@ class TokenGate:
 
     def __init__(self, verify: Callable[[str], Mapping[str, object] | None] | None = None) -> None:
         self._verify = verify
-        self._known: dict[str, SessionInfo] = {}
-        self._octets: dict[bytes, SessionInfo] = {}
+        self._known: dict[str, SessionInfo] = BoundedDict(_MAX_KNOWN)
+        self._octets: dict[bytes, SessionInfo] = BoundedDict(_MAX_KNOWN)
         """Apart, since `python -bb` lets no text be compared with bytes."""
         self._rejected = RejectedTokens()
         self._refused: Counter[str] = Counter()
@@ -176,10 +177,8 @@ class TokenGate:
             token: The raw token.
         """
         if verdict == "confirmed":
-            for known, form in self._places(token):
-                session = known.get(form)
-                if session is not None:
-                    self.confirm(session)
+            for session in filter(None, [known.get(form) for known, form in self._places(token)]):
+                self.confirm(session)
             return
         if verdict == "bad_signature":
             self._refuse(verdict)
@@ -192,7 +191,6 @@ class TokenGate:
         with self._lock:
             self._refuse_rejected(session.fingerprint, now)  # it may have been rejected while it was read
             known: dict[Any, SessionInfo] = self._octets if isinstance(raw, bytes) else self._known
-            _make_room(known, _MAX_KNOWN)
             known[raw] = session
         return session
 
@@ -228,12 +226,6 @@ class _RefusedError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-def _make_room(known: dict[Any, Any], most: int) -> None:
-    """Forget the oldest; called with the lock held."""
-    while len(known) >= most:
-        del known[next(iter(known))]
 
 
 def fingerprint(token: str) -> str:
