@@ -4,8 +4,9 @@
     python -m benchmarks.versions ../before [APPLICATION ...]
 
 Each version has a process of its own, which makes a batch of requests when it is told to and waits until their events
-are delivered; so has this version with a relay. They take turns on one processor, and leave the others to the sink and
-the relay: what threads lose that hand Python's lock from one processor to another is more than what is compared here.
+are delivered; so has this version with a relay, inline and in batches. They take turns on one processor, and leave the
+others to the sink and the relay: what threads lose that hand Python's lock from one processor to another is more than
+what is compared here.
 CPU time is that of the whole process, less what the bare application takes, in microseconds per request. Of a relay's
 process it is the mean, since Linux counts that by ticks.
 """
@@ -85,6 +86,7 @@ def measure(before: Path, name: str, size: str, url: str, path: str, pid: int) -
         "before": start(before, name, "otas", size, f"brain_url={url}"),
         "now": start(ROOT, name, "otas", size, f"brain_url={url}"),
         "relay": start(ROOT, name, "otas", size, f"brain_url={url}", f"relay={path}"),
+        "batch": start(ROOT, name, "otas", size, f"brain_url={url}", f"relay={path}", "relay_batch=1"),
     }
     found: dict[str, list[float]] = {which: [] for which in processes}
     used = 0.0
@@ -92,17 +94,17 @@ def measure(before: Path, name: str, size: str, url: str, path: str, pid: int) -
         begun, cost = cpu_of(pid), ask(processes[which])
         if counts:
             found[which].append(cost)
-            used += (cpu_of(pid) - begun) / BATCH / ROUNDS
+            used += (cpu_of(pid) - begun) / BATCH / ROUNDS if which == "relay" else 0.0
     for process in processes.values():
         process.communicate()
 
     def added(which: str, of: Callable[[Sequence[float]], float]) -> float:
         return of(found[which]) - of(found["bare"])
 
-    figures = [added("before", median), added("now", median), added("relay", median), used]
+    figures = [*(added(which, median) for which in ("before", "now", "relay", "batch")), used]
     ratios = [
         f"{added(which, min) / added('before', min):.2f} ({added(which, median) / added('before', median):.2f})"
-        for which in ("now", "relay")
+        for which in ("now", "relay", "batch")
     ]
     ratios.append(f"{(added('relay', median) + used) / added('before', median):.2f}")
     return (
@@ -114,7 +116,8 @@ def main(before: Path, names: Sequence[str]) -> None:
     """Measure these applications, or all of them, and print a line for each; ratios are of minima (medians)."""
     from otas_middleware._delivery.relay.status import state_of  # which the version before may not have
 
-    columns = f"{'before':>8}{'now':>8}{'relay':>8}{'its own':>8}{'now/before':>14}{'relay/before':>14}{'together':>14}"
+    shown = ("now/before", "relay/before", "batch/before", "together")
+    columns = f"{'before':>8}{'now':>8}{'relay':>8}{'batch':>8}{'its own':>8}" + "".join(f"{it:>14}" for it in shown)
     print(f"{'':22}{columns}")
     if _OTHERS:
         os.sched_setaffinity(0, _OTHERS)
