@@ -20,8 +20,8 @@ from otas_middleware._delivery.relay.frames import encode
 from otas_middleware._delivery.relay.link import (
     DECIDED,
     FULL,
-    TOO_LARGE,
-    UNSETTLED,
+    HELD,
+    TOO_BIG,
     Link,
     RelayUnavailableError,
     native_lock,
@@ -97,7 +97,7 @@ class RelayClient:
             batch: One event, or several that together are no larger than `packets.MAX_PACKET`.
         """
         if len(batch) == 1 and batch[0][1] > packets.MAX_PACKET:
-            return TOO_LARGE
+            return TOO_BIG
         if self._back or self._rest:
             self.give_back(_AT_ONCE)
         if self._leaving:  # nothing is sent over it, which would tell that its relay has ended
@@ -120,7 +120,7 @@ class RelayClient:
 
     def _after(self, link: Link, reason: str, batch: Sequence[Encoded]) -> str:
         """Do what follows from an attempt to hand over; return how it went in the end."""
-        if reason == UNSETTLED and self._allow_more(link):
+        if reason == HELD and self._allow_more(link):
             reason = link.send(batch)
         self._act(link)
         return reason

@@ -37,10 +37,11 @@ _FULL = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS})
 TAKEN = ""
 FULL = "full"
 BUSY = "busy"
-UNSETTLED = "unsettled"
-TOO_LARGE = "too_large"
+HELD = "unsettled"
+"""It keeps as much as it may."""
+TOO_BIG = "too_large"
 DEAD = "dead"
-DECIDED = frozenset({TAKEN, TOO_LARGE, UNSETTLED})
+DECIDED = frozenset({TAKEN, TOO_BIG, HELD})
 """After these no other connection is tried."""
 
 
@@ -187,7 +188,7 @@ class Link:
                 return DEAD
             if len(self.kept) >= self.may_keep or self.kept_bytes >= self.may_keep_bytes:
                 self.look()  # what may be settled by now
-                return UNSETTLED
+                return HELD
             pieces = batch[0][2] if len(batch) == 1 else [piece for _, _, frame, _ in batch for piece in frame]
             try:
                 for event in batch:
@@ -223,7 +224,7 @@ class Link:
         if error.errno in _FULL:
             return FULL
         if error.errno == errno.EMSGSIZE:
-            return TOO_LARGE
+            return TOO_BIG
         self._end()
         return DEAD
 
