@@ -143,11 +143,12 @@ def _hear_handled_exceptions(app: Flask) -> None:
 class _FlaskExchange(Exchange):
     """As for any WSGI application, with what is Flask's own."""
 
-    __slots__ = ("_called",)
+    __slots__ = ("_called", "_left_open")
 
     def __init__(self, capture: Capture, environ: WSGIEnvironment, start_response: StartResponse) -> None:
         Exchange.__init__(self, capture, environ, start_response)
         self._called = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+        self._left_open = capture.ends_early  # the host closes nothing, whatever the response is
 
     def started(self, status_code: int, headers: Headers, reason: str) -> None:
         capture = self.capture
@@ -161,7 +162,7 @@ class _FlaskExchange(Exchange):
     def tap(self, result: Iterable[bytes]) -> Iterable[bytes] | bytes | None:
         # What another middleware made of the response may have more to say when it is closed.
         capture = self.capture
-        capture.ends_early = capture.ends_early and isinstance(result, ClosingIterator)
+        capture.ends_early = self._left_open or (capture.ends_early and isinstance(result, ClosingIterator))
         return tap_response(result, self.environ, capture, self.finish)
 
     def finish(self) -> None:
@@ -227,7 +228,7 @@ def _after(response: Response) -> Response:
         try:
             # A body that is there is over with its last chunk, and so is an error page, of which Flask makes a response
             # as it does of any WSGI application; test clients and serverless-wsgi close both late, or never.
-            capture.ends_early |= response.is_sequence or isinstance(response.response, ClosingIterator)
+            capture.ends_early = response.is_sequence or isinstance(response.response, ClosingIterator)
             if capture.route is None:
                 _before()
         except Exception:

@@ -175,6 +175,20 @@ def test_a_stream_that_a_host_leaves_open_is_an_event_at_its_end(
     assert agent.event()["response_size_bytes"] == 6
 
 
+@pytest.mark.parametrize("host", ["serverless.event", "awsgi.event"])
+def test_so_is_one_that_a_middleware_within_flask_made(host: str, settings: OtasSettings, agent: Agent) -> None:
+    class Rows(list[bytes]):
+        def close(self) -> None: ...
+
+    flask = Flask("within")
+    inner = flask.wsgi_app
+    flask.wsgi_app = lambda *args: Rows(inner(*args))  # type: ignore[method-assign]
+    Otas(flask, settings=settings)
+    environ = Request(path="/missing", headers=(agent.header,)).environ(**{host: "{}"})
+    response = Response.from_app(flask, environ)
+    assert len(response.data) == agent.event()["response_size_bytes"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "events"), [("POST", "/orders", 1), ("GET", "/orders", 2), ("POST", "/others", 2)]
 )

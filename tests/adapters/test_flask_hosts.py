@@ -124,6 +124,25 @@ def test_a_page_is_an_event_with_its_last_chunk_where_nobody_closes_it(path: str
     assert (f"{capture.status_code}", capture.response.size) == (status[:3], size)
 
 
+def test_a_stream_is_no_event_before_it_is_closed_whatever_its_view_called(sink: Sink) -> None:
+    app = routed()
+
+    @app.get("/stream")
+    def stream() -> Response:
+        app.test_client().get("/7")
+        response = Response(iter("ab"))
+        response.call_on_close(fail)
+        return response
+
+    Otas(app, settings=sink.settings)
+    body = app(Request(path="/stream", headers=(TOKEN,)).environ(), lambda *_: None)  # type: ignore[arg-type]
+    assert list(body) == [b"a", b"b"]
+    assert not sink.captures
+    with pytest.raises(LookupError):
+        body.close()  # type: ignore[attr-defined]
+    assert sink.take().exception is not None
+
+
 def test_the_application_may_be_given_as_the_current_one(sink: Sink) -> None:
     """As where the host makes it, such as functions-framework."""
     app = routed()
