@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import gzip
 import io
@@ -19,7 +20,7 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware.agent import AgentSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from agent.host import Host
@@ -179,6 +180,25 @@ def test_a_stream_that_nobody_closes_is_an_event_when_it_is_gone(session: AgentS
     del answer
     gc.collect()
     assert record.one()["metadata"]["aborted"] is True
+
+
+def test_an_asynchronous_answer_that_is_read_as_others_are_by_mistake_can_still_be_read(
+    session: AgentSession, record: Record
+) -> None:
+    class Body(httpx2.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"whole"
+
+    async def read() -> bytes:
+        transport = session.async_transport(httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Body())))
+        answer = await transport.handle_async_request(httpx2.Request("GET", "https://elsewhere.example/x"))
+        with pytest.raises(RuntimeError, match="sync iterator on an async stream"):
+            answer.read()
+        return await answer.aread()
+
+    assert asyncio.run(read()) == b"whole"
+    event = record.one()
+    assert (event["response_body"], event["error"]) == ("whole", "")
 
 
 def test_a_transport_that_has_its_answer_at_hand_is_recorded_with_it(session: AgentSession, record: Record) -> None:

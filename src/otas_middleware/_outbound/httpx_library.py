@@ -37,10 +37,11 @@ class Library:
     def __init__(self, name: str) -> None:
         self.name = name
         self.module: Any = import_module(name)
-        # On the base classes by which the library's own code tells streams.
-        streams = self.module.SyncByteStream, self.module.AsyncByteStream
-        self.request_stream = derived(RequestStream, *streams)
-        self.response_stream = derived(ResponseStream, *streams)
+        self._kinds = self.module.SyncByteStream, self.module.AsyncByteStream
+
+    def tapped(self, tap: type[_Stream], inner: Any, call: Capture) -> Any:
+        """Return a stream that is noted in passing, of the kinds by which the library's code tells what may read it."""
+        return derived(tap, *(kind for kind in self._kinds if isinstance(inner, kind)))(inner, call)
 
 
 @lru_cache(maxsize=16)

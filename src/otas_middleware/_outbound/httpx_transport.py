@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 from otas_middleware._capture.body import without_coding
 from otas_middleware._config.origins import Location
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._outbound.httpx_library import derived, installed, library_of_request, library_of_transport
+from otas_middleware._outbound.httpx_library import (
+    RequestStream,
+    ResponseStream,
+    derived,
+    installed,
+    library_of_request,
+    library_of_transport,
+)
 from otas_middleware._outbound.policy import (
     Layer,
     OutgoingRequest,
@@ -160,7 +167,7 @@ class InstrumentedTransport(Layer):
                     call.request.add(body)
             else:
                 request = copied(request, raw)
-                request.stream = library.request_stream(request.stream, call)
+                request.stream = library.tapped(RequestStream, request.stream, call)
         return request, call
 
     def _answered(self, response: httpx.Response, call: Capture, library: Library) -> None:
@@ -176,7 +183,7 @@ class InstrumentedTransport(Layer):
                 call.sent(response.content)
                 ended(call)
             else:
-                response.stream = library.response_stream(response.stream, call)
+                response.stream = library.tapped(ResponseStream, response.stream, call)
         except Exception:
             report_internal_error("outbound.httpx")
             call.finish()

@@ -100,8 +100,8 @@ class RelayClient:
             return TOO_BIG
         if self._back or self._rest:
             self.give_back(_AT_ONCE)
-        if self._leaving:  # nothing is sent over it, which would tell that its relay has ended
-            self._look_at(self._leaving[0])
+        for leaving in self._leaving[:1]:  # nothing is sent over it, which would tell that its relay has ended
+            self._look_at(leaving)
         if self._full_until and monotonic() < self._full_until:
             return FULL
         full = 0
