@@ -175,14 +175,18 @@ def test_a_relay_knows_a_forked_child_by_its_own_number(brain: LocalBrain, agent
 def test_a_relay_whose_hosts_are_gone_gives_up_what_nobody_takes_and_says_so(
     agent: Agent, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """What they handed over while it was full, and read nothing more, included."""
     caplog.set_level("INFO")
     with LocalBrain() as brain, RelayThread(idle_seconds=0.02) as relay:
         brain.faults.down()
-        with host(brain, agent, relay.path) as app:
-            app.call(count=3)
-            assert not app.delivery.flush(0.5)
-            assert app.stats()["kept"] == 3
-            app.delivery._state.client.abandon()  # as when it is killed
+        with host(brain, agent, relay.path, queue_max_events=8) as app:
+            for most in (8, 16):
+                app.call(count=8)
+                assert not app.delivery.flush(0.5)
+                assert app.stats()["kept"] == 8
+                app.delivery._states.clear()
+                app.delivery.renew()  # lets go of its connection, as when it is killed
+                eventually(lambda: relay.server.waiting == most)  # noqa: B023  # called here
         eventually(lambda: "otas relay: ended." in caplog.text)
-    assert "ends with 3 events that its hosts left and that nobody takes" in caplog.text
-    assert "events for brain were lost: 3 exit" in caplog.text
+    assert "ends with 16 events that its hosts left and that nobody takes" in caplog.text
+    assert "events for brain were lost: 16 exit" in caplog.text

@@ -114,7 +114,7 @@ class Server:
         self._sleeping = longest > 0 and not moved
         found = self._epoll.poll(0.0 if not self._sleeping or self._report() else longest)
         self._sleeping = False
-        for number, _ in found:
+        for number, events in found:
             if number == self._alarm.number:
                 self._alarm.silence()
             elif self._listener is not None and number == self._listener.fileno():
@@ -122,7 +122,8 @@ class Server:
                 moved = True
             else:
                 connection = self._connections.get(number)
-                moved = (connection is not None and self._serve(connection)) or moved
+                gone = bool(events & select.EPOLLHUP)
+                moved = (connection is not None and self._serve(connection, gone=gone)) or moved
         return self._report() or moved
 
     def wake(self) -> None:
@@ -154,11 +155,16 @@ class Server:
             else:
                 self._connections[sock.fileno()] = Connection(sock, self._buffer)
 
-    def _serve(self, connection: Connection) -> bool:
-        """Read what a host has sent, as far as there is room; return whether there was anything."""
+    def _serve(self, connection: Connection, *, gone: bool) -> bool:
+        """Read what a host has sent, as far as there is room; return whether there was anything.
+
+        Args:
+            connection: The host's.
+            gone: The host has ended: what it left is read to its end, since nothing follows, and nobody else has it.
+        """
         try:
             for count in range(_PACKETS_AT_ONCE):
-                if connection.tenant is not None and not connection.tenant.room:
+                if connection.tenant is not None and not (connection.tenant.room or gone):
                     self._pause(connection)
                     return True
                 packet = connection.read()
@@ -211,17 +217,19 @@ class Server:
             connection.tell(packets.LEAVING)
 
     def _pause(self, connection: Connection) -> None:
-        self._epoll.unregister(connection.fileno())
+        self._epoll.modify(connection.fileno(), 0)  # it tells of the host's end only
         self._paused.append(connection)
 
     def _resume(self, connection: Connection) -> None:
         if connection.tenant is not None and not connection.tenant.room:
             self._paused.append(connection)
         else:
-            self._epoll.register(connection.fileno(), select.EPOLLIN)
+            self._epoll.modify(connection.fileno(), select.EPOLLIN)
 
     def _close(self, connection: Connection) -> None:
         self._connections.pop(connection.fileno(), None)
+        if connection in self._paused:
+            self._paused.remove(connection)
         with contextlib.suppress(OSError, ValueError):
             self._epoll.unregister(connection.fileno())
         if connection.tenant is not None:
