@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
@@ -14,7 +15,7 @@ from inspect import iscoroutinefunction
 from os import PathLike  # noqa: TC003
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import UUID  # noqa: TC003
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
@@ -122,11 +123,11 @@ def check_url(value: str) -> str:
     if not parts.netloc.isascii():
         from otas_middleware._config.origins import normal_host  # noqa: PLC0415  # few hosts need it
 
-        host = normal_host(parts.hostname) or parts.hostname
+        host = normal_host(parts.hostname)
+        if host is None:
+            raise ValueError("its host holds letters that no name of a host has; write it in its ASCII form (xn--…)")
         text = text.replace(parts.netloc, host if parts.port is None else f"{host}:{parts.port}", 1)
-    if not text.isascii():
-        raise ValueError("it holds letters that a URL has in another form: `xn--` in its host, `%` in its path")
-    return text
+    return quote(text, safe=string.punctuation)
 
 
 def _check_origin(value: str) -> str:
