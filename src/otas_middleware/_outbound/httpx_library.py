@@ -39,7 +39,7 @@ class Library:
         self.module: Any = import_module(name)
         self._kinds = self.module.SyncByteStream, self.module.AsyncByteStream
 
-    def tapped(self, tap: type[_Stream], inner: Any, call: Capture) -> Any:
+    def tapped(self, tap: type, inner: Any, call: Capture) -> Any:
         """Return a stream that is noted in passing, of the kinds by which the library's code tells what may read it."""
         return derived(tap, *(kind for kind in self._kinds if isinstance(inner, kind)))(inner, call)
 
