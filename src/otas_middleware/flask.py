@@ -212,6 +212,9 @@ def _before(*_: object, **__: object) -> None:
         report_internal_error("flask.route")
 
 
+_FIRST_OF_PAGES = 300
+
+
 def _route_of_other_methods(asked: Request) -> tuple[Any, Any]:
     """Return the route that matches a request for all but its method."""
     adapter = current_app.create_url_adapter(asked)
@@ -226,9 +229,10 @@ def _after(response: Response) -> Response:
     capture = _current()
     if capture is not None:
         try:
-            # A body that is there is over with its last chunk, and so is an error page, of which Flask makes a response
-            # as it does of any WSGI application; test clients and serverless-wsgi close both late, or never.
-            capture.ends_early = response.is_sequence or isinstance(response.response, ClosingIterator)
+            # A body that is there is over with its last chunk, and so is an error page (or a redirect), of which Flask
+            # makes a response as it does of any WSGI application; test clients close both late, or never.
+            page = response.status_code >= _FIRST_OF_PAGES and isinstance(response.response, ClosingIterator)
+            capture.ends_early = response.is_sequence or page
             if capture.route is None:
                 _before()
         except Exception:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import run_wsgi_app
+from werkzeug.wsgi import ClosingIterator
 
 from otas_middleware.flask import Otas
 from support.request import Request
@@ -124,12 +125,15 @@ def test_a_page_is_an_event_with_its_last_chunk_where_nobody_closes_it(path: str
     assert (f"{capture.status_code}", capture.response.size) == (status[:3], size)
 
 
-def test_a_stream_is_no_event_before_it_is_closed_whatever_its_view_called(sink: Sink) -> None:
+@pytest.mark.parametrize("calls", [None, "/7", "/missing"])
+def test_a_stream_is_no_event_before_it_is_closed_whatever_its_view_called(calls: str | None, sink: Sink) -> None:
     app = routed()
 
     @app.get("/stream")
     def stream() -> Response:
-        app.test_client().get("/7")
+        if calls is None:
+            return Response(ClosingIterator([b"a", b"b"], fail))
+        app.test_client().get(calls)
         response = Response(iter("ab"))
         response.call_on_close(fail)
         return response
