@@ -292,8 +292,9 @@ def test_a_response_that_nobody_renders_fails_as_without_us(kind: str, sink: Sin
 # --- streams that fail
 
 
-def test_a_stream_that_fails_before_its_first_byte_is_a_500_under_wsgi(sink: Sink) -> None:
-    capture = record("wsgi", Request(path="/fails-at-once"), sink)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_stream_that_fails_before_its_first_byte_is_a_500_under_wsgi(method: str, sink: Sink) -> None:
+    capture = record("wsgi", Request(method, "/fails-at-once"), sink)
     assert capture.exception is not None
     assert (capture.status_code or 500, list(capture.response_headers)) == (500, [])
 

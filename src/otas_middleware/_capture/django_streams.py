@@ -7,6 +7,7 @@ the documented `streaming_content`.
 from __future__ import annotations
 
 import asyncio
+import sys
 import weakref
 from contextvars import ContextVar
 from functools import partial
@@ -43,8 +44,9 @@ def tap_stream(request: Any, response: Any, capture: Capture) -> None:
         return
     # A handler that awaits collects what does not, and the other way round, before it sends the first chunk.
     asgi = hasattr(request, "scope")
-    # asgiref's bridge stops at the length that is declared, and closes nothing.
-    capture.ends_early |= not asgi and "SERVER_SOFTWARE" not in request.META
+    if not asgi and response.has_header("Content-Length") and "SERVER_SOFTWARE" not in request.META:
+        # Unlike servers that leave that out (uWSGI), asgiref's bridge stops at this length, and closes nothing.
+        capture.ends_early |= "asgiref.wsgi" in sys.modules
     end = partial(lose, capture, begun=asgi) if response.is_async is not asgi else partial(finish, capture)
     chunks = response.streaming_content
     response.streaming_content = (AsyncStream if response.is_async else Stream)(chunks, capture, end)
