@@ -87,10 +87,13 @@ import otas_middleware._event as events
 from otas_middleware import OtasSettings
 from otas_middleware._event.patterns import _ENDS, compile_pattern
 from otas_middleware._event.redact import redactor_for
+from otas_middleware._event.redact.shapes import OPTIONAL, SURE
 for module in pkgutil.walk_packages(events.__path__, "otas_middleware._event."):
     importlib.import_module(module.name)
 text = redactor_for(OtasSettings(redact_patterns=(r"(?:ab?c)++(?!x)Z",))).text
 assert text('{"a": "b", "password": "hunter2"} acacZ').count("[REDACTED]") == 2
+for shape in (*SURE, *OPTIONAL.values()):
+    assert shape.mask("nothing of " + shape.what).startswith("nothing of")
 
 mended = [pattern for pattern in made if isinstance(pattern, str) and ")" in pattern]
 assert any("|(?!))" in pattern for pattern in mended)

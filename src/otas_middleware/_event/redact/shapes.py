@@ -42,7 +42,7 @@ class Shape(NamedTuple):
 class _Each:
     """Masks each match of a pattern, or writes what `replace` makes of it."""
 
-    pattern: str | re.Pattern[str]
+    pattern: str
     replace: Callable[[re.Match[str]], str] | None = None
 
     def __call__(self, text: str) -> str:
@@ -222,7 +222,7 @@ _NETWORK = re.compile(
 _GAP = (
     r"(?:[ +\-\u00a0\u2007\u2009\u202f\u2010-\u2013]|%20|%C2%A0|\\+u(?:00a0|2009|202f|201[0-3])|&nbsp;|&#160;|&#xA0;)"
 )
-_CARD = compiled(
+_CARD = (
     # a run of digits, and neither the fraction of a number nor a piece of a hexadecimal hash ...
     r"(?<!\d)(?<!\d\.)(?<![0-9a-f]{2})[2-6]\d{13,15}(?P<point>\.0{1,2}(?![0-9]))?+(?![0-9])(?![0-9a-f]{2})"
     # ... or groups of digits as they are embossed, and not a piece of a UUID
