@@ -211,6 +211,7 @@ DOCUMENTS: dict[str, list[Any]] = {
 MESSAGES = [
     "Passwords are hashed with bcrypt2 or argon2id; the password is sha256-hashed, 8-character or OAuth2.",
     "The token is sent to api2.example.com (RFC7519), is ERC-20, CVE-2024-1234 and 256-bit.",
+    "The secret is base64-encoded, the key is ed25519, the token is s3-backed, 10-minute, argon2id-hashed.",
     "pin 13 is connected to GPIO17, the PIN is 4-digit, the password changed 3 times, the code is 404.",
     "password reset at 10:30:05, token expired at 9:15",
     "Password1 and Password2, the zip code is 94103, the error code is 100612.",

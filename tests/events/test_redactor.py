@@ -410,6 +410,10 @@ SAID = [
     "the new password will be `HIDDEN`",
     "Le mot de passe est HIDDEN, das Passwort lautet HIDDEN",
     "비밀번호는 HIDDEN",
+    "Your password is <b>HIDDEN</b>",
+    '<p>Your temporary password is <strong class="x">HIDDEN</strong></p>',
+    "password 2: HIDDEN",
+    "VPN (password) -> HIDDEN",
 ]
 
 
@@ -419,6 +423,41 @@ def test_a_password_that_is_told_in_prose_is_masked(text: str) -> None:
     assert REDACTOR.text(told) == text.replace("HIDDEN", MASK)
     for said in ({"content": told}, {"content": json.dumps({"content": told})}):
         assert "hunter2" not in REDACTOR.text(json.dumps(said))
+
+
+@pytest.mark.parametrize("word", ["s3cret", "p4ssw0rd", "k1tt3n", "auth1234", "web2hunter", "base1234", "2024summer"])
+def test_a_password_that_looks_like_a_word_of_engineers_is_masked(word: str) -> None:
+    for text in (f"my password is {word}", f"the password '{word}' was rejected", f"password - {word}"):
+        assert word not in REDACTOR.text(text)
+        assert word not in REDACTOR.text(json.dumps({"content": text}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your password is: <code>HIDDEN</code>",
+        "<password> HIDDEN <user>ann",
+        "call function login(user: ann, password: HIDDEN)",
+        "token: the new one is HIDDEN",
+        "password_hint: it is HIDDEN",
+        "password: correct horse HIDDEN. Please change it.",
+        "password: opensesame. Please change it.",
+        '{"password": "It is HIDDEN. Please set it."}',
+        '{"password": "is HIDDEN"}',
+        "token: ZqXwPvLtRnBcKmJhGfDs expires soon",
+        "the password qWeRtYuIoPaSdFgHjKlZ is wrong",
+        "the password 'abc12' is wrong",
+        "Your login token is 492817",
+        "my password is P@ss:w0rd9",
+        "<password>#P9xy\n<user>ann\n",
+        "if (cvv == 492) return;",
+        "foo -u ann -h db -p HIDDEN -x",
+    ],
+)
+def test_prose_and_code_around_a_secret_do_not_make_it_readable(text: str) -> None:
+    masked = REDACTOR.text(text.replace("HIDDEN", "hunter2"))
+    words = ("hunter2", "opensesame", "ZqXw", "qWeR", "abc12", "492", "w0rd9", "P9xy")
+    assert not any(word in masked for word in words), masked
 
 
 @pytest.mark.parametrize(

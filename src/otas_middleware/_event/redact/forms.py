@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.patterns import compiled, probe
-from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
+from otas_middleware._event.redact.sensitive_names import MESSAGE_WORDS
 from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
@@ -103,16 +103,17 @@ def is_odd(text: str) -> bool:
 
 
 _TECHNICAL = compiled(
-    r"(?i:(?:sha|md|cve|argon|pbkdf|base|utf|rfc|erc|bep|[rehp]s|aes|rsa|ed|x\.?|http/?|oauth|tls|ssl|web|auth|k|s|v|p|totp|rs)"
-    r"[-_]?\d{1,5}(?:[-.]\d{1,5})*+|\d{1,4}(?:[-_](?=[a-z])|[a-z]{1,6}$))(?:[-_/.]?[a-z]++\d{0,3}+)*+"
-    r"|\w{1,32}\([\d, ]{1,16}\)?|(?:[\w-]++\.){2,8}[a-z]{2,12}"
+    r"(?i:(?:(?:sha|cve|utf|rfc|erc|bep|aes|rsa)[-_]?\d{1,4}(?:[-.]\d{1,5})?|base\d\d(?:url)?|[rehp]s\d{3}|argon2(?:id?|d)?"
+    r"|pbkdf2|ed25519|x\.?\d{3,5}|k8s|(?:http/?|oauth|tls|ssl|web|auth|md|s|v|p|totp)[-_]?\d(?:\.\d)*+"
+    r"|\d{1,4}(?:bits?|bytes?|chars?|digits?|min|[hm]rs?|da?ys?|[xdhms]|th)?)(?:[-_/.][a-z]++\d{0,3}+)*+)"
+    r"|(?:[a-z_]{1,16}|[A-Z_]{1,16})\d?\([\d, ]{1,16}\)?|(?:[\w-]++\.){2,8}[a-z]{2,12}"
 )
 """Words with digits that prose about secrets has: `sha256-hashed`, `OAuth2`, `8-character`."""
 
 
-def is_told(text: str) -> bool:
+def is_told(text: str, shortest: int = _SHORTEST_TOLD) -> bool:
     """Tell whether a word of prose, behind a name, is a password rather than the sentence's: `hunter2`."""
-    return _SHORTEST_TOLD <= len(text) <= LONGEST_MESSAGE and is_odd(text) and _TECHNICAL.fullmatch(text) is None
+    return shortest <= len(text) <= LONGEST_MESSAGE and is_odd(text) and _TECHNICAL.fullmatch(text) is None
 
 
 def _is_url(text: str) -> bool:
@@ -122,7 +123,7 @@ def _is_url(text: str) -> bool:
 FORMS: dict[str, Callable[[str], Any]] = {
     "count": _COUNT.fullmatch,
     "plain": lambda text: not looks_random(text),
-    "words": _WORDS.fullmatch,
+    "words": lambda text: _WORDS.fullmatch(text) and not _hides(text),
     "url": _is_url,
     "path": lambda text: _PATH.fullmatch(text) and not looks_random(text.strip("/")),
     "source": _SOURCE.fullmatch,
@@ -156,13 +157,16 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
 
 
 _has_message_word = probe(rf"(?:^|[^A-Za-z0-9_'])(?i-u:{'|'.join(MESSAGE_WORDS)})(?:[^A-Za-z0-9_']|$)")
-_ACTION_WORDS = frozenset((*ACTIONS, *MESSAGE_WORDS, "admin", "manage", "view", "edit", "all", "any", "*"))
 _MESSAGE = compiled(rf"[^\W\d_]{_LETTER}*+(?:[.!?]?[ ,;:/()-]++(?:{_LETTER}++|\d{{1,3}}))*+[.!?)]*")
 _SENTENCE = re.compile(
     r"[\[\s\"']*(?:[A-Z][a-z]+(?:(?:[,.]? [\w'\u2019()-]+){2,}[.!]?|(?: [\w'\u2019()-]+)+[.!])"
     r"|(?:is|was|has|can't|cannot|must|should|does)(?: [\w'\u2019()-]+)+[.!]?)[\s\"'\]]*"
 )
 _TWO_WORDS = compiled(rf"{_LETTER}{{1,8}}+ {_LETTER}{{1,8}}+(?=[\s.,!?:;)\"'\\]|$)")
+_SENTENCES = re.compile(r"(?<=[.!?])[ ]")
+_LINE_END = re.compile(r"[\n\"\\]")
+_may_hide = probe("[0-9]|[A-Za-z]{16}")
+_WORD_OF_PROSE = re.compile(r"[^\s\"'`<>()\[\]{},;]+(?<![.!?:])")
 _COMPLAINTS = re.compile(r"\[(?:\s*\\*\"[^\"\\]{1,256}\\*\"\s*,?)+\s*\]")
 _COMPLAINT = re.compile(r"\"([^\"\\]+)\\*\"")
 _PIECE_OF_TEXT = (
@@ -195,7 +199,7 @@ _PLACEHOLDERS = (
     r"%\(\w+\)s",
     r"%[sr](?=\W|$)",
     r"\$[A-Z_]{3,64}(?=\W|$)",
-    r"(?:[*]{3,}|[.]{3,}|\u2026)(?=\W|$)",
+    r"(?:[*]{3,}|[.]{3,}|\u2026)(?=[\s\"'`,;.:)\]}\\<&|*]|$)",
     r"(?:\?|\$\d{1,2})(?=[\s,;)\"]|$)",  # of statements of SQL
     r"<(?:\d?[A-Za-z _-]{2,40})>(?=\s|\\+[nrt]|[`}]|$)",
     r"(?:YOUR|MY)_[A-Z_]{2,40}(?=\W|$)",
@@ -222,12 +226,22 @@ def is_message(text: str, *, sentence: bool) -> bool:
     text = text.strip()
     if len(text) > LONGEST_MESSAGE or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
         return False
-    return _has_message_word(text)
+    first = _SENTENCES.split(text, 1)[0]
+    said = first if first[0].islower() or " " not in first else text  # `correct horse. Please change it.`
+    return _has_message_word(said) and not _hides(text)
 
 
-def begins_with_words(text: str) -> bool:
-    """Tell whether a text begins with two plain words at least."""
-    return _TWO_WORDS.match(text) is not None
+def is_prose(text: str) -> bool:
+    """Tell whether a text begins with two plain words, and no word of their line may be a secret."""
+    return _TWO_WORDS.match(text) is not None and not _hides(_LINE_END.split(text, 1)[0])
+
+
+def _hides(prose: str) -> bool:
+    """Tell whether a word of some prose may be a secret."""
+    return _may_hide(prose) and any(
+        is_told(word) or looks_random(word) or (word.isdigit() and len(word) >= _SHORTEST_TOLD)
+        for word in _WORD_OF_PROSE.findall(prose)
+    )
 
 
 def is_complaint(text: str) -> bool:
@@ -238,12 +252,6 @@ def is_complaint(text: str) -> bool:
 def is_pieces(text: str) -> bool:
     """Tell whether a list, as JSON, is one of words and pieces of words, which models call tokens."""
     return _PIECES_OF_TEXT.fullmatch(text) is not None
-
-
-def is_action(text: str) -> bool:
-    """Tell whether a text says what may be or was done: the `read` of `token:read`, the `reset` of `password:reset`."""
-    words = text.lower().strip(".,;").split(":")
-    return words[0] in _ACTION_WORDS and all(word.isalpha() or word == "*" for word in words)
 
 
 def _is_complaints(text: str) -> bool:
@@ -275,11 +283,13 @@ _HEAD = compiled(
 )
 _PARAMETER = re.compile(r"(?:\b|\\[nrt])(?:def|fn|fun|func|function|constructor)\b[ ]?[\w<>]{0,64}\([^()\n\"'`\\]*\Z")
 _TYPE = compiled(
-    r"[ ]?[&*]?[A-Za-z_][\w.]{0,64}+(?:[\[<][\w.<>\[\], |?&]{1,64}+)?\??(?:[ ]\|[ ][\w.\[\]]{1,64}+)*+[ ]?(?=[,)])"
+    r"[ ]?[&*]?[A-Za-z_][A-Za-z_.]{0,64}+(?:8|16|32|64|128|256)?"
+    r"(?:[\[<][\w.<>\[\], |?&]{1,64}+)?\??(?:[ ]\|[ ][\w.\[\]]{1,64}+)*+[ ]?(?=[,)])"
 )
+_RETURNED = re.compile(r"[ ]?[&A-Za-z_][\w.<>\[\], |&]{0,64}(?::(?!\w)|[ ]?\{)")
 _LAMBDA = compiled(r"\blambda(?:[ ]\w{1,32}+,){0,4}+[ ]\**+\Z")
 _BODY = compiled(
-    r"[ ](?P<inline>return|raise|pass|continue|break)\b"
+    r"[ ](?P<inline>return|raise|pass|continue|break)(?![\w-])"
     r"|(?:[ \t]*+(?:\#[^\n\\]{0,128}+)?(?:\r?\n|\\++[rn])(?:[ \t]|\\++t)*+){1,16}+(?<=[ \tt])"
     r"(?P<code>(?:return|raise|pass|continue|break|yield|await|assert|del|if|for|while|with|try|case|async|class|def)\b"
     r"|[A-Za-z_][\w.]{0,64}+(?:\[[^\]\n]{0,64}\])?(?:,[ ][\w.]{1,64}+){0,4}[ ]?(?:[-+*/|&]?=[ ]|\())?+"
@@ -291,7 +301,7 @@ _CONDITION = re.compile(
 _DOLLAR = re.compile(r"\$[A-Za-z_]\w{0,63}\s*[,)}]")
 _CALL = re.compile(r"\([^()\"'`]*\Z")
 _VARIABLE = compiled(
-    r"[ ](?:(?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++|\d{1,3})"
+    r"[ ](?:(?:[A-Za-z_]+\.){0,4}+[A-Za-z_]++|\d{1,2})"
     r"(?=[):;]|[ ](?:and|or|&&|\|\||\{|then|\?)|\n|\\+[nr]|\\*[\"'`]?\Z)"
 )
 
@@ -314,7 +324,7 @@ def is_statement(text: str, begin: int, after: int, separator: str) -> bool:
             return True
         return text.startswith(" ", after) and "lambda" in before and _LAMBDA.search(before) is not None
     if separator == "->":  # `def f(token: str) -> Token:`
-        return ")" in text[begin:after]
+        return ")" in text[begin:after] and _RETURNED.match(text, after) is not None
     if separator in {"==", "===", "!="}:
         return _VARIABLE.match(text, after) is not None and _CONDITION.search(_before(text, begin)) is not None
     return False

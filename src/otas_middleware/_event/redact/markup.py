@@ -28,7 +28,9 @@ _INNER = re.compile(rf"<!\[CDATA\[|<!--|<(?P<slash>/?)(?P<name>{_NAME})[^<>]*+>?
 _JSON = re.compile(r"\s*(?:\{\s*\"|\[\s*[\"{\[])")
 _ROOT = compiled(rf"(?:\s|<[?!][^>]*+>)*+<(?P<name>{_NAME})")
 _CUT_OFF = re.compile(r"(?s:.*)")
-_BEHIND_PLACEHOLDER = re.compile(r"\w[^<\n\"`]*|\s{0,64}\w[^<\"`]{0,256}\Z")
+_BEHIND_PLACEHOLDER = re.compile(
+    r"[\w!$#@%^*+~][^<\n\"`]*|\s{0,64}\w[^<\"`]{0,256}\Z|:?[ ](?=[^\s<\"`]*\d)[^\s<\"`]{6,64}+(?=[ ]?(?:<\w|\n|\Z))"
+)
 _CLOSING_QUOTE = re.compile(r"(?<!\\)\"")
 _SECTIONS = {"<![CDATA[": "]]>", "<!--": "-->"}
 

@@ -177,15 +177,19 @@ SAID = compiled(  # my password is x, the API key x, set my PIN to x
     r"(?P<copula>(?:[ ]for(?:[ ][\w@.'-]{1,64}+){1,3}?(?=[ ](?:is|was)))?(?:['\u2019]s|[ ](?:is|was|to|with[ ]value"
     r"|will[ ]be|ist|lautet|est|es|\u00e9)(?:[ ](?:now|set[ ]to))?:?))?+"
     r"(?:[ ]{1,2}|[ ]?(?:[\t|\u2013\u2014\u2192-]|\\+u(?:201[34]|2192))[ ]?)"
-    r"(?=\\*[\"'`]\S|[(*`]{0,3}[^\s\"'`\\<>:]{0,64}?\d)"
+    r"(?:<\w{1,10}(?:[ ][^<>]{0,128})?>){0,2}+"
+    r"(?=\\*[\"'`]\S|[(*`]{0,3}(?:[^\s\"'`\\<>]{0,64}?\d|[A-Za-z]{16}))"
 )
 """A word in prose, and what stands between it and its value, if it is a name."""
 may_be_said = probe(
-    r"[^\x{00}-\x{40}\[\]{}\\](?:\\u201[34]|[ \t|\x{2013}\x{2014}\x{2192}-])+(?:\\*[\"'`]\S|[^\s\"'\\<>:]*[0-9])"
+    r"[^\x{00}-\x{40}\[\]{}\\](?:\\u201[34]|[ \t|\x{2013}\x{2014}\x{2192}-])+(?:<[^<>]{1,128}>)*"
+    r"(?:\\*[\"'`]\S|[^\s\"'\\<>]*[0-9]|[(*`]{0,3}[A-Za-z]{16})"
 )
 """Tell quickly whether `SAID` may find one: behind a letter, and before a digit or a quote."""
 _CODE = re.compile(r"(?i:pin|otp|cv[vc]2?|passcode|code)")
 _SHORTEST_CODE = 3
+_SHORTEST_QUOTED = 4
+_SHORTEST_TOLD = _SHORTEST_TOKEN = 6
 _LONGEST_WORD = 40
 _LAST_WORD = re.compile(r"(?<![\w-])(mot[ ]de|[\w-]{2,32})[ ]$")
 _STOPS = frozenset((*STOPS.split("|"), "reset", "changed", "expired", "as", "the", "a"))
@@ -208,8 +212,10 @@ def is_said(match: re.Match[str], rule: Rule, value: str) -> bool:
         return looks_random(value)
     told = match["copula"] is not None
     if value.isdigit():
-        return not rule.stays and len(value) >= _SHORTEST_CODE and (told or bool(_CODE.fullmatch(match["said"])))
-    return is_told(value) and (told or rule.extent == "phrase")
+        least = _SHORTEST_TOKEN if rule.stays else _SHORTEST_CODE
+        return "count" not in rule.stays and len(value) >= least and (told or bool(_CODE.fullmatch(match["said"])))
+    shortest = _SHORTEST_QUOTED if match.string[match.end()] in "\\\"'`" else _SHORTEST_TOLD
+    return is_told(value, shortest) and (told or rule.extent == "phrase")
 
 
 class Messages:

@@ -89,7 +89,7 @@ _SOURCE_FILE = re.compile(r"\.(?:[cm]?[jt]sx?|py|go|rb|rs|java|kt|php|cs|cc|cpp|
 _NUMBER = re.compile(r"\d{1,6}(?!\w)")
 _NO_NAME = re.compile(r"[\n={}<>;]|\(\(|\w\(")
 """Found in what stands between two quotes of source code that do not belong together."""
-_METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[\]\s,.)`\"\\]|$)")
+_METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[.)]*(?:[\]\s,`\"\\]|$))")
 """What a program's help shows in place of a value."""
 _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
 
@@ -210,7 +210,11 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -
         whole = text[opening + len(quote) : match.end("name")]
         return rule_of(whole) if opening >= 0 and _NO_NAME.search(whole) is None else None
     before = text[start - 2 : start]
-    if name.isdigit() or before[-1:] != " " or not (before[0].isalnum() or _IN_WORD.match(before)):
+    if (
+        (name.isdigit() and text[match.end() : match.end() + 1].isdigit())
+        or before[-1:] != " "
+        or not (before[0].isalnum() or _IN_WORD.match(before))
+    ):
         return None
     least, first = behind(start, _LOOK_BACK), start - 1
     for _ in range(_MAX_WORDS_BEFORE):

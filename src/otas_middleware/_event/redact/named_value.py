@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact import forms
 from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
 from otas_middleware._event.redact.spans import (
     BARE,
     HEADER,
@@ -42,7 +43,8 @@ CANDIDATE = compiled(
 _AS_ASCII = {"\uff1a": ":", "1a": ":", "\uff1d": "=", "1d": "=", "::": ":"}
 """Separators as wide as a Chinese character, by the last characters of their spelling; and LDIF's, before base64."""
 _BLANK = compiled(
-    r"(?:\s|\\++[nrt]|</\w{1,10}>|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
+    r"(?:\s|\\++[nrt]|</\w{1,10}>|<(?:b|i|em|tt|kbd|code|mark|strong)>"
+    r"|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
 )  # the value may stand in an event stream's next line
 _LINE_END = re.compile(r"\n|\\[rn]")
 _PROMPT = re.compile(r"[^\n:=\"'{}\\]{1,48}+:[ \t]*+(?=\r?\n|\\+[rn\"]|$)")
@@ -69,6 +71,7 @@ _MAX_FOLDED = 8
 _FOLDED = compiled(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
 _FIRST_WORDS = re.compile(rf"[\w \t'*>#\-{MARKS}]*")
 _NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)*")
+_ACTION_WORDS = frozenset((*ACTIONS, *MESSAGE_WORDS, "admin", "manage", "view", "edit", "all", "any", "*"))
 _ARN = re.compile(r":\w{1,32}:[\w-]{0,24}:\d{0,12}:$")  # of Amazon's resources: service, region, account
 
 
@@ -166,7 +169,7 @@ class NamedValue:
         """Tell whether some words follow, and the name allows them: `Token: see below`."""
         if self.separator != ":" or "words" not in self.rule.stays or self.text[start - 1 : start] != " ":
             return False
-        return forms.begins_with_words(self.text[start : start + forms.LONGEST_MESSAGE])
+        return forms.is_prose(self.text[start : start + forms.LONGEST_MESSAGE])
 
     def _is_named(self, name: str) -> bool:
         return self.name.lower().replace("-", "_").endswith(name.lower())
@@ -192,7 +195,7 @@ class NamedValue:
         if self.text.startswith(":", self.begin - 1) and _ARN.search(self.text, behind(self.begin, _EDGE), self.begin):
             return True
         value = self.text[start : end_of_match(BARE, self.text, start, _EDGE)]
-        return forms.is_action(value) or (forms.is_action(self.name) and value.isalpha())
+        return _is_action(value) or (_is_action(self.name) and value.isalpha())
 
     def _is_a_models(self, end: int) -> bool:
         """Tell whether this is a word that a model chose: beside it stands its logarithmic probability."""
@@ -304,6 +307,12 @@ class NamedValue:
         if CANDIDATE.match(text, after) or self._is_prompt(after):
             return after, after, ""
         return self._unless_shown(after, end_of_match(BARE, text, after))
+
+
+def _is_action(text: str) -> bool:
+    """Tell whether a text says what may be or was done: the `read` of `token:read`, the `reset` of `password:reset`."""
+    words = text.lower().strip(".,;").split(":")
+    return words[0] in _ACTION_WORDS and all(word.isalpha() or word == "*" for word in words)
 
 
 def _skip_blanks(text: str, start: int) -> int:

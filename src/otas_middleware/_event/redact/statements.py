@@ -59,6 +59,7 @@ _BESIDE = rf"(?:{BULK}|[ \t]|\\*[\"'],[ ]*\\*[\"'])"  # between two words of a l
 _WORDS = rf"(?={_NEXT})(?:[^\n]|(?<=,)\n){{0,128}}?"
 _VALUE = r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})"
 _USER = r"[^\s:\"'\\]{1,64}"
+_PASSWORD = rf"(?<![\w-])-[ax]?[pP]{_NEXT}+(?![-./~]|\d{{1,5}}(?:[^\w]|$))"
 _REDIS_USER = rf"(?:[\w.-]{{1,64}}{_BESIDE}+)?"
 _ECHOED = r"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?"
 _OPTIONS = {
@@ -92,7 +93,10 @@ _SECRETS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("mysql",), rf"mysql(?:dump|admin|import|check)?{_WORDS}{_NEXT}-p{_VALUE}"),
     (  # whatever the program is: what follows is neither a port nor a path
         (" -u ", " -U ", '"-u"', '"-U"', '-u\\"', " -au ", " -xu "),
-        rf"(?<![\w-])-(?:[ax]?u|U){_NEXT}+{_USER}{_WORDS}{_NEXT}-[ax]?[pP]{_NEXT}+(?![-./~]|\d{{1,5}}(?:[^\w]|$)){_VALUE}",
+        (
+            rf"(?<![\w-])-(?:[ax]?u|U){_NEXT}+{_USER}(?={_NEXT})"
+            rf"(?:[^\n-]{{1,128}}+|(?<=,)\n|(?!{_PASSWORD})-){{0,16}}+{_PASSWORD}{_VALUE}"
+        ),
     ),
     (("7z ", "rar "), rf"(?<!\w)(?:7z|(?:un)?rar){_WORDS}{_NEXT}-h?p{_VALUE}"),
     # by the option: almost every request says `gzip`
