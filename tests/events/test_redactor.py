@@ -439,6 +439,8 @@ def test_a_password_that_looks_like_a_word_of_engineers_is_masked(word: str) -> 
         "<password> HIDDEN <user>ann",
         "call function login(user: ann, password: HIDDEN)",
         "token: the new one is HIDDEN",
+        '{"backup_codes": [{"code": "HIDDEN"}, {"code": "abc12"}]}',
+        '{"x": "use <password>: HIDDEN"}',
         "password_hint: it is HIDDEN",
         "password: correct horse HIDDEN. Please change it.",
         "password: opensesame. Please change it.",
@@ -455,7 +457,8 @@ def test_a_password_that_looks_like_a_word_of_engineers_is_masked(word: str) -> 
     ],
 )
 def test_prose_and_code_around_a_secret_do_not_make_it_readable(text: str) -> None:
-    masked = REDACTOR.text(text.replace("HIDDEN", "hunter2"))
+    told = text.replace("HIDDEN", "hunter2")
+    masked = REDACTOR.text(told) + (str(REDACTOR.value(json.loads(told))) if told.startswith("{") else "")
     words = ("hunter2", "opensesame", "ZqXw", "qWeR", "abc12", "492", "w0rd9", "P9xy")
     assert not any(word in masked for word in words), masked
 

@@ -149,7 +149,7 @@ def readable_container(text: str, forms: frozenset[str]) -> bool:
     if text[0] == "{" and "logprob" in text:  # what a model chose
         return True
     if text[0] == "[" and (_DESCRIBED.match(text) is not None or _is_complaints(text)):
-        return True
+        return not _hides(text)
     if _SCHEMA.match(text) is not None and _SCHEMA_SIGN.search(text, 0, 512) is not None:
         return not any(map(looks_random, _SHOWN_VALUE.findall(text)))
     flags = text[0] == "{" and _NUMBER.search(text) is None

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.values import members_of
 from otas_middleware._event.redact.forms import (
-    is_complaint,
     is_message,
     is_odd,
     is_pieces,
@@ -55,7 +54,6 @@ _LONGEST_NAME = 64
 _ARGUMENT = re.compile(r"(?P<name>\b\w{1,64})\s*:\s*\$(?P<variable>\w{1,64})")
 _COLUMNS = frozenset(("columns", "cols", "header", "headers", "fields", "names", "keys"))
 _ROWS = frozenset(("rows", "row", "data", "values", "records", "results"))
-_ERROR_MEMBERS = frozenset(("message", "msg", "code", "error", "detail"))
 _COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
 
 
@@ -181,8 +179,6 @@ class Walk:
 
     def _inside(self, rule: Rule, kind: Any, item: Any) -> Any:
         """Return what is shown of a container, or of an object of another class, under a sensitive name."""
-        if kind is list and item and all(map(_is_error, item)):  # of a form's field
-            return self.value(item)
         if "members" in rule.stays or "plain" in rule.stays:
             if kind is list and all(_type_of(part) is str for part in item):
                 return [self._under(rule, part) for part in item]
@@ -243,17 +239,10 @@ class Walk:
 
 def _is_readable(item: Any, stays: frozenset[str]) -> bool:
     try:
-        text = json.dumps(item, default=str)
+        text = json.dumps(item, default=str, ensure_ascii=False)
     except Exception:  # it contains itself, has names that are no text, or foreign code: __str__
         return False
     return readable_container(text, stays) or ("pieces" in stays and is_pieces(text))
-
-
-def _is_error(item: Any) -> bool:
-    kind = _type_of(item)
-    if kind is dict:
-        return next(iter(item), None) in _ERROR_MEMBERS
-    return kind is str and is_complaint(item)
 
 
 def _is_digits(item: Any) -> bool:
