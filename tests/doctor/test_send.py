@@ -53,6 +53,20 @@ def test_a_transport_of_ones_own_that_does_not_work_is_named(
     assert "returns a Response" in said
 
 
+def test_what_such_a_transport_says_of_the_request_shows_neither_token_nor_key(
+    doctor: Doctor, local: LocalBrain
+) -> None:
+    (doctor.folder / "carrier.py").write_text(
+        "def send(request, timeout):\n    raise ValueError(f'illegal: {request.headers}')\n"
+    )
+    doctor.variables["OTAS_TRANSPORT"] = "carrier:send"
+    token = local.create_session()
+    diagnosis = doctor("--send", "--token", token)
+    assert "raised ValueError: illegal" in diagnosis.failed["send"]
+    assert token not in diagnosis.output
+    assert local.sdk_key not in diagnosis.output
+
+
 def test_a_token_without_send_sends_nothing(doctor: Doctor, local: LocalBrain) -> None:
     token = local.create_session()
     assert doctor("--token", token).checks["send"]["status"] == "skipped"

@@ -25,6 +25,7 @@ from otas_middleware._delivery.transports import FORMER, send_once, transport_fa
 from otas_middleware._errors import OtasError
 from otas_middleware._event.metadata import timestamp
 from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
+from otas_middleware._event.redact import Masker, redactor_for
 from otas_middleware._version import SETTINGS_URL
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def check_send(settings: OtasSettings, token: str, brain_ahead: tuple[float, flo
     try:
         outcome, event_id = _deliver(settings, session)
     except Exception as error:  # a transport of the user's own may raise any
-        why, fix = f"the transport {settings.transport} raised {type(error).__name__}: {error}", _OWN_TRANSPORT
+        said = Masker(redactor_for(settings), token).text(f"{type(error).__name__}: {error}")  # it may show the request
+        why, fix = f"the transport {settings.transport} raised {said}", _OWN_TRANSPORT
         if isinstance(error, TransportError):
             why, fix = error.cause, "see the check of Brain above"
         return Check("send", "failed", f"the test event was not delivered: {why}", fix)
