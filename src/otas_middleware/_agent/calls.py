@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
 from otas_middleware._capture.capture import Capture
-from otas_middleware._internal_errors import swallowing
+from otas_middleware._internal_errors import report_internal_error, swallowing
 from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ _BASE_WEIGHT = 4096
 
 
 class Call(Capture):
-    """A request outside; fed by the instrumented HTTP libraries.
+    """A request outside; fed by the instrumented HTTP libraries, in the midst of what the agent's code called.
+
+    So nothing that is noted here raises: what fails is counted (see `report_internal_error`).
 
     It keeps the end of an answer too when that is longer than what is recorded: there, models say what they used. The
     end of a compressed answer takes decoding it all: in the worker, and for a very long one as it comes.
@@ -65,6 +67,7 @@ class Call(Capture):
         self.method = outgoing.method
         self.request_headers = outgoing.headers
 
+    @swallowing("agent.started")
     def started(self, status_code: int, headers: Headers, reason: str | None = None) -> None:
         """Note status and headers of the answer; of a compressed one more is kept, as its end needs all of it."""
         super().started(status_code, headers, reason)
@@ -82,11 +85,13 @@ class Call(Capture):
 
     def sent(self, chunk: Chunk) -> None:
         """Note a piece of the answer that the agent has consumed."""
-        if not self.response.whole or (self.coded_end is None and self.response.left < len(chunk)):
-            self._decode(chunk)
-        super().sent(chunk)
+        try:
+            if not self.response.whole or (self.coded_end is None and self.response.left < len(chunk)):
+                self._decode(chunk)
+            super().sent(chunk)
+        except Exception:
+            report_internal_error("agent.sent")
 
-    @swallowing("agent.coding")
     def _decode(self, chunk: Chunk) -> None:
         """Decode a long answer's end as it comes: later it could not be, without all that came before it."""
         if self.coded_end is None:
@@ -105,11 +110,22 @@ class Call(Capture):
             self.disconnected = True
         self.finish()
 
+    @swallowing("agent.failed")
     def failed(self, error: BaseException) -> None:
         """Note the exception that the call ended with; a cancellation is the caller's own leaving."""
         if not isinstance(error, Exception):
             self.disconnected = True
         super().failed(error)
+
+    @swallowing("agent.ended")
+    def ended(self) -> None:
+        """Note that the answer has come whole."""
+        super().ended()
+
+    @swallowing("agent.finish")
+    def finish(self) -> None:
+        """Hand the call to the queue, exactly once."""
+        super().finish()
 
     @property
     def weight(self) -> int:

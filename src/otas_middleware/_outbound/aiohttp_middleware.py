@@ -18,7 +18,16 @@ from aiohttp import BytesPayload
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location
 from otas_middleware._internal_errors import report_internal_error, swallowing
-from otas_middleware._outbound.policy import OutgoingRequest, Scope, confirmed, ended, failed, has_token, head_for
+from otas_middleware._outbound.policy import (
+    OutgoingRequest,
+    Scope,
+    confirmed,
+    ended,
+    failed,
+    has_token,
+    head_for,
+    note_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -105,7 +114,7 @@ class AiohttpMiddleware:
             with swallowing("outbound.aiohttp"):
                 body: Any = request.body
                 if isinstance(body, BytesPayload):  # all of it in memory
-                    call.request.add(await body.as_bytes())
+                    note_request(call, await body.as_bytes())
                 elif body:
                     _record_writing(body, call)
         return call
@@ -147,13 +156,11 @@ def _record_writing(body: Any, call: Capture) -> None:
             return getattr(self._inner, name)
 
         async def write(self, chunk: bytes) -> None:
-            if not call.finished:
-                call.request.add(bytes(chunk))
+            note_request(call, bytes(chunk))
             await self._inner.write(chunk)
 
         async def write_eof(self, chunk: bytes = b"") -> None:
-            if chunk and not call.finished:
-                call.request.add(bytes(chunk))
+            note_request(call, bytes(chunk))
             await self._inner.write_eof(chunk)
 
     kind: Any = cast("object", type(body))
@@ -271,19 +278,21 @@ class _RecordedContent:
 
     def noted(self, data: Any) -> Any:
         """Note what was read: bytes, or a chunk with whether it ends there; return it."""
-        call = self._call
-        if not call.finished:
-            piece = cast("bytes", data[0] if isinstance(data, tuple) else data)
-            known = min(self._unread, len(piece))
-            self._unread -= known
-            if len(piece) > known:
-                if self._undone:
-                    self._undone = False
-                    _forget_coding(call, piece)
-                call.sent(piece[known:])
-            if self._inner.at_eof():
-                ended(call)
+        if not self._call.finished:
+            self._note(cast("bytes", data[0] if isinstance(data, tuple) else data))
         return cast("Any", data)
+
+    @swallowing("outbound.aiohttp")
+    def _note(self, piece: bytes) -> None:
+        known = min(self._unread, len(piece))
+        self._unread -= known
+        if len(piece) > known:
+            if self._undone:
+                self._undone = False
+                _forget_coding(self._call, piece)
+            self._call.sent(piece[known:])
+        if self._inner.at_eof():
+            ended(self._call)
 
 
 def _call_and_note(note: Callable[[Any], Any], function: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._outbound.policy import ended, failed
+from otas_middleware._outbound.policy import ended, failed, note_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -132,15 +132,13 @@ class RequestStream(_Stream):
     """A request's stream, noted as it is sent."""
 
     def __iter__(self) -> Iterator[bytes]:
-        note = self._call.request.add
         for chunk in cast("Iterable[bytes]", self._inner):
-            note(chunk)
+            note_request(self._call, chunk)
             yield chunk
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        note = self._call.request.add
         async for chunk in cast("AsyncIterable[bytes]", self._inner):
-            note(chunk)
+            note_request(self._call, chunk)
             yield chunk
 
     def close(self) -> None:

@@ -32,6 +32,7 @@ from otas_middleware._outbound.policy import (
     has_layer,
     head_for,
     innermost,
+    note_request,
 )
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class InstrumentedTransport(Layer):
         if call is not None:
             if isinstance(request.stream, library.module.ByteStream):  # the whole body, in memory
                 if body := request.read():
-                    call.request.add(body)
+                    note_request(call, body)
             else:
                 request = copied(request, raw)
                 request.stream = library.tapped(RequestStream, request.stream, call)

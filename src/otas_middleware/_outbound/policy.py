@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
 from otas_middleware._errors import OtasError
-from otas_middleware._internal_errors import swallowing
+from otas_middleware._internal_errors import report_internal_error, swallowing
 from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from otas_middleware._capture.body import Chunk
     from otas_middleware._capture.capture import Capture
     from otas_middleware._config.origins import Location
 
@@ -285,6 +286,15 @@ def has_token(raw: RawHeaders) -> bool:
 
 def _entry(token: str) -> tuple[bytes, bytes]:
     return TOKEN_HEADER.encode(), token.encode("latin-1")
+
+
+def note_request(call: Capture, data: Chunk) -> None:
+    """Note a piece of a recorded call's request body."""
+    try:
+        if not call.finished:
+            call.request.add(data)
+    except Exception:
+        report_internal_error("outbound.request")
 
 
 def ended(call: Capture) -> None:

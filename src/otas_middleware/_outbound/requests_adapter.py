@@ -29,6 +29,7 @@ from otas_middleware._outbound.policy import (
     has_layer,
     head_for,
     innermost,
+    note_request,
 )
 from otas_middleware._outbound.requests_responses import RecordedRaw, Tries, send
 
@@ -158,7 +159,7 @@ class InstrumentedAdapter(Layer, BaseAdapter):
         def begin() -> Capture | None:
             call = self.policy.begin(outgoing)
             if call is not None and at_hand is not None:
-                call.request.add(at_hand)
+                note_request(call, at_hand)
             return call
 
         tries = Tries(innermost(self.inner), begin)

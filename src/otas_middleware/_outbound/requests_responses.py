@@ -14,7 +14,7 @@ from urllib3.util import Retry
 
 from otas_middleware._capture.body import without_coding
 from otas_middleware._internal_errors import swallowing
-from otas_middleware._outbound.policy import ended, failed
+from otas_middleware._outbound.policy import ended, failed, note_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -150,6 +150,7 @@ class RecordedRaw:
         finally:
             self._call.finish()
 
+    @swallowing(_WHERE)
     def _note(self, data: bytes, args: Args, options: Options) -> None:
         call = self._call
         if not data or call.finished:
@@ -227,11 +228,10 @@ class Tries:
         """Begin the next try."""
         self.call = self._begin()
 
-    @swallowing(_WHERE)
     def note_body(self, data: bytes | str) -> None:
         """Note a piece of the request's body; urllib3 passes over whatever is empty."""
         if self.call is not None and data:
-            self.call.request.add(data)
+            note_request(self.call, data)
 
 
 _under_way: ContextVar[Tries | None] = ContextVar("otas_middleware.requests_tries", default=None)
