@@ -7,7 +7,7 @@ again, so that nothing it adds can leak or be refused.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -244,10 +244,10 @@ def _short_texts(
 ) -> list[str]:
     """Return all that is to be masked but the bodies: looked at together, as in most events nothing is in any of it."""
     short = [exchange.path, exchange.query, exchange.route, exchange.request_type, exchange.response_type, *others]
-    values = [value for headers in shown for value in headers.values()]
+    values: list[Any] = [value for headers in shown for value in headers.values()]
     if list in map(type, values):
         values = [text for value in values for text in ([value] if isinstance(value, str) else value)]
-    short += cast("list[str]", values)
+    short += values
     if operation is not None:
         short += operation.texts()
     return short

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -224,10 +224,16 @@ def route_of(capture: Capture) -> str | None:
     """Return the route's template, such as `/orders/{order_id}`, or None when no route matched."""
     if capture.route is None:
         return None
+    mounts = capture.framework not in {"django", "flask"}
+    return _template()(capture.path, capture.route, capture.path_params, mounts=mounts)
+
+
+@cache
+def _template() -> Callable[..., str | None]:
+    """Return what makes templates: asked once, since an import costs more than a call, even of what is imported."""
     from otas_middleware._event.routes import template  # noqa: PLC0415  # for frameworks that have routes
 
-    mounts = capture.framework not in {"django", "flask"}
-    return template(capture.path, capture.route, capture.path_params, mounts=mounts)
+    return template
 
 
 def status_line(status: int, reason: str | None = None) -> str:

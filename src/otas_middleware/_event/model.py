@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ _MAX_MILLISECONDS = 1e12
 _ATTEMPTS = 12
 
 _texts_of = cast("Callable[[dict[str, Any]], tuple[str, ...]]", itemgetter(*TEXT_FIELDS))
+_validated = TypeAdapter(BackendEvent).validator.validate_python  # `model_validate` takes a third longer
 
 
 def coerce(fields: dict[str, Any]) -> None:
@@ -215,7 +216,7 @@ def fit(fields: dict[str, Any], *, objects: int | None = None) -> BackendEvent:
         _fit_path(fields)
     if objects is None:
         objects = len(to_json(fields["custom_properties"])) + len(to_json(fields["metadata"]))
-    event = BackendEvent.model_validate(fields)
+    event: BackendEvent = _validated(fields)
     if characters * _MAX_ESCAPE + objects + _MARGIN > MAX_EVENT_BYTES:
         _fit_size(event)
     return event

@@ -72,8 +72,7 @@ def _before(path: str, tail: str, params: Mapping[str, object]) -> str | None:
     """Return what stands before the part of the path that the innermost template matched, or None."""
     names, form = _names_and_format(tail)
     texts = [_text(params.get(name)) for name in names]
-    filled = form % tuple(["{" + name + "}" if text is None else text for name, text in zip(names, texts, strict=True)])
-    if path.endswith(filled):
+    if None not in texts and path.endswith(filled := form % tuple(texts)):
         return path.removesuffix(filled)
     if len(path) > _MAX_SEARCHED:
         return None

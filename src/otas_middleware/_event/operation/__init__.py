@@ -32,8 +32,7 @@ class KnownProtocol(NamedTuple):
         media: Beginnings of media types, of request or response.
         texts: Texts in the request body.
         calls: A request that holds calls of JSON-RPC, or an answer that may refuse some.
-        queries: Texts in the query string.
-        paths: What is in the path.
+        urls: Texts in the path or the query string.
     """
 
     module: str
@@ -42,8 +41,7 @@ class KnownProtocol(NamedTuple):
     media: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     calls: bool = False
-    queries: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ()
 
     @property
     def read(self) -> OperationReader:
@@ -72,26 +70,26 @@ PROTOCOLS = (
         "graphql",
         media=("application/graphql", "multipart/form-data"),
         texts=('"query"', "query=", "extensions=", '"persistedQuery"', "documentId", '"operationName"'),
-        queries=("query=", "extensions=", "documentId="),
+        urls=("query=", "extensions=", "documentId="),
     ),
     KnownProtocol(
         "rpc",
         "read_connect",
         headers=frozenset(("connect-protocol-version",)),
         media=("application/connect+",),
-        queries=("connect=v1",),
+        urls=("connect=v1",),
     ),
     KnownProtocol("rpc", "read_grpc", media=("application/grpc",)),
     KnownProtocol(
         "batches",
         "read_http",
         media=("multipart/mixed", "application/fhir+json"),
-        paths=("/$batch", "/Bulk", "/composite"),
+        urls=("/$batch", "/Bulk", "/composite"),
     ),
-    KnownProtocol("rpc", "read_twirp", paths=("/twirp/",)),
-    KnownProtocol("rpc", "read_trpc", paths=("/trpc/",)),
-    KnownProtocol("batches", "read_elasticsearch", paths=("/_bulk", "/_msearch")),
-    KnownProtocol("streams", "read_watch", queries=("watch=",)),
+    KnownProtocol("rpc", "read_twirp", urls=("/twirp/",)),
+    KnownProtocol("rpc", "read_trpc", urls=("/trpc/",)),
+    KnownProtocol("batches", "read_elasticsearch", urls=("/_bulk", "/_msearch")),
+    KnownProtocol("streams", "read_watch", urls=("watch=",)),
     KnownProtocol(
         "xml_calls",
         "read_soap",
@@ -104,11 +102,11 @@ PROTOCOLS = (
         headers=frozenset(("x-amz-target",)),
         media=("application/xml",),
         texts=("Action=",),
-        paths=("/invocations",),
+        urls=("/invocations",),
     ),
     KnownProtocol("aws", "read_events", media=("application/vnd.amazon.eventstream",)),
     KnownProtocol(
-        "streams", "read_answer", texts=('"model"', '"newMessage"', '"assistant_id"'), paths=(":streamGenerateContent",)
+        "streams", "read_answer", texts=('"model"', '"newMessage"', '"assistant_id"'), urls=(":streamGenerateContent",)
     ),
     KnownProtocol(
         "streams",
@@ -117,8 +115,6 @@ PROTOCOLS = (
     ),
 )
 _HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
-_QUERIES = [text for protocol in PROTOCOLS for text in protocol.queries]
-_PATHS = [path for protocol in PROTOCOLS for path in protocol.paths]
 
 
 def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) -> Operation | None:
@@ -134,15 +130,14 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
     Raises:
         TypeError: One of the user's own returned what is none.
     """
-    path, query = exchange.path, exchange.query
+    in_urls, in_texts = _probes()
     known = _worth_asking(
         exchange.request_media,
         exchange.response_media,
         not _HEADERS.isdisjoint(exchange.request_headers),
         bool(exchange.calls) or exchange.may_be_refused,
-        query != "" and bool([text for text in _QUERIES if text in query]),
-        bool([text for text in _PATHS if text in path]),
-        _probe_of_texts()(exchange.request.text),
+        in_urls(f"{exchange.path}?{exchange.query}"),
+        in_texts(exchange.request.text),
     )
     for read in (*readers, *known) if readers else known:
         operation = read(exchange)
@@ -159,11 +154,14 @@ def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) 
 
 
 @lru_cache(maxsize=1)
-def _probe_of_texts() -> Callable[[str], bool]:
-    """Return what tells whether any protocol's text is in a body: all are looked for at once."""
+def _probes() -> tuple[Callable[[str], bool], Callable[[str], bool]]:
+    """Return what tells whether any protocol's text is in a URL, and in a body: all are looked for at once."""
     from otas_middleware._event.patterns import probe
 
-    return probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.texts))
+    return (
+        probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.urls)),
+        probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.texts)),
+    )
 
 
 @lru_cache(maxsize=256)
@@ -172,8 +170,7 @@ def _worth_asking(
     response_media: str,
     marked: bool,  # noqa: FBT001  # keywords would cost as much as the look-up
     calls: bool,  # noqa: FBT001  # as above
-    queries: bool,  # noqa: FBT001  # as above
-    paths: bool,  # noqa: FBT001  # as above
+    urls: bool,  # noqa: FBT001  # as above
     texts: bool,  # noqa: FBT001  # as above
 ) -> tuple[OperationReader, ...]:
     return tuple(
@@ -181,8 +178,7 @@ def _worth_asking(
         for protocol in PROTOCOLS
         if (marked and protocol.headers)
         or (calls and protocol.calls)
-        or (queries and protocol.queries)
-        or (paths and protocol.paths)
+        or (urls and protocol.urls)
         or (texts and protocol.texts)
         or request_media.startswith(protocol.media)
         or response_media.startswith(protocol.media)

@@ -95,7 +95,7 @@ def _show(content: bytes, declared: ContentType, truncated: dict[str, int] | Non
             line = text[: text.index("\n")]
             if line.endswith(("}", '"', "]")):
                 return Body(text, "lines", None, truncated)
-        if kind == "text" and _LISTED.match(content) is not None:
+        elif kind == "text" and _LISTED.match(content) is not None:
             return Body(text, "list", None, truncated)
         return Body(text, kind, None, truncated)
     return Body(_note(f"binary: {declared.media[:_DISPLAYED] or 'unknown type'}", data, size), truncated=truncated)
@@ -122,11 +122,11 @@ def header_map(pairs: Headers) -> HeaderMap:
     given: Any = pairs  # all bytes or all text, where the server is not strange
     try:
         if given and type(given[0][1]) is bytes:
-            simple = {known(name) or _name(name): value.decode("latin-1") for name, value in given}
+            simple: dict[str, Any] = {known(name) or _name(name): value.decode("latin-1") for name, value in given}
         else:
             simple = {known(name) or _name(name): value for name, value in given}
         if len(simple) == len(pairs) and "".join(simple.values()).isascii():
-            return cast("HeaderMap", simple)
+            return simple
         return _merged(pairs)
     except (
         TypeError,
