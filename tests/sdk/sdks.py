@@ -162,7 +162,8 @@ async def _anthropic_async(session: AgentSession | None, url: str, stream: bool)
 
 
 def _gemini_options(url: str, **clients: Any) -> Any:
-    return _module("google.genai.types").HttpOptions(base_url=url, **clients)
+    # Named, since its default is another in 3 than in 2, which Google's own agents still need.
+    return _module("google.genai.types").HttpOptions(base_url=url, api_version="v1", **clients)
 
 
 def _gemini(session: AgentSession | None, url: str, stream: bool) -> str:
