@@ -26,14 +26,6 @@ FOLDER = ROOT / ".venv-matrix"
 RESULTS = FOLDER / "results"
 AT_ONCE = 2
 PROCESSES = "2"
-WARNINGS = (
-    "pkg_resources is deprecated:UserWarning",  # of setuptools, at Pyramid
-    "Deprecated call to `pkg_resources:DeprecationWarning",  # likewise
-    "The anyio.abc.BlockingPortal alias:DeprecationWarning",  # of anyio, at the test client of older Starlettes
-    "Implicitly cleaning up:ResourceWarning",  # Bottle and WebOb leave an upload's file to the collector; 3.14 says so
-)
-"""What other packages warn of when some of them are old and others are new; none of it is about us."""
-
 
 _ASK = """
 import sys, sysconfig, venv, ensurepip
@@ -91,7 +83,6 @@ def test(environment: Environment, python: Path) -> bool:
         name = f"{environment.name}-{number}"
         log = results / f"{name}.log"
         command = [str(python), "-m", "pytest", "-q", "-n", PROCESSES, "--dist", "loadgroup", "-p", "no:cacheprovider"]
-        command += [option for warning in WARNINGS for option in ("-W", f"ignore:{warning}")]
         command += ["-o", "junit_family=xunit1", f"--junitxml={results / name}.xml", *paths]
         with log.open("w") as output:
             ran = subprocess.run(command, cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT, check=False)
