@@ -160,7 +160,8 @@ def _probes() -> tuple[Callable[[str], bool], Callable[[str], bool]]:
 
     return (
         probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.urls)),
-        probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.texts)),
+        # Without the quote that every string of JSON begins with: there the probe would look closer each time.
+        probe(*(re.escape(text.removeprefix('"')) for protocol in PROTOCOLS for text in protocol.texts)),
     )
 
 

@@ -44,7 +44,8 @@ class Masker:
         """Tell quickly that there is nothing to mask in any of the texts; False says nothing."""
         try:
             joined = "\n".join(texts)
-            return self._redactor.finds_nothing(joined) and not (self._head and self._head in joined)
+            found = self._head and not self._suspicious and self._head in joined
+            return not found and self._redactor.finds_nothing(joined)
         except Exception:  # whatever it was
             report_internal_error("redact")
             return False
