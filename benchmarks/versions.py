@@ -114,7 +114,7 @@ def measure(before: Path, name: str, size: str, url: str, path: str, pid: int) -
 
 def main(before: Path, names: Sequence[str]) -> None:
     """Measure these applications, or all of them, and print a line for each; ratios are of minima (medians)."""
-    from otas_middleware._delivery.relay.status import state_of  # which the version before may not have
+    from otas_middleware._delivery.relay.start import state_of  # which the version before may not have
 
     shown = ("now/before", "relay/before", "batch/before", "together")
     columns = f"{'before':>8}{'now':>8}{'relay':>8}{'batch':>8}{'its own':>8}" + "".join(f"{it:>14}" for it in shown)

@@ -36,6 +36,27 @@ else:
     monotonic = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
 
 
+_LONGEST = 1e9
+"""Seconds; no lock can be waited for until infinity."""
+
+
+class Deadline:
+    """The moment at which a wait ends.
+
+    Args:
+        seconds: From now on.
+    """
+
+    __slots__ = ("_at",)
+
+    def __init__(self, seconds: float) -> None:
+        self._at = monotonic() + min(seconds, _LONGEST)
+
+    def left(self) -> float:
+        """Return the seconds that are left; 0 when the time is up."""
+        return max(0.0, self._at - monotonic())
+
+
 class ForkSafeLock:
     """A reentrant lock that is free in a forked child, whoever held it in the parent. Use it with `with`."""
 

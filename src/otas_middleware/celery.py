@@ -27,15 +27,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._delivery.attempt import HttpAttempt
 from otas_middleware._delivery.circuit_breaker import Breaker
-from otas_middleware._delivery.clock import PeerClock
 from otas_middleware._delivery.codec import Message, UnreadableError, read_message
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.factory import make_cipher
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.retry import Disposition, RetryPolicy, full_jitter
-from otas_middleware._delivery.transports import transport_factory
+from otas_middleware._delivery.retry import Disposition, PeerClock, RetryPolicy, full_jitter
+from otas_middleware._delivery.transports import HttpAttempt, transport_factory
 from otas_middleware._delivery.transports.celery import TASK
 from otas_middleware._errors import MissingExtraError
 from otas_middleware._internal_errors import report_internal_error
@@ -43,9 +41,9 @@ from otas_middleware._runtime import ForkSafeLock, monotonic, runtime
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.protocols import Destination
     from otas_middleware._delivery.retry import Decision
+    from otas_middleware._delivery.transports import Attempt
 
 try:
     celery = cast("Any", importlib.import_module("celery"))

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from otas_middleware._delivery.attempt import HttpAttempt
 from otas_middleware._delivery.codec import UnreadableError, message_of, read_message, record_of
 from otas_middleware._delivery.queue_item import built
+from otas_middleware._delivery.transports import HttpAttempt
 from support.delivery import SDK_KEY, Item, RawServer, answer, created, settings
 
 if TYPE_CHECKING:

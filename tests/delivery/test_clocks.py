@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery.clock import Deadline, PeerClock
-from otas_middleware._delivery.retry import LONGEST_HOLD, RetryPolicy
+from otas_middleware._delivery.retry import LONGEST_HOLD, PeerClock, RetryPolicy
+from otas_middleware._runtime import Deadline
 from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings
 
 if TYPE_CHECKING:

@@ -16,10 +16,9 @@ import pytest
 import otas_middleware as otas
 from otas_middleware._capture import interrupted
 from otas_middleware._delivery import process
-from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.queue import Queue
 from otas_middleware._delivery.queue_item import QueueItem
-from otas_middleware._runtime import Runtime
+from otas_middleware._runtime import Deadline, Runtime
 from otas_middleware.wsgi import OtasMiddleware
 from relay.host import host
 from support.agent import PATIENCE, Agent

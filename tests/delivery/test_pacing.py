@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 
 from otas_middleware._delivery import Outcome, Verdict
 from otas_middleware._delivery.circuit_breaker import Breaker
-from otas_middleware._delivery.clock import PeerClock
 from otas_middleware._delivery.limiter import Limiter
-from otas_middleware._delivery.retry import LONGEST_RETRY_AFTER, RetryPolicy, full_jitter, retry_after
+from otas_middleware._delivery.retry import (
+    LONGEST_RETRY_AFTER,
+    PeerClock,
+    RetryPolicy,
+    full_jitter,
+    retry_after,
+)
 from support.delivery import (
     PATIENCE,
     Item,

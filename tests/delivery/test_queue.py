@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.queue import Queue
 from otas_middleware._delivery.queue_item import QUEUE_WEIGHT, TOKEN_WEIGHT, QueueItem
+from otas_middleware._runtime import Deadline
 from support.delivery import balance, eventually
 
 if TYPE_CHECKING:

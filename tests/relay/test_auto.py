@@ -21,7 +21,7 @@ from otas_middleware._cli.relay import make_build
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import start, trust
 from otas_middleware._delivery.relay.server import Server
-from otas_middleware._delivery.relay.status import state_of
+from otas_middleware._delivery.relay.start import state_of
 from otas_middleware._runtime import runtime
 from otas_middleware._version import __version__
 from relay.host import host, paths

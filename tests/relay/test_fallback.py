@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otas_middleware._capture.capture import Capture
-from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.relay import packets
-from otas_middleware._delivery.relay.feedback import Returned
-from otas_middleware._delivery.relay.frames import encode
 from otas_middleware._delivery.relay.link import LOOK_EVERY, Link
-from otas_middleware._runtime import runtime
+from otas_middleware._delivery.relay.packets import Returned, encode
+from otas_middleware._runtime import Deadline, runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
 from support.agent import Agent

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware._delivery.clock import Deadline
-from otas_middleware._runtime import runtime
+from otas_middleware._runtime import Deadline, runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
 from support.agent import Agent

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otas_middleware._delivery.relay import link, start
-from otas_middleware._delivery.relay.status import state_of
+from otas_middleware._delivery.relay.start import state_of
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._cli.relay import make_build
 from otas_middleware._delivery.relay.server import Server
-from otas_middleware._delivery.relay.status import NoRelayError, state_of
+from otas_middleware._delivery.relay.start import NoRelayError, state_of
 from support.delivery import eventually
 
 if TYPE_CHECKING:

@@ -19,9 +19,8 @@ from otas_middleware._capture.interrupted import in_delivery, run_or_defer
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
-from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.process import start_thread
-from otas_middleware._runtime import ForkSafeLock, SharedWeakSet, Source, runtime, this_process
+from otas_middleware._runtime import Deadline, ForkSafeLock, SharedWeakSet, Source, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -266,7 +266,7 @@ def relay(
     if path in {"", "auto"} and not status:
         raise ConfigurationError("say where to listen: `otas-middleware relay --socket /run/otas/relay.sock`")
     if status:
-        from otas_middleware._delivery.relay.status import automatic_path, state_of  # noqa: PLC0415  # as above
+        from otas_middleware._delivery.relay.start import automatic_path, state_of  # noqa: PLC0415  # as above
 
         typer.echo(json.dumps(state_of(automatic_path() if path in {"", "auto"} else path), indent=2))
         return

@@ -11,25 +11,24 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._delivery.clock import Deadline, PeerClock
 from otas_middleware._delivery.limiter import SOON, Pace
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.queue import Queue
 from otas_middleware._delivery.queue_item import QueueItem, built, token_of
-from otas_middleware._delivery.retry import RetryPolicy
+from otas_middleware._delivery.retry import PeerClock, RetryPolicy
 from otas_middleware._delivery.sender import Hooks, Sender
 from otas_middleware._delivery.worker_pool import Work, WorkerPool
 from otas_middleware._internal_errors import report_internal_error
-from otas_middleware._runtime import monotonic
+from otas_middleware._runtime import Deadline, monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.attempt import Attempt
     from otas_middleware._delivery.disk_queue.store import DiskQueue
     from otas_middleware._delivery.protocols import Outcome, Receipt, Weighted
     from otas_middleware._delivery.spooler import Spooler
+    from otas_middleware._delivery.transports import Attempt
     from otas_middleware._event.model import Envelope
 
 PATIENCE = 1.0

@@ -10,12 +10,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.attempt import HttpAttempt
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.exporter import Exporter
 from otas_middleware._delivery.queue_item import BuiltOnce
-from otas_middleware._delivery.transports import transport_factory
+from otas_middleware._delivery.transports import HttpAttempt, transport_factory
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import monotonic
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.attempt import Attempt
-    from otas_middleware._delivery.clock import PeerClock
     from otas_middleware._delivery.codec import TokenCipher
     from otas_middleware._delivery.destinations import Site
     from otas_middleware._delivery.disk_queue.store import DiskQueue
     from otas_middleware._delivery.protocols import Destination, Outcome
+    from otas_middleware._delivery.retry import PeerClock
+    from otas_middleware._delivery.transports import Attempt
     from otas_middleware._event.model import Envelope, EventSource
 
     Build = Callable[[Any, OtasSettings], Envelope | None]

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware import _internal_errors
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import in_delivery
-from otas_middleware._delivery.clock import Deadline
-from otas_middleware._runtime import enough_stack, monotonic, runtime, this_process
+from otas_middleware._runtime import Deadline, enough_stack, monotonic, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

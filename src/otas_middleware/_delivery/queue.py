@@ -18,8 +18,8 @@ from otas_middleware._delivery.waiting_line import NEVER, SHARE, WaitingLine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from otas_middleware._delivery.clock import Deadline
     from otas_middleware._delivery.queue_item import QueueItem
+    from otas_middleware._runtime import Deadline
 
 
 class Queue:

@@ -1,4 +1,4 @@
-"""When to try again: backoff, and what each verdict means for an event and its destination.
+"""When to try again: backoff, the destination's clock, and what each verdict means for an event.
 
 One policy for all who deliver: the exporters of a backend, and the tasks of a Celery worker.
 """
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._capture.session import read_claims
 from otas_middleware._delivery.protocols import DELIVERED, Outcome, Verdict
+from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
-    from otas_middleware._delivery.clock import PeerClock
     from otas_middleware._delivery.protocols import Response
 
 BASE_DELAY = 0.5
@@ -40,6 +40,9 @@ YOUNG_TOKEN_DELAY = 3.0
 _UNWELL = frozenset({408, 425, 429, 502, 503, 504})
 _REFUSED = frozenset({401, 403, 404, 405, 407, 410, 501, 505})
 _REJECTED = frozenset({400, 413, 414, 415, 422, 431})
+
+_LEARN_EVERY = 5.0
+"""Seconds between two looks at the `Date` of answers that say nothing about a token."""
 
 _jitter = random.SystemRandom()  # forked children must not draw the same delays
 
@@ -101,6 +104,45 @@ def by_status(response: Response) -> Outcome:
     if status in _REFUSED or status < 400:
         return Outcome(Verdict.MISCONFIGURED, reason, "Check the address and the credentials.", wait)
     return Outcome(Verdict.UNAVAILABLE if status in _UNWELL else Verdict.RETRYABLE, reason, "", wait)
+
+
+class PeerClock:
+    """The destination's clock, as far as the `Date` of its answers tells; ours until one has.
+
+    `Date` has whole seconds, cut off, so the destination is never taken to be further than it is.
+    """
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+        self._learnt_at: float | None = None
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which the destination's clock is ahead of ours; negative when it is behind."""
+        return self._offset
+
+    def learn(self, date: str | None, *, urgent: bool = False) -> None:
+        """Take note of an answer's `Date` header.
+
+        Args:
+            date: Its value (RFC 9110, 6.6.1), or None when there was none.
+            urgent: Look at it even though one was looked at a moment ago.
+        """
+        now = monotonic()
+        if not date or (not urgent and self._learnt_at is not None and now - self._learnt_at < _LEARN_EVERY):
+            return
+        try:
+            theirs = parsedate_to_datetime(date).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return
+        self._learnt_at = now
+        offset = theirs - time.time()
+        # Within a second the clocks agree: that much is cut off.
+        self._offset = 0.0 if -1.0 <= offset <= 0.5 else offset
+
+    def until(self, moment: float) -> float:
+        """Return the seconds until the destination's clock shows a moment (Unix seconds); 0 when it has passed."""
+        return max(0.0, moment - time.time() - self._offset)
 
 
 class Disposition(Enum):

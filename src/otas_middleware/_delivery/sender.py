@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
-    from otas_middleware._delivery.attempt import Attempt
-    from otas_middleware._delivery.clock import Deadline, PeerClock
     from otas_middleware._delivery.limiter import Pace
     from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.queue import Queue
     from otas_middleware._delivery.queue_item import QueueItem
-    from otas_middleware._delivery.retry import Decision, RetryPolicy
+    from otas_middleware._delivery.retry import Decision, PeerClock, RetryPolicy
     from otas_middleware._delivery.spooler import Spooler
+    from otas_middleware._delivery.transports import Attempt
     from otas_middleware._event.model import Envelope
+    from otas_middleware._runtime import Deadline
 
 
 _PASSING = (OSError, ImportError, MemoryError)

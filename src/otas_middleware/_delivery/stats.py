@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._delivery.clock import Deadline
     from otas_middleware._delivery.queue_item import QueueItem
+    from otas_middleware._runtime import Deadline
 
 LONGEST_LOOK = 1.0
 """Seconds that whoever looks at the counters waits for a change that is under way: a signal's handler that asks in the

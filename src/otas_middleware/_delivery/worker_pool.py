@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Generator, Sequence
 
-    from otas_middleware._delivery.attempt import Attempt
-    from otas_middleware._delivery.clock import Deadline
     from otas_middleware._delivery.queue_item import QueueItem
+    from otas_middleware._delivery.transports import Attempt
+    from otas_middleware._runtime import Deadline
 
 BATCH_DELAY = 0.03
 """Seconds that a woken thread waits for company before it begins: fewer wake-ups, and the request goes first."""

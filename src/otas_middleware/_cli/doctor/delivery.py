@@ -243,18 +243,18 @@ def check_relay(settings: OtasSettings) -> Check:
 
 
 def _look(settings: OtasSettings) -> Check:
-    from otas_middleware._delivery.relay import hello, status  # noqa: PLC0415  # an extra
+    from otas_middleware._delivery.relay import hello, start  # noqa: PLC0415  # an extra
 
     here = hello.setting_against_relay(settings)
     if here:
         return Check("relay", "warning", f"not used with {here}: the application delivers by itself", "leave it out")
     try:
-        path = status.automatic_path() if settings.relay == "auto" else settings.relay or ""
-    except status.NoRelayError as error:
+        path = start.automatic_path() if settings.relay == "auto" else settings.relay or ""
+    except start.NoRelayError as error:
         return Check("relay", "failed", str(error), "set XDG_RUNTIME_DIR to a directory of the application's user")
     try:
-        return _running(path, status.state_of(path))
-    except status.NoRelayError as error:
+        return _running(path, start.state_of(path))
+    except start.NoRelayError as error:
         if settings.relay == "auto":
             return Check("relay", "ok", f"none runs at {path} yet: the first recorded event starts one")
         return Check("relay", "failed", f"{error}; until then the application delivers by itself", "start it")

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
-from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.relay import packets
-from otas_middleware._runtime import monotonic, runtime
+from otas_middleware._runtime import Deadline, monotonic, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._delivery.relay.client import RelayClient
-    from otas_middleware._delivery.relay.frames import Encoded
+    from otas_middleware._delivery.relay.packets import Encoded
 
 BATCH_DELAY = 0.03
 """Seconds that the woken thread waits for more events before it hands over."""

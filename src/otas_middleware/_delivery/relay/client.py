@@ -14,9 +14,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.relay import packets, trust
-from otas_middleware._delivery.relay.feedback import Account
-from otas_middleware._delivery.relay.frames import encode
+from otas_middleware._delivery.relay import Account, packets, trust
 from otas_middleware._delivery.relay.link import (
     DECIDED,
     FULL,
@@ -26,6 +24,7 @@ from otas_middleware._delivery.relay.link import (
     RelayUnavailableError,
     native_lock,
 )
+from otas_middleware._delivery.relay.packets import encode
 from otas_middleware._delivery.stats import LONGEST_LOOK
 from otas_middleware._internal_errors import log
 from otas_middleware._runtime import monotonic
@@ -33,10 +32,10 @@ from otas_middleware._runtime import monotonic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otas_middleware._delivery.clock import Deadline
-    from otas_middleware._delivery.relay.feedback import Feedback, Returned
-    from otas_middleware._delivery.relay.frames import Encoded
+    from otas_middleware._delivery.relay import Feedback
+    from otas_middleware._delivery.relay.packets import Encoded, Returned
     from otas_middleware._delivery.relay.start import Finder
+    from otas_middleware._runtime import Deadline
 
 MAX_LINKS = 8
 

@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.interrupted import deferring_interruptions
 from otas_middleware._delivery import process
-from otas_middleware._delivery.clock import Deadline
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.relay import start
+from otas_middleware._delivery.relay import Feedback, start
 from otas_middleware._delivery.relay.batch import BatchSender
 from otas_middleware._delivery.relay.client import RelayClient
-from otas_middleware._delivery.relay.feedback import Feedback
-from otas_middleware._delivery.relay.frames import encode_event, encode_request
 from otas_middleware._delivery.relay.hello import builds_here, hello
+from otas_middleware._delivery.relay.packets import encode_event, encode_request
 from otas_middleware._event.model import Envelope, EventSource
 from otas_middleware._internal_errors import log, report_internal_error
-from otas_middleware._runtime import this_process
+from otas_middleware._runtime import Deadline, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -35,8 +33,8 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.factory import Build
     from otas_middleware._delivery.pipeline import Pipeline
     from otas_middleware._delivery.protocols import Weighted
-    from otas_middleware._delivery.relay.feedback import Account
-    from otas_middleware._delivery.relay.frames import Encoded
+    from otas_middleware._delivery.relay import Account
+    from otas_middleware._delivery.relay.packets import Encoded
 
 
 _OUT_OF_REACH = {"absent", "unreachable", "foreign_user", "unsafe_user"}

@@ -11,7 +11,7 @@ from msgspec import DecodeError
 from pydantic import SecretStr
 
 from otas_middleware._delivery.relay import packets, trust
-from otas_middleware._delivery.relay.frames import decode, encode
+from otas_middleware._delivery.relay.packets import decode, encode
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings

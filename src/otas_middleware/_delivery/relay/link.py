@@ -15,15 +15,14 @@ from socket import AF_UNIX, SO_SNDBUF, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.relay import packets, trust
-from otas_middleware._delivery.relay.feedback import Returned
-from otas_middleware._delivery.relay.frames import decode
+from otas_middleware._delivery.relay.packets import Returned, decode
 from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from threading import Lock
 
-    from otas_middleware._delivery.relay.frames import Encoded
+    from otas_middleware._delivery.relay.packets import Encoded
 
 LOOK_EVERY = 8
 """After so many events the relay's messages are read."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.relay import packets, trust
-from otas_middleware._delivery.relay.frames import encode
+from otas_middleware._delivery.relay.packets import encode
 
 if TYPE_CHECKING:
     from collections.abc import Generator

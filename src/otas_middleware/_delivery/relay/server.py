@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery.relay import packets
-from otas_middleware._delivery.relay.frames import decode
 from otas_middleware._delivery.relay.hello import RefusedError, introduced
 from otas_middleware._delivery.relay.listener import Listener
+from otas_middleware._delivery.relay.packets import decode
 from otas_middleware._delivery.relay.tenant import Connection, Tenant
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import monotonic

@@ -1,7 +1,7 @@
-"""`OTAS_RELAY=auto`: finding the relay of this user, version and environment, or starting it.
+"""`OTAS_RELAY=auto`: finding the relay of this user, version and environment, or starting it; asking one how it is.
 
-Runs in a thread of the host's, never in a request: starting takes 3 to 20 ms, and the relay listens 30 ms later. Of all
-processes that come here at once, one starts it; the others find it.
+`find_or_start` runs in a thread of the host's, never in a request: starting takes 3 to 20 ms, and the relay listens
+30 ms later. Of all processes that come here at once, one starts it; the others find it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otas_middleware import _internal_errors
 from otas_middleware._delivery import process
-from otas_middleware._delivery.relay import trust
+from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
+from otas_middleware._delivery.relay.packets import decode
+from otas_middleware._errors import OtasError
 from otas_middleware._runtime import monotonic, runtime
 from otas_middleware._version import __version__
 
@@ -243,3 +245,48 @@ class Finder:
 
 def _say_once(line: str) -> None:
     runtime.log_once(logging.WARNING, line)
+
+
+ANSWER_SECONDS = 5.0
+
+
+class NoRelayError(OtasError):
+    """There is no relay, or it does not answer; the text says which."""
+
+
+def automatic_path() -> str:
+    """Return where the relay of `OTAS_RELAY=auto` is, for this user, version and environment."""
+    try:
+        return str(trust.automatic(__version__))
+    except trust.UnsafePlaceError as error:
+        raise NoRelayError(f"there is no place for a relay: {error}") from None
+
+
+def state_of(path: str) -> dict[str, Any]:
+    """Return the counters of the relay at a path.
+
+    Raises:
+        NoRelayError: There is none, or it does not answer.
+    """
+    try:
+        sock = connect(path)
+    except (RelayUnavailableError, trust.UnsafePlaceError) as error:
+        raise NoRelayError(f"no relay at {path} ({error}); start one with `otas-middleware relay`") from None
+    try:
+        sock.send(packets.order(packets.STATUS, b""))
+        deadline = monotonic() + ANSWER_SECONDS
+        while monotonic() < deadline:
+            try:
+                packet = sock.recv(packets.MAX_PACKET)
+            except BlockingIOError:
+                time.sleep(0.005)
+                continue
+            if packet[:1] == packets.STATE:
+                state: dict[str, Any] = decode(memoryview(packet)[packets.MESSAGE_HEAD :])
+                return state
+            break
+    except OSError:
+        pass
+    finally:
+        sock.close()
+    raise NoRelayError(f"the relay at {path} does not answer: it hangs, or is another version")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._delivery import process
 from otas_middleware._delivery.pipeline import Pipeline
 from otas_middleware._delivery.relay import packets
-from otas_middleware._delivery.relay.frames import decode_event, decode_request, encode, source_of, text
+from otas_middleware._delivery.relay.packets import decode_event, decode_request, encode, source_of, text
 from otas_middleware._runtime import BoundedDict, monotonic
 
 if TYPE_CHECKING:
