@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -75,3 +77,23 @@ def host(brain: LocalBrain, agent: Agent, relay: str, app: Any = respond, **chan
 def paths(brain: LocalBrain, agent: Agent) -> list[str]:
     """Return the paths of the agent's events in Brain, sorted, doubles included."""
     return sorted(str(event["path"]) for event in brain.events(agent.session_id))
+
+
+def relays_in(folder: Path) -> list[int]:
+    """The processes that run as relays with a socket in a folder."""
+    found: list[int] = []
+    for running in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (running / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"bootstrap.py" in command and os.fsencode(folder) in command:
+            found.append(int(running.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
+
+from support.agent import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,3 +42,23 @@ def at_each_line(is_ours: Callable[[CodeType], bool], act: Callable[[], object])
             act()
         sys.settrace(usual)
         yield interrupted
+
+
+class TimeLimitError(BaseException):
+    """What a signal's handler raises, wherever it strikes."""
+
+
+def in_a_thread(work: Callable[[], object], profile: Any = None) -> None:
+    """Do something in a thread that may hang for ever, and have it fail then."""
+
+    def run() -> None:
+        sys.setprofile(profile)
+        try:
+            work()
+        finally:
+            sys.setprofile(None)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    assert not thread.is_alive(), "it waits for itself"
