@@ -137,9 +137,7 @@ def readable(text: str, forms: frozenset[str]) -> bool:
     """Tell whether a value, as the text that a document shows, has one of the forms, or is a flag."""
     if len(text) > LONGEST_MESSAGE:
         return False
-    if _FLAG.fullmatch(text) is not None or _VERSION.fullmatch(text) is not None:
-        return True
-    return _PLACEHOLDER.fullmatch(text) is not None or any(FORMS[form](text) for form in forms if form in FORMS)
+    return _SHOWN.fullmatch(text) is not None or any(FORMS[form](text) for form in forms if form in FORMS)
 
 
 def readable_container(text: str, forms: frozenset[str]) -> bool:
@@ -209,6 +207,8 @@ _PLACEHOLDERS = (
 _SOURCE_VALUE = re.compile(rf"(?:(?:await|new|yield|not|typeof|return)[ ]+)?(?:{'|'.join(_CODE)})")
 _SETTING_VALUE = re.compile(_SETTING)
 _PLACEHOLDER = re.compile(rf"(?:(?i:bearer|basic|token|key)[ ]+)?(?:{'|'.join(_PLACEHOLDERS)})")
+_SHOWN = re.compile("|".join(pattern.pattern for pattern in (_FLAG, _VERSION, _PLACEHOLDER)))
+"""Values that are none under any name."""
 
 
 def may_be_message(text: str) -> bool:
@@ -224,6 +224,8 @@ def is_message(text: str, *, sentence: bool) -> bool:
         sentence: Whether it has to be a whole sentence: `This field is required.`
     """
     text = text.strip()
+    if sentence and " " not in text:
+        return False
     if len(text) > LONGEST_MESSAGE or (_SENTENCE if sentence else _MESSAGE).fullmatch(text) is None:
         return False
     first = _SENTENCES.split(text, 1)[0]

@@ -131,7 +131,7 @@ def _findings(
             # A name within what is masked matters only when its value lies beyond.
             if start >= done or match.end() >= done:
                 rule = _rule_of(text, start, match, rule_of)
-                if rule is None or (rule.stays and _COUNT.match(text, match.end()) and "count" in rule.stays):
+                if rule is None or ("count" in rule.stays and _COUNT.match(text, match.end())):
                     continue
                 value = NamedValue(text, match, rule, min(room, _LONGEST_LOOK))
                 span = _span(value, match)
@@ -188,7 +188,7 @@ def _suspicious_parts(
 def _rule_of(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -> Rule | None:
     """Return the rule of a candidate's name, which may be more than the one word before the separator."""
     name = match["name"]
-    if name.endswith("[") or (_SOURCE_FILE.search(name) and _NUMBER.match(text, match.end())):
+    if name.endswith("[") or ("." in name and _SOURCE_FILE.search(name) and _NUMBER.match(text, match.end())):
         return None  # `session[:id]`, `at /app/jsonwebtoken/verify.js:10:5`
     rule = rule_of(name)
     if rule is not None and "plain" not in rule.stays:

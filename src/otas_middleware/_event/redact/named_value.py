@@ -90,17 +90,19 @@ class NamedValue:
         self.look = look
         self.looked = 0
         self.rule = rule
-        self.name = match["name"]
+        self.name, level, quote, separator = match.groups()
         self.begin = match.start()
         self.after = match.end()
-        self.separator = _AS_ASCII.get(match["separator"].lower()[-2:], match["separator"])
-        self.described = match["quote"] == "`"  # in Markdown: "`token`: The token to use"
-        self.quote: str = "" if self.described else match["quote"] or ""
-        self.backslashes: str = match["level"] or ""
+        self.separator = _AS_ASCII.get(separator.lower()[-2:], separator)
+        self.quote: str = "" if quote is None or quote == "`" else quote  # in Markdown: "`token`: The token to use"
+        self.backslashes: str = level or ""
 
     def locate(self) -> tuple[int, int, str]:
         """Return start, end and mask; an empty span when there is nothing to hide."""
         text = self.text
+        start = self._string_of_json()
+        if start:
+            return self._string(start, '"', len(self.backslashes))
         if forms.is_statement(text, self.begin - len(self.backslashes + self.quote), self.after, self.separator):
             return self.after, self.after, ""
         # `password: str = "…"`
@@ -122,6 +124,21 @@ class NamedValue:
             return start, start, ""
         return self._unquoted_json(start) if self.quote else self._unquoted(start, before)
 
+    def _string_of_json(self) -> int:
+        """Return where a string begins that follows its name as in JSON, or 0; it has none of the other forms."""
+        if self.quote != '"' or self.separator != ":":
+            return 0
+        opening = self.backslashes + self.quote
+        start = self.after + self.text.startswith(" ", self.after)
+        if not self.text.startswith(opening, start):
+            return 0
+        start += len(opening)
+        return 0 if self.text.startswith(('""', opening * 2), start) else start  # three quotes, of Python's
+
+    def _string(self, start: int, quote: str, level: int) -> tuple[int, int, str]:
+        end, _ = string_end(self.text, start, quote, level)
+        return (start, start, "") if self._is_a_models(end) else self._unless_shown(start, end)
+
     def _opened(self, start: int) -> tuple[int, int, str] | None:
         """Locate a value that begins with a quote, or with `<<EOF`."""
         text = self.text
@@ -132,9 +149,9 @@ class NamedValue:
         opening = OPENING.match(text, start)
         if opening is not None:
             start = opening.end()
-            end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-            none = self.quote != opening["quote"] and ends_string(text, self.begin, opening)
-            return (start, start, "") if none or self._is_a_models(end) else self._unless_shown(start, end)
+            if self.quote != opening["quote"] and ends_string(text, self.begin, opening):
+                return start, start, ""
+            return self._string(start, opening["quote"], len(opening["level"]))
         return None
 
     def _container(self, start: int) -> tuple[int, int, str]:

@@ -97,6 +97,10 @@ def string_end(text: str, start: int, quote: str, level: int) -> tuple[int, bool
         surrounding = _END_OF_STRING.search(text, start)
         return (len(text) if surrounding is None else surrounding.start()), False
     done = start
+    if level == 0 and quote != "'":
+        end = text.find(quote, start)
+        if end >= 0 and text[end - 1] != "\\":
+            return end, True
     for match in pattern.finditer(text, start):
         backslashes = match.end(1) - match.start(1)
         if backslashes % (2 * level + 2) == level:
