@@ -99,10 +99,11 @@ class NamedValue:
 
     def locate(self) -> tuple[int, int, str]:
         """Return start, end and mask; an empty span when there is nothing to hide."""
-        text = self.text
         start = self._string_of_json()
-        if start:
-            return self._string(start, '"', len(self.backslashes))
+        return self._string(start, '"', len(self.backslashes)) if start else self._in_any_form()
+
+    def _in_any_form(self) -> tuple[int, int, str]:
+        text = self.text
         if forms.is_statement(text, self.begin - len(self.backslashes + self.quote), self.after, self.separator):
             return self.after, self.after, ""
         # `password: str = "…"`
