@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, StringConstraints, TypeAdapter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otas_middleware._config.settings import OtasSettings
 
@@ -46,6 +46,26 @@ def compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
     if sys.version_info < (3, 11, 5):
         pattern = _ENDS.sub(lambda found: found[1] or "|(?!))", pattern)
     return re.compile(pattern, flags)
+
+
+def rows(table: str, fields: int = 3) -> Iterator[list[str]]:
+    """Yield the rows of a table of patterns that is written as a text.
+
+    Args:
+        table: Rows begin a line, and so do comments (`# `). Fields are two blanks apart, or in lines of their own, set
+            in by four blanks; the last goes on in further such lines.
+        fields: How many a row has.
+    """
+    for row in re.split(r"\n(?=\S)", table.strip()):
+        if not row.startswith("# "):
+            yield [field.replace("\n    ", "") for field in re.split(r" {2,}|\n +", row, maxsplit=fields - 1)]
+
+
+def filled(pattern: str, parts: Mapping[str, str]) -> str:
+    """Return a pattern with its parts in place of their names, `<name>`; those that hold others come before them."""
+    for name, part in parts.items():
+        pattern = pattern.replace(f"<{name}>", part)
+    return pattern
 
 
 _log = logging.getLogger("otas_middleware")

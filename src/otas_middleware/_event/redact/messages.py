@@ -57,23 +57,6 @@ def _where(told: Callable[[re.Match[str], NameRules], bool]) -> Replace:
     return lambda match, rules: with_masked(match) if told(match, rules) else match[0]
 
 
-always = _where(lambda _, __: True)
-if_random = _where(lambda match, _: looks_random(match["values"]))
-if_odd = _where(lambda match, _: is_odd(match["values"]))
-"""For a word with letters and digits in it: any other may be one of the sentence's."""
-unless_prose = _where(lambda match, _: not may_be_message(match["values"]))
-by_column = _where(lambda match, rules: _any_sensitive(match["columns"], rules))
-"""For values beside names of which one is sensitive."""
-_by_name = _where(
-    lambda match, rules: (
-        (rules.secret(match["columns"]) and is_told(match["values"]))
-        or (match["values"].isdigit() and (rules.secret(match["columns"]) or match["columns"] == "code"))
-    )
-)
-_by_variable = _where(lambda match, rules: _any_sensitive(f"{match['columns']} {match['place'] or ''}", rules))
-by_line = _where(lambda match, rules: _any_sensitive(_line_before(match), rules))
-
-
 def _by_place(match: re.Match[str], rules: NameRules) -> str:
     """Mask pydantic's `input_value`; of a long one the middle was cut out, maybe with the name of what follows."""
     if _any_sensitive(_line_before(match), rules):
@@ -85,91 +68,23 @@ def _by_place(match: re.Match[str], rules: NameRules) -> str:
     return match[0].replace(values, kept + MASK)
 
 
-QUOTED = r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
-"""A string in quotes, which is masked."""
-_WORD = r"(?P<values>(?![^\s:]+:)[!#-&(-;=?-\[\]-~]{6,64})"
-_CODES = "your|my|one-time|verification|login|log-in|sign-in|security|access|confirmation|auth\\w{0,12}|reset|2FA"
-MESSAGES = (
-    Message(  # pydantic
-        ("input_value=",),
-        (
-            r"(?:\n|(?<!\\)\\++n)[ ]{1,8}(?:(?!\[type=)[^\n]){0,400}+\[type=[\w.]{1,64}, "
-            r"input_value=(?P<values>(?:(?!input_value=).){0,400}?), input_type="
-        ),
-        _by_place,
+KINDS: dict[str, Replace] = {
+    "always": lambda match, _: with_masked(match),
+    "random": _where(lambda match, _: looks_random(match["values"])),
+    "odd": _where(lambda match, _: is_odd(match["values"])),  # any other word may be one of the sentence's
+    "unless_prose": _where(lambda match, _: not may_be_message(match["values"])),
+    "column": _where(lambda match, rules: _any_sensitive(match["columns"], rules)),
+    "name": _where(
+        lambda match, rules: (
+            (rules.secret(match["columns"]) and is_told(match["values"]))
+            or (match["values"].isdigit() and (rules.secret(match["columns"]) or match["columns"] == "code"))
+        )
     ),
-    Message(  # PostgreSQL
-        ("Key ",),
-        (
-            r"Key \((?P<columns>[^()]{1,256})\)=\((?P<values>[^\n]{1,512}?)\)"
-            r"(?= (?:already|is not|is still|conflicts)|[^)\n]|$)"
-        ),
-        by_column,
-    ),
-    Message(("row contains",), r"[Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)", always),
-    Message(  # MySQL
-        ("Duplicate entry",),
-        r"Duplicate entry \\*'(?P<values>[^\n]{1,512}?)\\*' for key \\*'?(?P<columns>[\w.`-]{1,128})",
-        by_column,
-    ),
-    Message(  # SQL Server
-        ("duplicate key value is",), r"duplicate key value is \((?P<values>[^\n()]{1,512}+)\)", by_line
-    ),
-    Message(  # SQLAlchemy: the statement stands before its parameters
-        ("parameters:",),
-        (
-            r"\[SQL: (?P<columns>[^\[\]]{1,4096})\](?:\s|\\+n){1,4}"
-            r"\[parameters: (?P<values>[^\n]{1,4096}?)\](?=\s|\\|\"|$)"
-        ),
-        by_column,
-    ),
-    Message(  # a copula without blanks
-        ("密码", "密碼", "口令", "パスワード", "비밀번호"),
-        rf"(?:密码|密碼|口令|パスワード|비밀번호)[是为為は는][ ]?{_WORD}",
-        if_odd,
-    ),
-    Message(  # links that are as good as a password
-        ("/reset", "reset/", "password/", "/magic", "/verify", "/confirm", "/activat", "/invit", "/token/"),
-        (
-            r"/(?:(?:password[-_]?)?reset(?:[-_]?password)?|(?:new|set|forgot)[-_]?password|magic(?:[-_]?(?:link|login))?"
-            r"|token|invit(?:e|ations?)|(?:verify|confirm)(?:[-_]?e?mail)?|activat(?:e|ion))/(?:confirm/)?(?:[\w=-]{1,16}/)?"
-            r"(?P<values>[A-Za-z0-9_.=-]{16,256})(?![\w@])"
-        ),
-        if_random,
-    ),
-    Message(  # GraphQL
-        ("got invalid value", "has invalid value"),
-        (
-            r"\\*[\"'`]\$?(?P<columns>[\w.\[\]]{1,128})\\*[\"'`] (?:got|has) invalid value (?P<quote>\\*[\"'])"
-            r"(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)(?: at \\*[\"'](?P<place>[\w.\[\]]{1,128}))?"
-        ),
-        _by_variable,
-    ),
-    Message(  # a part of a multipart form, with line ends that are none
-        ("form-data; name=",),
-        (
-            r"form-data; name=\\*\"?(?P<columns>[\w.\[\]-]{1,64})\\*\"?"
-            r"(?:\r?\n|\\+r?\\*n?){2,8}(?P<values>[^\r\n\\]{1,4096})"
-        ),
-        by_column,
-    ),
-    Message(  # 492817 is your verification code, use hunter2 as the password
-        (" is your ", " as your ", " as my ", " as the "),
-        (
-            r"(?<![\w.])(?P<values>[^\s\"'\\<>:]{4,64}) (?:is|as) (?:your|my|the) "
-            r"(?P<columns>(?:[\w-]{1,32} ){0,2}?\w{2,32})(?![\w-]| \w)"
-        ),
-        _by_name,
-    ),
-    Message(
-        ("code: ", "code is", "pin: ", "pin is", "OTP: ", "OTP is"),
-        (
-            rf"(?i:(?:{_CODES})[ -](?:code|pin)|otp|passcode)(?: for \S{{1,64}}| is|:){{0,2}}[ ]{{1,2}}"
-            r"(?:<\w{1,10}>)?(?P<values>\d{4,8}(?:</\w{1,10}> [A-Za-z0-9]{16,64})?)(?![\w.%])"
-        ),
-        always,
-    ),
-)
+    "variable": _where(lambda match, rules: _any_sensitive(f"{match['columns']} {match['place'] or ''}", rules)),
+    "line": _where(lambda match, rules: _any_sensitive(_line_before(match), rules)),
+    "place": _by_place,
+}
+"""By what it is told that the values of a message are secrets, and what becomes of it then."""
 
 
 SAID = compiled(  # my password is x, the API key x, set my PIN to x

@@ -14,10 +14,10 @@ from otas_middleware._event.model import storable
 from otas_middleware._event.patterns import compile_pattern, compiled, probe
 from otas_middleware._event.redact import encodings, json_text
 from otas_middleware._event.redact.mask import MASK, mask_of, most
-from otas_middleware._event.redact.messages import MESSAGES, Messages
+from otas_middleware._event.redact.messages import Messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE, mask_credentials
-from otas_middleware._event.redact.statements import STATEMENTS
+from otas_middleware._event.redact.statements import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.redact.values import Walk
 
-_QUOTING = Messages(*MESSAGES, *STATEMENTS)
+_QUOTING = Messages(*MESSAGES)
 _MAX_DECODINGS = 6
 _DEEPEST_FORM = 1
 """So many encodings may be around JSON that is to stay JSON."""

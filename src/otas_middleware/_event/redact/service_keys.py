@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from otas_middleware._event.patterns import filled, rows
 from otas_middleware._event.redact.sensitive_names import words
 
 SLASH = r"(?:\\*/|%2[Ff]|%252[Ff]|\\+u002[Ff]|&#x2[Ff];)"
@@ -83,6 +82,7 @@ _HASHES = (
     rf"|SCRAM-SHA-\d{{1,3}}\$\d{{1,8}}:(?:[A-Za-z0-9+=$:]|{SLASH}){{40,256}}"
 )
 """Of crypt(3), Django, Werkzeug, passlib, LDAP and PostgreSQL."""
+_PARTS = {"slash": SLASH, "hashes": _HASHES}
 
 # service, pattern of the probe, pattern of the key: two blanks apart, or in lines of their own; `(?<=` keeps what tells
 # where it belongs
@@ -138,15 +138,12 @@ PuTTY keys  Private-Lines
 """
 
 
-def _row(entry: str) -> tuple[str, tuple[str, str]]:
-    """Return a service, and its two patterns; that of its keys in letters of ASCII."""
-    what, hint, key = re.split(r" {2,}|\n +", entry.replace("<slash>", SLASH).replace("<hashes>", _HASHES), maxsplit=2)
-    key = key.replace("\n    ", "")
-    bounded = key.startswith(("(?<", "(?:(?<", "\\"))
-    return what, (hint, f"(?a){key}" if bounded else rf"(?a)(?<![A-Za-z0-9]){key}")
+def _bounded(key: str) -> str:
+    """Return the pattern of a key in letters of ASCII, not behind a letter or digit unless it says itself where."""
+    return f"(?a){key}" if key.startswith(("(?<", "(?:(?<", "\\")) else rf"(?a)(?<![A-Za-z0-9]){key}"
 
 
-SPECIAL = dict(map(_row, re.split(r"\n(?=\S)", _KEYS_OF_SERVICES.strip())))
+SPECIAL = {what: (filled(hint, _PARTS), _bounded(filled(key, _PARTS))) for what, hint, key in rows(_KEYS_OF_SERVICES)}
 """Patterns of the probe, and of keys in letters of ASCII; not behind a letter or digit, unless they say where."""
 
 _WEBHOOKS: dict[str, str] = {

@@ -1,6 +1,7 @@
-"""Secrets in statements: SQL and dumps of databases, filters, calls in source code, files of cookies, command lines.
+"""Messages and statements that have a secret in them, as data.
 
-A command line is a text, or a list of its words: `["mysql", "-u", "root", "-pX"]`.
+Texts of exceptions, SQL and dumps of databases, filters, calls in source code, files of cookies, command lines. One of
+these is a text, or a list of its words: `["mysql", "-u", "root", "-pX"]`. A new one is a row of the table.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from otas_middleware._event.patterns import compiled
+from otas_middleware._event.patterns import compiled, filled, rows
 from otas_middleware._event.redact.mask import MASK, with_masked
-from otas_middleware._event.redact.messages import QUOTED, Message, always, by_column, by_line, unless_prose
+from otas_middleware._event.redact.messages import KINDS, Message, Replace
 from otas_middleware._event.redact.spans import BULK
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from otas_middleware._event.redact.name_rules import NameRules
 
 _BETWEEN_ROWS = re.compile(r"(\)(?:\s|\\+[nrt])*,(?:\s|\\+[nrt])*\()")
-_LITERAL = r"\\*'[^'\n]{0,512}'"
 _CELLS = compiled(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
 
 
@@ -54,209 +54,166 @@ def _in_row(row: str, hidden: set[int]) -> str:
     return ",".join(shown) or row
 
 
-_NEXT = rf"(?:{BULK}|\s|\\*[\"'],\s*\\*[\"'])"  # between two words
-_BESIDE = rf"(?:{BULK}|[ \t]|\\*[\"'],[ ]*\\*[\"'])"  # between two words of a line
-_WORDS = rf"(?={_NEXT})(?:[^\n]|(?<=,)\n){{0,128}}?"
-_VALUE = r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})"
-_USER = r"[^\s:\"'\\]{1,64}"
-_PASSWORD = rf"(?<![\w-])-[ax]?[pP]{_NEXT}+(?![-./~]|\d{{1,5}}(?:[^\w]|$))"
-_REDIS_USER = rf"(?:[\w.-]{{1,64}}{_BESIDE}+)?"
-_ECHOED = r"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?"
-_OPTIONS = {
-    # options of programs that do not tell → the programs, whose first word tells that they may be there
-    "-p": (
-        "mongo(?:sh|dump|restore|export|import)?;docker login;podman login;helm registry login;az login;useradd;usermod"
-        ";security unlock-keychain"
-    ),
-    "-P": "ipmitool;mosquitto_(?:pub|sub|rr)",
-    "-a": "redis-cli",
-    "-w": "security add-(?:generic|internet)-password;ldap(?:search|modify|add|delete|passwd|whoami|compare)",
-    "-[kK]": "openssl enc",
-    "-[NP]": "ssh-keygen",
-    "/rp": "schtasks",
-    "-[cAX]": "snmp(?:walk|bulkwalk|get|getnext|set|trap)",
+_PARTS = {
+    # what `<…>` in the table means; those that have parts themselves come first
+    "words": r"(?=<next>)(?:[^\n]|(?<=,)\n){0,128}?",
+    "password": r"(?<![\w-])-[ax]?[pP]<next>+(?![-./~]|\d{1,5}(?:[^\w]|$))",
+    "redis_user": r"(?:[\w.-]{1,64}<beside>+)?",
+    "next": rf"(?:{BULK}|\s|\\*[\"'],\s*\\*[\"'])",  # between two words
+    "beside": rf"(?:{BULK}|[ \t]|\\*[\"'],[ ]*\\*[\"'])",  # between two words of a line
+    "user": r"[^\s:\"'\\]{1,64}",
+    "echoed": r"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?",
+    "column": r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+",
+    "literal": r"\\*'[^'\n]{0,512}'",
+    "value": r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})",
+    "quoted": r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)",
+    "word": r"(?P<values>(?![^\s:]+:)[!#-&(-;=?-\[\]-~]{6,64})",
+    "codes": "your|my|one-time|verification|login|log-in|sign-in|security|access|confirmation|auth\\w{0,12}|reset|2FA",
 }
+
+# What tells that its values are secrets (`_KINDS`), texts without one of which it is no such message (`·` is a blank),
+# and what it looks like. The group `values` is masked; `columns` are names beside it.
+_TABLE = r"""
+# texts of exceptions: pydantic's, databases', SQLAlchemy's (the statement stands before its parameters)
+place  input_value=
+    (?:\n|(?<!\\)\\++n)[ ]{1,8}(?:(?!\[type=)[^\n]){0,400}+\[type=[\w.]{1,64}, input_value=
+    (?P<values>(?:(?!input_value=).){0,400}?), input_type=
+column  Key·
+    Key \((?P<columns>[^()]{1,256})\)=\((?P<values>[^\n]{1,512}?)\)(?= (?:already|is not|is still|conflicts)|[^)\n]|$)
+always  row·contains  [Rr]ow contains \((?P<values>(?:(?!ow contains \()[^\n]){1,4096})\)
+column  Duplicate·entry  Duplicate entry \\*'(?P<values>[^\n]{1,512}?)\\*' for key \\*'?(?P<columns>[\w.`-]{1,128})
+line  duplicate·key·value·is  duplicate key value is \((?P<values>[^\n()]{1,512}+)\)
+column  parameters:
+    \[SQL: (?P<columns>[^\[\]]{1,4096})\](?:\s|\\+n){1,4}\[parameters: (?P<values>[^\n]{1,4096}?)\](?=\s|\\|\"|$)
+# prose: a copula without blanks, links that are as good as a password, GraphQL's complaints
+odd  密码|密碼|口令|パスワード|비밀번호  (?:密码|密碼|口令|パスワード|비밀번호)[是为為は는][ ]?<word>
+random  /reset|reset/|password/|/magic|/verify|/confirm|/activat|/invit|/token/
+    /(?:(?:password[-_]?)?reset(?:[-_]?password)?|(?:new|set|forgot)[-_]?password|magic(?:[-_]?(?:link|login))?|token
+    |invit(?:e|ations?)|(?:verify|confirm)(?:[-_]?e?mail)?|activat(?:e|ion))/(?:confirm/)?(?:[\w=-]{1,16}/)?
+    (?P<values>[A-Za-z0-9_.=-]{16,256})(?![\w@])
+variable  got·invalid·value|has·invalid·value
+    \\*[\"'`]\$?(?P<columns>[\w.\[\]]{1,128})\\*[\"'`] (?:got|has) invalid value (?P<quote>\\*[\"'])
+    (?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)(?: at \\*[\"'](?P<place>[\w.\[\]]{1,128}))?
+column  form-data;·name=
+    form-data; name=\\*\"?(?P<columns>[\w.\[\]-]{1,64})\\*\"?(?:\r?\n|\\+r?\\*n?){2,8}(?P<values>[^\r\n\\]{1,4096})
+name  ·is·your·|·as·your·|·as·my·|·as·the·
+    (?<![\w.])(?P<values>[^\s\"'\\<>:]{4,64}) (?:is|as) (?:your|my|the) (?P<columns>(?:[\w-]{1,32} ){0,2}?\w{2,32})
+    (?![\w-]| \w)
+always  code:·|code·is|pin:·|pin·is|OTP:·|OTP·is
+    (?i:(?:<codes>)[ -](?:code|pin)|otp|passcode)(?: for \S{1,64}| is|:){0,2}[ ]{1,2}(?:<\w{1,10}>)?(?P<values>\d{4,8}
+    (?:</\w{1,10}> [A-Za-z0-9]{16,64})?)(?![\w.%])
+# rows of databases
+rows  VALUES|Values·(|Values(|values·(|values(
+    (?i:INSERT|REPLACE)\s+(?i:INTO)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*(?i:VALUES)\s*\(
+    (?P<values>(?:(?!VALUES\s*\()[\s\S]){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)
+copied  FROM·stdin
+    COPY [\w.\"]{1,128} \((?P<columns>[^()]{1,2048})\) FROM stdin[^\n]{0,128}\n(?P<values>(?:(?!\\\.)[^\n]*+\n?+)*+)
+# command lines, those of Redis too; `option` says by which option the secret is told, of several programs
+unless_prose  AUTH|>·auth·
+    (?:(?<![^\n\"'n])AUTH|(?<=> )(?:AUTH|auth))(?!<beside>+(?:PLAIN|LOGIN|XOAUTH2|CRAM|DIGEST|NTLM|SCRAM|GSSAPI))
+    <beside>+<redis_user><value>(?=\\*[\"'\r\n]|\\+[rn]|$)
+line  ·<<<|--value·|--body·  (?:<<<[ ]*|--(?:value|body)[ ]+)<value>
+option  -p  mongo(?:sh|dump|restore|export|import)?;docker login;podman login;helm registry login;az login;useradd
+    ;usermod;security unlock-keychain
+option  -P  ipmitool;mosquitto_(?:pub|sub|rr)
+option  -a  redis-cli
+option  -w  security add-(?:generic|internet)-password;ldap(?:search|modify|add|delete|passwd|whoami|compare)
+option  -[kK]  openssl enc
+option  -[NP]  ssh-keygen
+option  /rp  schtasks
+option  -[cAX]  snmp(?:walk|bulkwalk|get|getnext|set|trap)
+always  PSK·"|PSK·\"  (?<!\w)PSK\s<quoted>
+always  mysql  mysql(?:dump|admin|import|check)?<words><next>-p<value>
+always  ·-u·|·-U·|"-u"|"-U"|-u\"|·-au·|·-xu·
+    (?<![\w-])-(?:[ax]?u|U)<next>+<user>(?=<next>)(?:[^\n-]{1,128}+|(?<=,)\n|(?!<password>)-){0,16}+<password><value>
+always  7z·|rar·  (?<!\w)(?:7z|(?:un)?rar)<words><next>-h?p<value>
+always  -P·|-P<tab>|-P<return>|-P<line>|-P"|-P'|-P\  (?<!\w)(?:un)?zip<words><next>-P<next>+<value>
+always  sshpass  sshpass<next>+-p(?:<next>+)?<value>
+always  sqlcmd  sqlcmd<words><next>-P(?:<next>+)?<value>
+always  openssl  openssl<words>(?<![a-z])pass:<value>
+always  htpasswd  htpasswd<next>+-(?:\w*n\w*|\w*b\w*<next>+[^\s\"']{1,128})<next>+[^\s\"']{1,64}<next>+<value>
+always  net·user|rabbitmqctl|wpa_passphrase
+    (?:net user|rabbitmqctl (?:add_user|change_password)|wpa_passphrase)<next>+\S{1,64}<next>+(?![/*])<value>
+always  openssl·passwd|rclone·obscure  (?:openssl passwd(?: -\w{1,8})?|rclone obscure)<next>+(?!-)<value>
+always  /p:  /u:<user><words><next>/p:<value>
+always  connect·to·|CONNECT·TO·  (?i:connect to \S{1,64} user \S{1,64} using)<next>+<value>
+always  smbclient  smbclient<words><next>-U(?:<next>+)?[^\s%\"']{1,64}%<value>
+always  net·use  net use[^\n]{1,128}?/user:\S{1,64}<next>+(?!/)<value>
+always  lftp  lftp<words><next>-u<next>+[^\s,\"']{1,64},<value>
+always  ·-a·|·-A·  (?<![\w-])(?:https?|xhs?|ab|hey)<words><next>-[aA]<next>+<user>:<value>
+always  curl|wget|etcdctl|--auth
+    -(?:[uUE](?:<next>+|=)?|-(?:auth|(?:proxy-)?(?:user|cert))(?:<next>+|=))\\*[\"']?<user>:<value>
+always  ConvertTo-SecureString  ConvertTo-SecureString<words><next>(?:\\*[\"'])(?P<values>[^\s\"'\\$]{1,256})
+always  sqlplus|expdp|impdp|rman·target
+    (?:sqlplus|expdp|impdp|rman target)<words><next>[\w$]{1,64}/(?P<values>[^\s@\"'/]{1,128})@
+always  AUTH
+    (?:(?:(?:redis-cli|MIGRATE)<words><next>|HELLO<beside>+[23]<beside>+)AUTH2?<beside>+<redis_user>|AUTH (?:PLAIN
+    |LOGIN|XOAUTH2)[ ]+(?=[A-Za-z0-9+/=]{8}))<value>
+always  vault·login|cargo·login|wandb·login|bw·unlock|authtoken·|snyk·auth
+    (?:(?:vault|cargo|wandb) login|bw unlock|ngrok (?:config add-)?authtoken|snyk auth)[ ]+(?:token=)?(?=\S{0,64}\d)
+    (?!-)<value>
+always  chpasswd  <echoed><user>:<value>[^|\n]{0,8}\|[^|\n]{0,16}chpasswd
+always  -stdin|sudo·-S  <echoed>(?!\$)<value>[^|\n]{0,8}\|[^|\n]{0,64}(?:--(?:password-)?stdin|sudo -S)
+always  ·password·7·|·key·7·|·secret·5·|·secret·9·  (?:password|secret|key) [05789] (?=\S{0,64}[\d$])<value>
+always  enable·  enable (?:password|secret) (?=\S{0,64}\d)(?!\d )<value>
+always  snmp-server·community  snmp-server community <value>
+always  ·on·>  (?:user|SETUSER) \S{1,64} on ><value>
+# addresses of databases
+always  @tcp(|@unix(  [^\s:@/\"'=]{1,64}:(?P<values>[^\s@\"']{1,128})@(?:tcp|unix)\(
+always  @//  (?<![\w/])[\w$]{1,64}/(?P<values>[^\s@\"'/]{1,128})@//
+always  requirepass|masterauth|bindpw|rootpw  (?:requirepass|masterauth|bindpw|rootpw)<next>+(?:--\w+<next>+)?<value>
+# statements and calls in source code
+always  IDENTIFIED  IDENTIFIED\s+(?:WITH\s+\S{1,64}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?<quoted>
+always  OPTIONS·(  OPTIONS \([^()\n]{0,256}?(?i:password)\s+<quoted>
+always  SECRET·'  (?<![\w-])SECRET\s+<quoted>
+always  crypt(|CRYPT(  (?i:(?<!\w)crypt\(|(?:en|de)crypt\([^()\n]{1,256}?,)\s*<quoted>
+always  hmac.new(|createHmac(|Fernet(
+    (?:hmac\.new\(|Fernet\(|createHmac\(\s*\\*['\"][\w-]{1,32}\\*['\"],)\s*b?<quoted>
+always  jwt.  jwt\.(?:encode|decode|sign|verify)\([^()\n]{1,128}?,\s*b?<quoted>
+always  PASSWORD  (?<![\w-])PASSWORD(?:\s+|\s?\(\s?)<quoted>
+always  asicAuth(|igestAuth(|login(|authenticate(
+    (?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate))\(\s?\\*['\"][^'\"\n]{1,128}['\"],\s?<quoted>
+always  SET·PASSWORD  SET PASSWORD FOR [^\n=]{1,128}=\s*<quoted>
+# files: Netscape's of cookies, .pgpass
+always  <tab>TRUE<tab>|<tab>FALSE<tab>|\tTRUE\t|\tFALSE\t
+    (?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)/[^\t\n\\]{0,256}(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)\d{1,12}(?:\t|\\+t)
+    [^\t\n\\]{1,256}(?:\t|\\+t)(?P<values>[^\s\\\"]{1,4096})
+always  :5432:|:*:
+    (?<![\w.*:\-])[\w.*\-]{1,128}:(?:\d{4,5}|\*):[\w*\-]{1,64}:[\w.*\-]{1,64}:(?P<values>[^\s:\"\\]{4,256})(?=\s|\\|\"
+    |$)
+# beside the name of what is secret: filters, psql's records, T-SQL, PHP's, stores of keys and values
+column  LIKE  <column>(?:NOT\s+)?I?LIKE\s+<quoted>
+column  ·eq·|·ne·|·sw·|·co·  <column>(?:eq|ne|sw|co)\s+<quoted>
+column  [·RECORD  (?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})
+column  ·IN·(
+    <column>IN\s+\(\s*(?P<values>\\*'(?:[^()\n]){1,4096}|\\*\"[^()\n]{1,4096})(?=\))
+column  ·BETWEEN·  <column>BETWEEN\s+(?P<values><literal>\s+AND\s+<literal>)
+column  DECLARE·@  DECLARE @(?P<columns>\w{2,64})\s+[A-Za-z]\w{1,32}(?:\(\w{1,8}\))?\s*=\s*N?<quoted>
+column  ";s:|\";s:
+    s:\d{1,3}:\\*\"(?P<columns>[\w.\-]{1,64})\\*\";s:\d{1,6}:(?P<quote>\\*\")(?P<values>(?:(?!(?P=quote);)
+    [^\n]){1,512}+)(?P=quote);
+column  ]=>
+    \[\\*\"(?P<columns>[\w.\-]{1,64})\\*\"[:\w\\\"]{0,64}\]=>(?:\s|\\+n){1,8}string\(\d{1,6}\) (?P<quote>\\*\")
+    (?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)
+column  kv·put|etcdctl·put|configure·set|config·set|secrets·set|env:set|poetry·config
+    (?:kv put|etcdctl put|config(?:ure)? set|secrets set|env:set|poetry config)[ ]+(?:--\w{1,16}[ ]+)?\\*[\"']?
+    (?P<columns>[\w.:/\-]{1,128})\\*[\"']?(?:[ ]+|=)\\*[\"']?(?!-)(?P<values>[^\s\"'\\]{1,512})
+"""
+
+_SIGNS = {"tab": "\t", "line": "\n", "return": "\r"}
 _FIRST_WORD = re.compile(r"[A-Za-z-]{4,}|\w+ ?")
+_KINDS: dict[str, Replace] = {**KINDS, "rows": _in_rows, "copied": _in_copied_rows}
 
 
-def _programs() -> Iterator[Message]:
-    for option, programs in _OPTIONS.items():
-        for program in programs.split(";"):
-            hints = _FIRST_WORD.findall(program)[:1]
-            called = program.replace(" ", f"{_NEXT}+")
-            yield Message((*hints,), rf"(?<!\w){called}{_WORDS}{_NEXT}{option}{_NEXT}+{_VALUE}", always)
+def _messages() -> Iterator[Message]:
+    for kind, hints, pattern in rows(_TABLE):
+        if kind == "option":
+            for program in pattern.split(";"):
+                called = rf"(?<!\w){program.replace(' ', '<next>+')}<words><next>{hints}<next>+<value>"
+                yield Message((_FIRST_WORD.findall(program)[0],), filled(called, _PARTS), KINDS["always"])
+        else:
+            texts = filled(hints.replace("·", " "), _SIGNS).split("|")
+            yield Message((*texts,), filled(pattern, _PARTS), _KINDS[kind])
 
 
-_SECRETS: tuple[tuple[tuple[str, ...], str], ...] = (
-    # words without one of which it is none → what it looks like; the group `values` is the secret
-    (('PSK "', 'PSK \\"'), rf"(?<!\w)PSK\s{QUOTED}"),  # strongSwan
-    (("mysql",), rf"mysql(?:dump|admin|import|check)?{_WORDS}{_NEXT}-p{_VALUE}"),
-    (  # whatever the program is: what follows is neither a port nor a path
-        (" -u ", " -U ", '"-u"', '"-U"', '-u\\"', " -au ", " -xu "),
-        (
-            rf"(?<![\w-])-(?:[ax]?u|U){_NEXT}+{_USER}(?={_NEXT})"
-            rf"(?:[^\n-]{{1,128}}+|(?<=,)\n|(?!{_PASSWORD})-){{0,16}}+{_PASSWORD}{_VALUE}"
-        ),
-    ),
-    (("7z ", "rar "), rf"(?<!\w)(?:7z|(?:un)?rar){_WORDS}{_NEXT}-h?p{_VALUE}"),
-    # by the option: almost every request says `gzip`
-    (tuple(f"-P{end}" for end in " \t\r\n\"'\\"), rf"(?<!\w)(?:un)?zip{_WORDS}{_NEXT}-P{_NEXT}+{_VALUE}"),
-    (("sshpass",), rf"sshpass{_NEXT}+-p(?:{_NEXT}+)?{_VALUE}"),
-    (("sqlcmd",), rf"sqlcmd{_WORDS}{_NEXT}-P(?:{_NEXT}+)?{_VALUE}"),
-    (("openssl",), rf"openssl{_WORDS}(?<![a-z])pass:{_VALUE}"),
-    (
-        ("htpasswd",),
-        rf"htpasswd{_NEXT}+-(?:\w*n\w*|\w*b\w*{_NEXT}+[^\s\"']{{1,128}}){_NEXT}+[^\s\"']{{1,64}}{_NEXT}+{_VALUE}",
-    ),
-    (
-        ("net user", "rabbitmqctl", "wpa_passphrase"),
-        (
-            rf"(?:net user|rabbitmqctl (?:add_user|change_password)|wpa_passphrase){_NEXT}+"
-            rf"\S{{1,64}}{_NEXT}+(?![/*]){_VALUE}"
-        ),
-    ),
-    (("openssl passwd", "rclone obscure"), rf"(?:openssl passwd(?: -\w{{1,8}})?|rclone obscure){_NEXT}+(?!-){_VALUE}"),
-    (("/p:",), rf"/u:{_USER}{_WORDS}{_NEXT}/p:{_VALUE}"),
-    (("connect to ", "CONNECT TO "), rf"(?i:connect to \S{{1,64}} user \S{{1,64}} using){_NEXT}+{_VALUE}"),
-    (("smbclient",), rf"smbclient{_WORDS}{_NEXT}-U(?:{_NEXT}+)?[^\s%\"']{{1,64}}%{_VALUE}"),
-    (("net use",), rf"net use[^\n]{{1,128}}?/user:\S{{1,64}}{_NEXT}+(?!/){_VALUE}"),
-    (("lftp",), rf"lftp{_WORDS}{_NEXT}-u{_NEXT}+[^\s,\"']{{1,64}},{_VALUE}"),
-    ((" -a ", " -A "), rf"(?<![\w-])(?:https?|xhs?|ab|hey){_WORDS}{_NEXT}-[aA]{_NEXT}+{_USER}:{_VALUE}"),
-    (
-        ("curl", "wget", "etcdctl", "--auth"),
-        rf"-(?:[uUE](?:{_NEXT}+|=)?|-(?:auth|(?:proxy-)?(?:user|cert))(?:{_NEXT}+|=))\\*[\"']?{_USER}:{_VALUE}",
-    ),
-    (
-        ("ConvertTo-SecureString",),
-        rf"ConvertTo-SecureString{_WORDS}{_NEXT}(?:\\*[\"'])(?P<values>[^\s\"'\\$]{{1,256}})",
-    ),
-    (
-        ("sqlplus", "expdp", "impdp", "rman target"),
-        rf"(?:sqlplus|expdp|impdp|rman target){_WORDS}{_NEXT}[\w$]{{1,64}}/(?P<values>[^\s@\"'/]{{1,128}})@",
-    ),
-    (
-        ("AUTH",),
-        (
-            rf"(?:(?:(?:redis-cli|MIGRATE){_WORDS}{_NEXT}|HELLO{_BESIDE}+[23]{_BESIDE}+)AUTH2?{_BESIDE}+{_REDIS_USER}"
-            rf"|AUTH (?:PLAIN|LOGIN|XOAUTH2)[ ]+(?=[A-Za-z0-9+/=]{{8}})){_VALUE}"
-        ),
-    ),
-    (
-        ("vault login", "cargo login", "wandb login", "bw unlock", "authtoken ", "snyk auth"),
-        (
-            r"(?:(?:vault|cargo|wandb) login|bw unlock|ngrok (?:config add-)?authtoken|snyk auth)[ ]+(?:token=)?"
-            rf"(?=\S{{0,64}}\d)(?!-){_VALUE}"
-        ),
-    ),
-    (("chpasswd",), rf"{_ECHOED}{_USER}:{_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,16}}chpasswd"),
-    (
-        ("-stdin", "sudo -S"),  # echo X | docker login --password-stdin
-        rf"{_ECHOED}(?!\$){_VALUE}[^|\n]{{0,8}}\|[^|\n]{{0,64}}(?:--(?:password-)?stdin|sudo -S)",
-    ),
-    (
-        (" password 7 ", " key 7 ", " secret 5 ", " secret 9 "),
-        rf"(?:password|secret|key) [05789] (?=\S{{0,64}}[\d$]){_VALUE}",
-    ),
-    (("enable ",), rf"enable (?:password|secret) (?=\S{{0,64}}\d)(?!\d ){_VALUE}"),
-    (("snmp-server community",), rf"snmp-server community {_VALUE}"),
-    ((" on >",), rf"(?:user|SETUSER) \S{{1,64}} on >{_VALUE}"),
-    (("@tcp(", "@unix("), r"[^\s:@/\"'=]{1,64}:(?P<values>[^\s@\"']{1,128})@(?:tcp|unix)\("),
-    (("@//",), r"(?<![\w/])[\w$]{1,64}/(?P<values>[^\s@\"'/]{1,128})@//"),
-    (
-        ("requirepass", "masterauth", "bindpw", "rootpw"),
-        rf"(?:requirepass|masterauth|bindpw|rootpw){_NEXT}+(?:--\w+{_NEXT}+)?{_VALUE}",
-    ),
-    (("IDENTIFIED",), rf"IDENTIFIED\s+(?:WITH\s+\S{{1,64}}\s+)?(?:BY|AS)\s+(?:PASSWORD\s+)?{QUOTED}"),
-    (("OPTIONS (",), rf"OPTIONS \([^()\n]{{0,256}}?(?i:password)\s+{QUOTED}"),
-    (("SECRET '",), rf"(?<![\w-])SECRET\s+{QUOTED}"),
-    (("crypt(", "CRYPT("), rf"(?i:(?<!\w)crypt\(|(?:en|de)crypt\([^()\n]{{1,256}}?,)\s*{QUOTED}"),
-    (
-        ("hmac.new(", "createHmac(", "Fernet("),
-        rf"(?:hmac\.new\(|Fernet\(|createHmac\(\s*\\*['\"][\w-]{{1,32}}\\*['\"],)\s*b?{QUOTED}",
-    ),
-    (("jwt.",), rf"jwt\.(?:encode|decode|sign|verify)\([^()\n]{{1,128}}?,\s*b?{QUOTED}"),
-    (("PASSWORD",), rf"(?<![\w-])PASSWORD(?:\s+|\s?\(\s?){QUOTED}"),
-    (
-        ("asicAuth(", "igestAuth(", "login(", "authenticate("),
-        rf"(?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate))\(\s?\\*['\"][^'\"\n]{{1,128}}['\"],\s?{QUOTED}",
-    ),
-    (("SET PASSWORD",), rf"SET PASSWORD FOR [^\n=]{{1,128}}=\s*{QUOTED}"),
-    (  # Netscape's file of cookies
-        ("\tTRUE\t", "\tFALSE\t", "\\tTRUE\\t", "\\tFALSE\\t"),
-        (
-            r"(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)/[^\t\n\\]{0,256}(?:\t|\\+t)(?:TRUE|FALSE)(?:\t|\\+t)\d{1,12}"
-            r"(?:\t|\\+t)[^\t\n\\]{1,256}(?:\t|\\+t)(?P<values>[^\s\\\"]{1,4096})"
-        ),
-    ),
-    (  # .pgpass
-        (":5432:", ":*:"),
-        r"(?<![\w.*:\-])[\w.*\-]{1,128}:(?:\d{4,5}|\*):[\w*\-]{1,64}:[\w.*\-]{1,64}:(?P<values>[^\s:\"\\]{4,256})(?=\s|\\|\"|$)",
-    ),
-)
-
-_COLUMNS: tuple[tuple[tuple[str, ...], str], ...] = (
-    # the same, where the group `columns` are the names beside the secret
-    (("LIKE",), rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:NOT\s+)?I?LIKE\s+{QUOTED}"),
-    (  # filters of OData and SCIM
-        (" eq ", " ne ", " sw ", " co "),
-        rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+(?:eq|ne|sw|co)\s+{QUOTED}",
-    ),
-    (  # psql, \\x
-        ("[ RECORD",),
-        r"(?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})",
-    ),
-    (
-        (" IN (",),
-        r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+IN\s+\(\s*(?P<values>\\*'(?:[^()\n]){1,4096}|\\*\"[^()\n]{1,4096})(?=\))",
-    ),
-    ((" BETWEEN ",), rf"(?<![\w.])(?P<columns>[\w.]{{2,64}})\s+BETWEEN\s+(?P<values>{_LITERAL}\s+AND\s+{_LITERAL})"),
-    (("DECLARE @",), rf"DECLARE @(?P<columns>\w{{2,64}})\s+[A-Za-z]\w{{1,32}}(?:\(\w{{1,8}}\))?\s*=\s*N?{QUOTED}"),
-    (  # PHP: serialize, var_dump
-        ('";s:', '\\";s:'),
-        r"s:\d{1,3}:\\*\"(?P<columns>[\w.\-]{1,64})\\*\";s:\d{1,6}:(?P<quote>\\*\")(?P<values>(?:(?!(?P=quote);)[^\n]){1,512}+)(?P=quote);",
-    ),
-    (
-        ("]=>",),
-        (
-            r"\[\\*\"(?P<columns>[\w.\-]{1,64})\\*\"[:\w\\\"]{0,64}\]=>(?:\s|\\+n){1,8}"
-            r"string\(\d{1,6}\) (?P<quote>\\*\")"
-            r"(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)"
-        ),
-    ),
-    (  # stores of keys and values, and settings, on command lines
-        ("kv put", "etcdctl put", "configure set", "config set", "secrets set", "env:set", "poetry config"),
-        (
-            r"(?:kv put|etcdctl put|config(?:ure)? set|secrets set|env:set|poetry config)[ ]+(?:--\w{1,16}[ ]+)?"
-            r"\\*[\"']?(?P<columns>[\w.:/\-]{1,128})\\*[\"']?(?:[ ]+|=)\\*[\"']?(?!-)(?P<values>[^\s\"'\\]{1,512})"
-        ),
-    ),
-)
-
-STATEMENTS = (
-    Message(
-        ("VALUES", "Values (", "Values(", "values (", "values("),
-        r"(?i:INSERT|REPLACE)\s+(?i:INTO)\s+[\w.`\"\[\]]{1,128}\s*\((?P<columns>[^()]{1,2048})\)\s*(?i:VALUES)\s*\((?P<values>(?:(?!VALUES\s*\()[\s\S]){1,8192}?)\)\s*(?=;|ON\b|RETURNING\b|\\*\"|\n|$)",
-        _in_rows,
-    ),
-    Message(  # pg_dump
-        ("FROM stdin",),
-        (
-            r"COPY [\w.\"]{1,128} \((?P<columns>[^()]{1,2048})\) FROM stdin[^\n]{0,128}\n"
-            r"(?P<values>(?:(?!\\\.)[^\n]*+\n?+)*+)"
-        ),
-        _in_copied_rows,
-    ),
-    Message(
-        ("AUTH", "> auth "),
-        (
-            r"(?:(?<![^\n\"'n])AUTH|(?<=> )(?:AUTH|auth))"
-            rf"(?!{_BESIDE}+(?:PLAIN|LOGIN|XOAUTH2|CRAM|DIGEST|NTLM|SCRAM|GSSAPI))"
-            rf"{_BESIDE}+{_REDIS_USER}{_VALUE}(?=\\*[\"'\r\n]|\\+[rn]|$)"
-        ),
-        unless_prose,
-    ),
-    Message((" <<<", "--value ", "--body "), rf"(?:<<<[ ]*|--(?:value|body)[ ]+){_VALUE}", by_line),
-    *_programs(),
-    *(Message(*row, always) for row in _SECRETS),
-    *(Message(*row, by_column) for row in _COLUMNS),
-)
+MESSAGES = tuple(_messages())
