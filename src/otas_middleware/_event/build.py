@@ -278,10 +278,12 @@ def _exchange(capture: Capture, plan: Plan) -> Exchange:
     gap = False
     if path not in plan.without_request_body:
         request_bytes = capture.request_body()
-        request = _render(request_bytes, capture.request_size, request_headers, request_type, plan.limit)
+        coding = all_values(request_headers, "content-encoding")
+        request = render_body(request_bytes, capture.request_size, request_type, coding, plan.limit)
     if path not in plan.without_response_body:
         response_bytes = capture.response_body()
-        response = _render(response_bytes, capture.response_size or 0, response_headers, response_type, plan.limit)
+        coding = all_values(response_headers, "content-encoding")
+        response = render_body(response_bytes, capture.response_size or 0, response_type, coding, plan.limit)
         if response.truncated is not None:
             end, gap = capture.response_end()
     status = status_of(capture)
@@ -331,10 +333,6 @@ def _operation(exchange: Exchange, plan: Plan) -> Operation | None:
     except Exception:  # bytes of strangers, and functions of the user's own
         report_internal_error("operation")
         return None
-
-
-def _render(data: bytes, size: int, headers: HeaderMap, content_type: str, limit: int) -> Body:
-    return render_body(data, size, content_type, all_values(headers, "content-encoding"), limit)
 
 
 def _mask_body(body: Body, masker: Masker, mask: Masker | Untouched) -> str:
