@@ -7,10 +7,9 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._capture.capture import Capture
-from otas_middleware._capture.context import current, delivering
-from otas_middleware._capture.interrupted import deferring_interruptions, in_delivery, run_or_defer
+from otas_middleware._capture.context import current, deferring_interruptions, delivering, in_delivery, run_or_defer
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._errors import ConfigurationError
@@ -330,7 +329,7 @@ def stats() -> dict[str, Any]:
         token was not admitted, by reason), `skipped` (requests that the settings leave out, by reason) and
         `internal_errors` (failures of our own that were swallowed, by place).
     """
-    total: dict[str, Any] = {"refused": {}, "skipped": {}, "internal_errors": dict(_internal_errors.counts)}
+    total: dict[str, Any] = {"refused": {}, "skipped": {}, "internal_errors": dict(_errors.counts)}
     for recorder in recorders():
         _add(total, recorder.pipeline.stats())
         _add(total["refused"], recorder.gate.refused)

@@ -20,8 +20,7 @@ from otas_middleware._capture import in_thread
 from otas_middleware._capture.asgi_scope import full_path, route_of
 from otas_middleware._capture.context import MARKER, current, mark
 from otas_middleware._capture.session import TOKEN_HEADER_BYTES
-from otas_middleware._errors import ConfigurationError, OtasError
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import ConfigurationError, OtasError, report_internal_error
 from otas_middleware._recorder import framework_of, open_recorder
 from otas_middleware._runtime import runtime
 

@@ -35,8 +35,7 @@ from otas_middleware._delivery.protocols import Outcome, Verdict
 from otas_middleware._delivery.retry import Disposition, PeerClock, RetryPolicy, full_jitter
 from otas_middleware._delivery.transports import HttpAttempt, transport_factory
 from otas_middleware._delivery.transports.celery import TASK
-from otas_middleware._errors import MissingExtraError
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import MissingExtraError, report_internal_error
 from otas_middleware._runtime import ForkSafeLock, monotonic, runtime
 
 if TYPE_CHECKING:

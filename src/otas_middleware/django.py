@@ -46,7 +46,7 @@ from otas_middleware._capture.django_streams import (
     tap_stream,
 )
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._recorder import open_recorder
 from otas_middleware.wsgi import begin
 

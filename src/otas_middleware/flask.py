@@ -28,7 +28,7 @@ except ModuleNotFoundError as error:
 
 from otas_middleware._capture.context import capture_of, current, is_of
 from otas_middleware._capture.wsgi_streams import tap_response
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._recorder import open_recorder
 from otas_middleware._runtime import runtime
 from otas_middleware.wsgi import Exchange, Wrapper, full_path

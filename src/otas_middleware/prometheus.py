@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery import process as _process
 from otas_middleware._errors import MissingExtraError
@@ -99,7 +99,7 @@ class OtasCollector:
         for recorder in recorders():
             _add(figures["refused"], recorder.gate.refused)
             _add(figures["skipped"], recorder.selection.skipped)
-        _add(figures["internal_errors"], dict(_internal_errors.counts))  # a copy: another thread may add to them
+        _add(figures["internal_errors"], dict(_errors.counts))  # a copy: another thread may add to them
         relay = {f"relay_{name}": described for name, described in _RELAY.items()} if relayed else {}
         for name, (family, text, labels) in {**_DELIVERY, **_RECORDING, **relay}.items():
             metric = family(f"otas_{name}", text, labels=labels)

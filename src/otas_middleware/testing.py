@@ -19,8 +19,8 @@ Elsewhere (`unittest`, Django's `TestCase`), `with record_events() as events:` d
 
 from __future__ import annotations
 
+from otas_middleware._testing import make_token, session_headers
 from otas_middleware._testing.expected import Expected
 from otas_middleware._testing.recording import RecordedEvents, SwallowedFailureError, record_events
-from otas_middleware._testing.tokens import make_token, session_headers
 
 __all__ = ["Expected", "RecordedEvents", "SwallowedFailureError", "make_token", "record_events", "session_headers"]

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from otas_middleware._capture.context import MARKER, current, mark
 from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._capture.wsgi_streams import note_sent, tap_environ, tap_response
-from otas_middleware._errors import ConfigurationError
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import ConfigurationError, report_internal_error
 from otas_middleware._recorder import framework_of, open_recorder
 from otas_middleware._runtime import BoundedDict
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware import _internal_errors, _recorder
+from otas_middleware import _errors, _recorder
 from otas_middleware._capture import body as _bounded
 from otas_middleware._capture import capture as _capture
 from otas_middleware._runtime import runtime
@@ -55,8 +55,8 @@ def sink() -> Sink:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Swallow failures as production does, and return their counts."""
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
-    monkeypatch.setattr(_internal_errors, "counts", type(_internal_errors.counts)())
-    return _internal_errors.counts
+    monkeypatch.setattr(_errors, "counts", type(_errors.counts)())
+    return _errors.counts
 
 
 def call(harness: Harness, app: Any, request: Request) -> Any:

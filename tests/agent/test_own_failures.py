@@ -11,7 +11,7 @@ import pytest
 
 from agent.callers import Caller, How, Result, bare
 from agent.host import Host, drops, redirects, streams
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._agent import calls
 from otas_middleware._agent.session import Core
 from otas_middleware._capture.body import BoundedBody
@@ -40,8 +40,8 @@ HOWS = {"whole": How(), "followed": How(follow=True), "streamed": How(stream=Tru
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Swallow failures as production does, and return their counts."""
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
-    monkeypatch.setattr(_internal_errors, "counts", type(_internal_errors.counts)())
-    return _internal_errors.counts
+    monkeypatch.setattr(_errors, "counts", type(_errors.counts)())
+    return _errors.counts
 
 
 def outcome(result: Result, how: How) -> Result:

@@ -17,7 +17,7 @@ from agent.record import Record
 from agent.uasam import PATH, Uasam
 from otas_middleware._agent import session_manager
 from otas_middleware._capture.session import TOKEN_HEADER
-from otas_middleware._internal_errors import counts
+from otas_middleware._errors import counts
 from otas_middleware.agent import AgentSession, SessionError
 from support.agent import PATIENCE
 

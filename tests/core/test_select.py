@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware import OtasSettings, RequestInfo, SessionInfo, _internal_errors
+from otas_middleware import OtasSettings, RequestInfo, SessionInfo, _errors
 from otas_middleware._capture import selection as select_module
 from otas_middleware._capture.selection import Selection
 from otas_middleware._runtime import runtime
@@ -98,11 +98,11 @@ def test_a_function_of_the_users_that_raises_is_named_and_the_request_is_not_rec
         raise KeyError("hunter2")
 
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
-    before = _internal_errors.counts["should_record"]
+    before = _errors.counts["should_record"]
     selection = Selection(OtasSettings(should_record=decide))
     assert not wants(selection)
     assert selection.skipped["should_record"] == 1
-    assert _internal_errors.counts["should_record"] == before + 1
+    assert _errors.counts["should_record"] == before + 1
     assert "recording failed in should_record (KeyError at " in caplog.text
     assert "the request is not recorded" in caplog.text
     assert "hunter2" not in caplog.text

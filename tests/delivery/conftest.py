@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,3 +28,9 @@ def open_disk() -> Iterator[OpenDisk]:
             return todo.enter_context(closing(DiskQueue(path, max_bytes, cipher)))
 
         yield make
+
+
+@pytest.fixture
+def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Failures of ours are swallowed and counted, not raised."""
+    monkeypatch.setattr(runtime, "behaviour", dataclasses.replace(runtime.behaviour, reraise=False))

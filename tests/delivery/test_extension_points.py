@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 import otas_middleware.delivery
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._delivery import Destination, Response, Verdict
 from otas_middleware._errors import ConfigurationError
 from otas_middleware._runtime import runtime
@@ -205,7 +205,7 @@ def test_prometheus_shows_what_is_not_recorded_and_what_fails(monkeypatch: pytes
     prometheus = pytest.importorskip("prometheus_client")
     from otas_middleware.prometheus import register
 
-    monkeypatch.setattr(_internal_errors, "counts", Counter({"before_send": 3}))
+    monkeypatch.setattr(_errors, "counts", Counter({"before_send": 3}))
     registry = prometheus.CollectorRegistry()
     register(registry)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import otas_middleware as otas
-from otas_middleware._capture import interrupted
+from otas_middleware._capture import context
 from otas_middleware._delivery import process
 from otas_middleware._runtime import Runtime
 from otas_middleware.wsgi import OtasMiddleware
@@ -156,9 +156,9 @@ def test_what_interrupts_a_block_within_another_is_done_once_at_the_end_of_the_o
     done: list[str] = []
 
     def both() -> None:
-        with interrupted.deferring_interruptions():
-            with interrupted.deferring_interruptions():
-                interrupted.run_or_defer(done.append, "it")
+        with context.deferring_interruptions():
+            with context.deferring_interruptions():
+                context.run_or_defer(done.append, "it")
             done.append("the inner one has ended")
 
     in_a_thread(both)
@@ -166,11 +166,11 @@ def test_what_interrupts_a_block_within_another_is_done_once_at_the_end_of_the_o
 
 
 def test_what_was_left_for_later_is_the_parents_after_a_fork() -> None:
-    interrupted._deferred.append((print, "the parent's"))
+    context._deferred.append((print, "the parent's"))
     child = os.fork()
     if child == 0:
-        os._exit(len(interrupted._deferred))
-    interrupted._deferred.clear()
+        os._exit(len(context._deferred))
+    context._deferred.clear()
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -236,8 +236,8 @@ def test_a_signals_handler_that_raises_at_the_beginning_of_delivery_leaves_nothi
 
     def hand_over() -> None:
         with pytest.raises(TimeLimitError):
-            interrupted.run_or_defer(len, "")
-        found.append(interrupted.in_delivery.get())
+            context.run_or_defer(len, "")
+        found.append(context.in_delivery.get())
 
     found: list[bool] = []
     armed = [True, False]  # not when it was asked where it is called, but when that was marked

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from events.exchange import SESSION, TOKEN, exchange
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build
 from otas_middleware._runtime import runtime
@@ -85,10 +85,10 @@ def test_when_it_fails_the_event_is_withheld_and_that_is_counted(
     broken: Callable[[BackendEvent], object], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
-    before = _internal_errors.counts["before_send"]
-    monkeypatch.setattr(_internal_errors, "_seen", set[object]())
+    before = _errors.counts["before_send"]
+    monkeypatch.setattr(_errors, "_seen", set[object]())
     assert sent(broken) is None
-    assert _internal_errors.counts["before_send"] == before + 1
+    assert _errors.counts["before_send"] == before + 1
     assert "recording failed in before_send" in caplog.text
     assert "the event is withheld" in caplog.text
     assert "hunter2" not in caplog.text
@@ -111,7 +111,7 @@ def test_a_field_that_cannot_be_looked_through_is_dropped(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     monkeypatch.setattr(redactor_for(settings), "_suspicious", broken)
-    before = _internal_errors.counts["redact"]
+    before = _errors.counts["redact"]
     capture: Capture = exchange(
         path="/a", request_body=b"pin=1", request_type="text/plain", query=b"pin=1", properties={"a": "pin=1"}
     )
@@ -123,4 +123,4 @@ def test_a_field_that_cannot_be_looked_through_is_dropped(monkeypatch: pytest.Mo
     assert "pin=1" not in posted
     assert "hunter2" not in posted
     assert "[REDACTED: could not be looked through]" in posted
-    assert _internal_errors.counts["redact"] > before
+    assert _errors.counts["redact"] > before

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
 from otas_middleware._capture.capture import Capture
-from otas_middleware._internal_errors import report_internal_error, swallowing
+from otas_middleware._errors import report_internal_error, swallowing
 from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:

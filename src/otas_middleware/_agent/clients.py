@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from otas_middleware._internal_errors import swallowing
+from otas_middleware._errors import swallowing
 from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:

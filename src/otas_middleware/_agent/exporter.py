@@ -14,8 +14,8 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from otas_middleware import _internal_errors
-from otas_middleware._capture.interrupted import in_delivery, run_or_defer
+from otas_middleware import _errors
+from otas_middleware._capture.context import in_delivery, run_or_defer
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
@@ -277,7 +277,7 @@ class PendingQueue:
                 time.sleep(max(0.05, self._manager.retry_in))
         except Exception:
             state.running = False
-            _internal_errors.report_internal_error("agent.waiting")
+            _errors.report_internal_error("agent.waiting")
 
     def _empty(self, state: _State, patience: float | None = None) -> None:
         session = self._manager.attempt() if patience is None else self._manager.attempt(patience)

@@ -14,8 +14,7 @@ from otas_middleware._agent.uasam import DEFAULT_URL, MissingAgentKeyError, crea
 from otas_middleware._capture.context import delivering
 from otas_middleware._capture.values import snapshot
 from otas_middleware._config.origins import Domain
-from otas_middleware._errors import ConfigurationError
-from otas_middleware._internal_errors import report_internal_error, swallowing
+from otas_middleware._errors import ConfigurationError, report_internal_error, swallowing
 from otas_middleware._outbound.policy import Scope, Secrets, register
 from otas_middleware._runtime import SharedWeakSet, runtime, this_process
 

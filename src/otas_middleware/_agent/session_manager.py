@@ -12,7 +12,7 @@ import threading
 from time import time
 from typing import TYPE_CHECKING
 
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._agent.uasam import SessionError
 from otas_middleware._delivery.process import start_thread
 from otas_middleware._delivery.retry import full_jitter
@@ -301,7 +301,7 @@ class SessionManager:
                     error,
                 )
         except Exception:  # not even a fault of our own may break the agent's call
-            _internal_errors.report_internal_error("agent.session")
+            _errors.report_internal_error("agent.session")
         return None
 
     def _replace(self, state: SessionState, patience: float) -> SessionInfo:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from uuid import uuid4
 
 from otas_middleware._capture.values import members_of
-from otas_middleware._internal_errors import swallowing
+from otas_middleware._errors import swallowing
 from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:

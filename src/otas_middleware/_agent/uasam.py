@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import SessionInfo, read_claims, session_in
-from otas_middleware._delivery.destinations.uasam import uasam_request
-from otas_middleware._delivery.protocols import Response, TransportError, as_object, fields_of
+from otas_middleware._delivery.protocols import Request, Response, TransportError, as_object, fields_of, json_headers
 from otas_middleware._delivery.transports import direct_transport, send_once
 from otas_middleware._errors import ConfigurationError, OtasError
 
@@ -68,7 +67,7 @@ def create_session(settings: OtasSettings, meta: Mapping[str, Any] | None, timeo
     base = settings.uasam_url or DEFAULT_URL
     body = json.dumps({} if meta is None else {"meta": dict(meta)}, allow_nan=False).encode()
     try:
-        request = uasam_request(base + _PATH, "X-OTAS-AGENT-KEY", key, body)
+        request = Request(base + _PATH, json_headers(("X-OTAS-AGENT-KEY", key)), body)
         response = send_once(direct_transport(settings), request, timeout)
     except TransportError as error:
         raise SessionError(

@@ -13,7 +13,7 @@ from otas_middleware._capture.body import TAIL_BYTES, BoundedBody, declared_size
 from otas_middleware._capture.exception import describe_exception, is_loss_of_the_client
 from otas_middleware._capture.session import new_event_id
 from otas_middleware._capture.values import PAIR_WEIGHT, size_of, size_of_parameters
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -1,18 +1,29 @@
-"""The capture of the request that is being handled, for user code: annotate, checkpoint, current session."""
+"""What code runs within: a request's capture, for user code (annotate, checkpoint, current session), or delivery.
+
+Delivery holds locks for moments. In one of them the garbage collector may find a response that nobody closed, and a
+signal's handler may flush: code of ours that interrupts code of ours, in the same thread. To wait for the lock would be
+to wait for ever, since whoever holds it goes on only afterwards: what they want is done when the interrupted code has
+ended, or by a thread.
+"""
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otas_middleware._capture.values import snapshot
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Callable, Generator, Mapping, MutableMapping
 
     from otas_middleware._capture.capture import Capture
     from otas_middleware._capture.session import SessionInfo
+
+T = TypeVar("T")
 
 MARKER = "otas_middleware.capture"
 """Key in `scope` and `environ`; a request that has it is already being recorded."""
@@ -21,6 +32,11 @@ current: ContextVar[Capture | None] = ContextVar("otas_middleware.capture", defa
 
 delivering: ContextVar[bool] = ContextVar("otas_middleware.delivering", default=False)
 """True in the threads that deliver: what a log handler asks of the application there is not recorded again."""
+
+in_delivery: ContextVar[bool] = ContextVar("otas_middleware.in_delivery", default=False)
+"""True where locks of delivery may be held: in its threads, and in a caller's while it is in delivery's code."""
+
+_deferred: deque[tuple[Callable[[Any], object], Any]] = deque()
 
 
 def mark(scope_or_environ: MutableMapping[str, Any], capture: Capture) -> None:
@@ -83,3 +99,56 @@ def current_session() -> SessionInfo | None:
     """Return the agent session that the current request belongs to, or None when nothing is recorded."""
     capture = _live()
     return None if capture is None else capture.session
+
+
+def run_or_defer(work: Callable[[T], object], item: T) -> None:
+    """Call what takes locks of delivery: now, or soon after, when the caller may have interrupted whoever holds them.
+
+    Args:
+        work: What takes them.
+        item: Its argument.
+    """
+    if in_delivery.get():
+        _deferred.append((work, item))
+        with suppress(RuntimeError):  # no thread can be started: the interrupted code does it at its end
+            # Not `threading.Thread`, whose start takes a lock of its own, which may be the interrupted one.
+            import _thread  # noqa: PLC0415  # documented as the low-level threading interface, and rarely needed
+
+            _thread.start_new_thread(_run_deferred, ())
+        return
+    try:  # as `deferring_interruptions`, whose generator each request would pay for
+        in_delivery.set(True)  # and no token, which a signal's handler that raises might keep us from getting
+        work(item)
+    finally:
+        in_delivery.set(False)
+        if _deferred:
+            _run_deferred()
+
+
+@contextmanager
+def deferring_interruptions() -> Generator[None]:
+    """Have finalizers and handlers that interrupt the block wait for its end, and for that of one around it."""
+    outer = in_delivery.get()
+    try:
+        in_delivery.set(True)
+        yield
+    finally:
+        in_delivery.set(outer)
+        if _deferred and not outer:
+            _run_deferred()
+
+
+def _run_deferred() -> None:
+    while _deferred:
+        try:
+            work, item = _deferred.popleft()
+        except IndexError:  # another thread was quicker
+            return
+        try:
+            run_or_defer(work, item)
+        except Exception:
+            report_internal_error("interrupted")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_deferred.clear)  # it is the parent's

@@ -19,7 +19,7 @@ from otas_middleware._capture.body import BoundedBody
 from otas_middleware._capture.context import current
 from otas_middleware._capture.wsgi_input import InputTap
 from otas_middleware._capture.wsgi_streams import note_sent, pull, secured, tap_file
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping

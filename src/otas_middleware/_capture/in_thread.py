@@ -12,9 +12,8 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING
 
-from otas_middleware._capture.context import delivering
-from otas_middleware._capture.interrupted import deferring_interruptions, in_delivery
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._capture.context import deferring_interruptions, delivering, in_delivery
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import enough_stack, this_process
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections import Counter
 from fnmatch import translate
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import ForkSafeLock, monotonic
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from os import urandom
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._internal_errors import log
+from otas_middleware._errors import log
 from otas_middleware._runtime import BoundedDict, ForkSafeLock
 
 if TYPE_CHECKING:

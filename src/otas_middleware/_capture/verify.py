@@ -13,8 +13,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import delivering
-from otas_middleware._errors import MissingExtraError
-from otas_middleware._internal_errors import log
+from otas_middleware._errors import MissingExtraError, log
 from otas_middleware._runtime import ForkSafeLock, monotonic, this_process
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.context import current
 from otas_middleware._capture.wsgi_input import InputTap
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -18,7 +18,7 @@ from otas_middleware._delivery.queue_item import QueueItem, built, token_of
 from otas_middleware._delivery.retry import PeerClock, RetryPolicy
 from otas_middleware._delivery.sender import Hooks, Sender
 from otas_middleware._delivery.worker_pool import Work, WorkerPool
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import Deadline, monotonic
 
 if TYPE_CHECKING:

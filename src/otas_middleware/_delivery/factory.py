@@ -15,8 +15,7 @@ from otas_middleware._delivery.destinations.brain import BrainDestination
 from otas_middleware._delivery.exporter import Exporter
 from otas_middleware._delivery.queue_item import BuiltOnce
 from otas_middleware._delivery.transports import HttpAttempt, transport_factory
-from otas_middleware._errors import ConfigurationError, MissingExtraError
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import ConfigurationError, MissingExtraError, report_internal_error
 from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._delivery.protocols import Verdict
 from otas_middleware._runtime import monotonic
 
@@ -67,7 +67,7 @@ class DeliveryLog:
         """
         if not self._may_say(kind):
             return False
-        _internal_errors.log(level, message, *values)
+        _errors.log(level, message, *values)
         return True
 
     def _may_say(self, kind: str) -> bool:
@@ -86,7 +86,7 @@ class DeliveryLog:
             closed: It is back.
         """
         if opened and self._may_say(f"away {outcome.reason}"):
-            _internal_errors.log(
+            _errors.log(
                 logging.WARNING,
                 "otas: %s takes no events now (%s); %d wait and are sent when it does. %s",
                 self._name,
@@ -95,7 +95,7 @@ class DeliveryLog:
                 outcome.advice,
             )
         elif closed and self._may_say("back"):
-            _internal_errors.log(logging.INFO, "otas: %s takes events again; %d wait.", self._name, self._waiting())
+            _errors.log(logging.INFO, "otas: %s takes events again; %d wait.", self._name, self._waiting())
         if outcome.verdict == Verdict.REJECTED:
             self.say(
                 f"rejected {outcome.reason}",
@@ -142,7 +142,7 @@ class DeliveryLog:
                 try:
                     self._on_loss({"count": count, "destination": self._name, "total": dropped[reason]}, reason)
                 except Exception:  # the user's code; report_internal_error logs it
-                    _internal_errors.report_internal_error("delivery.on_loss")
+                    _errors.report_internal_error("delivery.on_loss")
         news = _since(dropped, self._logged)
         if not news:
             return
@@ -156,7 +156,7 @@ class DeliveryLog:
     def summary(self, stats: Mapping[str, Any]) -> None:
         """Write the counters in one line."""
         dropped: Mapping[str, int] = stats["dropped"]
-        _internal_errors.log(
+        _errors.log(
             logging.INFO,
             "otas: %s: captured %d, delivered %d, spooled %d, dropped %d, queued %d, retries %d, connections %d, %s",
             self._name,

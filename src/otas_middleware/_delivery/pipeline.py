@@ -6,11 +6,11 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._capture.interrupted import deferring_interruptions
+from otas_middleware._capture.context import deferring_interruptions
 from otas_middleware._delivery import process
 from otas_middleware._delivery.factory import PipelineFactory
 from otas_middleware._delivery.queue_item import BuiltOnce
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import Deadline, monotonic, this_process
 
 if TYPE_CHECKING:

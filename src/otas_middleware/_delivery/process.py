@@ -19,9 +19,8 @@ import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
-from otas_middleware._capture.context import delivering
-from otas_middleware._capture.interrupted import in_delivery
+from otas_middleware import _errors
+from otas_middleware._capture.context import delivering, in_delivery
 from otas_middleware._runtime import Deadline, enough_stack, monotonic, runtime, this_process
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def end() -> None:
         try:
             pipeline.end(deadline if interrupted is None else Deadline(0.0))
         except Exception:  # the process ends anyway; report_internal_error logs it
-            _internal_errors.report_internal_error("delivery.exit")
+            _errors.report_internal_error("delivery.exit")
         except BaseException as error:  # raised again below
             interrupted = error
     if interrupted is not None:

@@ -13,7 +13,7 @@ from otas_middleware._capture.session import RejectedTokens
 from otas_middleware._delivery.protocols import Outcome, Verdict, is_header_value
 from otas_middleware._delivery.queue_item import weight_of
 from otas_middleware._delivery.retry import Disposition, full_jitter
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import monotonic, runtime
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from otas_middleware._delivery.codec import item_of, record_of
 from otas_middleware._delivery.disk_queue.file import SpoolError
 from otas_middleware._delivery.disk_queue.store import LEASE, Held
 from otas_middleware._delivery.protocols import is_header_value
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from otas_middleware._delivery import process
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import monotonic, runtime
 
 if TYPE_CHECKING:

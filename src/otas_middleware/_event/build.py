@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from otas_middleware._capture.selection import PathSet
 from otas_middleware._capture.session import TOKEN_HEADER, new_event_id
+from otas_middleware._errors import report_internal_error
 from otas_middleware._event.metadata import (
     SDK,
     agent_claims,
@@ -31,7 +32,6 @@ from otas_middleware._event.operation import read_operation
 from otas_middleware._event.operation.exchange import Exchange
 from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for
 from otas_middleware._event.render import EMPTY, all_values, first_value, header_map, render_body
-from otas_middleware._internal_errors import report_internal_error
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:

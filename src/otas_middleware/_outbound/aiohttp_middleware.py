@@ -17,7 +17,7 @@ from aiohttp import BytesPayload
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location
-from otas_middleware._internal_errors import report_internal_error, swallowing
+from otas_middleware._errors import report_internal_error, swallowing
 from otas_middleware._outbound.policy import (
     OutgoingRequest,
     Scope,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._capture.body import without_coding
 from otas_middleware._config.origins import Location
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._outbound.httpx_library import (
     RequestStream,
     ResponseStream,

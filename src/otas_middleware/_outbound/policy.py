@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
-from otas_middleware._errors import OtasError
-from otas_middleware._internal_errors import report_internal_error, swallowing
+from otas_middleware._errors import OtasError, report_internal_error, swallowing
 from otas_middleware._runtime import SharedWeakSet
 
 if TYPE_CHECKING:

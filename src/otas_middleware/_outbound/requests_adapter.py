@@ -18,7 +18,7 @@ from urllib3.util import parse_url
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location, locate, normal_host
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 from otas_middleware._outbound.policy import (
     Layer,
     OutgoingRequest,

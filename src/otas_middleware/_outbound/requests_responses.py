@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib3.util import Retry
 
 from otas_middleware._capture.body import without_coding
-from otas_middleware._internal_errors import swallowing
+from otas_middleware._errors import swallowing
 from otas_middleware._outbound.policy import ended, failed, note_request
 
 if TYPE_CHECKING:

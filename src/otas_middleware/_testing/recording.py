@@ -15,9 +15,9 @@ from otas_middleware._agent.session import sessions
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import runtime
+from otas_middleware._testing import make_token, session_headers
 from otas_middleware._testing.expected import check_names, describe, differences, traces
 from otas_middleware._testing.memory import Memory, for_agent, for_recorder, issuer
-from otas_middleware._testing.tokens import make_token, session_headers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

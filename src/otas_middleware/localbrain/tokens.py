@@ -14,7 +14,7 @@ from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from otas_middleware._runtime import BoundedDict
-from otas_middleware._testing.tokens import sign
+from otas_middleware._testing import sign
 from otas_middleware.localbrain.checks import UncaughtError
 
 if TYPE_CHECKING:

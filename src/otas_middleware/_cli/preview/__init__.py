@@ -17,8 +17,8 @@ from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import OtasError
 from otas_middleware._recorder import Recorder
 from otas_middleware._runtime import runtime
+from otas_middleware._testing import make_token
 from otas_middleware._testing.memory import Memory, for_recorder
-from otas_middleware._testing.tokens import make_token
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.disk_queue.file import SpoolError, open_private, prepare_directory, transaction
-from otas_middleware._internal_errors import log
+from otas_middleware._errors import log
 from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:

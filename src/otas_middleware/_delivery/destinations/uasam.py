@@ -39,18 +39,6 @@ _MEANINGS: dict[KeyState, str] = {
 }
 
 
-def uasam_request(url: str, key_header: str, key: str, body: bytes = b"{}") -> Request:
-    """Return a request to UASAM.
-
-    Args:
-        url: The endpoint.
-        key_header: The header that takes the key.
-        key: The key.
-        body: A JSON object.
-    """
-    return Request(url, json_headers((key_header, key)), body)
-
-
 def key_state(response: Response) -> tuple[KeyState, dict[str, Any]]:
     """Return what the answer says of the key, and its project where it is good."""
     fields = fields_of(response)
@@ -79,7 +67,7 @@ class KeyWatch:
         log: DeliveryLog,
         on_project: Callable[[UUID], object],
     ) -> None:
-        self._request = uasam_request(url + KEY_PATH, "X-OTAS-SDK-KEY", key)
+        self._request = Request(url + KEY_PATH, json_headers(("X-OTAS-SDK-KEY", key)), b"{}")
         self._make_transport = make_transport
         self._log = log
         self._on_project = on_project

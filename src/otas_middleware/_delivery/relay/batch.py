@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets
 from otas_middleware._runtime import Deadline, monotonic, runtime
@@ -100,7 +100,7 @@ class BatchSender:
                 self.send_now()
         except BaseException:  # also `sys.exit` in an extension: the next item starts a new thread
             self._running = self._asleep = False
-            _internal_errors.report_internal_error("relay.batch")
+            _errors.report_internal_error("relay.batch")
 
     def _wait(self) -> bool:
         """Wait for items, and for company; return False when there were none for long."""
@@ -171,7 +171,7 @@ class BatchSender:
             self._here(item, "unencodable")
             if not isinstance(error, Exception):
                 raise
-            _internal_errors.report_internal_error("relay.prepare")
+            _errors.report_internal_error("relay.prepare")
             return None
         if prepared is None:
             return None

@@ -26,7 +26,7 @@ from otas_middleware._delivery.relay.link import (
 )
 from otas_middleware._delivery.relay.packets import encode
 from otas_middleware._delivery.stats import LONGEST_LOOK
-from otas_middleware._internal_errors import log
+from otas_middleware._errors import log
 from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:

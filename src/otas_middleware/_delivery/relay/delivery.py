@@ -12,8 +12,7 @@ from collections import Counter, deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from otas_middleware._capture.context import delivering
-from otas_middleware._capture.interrupted import deferring_interruptions
+from otas_middleware._capture.context import deferring_interruptions, delivering
 from otas_middleware._delivery import process
 from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.protocols import Outcome, Verdict
@@ -22,8 +21,8 @@ from otas_middleware._delivery.relay.batch import BatchSender
 from otas_middleware._delivery.relay.client import RelayClient
 from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._delivery.relay.packets import encode_event, encode_request
+from otas_middleware._errors import log, report_internal_error
 from otas_middleware._event.model import Envelope, EventSource
-from otas_middleware._internal_errors import log, report_internal_error
 from otas_middleware._runtime import Deadline, this_process
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.packets import Returned, decode
-from otas_middleware._internal_errors import report_internal_error
+from otas_middleware._errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -107,7 +107,7 @@ class Link:
     """A connection to the relay, with a lock that is tried and never waited for, and that its thread may take again.
 
     A signal's handler may raise between taking a lock and the `try` that lets go of it: the thread takes what it has
-    left so. Code that interrupts it in between puts nothing in (`_capture.interrupted`).
+    left so. Code that interrupts it in between puts nothing in (`_capture.context`).
 
     Args:
         path: The relay's socket.

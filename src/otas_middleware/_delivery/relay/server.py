@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.hello import RefusedError, introduced
 from otas_middleware._delivery.relay.listener import Listener
@@ -181,7 +181,7 @@ class Server:
             self._close(connection)
         except Exception:  # what a host sends is foreign; report_internal_error logs it
             self._close(connection)
-            _internal_errors.report_internal_error("relay.serve")
+            _errors.report_internal_error("relay.serve")
         return True
 
     def _take(self, connection: Connection, frame: memoryview) -> None:

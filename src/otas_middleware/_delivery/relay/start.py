@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware import _internal_errors
+from otas_middleware import _errors
 from otas_middleware._delivery import process
 from otas_middleware._delivery.relay import packets, trust
 from otas_middleware._delivery.relay.link import RelayUnavailableError, connect
@@ -232,7 +232,7 @@ class Finder:
         except OSError as error:
             self._failed(error.strerror or type(error).__name__)
         except Exception as error:  # whatever the host has done to imports or processes; nothing but this thread ends
-            _internal_errors.report_internal_error("relay.start")
+            _errors.report_internal_error("relay.start")
             self._failed(type(error).__name__)
         finally:
             self._again_at = monotonic() + (_TROUBLE_PAUSE if self.trouble else 0.0 if wait else _AGAIN)

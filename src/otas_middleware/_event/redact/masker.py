@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from otas_middleware._errors import report_internal_error
 from otas_middleware._event.redact.mask import MASK, UNREADABLE
 from otas_middleware._event.redact.spans import behind
-from otas_middleware._internal_errors import report_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
