@@ -19,7 +19,6 @@ from otas_middleware._capture.context import in_delivery, run_or_defer
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._delivery import open_delivery
 from otas_middleware._delivery import process as _process
-from otas_middleware._delivery.process import start_thread
 from otas_middleware._runtime import Deadline, ForkSafeLock, SharedWeakSet, Source, runtime, this_process
 
 if TYPE_CHECKING:
@@ -227,7 +226,7 @@ class PendingQueue:
                 state.items.popleft()
                 state.lost += 1
             start, state.running = not state.running, True
-        if start and not start_thread(lambda: self._run(state), "otas-session"):
+        if start and not _process.start_thread(lambda: self._run(state), "otas-session"):
             state.running = False  # `settle` is what remains
 
     def settle(self, deadline: Deadline) -> bool:

@@ -16,7 +16,7 @@ from otas_middleware._delivery.log import DeliveryLog
 from otas_middleware._delivery.queue import Queue
 from otas_middleware._delivery.queue_item import QueueItem, built, token_of
 from otas_middleware._delivery.retry import PeerClock, RetryPolicy
-from otas_middleware._delivery.sender import Hooks, Sender
+from otas_middleware._delivery.sender import Sender
 from otas_middleware._delivery.worker_pool import Work, WorkerPool
 from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import Deadline, monotonic
@@ -79,6 +79,7 @@ class Exporter:
         self._pace = Pace(settings.max_connections, settings.max_retry_delay)
         policy = RetryPolicy(settings.max_retries, settings.max_retry_delay, clock)
         self._sender = Sender(self._queue, self._pace, policy, clock, self.log, build)
+        self.hooks = self._sender.hooks
         self._spooler: Spooler | None = None
         if disk is not None:
             from otas_middleware._delivery.spooler import Spooler  # noqa: PLC0415  # sqlite3, for those who spool
@@ -93,11 +94,6 @@ class Exporter:
         self._request_timeout = settings.request_timeout
         self._pressed = False
         self._ending: Deadline | None = None
-
-    @property
-    def hooks(self) -> Hooks:
-        """Who is told what."""
-        return self._sender.hooks
 
     def on_start(self, start: Callable[[], object]) -> None:
         """Have something done before a worker thread is started."""

@@ -74,18 +74,14 @@ class Limiter:
         self._crowded = False
         self._window = 1.0
         self._base = float("inf")
-        self._latest = 0.0
+        self.latest = 0.0
+        """Seconds that the last answer took; 0 before the first."""
         self._reduced_at = float("-inf")
 
     @property
     def limit(self) -> int:
         """How many requests may be under way."""
         return 1 if self._crowded else int(self._window)
-
-    @property
-    def latest(self) -> float:
-        """Seconds that the last answer took; 0 before the first."""
-        return self._latest
 
     def wants_another(self, waiting: int, busy: int, *, soon: float = SOON) -> bool:
         """Say whether so many events, waiting behind so many requests under way, need one more at a time.
@@ -95,7 +91,7 @@ class Limiter:
             busy: How many requests are under way.
             soon: Seconds within which all should be on their way.
         """
-        return busy < self.limit and waiting * self._latest > soon * busy
+        return busy < self.limit and waiting * self.latest > soon * busy
 
     def succeeded(self, latency: float, now: float, waiting: int) -> None:
         """Learn from an answer.
@@ -106,7 +102,7 @@ class Limiter:
             waiting: How many more events could be sent now; without them nothing is learnt about room for more.
         """
         base = self._base
-        self._latest = latency
+        self.latest = latency
         if now - self._looked_at >= _LOAD_INTERVAL:
             self._measure_load(now)
         if latency < base:
@@ -125,7 +121,7 @@ class Limiter:
     def _measure_load(self, now: float) -> None:
         used = self._cpu()
         share = (used - self._used) / (now - self._looked_at)
-        self._crowded = share > _BUSY and self._latest < _LOCK_WAIT
+        self._crowded = share > _BUSY and self.latest < _LOCK_WAIT
         self._looked_at, self._used = now, used
 
     def failed(self, now: float, latency: float) -> None:

@@ -113,13 +113,9 @@ class PeerClock:
     """
 
     def __init__(self) -> None:
-        self._offset = 0.0
-        self._learnt_at: float | None = None
-
-    @property
-    def offset(self) -> float:
+        self.offset = 0.0
         """Seconds by which the destination's clock is ahead of ours; negative when it is behind."""
-        return self._offset
+        self._learnt_at: float | None = None
 
     def learn(self, date: str | None, *, urgent: bool = False) -> None:
         """Take note of an answer's `Date` header.
@@ -138,11 +134,11 @@ class PeerClock:
         self._learnt_at = now
         offset = theirs - time.time()
         # Within a second the clocks agree: that much is cut off.
-        self._offset = 0.0 if -1.0 <= offset <= 0.5 else offset
+        self.offset = 0.0 if -1.0 <= offset <= 0.5 else offset
 
     def until(self, moment: float) -> float:
         """Return the seconds until the destination's clock shows a moment (Unix seconds); 0 when it has passed."""
-        return max(0.0, moment - time.time() - self._offset)
+        return max(0.0, moment - time.time() - self.offset)
 
 
 class Disposition(Enum):

@@ -114,7 +114,7 @@ class Spooler:
 
     def _release(self, items: Sequence[QueueItem]) -> int:
         """Give back events that lie on disk already."""
-        self._disk.release([found for item in items if (found := _held_by(item)) is not None])
+        self._disk.release([Held(it.row, it.failures, it.possibly_stored) for it in items if it.row is not None])
         return 0
 
     def _record(self, item: QueueItem) -> Record | None:
@@ -262,11 +262,6 @@ class Spooler:
             self._disk.directory,
             error,
         )
-
-
-def _held_by(item: QueueItem) -> Held | None:
-    """Return what the disk is to know of an event that goes back to it, or None when it does not lie there."""
-    return None if item.row is None else Held(item.row, item.failures, item.possibly_stored)
 
 
 def _items(found: Sequence[tuple[int, Record]]) -> tuple[list[QueueItem], list[int]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import ssl
+from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
@@ -68,7 +69,6 @@ class DirectTransport:
         self._socket: socket.socket | None = None
         self._timeout = 0.0
         self._used = 0.0
-        self._context: ssl.SSLContext | None = None
         self._url = ""
         self._origin = ("", "", 0)
         self._target = self._host = ""
@@ -117,7 +117,7 @@ class DirectTransport:
         try:
             stream = self._backend.connect_tcp(host, port, timeout=self._seconds_until(deadline))
             if scheme == "https":
-                stream = stream.start_tls(self._tls(), server_hostname=host, timeout=self._seconds_until(deadline))
+                stream = stream.start_tls(self._context, server_hostname=host, timeout=self._seconds_until(deadline))
         except httpcore.ConnectTimeout:
             raise TransportError("connect timeout", sent=False) from None
         except (httpcore.ConnectError, OSError, UnicodeError) as error:
@@ -132,10 +132,9 @@ class DirectTransport:
             raise TransportError("connect timeout", sent=False)
         return min(self._connect_timeout, left)
 
-    def _tls(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = trusted_context()
-        return self._context
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return trusted_context()
 
     def _exchange(self, connection: socket.socket, data: bytes, deadline: float, *, kept_alive: bool) -> Response:
         sent = started = False
