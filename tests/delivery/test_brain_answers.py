@@ -143,8 +143,8 @@ def jwt(**claims: object) -> str:
     return f"eyJhbGciOiJIUzI1NiJ9.{payload}.c2ln"
 
 
-def test_a_refused_token_is_remembered_and_told() -> None:
-    refused: list[str] = []
+def test_a_refused_token_is_remembered_and_told_before_its_event_counts_as_lost() -> None:
+    refused: list[tuple[str, dict[str, int]]] = []
     old, other = jwt(iat=time.time() - 3600), jwt(iat=time.time() - 7200)
 
     def refuse_old(connection: socket.socket, request: Received) -> None:
@@ -152,14 +152,18 @@ def test_a_refused_token_is_remembered_and_told() -> None:
         connection.sendall(description("401 No", "invalid_or_expired_token") if bad else created())
 
     with RawServer(refuse_old) as server:
-        sender = Pipeline(settings(server.url), build, on_bad_token=refused.append)
+        sender = Pipeline(
+            settings(server.url),
+            build,
+            on_bad_token=lambda token: refused.append((token, sender.stats()["dropped"])),
+        )
         for token in (old, old, other, old):
             sender.put(Item(token=token))
         assert sender.flush(10)
         assert sender.stats()["dropped"] == {"bad_token": 3}
         assert sender.stats()["delivered"] == 1
         assert len(server.requests) == 2, "the other two of that session were not even sent"
-        assert refused == [old]
+        assert refused == [(old, {})]
         sender.close(0)
 
 

@@ -44,7 +44,7 @@ class Hooks:
 
     def __init__(self) -> None:
         self.bad_token: Callable[[str], object] = _ignore
-        """Told of each session token that the destination has rejected for good."""
+        """Told of each session token that the destination has rejected for good, before its event counts as lost."""
         self.misconfigured: Callable[[Outcome], object] = _ignore
         """Told when the destination begins to refuse us."""
         self.delivered: Callable[[Envelope, Outcome], object] = _ignore
@@ -244,9 +244,9 @@ class Sender:
         if disposition is Disposition.LOST:
             ended = self._queue.lost(item, decision.reason)
         elif disposition is Disposition.TOKEN_REJECTED:
+            self._tell("bad_token", self.hooks.bad_token, token)
             self._rejected.add(token)
             ended = self._queue.lost(item, decision.reason, others=True)
-            self._tell("bad_token", self.hooks.bad_token, token)
         else:
             ended = []
             self._reweigh(item)

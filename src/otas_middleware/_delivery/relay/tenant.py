@@ -126,7 +126,8 @@ class Tenant:
 
     def report(self, *, ended: bool = False) -> bool:
         """Tell the hosts what there is to tell; return whether there was anything."""
-        tokens, self._tokens = self._tokens, []
+        tokens = self._tokens[:]
+        del self._tokens[: len(tokens)]  # workers may be adding to this very list
         for told in tokens:
             for connection in self.connections:
                 if connection.listens:
