@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware.localbrain import LocalBrain
 
+CALL_PATIENCE = session_manager.CALL_PATIENCE
+
 
 @pytest.fixture
 def uasam(brain: LocalBrain) -> Iterator[Uasam]:
@@ -64,13 +66,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_while_uasam_hangs_one_call_waits_a_little_and_the_next_ones_not_at_all(
-    caller: Caller, impatient: None, unopened: AgentSession, uasam: Uasam, inside: Host
+    caller: Caller, impatient: None, unopened: AgentSession, uasam: Uasam, inside: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uasam.answers.clear()
     first = seconds(lambda: caller.call(unopened.instrument, "GET", inside.url + "/first"))
+    assert 0.3 <= first < CALL_PATIENCE
+    for wait in ("CALL_PATIENCE", "MOMENT"):  # whatever waited at all would be told from a busy machine
+        monkeypatch.setattr(session_manager, wait, session_manager.PATIENCE)
     second = seconds(lambda: caller.call(unopened.instrument, "GET", inside.url + "/second"))
-    assert 0.3 <= first < 1.5
-    assert second < 0.3
+    assert second < CALL_PATIENCE
     assert [request.header(TOKEN_HEADER) for request in inside.requests] == [[], []]
 
     uasam.answers.set()  # what was begun goes on behind the calls
@@ -84,7 +88,7 @@ def test_while_uasam_hangs_calls_outside_go_out_at_once_and_are_logged_later(
     caller: Caller, unopened: AgentSession, uasam: Uasam, outside: Host, brain: LocalBrain
 ) -> None:
     uasam.answers.clear()
-    assert seconds(lambda: caller.call(unopened.instrument, "GET", outside.url + "/early")) < 1.0
+    assert seconds(lambda: caller.call(unopened.instrument, "GET", outside.url + "/early")) < CALL_PATIENCE
     uasam.answers.set()
     assert unopened.flush(PATIENCE)
     assert Record(unopened, brain).one()["path"] == "/early"
@@ -98,7 +102,7 @@ def test_a_call_that_waits_for_the_session_can_be_cancelled(unopened: AgentSessi
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(http.get(inside.url), 0.1)
 
-    assert seconds(lambda: asyncio.run(agent())) < 1.0
+    assert seconds(lambda: asyncio.run(agent())) < CALL_PATIENCE
     assert inside.requests == []
 
 
