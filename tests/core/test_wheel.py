@@ -68,6 +68,20 @@ def test_the_wheel_brings_the_licence_of_what_it_vendors_once(wheel: Path) -> No
     assert b"Leon Sorokin" in archive.read(licence)
 
 
+def test_the_local_brain_has_its_page_when_the_package_lies_in_a_zip_archive(wheel: Path) -> None:
+    program = """
+from urllib.request import urlopen
+from otas_middleware.localbrain import LocalBrain, __file__ as place
+assert ".whl/" in place.replace(chr(92), "/")
+with LocalBrain() as brain:
+    for path in ("/", "/_page/style.css", "/_page/vendor/uplot/uPlot.min.js"):
+        print(urlopen(brain.url + path).headers["Content-Type"])
+"""
+    result = run(wheel, "-c", program)
+    kinds = ["text/html", "text/css", "text/javascript"]
+    assert result.stdout.split("\n")[:3] == [f"{kind}; charset=utf-8" for kind in kinds], result.stderr
+
+
 def test_the_wheel_names_what_it_vendors_for_those_who_look_for_holes(wheel: Path) -> None:
     archive = ZipFile(wheel)
     (bill,) = [name for name in archive.namelist() if name.endswith(".cdx.json")]

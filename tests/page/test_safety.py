@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,7 +76,7 @@ def test_what_the_first_view_is_made_of_is_asked_for_at_once(client: Client) -> 
 
 
 def test_charts_come_with_their_licence() -> None:
-    folder = next(file for file in assets._FOLDER.rglob("uPlot.min.js")).parent
+    folder = next(file for file in Path(assets.__file__).parent.rglob("uPlot.min.js")).parent
     assert "MIT License" in (folder / "LICENSE").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,23 @@ def test_the_axis_has_as_many_times_as_its_width_has_room_for(browser: Browser, 
         sight.page.set_viewport_size({"width": 400, "height": 800})
         ticks.nth(3).wait_for(state="detached")
         assert ticks.count() >= 1
+
+
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (1280, False), (640, False), (400, False)])
+def test_the_times_on_the_axis_do_not_cover_one_another(
+    browser: Browser, client: Client, width: int, beside: bool
+) -> None:
+    for second in (0, 2, 4, 6, 61, 62):
+        client.log(latency_ms=900, metadata={"captured_at": f"2026-01-01T00:{second // 60:02}:{second % 60:02}Z"})
+    place = f"session/{client.session_id}" + (f"?event={client.brain.events()[0]['id']}" if beside else "")
+    with looking_at(browser, client.brain, place) as sight:
+        sight.page.set_viewport_size({"width": width, "height": 800})
+        sight.page.locator("#detail h2" if beside else ".bar").first.wait_for()
+        sight.page.locator(".tick").first.wait_for()
+        edges = "ticks => ticks.map(it => [it.getBoundingClientRect().left, it.getBoundingClientRect().right])"
+        ticks = sorted(sight.page.locator(".tick").evaluate_all(edges))
+        assert all(one[1] <= other[0] for one, other in pairwise(ticks)), ticks
+        assert len(ticks) > 1 or width == 400 or beside
 
 
 def test_a_status_and_its_bar_have_one_colour(browser: Browser, client: Client) -> None:

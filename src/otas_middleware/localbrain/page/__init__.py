@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from functools import cache, partial
-from pathlib import Path
+from importlib.resources import files
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -72,22 +72,25 @@ def endpoints(store: Store, feed: Feed, refusals: Refusals, new_token: Callable[
     }
 
 
-_FOLDER = Path(__file__).parent / "static"
-_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 @cache
 def assets() -> Mapping[str, Reading]:
     """Return an endpoint for each file: the document at `/`, all others below `/_page/`, by exact path."""
     found: dict[str, Reading] = {}
-    for file in sorted(_FOLDER.rglob("*")):
-        if file.suffix in _TYPES:
-            name = file.relative_to(_FOLDER).as_posix()
-            content = Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=HEADERS)
-            if name == "index.html":
-                found["/"] = Document(content)
-            else:
-                found[f"/_page/{name}"] = Reading(content)
+    folders = [("", files(__name__) / "static")]  # no path of a file system: the package may lie in a zip archive
+    for prefix, folder in folders:
+        for file in folder.iterdir():
+            name = prefix + file.name
+            if file.is_dir():
+                folders.append((f"{name}/", file))
+            elif kind := _TYPES.get(name.rpartition(".")[2]):
+                content = Response(file.read_bytes(), media_type=kind, headers=HEADERS)
+                if name == "index.html":
+                    found["/"] = Document(content)
+                else:
+                    found[f"/_page/{name}"] = Reading(content)
     return found
 
 

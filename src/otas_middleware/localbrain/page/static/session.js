@@ -12,7 +12,7 @@ const PAUSE_SHARE = 0.2; // of the time in which something happened: longer paus
 const FOLDED_SHARE = 0.04; // of that time, for each folded pause
 const LIVE_PAUSE = 500;
 const CLOSEST = 1 / 4096;
-const narrow = matchMedia("(max-width: 40rem)");
+const LABEL = 90; // pixels that a time on the axis needs, with what keeps it apart from the next
 
 const endOf = (event) => event.began + (typeof event.latency_ms === "number" ? event.latency_ms / 1000 : 0);
 
@@ -105,7 +105,7 @@ function ticks(axis, from, to, most) {
       if (found.length > 4 * most) return found;
     }
   }
-  return found.filter(([place], index) => !index || place - found[index - 1][0] > (to - from) / most / 2);
+  return found.filter(([place], index) => !index || place - found[index - 1][0] > (0.7 * (to - from)) / most);
 }
 
 export const agentOf = (session) => session.agent_name || (session.agent ? short(session.agent) : "–");
@@ -158,15 +158,17 @@ function lens(onChange) {
 function axisCell(axis, view, set) {
   const { from, to } = view;
   const share = (place) => (place - from) / (to - from);
-  const found = ticks(axis, from, to, narrow.matches ? 1 : 6);
   const isAtEdge = (place) => share(place) > 0.88; // its label stands before it, or it would be cut off
-  const marks = found.filter(([place], index) => !isAtEdge(place) || !index
-    || share(place) - share(found[index - 1][0]) > 0.25).map(([place, seconds]) => {
-    const isLast = isAtEdge(place);
-    const mark = h("span", { class: isLast ? "tick last" : "tick" }, seconds ? `+${latency(seconds * 1000)}` : "0");
-    mark.style.setProperty("--from", share(place));
-    return mark;
-  });
+  const times = (width) => {
+    const found = ticks(axis, from, to, Math.max(1, Math.floor(width / LABEL)));
+    return found.filter(([place], index) => !isAtEdge(place) || !index
+      || share(place) - share(found[index - 1][0]) > 0.25).map(([place, seconds]) => {
+      const isLast = isAtEdge(place);
+      const mark = h("span", { class: isLast ? "tick last" : "tick" }, seconds ? `+${latency(seconds * 1000)}` : "0");
+      mark.style.setProperty("--from", share(place));
+      return mark;
+    });
+  };
   const folds = axis.folded.filter((one) => one.right >= from && one.left <= to).map((one) => {
     const text = `pause of ${latency(one.seconds * 1000)}`;
     const mark = h("span", { class: "fold", title: text }, h("span", { class: "hidden" }, text));
@@ -174,7 +176,8 @@ function axisCell(axis, view, set) {
     mark.style.setProperty("--length", (one.right - one.left) / (to - from));
     return mark;
   });
-  const cell = h("div", { class: "axis" }, folds, marks);
+  const cell = h("div", { class: "axis" });
+  new ResizeObserver(([{ contentRect }]) => cell.replaceChildren(...folds, ...times(contentRect.width))).observe(cell);
   let began = null;
   const placeOf = (event) => {
     const box = cell.getBoundingClientRect();
@@ -199,7 +202,6 @@ export function sessionView(id) {
   const more = h("button", { type: "button", onclick: () => attempt(() => load()) }, "Load later events");
   const redraw = () => known && draw();
   const zoom = lens(redraw);
-  narrow.addEventListener("change", redraw); // there is room for fewer times, or for more
 
   function bar(event, axis) {
     const { from, to } = zoom.seen;
@@ -265,6 +267,5 @@ export function sessionView(id) {
       for (const at of place.querySelectorAll("tr")) at.classList.toggle("selected", at.dataset.id === present.event);
     },
     focus,
-    leave: () => narrow.removeEventListener("change", redraw),
   };
 }
