@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class KnownProtocol(NamedTuple):
-    """A protocol, and by what it is worth asking; any of these will do.
+    """A protocol, and by what it is worth asking; any of these will do. Several are words with a blank between.
 
     Attributes:
         module: Its module here.
@@ -37,11 +37,11 @@ class KnownProtocol(NamedTuple):
 
     module: str
     function: str = "read"
-    headers: frozenset[str] = frozenset()
-    media: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
+    headers: str = ""
+    media: str = ""
+    texts: str = ""
     calls: bool = False
-    urls: tuple[str, ...] = ()
+    urls: str = ""
 
     @property
     def read(self) -> OperationReader:
@@ -59,62 +59,44 @@ def named_for_packers() -> None:
 
 PROTOCOLS = (
     KnownProtocol(
-        "mcp",
-        headers=frozenset(("mcp-method", "mcp-session-id", "mcp-protocol-version")),
-        media=("text/event-stream",),
-        calls=True,
+        "mcp", headers="mcp-method mcp-session-id mcp-protocol-version", media="text/event-stream", calls=True
     ),
-    KnownProtocol("a2a", headers=frozenset(("a2a-version",)), calls=True),
-    KnownProtocol("json_rpc", calls=True, texts=('"method"',)),
+    KnownProtocol("a2a", headers="a2a-version", calls=True),
+    KnownProtocol("json_rpc", calls=True, texts='"method"'),
     KnownProtocol(
         "graphql",
-        media=("application/graphql", "multipart/form-data"),
-        texts=('"query"', "query=", "extensions=", '"persistedQuery"', "documentId", '"operationName"'),
-        urls=("query=", "extensions=", "documentId="),
+        media="application/graphql multipart/form-data",
+        texts='"query" query= extensions= "persistedQuery" documentId "operationName"',
+        urls="query= extensions= documentId=",
     ),
     KnownProtocol(
-        "rpc",
-        "read_connect",
-        headers=frozenset(("connect-protocol-version",)),
-        media=("application/connect+",),
-        urls=("connect=v1",),
+        "rpc", "read_connect", headers="connect-protocol-version", media="application/connect+", urls="connect=v1"
     ),
-    KnownProtocol("rpc", "read_grpc", media=("application/grpc",)),
+    KnownProtocol("rpc", "read_grpc", media="application/grpc"),
     KnownProtocol(
-        "batches",
-        "read_http",
-        media=("multipart/mixed", "application/fhir+json"),
-        urls=("/$batch", "/Bulk", "/composite"),
+        "batches", "read_http", media="multipart/mixed application/fhir+json", urls="/$batch /Bulk /composite"
     ),
-    KnownProtocol("rpc", "read_twirp", urls=("/twirp/",)),
-    KnownProtocol("rpc", "read_trpc", urls=("/trpc/",)),
-    KnownProtocol("batches", "read_elasticsearch", urls=("/_bulk", "/_msearch")),
-    KnownProtocol("streams", "read_watch", urls=("watch=",)),
+    KnownProtocol("rpc", "read_twirp", urls="/twirp/"),
+    KnownProtocol("rpc", "read_trpc", urls="/trpc/"),
+    KnownProtocol("batches", "read_elasticsearch", urls="/_bulk /_msearch"),
+    KnownProtocol("streams", "read_watch", urls="watch="),
     KnownProtocol(
         "xml_calls",
         "read_soap",
-        headers=frozenset(("soapaction",)),
-        media=("application/soap+xml", "text/xml", "application/xml", "multipart/related"),
+        headers="soapaction",
+        media="application/soap+xml text/xml application/xml multipart/related",
     ),
-    KnownProtocol("xml_calls", "read_xml_rpc", media=("text/xml", "application/xml")),
-    KnownProtocol(
-        "aws",
-        headers=frozenset(("x-amz-target",)),
-        media=("application/xml",),
-        texts=("Action=",),
-        urls=("/invocations",),
-    ),
-    KnownProtocol("aws", "read_events", media=("application/vnd.amazon.eventstream",)),
-    KnownProtocol(
-        "streams", "read_answer", texts=('"model"', '"newMessage"', '"assistant_id"'), urls=(":streamGenerateContent",)
-    ),
+    KnownProtocol("xml_calls", "read_xml_rpc", media="text/xml application/xml"),
+    KnownProtocol("aws", headers="x-amz-target", media="application/xml", texts="Action=", urls="/invocations"),
+    KnownProtocol("aws", "read_events", media="application/vnd.amazon.eventstream"),
+    KnownProtocol("streams", "read_answer", texts='"model" "newMessage" "assistant_id"', urls=":streamGenerateContent"),
     KnownProtocol(
         "streams",
         "read_events",
-        media=("text/event-stream", "application/x-ndjson", "application/jsonl", "application/json-lines"),
+        media="text/event-stream application/x-ndjson application/jsonl application/json-lines",
     ),
 )
-_HEADERS = frozenset[str]().union(*(protocol.headers for protocol in PROTOCOLS))
+_HEADERS = frozenset(" ".join(protocol.headers for protocol in PROTOCOLS).split())
 
 
 def read_operation(exchange: Exchange, readers: Sequence[OperationReader] = ()) -> Operation | None:
@@ -159,9 +141,9 @@ def _probes() -> tuple[Callable[[str], bool], Callable[[str], bool]]:
     from otas_middleware._event.patterns import probe
 
     return (
-        probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.urls)),
+        probe(*(re.escape(text) for protocol in PROTOCOLS for text in protocol.urls.split())),
         # Without the quote that every string of JSON begins with: there the probe would look closer each time.
-        probe(*(re.escape(text.removeprefix('"')) for protocol in PROTOCOLS for text in protocol.texts)),
+        probe(*(re.escape(text.removeprefix('"')) for protocol in PROTOCOLS for text in protocol.texts.split())),
     )
 
 
@@ -181,6 +163,5 @@ def _worth_asking(
         or (calls and protocol.calls)
         or (urls and protocol.urls)
         or (texts and protocol.texts)
-        or request_media.startswith(protocol.media)
-        or response_media.startswith(protocol.media)
+        or any(media.startswith((*protocol.media.split(),)) for media in (request_media, response_media))
     )
