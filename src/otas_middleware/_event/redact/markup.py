@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.labels import Label, is_label, is_value
-from otas_middleware._event.redact.mask import MASK, mask_of, replaced, with_masked
+from otas_middleware._event.redact.mask import MASK, replaced, with_masked
 from otas_middleware._event.redact.spans import behind, end_of_match
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _elements(text: str, rules: NameRules) -> Iterator[tuple[int, int, str]]:
             continue
         end = _hidden_end(text, position, tag["name"], rule, unclosed)
         if end > position:
-            yield position, end, mask_of(text[position:end].strip()) if rule.fingerprint else MASK
+            yield position, end, rule.mask(text[position:end].strip())
             position = end
 
 

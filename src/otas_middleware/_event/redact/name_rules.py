@@ -13,7 +13,7 @@ from unicodedata import normalize
 from otas_middleware._event.redact import sensitive_names as table
 from otas_middleware._event.redact.encodings import undo_percent, unescape_ascii, unescape_letters, without_invisible
 from otas_middleware._event.redact.forms import readable
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.mask import MASK, mask_of
 from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:
@@ -52,6 +52,10 @@ class Rule(NamedTuple):
     def shows(self, text: str) -> bool:
         """Tell whether a value, as the text that a document shows, is no secret by its form."""
         return not self.strict and readable(text, self.stays)
+
+    def mask(self, text: str, *, in_meta: bool = False) -> str:
+        """Return what takes the place of a value; `in_meta` is true within the `_meta` of MCP."""
+        return mask_of(text) if self.fingerprint or (self.session and in_meta) else MASK
 
 
 _STRICT = Rule(strict=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
-from otas_middleware._event.redact.mask import MASK, mask_of, most, replaced
+from otas_middleware._event.redact.mask import MASK, most, replaced
 from otas_middleware._event.redact.messages import SAID, is_said, may_be_said, rule_of_said
 from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, NAME, NamedValue
@@ -232,8 +232,9 @@ def _span(value: NamedValue, match: re.Match[str]) -> tuple[int, int, str] | Non
     start, end, mask = value.locate()
     if start >= end or text[start:end] == mask:
         return None
-    if mask == MASK and (rule.fingerprint or (rule.session and match["quote"] and _in_meta(text, match.start()))):
-        mask = mask_of(text[start:end])
+    if mask == MASK:
+        in_meta = rule.session and match["quote"] is not None and _in_meta(text, match.start())
+        mask = rule.mask(text[start:end], in_meta=in_meta)
     return start, end, mask
 
 

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from otas_middleware._event.model import storable
 from otas_middleware._event.patterns import compile_pattern, compiled, probe
 from otas_middleware._event.redact import encodings, json_text
-from otas_middleware._event.redact.mask import MASK, mask_of, most
+from otas_middleware._event.redact.mask import MASK, most
 from otas_middleware._event.redact.messages import Messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE, mask_credentials
@@ -274,7 +274,7 @@ class Redactor:
                 continue
             values = [value] if isinstance(value, str) else value
             if not all(rule.shows(one) for one in values):
-                shown[name] = mask_of(", ".join(values)) if rule.fingerprint else MASK
+                shown[name] = rule.mask(", ".join(values))
         return shown
 
     def value(self, value: Any) -> Any:

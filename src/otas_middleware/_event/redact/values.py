@@ -16,15 +16,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.values import members_of
-from otas_middleware._event.redact.forms import (
-    is_message,
-    is_odd,
-    is_pieces,
-    looks_random,
-    readable_container,
-)
+from otas_middleware._event.redact.forms import is_message, is_odd, is_pieces, looks_random, readable_container
 from otas_middleware._event.redact.labels import is_value, label_of
-from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.mask import MASK
 from otas_middleware._event.redact.shapes import card_number, names_an_id
 
 if TYPE_CHECKING:
@@ -172,7 +166,7 @@ class Walk:
         if kind is str:
             if rule.shows(item) or (not rule.strict and is_message(item, sentence=True)):
                 return self._text(item)
-            return mask_of(item) if rule.fingerprint or (rule.session and self._meta) else MASK
+            return rule.mask(item, in_meta=self._meta > 0)
         if kind in _NUMBERS:
             return self.value(item) if rule.shows(str(_number(item))) else MASK
         return MASK if rule.strict else self._inside(rule, kind, item)
