@@ -13,8 +13,8 @@ from events.exchange import event_of, exchange
 from otas_middleware import OtasSettings
 from otas_middleware._event.patterns import _ENDS, compile_pattern, unbounded, warn_of_patterns
 from otas_middleware._event.redact import redactor_for
+from otas_middleware._event.redact.messages import MESSAGES
 from otas_middleware._event.redact.service_keys import WEBHOOKS
-from otas_middleware._event.redact.statements import MESSAGES
 
 NESTED = r"(a+)+$"
 LOOK_AROUND = r"(?<=order )\d+"

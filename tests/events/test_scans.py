@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from events.exchange import REDACTOR
-from otas_middleware._event.redact import Redactor, labels, named, named_value
+from otas_middleware._event.redact import Redactor, arguments, labels, named, named_value
 from otas_middleware._event.redact.mask import most
 
 pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
@@ -62,6 +62,7 @@ def scans(text: str, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         monkeypatch = patch
         count(named_value.NamedValue, "locate")
         count(named, "end_of_match")
+        count(arguments, "end_of_match")
         count(named_value, "end_of_match")
         count(labels, "_object_around")
         count(Redactor, "text")

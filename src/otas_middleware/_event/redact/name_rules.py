@@ -7,6 +7,7 @@ A name is looked at as it stands in a header, a query string, a JSON object, an 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 from unicodedata import normalize
 
@@ -17,7 +18,7 @@ from otas_middleware._event.redact.mask import MASK, mask_of
 from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from otas_middleware._event.redact.sensitive_names import SensitiveNames
 
@@ -58,6 +59,8 @@ class Rule(NamedTuple):
         return mask_of(text) if self.fingerprint or (self.session and in_meta) else MASK
 
 
+RuleOf = Callable[[str], "Rule | None"]
+"""Says what is masked under a name."""
 _STRICT = Rule(strict=True)
 
 

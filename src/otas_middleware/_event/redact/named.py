@@ -8,35 +8,20 @@ a colon or an equals sign, a value. So one scanner serves them all, and there is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
+from otas_middleware._event.redact.arguments import arguments
 from otas_middleware._event.redact.mask import MASK, most, replaced
-from otas_middleware._event.redact.messages import SAID, is_said, may_be_said, rule_of_said
-from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, NAME, NamedValue
-from otas_middleware._event.redact.spans import (
-    BARE,
-    BULK,
-    ENTITIES,
-    LINE,
-    MARKS,
-    OPENING,
-    behind,
-    end_of_match,
-    ends_string,
-    string_end,
-)
+from otas_middleware._event.redact.spans import ENTITIES, MARKS, behind, end_of_match
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
-    from otas_middleware._event.redact.name_rules import Rule
+    from otas_middleware._event.redact.name_rules import Rule, RuleOf
 
 
-RuleOf = Callable[[str], "Rule | None"]
-"""Says what is masked under a name."""
 _ENDING = compiled(rf"(?:\\++[nrt]?|[\s\"'`)\]*]|{ENTITIES})*+(?:{COMMENT})?\s*+[-:=>\u2192\uff1a\uff1d]*+")
 _COUNT = compiled(r"[ ]?\d{1,13}(?=[,}\s&]|[.;)]++(?:[\s\"\\]|$))")
 _LOOK_BACK = 128
@@ -52,46 +37,10 @@ _WINDOWS = (2048, 256)
 _EDGE = 48
 
 
-_OPTION = re.compile(  # --password x, -storepass x, "--password", "x"
-    r"(?<![\w-])-{1,2}(?P<name>\w[\w.-]+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-]))"
-)
-_ARGUMENT = compiled(  # setItem('token', 'x')
-    r"(?<=\()\s*+[bu]?(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=[bu]?(?P=quote))"
-    r"|(?<=\()(?P<pair>[\w.-]{1,64}+)[ ]\.[ ](?=\\*\")"
-    r"|(?<![\w.])(?:\w*+\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
-)
-_TUPLE = compiled(  # {password,"x"} of Erlang, {"password" "x"} and {:password "x"} of Clojure
-    r"\{(?:(?P<atom>[\w.-]{1,64}+)[ ]?,[ ]?|\\*\"(?P<string>[\w.-]{1,64}+)\\*\"[ ])(?=\\*\")"
-    r"|:(?<=[{,\s]:)(?P<keyword>[\w.-]{1,64}+)[ ]++(?=\\*\")"
-)
-_SETTING = compiled(  # requirepass x, export DB_PASSWORD x
-    r"(?m:^)[ \t]*+(?P<keyword>(?:ENV|ARG|SET|setx|set(?:[ ]-\w{1,3})?|setenv|export|proxy_set_header|add_header"
-    r"|more_set_headers)[ \t]++)?+"
-    r"(?P<name>[\w.-]{3,64})[ \t]++(?=[^\s=:|,;.(){}<>-][^\s=:|,;(){}<>]{7,}[ \t]*+;?\r?(?m:$))"
-)
-_DIRECTIVE = compiled(  # ENV DB_PASSWORD x, login u password x
-    r"(?<=[ \t])login[ \t]++\S{1,64}[ \t]++(?P<login>password)[ \t]++"
-    r"|(?<![\w-])(?:ENV|ARG|proxy_set_header|add_header|(?:fastcgi|s?cgi|uwsgi)_param|SetEnv|setx|set[ ]-\w{1,3}"
-    r"|Set-Item(?=[ ]env:)|\#define)"
-    r"[ \t]++(?:env:)?+(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
-)
-_LINE_END = r"(?:\r?\n|(?:\\++r)?\\++n)"
-_NEXT_LINE = compiled(  # YAML's `? password`, an event `event: password`, Redis: the value stands in the next line
-    rf"(?<![^\s\-,{{\"n])\?[ \t]++(?:[!&]\S++[ \t]++)*+(?:[|>]-?{_LINE_END}[ \t]++)?\\*[\"']?(?P<key>[\w.-]{{1,64}}+)"
-    rf"\\*[\"']?[ \t]*+(?:\#[^\n\\]*+)?{_LINE_END}[ \t]*+:(?![^\s\\])(?:[ \t]|{_LINE_END})*+(?:[|>]-?{_LINE_END}[ ]*+)?"
-    rf"|event:[ ]?(?P<event>[\w.-]{{1,64}}+){_LINE_END}(?:(?:id|retry)?:[^\n\\]{{0,64}}+{_LINE_END}){{0,3}}+data:[ ]?+"
-    rf"(?![{{\[])|(?<=n|\n)(?!AUTH)(?P<item>[\w.:-]{{1,64}}+){BULK}"
-)
-_QUESTIONS = ("\n? ", "\\n? ", "- ? ", '"? ')
-_FURTHEST = 128
-_PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
 _SOURCE_FILE = re.compile(r"\.(?:[cm]?[jt]sx?|py|go|rb|rs|java|kt|php|cs|cc|cpp|c|h|swift|vue|exs?|scala)$")
 _NUMBER = re.compile(r"\d{1,6}(?!\w)")
 _NO_NAME = re.compile(r"[\n={}<>;]|\(\(|\w\(")
 """Found in what stands between two quotes of source code that do not belong together."""
-_METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[.)]*(?:[\]\s,`\"\\]|$))")
-"""What a program's help shows in place of a value."""
-_DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
 
 
 def mask_named(
@@ -142,7 +91,7 @@ def _findings(
                     left -= 1
                     if left == 0:
                         return [*found, (done, len(text), MASK)]
-        found += _arguments(text, rule_of, begin, min(limit + 1, len(text)))
+        found += arguments(text, rule_of, begin, min(limit + 1, len(text)))
     found.sort()
     return found
 
@@ -243,65 +192,3 @@ def _in_meta(text: str, position: int) -> bool:
     least = behind(position, _FURTHEST_META)
     meta = text.rfind('"_meta', least, position)
     return meta >= 0 and text.count("{", meta, position) > text.count("}", meta, position)
-
-
-def _arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[tuple[int, int, str]]:
-    """Yield the values that are set off by blanks, commas or ends of lines from names that begin within some part."""
-    part, furthest = text[begin:limit], min(limit + _FURTHEST, len(text))
-    patterns = [(_OPTION, limit)] if "-" in part else []
-    if "(" in part:
-        patterns.append((_ARGUMENT, limit))
-    if "{" in part:
-        patterns.append((_TUPLE, limit))
-    if "event:" in part or text.find("$", begin, furthest) >= 0 or _has_question(part):
-        patterns.append((_NEXT_LINE, furthest))
-    directive = " " in part and any(word in part for word in _DIRECTIVES)
-    if directive:
-        patterns.append((_DIRECTIVE, furthest))
-    if directive or (" " in part and '"' not in part):
-        patterns.append((_SETTING, furthest))
-    if may_be_said(part):
-        patterns.append((SAID, limit))
-    for pattern, end_of_part in patterns:
-        for match in pattern.finditer(text, begin, end_of_part):
-            rule = _rule_of_argument(match, rule_of) if match.start() < limit else None
-            start, end = (0, 0) if rule is None else _value_of(match)
-            if rule is None or start >= end or rule.shows(text[start:end]):
-                continue
-            if pattern is not SAID or is_said(match, rule, text[start:end]):
-                yield start, end, MASK
-
-
-def _has_question(text: str) -> bool:
-    return "? " in text and (text.startswith("? ") or any(sign in text for sign in _QUESTIONS))
-
-
-def _rule_of_argument(match: re.Match[str], rule_of: RuleOf) -> Rule | None:
-    if match.re is SAID:
-        return rule_of_said(match, rule_of)
-    name = match["name"] if match.re is _OPTION else match[match.lastgroup or 0]
-    rule = rule_of(name)
-    if rule is None or match.lastgroup != "event":
-        return rule
-    # That a password was reset is an event, too; and those of tokens may be the words of a model.
-    if rule_of(split_words(name)[-1]) is None:
-        return None
-    return rule._replace(stays=rule.stays | {"plain"}) if "token" in name else rule
-
-
-def _value_of(match: re.Match[str]) -> tuple[int, int]:
-    """Return where the value of a name begins and ends; the same place where there is none."""
-    text, start = match.string, match.end()
-    if match.re is _OPTION and _METAVAR.match(text, start) is not None:
-        return start, start
-    opening = OPENING.match(text, start)
-    if opening is None:
-        end = end_of_match(LINE if match.re is _NEXT_LINE else BARE, text, start)
-    elif text[start - 1].isspace() and ends_string(text, match.start(), opening):
-        return start, start
-    else:
-        start = opening.end()
-        end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
-    if match.re is _SETTING and not match["keyword"] and _PROSE.fullmatch(text[start:end]):
-        return start, start  # two words: `Cookie settings`
-    return start, end
