@@ -34,3 +34,9 @@ def open_disk() -> Iterator[OpenDisk]:
 def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures of ours are swallowed and counted, not raised."""
     monkeypatch.setattr(runtime, "behaviour", dataclasses.replace(runtime.behaviour, reraise=False))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory for the spool, which is not there yet."""
+    return tmp_path / "spool"

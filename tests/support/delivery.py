@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sqlite3
 import ssl
 import threading
 import time
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._delivery.codec import TokenCipher
     from otas_middleware._delivery.disk_queue.store import DiskQueue
+    from otas_middleware.localbrain import StoredEvent
 
     OpenDisk = Callable[[Path, int, TokenCipher | None], DiskQueue]
 
@@ -245,3 +247,21 @@ def reset(connection: socket.socket) -> None:
     """End a connection with a TCP reset instead of a goodbye."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     connection.close()
+
+
+def only_file(folder: Path) -> Path:
+    """The file of the one disk queue in a directory."""
+    (found,) = folder.glob("*.sqlite3")
+    return found
+
+
+def ids(events: list[StoredEvent]) -> list[str]:
+    """The ids that senders gave events."""
+    return [event["metadata"]["event_id"] for event in events]
+
+
+def rows(folder: Path) -> int:
+    """How many events lie on disk."""
+    with contextlib.closing(sqlite3.connect(only_file(folder))) as connection:
+        found: tuple[int] = connection.execute("SELECT count(*) FROM event").fetchone()
+        return found[0]
