@@ -154,22 +154,21 @@ def first_byte(found: Iterable[Result]) -> str:
 
 
 def further(found: Iterable[Result]) -> Iterator[str]:
-    """Yield the lines of the table of the checks that are not in the grid, with what they measured."""
-    yield "| check | of what | result | measured |"
-    yield "|---|---|---|---|"
-    lines: set[str] = set()
+    """Yield the lines of the table of the checks that are not in the grid, a line for each, with what they measured."""
+    subjects: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
     for result in found:
         check = result.key[2]
-        if check in CHECKS and result.key[0]:
+        if (check in CHECKS and result.key[0]) or result.skipped:
             continue
-        if not result.skipped:
-            subject = result.name.partition("[")[2].rstrip("]") or result.name.replace("_", " ")
-            figures = {
-                name: value for name, value in result.properties.items() if name.endswith((" MB", " core", " ms"))
-            }
-            shown = ", ".join(f"{name}: {value}" for name, value in figures.items())
-            lines.add(f"| {check} | {subject} | {'failed' if result.failed else 'passed'} | {shown} |")
-    yield from sorted(lines)
+        subject = result.name.partition("[")[2].rstrip("]") or result.name.replace("_", " ")
+        figures = {name: value for name, value in result.properties.items() if name.endswith((" MB", " core", " ms"))}
+        if figures:
+            subject += f" ({', '.join(figures.values())})"
+        subjects[check, "failed" if result.failed else "passed", "; ".join(figures)].add(subject)
+    yield "| check | result | of what (figures) | figures |"
+    yield "|---|---|---|---|"
+    for (check, outcome, measured), names in sorted(subjects.items()):
+        yield f"| {check} | {outcome} | {'; '.join(sorted(names))} | {measured} |"
 
 
 def suites(folder: Path) -> Iterator[str]:
