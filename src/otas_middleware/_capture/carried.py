@@ -2,7 +2,7 @@
 
 Beside the state go the session's token, of which the session is read again, the bodies' bytes as they are, and what the
 application gave (`path_params`, `custom_properties`, `checkpoints`), which may be anything and is looked at first
-(`_delivery.relay.frames`).
+(`_delivery.relay.packets`).
 """
 
 from __future__ import annotations
