@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -27,159 +28,126 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-def _each(kinds: str, ending: str) -> str:
-    return " ".join(f"{kind}_{ending}" for kind in kinds.split())
+# What it is, `stays` and `extent` of `SensitiveNames`; below, the other columns. `_key` and the like are phrases that
+# end so: `app_key`.
+_NAMES = """
+mnemonics and seed phrases | extent words
+    inside mnemonic
+    _phrase backup recovery secret seed wallet
+    _words backup recovery seed
+passwords | extent phrase
+    inside pass_word passw0rd pass_wd pass_phrase pass_code
+    _psk wpa wifi network
+    phrase psw pswd passw pwds wpa_key requirepass masterauth
+    last psk
+passwords, short | stays path | extent phrase
+    inside pwd
+passwords, shortest | stays count path words | extent phrase
+    phrase bindpw rootpw userpw dbpw adminpw
+    last pw
+passwords, shorter | stays count path
+    _pass account admin auth base basic cert client db enc ftp http key ldap login mail master mongo my mysql new old
+        pg redis root service smtp sql ssh store user wifi wp
+    phrase pass
+salts | stays count words
+    phrase salt
+salts, the secret ones | stays plain
+    phrase pepper
+dates of birth | stays members
+    phrase date_of_birth birth_date dob
+passwords in other languages | extent phrase
+    inside passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord
+        lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό κωδικός_πρόσβασης 密码
+        密碼 口令 暗証番号 パスワード 비밀번호 암호 סיסמה סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน पासवर्ड
+        পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi
+    phrase senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă lozinka parol пин
+        pasahitza nenosiri geheim
+keys and tokens in other languages | stays count
+    inside токен ключ_api api_ключ секретный_ключ 令牌 密钥 密鑰 秘钥 トークン 秘密鍵 토큰 비밀키 مفتاح_api
+        api_schlüssel api_schluessel clé_api cle_api clé_secrète clave_api llave_api chave_api klucz_api
+    phrase секрет geheimnis
+passwords in other languages, ambiguous | stays plain
+    phrase contra parole parola parool sandi κωδικός κωδικος jeton ficha
+tokens | stays url words
+    inside token jwt magic_link
+    phrase bearer
+secrets and credentials
+    inside secret credential connection_string
+    phrase dsn cred creds conn_str conn_string keytab key_material ntlm_hash nt_hash lm_hash snmp_community
+        community_string protection_bypass jfrog_art_api private_exponent
+authorization headers | stays url | extent header
+    inside authorization
+    phrase x_auth basic_auth http_auth proxy_auth sentry_auth
+authentication | stays url count
+    phrase code_verifier oauth_verifier saml_response saml_request saml_art sam_lart honeycomb_team shared_access auth
+        authn oauth auth0 wresult id_assertion client_assertion client_cert
+assertions | stays count source words
+    inside assertion
+keys | stays count
+    inside api_key access_key private_key shared_key pass_key signing_key
+    _key account activation admin aes app application auth authorization cert certificate cipher client consumer crypt
+        customer_encryption decrypt decryption deploy des dsa ecdsa ed25519 enc encryption functions gpg hash hmac
+        ingest insert integration jwk kms license licence master pgp priv publishable rsa sas sas_token security
+        sendgrid service session sign ssh ssl stripe storage subscription tls token unlock wallet wg wireguard write
+        server_side_encryption_customer
+other keys | stays plain
+    last key
+codes, tickets, nonces and others that are random where they are secret | stays plain
+    last code ticket nonce seed pat authentication authenticate plaintext remember_me captcha captcha_response
+        recaptcha_response turnstile_response
+signatures | stays source words count | extent header
+    inside signature
+    phrase sig hmac access_sign api_sign x_sign
+cookies | stays count | extent header
+    inside cookie
+sessions | stays resource
+    inside session_id sess_id
+    phrase sid sesskey
+sessions, as a name's end | stays count members words
+    last session sess
+cross-site request forgery
+    inside csrf xsrf
+    phrase jenkins_crumb
+one-time codes
+    _code access activation auth authenticator authorization backup captcha confirm confirmation device email
+        invitation invite login magic mfa oauth oob otp pairing phone_verification recovery reset scratch security
+        setup sms two_factor unlock user verification verify
+    phrase one_time two_factor 2fa tfa security_answer otp totp hotp mfa pin pincode passkey
+cards
+    phrase card_number card_no card_num cc_num cc_number credit_card debit_card cvv cvv2 cvc cvc2 csc cvn cavv
+        cryptogram card_verification verification_value
+card numbers and magnetic stripes | stays few_digits
+    phrase pan track_data track1 track2
+bank accounts
+    phrase account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer
+        account_num bank_number clabe numero_de_cuenta numéro_de_compte
+identity documents
+    phrase social_security social_security_number national_id tax_id passport driver_license drivers_license
+        driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf national_insurance_number
+        personnummer maiden_name mothers_maiden_name pesel snils codice_fiscale cuit cnpj steuer_id steuernummer
+        steueridentifikationsnummer burgerservicenummer tax_number medicare_number
+payments by agents (x402)
+    phrase x_payment
+OTAS and Agnost
+    phrase sdk_key agent_key x_org_id
+"""
 
 
-def _row(
-    what: str, inside: str = "", phrase: str = "", last: str = "", stays: str = "", extent: str = "word"
-) -> SensitiveNames:
-    return SensitiveNames(what, words(inside), words(phrase), words(last), words(stays), extent)
+def _row(entry: str) -> SensitiveNames:
+    head, *lines = re.split(r"\n    (?=\S)", entry)
+    what, *more = head.split(" | ")
+    row: dict[str, tuple[str, ...]] = dict.fromkeys(("inside", "phrase", "last", "stays", "extent"), ())
+    for name, *found in map(str.split, (*more, *lines)):
+        if name.startswith("_"):
+            row["phrase"] += tuple(word + name for word in found)
+        else:
+            row[name] += tuple(found)
+    return SensitiveNames(
+        what, row["inside"], row["phrase"], row["last"], row["stays"], "".join(row["extent"]) or "word"
+    )
 
 
-_GLUED = (
-    "account admin auth base basic cert client db enc ftp http key ldap login mail master mongo my mysql new old pg "
-    "redis root service smtp sql ssh store user wifi wp"
-)
-_KEYS = (
-    "access account activation admin aes api app application auth authorization cert certificate cipher client "
-    "consumer crypt customer_encryption decrypt decryption deploy des dsa ecdsa ed25519 enc encryption functions "
-    "gpg hash hmac ingest insert integration jwk kms license licence master pgp priv private publishable rsa sas "
-    "sas_token secret security sendgrid service session shared sign signing ssh ssl stripe storage subscription "
-    "tls token unlock wallet wg wireguard write server_side_encryption_customer"
-)
-_CODES = (
-    "access activation auth authenticator authorization backup captcha confirm confirmation device email invitation "
-    "invite login magic mfa oauth oob otp pairing passcode phone_verification recovery reset scratch security setup "
-    "sms two_factor unlock user verification verify"
-)
-
-DEFAULT_NAMES: tuple[SensitiveNames, ...] = (
-    _row(
-        "mnemonics and seed phrases",
-        inside="mnemonic",
-        phrase=_each("backup mnemonic recovery secret seed wallet", "phrase")
-        + " "
-        + _each("backup mnemonic recovery seed", "words"),
-        extent="words",
-    ),
-    _row(
-        "passwords",
-        inside="pass_word passw0rd pass_wd pass_phrase pass_code",
-        phrase=_each("wpa wifi network", "psk") + " psw pswd passw pwds wpa_key requirepass masterauth",
-        last="psk",
-        extent="phrase",
-    ),
-    _row("passwords, short", inside="pwd", stays="path", extent="phrase"),
-    _row(
-        "passwords, shortest",
-        phrase="bindpw rootpw userpw dbpw adminpw",
-        last="pw",
-        stays="count path words",
-        extent="phrase",
-    ),
-    _row("passwords, shorter", phrase=_each(_GLUED, "pass") + " pass", stays="count path"),
-    _row("salts", phrase="salt", stays="count words"),
-    _row("salts, the secret ones", phrase="pepper", stays="plain"),
-    _row("dates of birth", phrase="date_of_birth birth_date dob", stays="members"),
-    _row(
-        "passwords in other languages",
-        inside="passwort kennwort zugangsdaten mot_de_passe contrasena contraseña contrasinal contrasenya wachtwoord "
-        "lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό "
-        "κωδικός_πρόσβασης 密码 密碼 口令 暗証番号 パスワード 비밀번호 암호 סיסמה "
-        "סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน पासवर्ड পাসওয়ার্ড kata_sandi lykilorð slaptažodis "
-        "slaptazodis fjalëkalimi",
-        phrase="senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă lozinka лозинка "
-        "parol пин pasahitza nenosiri geheim",
-        extent="phrase",
-    ),
-    _row(
-        "keys and tokens in other languages",
-        inside="токен ключ_api api_ключ секретный_ключ 令牌 密钥 密鑰 秘钥 トークン 秘密鍵 토큰 비밀키 مفتاح_api "
-        "api_schlüssel api_schluessel clé_api cle_api clé_secrète clave_api llave_api chave_api klucz_api",
-        phrase="секрет geheimnis",
-        stays="count",
-    ),
-    _row(
-        "passwords in other languages, ambiguous",
-        phrase="contra parole parola parool sandi κωδικός κωδικος jeton ficha",
-        stays="plain",
-    ),
-    _row("tokens", inside="token jwt magic_link", phrase="bearer", stays="url words"),
-    _row(
-        "secrets and credentials",
-        inside="secret credential connection_string connectionstring",
-        phrase="dsn cred creds conn_str conn_string connstr keytab key_material ntlm_hash nt_hash lm_hash "
-        "snmp_community community_string protection_bypass jfrog_art_api private_exponent",
-    ),
-    _row(
-        "authorization headers",
-        inside="authorization",
-        phrase="x_auth basic_auth http_auth proxy_auth sentry_auth",
-        stays="url",
-        extent="header",
-    ),
-    _row(
-        "authentication",
-        phrase="code_verifier oauth_verifier saml_response samlresponse saml_request samlrequest saml_art sam_lart "
-        "honeycomb_team shared_access auth authn oauth auth0 oob_code oobcode wresult id_assertion "
-        "client_assertion client_cert",
-        stays="url count",
-    ),
-    _row("assertions", inside="assertion", stays="count source words"),
-    _row(
-        "keys",
-        inside="api_key access_key secret_key private_key shared_key pass_key signing_key",
-        phrase=_each(_KEYS, "key"),
-        stays="count",
-    ),
-    _row("other keys", last="key", stays="plain"),
-    _row(
-        "codes, tickets, nonces and others that are random where they are secret",
-        last="code ticket nonce seed pat authentication authenticate plaintext remember_me captcha captcha_response "
-        "recaptcha_response turnstile_response",
-        stays="plain",
-    ),
-    _row(
-        "signatures",
-        inside="signature",
-        phrase="sig hmac access_sign api_sign x_sign",
-        stays="source words count",
-        extent="header",
-    ),
-    _row("cookies", inside="cookie", stays="count", extent="header"),
-    _row("sessions", inside="session_id sess_id", phrase="sid sesskey", stays="resource"),
-    _row("sessions, as a name's end", last="session sess", stays="count members words"),
-    _row("cross-site request forgery", inside="csrf xsrf", phrase="jenkins_crumb"),
-    _row(
-        "one-time codes",
-        phrase=_each(_CODES, "code")
-        + (
-            " one_time onetime two_factor twofactor 2fa tfa security_answer otp totp hotp mfa pin pincode pin_code"
-            " passkey"
-        ),
-    ),
-    _row(
-        "cards",
-        phrase="card_number card_no card_num cc_num cc_number credit_card debit_card cvv cvv2 cvc cvc2 csc cvn "
-        "cavv cryptogram card_verification verification_value",
-    ),
-    _row("card numbers and magnetic stripes", phrase="pan track_data track1 track2", stays="few_digits"),
-    _row(
-        "bank accounts",
-        phrase="account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer "
-        "account_num bank_number clabe numero_de_cuenta numéro_de_compte",
-    ),
-    _row(
-        "identity documents",
-        phrase="social_security social_security_number national_id tax_id passport driver_license drivers_license "
-        "driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf "
-        "national_insurance_number personnummer maiden_name mothers_maiden_name pesel snils codice_fiscale cuit cnpj "
-        "steuer_id steuernummer steueridentifikationsnummer burgerservicenummer tax_number medicare_number",
-    ),
-    _row("payments by agents (x402)", phrase="x_payment"),
-    _row("OTAS and Agnost", phrase="sdk_key agent_key x_org_id"),
-)
+DEFAULT_NAMES: tuple[SensitiveNames, ...] = tuple(map(_row, re.split(r"\n(?=\S)", _NAMES.strip())))
 
 CONTAINING = (
     *words(
