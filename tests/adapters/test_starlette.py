@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, WebSocket
-from flask import Flask
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket as StarletteWebSocket
 
 import otas_middleware as otas
 from otas_middleware.asgi import OtasMiddleware
-from otas_middleware.flask import Otas
 from support.agent import PATIENCE
 from support.asgi_gateway import AsgiExchange, call_asgi
 from support.request import Request
@@ -142,62 +139,6 @@ def test_a_background_task_that_fails_fails_as_without_us(settings: OtasSettings
 
     assert compare(one(view), settings, agent).raised == (LookupError, "in the background")
     assert agent.event()["error"] == ""
-
-
-def test_a_base_http_middleware_around_and_inside_works_on(settings: OtasSettings, agent: Agent) -> None:
-    async def view(request: StarletteRequest) -> Response:
-        return PlainTextResponse(await request.body())
-
-    async def stamp(request: StarletteRequest, call_next: Any) -> Response:
-        body = await request.body()
-        response: Response = await call_next(request)
-        response.headers["x-stamp"] = str(len(body))
-        return response
-
-    request = Request("POST", headers=(agent.header,), body=(b"one ", b"two"))
-    answers: list[AsgiExchange] = []
-    for with_us in (False, True):
-        app: Any = Starlette(routes=[Route("/", view, methods=["POST"])])
-        app.add_middleware(BaseHTTPMiddleware, dispatch=stamp)
-        if with_us:
-            recorded(app, settings)
-        app.add_middleware(BaseHTTPMiddleware, dispatch=stamp)
-        answers.append(call_asgi(app, request))
-    assert answers[0] == answers[1]
-    assert answers[1].body == b"one two"
-    event = agent.event()
-    assert (event["request_body"], event["response_body"]) == ("one two", "one two")
-
-
-class NoTeaError(Exception):
-    """What a handler turns into an answer."""
-
-
-@pytest.mark.parametrize(
-    ("ours_is", "error"), [("outside", "503 Service Unavailable"), ("inside", "NoTeaError: empty")]
-)
-def test_an_exception_that_a_handler_answers_is_named_inside_of_a_base_http_middleware_only(
-    ours_is: str, error: str, settings: OtasSettings, agent: Agent
-) -> None:
-    async def view(_: StarletteRequest) -> Response:
-        raise NoTeaError("empty")
-
-    async def sorry(_: StarletteRequest, __: Exception) -> Response:
-        return PlainTextResponse("no tea", 503)
-
-    async def pass_on(request: StarletteRequest, call_next: Any) -> Response:
-        response: Response = await call_next(request)
-        return response
-
-    app: Any = Starlette(routes=[Route("/", view)], exception_handlers={NoTeaError: sorry})
-    if ours_is == "inside":
-        recorded(app, settings)
-    app.add_middleware(BaseHTTPMiddleware, dispatch=pass_on)
-    if ours_is == "outside":
-        recorded(app, settings)
-    assert call_asgi(app, Request(headers=(agent.header,))).status_code == 503
-    event = agent.event()
-    assert (event["status_code"], event["error"]) == (503, error)
 
 
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
@@ -322,96 +263,6 @@ def test_dependencies_with_yield_are_entered_and_left_as_without_us(settings: Ot
     failed = ["opened", "nobody uses the resource", "failed with 404", "closed"]
     assert steps == half * 2 + failed * 2
     assert sorted(event["metadata"]["route"] for event in agent.events()) == ["/{name}", "/{name}"]
-
-
-def test_installed_in_an_application_and_in_one_that_is_mounted_it_records_once(
-    settings: OtasSettings, agent: Agent
-) -> None:
-    async def view(request: StarletteRequest) -> Response:
-        return PlainTextResponse(f"item {request.path_params['item_id']}")
-
-    inner = recorded(Starlette(routes=[Route("/items/{item_id}", view)]), settings)
-    middle = recorded(Starlette(routes=[Mount("/inner", app=inner)]), settings)
-    app = recorded(Starlette(routes=[Mount("/shops/{shop}", app=middle)]), settings)
-    exchange = call_asgi(app, Request(path="/shops/tea/inner/items/7", headers=(agent.header,)))
-    assert exchange.body == b"item 7"
-    event = agent.event()
-    assert event["path"] == "/shops/tea/inner/items/7"
-    assert event["metadata"]["route"] == "/shops/{shop}/inner/items/{item_id}"
-
-
-class Copying:
-    """A middleware that gives its application a copy of the scope, as hypercorn's `ProxyFixMiddleware` does."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.app(dict(scope), receive, send)
-
-
-def copying(app: ASGIApp) -> ASGIApp:
-    """Do as `Copying`, by a function."""
-
-    async def around(scope: Any, receive: Any, send: Any) -> None:
-        await app(dict(scope), receive, send)
-
-    return around
-
-
-async def answer_function(scope: Any, receive: Any, send: Any) -> None:
-    """Be an application that is a function."""
-    await PlainTextResponse("ok")(scope, receive, send)
-
-
-@pytest.mark.parametrize("kind", [Starlette, FastAPI])
-@pytest.mark.parametrize(
-    ("path", "route"),
-    [
-        ("/function/orders/42", None),
-        ("/parameter/Tea/x", None),
-        ("/copied/items/7", None),
-        ("/copied-by-function/items/7", None),
-        ("/inner/items/7", "/inner/items/{item_id}"),
-        ("/inner/plain", "/inner/plain"),
-        ("/inner/none", None),
-        ("/shops/007/items/7", "/shops/{shop}/items/{item_id}"),
-        ("/users/6F9619FF-8B86-D011-B42D-00C04FC964FF/plain", "/users/{user}/plain"),
-        ("/names/names/plain", None),
-        ("/names/tea/plain", "/names/{name}/plain"),
-    ],
-)
-def test_the_route_below_mounts_is_a_template_or_unknown(
-    path: str, route: str | None, kind: type[Any], settings: OtasSettings, agent: Agent
-) -> None:
-    async def view(_: StarletteRequest) -> Response:
-        return PlainTextResponse("ok")
-
-    inner = Starlette(routes=[Route("/items/{item_id}", view), Route("/plain", view)])
-    app = kind()
-    app.mount("/function", answer_function)
-    app.mount("/parameter/{Shop}", answer_function)
-    app.mount("/copied", Copying(inner))
-    app.mount("/copied-by-function", copying(inner))
-    for prefix in ("/inner", "/shops/{shop:int}", "/users/{user:uuid}", "/names/{name}"):
-        app.mount(prefix, inner)
-    call_asgi(recorded(app, settings), Request(path=path, headers=(agent.header,)))
-    assert agent.event()["metadata"]["route"] == route
-
-
-@pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi is deprecated")
-def test_a_wsgi_application_that_is_mounted_and_has_an_adapter_too_is_recorded_once(
-    settings: OtasSettings, agent: Agent
-) -> None:
-    from starlette.middleware.wsgi import WSGIMiddleware
-
-    flask = Flask("tea")
-    flask.get("/items")(lambda: "from Flask")
-    Otas(flask, settings=settings)
-    app = recorded(Starlette(routes=[Mount("/flask", app=WSGIMiddleware(flask))]), settings)
-    assert call_asgi(app, Request(path="/flask/items", headers=(agent.header,))).body == b"from Flask"
-    event = agent.event()
-    assert (event["path"], event["response_body"]) == ("/flask/items", "from Flask")
 
 
 def test_websockets_work_and_are_not_recorded(settings: OtasSettings, agent: Agent) -> None:
