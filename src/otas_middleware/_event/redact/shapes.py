@@ -132,6 +132,8 @@ _PHONE = (
     r"(?<![\w+])(?:\+|%2B)[1-9](?:[ ().\-/]{0,2}\d){7,14}(?!\d)"
     r"|(?<![\w.-])\(?[2-9]\d{2}\)?[ .\-]\d{3}[ .\-]\d{4}(?![\w-])"
 )
+_PHONE_HINT = r"(?:\+|%2B)[1-9]|[0-9]{3}[ .\-][0-9]{4}"
+_IP_HINT = r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"
 _IP = r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f:]{0,4}:[0-9A-Fa-f:.]{1,45}(?![\w:]))"
 
 
@@ -164,6 +166,8 @@ def _mask_basic(match: re.Match[str]) -> str:
     return match["scheme"] + MASK if b":" in pair or len(pair) > 18 else match[0]
 
 
+_OTAS = r"(?:otas|agent)_[A-Za-z0-9_\-]+"
+_ANY_OTAS_KEY = rf"{_START}(?:otas|agent)_[A-Za-z0-9_\-]{{8,}}+"
 _OTAS_KEY = re.compile(r"(?:otas|agent)_(?P<prefix>[A-Za-z0-9_\-]{11}|[A-Za-z0-9\-]+)_(?P<secret>[A-Za-z0-9_\-]{4,})")
 
 
@@ -187,6 +191,11 @@ def _mask_ip(match: re.Match[str]) -> str:
 
 
 _BLANK = r"(?:[ \t]|\\+t|%20|\+)"
+_BEARER = (
+    rf"(?i)(?P<scheme>{_START}bearer,?{_BLANK}++)"
+    r"(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|\\+/|%2[BF])*+=*+)(?![=\w])"
+)
+_BASIC = rf"(?i)(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>(?:[A-Za-z0-9+/_\-]|\\+/){{4,}}+=*+)"
 
 _ORACLE = r"(?P<before>jdbc:oracle:\w{1,8}:)[^\s\"'/@]{1,64}/[^\s\"'@]{1,128}(?=@)"
 _LONGEST_TAIL = 512
@@ -228,6 +237,7 @@ _CARD = (
     # ... or groups of digits as they are embossed, and not a piece of a UUID
     rf"|(?<!\w)(?<![0-9a-fA-F]-)[2-6]\d{{3}}(?P<gap>{_GAP})(?:\d{{4}}(?P=gap)\d{{4}}(?P=gap)\d{{4}}|\d{{6}}(?P=gap)\d{{4,5}})(?!\w)(?!-[0-9a-fA-F])"
 )
+_DIGITS = rf"[2-6](?:{_GAP}?[0-9]){{12}}"
 _LONGEST_ID_NAME = 64
 _IDS = (
     "id|ids|ean|ean13|gtin|upc|isbn|asin|imei|imsi|iccid|msisdn|phone|phones|tel|telephone|mobile|fax|timestamp|ts|order"
@@ -278,29 +288,9 @@ SURE: tuple[Shape, ...] = (
         r"(?:eyJ|eyA|ew[ok0]|W3s|Ww[ok0]|WyJ|WyA)(?:[A-Za-z0-9_\-+]|\\*/){4}",
         _Each(BASE64_JSON, mask_base64_json),
     ),
-    Shape(
-        "bearer tokens",
-        "Bearer …",
-        rf"(?i-u:bearer),?{_BLANK}",
-        _Each(
-            rf"(?i)(?P<scheme>{_START}bearer,?{_BLANK}++)(?P<credentials>[A-Za-z0-9](?:[A-Za-z0-9._~+/\-]|\\+/|%2[BF])*+=*+)(?![=\w])",
-            _mask_bearer,
-        ),
-    ),
-    Shape(
-        "basic credentials",
-        "Basic …",
-        rf"(?i-u:basic){_BLANK}",
-        _Each(
-            rf"(?i)(?P<scheme>{_START}basic{_BLANK}++)(?P<credentials>(?:[A-Za-z0-9+/_\-]|\\+/){{4,}}+=*+)", _mask_basic
-        ),
-    ),
-    Shape(
-        "OTAS keys",
-        "otas_<prefix>_<secret>, agent_<prefix>_<secret>",
-        r"(?:otas|agent)_[A-Za-z0-9_\-]+",
-        _Each(rf"{_START}(?:otas|agent)_[A-Za-z0-9_\-]{{8,}}+", _mask_otas_key),
-    ),
+    Shape("bearer tokens", "Bearer …", rf"(?i-u:bearer),?{_BLANK}", _Each(_BEARER, _mask_bearer)),
+    Shape("basic credentials", "Basic …", rf"(?i-u:basic){_BLANK}", _Each(_BASIC, _mask_basic)),
+    Shape("OTAS keys", "otas_<prefix>_<secret>, agent_<prefix>_<secret>", _OTAS, _Each(_ANY_OTAS_KEY, _mask_otas_key)),
     Shape(
         "keys of well-known services",
         "AKIA…, ghp_…, github_pat_…, glpat-…, sk_live_…, xoxb-…, AIza…, sk-…, sk-ant-…, hf_…, SG.… and others",
@@ -317,24 +307,14 @@ SURE: tuple[Shape, ...] = (
         mask_credentials,
     ),
     Shape(
-        "card numbers (a network's digits, valid check digit)",
-        "4111 1111 1111 1111",
-        rf"[2-6](?:{_GAP}?[0-9]){{12}}",
-        _Each(_CARD, _mask_card),
+        "card numbers (a network's digits, valid check digit)", "4111 1111 1111 1111", _DIGITS, _Each(_CARD, _mask_card)
     ),
 )
 """On by default."""
 
 OPTIONAL: dict[str, Shape] = {
     "redact_emails": Shape("e-mail addresses", "ann@example.com", r"@|%40", _Each(_EMAIL)),
-    "redact_phones": Shape(
-        "telephone numbers", "+49 30 1234567", r"(?:\+|%2B)[1-9]|[0-9]{3}[ .\-][0-9]{4}", _Each(_PHONE)
-    ),
-    "redact_ips": Shape(
-        "IP addresses",
-        "203.0.113.9, 2001:db8::1",
-        r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:",
-        _Each(_IP, _mask_ip),
-    ),
+    "redact_phones": Shape("telephone numbers", "+49 30 1234567", _PHONE_HINT, _Each(_PHONE)),
+    "redact_ips": Shape("IP addresses", "203.0.113.9, 2001:db8::1", _IP_HINT, _Each(_IP, _mask_ip)),
 }
 """By the setting that switches it on."""
