@@ -280,11 +280,14 @@ class _Recording:
 
     async def _finish(self) -> None:
         try:
+            capture = self.capture
+            if capture.aborted and not capture.disconnected:  # some (Sanic) keep to themselves what broke a stream
+                capture.failed(RuntimeError("the application returned before its response was complete"))
             self._describe()
-            if self.capture.durable:
-                await in_thread.finish(self.capture)
+            if capture.durable:
+                await in_thread.finish(capture)
             else:
-                self.capture.finish()
+                capture.finish()
         except Exception:
             report_internal_error("asgi.finish")
 
