@@ -11,6 +11,7 @@ import pytest
 
 from agent.callers import TLS
 from otas_middleware.agent import AgentSession
+from otas_middleware.testing import record_events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,3 +95,12 @@ def test_a_client_of_an_event_loop_that_has_ended_keeps_nothing_back(
     assert "could not be closed (RuntimeError)" in caplog.text
     clients.clear()
     gc.collect()
+
+
+def test_a_call_left_open_before_is_none_of_what_the_test_kit_waits_for(agent: AgentSession, outside: Host) -> None:
+    with agent.client(verify=TLS) as http:
+        left = http.send(http.build_request("GET", outside.url), stream=True)
+        with record_events() as events, pytest.raises(AssertionError) as raised:
+            events.one()
+        left.close()
+    assert "has not been read" not in str(raised.value)

@@ -34,7 +34,7 @@ class Memory:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._begun: list[Capture] = []
-        self._watched: list[Collection[Capture]] = []
+        self._watched: list[tuple[Collection[Capture], frozenset[Capture]]] = []
         self._finished: list[Callable[[], Envelope | None]] = []
         self._envelopes: list[Envelope] = []
         self._building = threading.RLock()  # an agent's `on_logged` may look
@@ -51,8 +51,8 @@ class Memory:
         return capture
 
     def watch(self, under_way: Collection[Capture]) -> None:
-        """Look there too for what has begun and is not over: a collection that changes by itself."""
-        self._watched.append(under_way)
+        """Look there too for what begins from now on and is not over: a collection that changes by itself."""
+        self._watched.append((under_way, frozenset(under_way)))
 
     def take(self, make: Callable[[], Envelope | None]) -> None:
         """Keep something finished.
@@ -85,7 +85,10 @@ class Memory:
     def _unfinished(self) -> list[Capture]:
         with self._changed:
             self._begun = [capture for capture in self._begun if not capture.finished]
-            return [*self._begun, *(capture for captures in self._watched for capture in list(captures))]
+            return [
+                *self._begun,
+                *(capture for under_way, before in self._watched for capture in {*under_way} - before),
+            ]
 
     def _finish_abandoned(self) -> None:
         """Do what a server would have done: test clients leave responses unclosed, and unread if nobody looks."""
