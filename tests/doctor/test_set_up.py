@@ -324,6 +324,18 @@ def test_an_application_that_cannot_be_loaded_is_named_with_the_cause(
     assert diagnosis.of("brain") == "not looked at while the application cannot be loaded\n"
 
 
+def test_what_an_applications_exception_says_shows_no_secret(doctor: Doctor) -> None:
+    doctor.variables["OTAS_SESSION_SECRET"] = "plain words of a secret of 32 bytes"
+    doctor.variables["DATABASE_URL"] = "postgres://shop:hunter2@db/shop"
+    names = ", ".join(f"os.environ[{name!r}]" for name in ("OTAS_SDK_KEY", "OTAS_SESSION_SECRET", "DATABASE_URL"))
+    doctor.write("telling.py", f"import os\nraise RuntimeError('with', {names})\n")
+    diagnosis = doctor("--wsgi", "telling:app")
+    assert "RuntimeError: ('with', '[REDACTED]', '[REDACTED]', 'postgres://" in diagnosis.of("application")
+    assert all(
+        secret not in diagnosis.output for secret in ("plain words", "hunter2", doctor.variables["OTAS_SDK_KEY"])
+    )
+
+
 def test_without_an_application_the_middleware_is_not_looked_at(doctor: Doctor) -> None:
     check = doctor().checks["middleware"]
     assert check["status"] == "skipped"

@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from otas_middleware._config.settings import OtasSettings
+from otas_middleware._config.sources import load_settings
 from otas_middleware._errors import ConfigurationError, OtasError
+from otas_middleware._event.redact import Masker, redactor_for
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -139,12 +142,21 @@ def user_code(what: str) -> Generator[None]:
         except (ApplicationError, ConfigurationError):
             raise
         except (Exception, SystemExit) as error:
-            text = str(error).strip().partition("\n")[0]
+            text = _masked(str(error).strip().partition("\n")[0])
             where = _last_place(error)
             raise ApplicationError(
                 f"{what}: {type(error).__name__}{f': {text}' if text else ''}{where}",
                 "start it as its server does, with the same environment, and correct what that shows",
             ) from error
+
+
+def _masked(text: str) -> str:
+    """Return what an application's exception says, without the secrets that it read from its environment."""
+    try:
+        settings = load_settings({})
+    except ConfigurationError:
+        settings = OtasSettings()
+    return Masker(redactor_for(settings), "").text(text)
 
 
 def _last_place(error: BaseException) -> str:
