@@ -258,7 +258,7 @@ def open_recorder(
         settings = load_settings(keywords, FrameworkSettings(*framework))
     elif not hasattr(settings, "model_fields_set"):
         raise ConfigurationError(
-            f"otas_middleware: settings= is a {type(settings).__name__}; give it an OtasSettings, "
+            f"otas_middleware: settings= is of type {type(settings).__name__}; give it an OtasSettings, "
             "or the settings by their names."
         )
     elif keywords:

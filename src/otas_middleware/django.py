@@ -212,7 +212,7 @@ def own_settings() -> Mapping[str, object]:
     values: object = getattr(django_settings, "OTAS", {})
     if not isinstance(values, dict):
         raise ConfigurationError(
-            f"OTAS in the Django settings is a {type(values).__name__}; "
+            f"OTAS in the Django settings is of type {type(values).__name__}; "
             "write it as a dictionary, such as OTAS = {'SDK_KEY': 'otas_…'}."
         )
     return cast("dict[str, object]", values)

@@ -29,7 +29,7 @@ KEY = "otas_aaaaaaaaaaa_s3cr3tvalue"
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "value": ({"max_body_bytes": -1}, "max_body_bytes="),
     "name": ({"max_body": 1}, "max_body= in the arguments is not a setting"),
-    "settings": ({"settings": {"sdk_key": KEY}}, "settings= is a dict"),
+    "settings": ({"settings": {"sdk_key": KEY}}, "settings= is of type dict"),
     "before_send": ({"before_send": "no.such:function"}, "before_send="),
     "failing module": ({"before_send": "support.unimportable:function"}, "raises ZeroDivisionError"),
     "destination": ({"destinations": "no.such:place"}, "'no.such:place'"),

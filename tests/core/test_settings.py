@@ -231,7 +231,7 @@ def test_a_key_that_is_a_secret_already_is_taken_without_the_blanks_around_it() 
 
 def test_settings_that_are_none_are_refused_by_their_type() -> None:
     settings: Any = {"sdk_key": KEY}
-    with pytest.raises(ConfigurationError, match="settings= is a dict") as caught:
+    with pytest.raises(ConfigurationError, match="settings= is of type dict") as caught:
         open_recorder({}, settings=settings)
     assert KEY not in str(caught.value)
 

@@ -65,7 +65,7 @@ def test_a_session_without_clients_is_a_warning(doctor: Doctor) -> None:
 def test_what_is_no_session_is_said(doctor: Doctor) -> None:
     status, output = examined(doctor, "session = 4\n", "shop_agent:session")
     assert status == 1
-    assert "shop_agent:session is a int, no AgentSession" in output
+    assert "shop_agent:session is of type int, no AgentSession" in output
 
 
 def test_a_module_that_is_not_there_is_said(doctor: Doctor) -> None:

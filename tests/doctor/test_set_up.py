@@ -118,6 +118,9 @@ def applications(doctor: Doctor) -> None:
     doctor.write("empty.py", "")
     doctor.write("broken.py", "import no_such_module_at_all\n")
     doctor.write("raising.py", "raise RuntimeError('no database')\n")
+    doctor.write("no_python.py", "import os\ndef f(:\n")
+    doctor.write("imports_no_python.py", "import no_python\n")
+    doctor.write("asks_a_library.py", "import json\n\njson.loads('')\n")
 
 
 @pytest.mark.parametrize(
@@ -305,12 +308,15 @@ def test_an_option_without_its_value_is_a_usage_error(doctor: Doctor) -> None:
             "start it as its server",
         ),
         (("--flask", "flask_shop:create_app(x)"), "'create_app(x)' is neither a name nor a call", "create_app()"),
-        (("--flask", "wsgi_shop:bare"), "wsgi_shop:bare is a function, not a Flask application", "factory"),
+        (("--flask", "wsgi_shop:bare"), "wsgi_shop:bare is of type function, not a Flask application", "factory"),
         (("--wsgi", "wsgi_shop:text"), "wsgi_shop:text is of type str, which cannot be called", "name the variable"),
         (("--wsgi", "broken:app"), "ModuleNotFoundError: No module named 'no_such_module_at_all'", "start it as"),
         (("--wsgi", "raising:app"), "RuntimeError: no database", "raising.py:1"),
         (("--django", "no_settings"), "there is no module no_settings", "run this where"),
         (("--django", "raising"), "RuntimeError: no database", "raising.py:1"),
+        (("--wsgi", "no_python:app"), "SyntaxError: ", "no_python.py:2)\n"),
+        (("--wsgi", "imports_no_python:app"), "SyntaxError: ", "no_python.py:2)\n"),
+        (("--wsgi", "asks_a_library:app"), "JSONDecodeError: Expecting value", "asks_a_library.py:3)\n"),
     ],
 )
 def test_an_application_that_cannot_be_loaded_is_named_with_the_cause(

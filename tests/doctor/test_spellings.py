@@ -61,6 +61,14 @@ def test_an_application_is_found_by_any_of_its_usual_names(doctor: Doctor, kind:
     assert diagnosis.checks["middleware"]["status"] == "ok"
 
 
+def test_the_colon_of_a_drive_separates_no_file_from_its_application(doctor: Doctor) -> None:
+    (doctor.folder / "C:").mkdir()
+    doctor.write("C:/shop_driven.py", APP.format(name="app"))
+    for target in ("C:/shop_driven.py:app", "C:/shop_driven.py"):
+        assert doctor("--flask", target).failed == {}
+    assert "there is no module C:\\shop in" in doctor("--flask", "C:\\shop.py:app").failed["application"]
+
+
 @pytest.mark.parametrize("target", ["shop_package", "shop_package.settings", "shop_package/settings.py"])
 def test_a_django_project_is_found_by_its_settings_or_its_package(doctor: Doctor, target: str) -> None:
     diagnosis = doctor("--django", target)

@@ -49,6 +49,14 @@ def test_an_event_is_shown_in_full_with_its_redactions(browser: Browser, client:
         panel.wait_for(state="hidden")
 
 
+def test_a_share_is_neither_nothing_of_something_nor_all_of_less(browser: Browser, brain: LocalBrain) -> None:
+    shares = "(pairs) => import('/_page/format.js').then(({ share }) => pairs.map(([part, all]) => share(part, all)))"
+    with looking_at(browser, brain) as sight:
+        assert sight.page.evaluate(
+            shares, [[0, 9], [1, 50_000], [7, 1000], [3, 20], [1, 3], [994, 1000], [49_999, 50_000], [9, 9]]
+        ) == ["0 %", "< 0.1 %", "0.7 %", "15 %", "33 %", "99.4 %", "> 99.9 %", "100 %"]
+
+
 def test_charts_are_drawn_and_follow_the_filter(browser: Browser, brain: LocalBrain) -> None:
     seed(brain, 300)
     with looking_at(browser, brain, "charts") as sight:

@@ -155,6 +155,7 @@ def test_what_is_not_understood_is_one_line_and_a_status() -> None:
     for arguments, message in (
         (("-",), "this is not understood (it is empty)"),
         (("https://shop.example/",), "a URL needs curl before it"),
+        (("/orders",), "No such file or directory; give a curl command, a HAR file, or HTTP"),
         (("a", "b"), "'a' and what follows it (1) are not understood"),
         (("--as", "har", "-"), "not a HAR file that can be read"),
     ):

@@ -160,7 +160,7 @@ def _django_settings() -> FrameworkSettings:
 def _loaded(source: Source, app: object) -> Subject:
     if source.kind == "flask" and not is_a(app, "flask.app.Flask"):
         raise ApplicationError(
-            f"{source.target} is a {type(app).__qualname__}, not a Flask application",
+            f"{source.target} is of type {type(app).__qualname__}, not a Flask application",
             "name the variable that holds it, or the factory as module:create_app()",
         )
     if not callable(app):

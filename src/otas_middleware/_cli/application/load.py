@@ -9,10 +9,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import os
 import re
 import sys
+import sysconfig
 from importlib import import_module
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 _APPLICATIONS = ("app", "application")
 _FACTORIES = ("create_app", "make_app")
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # as the path of a file begins on Windows; its colon separates nothing
+_LIBRARIES = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 class ApplicationError(OtasError):
@@ -51,7 +56,9 @@ def load(target: str) -> Any:
         ApplicationError: It cannot be imported, found or called.
         ConfigurationError: Our middleware refuses its settings while the application is made.
     """
-    module_name, colon, expression = target.partition(":")
+    start = 2 if _DRIVE.match(target) else 0
+    module_name, colon, expression = target[start:].partition(":")
+    module_name = target[:start] + module_name
     if not module_name or (colon and not expression):
         raise ApplicationError(
             f"{target!r} names no application", "write it as package.module:app or package.module:create_app()"
@@ -142,7 +149,8 @@ def user_code(what: str) -> Generator[None]:
         except (ApplicationError, ConfigurationError):
             raise
         except (Exception, SystemExit) as error:
-            text = _masked(str(error).strip().partition("\n")[0])
+            said = error.msg if isinstance(error, SyntaxError) else str(error)
+            text = _masked(said.strip().partition("\n")[0])
             where = _last_place(error)
             raise ApplicationError(
                 f"{what}: {type(error).__name__}{f': {text}' if text else ''}{where}",
@@ -160,14 +168,14 @@ def _masked(text: str) -> str:
 
 
 def _last_place(error: BaseException) -> str:
-    traceback = error.__traceback__
-    place = ""
-    while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
-        if not filename.startswith("<") and filename != __file__:
-            place = f" ({filename}:{traceback.tb_lineno})"
-        traceback = traceback.tb_next
-    return place
+    """Return where code failed: the file that is no Python, or else the innermost line, if possible no library's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    places = [(file, line) for file, line in frames if not file.startswith("<") and file != __file__]
+    own = [(file, line) for file, line in places if not file.startswith(_LIBRARIES)]
+    file, line = (own or places or [("", 0)])[-1]
+    return f" ({file}:{line})" if file else ""
 
 
 def _parse(expression: str) -> tuple[list[str], list[Any] | None, dict[str, Any]]:

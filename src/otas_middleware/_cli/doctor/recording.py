@@ -129,7 +129,7 @@ def check_agent(target: str) -> Iterator[Check]:
         return
     if not hasattr(session, "headers_for") or not hasattr(session, "clients"):
         yield Check(
-            _AGENT, "failed", f"{first} is a {type(session).__name__}, no AgentSession", "name the session first"
+            _AGENT, "failed", f"{first} is of type {type(session).__name__}, no AgentSession", "name the session first"
         )
         return
     given = {id(client) for _, client in clients}

@@ -256,5 +256,5 @@ def _input(name: str) -> bytes:
     try:
         return Path(name).expanduser().read_bytes()
     except OSError as error:
-        hint = "; a URL needs curl before it" if "://" in name else ""
+        hint = "; a URL needs curl before it" if "://" in name else f"; give {_WHAT}"
         raise UnreadableError(f"the file {name} cannot be read: {error.strerror}{hint}") from None

@@ -25,7 +25,15 @@ export function bytes(size) {
   return `${(size / 1024 / 1024).toFixed(1)} MiB`;
 }
 
-export const share = (part, all) => (all ? `${((100 * part) / all).toFixed(part && part / all < 0.1 ? 1 : 0)} %` : "–");
+/** A share in per cent, which says neither 0 of something nor 100 of less than all. */
+export function share(part, all) {
+  if (!all) return "–";
+  const percent = (100 * part) / all;
+  if (part && percent < 0.1) return "< 0.1 %";
+  if (part < all && percent > 99.9) return "> 99.9 %";
+  const isNearAnEnd = (part && percent < 10) || (part < all && percent > 99);
+  return `${percent.toFixed(isNearAnEnd ? 1 : 0)} %`;
+}
 
 /** A time of day here, with the date when it is not today, `brief` in lists; the whole of it in UTC on hovering. */
 export function moment(seconds, { milliseconds = false, brief = false } = {}) {
