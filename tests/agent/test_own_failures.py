@@ -38,7 +38,8 @@ HOWS = {"whole": How(), "followed": How(follow=True), "streamed": How(stream=Tru
 
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Swallow failures as production does, and return their counts."""
+    """Swallow failures as production does, and return their counts; what other tests left is gone by then."""
+    gc.collect()
     monkeypatch.setattr(runtime, "behaviour", replace(runtime.behaviour, reraise=False))
     monkeypatch.setattr(_errors, "counts", type(_errors.counts)())
     return _errors.counts

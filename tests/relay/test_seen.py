@@ -118,8 +118,7 @@ def test_what_served_hosts_with_settings_that_nobody_has_any_more_ends(
             app.delivery._state.client.abandon()  # as when the process ends
         eventually(lambda: not relay.server._tenants)
         eventually(lambda: not [thread for thread in threading.enumerate() if thread not in before][1:])
-        gc.collect()
-        assert gone() is None
+        eventually(lambda: gc.collect() >= 0 and gone() is None)  # the relay's own loop may be about to let go of it
         with host(brain, agent, relay.path) as app:
             app.call()
             assert app.delivery.flush(20)

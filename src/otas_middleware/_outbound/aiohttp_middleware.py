@@ -260,7 +260,7 @@ class _RecordedContent:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def __del__(self) -> None:
-        if "_call" in self.__dict__:
+        if "_call" in self.__dict__ and not self._call.finished:
             self._call.finish()  # of a response that nobody closed
 
     async def reading(self, read: Awaitable[Any]) -> Any:

@@ -190,4 +190,5 @@ class ResponseStream(_Stream):
             self._call.finish()
 
     def __del__(self) -> None:
-        self._call.finish()  # of a stream that nobody closed
+        if not self._call.finished:
+            self._call.finish()  # of a stream that nobody closed

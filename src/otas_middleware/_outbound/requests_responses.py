@@ -85,7 +85,7 @@ class RecordedRaw:
         self.close()
 
     def __del__(self) -> None:
-        if "_call" in self.__dict__:
+        if "_call" in self.__dict__ and not self._call.finished:
             self._call.finish()  # of a response that nobody closed
 
     def _calling(self, function: Function, args: Args, options: Options) -> Any:
