@@ -106,6 +106,19 @@ def chaos(old: str, path: Path = RESULTS / "chaos.json") -> str:
     if not path.exists():
         return old
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    faults = [[str(run[name]) for name in _FAULTS] for run in found["runs"] if not run["fault"].endswith(", uvicorn")]
+    runs = [run for run in found["runs"] if not run["fault"].endswith(", uvicorn")]
+    harmless = [run for run in runs if not run["lost"] and not run["duplicates"]]
+    faults = [[str(run[name]) for name in _FAULTS] for run in runs if run not in harmless]
     limits = [[name, str(value)] for name, value in found["limits"].items()]
-    return "\n".join([*_table(_FAULTS.values(), faults), *_table(("limit", "figure"), limits)])
+    together = [_together(harmless)] if harmless else []
+    return "\n".join([*_table(_FAULTS.values(), [*together, *faults]), *_table(("limit", "figure"), limits)])
+
+
+def _together(runs: list[dict[str, Any]]) -> list[str]:
+    """Return one row for faults that did no harm, with the lowest and the highest of their figures."""
+    figures = [[run[name] for run in runs] for name in list(_FAULTS)[1:]]
+    return ["; ".join(run["fault"] for run in runs), *(_span(min(each), max(each)) for each in figures)]
+
+
+def _span(lowest: float, highest: float) -> str:
+    return f"{lowest}" if lowest == highest else f"{lowest} … {highest}"

@@ -41,8 +41,7 @@ TOPICS = {
 """Headings of docs/settings.md, and the fields under each; every field has its place in exactly one."""
 
 FIRST = (
-    "sdk_key brain_url uasam_url enabled max_body_bytes ignore_paths should_record session_sample_rate "
-    "sensitive_fields before_send spool_dir durability relay shutdown_timeout"
+    "sdk_key brain_url enabled max_body_bytes ignore_paths session_sample_rate sensitive_fields before_send spool_dir"
 )
 """The settings that the README shows."""
 

@@ -17,39 +17,30 @@ if TYPE_CHECKING:
 CHECKS = ("echo", "upload", "stream", "first byte", "disconnect", "failure")
 HEAD = """# What was tested with what
 
-This page is written by `make matrix` from the results of its tests. Each server is started by the command that its
-users type, once with the middleware and once without; the client compares what it gets from both, byte for byte, and
-each request must be one event in a local Brain.
+Written by `make matrix`. Each server is started by its users' command, with the middleware and without; the client gets
+the same bytes from both, and each request is one event in a local Brain.
 
-The checks: **echo** (a body there and back, with and without a session token), **upload** (1 MB in pieces, of known and
-of unknown length), **stream** (each chunk reaches the client before the next one is made), **first byte** (as early as
-bare, measured in the same run), **disconnect** (a client leaves in the middle: the application is told, the event says
-`aborted`), **failure** (an unhandled exception).
+The checks: **echo** (a body there and back, with and without a token), **upload** (1 MB in pieces, of known and of
+unknown length), **stream** (each chunk reaches the client before the next is made), **first byte** (as early as bare),
+**disconnect** (a client leaves in the middle: the application is told, the event says `aborted`), **failure** (an
+unhandled exception). *All* passed, or all but what is named; *-*: the two do not go together, or were not tested.
 """
 
-NOT_IN_THE_TABLE = """## Not in the tables
+NOT_IN_THE_TABLE = """## Beside the tables
 
-- Tornado's `WSGIContainer` collects the whole response before it sends anything, and answers nothing when the
-  application raises.
-- FastPySGI waits for requests without letting go of the interpreter lock: no thread of the application runs meanwhile,
-  so events leave with the next requests or at the end (`findings/fastpysgi_threads_sleep.sh`).
+- Tornado's `WSGIContainer` sends nothing before the response is complete, nor when the application raises.
+- FastPySGI lets no thread of the application run while it waits: events leave with the next requests or at the end
+  (`findings/fastpysgi_threads_sleep.sh`).
 - socketify: an exception of the application ends the process.
-- pyvoy, ASGI: the endless stream of the check *disconnect* does not reach the client, with or without the middleware;
-  the other checks passed.
-- Starlette's `WSGIMiddleware` is deprecated for a2wsgi. Both and asgiref's are tested in process too, by
-  `tests/adapters/test_bridges.py`; so are apig-wsgi and serverless-wsgi, which are functions and no servers. Mangum has
-  `tests/servers/test_lambda.py`.
-- mod_wsgi needs Apache; `mod_wsgi-express` 6.1 was tried by hand, and keeps to PEP 3333.
+- pyvoy, ASGI: all but *disconnect*, whose stream does not reach the client, with or without the middleware.
+- Starlette's `WSGIMiddleware`, a2wsgi, asgiref, apig-wsgi, serverless-wsgi and Mangum are tested in process too.
+- `mod_wsgi-express` 6.1 was tried by hand.
+- gunicorn's asgi worker cancels an application whose client has gone, and tells only those that ask. Starlette and
+  FastAPI do not ask while they stream: their event names the `CancelledError` and is not `aborted`.
+- hypercorn's WSGI answers 500 to empty bodies, and a2wsgi ignores a second `start_response`: events say what the
+  application answered.
 
-gunicorn's asgi worker cancels an application whose client has gone, and tells those that ask only. Starlette and
-FastAPI do not ask while they stream: their event names the `CancelledError` and is not `aborted`.
-
-waitress, Twisted's `twist` and uvicorn end by the signal that stops them, and Python then runs nothing at its end. An
-ASGI application's events are delivered by the lifespan all the same; a WSGI application behind a bridge on uvicorn
-loses what still waits in memory, unless `durability="spool"` is set.
-
-Some differences between what an application answers and what its client gets happen behind the middleware and cannot be
-seen from inside: hypercorn's WSGI answers 500 to empty bodies, and a2wsgi ignores a second `start_response`.
+What each server does at its end: [deployment](deployment.md#how-servers-end).
 """
 
 
@@ -99,14 +90,14 @@ def write_table(folder: Path, page: Path) -> None:
     parts.append(NOT_IN_THE_TABLE)
     parts.append("## The first byte of a stream\n\n" + first_byte(found))
     parts.append("## Further checks\n\n" + "\n".join(further(found)))
-    parts.append("## Versions\n\n" + "\n".join(versions(found)))
+    parts.append("## Versions\n\n" + versions(found))
     parts.append("## The contract suite\n\n" + "\n".join(suites(folder)))
     page.parent.mkdir(exist_ok=True)
     page.write_text("\n\n".join(part.strip() for part in parts) + "\n")
 
 
 def grid(found: Iterable[Result], interface: str) -> Iterator[str]:
-    """Yield the lines of a table: servers down, frameworks across."""
+    """Yield the lines of a table: servers down, those with equal results in one line, frameworks across."""
     outcome: defaultdict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
     for result in found:
         server, framework, check = result.key
@@ -114,14 +105,14 @@ def grid(found: Iterable[Result], interface: str) -> Iterator[str]:
             known = outcome[server, framework].get(check, True)
             outcome[server, framework][check] = known and not result.failed
     frameworks = [each.framework for each in APPLICATIONS if each.interface == interface]
-    yield "| server | " + " | ".join(frameworks) + " |"
-    yield "|---|" + "---|" * len(frameworks)
+    rows: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for each in SERVERS:
         if each.interface == interface:
-            cells = [cell(outcome.get((each.name, framework))) for framework in frameworks]
-            yield f"| {each.name} | " + " | ".join(cells) + " |"
-    yield ""
-    yield "*all*: all six checks passed; *-*: the two do not go together, or were not tested."
+            rows[tuple(cell(outcome.get((each.name, framework))) for framework in frameworks)].append(each.name)
+    yield "| servers | " + " | ".join(frameworks) + " |"
+    yield "|---|" + "---|" * len(frameworks)
+    for cells, names in rows.items():
+        yield f"| {'; '.join(names)} | " + " | ".join(cells) + " |"
 
 
 def cell(checks: dict[str, bool] | None) -> str:
@@ -147,28 +138,30 @@ def first_byte(found: Iterable[Result]) -> str:
         return "Not measured in this run."
     later = [wrapped - bare for wrapped, bare in zip(times["wrapped"], times["bare"], strict=True)]
     return (
-        f"From request to first byte, the median of each combination's calls, then the median over {len(later)} "
-        f"combinations: {median(times['wrapped']):.2f} ms with the middleware, {median(times['bare']):.2f} ms without; "
-        f"the differences have the quartiles {', '.join(f'{value:+.2f}' for value in quantiles(later, n=4))} ms."
+        f"Medians over {len(later)} combinations: {median(times['wrapped']):.2f} ms with the middleware, "
+        f"{median(times['bare']):.2f} ms without; quartiles of the differences "
+        f"{', '.join(f'{value:+.2f}' for value in quantiles(later, n=4))} ms."
     )
 
 
 def further(found: Iterable[Result]) -> Iterator[str]:
-    """Yield the lines of the table of the checks that are not in the grid, a line for each, with what they measured."""
-    subjects: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
+    """Yield the lines of the table of the checks that are not in the grid: how many cases, and what they measured."""
+    cases: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    figures: defaultdict[tuple[str, str], defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for result in found:
         check = result.key[2]
         if (check in CHECKS and result.key[0]) or result.skipped:
             continue
-        subject = result.name.partition("[")[2].rstrip("]") or result.name.replace("_", " ")
-        figures = {name: value for name, value in result.properties.items() if name.endswith((" MB", " core", " ms"))}
-        if figures:
-            subject += f" ({', '.join(figures.values())})"
-        subjects[check, "failed" if result.failed else "passed", "; ".join(figures)].add(subject)
-    yield "| check | result | of what (figures) | figures |"
+        row = check, "failed" if result.failed else "passed"
+        cases[row].add(result.name)
+        for name, value in result.properties.items():
+            if name.endswith((" MB", " core", " ms")):
+                figures[row][name].append(float(value))
+    yield "| check | result | cases | smallest … largest figure |"
     yield "|---|---|---|---|"
-    for (check, outcome, measured), names in sorted(subjects.items()):
-        yield f"| {check} | {outcome} | {'; '.join(sorted(names))} | {measured} |"
+    for row, names in sorted(cases.items()):
+        ranges = "; ".join(f"{name}: {min(values)} … {max(values)}" for name, values in figures[row].items())
+        yield f"| {' | '.join(row)} | {len(names)} | {ranges} |"
 
 
 def suites(folder: Path) -> Iterator[str]:
@@ -184,11 +177,18 @@ def suites(folder: Path) -> Iterator[str]:
         yield f"| {file.stem.removesuffix('-0')} | {len(cases) - failed - skipped} | {failed} | {skipped} |"
 
 
-def versions(found: Iterable[Result]) -> Iterator[str]:
-    """Yield a line for each version of Python, and what was tested with it."""
-    by_python: defaultdict[str, set[str]] = defaultdict(set)
+def versions(found: Iterable[Result]) -> str:
+    """Return what was tested; of what there are several versions, with which Python."""
+    known: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for result in found:
         if not result.skipped and "python" in result.properties:
-            by_python[result.properties["python"]] |= result.versions
-    for python, names in sorted(by_python.items()):
-        yield f"- Python {python}: " + ", ".join(sorted(names))
+            for each in result.versions:
+                name, _, version = each.rpartition(" ")
+                known[name][version].add(result.properties["python"])
+    return ", ".join(f"{name} {_with_python(of)}" for name, of in sorted(known.items())) + "."
+
+
+def _with_python(versions: dict[str, set[str]]) -> str:
+    if len(versions) == 1:
+        return next(iter(versions))
+    return " and ".join(f"{version} (Python {', '.join(sorted(of))})" for version, of in sorted(versions.items()))
