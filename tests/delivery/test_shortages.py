@@ -57,6 +57,31 @@ def test_what_cannot_be_imported_for_want_of_descriptors_is_built_when_there_are
         sender.close(0.0)
 
 
+def test_what_was_leased_and_cannot_be_read_for_want_of_descriptors_is_read_when_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up = threading.Event()
+
+    def script(connection: socket.socket, _request: Received) -> None:
+        connection.sendall(created() if up.is_set() else answer("503 Service Unavailable"))
+
+    with RawServer(script) as server:
+        before = Pipeline(settings(server.url, spool_dir=tmp_path), build)
+        for _ in range(3):
+            before.put(Item())
+        before.close(5.0)
+        assert before.stats()["spooled"] == 3
+        up.set()
+        failures = internal_errors.counts["delivery.next_work"]
+        with pipeline(server.url, spool_dir=tmp_path) as sender:
+            with monkeypatch.context() as patch:
+                patch.setitem(sys.modules, "otas_middleware._event.model", None)
+                sender.put(Item())
+                eventually(lambda: internal_errors.counts["delivery.next_work"] > failures)
+            eventually(lambda: sender.stats()["delivered"] == 4)
+            assert (sender.stats()["spooled"], balance(sender.stats())) == (-3, 0)
+
+
 def test_a_build_that_is_short_of_memory_for_ever_is_given_up() -> None:
     tries: list[None] = []
 

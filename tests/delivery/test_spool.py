@@ -17,7 +17,8 @@ from cryptography.fernet import Fernet
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.codec import Record, TokenCipher
 from otas_middleware._delivery.disk_queue.file import SpoolError
-from otas_middleware._delivery.disk_queue.store import LEASE, DiskQueue, Held, is_gone
+from otas_middleware._delivery.disk_queue.owner import is_gone
+from otas_middleware._delivery.disk_queue.store import LEASE, DiskQueue, Held
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from support.delivery import (
     build,
@@ -292,16 +293,34 @@ class TestSecrets:
 
     @pytest.mark.parametrize("cipher", [None, TokenCipher(Fernet.generate_key().decode())])
     def test_without_the_right_key_an_event_stays_for_those_who_have_it(
-        self, folder: Path, cipher: TokenCipher | None, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
+        self, folder: Path, cipher: TokenCipher | None, open_disk: OpenDisk
     ) -> None:
         key = Fernet.generate_key().decode()
         open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).write([record(1)])
         stranger = open_disk(folder / "otas-brain.sqlite3", 10_000_000, cipher)
         assert stranger.claim(10) == []
         assert stranger.unreadable == 1
+        assert len(open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(10)) == 1
+
+    def test_without_the_right_key_an_event_is_tried_again_after_an_hour_only(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, open_disk: OpenDisk
+    ) -> None:
+        key = Fernet.generate_key().decode()
+        open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).write([record(1), record(2)])
+        stranger = open_disk(folder / "otas-brain.sqlite3", 10_000_000, None)
+        assert [stranger.claim(1), stranger.claim(1), stranger.claim(1), stranger.unreadable] == [[], [], [], 2]
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 3601)
-        assert len(open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key)).claim(10)) == 1
+        assert [stranger.claim(2), stranger.unreadable] == [[], 4]
+
+    def test_events_whose_key_is_lost_make_room_as_others_do(self, folder: Path, open_disk: OpenDisk) -> None:
+        lost = open_disk(folder / "otas-brain.sqlite3", 4_000_000, TokenCipher(Fernet.generate_key().decode()))
+        lost.write([record(number, b"x" * 100_000) for number in range(35)])
+        spool = open_disk(folder / "otas-brain.sqlite3", 4_000_000, TokenCipher(Fernet.generate_key().decode()))
+        assert spool.claim(100) == []
+        written = [spool.write([record(number, b"y" * 100_000)]) for number in range(35)]
+        assert sum(evicted for _, evicted in written) >= 30
+        assert len(spool.claim(100)) == 35
 
     def test_a_bad_key_is_refused_at_start_without_being_shown(self, folder: Path) -> None:
         with pytest.raises(ConfigurationError, match="OTAS_SPOOL_KEY") as caught:

@@ -6,6 +6,7 @@ when the destination answers. Nothing here runs on the request path, except `wri
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -158,6 +159,7 @@ class Spooler:
             if self._looking:
                 return
             self._looking = True
+        found: list[tuple[int, Record]] = []
         broken: list[int] = []
         unreadable = self._disk.unreadable
         try:
@@ -168,6 +170,10 @@ class Spooler:
             self._look_at = 0.0 if passed else monotonic() + POLL
         except SpoolError as error:
             self._fail(error)
+        except BaseException:  # no memory, or no descriptor for an import: who holds them must have them
+            with contextlib.suppress(SpoolError):
+                self._disk.release([Held(row, record.failures, record.possibly_stored) for row, record in found])
+            raise
         finally:
             self._looking = False
         if broken:

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import sqlite3
 import threading
 import time
-import uuid
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._delivery.codec import Record, UnreadableError, protect, reveal
 from otas_middleware._delivery.disk_queue import file
 from otas_middleware._delivery.disk_queue.file import SpoolError, transaction
+from otas_middleware._delivery.disk_queue.owner import is_gone, new_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
     from typing import TypeVar
 
     from otas_middleware._delivery.codec import TokenCipher
@@ -34,7 +33,8 @@ LEASE = 120.0
 """Seconds for which an event is one process's own; renewed while that process holds it."""
 
 _UNREADABLE_LEASE = 3600.0
-"""Seconds for which an event whose token cannot be decrypted is left alone."""
+"""Seconds for which an event whose token cannot be decrypted is left alone by those who have tried. The lease is
+nobody's: who has not tried yet may have the key, and who needs the room takes it."""
 
 _EVICT = 8
 """How many events one step of making room deletes: some may be a hundred times as large as what comes in."""
@@ -76,6 +76,8 @@ class DiskQueue:
         self._identity: tuple[int, int] | None = None
         self.unreadable = 0
         """How many events were found whose token was encrypted with a key that is not ours."""
+        self._tried = 0
+        """The last row of those."""
         self.lock = threading.Lock()
 
     def write(self, records: Sequence[Record], *, leased: bool = False) -> tuple[list[int], int]:
@@ -115,8 +117,9 @@ class DiskQueue:
             # A lease beyond any that could be given is a clock that was set back. What we hold is in memory.
             rows = connection.execute(
                 f"SELECT id, lease_owner, {_COLUMNS} FROM event "  # noqa: S608
-                "WHERE (lease_until <= ? OR lease_until > ?) AND lease_owner <> ? ORDER BY id LIMIT ?",
-                (now, now + _UNREADABLE_LEASE + LEASE, self._owner, limit),
+                "WHERE (lease_until <= ? OR lease_until > ? OR (lease_owner = '' AND id > ?)) AND lease_owner <> ? "
+                "ORDER BY id LIMIT ?",
+                (now, now + _UNREADABLE_LEASE + LEASE, self._tried, self._owner, limit),
             )
             claimed: list[tuple[int, Record]] = []
             for row, holder, *columns in _up_to(max_bytes, rows):
@@ -129,6 +132,7 @@ class DiskQueue:
                 )
                 if record is None:
                     self.unreadable += 1
+                    self._tried = max(self._tried, row)
                 else:
                     claimed.append((row, record))
             return claimed
@@ -197,7 +201,7 @@ class DiskQueue:
         while self._used(connection) > self._max_bytes:
             found = connection.execute(
                 "DELETE FROM event WHERE id IN "
-                "(SELECT id FROM event WHERE lease_until <= ? AND id < ? ORDER BY id LIMIT ?)",
+                "(SELECT id FROM event WHERE (lease_until <= ? OR lease_owner = '') AND id < ? ORDER BY id LIMIT ?)",
                 (time.time(), before, _EVICT),
             ).rowcount
             if not found:
@@ -307,44 +311,3 @@ def _explain(error: sqlite3.DatabaseError) -> str:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return "another process holds it locked"
     return f"SQLite says: {error}"
-
-
-# A lease runs out by itself; on Linux it need not be waited for when its holder can be seen to be gone. A process is
-# told from others by the boot of its machine, its process-id namespace, its id and the moment of its start, so that
-# neither a reused id nor a container with ids of its own is mistaken for it.
-
-
-def new_owner() -> str:
-    """Return a name for a holder in this process."""
-    place = _place()
-    start = _start_of(os.getpid()) if place is not None else None
-    return f"{place}/{os.getpid()}/{start}/{uuid.uuid4().hex[:8]}"
-
-
-def is_gone(owner: str) -> bool:
-    """Say whether the holder's process has certainly ended; False where nobody can know."""
-    place, _, rest = owner.partition("/")
-    pid, _, rest = rest.partition("/")
-    start = rest.partition("/")[0]
-    if place != _place() or not pid.isdigit() or not start.isdigit():
-        return False
-    return _start_of(int(pid)) != int(start)
-
-
-def _place() -> str | None:
-    """Return what this process's id is unique in: a boot of a kernel and a namespace of process ids."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:
-        return None
-
-
-def _start_of(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since the boot, or None when there is no such process."""
-    try:
-        # The second field is the program's name in brackets: any bytes, brackets and blanks among them, cut after 15.
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == b"Z" else int(fields[19])  # a zombie will not come back
