@@ -32,6 +32,10 @@ def probe(*sources: str) -> Callable[[str], bool]:
     return TypeAdapter(constrained, config=_LINEAR).validator.isinstance_python
 
 
+shared_probe = lru_cache(maxsize=256)(probe)
+"""As `probe`, and made once for all settings: for patterns that no secret is part of."""
+
+
 _ENDS = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\)(?=(?:[*+?]|\{\d*,?\d*\})\+)", re.DOTALL)
 """What is passed over in a pattern, or the end of a group that is repeated possessively."""
 

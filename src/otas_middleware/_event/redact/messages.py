@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from otas_middleware._event.patterns import compiled, filled, probe, rows
+from otas_middleware._event.patterns import compiled, filled, rows, shared_probe
 from otas_middleware._event.redact.forms import is_odd, is_told, looks_random, may_be_message
 from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.name_rules import literal
@@ -304,11 +303,8 @@ class Messages:
     def masked(self, text: str, rules: NameRules) -> str:
         """Return a text with the secrets masked that stand in messages of these forms."""
         for hints, group in self._groups:
-            if _probe(hints)(text):
+            if shared_probe(hints)(text):
                 for message in group:
                     if any(hint in text for hint in message.hints):
                         text = message.masked(text, rules)
         return text
-
-
-_probe = cache(probe)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from pydantic_core import to_json
 
 from otas_middleware._event.model import storable
-from otas_middleware._event.patterns import compile_pattern, compiled, probe
+from otas_middleware._event.patterns import compile_pattern, compiled, probe, shared_probe
 from otas_middleware._event.redact import encodings, json_text
 from otas_middleware._event.redact.mask import MASK, most
 from otas_middleware._event.redact.messages import MESSAGES, Messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
-from otas_middleware._event.redact.shapes import OPTIONAL, SURE, mask_credentials
+from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape, mask_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.redact.values import Walk
+
+    Probe = Callable[[str], bool]
 
 _QUOTING = Messages(*MESSAGES)
 _MAX_DECODINGS = 6
@@ -46,28 +48,31 @@ class Redactor:
 
     def __init__(self, settings: OtasSettings) -> None:
         self.rules = NameRules((*settings.sensitive_headers, *settings.sensitive_fields), settings.redact_keep)
-        shapes = (*SURE, *(shape for name, shape in OPTIONAL.items() if getattr(settings, name)))
-        self._shapes = [(probe(shape.probe), shape) for shape in shapes]
-        probes = self.rules.probes
-        self._mentioned = probe(probes.mentioned)
-        self._valued = probe(probes.valued)
-        self._foreign = probe(probes.foreign)
-        self._escaped = lru_cache(maxsize=1)(partial(probe, probes.escaped))  # takes the longest, and few texts need it
-        self._has_label = probe(probes.labelled)
-        self._has_base64 = probe(encodings.BASE64_PROBE)
-        self._has_message = probe(_QUOTING.probe)
+        self._kinds = (*SURE, *(shape for name, shape in OPTIONAL.items() if getattr(settings, name)))
         self._own = _own_secrets(settings)
-        others = (
+        self._others = (
             *map(literal, self._own),
             _QUOTING.probe,
             encodings.BASE64_PROBE,
             encodings.WORDS_PROBE,
-            *(shape.probe for shape in shapes),
+            *(shape.probe for shape in self._kinds),
         )
-        self._beyond_names = probe(probes.labelled, encodings.ENCODED_PROBE, *others)
-        self._suspicious = probe(probes.mentioned, probes.flagged, encodings.ESCAPES_PROBE, *others)
+        make = probe if self._own else shared_probe
+        self._names = names = self.rules.probes
+        self._suspicious = make(names.mentioned, names.flagged, encodings.ESCAPES_PROBE, *self._others)
         self._patterns = tuple(map(compile_pattern, settings.redact_patterns))
         self._path_patterns = tuple(map(compile_pattern, settings.redact_path_patterns))
+
+    # Most texts are not suspicious, so that what tells the kinds of suspicion apart is made when one is.
+
+    @cached_property
+    def _beyond_names(self) -> Probe:
+        make = probe if self._own else shared_probe
+        return make(self._names.labelled, encodings.ENCODED_PROBE, *self._others)
+
+    @cached_property
+    def _shapes(self) -> list[tuple[Probe, Shape]]:
+        return [(shared_probe(shape.probe), shape) for shape in self._kinds]
 
     def text(self, text: str, depth: int = 0, *, cut: bool = False, hide: Callable[[str], str] | None = None) -> str:
         """Return a text of any format, whole, cut off or broken, with its secrets masked.
@@ -91,7 +96,7 @@ class Redactor:
             return MASK
         plain = encodings.plain_form(text if hide is None else hide(text))
         escape = None
-        if "\\" in plain and "\\u" in plain and self._escaped()(plain):
+        if "\\" in plain and "\\u" in plain and shared_probe(self._names.escaped)(plain):
             escape = encodings.foreign_escape(plain)
         if escape is not None:
             plain = encodings.unescape_letters(plain)
@@ -153,12 +158,16 @@ class Redactor:
             text = tables.mask_table(text, self.rules)
         elif tables.has_rule(text):
             text = tables.mask_drawn_tables(text, self.rules)
-        if beyond_names and self._has_message(text):
+        if beyond_names and shared_probe(_QUOTING.probe)(text):
             text = _QUOTING.masked(text, self.rules)
-        text = named.mask_named(text, self.rules.rule, self._has_name, self._valued, self.rules.harmless)
+        text = named.mask_named(
+            text, self.rules.rule, self._has_name, shared_probe(self._names.valued), self.rules.harmless
+        )
         if "\\" in text and _IN_STRINGS.search(text) is not None and json_text.quotes_like_json(text):
             text = _STRING.sub(lambda match: self._lines_of(match, depth), text)
-        return self._mask_labelled(text, depth, cut=cut) if beyond_names and self._has_label(text) else text
+        if beyond_names and shared_probe(self._names.labelled)(text):
+            return self._mask_labelled(text, depth, cut=cut)
+        return text
 
     def _lines_of(self, match: re.Match[str], depth: int) -> str:
         """Look at a JSON string of several lines, or of escapes of its own, as at the text that it is."""
@@ -179,7 +188,7 @@ class Redactor:
         return self._finds(self._suspicious, text)
 
     def _has_name(self, text: str) -> bool:
-        return self._finds(self._mentioned, text)
+        return self._finds(shared_probe(self._names.mentioned), text)
 
     def _finds(self, has: Callable[[str], bool], text: str) -> bool:
         if has(text) or self._has_foreign_name(text):
@@ -188,12 +197,14 @@ class Redactor:
 
     def _has_foreign_name(self, text: str) -> bool:
         if not text.isascii():
-            if self._foreign(text):
+            if shared_probe(self._names.foreign)(text):
                 return True
             plain = normalize("NFKC", encodings.without_invisible(text))  # fullwidth
-            if plain != text and (self._mentioned(plain) or self._foreign(plain)):
+            if plain != text and (
+                shared_probe(self._names.mentioned)(plain) or shared_probe(self._names.foreign)(plain)
+            ):
                 return True
-        return "\\" in text and "\\u" in text and self._escaped()(text)
+        return "\\" in text and "\\u" in text and shared_probe(self._names.escaped)(text)
 
     def _mask_shapes(self, text: str, depth: int) -> str:
         """Mask what is percent-encoded, and what is known by its shape."""
@@ -205,7 +216,7 @@ class Redactor:
                 text = shape.mask(text)
         if "=?" in text:
             text = encodings.mask_encoded_words(text, redact)
-        return encodings.mask_base64(text, redact) if self._has_base64(text) else text
+        return encodings.mask_base64(text, redact) if shared_probe(encodings.BASE64_PROBE)(text) else text
 
     def _mask_labelled(self, text: str, depth: int, *, cut: bool) -> str:
         """Mask what other members call a secret: `{"name": "password", "value": …}`; whole, cut off, or in lines."""
@@ -216,7 +227,8 @@ class Redactor:
         if whole is not None:
             return whole
         lines = json_text.LINE.sub(
-            lambda line: self._in_line(line[0], leaf) if self._has_label(line[0]) else line[0], text
+            lambda line: self._in_line(line[0], leaf) if shared_probe(self._names.labelled)(line[0]) else line[0],
+            text,
         )
         return mask_labelled(lines, self.rules)
 
