@@ -12,6 +12,7 @@ import pytest
 
 from otas_middleware._delivery import DELIVERED, Pipeline, Response
 from otas_middleware._delivery.destinations.brain import BrainDestination
+from otas_middleware._delivery.retry import by_status
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings
 
@@ -234,6 +235,21 @@ def test_an_answer_that_was_lost_is_counted_as_a_possible_duplicate() -> None:
         assert {event["metadata"]["event_id"] for event in brain.events()} == {item.event_id}
         assert len(brain.events()) == 2
         assert sender.stats()["possible_duplicates"] == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "count"), [("502 Bad Gateway", 1), ("503 Service Unavailable", 0), ("504 Gateway Timeout", 1)]
+)
+def test_what_a_gateway_passed_on_and_got_no_answer_for_may_have_been_stored(reply: str, count: int) -> None:
+    answers = iter([page(reply)])
+    with (
+        RawServer(lambda connection, _: connection.sendall(next(answers, created()))) as server,
+        pipeline(server.url) as sender,
+    ):
+        sender.put(Item())
+        eventually(lambda: sender.stats()["delivered"] == 1)
+        assert sender.stats()["possible_duplicates"] == count
+        assert by_status(Response(int(reply[:3]), {}, b"")).ambiguous is (count == 1)
 
 
 def test_retry_after_is_honoured() -> None:

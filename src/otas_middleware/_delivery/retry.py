@@ -38,6 +38,9 @@ YOUNG_TOKEN_DELAY = 3.0
 """Seconds before a young token that was refused is tried once more."""
 
 _UNWELL = frozenset({408, 425, 429, 502, 503, 504})
+PASSED_ON = frozenset({502, 504})
+"""What a gateway says that has passed the event on and then got no answer: it may have been stored."""
+
 _REFUSED = frozenset({401, 403, 404, 405, 407, 410, 501, 505})
 _REJECTED = frozenset({400, 413, 414, 415, 422, 431})
 
@@ -103,7 +106,8 @@ def by_status(response: Response) -> Outcome:
         return Outcome(Verdict.REJECTED, reason)
     if status in _REFUSED or status < 400:
         return Outcome(Verdict.MISCONFIGURED, reason, "Check the address and the credentials.", wait)
-    return Outcome(Verdict.UNAVAILABLE if status in _UNWELL else Verdict.RETRYABLE, reason, "", wait)
+    verdict = Verdict.UNAVAILABLE if status in _UNWELL else Verdict.RETRYABLE
+    return Outcome(verdict, reason, "", wait, ambiguous=status in PASSED_ON)
 
 
 class PeerClock:

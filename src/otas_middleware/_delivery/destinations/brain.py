@@ -19,7 +19,7 @@ from otas_middleware._delivery.protocols import (
     fields_of,
     json_headers,
 )
-from otas_middleware._delivery.retry import retry_after
+from otas_middleware._delivery.retry import PASSED_ON, retry_after
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -121,7 +121,7 @@ class BrainDestination:
         reason = f"http_{status}"
         known = _BY_STATUS.get(status)
         if known is not None:
-            return Outcome(known[0], reason, known[1], wait)
+            return Outcome(known[0], reason, known[1], wait, ambiguous=status in PASSED_ON)
         if 200 <= status < 400:
             return Outcome(Verdict.MISCONFIGURED, reason, _ADDRESS, wait)
         return Outcome(Verdict.RETRYABLE, reason, _ITS_LOG, wait)
