@@ -26,7 +26,6 @@ SECTIONS: dict[str, Callable[[str], str]] = {
     "labels": sections.labels,
     "shapes": sections.shapes,
     "services": sections.services,
-    "optional-shapes": sections.optional_shapes,
     "answers": sections.answers,
     "agnost-mapping": sections.agnost_mapping,
 }

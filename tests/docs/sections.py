@@ -28,9 +28,8 @@ TOPICS = {
     "Who may make us record": "session_secret session_jwks_url",
     "What is masked": "sensitive_headers sensitive_fields redact_keep redact_patterns redact_path_patterns "
     "redact_emails redact_phones redact_ips before_send",
-    "Memory": "queue_max_events queue_max_bytes",
     "Sending": "transport max_connections request_timeout connect_timeout max_retries max_retry_delay "
-    "shutdown_timeout destinations",
+    "shutdown_timeout queue_max_events queue_max_bytes destinations",
     "Disk": "spool_dir spool_max_bytes spool_key durability",
     "The relay": "relay relay_batch relay_log",
     "Celery": "celery_app celery_queue celery_rate_limit",
@@ -156,13 +155,6 @@ def services(_: str = "") -> str:
 
 def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
-
-
-def optional_shapes(_: str = "") -> str:
-    """Return the table of the values that are masked on demand."""
-    rows = ["| setting | what | looks like |", "|---|---|---|"]
-    rows += [f"| `{env_name(name)}` | {shape.what} | `{shape.example}` |" for name, shape in _shapes.OPTIONAL.items()]
-    return "\n".join(rows) + "\n"
 
 
 def answers(_: str = "") -> str:

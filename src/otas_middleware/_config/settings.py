@@ -53,14 +53,12 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     )
     project_id: UUID | None = Field(
         default=None,
-        description="The project's id. May be left out: Brain stores the project of the SDK key; it is learnt in the "
-        "background when `uasam_url` is set.",
+        description="The project's id. May be left out: Brain stores the project of the SDK key.",
     )
     brain_url: BaseUrl = Field(default="http://localhost:8002", description="Where Brain is.")
     uasam_url: BaseUrl | None = Field(
         default=None,
-        description="Where UASAM is. Optional; used in the background to learn the project's id and to tell a bad key "
-        "from an outage.",
+        description="Where UASAM is. Agents need it; in a backend it tells a bad key from an outage.",
     )
     agent_key: SecretStr | None = Field(
         default=None, description="An agent's key, `agent_<prefix>_<secret>`. Only the agent's side needs it."
@@ -73,7 +71,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     propagate_to: Origins = Field(
         default=(),
         description="Where a backend's own calls carry the session token of the request that it is handling, written "
-        "as `project_domain`. No other host gets it.",
+        "as `project_domain`.",
     )
     max_body_bytes: Whole = Field(
         default=65536,
@@ -103,7 +101,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     ignore_operations: Names = Field(
         default=(),
         description="What was called in a request that is not to be recorded, by its name or method: `tools/list`, "
-        "`ping`, `notifications/*`. Decided in the background.",
+        "`ping`, `notifications/*`.",
     )
     should_record: Callback | None = Field(
         default=None,
@@ -136,8 +134,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     )
     redact_patterns: Patterns = Field(
         default=(),
-        description="Regular expressions; what they match in any text is redacted, in addition to the shapes that are "
-        "known. They run over untrusted text: keep them free of nested repetitions.",
+        description="Regular expressions; what they match in any text is redacted, in addition to the shapes that "
+        "are known. Keep them free of nested repetitions.",
     )
     redact_path_patterns: Patterns = Field(
         default=(),
@@ -157,14 +155,13 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     skip_response_body_paths: Names = Field(default=(), description="Paths of which no response body is recorded.")
     operation_protocols: Callbacks = Field(
         default=(),
-        description="Protocols of your own, asked before those that are known: functions that get an `Exchange` and "
-        "return an `Operation` or None (`otas_middleware.operations`), each as `package.module:name`.",
+        description="Protocols of your own: functions that get an `Exchange` and return an `Operation` or None "
+        "(`otas_middleware.operations`), each as `package.module:name`.",
     )
     before_send: Callback | None = Field(
         default=None,
-        description="A function that gets each redacted event (`BackendEvent`) before it is sent and returns it, "
-        "changed or not, or None to withhold it. What it returns is redacted again; when it raises, the event is "
-        "withheld.",
+        description="A function that gets each redacted event (`BackendEvent`) and returns it, changed or not, or "
+        "None to withhold it. What it returns is redacted again; when it raises, the event is withheld.",
     )
     queue_max_events: Whole = Field(default=10_000, ge=1, description="How many events may wait in memory.")
     queue_max_bytes: Whole = Field(
@@ -184,7 +181,7 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     max_retries: Whole = Field(
         default=5,
         description="How often an event that a destination fails on is tried again, once others have passed it. "
-        "While the destination itself is away, events are kept without limit of tries.",
+        "While the destination is away, events are kept.",
     )
     max_retry_delay: Seconds = Field(
         default=30.0, description="The longest pause between two tries while a destination is away, in seconds."
@@ -217,8 +214,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     )
     spool_dir: FilePath | None = Field(
         default=None,
-        description="A directory of its own for events that memory should not hold: while a destination is away, when "
-        "the queue is full, and at the end of the process. Shared by the processes of one host and user.",
+        description="A directory of its own for events that memory should not hold: while a destination is away, "
+        "when the queue is full, and at the end of the process.",
     )
     spool_max_bytes: Whole = Field(
         default=268_435_456, ge=1_048_576, description="How large the spool may grow, in bytes, for each destination."
@@ -230,19 +227,19 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     )
     durability: Literal["memory", "spool", "relay"] = Field(
         default="memory",
-        description="`spool` writes each event to disk before the response's last byte is handed on, so that nothing a "
+        description="`spool` writes each event to disk before the response's last byte is handed on: nothing that a "
         "client saw completed is lost even by `kill -9`. `relay` hands it over to the relay before that byte.",
     )
     relay: str | None = Field(
         default=None,
         pattern=r"^(auto|/.+)$",
         description="The socket, as an absolute path, of the process that delivers for this one (`otas-middleware "
-        "relay`, extra `relay`, Linux), or `auto`: the first recorded event finds one or starts one.",
+        "relay`, extra `relay`, Linux), or `auto`: one is found or started.",
     )
     relay_batch: bool = Field(
         default=False,
-        description="Hand over to the relay many events at once, by a thread: cheaper, but what it has not handed over "
-        "yet is lost by `kill -9`.",
+        description="Hand over to the relay many events at once, by a thread: cheaper, but the last 30 ms are lost "
+        "by `kill -9`.",
     )
     relay_log: FilePath | None = Field(
         default=None,
@@ -259,8 +256,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     transport: str = Field(
         default="direct",
         pattern=r"^(direct|httpx|celery|auto|fast|[\w.]+:[\w.]+)$",
-        description="Who carries the events: `direct` (a connection of our own), `httpx` (a client of that library, "
-        "with the environment's proxies and HTTP/2), `celery` (extra `celery`), or your own as `package.module:name`.",
+        description="Who carries the events: `direct` (connections of our own), `httpx` (with the environment's "
+        "proxies and HTTP/2), `celery` (extra `celery`), or your own as `package.module:name`.",
     )
     shutdown_timeout: Number = Field(
         default=2.0, le=300, description="How long the end of the process may wait for delivery, in seconds."
