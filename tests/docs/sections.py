@@ -149,12 +149,12 @@ def shapes(_: str = "") -> str:
 
 def services(_: str = "") -> str:
     """Return the services whose keys and webhooks are known by their shape."""
-    keys = "; ".join(f"{service} ({_listed(prefixes.split())})" for service, (_, prefixes) in _keys.PREFIXES.items())
-    return f"{keys}; {', '.join(_keys.SPECIAL)}. Webhooks: {', '.join(_keys.WEBHOOKS)}.\n"
+    return f"{'; '.join([*_keys.PREFIXES, *_keys.SPECIAL])}. Webhooks: {'; '.join(_keys.WEBHOOKS)}.\n"
 
 
 def _listed(words: Iterable[str]) -> str:
-    return ", ".join(f"`{word}`" for word in words)
+    together = " ".join(words)
+    return f"`{together}`" if together else ""
 
 
 def answers(_: str = "") -> str:
