@@ -129,6 +129,21 @@ class TestTheFile:
         spool.write([record(2)])
         assert [found.body for _, found in spool.claim(10)] == [record(2).body]
 
+    @pytest.mark.parametrize(
+        ("damage", "left"), [("session_id = CAST(x'ff' AS TEXT)", [1, 2]), ("sealed = 1, token = ?", [2])]
+    )
+    def test_a_row_that_holds_no_text_keeps_no_other_from_being_read(
+        self, folder: Path, damage: str, left: list[int], open_disk: OpenDisk
+    ) -> None:
+        """As one of a key that begins as ours does, which the signature does not tell from ours."""
+        key = Fernet.generate_key()
+        spool = open_disk(folder / "otas-brain.sqlite3", 10_000_000, TokenCipher(key.decode()))
+        (row, _), _ = spool.write([record(1), record(2)])
+        with closing(sqlite3.connect(only_file(folder))) as connection, connection:
+            values = (Fernet(key).encrypt(b"\xff"),) if "?" in damage else ()
+            connection.execute(f"UPDATE event SET {damage} WHERE id = {row}", values)
+        assert [found.body for _, found in spool.claim(10)] == [record(number).body for number in left]
+
 
 class TestLeases:
     def test_events_come_back_in_order_and_once(self, spool: DiskQueue) -> None:

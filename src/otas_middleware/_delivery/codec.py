@@ -201,7 +201,7 @@ class TokenCipher:
 
         try:
             return self._open().decrypt(data).decode()
-        except InvalidToken:
+        except (InvalidToken, UnicodeError):  # keys that begin alike have the signature in common
             raise UnreadableError("its token was encrypted with another OTAS_SPOOL_KEY") from None
 
     def _open(self) -> MultiFernet:

@@ -113,7 +113,13 @@ def open_private(path: Path) -> sqlite3.Connection:
                 raise SpoolError(f"{path} belongs to another user; remove it or change OTAS_SPOOL_DIR") from None
             if stat.S_IMODE(found.st_mode) & 0o077:
                 path.chmod(0o600)
-    return sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.text_factory = _text  # one damaged text is no reason to read no other row
+    return connection
+
+
+def _text(octets: bytes) -> str:
+    return octets.decode(errors="replace")
 
 
 def _open(path: Path) -> sqlite3.Connection:
