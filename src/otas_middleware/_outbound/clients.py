@@ -56,7 +56,7 @@ def _instrument_httpx(client: Any, policy: OutboundPolicy) -> None:
     """
     if getattr(client, "_transport", None) is None or getattr(client, "_mounts", None) is None:
         raise TypeError(
-            f"This version of httpx keeps the transports of a {type(client).__name__} where they cannot be found, so "
+            f"This version of httpx keeps the transports of its {type(client).__name__} where they cannot be found, so "
             "an existing client cannot be instrumented; make it with session.client(), or give it "
             "transport=session.transport()."
         )
