@@ -30,7 +30,7 @@ def brain() -> Iterator[RunningBrain]:
 def test_it_says_first_where_its_page_is(brain: RunningBrain) -> None:
     first = brain.introduction.splitlines()[0]
     url = brain.environment["OTAS_BRAIN_URL"]
-    assert first == f"# See what arrives: {url}/"
+    assert first == f"# See what arrives, and make session tokens: {url}/"
     connection = brain.connection()
     connection.request("GET", "/")
     assert "<title>" in connection.getresponse().read().decode()

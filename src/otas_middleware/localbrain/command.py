@@ -52,7 +52,7 @@ def introduction(brain: LocalBrain, db: Path | None) -> str:
     agent_key = plain.pop("OTAS_AGENT_KEY")  # a backend has no use for it
     return "\n".join(
         [
-            f"# See what arrives: {brain.url}/",
+            f"# See what arrives, and make session tokens: {brain.url}/",
             f"# Local Brain, UASAM and Agnost on {brain.url} (Ctrl-C ends it). {kept}",
             "# For the application:",
             *(f"export {name}={value}" for name, value in plain.items()),
