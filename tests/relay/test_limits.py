@@ -11,21 +11,22 @@ import threading
 from pathlib import Path
 from socket import AF_UNIX, SOCK_SEQPACKET, socket
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware._delivery.relay import link, start
+from otas_middleware._delivery.relay import link, packets, start
 from otas_middleware._delivery.relay.start import state_of
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain
 from relay.host import host, paths
+from support.agent import Agent
 from support.delivery import eventually
 from support.limits import no_descriptor_left
 from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
-    from support.agent import Agent
+    from otas_middleware._capture.capture import Capture
 
 DESCRIPTORS = 24
 """More than a relay has of its own, and fewer than its hosts will want."""
@@ -61,19 +62,45 @@ def test_a_host_that_may_make_no_socket_delivers_by_itself(
 
 
 @pytest.mark.usefixtures("as_in_production")
-def test_whatever_fails_in_handing_over_the_event_is_delivered_by_the_host(
-    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "changes", [{}, {"relay_batch": True}, {"durability": "relay", "before_send": lambda event: event}]
+)
+def test_whatever_fails_in_handing_over_the_event_is_delivered_by_the_host_and_the_next_one_handed_over(
+    brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     def fail(*_: object) -> str:
         raise MemoryError
 
-    with RelayThread() as relay, host(brain, agent, relay.path) as app:
-        monkeypatch.setattr(app.delivery._state.client, "hand_over", fail)
+    with RelayThread() as relay, host(brain, agent, relay.path, **changes) as app:
+        with monkeypatch.context() as patch:
+            patch.setattr(app.delivery._state.client, "hand_over", fail)
+            app.call(count=3)
+            assert app.delivery.flush(20)
+        stats = app.stats()
+        assert stats["captured"] == stats["delivered"] == 3
+        assert stats["relay"]["fell_back"] == {"internal_error": 3}
         app.call()
         assert app.delivery.flush(20)
+        assert app.stats()["acknowledged"] == 1
+
+
+@pytest.mark.usefixtures("as_in_production")
+def test_what_cannot_be_taken_back_from_a_relay_that_ended_is_a_loss_with_its_place(
+    slow_brain: LocalBrain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Capture:
+        raise MemoryError
+
+    agent = Agent(slow_brain)
+    with RelayProcess(tmp_path) as relay, host(slow_brain, agent, relay.path) as app:
+        app.call(count=20)
+        relay.send(signal.SIGKILL)
+        monkeypatch.setattr(packets, "decode_request", fail)
+        assert app.delivery.flush(20)
         stats = app.stats()
-    assert stats["captured"] == stats["delivered"] == 1
-    assert stats["relay"]["fell_back"] == {"internal_error": 1}
+    assert stats["dropped"]["internal_error"] > 0
+    assert stats["relay"]["state"] == "absent"
+    assert balance(stats) == 0
 
 
 def test_a_relay_without_a_descriptor_for_one_more_host_turns_it_away(

@@ -138,9 +138,11 @@ class BatchSender:
         try:
             return self._send_all(batch, deadline)
         finally:
-            self._send(batch)
-            self._under_way = 0
-            self._sending.release()
+            try:
+                self._send(batch)
+            finally:
+                self._under_way = 0
+                self._sending.release()
 
     def _send_all(self, batch: list[tuple[object, Encoded]], deadline: Deadline) -> bool:
         """Hand over what is queued but for the last ones, which are left in the batch."""
@@ -184,15 +186,21 @@ class BatchSender:
     def _send(self, batch: list[tuple[object, Encoded]]) -> None:
         if not batch:
             return
-        if reason := self._client.hand_over([encoded for _, encoded in batch]):
-            for kept, _ in batch:
-                self._here(kept, reason)
+        reason = "internal_error"
+        try:
+            reason = self._client.hand_over([encoded for _, encoded in batch])
+        except Exception:  # such as want of memory; this process tries itself
+            _errors.report_internal_error("relay.hand_over")
+        finally:
+            if reason:
+                for kept, _ in batch:
+                    self._here(kept, reason)
 
     def send(self, item: object) -> None:
         """Prepare an item and hand it over, in the calling thread."""
         found = self._prepared(item)
-        if found is not None and (reason := self._client.hand_over((found[1],))):
-            self._here(found[0], reason)
+        if found is not None:
+            self._send([found])
 
     def flush(self, deadline: Deadline, *, ending: bool = False) -> bool:
         """Hand over now what was queued before; return False when the time was up first.

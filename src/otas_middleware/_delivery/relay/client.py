@@ -26,7 +26,7 @@ from otas_middleware._delivery.relay.link import (
 )
 from otas_middleware._delivery.relay.packets import encode
 from otas_middleware._delivery.stats import LONGEST_LOOK
-from otas_middleware._errors import log
+from otas_middleware._errors import log, report_internal_error
 from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
@@ -204,11 +204,16 @@ class RelayClient:
         self._giving.append(None)
         try:
             for _ in range(most):
+                waiting = self._back or self._rest
+                returned = waiting.popleft()
                 try:
-                    returned = (self._back or self._rest).popleft()
-                except IndexError:
-                    return
-                self._feedback.returned(returned.item(), returned.done)
+                    self._feedback.returned(returned.item(), returned.done)
+                except Exception:  # such as want of memory
+                    if waiting is self._back:
+                        self._lost["internal_error"] += 1
+                    report_internal_error("relay.give_back")
+        except IndexError:  # nothing is left
+            pass
         finally:
             self._giving.pop()
 
@@ -233,11 +238,8 @@ class RelayClient:
     def _refused(self, reason: str) -> None:
         self._why = "refused"
         self._retry_at = monotonic() + packets.REFUSED_PAUSE
-        log(
-            logging.WARNING,
-            "otas: the relay does not serve this process: %s. It delivers by itself meanwhile.",
-            reason,
-        )
+        line = "otas: the relay does not serve this process: %s. It delivers by itself meanwhile."
+        log(logging.WARNING, line, reason)
 
     # ---- waiting
 
