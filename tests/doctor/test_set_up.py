@@ -120,6 +120,8 @@ def applications(doctor: Doctor) -> None:
     doctor.write("raising.py", "raise RuntimeError('no database')\n")
     doctor.write("no_python.py", "import os\ndef f(:\n")
     doctor.write("imports_no_python.py", "import no_python\n")
+    doctor.write("reads_no_python.py", "import ast\n\nast.literal_eval('(')\n")
+    doctor.write("names_no_reason.py", "raise SyntaxError\n")
     doctor.write("asks_a_library.py", "import json\n\njson.loads('')\n")
 
 
@@ -316,6 +318,8 @@ def test_an_option_without_its_value_is_a_usage_error(doctor: Doctor) -> None:
         (("--django", "raising"), "RuntimeError: no database", "raising.py:1"),
         (("--wsgi", "no_python:app"), "SyntaxError: ", "no_python.py:2)\n"),
         (("--wsgi", "imports_no_python:app"), "SyntaxError: ", "no_python.py:2)\n"),
+        (("--wsgi", "reads_no_python:app"), "SyntaxError: ", "reads_no_python.py:3)\n"),
+        (("--wsgi", "names_no_reason:app"), "failed: SyntaxError (", "names_no_reason.py:1)\n"),
         (("--wsgi", "asks_a_library:app"), "JSONDecodeError: Expecting value", "asks_a_library.py:3)\n"),
     ],
 )

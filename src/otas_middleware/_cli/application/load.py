@@ -149,7 +149,7 @@ def user_code(what: str) -> Generator[None]:
         except (ApplicationError, ConfigurationError):
             raise
         except (Exception, SystemExit) as error:
-            said = error.msg if isinstance(error, SyntaxError) else str(error)
+            said = str(error.msg or "") if isinstance(error, SyntaxError) else str(error)
             text = _masked(said.strip().partition("\n")[0])
             where = _last_place(error)
             raise ApplicationError(
@@ -169,8 +169,8 @@ def _masked(text: str) -> str:
 
 def _last_place(error: BaseException) -> str:
     """Return where code failed: the file that is no Python, or else the innermost line, if possible no library's."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" ({error.filename}:{error.lineno})"
+    if isinstance(error, SyntaxError) and error.filename and not error.filename.startswith("<"):
+        return f" ({error.filename}:{error.lineno or 1})"
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
     places = [(file, line) for file, line in frames if not file.startswith("<") and file != __file__]
     own = [(file, line) for file, line in places if not file.startswith(_LIBRARIES)]
