@@ -66,6 +66,7 @@ def test_what_is_no_session_is_said(doctor: Doctor) -> None:
     status, output = examined(doctor, "session = 4\n", "shop_agent:session")
     assert status == 1
     assert "shop_agent:session is of type int, no AgentSession" in output
+    assert output.splitlines()[-1] == "1 of 1 check failed: agent."
 
 
 def test_a_module_that_is_not_there_is_said(doctor: Doctor) -> None:

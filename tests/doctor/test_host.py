@@ -88,6 +88,16 @@ def test_a_file_in_the_place_of_the_directory_is_named(tmp_path: Path) -> None:
     assert "it is not a directory" in spool(tmp_path / "spool").text
 
 
+@pytest.mark.parametrize(
+    ("records", "waits"), [(0, "0 events wait"), (1, "1 event waits"), (1200, "1,200 events wait")]
+)
+def test_what_waits_is_counted_as_people_do(tmp_path: Path, records: int, waits: str) -> None:
+    kept = DiskQueue(tmp_path / "otas-brain-0123456789ab.sqlite3", 1_048_576, None)
+    kept.write([Record(b"{}", "token", "session", "agent", "backend")] * records)
+    kept.close()
+    assert f"; {waits} in it" in spool(tmp_path).text
+
+
 def test_the_backlog_is_counted_and_left_alone(tmp_path: Path) -> None:
     directory = tmp_path / "spool"
     kept = DiskQueue(directory / "otas-brain-0123456789ab.sqlite3", 1_048_576, None)

@@ -85,6 +85,11 @@ def as_text(check: Check, *, colour: bool, ascii_only: bool) -> str:
     return text.encode("ascii", "replace").decode() if ascii_only else text
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number with what it counts, in the singular or the plural."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def conclusion(checks: list[Check]) -> str:
     """Return the last line: what failed, what to look at, and what was not looked at."""
     by_status: dict[Status, list[str]] = {"failed": [], "warning": [], "skipped": [], "ok": []}
@@ -92,11 +97,11 @@ def conclusion(checks: list[Check]) -> str:
         by_status[check.status].append(check.name.replace("_", " "))
     failed, warned, skipped = (by_status[status] for status in ("failed", "warning", "skipped"))
     looked_at = len(checks) - len(skipped)
-    parts = [f"{len(failed)} of {looked_at} checks failed: {', '.join(failed)}."] if failed else []
+    parts = [f"{len(failed)} of {counted(looked_at, 'check', 'checks')} failed: {', '.join(failed)}."] if failed else []
     if warned:
-        parts.append(f"{len(warned)} warning{'s' if len(warned) > 1 else ''}: {', '.join(warned)}.")
+        parts.append(f"{counted(len(warned), 'warning', 'warnings')}: {', '.join(warned)}.")
     if not parts:
-        parts.append(f"All is well: {looked_at} checks.")
+        parts.append(f"All is well: {counted(looked_at, 'check', 'checks')}.")
     if skipped:
         parts.append(f"Not looked at: {', '.join(skipped)}.")
     return " ".join(parts)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import SessionInfo, TokenGate
-from otas_middleware._cli.doctor import Check
+from otas_middleware._cli.doctor import Check, counted
 from otas_middleware._cli.doctor.recording import verifier
 from otas_middleware._delivery import TransportError, Verdict, open_delivery
 from otas_middleware._delivery.destinations.brain import BrainDestination
@@ -266,5 +266,6 @@ def _running(path: str, state: dict[str, Any]) -> Check:
     if state.get("version") != PROTOCOL:
         text = f"the relay at {path} is {state.get('version')}, and this is {PROTOCOL}"
         return Check("relay", "failed", text, "deploy both in one version")
-    text = f"process {state['pid']} at {path}: {state['connections'] - 1} connections, {state['waiting']} events wait"
-    return Check("relay", "ok", text)
+    connections = counted(state["connections"] - 1, "connection", "connections")  # without this one
+    waiting = counted(state["waiting"], "event waits", "events wait")
+    return Check("relay", "ok", f"process {state['pid']} at {path}: {connections}, {waiting}")

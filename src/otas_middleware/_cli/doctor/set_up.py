@@ -21,7 +21,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from otas_middleware._cli.application.find import DJANGO_ADAPTER, installed, unread_in_django, wrong_in_django
 from otas_middleware._cli.application.load import ApplicationError, masked
-from otas_middleware._cli.doctor import LOOPBACK, Check
+from otas_middleware._cli.doctor import LOOPBACK, Check, counted
 from otas_middleware._config.sources import unknown_variables
 from otas_middleware._version import SETTINGS_URL, __version__
 
@@ -266,7 +266,7 @@ def check_spool(settings: OtasSettings) -> Check:
     free, wanted = shutil.disk_usage(_nearest(directory)).free, settings.spool_max_bytes
     events, unusable = _backlog(directory) if directory.exists() else (0, [])
     data = {"directory": str(directory), "events": events}
-    text = f"{directory} is writable for {who}; {events:,} events wait in it"
+    text = f"{directory} is writable for {who}; {counted(events, 'event waits', 'events wait')} in it"
     if unusable:
         fix = "keep them if their events matter, and delete them otherwise; a new file takes their place by itself"
         return Check("spool", "warning", f"{text}; not usable: {', '.join(unusable)}", fix, tuple(details), data)
