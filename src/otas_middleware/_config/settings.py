@@ -118,7 +118,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
         "what is over is counted, not stored.",
     )
     session_max_bytes_per_second: Positive | None = Field(
-        default=None, description="How many bytes of events a session may bring per second, likewise."
+        default=None,
+        description="How many bytes of events a session may bring per second; what is over is counted, not stored.",
     )
     sensitive_headers: Names = Field(
         default=(),
@@ -126,7 +127,8 @@ class OtasSettings(BaseModel, frozen=True, extra="forbid", arbitrary_types_allow
     )
     sensitive_fields: Names = Field(
         default=(),
-        description="Names of fields (JSON, forms, query, XML) to redact, in addition to the defaults, likewise.",
+        description="Names of fields (JSON, forms, query, XML) to redact, in addition to the defaults; whole names, "
+        "`*` stands for anything.",
     )
     redact_keep: Names = Field(
         default=(),
