@@ -68,7 +68,8 @@ class BatchSender:
         self._items: deque[Any] = deque()
         self._work = threading.Condition()
         self._sending = threading.Lock()
-        self._under_way = 0
+        self._under_way: list[object] = []
+        """What somebody is preparing or handing over now, each as `here` would get it."""
         self._running = False
         self._asleep = False
         self._flushing = 0
@@ -135,16 +136,20 @@ class BatchSender:
         if not self._sending.acquire(timeout=deadline.left()):
             return False
         batch: list[tuple[object, Encoded]] = []
+        ours: list[object] = []
+        self._under_way = ours
         try:
-            return self._send_all(batch, deadline)
+            return self._send_all(batch, ours, deadline)
         finally:
             try:
-                self._send(batch)
+                if self._under_way is ours:
+                    self._send(batch)
             finally:
-                self._under_way = 0
+                if self._under_way is ours:
+                    self._under_way = []
                 self._sending.release()
 
-    def _send_all(self, batch: list[tuple[object, Encoded]], deadline: Deadline) -> bool:
+    def _send_all(self, batch: list[tuple[object, Encoded]], ours: list[object], deadline: Deadline) -> bool:
         """Hand over what is queued but for the last ones, which are left in the batch."""
         size, begun = 0, monotonic()
         while deadline.left():
@@ -152,14 +157,19 @@ class BatchSender:
                 item = self._items.popleft()
             except IndexError:
                 return True
-            self._under_way = len(batch) + 1
+            ours.append(item)
             found = self._prepared(item)
+            if self._under_way is not ours:
+                return False  # the end of the process has taken it over
             if found is None:
+                ours.pop()
                 continue
+            ours[-1] = found[0]
             full = size + found[1][1] > _PACKET_BYTES or len(batch) == _PACKET_EVENTS
             if full or monotonic() - begun > BATCH_DELAY:  # what is built slowly is not held back
                 self._send(batch)
                 batch.clear()
+                del ours[:-1]
                 size, begun = 0, monotonic()
             batch.append(found)
             size += found[1][1]
@@ -217,7 +227,10 @@ class BatchSender:
                 with contextlib.suppress(IndexError):  # the thread may be taking the same ones
                     while True:
                         self._here(self._items.popleft(), "late")
-                self.send_now(Deadline(_LAST_SECONDS))  # what that one has prepared
+                if not self.send_now(Deadline(_LAST_SECONDS)):  # what that one has prepared
+                    taken, self._under_way = self._under_way, []
+                    for item in tuple(taken):
+                        self._here(item, "late")
             return False
         finally:
             self._flushing -= 1
@@ -225,4 +238,4 @@ class BatchSender:
     @property
     def waiting(self) -> int:
         """How many items are queued here."""
-        return len(self._items) + self._under_way
+        return len(self._items) + len(self._under_way)
