@@ -349,7 +349,7 @@ def test_what_an_applications_exception_says_shows_no_secret(doctor: Doctor) -> 
 def test_without_an_application_the_middleware_is_not_looked_at(doctor: Doctor) -> None:
     check = doctor().checks["middleware"]
     assert check["status"] == "skipped"
-    assert "--django, --flask, --asgi or --wsgi" in check["text"]
+    assert "otas-middleware doctor shop.main:app" in check["text"]
 
 
 def test_versions_are_told(doctor: Doctor) -> None:

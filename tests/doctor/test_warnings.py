@@ -146,7 +146,7 @@ def test_django_settings_that_are_named_and_not_used_are_a_warning(doctor: Docto
     doctor.variables["DJANGO_SETTINGS_MODULE"] = "shop.settings"
     said = warned(doctor(), "django_settings")
     assert "DJANGO_SETTINGS_MODULE is shop.settings, and no application is named" in said
-    assert "otas-middleware doctor --django shop.settings" in said
+    assert "otas-middleware doctor shop.settings" in said
     assert "--flask flask_shop:app was read" in warned(doctor("--flask", "flask_shop:app"), "django_settings")
 
 

@@ -20,6 +20,10 @@ from otas_middleware._version import __version__
 if TYPE_CHECKING:
     from otas_middleware._cli.application import Kind, Source
 
+_Application = Annotated[
+    str | None,
+    typer.Argument(metavar="APPLICATION", help="MODULE:APP, or a module alone; what it is, is found out."),
+]
 _Django = Annotated[
     str | None, typer.Option("--django", metavar="SETTINGS", help="A Django project's settings module.")
 ]
@@ -146,10 +150,10 @@ _Timeout = Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=300, he
 _Strict = Annotated[bool, typer.Option("--strict", help="Let warnings make the exit status 1 too.")]
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@app.command()
 def doctor(
-    context: typer.Context,
     *,
+    application: _Application = None,
     django: _Django = None,
     flask: _Flask = None,
     asgi: _Asgi = None,
@@ -168,14 +172,11 @@ def doctor(
     Without an application the settings come from the environment alone. Nothing is stored in Brain, except by --send.
     The exit status is 1 when a check failed, and 0 with warnings (!), unless --strict is given.
     """
-    if context.args:
-        (name, *_) = context.args
-        raise typer.BadParameter(f"say what {name} is: --asgi {name}, or --wsgi, --flask or --django")
     from otas_middleware._cli.doctor.run import Order, run  # noqa: PLC0415  # see the module's docstring
 
     if send and token is None and not os.environ.get("OTAS_AGENT_KEY") and sys.stdin.isatty():
         token = typer.prompt("Session token", hide_input=True, err=True).strip()
-    source, uasam_url = _source(django, flask, asgi, wsgi), _url("--uasam-url", uasam_url)
+    source, uasam_url = _source(application, django, flask, asgi, wsgi), _url("--uasam-url", uasam_url)
     order = Order(source, uasam_url, uwsgi, agent, send=send, token=token, strict=strict, timeout=timeout)
     raise typer.Exit(run(order, machine=as_json))
 
@@ -219,13 +220,14 @@ def preview(
     """
     from otas_middleware._cli.preview.command import run  # noqa: PLC0415  # see the module's docstring
 
-    source = _source(django, flask, asgi, wsgi)
+    source = _source(None, django, flask, asgi, wsgi)
     run(request or [], source=source, response=response, form=form, entry=entry, route=route, as_json=as_json)
 
 
 @app.command()
 def settings(
     *,
+    application: _Application = None,
     django: _Django = None,
     flask: _Flask = None,
     asgi: _Asgi = None,
@@ -238,7 +240,7 @@ def settings(
     """
     from otas_middleware._cli.application import print_settings  # noqa: PLC0415  # see the module's docstring
 
-    print_settings(_source(django, flask, asgi, wsgi), as_json=as_json)
+    print_settings(_source(application, django, flask, asgi, wsgi), as_json=as_json)
 
 
 @app.command()
@@ -275,20 +277,25 @@ def relay(
     run(path)
 
 
-def _source(django: str | None, flask: str | None, asgi: str | None, wsgi: str | None) -> "Source":
-    """Return what the options name; without any the environment.
+def _source(
+    application: str | None, django: str | None, flask: str | None, asgi: str | None, wsgi: str | None
+) -> "Source":
+    """Return what the arguments name; without any the environment.
 
     Raises:
         BadParameter: More than one is given, or an empty one.
     """
     from otas_middleware._cli.application import Source  # noqa: PLC0415  # pydantic only for commands that run
 
-    named: dict[Kind, str | None] = {"django": django, "flask": flask, "asgi": asgi, "wsgi": wsgi}
+    named: dict[Kind, str | None] = {"any": application, "django": django, "flask": flask, "asgi": asgi, "wsgi": wsgi}
     given = [Source(kind, target) for kind, target in named.items() if target is not None]
     if len(given) > 1:
+        if application is not None:
+            raise typer.BadParameter(f"name one application: {application}, or --{given[1].kind}")
         raise typer.BadParameter("give one of --django, --flask, --asgi and --wsgi")
     if given and not given[0].target.strip():
-        raise typer.BadParameter(f"--{given[0].kind} is empty; name the application, as package.module:app")
+        what = "the application's name" if application is not None else f"--{given[0].kind}"
+        raise typer.BadParameter(f"{what} is empty; name the application, as package.module:app")
     return given[0] if given else Source()
 
 

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
 __all__ = ["IN_CODE", "ApplicationError", "Kind", "Source", "Subject", "masked", "read"]
 
 
-Kind = Literal["environment", "django", "flask", "asgi", "wsgi"]
+Kind = Literal["environment", "any", "django", "flask", "asgi", "wsgi"]
+"""How something is named; `any` is told by what it is found to be."""
 
 IN_CODE = "the code"
 
@@ -67,6 +68,8 @@ class Source:
     """The Django settings that the environment names, whether they are used or not."""
 
     def __str__(self) -> str:
+        if self.kind == "any":
+            return self.target
         return f"--{self.kind} {self.target}" if self.target else "the environment"
 
 
@@ -106,10 +109,40 @@ def _read(source: Source) -> Subject:
     importable_here()  # functions that settings name, too
     if source.kind == "environment":
         return _configured(source)
+    if source.kind == "any" and ":" not in source.target and _is_django_project(source.target):
+        source = replace(source, kind="django")
     if source.kind == "django":
         return _django(source)
     app = load(source.target)
+    if source.kind == "any":
+        source = replace(source, kind=_kind_of(source.target, app))
     return replace(_loaded(source, app), protocol=protocol_of(app))
+
+
+def _is_django_project(target: str) -> bool:
+    """Say whether a module alone, or a package, holds what the settings of each Django project do."""
+    try:
+        settings = vars(import_named(_settings_module(target)))
+    except ApplicationError:
+        return False
+    return "INSTALLED_APPS" in settings or "ROOT_URLCONF" in settings
+
+
+def _kind_of(target: str, app: object) -> Kind:
+    """Return what an application is.
+
+    Raises:
+        ApplicationError: It could be either of two.
+    """
+    if is_a(app, "flask.app.Flask"):
+        return "flask"
+    protocol = protocol_of(app)
+    if protocol is None:
+        raise ApplicationError(
+            f"{target} is of type {type(app).__qualname__}, whose call tells neither ASGI nor WSGI",
+            f"say which it is: --asgi {target}, or --wsgi",
+        )
+    return "asgi" if protocol == "asgi" else "wsgi"
 
 
 def _django(source: Source) -> Subject:

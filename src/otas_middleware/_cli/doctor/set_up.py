@@ -121,7 +121,7 @@ def _settings(subject: Subject) -> Check:
 def _middleware(subject: Subject) -> Check:
     placements = list(subject.placements or ())
     if subject.placements is None:
-        text = "name the application to have this checked: --django, --flask, --asgi or --wsgi"
+        text = "name the application to have this checked, as `otas-middleware doctor shop.main:app`"
         if subject.source.target:
             text = "not looked at while the settings are not right"
         return Check("middleware", "skipped", text)
@@ -213,7 +213,7 @@ def _django_settings(subject: Subject) -> Iterator[Check]:
         return
     read = f"{subject.source} was read" if subject.source.target else "no application is named"
     text = f"DJANGO_SETTINGS_MODULE is {named}, and {read}: OTAS in those settings plays no part in this"
-    fix = f"otas-middleware doctor --django {named}, if that is what is served"
+    fix = f"otas-middleware doctor {named}, if that is what is served"
     yield Check("django_settings", "warning", text, fix)
 
 
