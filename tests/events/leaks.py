@@ -231,6 +231,8 @@ def encodings() -> Iterator[Leak]:
         rf"echo -e '\160\141\163\163word={SECRET}'",
         rf"pass\0167ord: {SECRET}",
         rf"p = 'pass\x77ord: {SECRET}'",
+        rf'h - - "POST /l" 200 "{{\x22user\x22:\x22ann\x22,\x22password\x22:\x22{SECRET}\x22}}" "-"',
+        rf"\x22password\x22: \x22a\x5C\x22b{SECRET}\x22",
     ):
         yield _leak(line)
         yield _leak(_dump({"a": line, "path": r"C:\\x64\\bin"}), JSON)

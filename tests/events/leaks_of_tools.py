@@ -64,6 +64,9 @@ def command_lines() -> Iterator[str]:
         ACL SETUSER ann on >{SECRET} ~* +@all
         AUTH PLAIN {SECRET}
         net use Z: \\\\h\\s /user:ann {SECRET}
+        net use Z: \\\\h\\s {SECRET} /user:ann
+        net use * //h/s {SECRET} /user:ann
+        dotnet nuget push x.nupkg -k {SECRET} -s h
         schtasks /create /ru ann /rp {SECRET} /tn x
         PsExec.exe \\\\h -u ann -p {SECRET} cmd
         useradd -m -p {SECRET} ann
@@ -119,6 +122,11 @@ def configurations() -> Iterator[str]:
     yield f"enable password {SECRET}\n"
     yield f"username ann password 7 {SECRET}\n"
     yield f"snmp-server community {SECRET} RO\n"
+    yield f"enable password level 15 {SECRET}\nusername ann privilege 15 password 0 {SECRET}\n"
+    yield f"ppp chap password 0 {SECRET}\nkey-string 7 {SECRET}\nip ospf message-digest-key 1 md5 {SECRET}\n"
+    yield f"args: [--password, {SECRET}]\ncmd: [run, --api-key, {SECRET}, --verbose]\n"
+    yield f"args:\n- --password\n- {SECRET}\n- --token\n- hunter22\n".replace("hunter22", SECRET)
+    yield f'args:\n  - "--password"\n  - "{SECRET}"\n'
     yield f'#define API_KEY "{SECRET}"\n'
     yield f"ann:{SECRET}@tcp(127.0.0.1:3306)/db?parseTime=true"
     yield f"ann:{SECRET}@unix(/tmp/mysql.sock)/db"
@@ -132,6 +140,9 @@ def source_code() -> Iterator[str]:
     yield f"api_key: str | None = '{SECRET}'\n"
     yield f'let password: String = "{SECRET}".into();'
     yield f"client.login('ann', '{SECRET}')"
+    yield f"SecretStr('{SECRET}') or SecretBytes(b'{SECRET}')"
+    yield f'new ApiKey("{SECRET}"), .password("{SECRET}"), AzureKeyCredential(key="{SECRET}")'
+    yield f'assert user.check_password("{SECRET}")'
     yield f'.basicAuth("ann", "{SECRET}")'
     yield f'builder.withPassword("{SECRET}")'
     yield f'  .setApiKey("{SECRET}")\n'

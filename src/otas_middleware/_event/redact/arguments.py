@@ -31,13 +31,18 @@ if TYPE_CHECKING:
 
     from otas_middleware._event.redact.name_rules import Rule, RuleOf
 
-_OPTION = re.compile(  # --password x, -storepass x, "--password", "x"
-    r"(?<![\w-])-{1,2}(?P<name>\w[\w.-]+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-]))"
+_LINE_END = r"(?:\r?\n|(?:\\++r)?\\++n)"
+_OPTION = compiled(  # --password x, -storepass x, "--password", "x"; in YAML [--password, x], and items that follow
+    r"(?<![\w-])-{1,2}(?P<name>\w[\w.-]+)(?:[ \t]++(?=[^-\s])|\\*[\"'],?\s*+(?=\\*[\"'][^-])"
+    rf"|,[ ]?(?P<listed>)(?=[^-\s\"'])|\\*[\"']?{_LINE_END}[ ]*+-[ ](?P<item>)(?=[^-\s]))"
 )
 _ARGUMENT = compiled(  # setItem('token', 'x')
     r"(?<=\()\s*+[bu]?(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=[bu]?(?P=quote))"
     r"|(?<=\()(?P<pair>[\w.-]{1,64}+)[ ]\.[ ](?=\\*\")"
     r"|(?<![\w.])(?:\w*+\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
+)
+_MADE = compiled(  # SecretStr('x'), new ApiKey("x"), check_password("x")
+    r"(?<![\w.])(?:\w*+\.)*+(?P<made>[A-Za-z]\w{2,40}+)\(\s*+(?:[a-z_]{1,24}+=)?+[bru]?(?=\\*[\"'])"
 )
 _TUPLE = compiled(  # {password,"x"} of Erlang, {"password" "x"} and {:password "x"} of Clojure
     r"\{(?:(?P<atom>[\w.-]{1,64}+)[ ]?,[ ]?|\\*\"(?P<string>[\w.-]{1,64}+)\\*\"[ ])(?=\\*\")"
@@ -54,7 +59,6 @@ _DIRECTIVE = compiled(  # ENV DB_PASSWORD x, login u password x
     r"|Set-Item(?=[ ]env:)|\#define)"
     r"[ \t]++(?:env:)?+(?P<quoted>[\w.-]{3,64})[ \t]++(?=[^\s=])"
 )
-_LINE_END = r"(?:\r?\n|(?:\\++r)?\\++n)"
 _NEXT_LINE = compiled(  # YAML's `? password`, an event `event: password`, Redis: the value stands in the next line
     rf"(?<![^\s\-,{{\"n])\?[ \t]++(?:[!&]\S++[ \t]++)*+(?:[|>]-?{_LINE_END}[ \t]++)?\\*[\"']?(?P<key>[\w.-]{{1,64}}+)"
     rf"\\*[\"']?[ \t]*+(?:\#[^\n\\]*+)?{_LINE_END}[ \t]*+:(?![^\s\\])(?:[ \t]|{_LINE_END})*+(?:[|>]-?{_LINE_END}[ ]*+)?"
@@ -86,6 +90,8 @@ _SHORTEST_CODE = 3
 _SHORTEST_QUOTED = 4
 _SHORTEST_TOLD = _SHORTEST_TOKEN = 6
 _LONGEST_WORD = 40
+_QUOTE = 8
+"""So many characters a quote has, and what stands before it, of an item of a list."""
 _LAST_WORD = re.compile(r"(?<![\w-])(mot[ ]de|[\w-]{2,32})[ ]$")
 _STOPS = frozenset((*STOPS.split("|"), "reset", "changed", "expired", "as", "the", "a"))
 
@@ -100,9 +106,9 @@ def arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[tu
         limit: Where it ends.
     """
     part, furthest = text[begin:limit], min(limit + _FURTHEST, len(text))
-    patterns = [(_OPTION, limit)] if "-" in part else []
+    patterns = [(_OPTION, furthest)] if "-" in part else []
     if "(" in part:
-        patterns.append((_ARGUMENT, limit))
+        patterns += (_ARGUMENT, limit), (_MADE, limit)
     if "{" in part:
         patterns.append((_TUPLE, limit))
     if "event:" in part or text.find("$", begin, furthest) >= 0 or _has_question(part):
@@ -120,8 +126,17 @@ def arguments(text: str, rule_of: RuleOf, begin: int, limit: int) -> Iterator[tu
             start, end = (0, 0) if rule is None else _value_of(match)
             if rule is None or start >= end or rule.shows(text[start:end]):
                 continue
-            if pattern is not _SAID or _is_said(match, rule, text[start:end]):
+            value = text[start:end]
+            if looks_random(value) if _may_be_another(match) else pattern is not _SAID or _is_said(match, rule, value):
                 yield start, end, MASK
+
+
+def _may_be_another(match: re.Match[str]) -> bool:
+    """Tell whether what follows may be a word of a sentence, or what is no secret, as in `Token("name")`."""
+    if match.re is not _OPTION:
+        return match.re is _MADE
+    before = match.string[behind(match.start(), _QUOTE) : match.start()]
+    return match["listed"] is not None or (match["item"] is not None and not before.rstrip("\"'\\").endswith("- "))
 
 
 def _has_question(text: str) -> bool:
@@ -149,6 +164,8 @@ def _value_of(match: re.Match[str]) -> tuple[int, int]:
     opening = OPENING.match(text, start)
     if opening is None:
         end = end_of_match(LINE if match.re is _NEXT_LINE else BARE, text, start)
+        if match.re is _OPTION and match["listed"] is not None and text[start:end].endswith("]"):
+            end -= 1
     elif text[start - 1].isspace() and ends_string(text, match.start(), opening):
         return start, start
     else:

@@ -179,6 +179,28 @@ def _mask_pair(piece: str, named: Callable[[str, str], str | None], redact: Call
     return piece if masked == plain else name + equals + encode(masked, safe="[]")
 
 
+_UNQUOTED = re.compile(r"[^\"\n]+")
+_LONE_BACKSLASH = re.compile(r"\\(?!x[0-9A-F]{2})")
+
+
+def mask_hex_quoted(text: str, redact: Callable[[str], str]) -> str:
+    r"""Return a text with the secrets masked that stand between quotes that are written `\x22`, as nginx logs bodies.
+
+    Args:
+        text: The text; nginx's default escape writes a backslash as `\x5C`.
+        redact: Masks the secrets of a text with its quotes.
+    """
+
+    def mask(match: re.Match[str]) -> str:
+        if "\\x22" not in match[0]:
+            return match[0]
+        plain = match[0].replace("\\x22", '"').replace("\\x5C", "\\")
+        masked = redact(plain)
+        return match[0] if masked == plain else _LONE_BACKSLASH.sub(r"\\x5C", masked).replace('"', "\\x22")
+
+    return _UNQUOTED.sub(mask, text)
+
+
 _TELLING = (
     "password Password passwd secret Secret token Token api_key apiKey api-key Authorization private_key privateKey "
     "Bearer eyJhbGci eyJ0eXAi -----BEGIN PASSWORD SECRET_ TOKEN= API_KEY"

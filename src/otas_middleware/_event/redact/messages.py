@@ -188,6 +188,7 @@ option  -P  ipmitool;mosquitto_(?:pub|sub|rr)
 option  -a  redis-cli
 option  -w  security add-(?:generic|internet)-password;ldap(?:search|modify|add|delete|passwd|whoami|compare)
 option  -[kK]  openssl enc
+option  -k  nuget push
 option  -[NP]  ssh-keygen
 option  /rp  schtasks
 option  -[cAX]  snmp(?:walk|bulkwalk|get|getnext|set|trap)
@@ -208,6 +209,7 @@ always  /p:  /u:<user><words><next>/p:<value>
 always  connect·to·|CONNECT·TO·  (?i:connect to \S{1,64} user \S{1,64} using)<next>+<value>
 always  smbclient  smbclient<words><next>-U(?:<next>+)?[^\s%\"']{1,64}%<value>
 always  net·use  net use[^\n]{1,128}?/user:\S{1,64}<next>+(?!/)<value>
+always  net·use  net use<next>+(?:[\w*]:?<next>+)?\\*[\"']?[\\/]{2,8}[^\s\"']{1,128}\\*[\"']?<next>+(?![/*])<value>
 always  lftp  lftp<words><next>-u<next>+[^\s,\"']{1,64},<value>
 always  ·-a·|·-A·  (?<![\w-])(?:https?|xhs?|ab|hey)<words><next>-[aA]<next>+<user>:<value>
 always  curl|wget|etcdctl|--auth
@@ -223,8 +225,10 @@ always  vault·login|cargo·login|wandb·login|bw·unlock|authtoken·|snyk·auth
     (?!-)<value>
 always  chpasswd  <echoed><user>:<value>[^|\n]{0,8}\|[^|\n]{0,16}chpasswd
 always  -stdin|sudo·-S  <echoed>(?!\$)<value>[^|\n]{0,8}\|[^|\n]{0,64}(?:--(?:password-)?stdin|sudo -S)
-always  ·password·7·|·key·7·|·secret·5·|·secret·9·  (?:password|secret|key) [05789] (?=\S{0,64}[\d$])<value>
-always  enable·  enable (?:password|secret) (?=\S{0,64}\d)(?!\d )<value>
+always  ·password·0·|·password·5·|·password·7·|·password·8·|·key·0·|·key·7·|·secret·0·|·secret·5·|·secret·9·|-string·7·
+    (?:password|secret|key(?:-string)?) [05-9] (?=\S{0,64}[\d$])<value>
+always  enable·  enable (?:password|secret)(?: level \d{1,2}(?: \d)?)? (?=\S{0,64}\d)(?!\d )<value>
+always  ·md5·  key \d{1,5} md5 (?:\d )?(?=\S{0,64}\d)<value>
 always  snmp-server·community  snmp-server community <value>
 always  ·on·>  (?:user|SETUSER) \S{1,64} on ><value>
 # addresses of databases

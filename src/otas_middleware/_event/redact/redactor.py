@@ -147,6 +147,8 @@ class Redactor:
     def _mask(self, text: str, depth: int, *, cut: bool) -> str:
         from otas_middleware._event.redact import markup, named, tables  # noqa: PLC0415  # for texts with something in them
 
+        if "\\x22" in text:
+            text = encodings.mask_hex_quoted(text, partial(self.text, depth=depth + 1))
         beyond_names = self._beyond_names(text)
         if beyond_names:
             text = self._mask_shapes(text, depth)
