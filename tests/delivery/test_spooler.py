@@ -17,6 +17,7 @@ from support.delivery import (
     PATIENCE,
     Item,
     RawServer,
+    answer,
     balance,
     build,
     created,
@@ -211,6 +212,31 @@ class TestTheSpooler:
                 assert stats["queued"] <= 20
                 assert stats["dropped"]["queue_full"] >= 80
                 assert balance(stats) == 0
+
+    def test_what_waits_for_an_earlier_key_is_told_and_delivered_when_its_file_gets_the_name_that_is_said(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def script(connection: socket.socket, request: Received) -> None:
+            known = request.header("X-OTAS-SDK-KEY") == "otas_b_new"
+            connection.sendall(created() if known else answer("401 Unauthorized"))
+
+        def run(key: str, state: str, delivered: int) -> None:
+            sender = Pipeline(settings(server.url, sdk_key=key, spool_dir=folder), build)
+            sender.put(Item())
+            eventually(lambda: (sender.stats()["state"], sender.stats()["delivered"]) == (state, delivered))
+            sender.close(5.0)
+
+        with RawServer(script) as server:
+            run("otas_a_old", "http_401", 0)
+            old = only_file(folder)
+            assert rows(folder) == 1
+            assert "does not deliver" not in caplog.text
+            run("otas_b_new", "ok", 1)
+            (new,) = (path for path in folder.glob("*.sqlite3") if path != old)
+            assert f"1 events wait in {old}, which this process does not deliver" in caplog.text
+            assert f"stop the application when {new.name} is empty" in caplog.text
+            old.rename(new)
+            run("otas_b_new", "ok", 2)
 
     def test_a_row_that_holds_no_event_is_dropped_and_counted(self, folder: Path, open_disk: OpenDisk) -> None:
         with LocalBrain() as brain, pipeline(brain.url, sdk_key=brain.sdk_key, spool_dir=folder) as sender:

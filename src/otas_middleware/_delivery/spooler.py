@@ -69,6 +69,7 @@ class Spooler:
         self._renewed = monotonic()
         self._forking = False
         self._unacknowledged: list[int] = []
+        self._looked_around = False
 
     # ---- out: memory to disk
 
@@ -178,6 +179,9 @@ class Spooler:
             self._looking = False
         if broken:
             self.acknowledge(broken)
+        if not self._looked_around:
+            self._looked_around = True
+            self._tell_what_is_left_behind()
         if self._disk.unreadable:
             self._log.say(
                 "unreadable",
@@ -186,6 +190,19 @@ class Spooler:
                 "is among the keys again.",
                 self._disk.unreadable,
                 self._disk.directory,
+            )
+
+    def _tell_what_is_left_behind(self) -> None:
+        for name, count in self._disk.left_behind():
+            self._log.say(
+                f"left behind {name}",
+                logging.WARNING,
+                "otas: %d events wait in %s, which this process does not deliver. If they are of this project, before "
+                "OTAS_SDK_KEY, OTAS_BRAIN_URL or OTAS_PROJECT_ID changed: stop the application when %s is empty, "
+                "and give that name to the other one.",
+                count,
+                self._disk.directory / name,
+                self._disk.name,
             )
 
     def acknowledge(self, rows: Sequence[int]) -> None:

@@ -170,6 +170,22 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
         raise
 
 
+def left_behind(path: Path) -> list[tuple[str, int]]:
+    """Return the files of the same destination beside one that hold events and that nobody uses, and how many.
+
+    They are of another project, or of a key that was the project's before.
+    """
+    found: list[tuple[str, int]] = []
+    for other in path.parent.glob(f"{path.name.rpartition('-')[0]}-{'[0-9a-f]' * 12}.sqlite3"):
+        if other == path or Path(f"{other}-wal").exists():
+            continue
+        reading = sqlite3.connect(f"{other.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(reading):
+            count = reading.execute("SELECT count(*) FROM event").fetchone()[0]
+            found += [(other.name, count)] if count else []
+    return sorted(found)
+
+
 def identity(path: Path) -> tuple[int, int] | None:
     """Return what tells this file from another of the same name, or None when there is none."""
     try:

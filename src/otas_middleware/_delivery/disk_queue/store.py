@@ -166,6 +166,18 @@ class DiskQueue:
         """Where the file lies."""
         return self._path.parent
 
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self._path.name
+
+    def left_behind(self) -> list[tuple[str, int]]:
+        """Return the files of the same destination that hold events and that nobody uses, and how many they hold."""
+        try:
+            return file.left_behind(self._path)
+        except (OSError, sqlite3.Error):
+            return []
+
     def release(self, held: Sequence[Held]) -> None:
         """Give leased events back to all processes, with what has been learnt of them meanwhile."""
 
