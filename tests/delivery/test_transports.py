@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -300,6 +301,20 @@ class TestTls:
             error = fail(transport, server.url)
             assert (error.cause, error.sent) == ("tls error", False)
             assert server.requests == []
+
+    def test_renewed_authorities_are_used_after_a_failure(
+        self, transport: Transport, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        known = tmp_path / "known.pem"
+        shutil.copy(certificate, known)
+        monkeypatch.setenv("SSL_CERT_FILE", str(known))
+        with RawServer(lambda connection, _: connection.sendall(created()), certificate=certificate) as server:
+            assert transport(post(server.url), 5.0).status == 201
+        renewed = self_signed(tmp_path)
+        with RawServer(lambda connection, _: connection.sendall(created()), certificate=renewed) as server:
+            assert fail(transport, server.url).cause == "tls error"
+            shutil.copy(renewed, known)
+            assert transport(post(server.url), 5.0).status == 201
 
     def test_nothing_is_sent_to_a_server_with_a_certificate_for_another_name(
         self, transport: Transport, certificate: Path

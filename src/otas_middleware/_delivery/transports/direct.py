@@ -32,6 +32,9 @@ else:
     except ImportError:  # the last release under the old name; the API is the same
         import httpcore
 
+TLS_ERROR = "tls error"
+"""What a handshake fails with, such as a certificate of an authority that is not known."""
+
 _READ_BYTES = 65_536
 
 _TAKEN = b"HTTP/1.1 201"
@@ -121,7 +124,10 @@ class DirectTransport:
         except httpcore.ConnectTimeout:
             raise TransportError("connect timeout", sent=False) from None
         except (httpcore.ConnectError, OSError, UnicodeError) as error:
-            raise TransportError(why(error), sent=False) from None
+            cause = why(error)
+            if cause == TLS_ERROR:  # the authorities' file may have been renewed
+                self.__dict__.pop("_context", None)
+            raise TransportError(cause, sent=False) from None
         connection: socket.socket = stream.get_extra_info("socket")
         self._stream, self._socket, self._timeout = stream, connection, 0.0
         return connection
@@ -212,6 +218,6 @@ def why(error: BaseException) -> str:
         if isinstance(inner, socket.gaierror | UnicodeError):
             return "host name not found"
         if isinstance(inner, ssl.SSLError):
-            return "tls error"
+            return TLS_ERROR
         inner = inner.__cause__ or inner.__context__
     return "connection failed"

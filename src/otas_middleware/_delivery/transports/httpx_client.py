@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._compat import httpx
 from otas_middleware._delivery.protocols import MAX_REPLY_BYTES, Request, Response, TransportError
-from otas_middleware._delivery.transports.direct import why
+from otas_middleware._delivery.transports.direct import TLS_ERROR, why
 
 if TYPE_CHECKING:
     import httpx2
@@ -40,12 +40,7 @@ class HttpxTransport:
     def __init__(self, connect_timeout: float) -> None:
         self._connect_timeout = connect_timeout
         self._kept_alive = False
-        self._client = httpx.Client(
-            headers={"Accept-Encoding": "identity"},
-            http2=importlib.util.find_spec("h2") is not None,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-        )
+        self._client: httpx2.Client | None = _client()
 
     def __call__(self, request: Request, timeout: float) -> Response:
         kept_alive, self._kept_alive = self._kept_alive, False
@@ -61,12 +56,17 @@ class HttpxTransport:
                 failure = _translated(second)
                 raise TransportError(failure.cause, sent=True, resent=failure.sent) from None
         except httpx.TransportError as error:
-            raise _translated(error) from None
+            failure = _translated(error)
+            if failure.cause == TLS_ERROR:  # the authorities' file may have been renewed
+                self.close()
+            raise failure from None
         self._kept_alive = True
         return response
 
     def _exchange(self, request: Request, timeout: float) -> Response:
         times = httpx.Timeout(timeout, connect=min(timeout, self._connect_timeout))
+        if self._client is None:
+            self._client = _client()
         with self._client.stream(
             "POST", request.url, content=request.body, headers=request.headers, timeout=times
         ) as response:
@@ -75,7 +75,18 @@ class HttpxTransport:
 
     def close(self) -> None:
         """Close the client and its connection."""
-        self._client.close()
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _client() -> httpx2.Client:
+    return httpx.Client(
+        headers={"Accept-Encoding": "identity"},
+        http2=importlib.util.find_spec("h2") is not None,
+        follow_redirects=False,
+        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+    )
 
 
 def _body(response: httpx2.Response) -> bytes:
