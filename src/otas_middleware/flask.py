@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
@@ -27,6 +28,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("otas_middleware.flask", "flask") from error
 
 from otas_middleware._capture.context import capture_of, current, is_of
+from otas_middleware._capture.session import TOKEN_ENVIRON_KEY
 from otas_middleware._capture.wsgi_streams import tap_response
 from otas_middleware._errors import report_internal_error
 from otas_middleware._recorder import open_recorder
@@ -50,6 +52,13 @@ __all__ = ["Otas"]
 _DICTIONARY = (
     "otas_middleware: the dictionary OTAS in the configuration is read by nobody; that is how Django has it. Write "
     "app.config['OTAS_SDK_KEY'] and the like."
+)
+
+_GONE_AROUND = (
+    "otas_middleware: an agent's request has reached the Flask application {!r} around Otas, and is not recorded: "
+    "what serves it (Connexion, a bridge to ASGI, a dispatcher) took `wsgi_app` before Otas(app) replaced it. Call "
+    "Otas(app) before that; where that cannot be, as with Connexion, wrap what the server is given in OtasMiddleware "
+    "of otas_middleware.asgi or otas_middleware.wsgi instead."
 )
 
 
@@ -85,10 +94,12 @@ class Otas:
             ConfigurationError: A setting is unknown or cannot be used, or it is no Flask application.
         """
         app = getattr(app, "_get_current_object", lambda: app)()  # documented by Werkzeug, of `current_app`
-        if not hasattr(app, "extensions"):
+        if not hasattr(app, "wsgi_app") or not hasattr(app, "extensions"):
+            fix = "give it the application, or call init_app(app) in its factory."
+            if iscoroutinefunction(type(app).__call__):  # Quart's and Connexion's, which look like Flask's
+                fix = "it is an ASGI application: wrap it in OtasMiddleware of otas_middleware.asgi."
             raise ConfigurationError(
-                f"otas_middleware: Otas was given {type(app).__qualname__}(…), which is no Flask application; give "
-                "it the application, or call init_app(app) in its factory."
+                f"otas_middleware: Otas was given {type(app).__qualname__}(…), which is no Flask application; {fix}"
             )
         if "otas" in app.extensions:
             return
@@ -119,7 +130,9 @@ def _mount(app: Flask, recorder: Recorder) -> None:
         request_started.connect(_before, weak=False)
     got_request_exception.connect(_on_unhandled, weak=False)  # for any sender, as above
     _hear_handled_exceptions(app)
-    app.wsgi_app = Wrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)  # type: ignore[method-assign]
+    wrapper = _FlaskWrapper(app.wsgi_app, recorder, "flask", _FlaskExchange)
+    app.wsgi_app = wrapper  # type: ignore[method-assign]
+    request_started.connect(wrapper.on_first_request, sender=app)
 
 
 def _hear_handled_exceptions(app: Flask) -> None:
@@ -138,6 +151,21 @@ def _hear_handled_exceptions(app: Flask) -> None:
         return answer
 
     setattr(app, name, handle_user_exception)
+
+
+class _FlaskWrapper(Wrapper):
+    """As for any WSGI application; warns when requests go around it, since something took the one inside before."""
+
+    def on_first_request(self, app: Flask, **_: object) -> None:
+        """Hear of requests until it is known which way they come; each costs as much as two hooks."""
+        try:
+            if not self.reached:
+                if TOKEN_ENVIRON_KEY not in request.environ or _current() is not None:
+                    return
+                runtime.log_once(logging.WARNING, _GONE_AROUND.format(app.name))
+            request_started.disconnect(self.on_first_request, sender=app)
+        except Exception:
+            report_internal_error("flask.start")
 
 
 class _FlaskExchange(Exchange):

@@ -42,18 +42,23 @@ class Wrapper:
         recorder: Records; None leaves all requests as they are.
         framework: The adapter's name for what it wraps.
         exchange: What takes a recorded request through the application.
+
+    Attributes:
+        reached: A request has come through here.
     """
 
     def __init__(
         self, app: WSGIApplication, recorder: Recorder | None, framework: str, exchange: type[Exchange]
     ) -> None:
         self.app = app
+        self.reached = False
         self._recorder = recorder
         self._framework = framework
         self._exchange = exchange
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Hand the request on; record it when it carries a session token."""
+        self.reached = True
         if self._recorder is not None and TOKEN_ENVIRON_KEY in environ:
             capture = begin(self._recorder, environ, self._framework)
             if capture is not None:

@@ -8,8 +8,9 @@ from wsgiref.util import FileWrapper
 
 import flask
 import pytest
-from flask import Blueprint, Flask, Response, abort, request, send_file, session, stream_with_context
+from flask import Blueprint, Flask, Response, abort, request, request_started, send_file, session, stream_with_context
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from quart import Quart
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -80,6 +81,40 @@ def test_what_is_no_application_is_refused_with_what_to_give(thing: Any) -> None
         ConfigurationError, match=rf"given {type(thing).__qualname__}\(…\), which is no Flask application"
     ):
         Otas(thing)
+
+
+def test_an_asgi_application_that_looks_like_one_is_told_which_adapter_it_needs() -> None:
+    looking_alike: Any = Quart(__name__)
+    with pytest.raises(ConfigurationError, match=r"given Quart\(…\).+in OtasMiddleware of otas_middleware\.asgi\."):
+        Otas(looking_alike)
+
+
+def test_requests_that_go_around_it_are_told_of_once(
+    settings: OtasSettings, agent: Agent, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "logged", set[str]())
+    app = new_app()
+    app.get("/")(lambda: "hello")
+    taken_before = app.wsgi_app  # as Connexion does, and who mounts an application in another
+    Otas(app, settings=settings)
+    ordinary, recorded = Request().environ(), Request(headers=(agent.header,))
+    assert call_wsgi(taken_before, ordinary).body == b"hello"
+    assert not caplog.messages
+    for _ in range(2):
+        assert call_wsgi(taken_before, recorded.environ()).body == b"hello"
+    assert [("around Otas" in text, repr(app.name) in text) for text in caplog.messages] == [(True, True)]
+    assert call_wsgi(app, recorded.environ()).body == b"hello"
+    agent.event()
+
+
+def test_nothing_listens_to_starting_requests_when_the_first_one_has_come_through_it(settings: OtasSettings) -> None:
+    app = new_app()
+    app.get("/")(lambda: "hello")
+    before = list(request_started.receivers_for(app))
+    Otas(app, settings=settings)
+    assert len(list(request_started.receivers_for(app))) == len(before) + 1
+    call_wsgi(app, Request().environ())
+    assert list(request_started.receivers_for(app)) == before
 
 
 def test_the_configuration_of_the_application_is_read(settings: OtasSettings, agent: Agent) -> None:
