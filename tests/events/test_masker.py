@@ -9,9 +9,7 @@ import pytest
 
 from events.exchange import DEFAULTS, TOKEN
 from otas_middleware import OtasSettings
-from otas_middleware._event.redact import MASK, redactor_for
-from otas_middleware._event.redact.mask import UNREADABLE
-from otas_middleware._event.redact.masker import UNTOUCHED, Masker
+from otas_middleware._event.redact import MASK, UNREADABLE, UNTOUCHED, Masker, redactor_for
 
 PLAIN_TOKEN = "a-token-that-looks-like-nothing-else"
 FIELDS: dict[str, Any] = {
@@ -85,20 +83,20 @@ class TestFailures:
         self, method: str, as_in_production: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reported: list[str] = []
-        monkeypatch.setattr("otas_middleware._event.redact.masker.report_internal_error", reported.append)
+        monkeypatch.setattr("otas_middleware._event.redact.report_internal_error", reported.append)
         broken = Masker(None, PLAIN_TOKEN)  # type: ignore[arg-type]  # whatever is wrong with it
         assert getattr(broken, method)("text") == UNREADABLE
         assert reported == ["redact"]
 
     def test_nothing_is_said_to_be_harmless_then(self, as_in_production: None, monkeypatch: pytest.MonkeyPatch) -> None:
         reported: list[str] = []
-        monkeypatch.setattr("otas_middleware._event.redact.masker.report_internal_error", reported.append)
+        monkeypatch.setattr("otas_middleware._event.redact.report_internal_error", reported.append)
         assert Masker(None, PLAIN_TOKEN).finds_nothing(["text"]) is False  # type: ignore[arg-type]  # as above
         assert reported == ["redact"]
 
     def test_an_object_is_an_object_also_then(self, as_in_production: None, monkeypatch: pytest.MonkeyPatch) -> None:
         reported: list[str] = []
-        monkeypatch.setattr("otas_middleware._event.redact.masker.report_internal_error", reported.append)
+        monkeypatch.setattr("otas_middleware._event.redact.report_internal_error", reported.append)
         assert Masker(None, "").members({"a": 1}) == {"value": UNREADABLE}  # type: ignore[arg-type]  # as above
         assert masker().members({"a": 1}) == {"a": 1}
 
