@@ -119,7 +119,7 @@ def _open_recorder(
 class _Recording:
     """One request's pass through the application; holds its state and the channels that the application gets."""
 
-    __slots__ = ("_flowing", "_last", "_outer", "_receive", "_send", "_trailers", "capture", "scope")
+    __slots__ = ("_final", "_flowing", "_last", "_outer", "_receive", "_send", "_trailers", "capture", "scope")
 
     def __init__(self, capture: Capture, scope: Scope, receive: Receive, send: Send) -> None:
         self.capture = capture
@@ -133,6 +133,8 @@ class _Recording:
         """The response's first bytes have gone out, and what follows needs to be counted only."""
         self._last = False
         """The message that completes the response is on its way: a disconnect is now the connection's normal end."""
+        self._final: bytes | None = None
+        """That message's piece of the body."""
         self._trailers = False  # or they follow the body, and complete the response
 
     async def run(self, app: ASGIApp) -> None:
@@ -167,9 +169,13 @@ class _Recording:
                 body = message.get("body")
                 if body:
                     self.capture.request.add(body)
-            elif kind == "http.disconnect" and not self._last:
-                self.capture.disconnected = True
-                self._flowing = False
+            elif kind == "http.disconnect":
+                if self._last:
+                    # Hypercorn says so before its `send` returns, in which Starlette then cancels what streams.
+                    self._sent(self._final)
+                else:
+                    self.capture.disconnected = True
+                    self._flowing = False
         except Exception:
             report_internal_error("asgi.receive")
         return message
@@ -226,8 +232,10 @@ class _Recording:
         """Note a message before it goes out; return it, and its piece of the body."""
         kind = message["type"]
         if kind == "http.response.body":
-            self._last = not (message.get("more_body", False) or self._trailers)
-            return message, message.get("body")
+            chunk = message.get("body")
+            if not (message.get("more_body", False) or self._trailers):
+                self._last, self._final = True, chunk
+            return message, chunk
         if kind in {"http.response.start", "http.response.trailers"}:
             message = self._head(message)
         elif kind in {"http.response.pathsend", "http.response.zerocopysend"}:

@@ -6,14 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.responses import StreamingResponse
 
 from otas_middleware.asgi import OtasMiddleware
 from support.asgi_gateway import call_asgi
 from support.request import Request
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from otas_middleware import OtasSettings
     from support.agent import Agent
+
+PATIENCE = 5.0
 
 UNFINISHED = "RuntimeError: the application returned before its response was complete"
 
@@ -60,3 +65,38 @@ def test_one_that_returns_because_its_client_has_gone_has_not(settings: OtasSett
     asyncio.run(OtasMiddleware(app, settings=settings)(scope, receive, send))
     event = agent.event()
     assert (event["status_code"], event["error"], event["metadata"]["aborted"]) == (200, "", True)
+
+
+@pytest.mark.parametrize("last", [b"", b"def"])
+def test_one_that_is_cancelled_while_its_last_message_goes_out_has_not_once_the_server_calls_it_over(
+    last: bytes, settings: OtasSettings, agent: Agent
+) -> None:
+    """Hypercorn says so before `send` returns; whoever listens for it (Starlette) then cancels what streams."""
+    over = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"abc"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def send_ending(message: Any) -> None:
+            if not message.get("more_body", True):
+                message = {**message, "body": last}
+            await send(message)
+
+        await StreamingResponse(chunks())(scope, receive, send_ending)
+
+    async def receive() -> dict[str, str]:
+        await over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if not message.get("more_body", True):
+            over.set()
+            await asyncio.sleep(PATIENCE)
+
+    name, value = agent.header
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(name.lower().encode(), value.encode())]}
+    asyncio.run(OtasMiddleware(app, settings=settings)(scope, receive, send))
+    event = agent.event()
+    assert (event["status_code"], event["error"], event["response_body"]) == (200, "", "abc" + last.decode())
+    assert "aborted" not in event["metadata"]

@@ -128,6 +128,7 @@ def test_a_stream_reaches_the_client_chunk_by_chunk(pair: Pair) -> None:
     assert reply.chunks[0] == bare.chunks[0]
     event = pair.event(agent)
     assert event["response_size_bytes"] == len(STREAM)
+    assert (event["error"], event["metadata"].get("aborted")) == ("", None)
     assert event["latency_ms"] >= PAUSE_MS
     assert event["metadata"]["ttfb_ms"] < event["latency_ms"] - PAUSE_MS + 50
 
