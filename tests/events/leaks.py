@@ -176,10 +176,41 @@ def structures() -> Iterator[Leak]:
         {"rows": [["id", "password"], [1, SECRET], [2, SECRET]]},
         {"columns": ["id", "password"], "rows": [[1, SECRET]]},
         ["password", SECRET],
+        *_result_sets(),
+        *_statements_with_values(),
     ]
     for document in documents:
         yield _leak(_dump(document), JSON)
         yield _leak(_dump({"x": _dump(document)}), JSON)
+
+
+def _result_sets() -> Iterator[object]:
+    """Yield what databases answer with over HTTP: the names of the columns stand beside the rows."""
+    described = [{"name": "id", "type": "int"}, {"name": "password", "type": "text"}]
+    for columns in ("columns", "cols", "meta", "fields", "schema", "columnMetadata"):
+        for rows in ("rows", "data", "records"):
+            yield {columns: described, rows: [[1, SECRET], [2, SECRET]]}
+    for columns in ("columnNames", "column_names", "fieldNames", "header"):
+        yield {columns: ["id", "password"], "rows": [[1, SECRET]]}
+        yield {columns: ["password"], "rows": [[SECRET]]}
+    yield {"schema": {"fields": described}, "rows": [{"f": [{"v": "1"}, {"v": SECRET}]}]}
+    yield {"resultSetMetaData": {"rowType": described}, "data": [["1", SECRET]]}
+    yield {"ResultSetMetadata": {"ColumnInfo": [{"Name": "password"}]}, "Rows": [{"Data": [{"VarCharValue": SECRET}]}]}
+    yield {"cols": [{"id": "A", "label": "password"}], "rows": [{"c": [{"v": SECRET}]}]}
+    yield {"results": [{"columns": ["id", "password"], "data": [{"row": [1, SECRET], "meta": [None, None]}]}]}
+    yield {"columns": ["key", "value"], "rows": [["password", SECRET]]}
+
+
+def _statements_with_values() -> Iterator[object]:
+    """Yield what databases are asked with over HTTP: a statement, and its values beside it."""
+    yield {"sql": "select * from u where id = ? and password = ?", "params": [1, SECRET]}
+    yield {"query": "update u set u.password=$2 where id=$1", "values": [1, SECRET]}
+    yield {"query": "select * from u where token like %s", "params": [SECRET]}
+    yield {"sql": "update u set password = :p where id = :id", "params": {"id": 1, "p": SECRET}}
+    yield {"statement": "select 1 from u where api_key = @k", "parameters": [{"name": "k", "value": {"s": SECRET}}]}
+    inserted = {"sql": "INSERT INTO u (id, api_key) VALUES (?, ?), (?, ?)"}
+    yield {**inserted, "args": [{"type": "text", "value": value} for value in ("1", SECRET, "2", SECRET)]}
+    yield {"sql": "insert into u(id, token) values (:a, :b)", "bindings": {"a": 1, "b": SECRET}}
 
 
 def odd_json() -> Iterator[Leak]:

@@ -34,6 +34,15 @@ DOCUMENTS: dict[str, list[Any]] = {
         },
         {"token_limit": "128k", "ntokens": 5, "token_type_ids": [0, 0, 1], "token_embeddings": [[0.1, 0.2]]},
     ],
+    "tables and statements beside which no column is secret": [
+        {"columns": [{"name": "id"}, {"name": "token_count"}], "rows": [[1, 7171]]},
+        {"columnNames": ["id", "status"], "rows": [[1, "password expired"]]},
+        {"schema": {"fields": [{"name": "id"}, {"name": "state"}]}, "rows": [{"f": [{"v": "1"}, {"v": "on"}]}]},
+        {"sql": "select * from u where name = ?", "params": ["ann"]},
+        {"sql": "update u set password = ? where id = ?", "params": [None, 7171]},
+        {"sql": "update u set password = :p where id = :id", "params": {"id": 7171}},
+        {"sql": "insert into u(id, token) values ($1, $2)", "params": [7171, None]},
+    ],
     "a model's words": [
         {"logprobs": {"content": [{"token": "Hello", "logprob": -0.1, "bytes": [72], "top_logprobs": []}]}},
         {"logprob": -0.1, "token": " world"},

@@ -14,9 +14,9 @@ rule stands once, among those of its kind:
 | what stands between name and value but `:` and `=`: options, calls, directives, prose | `arguments` |
 
 The rest looks for names and values by these rules: `name_rules` says what a name means; `named` finds names in any
-text, `named_value` what belongs to them, `spans` where that ends; `labels`, `markup` and `tables` know where names and
-values stand otherwise; `values` walks objects. Texts in texts are undone by `encodings` (escapes, percent-encoding,
-base64, JSON Web Tokens) and `json_text`.
+text, `named_value` what belongs to them, `spans` where that ends; `labels`, `markup`, `tables` and `result_sets` know
+where names and values stand otherwise; `values` walks objects. Texts in texts are undone by `encodings` (escapes,
+percent-encoding, base64, JSON Web Tokens) and `json_text`.
 
 One probe of the whole text (`_event.patterns`) tells whether there is anything to look for; only then is it looked
 through. It imports little else of the package: the settings, the event's model, what has members by name.

@@ -98,10 +98,13 @@ def _in_rows(match: re.Match[str], rules: NameRules) -> str:
 def _in_row(row: str, hidden: set[int]) -> str:
     cells = [] if _BETWEEN_ROWS.fullmatch(row) else _CELLS.findall(row)
     shown = [
-        f"{cell[: len(cell) - len(cell.lstrip())]}'{MASK}'" if at in hidden else cell for at, cell in enumerate(cells)
+        f"{cell[: len(cell) - len(cell.lstrip())]}'{MASK}'" if at in hidden and not _PARAMETER.fullmatch(cell) else cell
+        for at, cell in enumerate(cells)
     ]
     return ",".join(shown) or row
 
+
+_PARAMETER = re.compile(r"\s*(?:\?|%s|\$\d{1,4}|[:@]\w{1,64})\s*")
 
 _KINDS: dict[str, Replace] = {
     "always": lambda match, _: with_masked(match),

@@ -251,6 +251,7 @@ def _probes(extra: Iterable[str]) -> Probes:
         foreign=other,
         escaped="|".join((*map(_escaped, foreign), *(f"(?i:{_spelt(case, _escaped)})" for case in cases))),
         labelled=rf"(?:{label}|{listed}|{place}|{block})\\*[\"']?(?:{_WITHIN}*(?:{inner}|{other})|{first})"
+        rf"|(?i-u:sql|query|statement|stmt|command|text)\\*\"\s*:\s*\\*\"[^\"]*(?:{inner})"
         rf"|{listed}\\*\"{_WITHIN}*{valued}|(?i-u:raw_?headers)|{flagged}|variables\\*\"\s*:\s*\{{",
         flagged=flagged,
     )

@@ -68,6 +68,8 @@ _NO_TAG = re.compile(r"<\w+>\w")
 _LOOK_BACK = 128
 _EDGE = 48
 _MAX_FOLDED = 8
+_CLAUSE = re.compile(r"(?i:\bUPDATE\s[^;]{0,128}?\sSET\s|\b(?:WHERE|AND|OR|HAVING)\s)")
+_PARAMETER = re.compile(r"[:@][A-Za-z_]{1,32}\d{0,2}(?=[\s,;)\"\\]|$)")
 _FOLDED = compiled(r"\r?\n(?P<indent>[ \t]++)(?!at |File |[-^|#] ?)[^\s:=\"'{}]++(?:[ ][^\s:=\"'{}]++)*+(?=\r?\n|$)")
 _FIRST_WORDS = re.compile(rf"[\w \t'*>#\-{MARKS}]*")
 _NOTHING_BEFORE = re.compile(r"(?:[-*>#$ \t]|export\b|set\b|setx\b|env\b|\$env:)*")
@@ -181,7 +183,13 @@ class NamedValue:
             or value.startswith("$" + self.name.lstrip("$"))
             or ((braced := _BRACED.match(value)) is not None and self._is_named(braced[1]))
             or forms.is_source(value, spaced=spaced)
+            or (value[:1] in {":", "@"} and self._is_bound(value))
         )
+
+    def _is_bound(self, value: str) -> bool:
+        """Tell whether a value is a parameter's name in SQL: `WHERE password = :pw`."""
+        clause = _CLAUSE.search(self.text, behind(self.begin, _LOOK_BACK), self.begin)
+        return clause is not None and _PARAMETER.match(value) is not None
 
     def _is_prose(self, start: int) -> bool:
         """Tell whether some words follow, and the name allows them: `Token: see below`."""

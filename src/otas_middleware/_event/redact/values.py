@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import deque
 from datetime import date, time
 from enum import Enum
@@ -17,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.values import members_of
 from otas_middleware._event.redact.forms import is_message, is_odd, is_pieces, looks_random, readable_container
-from otas_middleware._event.redact.labels import is_value, label_of
+from otas_middleware._event.redact.labels import Label, is_value, label_of
 from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.result_sets import bound_in, columns_of, is_rows, is_values, name_of
 from otas_middleware._event.redact.shapes import card_number, names_an_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otas_middleware._event.redact.labels import Label
     from otas_middleware._event.redact.name_rules import NameRules, Rule
 
 MAX_DEPTH = 100
@@ -45,9 +44,6 @@ _NUMBERS: tuple[type[Any], ...] = (int, float)
 _BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
 _EMPTY: tuple[type[Any], ...] = (str, list, dict)
 _LONGEST_NAME = 64
-_ARGUMENT = re.compile(r"(?P<name>\b\w{1,64})\s*:\s*\$(?P<variable>\w{1,64})")
-_COLUMNS = frozenset(("columns", "cols", "header", "headers", "fields", "names", "keys"))
-_ROWS = frozenset(("rows", "row", "data", "values", "records", "results"))
 _COLLECTIONS: tuple[type[Any], ...] = (list, tuple, set, frozenset, deque)
 
 
@@ -117,7 +113,7 @@ class Walk:
     def _mapping(self, items: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         label = label_of(items, self._rules)
-        columns: Any = next((item for name, item in items if name in _COLUMNS and _type_of(item) is list), None)
+        columns, bound = columns_of(items, self._rules), bound_in(items, self._rules)
         probable = any(name == "logprob" for name, _ in items)  # a word of a model's, not a token
         for key, item in items:
             name = key if type(key) is str else _key(key)
@@ -128,31 +124,27 @@ class Walk:
             shown = self._text(name)
             if name == "_meta":
                 self._meta += 1
-            if name == "variables":
-                self._variables = self._arguments(items)
+            values = bool(bound) and is_values(name)
+            if values:
+                self._variables = bound
             if rule is not None:
                 result[shown] = self._under(rule, item)
             elif _is_digits(item) and names_an_id(name):
                 result[shown] = self.value(item) if len(str(item)) > _LONGEST_NAME else item
-            elif columns and _type_of(item) is list and name in _ROWS and all(map(_is_row, item)):
-                result[shown] = self._rows([columns, *item])[1:]
-            elif columns and _type_of(item) is list and name in _ROWS and len(item) == len(columns) > 1:
-                result[shown] = self._rows([columns, item])[1]
+            elif columns and _type_of(item) is list and is_rows(name):
+                result[shown] = self._table(columns, item)
+            elif values and _type_of(item) is list:
+                rules = [bound.get(str(at)) or bound.get(name_of(each)) for at, each in enumerate(item, 1)]
+                result[shown] = self._cells(rules, item)
             elif _type_of(item) is list and item and name.replace("_", "").lower() == "rawheaders":
                 result[shown] = self.headers(item)
             else:
                 result[shown] = self.value(item)
             if name == "_meta":
                 self._meta -= 1
-            if name == "variables":
+            if values:
                 self._variables = {}
         return result
-
-    def _arguments(self, items: Sequence[tuple[Any, Any]]) -> dict[str, Rule]:
-        """Return the variables that a GraphQL query passes on under sensitive names: `login(password: $p)`."""
-        query = next((item for name, item in items if name == "query" and type(item) is str), "")
-        found = ((match["variable"], self._rules.rule(match["name"])) for match in _ARGUMENT.finditer(query))
-        return {variable: rule for variable, rule in found if rule is not None}
 
     def _rule_for(self, name: str, label: Label | None) -> Rule | None:
         rule = self._rules.rule(name) or self._variables.get(name)
@@ -224,6 +216,47 @@ class Walk:
             if self._nodes < 0:
                 break
         return shown
+
+    def _table(self, columns: list[Rule | None], rows: Sequence[Any]) -> list[Any]:
+        """Return the rows of a table, or the cells of its only one, with the columns masked that are sensitive."""
+        if not any(_type_of(row) in {list, tuple, dict} for row in rows):
+            return self._row(columns, rows)
+        return [
+            self._row(columns, row) if _type_of(row) in {list, tuple} else self._in_row(columns, row) for row in rows
+        ]
+
+    def _in_row(self, columns: list[Rule | None], row: Any) -> Any:
+        """Return a row that is an object, with the list in it that has as many cells as there are columns masked."""
+        members = row.items() if _type_of(row) is dict else ()
+        cells = next((name for name, found in members if _type_of(found) is list and len(found) == len(columns)), None)
+        if cells is None:
+            return self.value(row)
+        return {
+            self._text(name): self._row(columns, found) if name == cells else self.value(found)
+            for name, found in members
+        }
+
+    def _row(self, columns: list[Rule | None], cells: Sequence[Any]) -> list[Any]:
+        """Return a row, with the columns masked that are sensitive; or what stands beside a name that is."""
+        if len(cells) != len(columns):
+            return self._list(cells)
+        named = self._rules.rule(cells[0]) if len(cells) > 1 and _type_of(cells[0]) is str else None
+        return self._cells([columns[0], *(named or column for column in columns[1:])], cells)
+
+    def _cells(self, rules: Sequence[Rule | None], cells: Sequence[Any]) -> list[Any]:
+        return [self._cell(rule, cell) for rule, cell in zip(rules, cells, strict=True)]
+
+    def _cell(self, rule: Rule | None, cell: Any) -> Any:
+        """Return a cell; of one that is an object, `{"type": "text", "value": "…"}`, the value is masked."""
+        if rule is None:
+            return self.value(cell)
+        members = cell if _type_of(cell) is dict else {}
+        held = [name for name in members if len(members) == 1 or is_value(_key(name), Label(rule, loose=False))]
+        if not held:
+            return self._under(rule, cell)
+        return {
+            self._text(_key(name)): self._cell(rule if name in held else None, item) for name, item in members.items()
+        }
 
     def headers(self, items: Sequence[Any]) -> list[Any]:
         """Return a flat list of names and values, as Node.js has its `rawHeaders`."""
