@@ -51,7 +51,8 @@ class Label(NamedTuple):
 _SECRET = Label(Rule(), loose=False)
 
 
-def _last_word(name: str) -> str:
+def last_word(name: str) -> str:
+    """Return the last word of a member's name in lower case; nothing of a long one."""
     return _last_of(name) if len(name) <= _LONGEST_LABEL else ""  # before the cache, which strangers fill
 
 
@@ -65,12 +66,12 @@ def _last_of(name: str) -> str:
 
 def is_label(name: str) -> bool:
     """Tell whether a member may be a label."""
-    return _last_word(name) in _LABELS
+    return last_word(name) in _LABELS
 
 
 def is_value(name: str, label: Label) -> bool:
     """Tell whether a member is what the label describes."""
-    word = _last_word(name)
+    word = last_word(name)
     return word in _VALUES or (label.loose and word in _LOOSE)
 
 
@@ -86,7 +87,7 @@ def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules, *, deep: bool
     for name, value in members:
         if not isinstance(name, str):
             continue
-        if value is True and _last_word(name) in _FLAGS:
+        if value is True and last_word(name) in _FLAGS:
             found = found or _SECRET
         if not is_label(name):
             continue
@@ -103,7 +104,7 @@ def label_of(members: Iterable[tuple[Any, Any]], rules: NameRules, *, deep: bool
 
 
 def _label(name: str, value: str, rules: NameRules, *, listed: bool) -> Label | None:
-    weak = _last_word(name) in _WEAK and not listed and value != "Secret"
+    weak = last_word(name) in _WEAK and not listed and value != "Secret"
     if weak and value.lower() in _TYPES:
         return _SECRET
     rule = rules.rule(value)

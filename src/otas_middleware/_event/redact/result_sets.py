@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from otas_middleware._event.redact.name_rules import split_words
+from otas_middleware._event.redact.labels import last_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +27,7 @@ _NAMES = ("name", "Name", "label", "display_name", "displayName", "text")
 _STATEMENTS = frozenset(("sql", "query", "statement", "stmt", "command", "text"))
 _VALUES = frozenset(("params", "parameters", "args", "arguments", "binds", "bindings", "values", "variables"))
 _LONGEST_STATEMENT = 65_536
-_LONGEST_NAME = 64
+_MOST_COLUMNS = 256
 
 _GRAPHQL = re.compile(r"(?P<name>\b\w{1,64})\s*:\s*\$(?P<variable>\w{1,64})")
 _PLACEHOLDER = r"(?:\?|%s|(?<![:\w])[:@$]\w{1,64}+)"
@@ -53,9 +53,9 @@ def columns_of(members: Members, rules: NameRules) -> Columns:
     for name, value in members:
         inner: Iterable[tuple[Any, Any]] = value.items() if _type_of(value) is dict else ((name, value),)
         for each, found in inner:
-            if _type_of(found) is not list or not found:
+            if _type_of(found) is not list or not 0 < len(found) <= _MOST_COLUMNS or _type_of(each) is not str:
                 continue
-            told = _last_word(each) in _COLUMNS
+            told = last_word(each) in _COLUMNS
             names = [cell if told and _type_of(cell) is str else name_of(cell) for cell in found]
             columns = [rules.rule(cell) if cell and rules.secret(cell) else None for cell in names]
             if any(columns) and all(names):
@@ -65,12 +65,12 @@ def columns_of(members: Members, rules: NameRules) -> Columns:
 
 def is_rows(name: Any) -> bool:
     """Tell whether a member may hold the rows of a table."""
-    return _last_word(name) in _ROWS
+    return _type_of(name) is str and last_word(name) in _ROWS
 
 
 def is_values(name: Any) -> bool:
     """Tell whether a member may hold the values of a statement."""
-    return _last_word(name) in _VALUES
+    return _type_of(name) is str and last_word(name) in _VALUES
 
 
 def bound_in(members: Members, rules: NameRules) -> dict[str, Rule]:
@@ -84,7 +84,9 @@ def bound_in(members: Members, rules: NameRules) -> dict[str, Rule]:
         rules: Which names are sensitive.
     """
     for name, value in members:
-        if _type_of(value) is str and _last_word(name) in _STATEMENTS and len(value) <= _LONGEST_STATEMENT:
+        if not (_type_of(value) is str and _type_of(name) is str and len(value) <= _LONGEST_STATEMENT):
+            continue
+        if last_word(name) in _STATEMENTS:
             found = {mark: rule for mark, column in _bound(value) if (rule := rules.rule(column)) is not None}
             if found:
                 return found
@@ -109,11 +111,6 @@ def _bound(statement: str) -> Iterator[tuple[str, str]]:
         if column is not None:
             mark = match["mark"][1:] if match["mark"][0] in ":@$" else str(number)
             yield mark, column.rpartition(".")[2]
-
-
-def _last_word(name: Any) -> str:
-    words = split_words(name) if _type_of(name) is str and len(name) <= _LONGEST_NAME else []
-    return words[-1].lower() if words else ""
 
 
 def name_of(cell: Any) -> str:
