@@ -21,6 +21,11 @@ STREAMS: list[tuple[str, list[object], object]] = [
         [{"type": "start"}, {"type": "text-start", "id": "0"}, {"type": "text-delta", "id": "0", "delta": "a"}],
         {"type": "finish"},
     ),
+    (
+        "Mistral's Conversations",
+        [{"type": "conversation.response.started"}, {"type": "message.output.delta", "content": "a"}],
+        {"type": "conversation.response.done", "usage": {"prompt_tokens": 3, "total_tokens": 3}},
+    ),
     ("AG-UI", [{"type": "RUN_STARTED"}, {"type": "TEXT_MESSAGE_CONTENT", "delta": "a"}], {"type": "RUN_FINISHED"}),
 ]
 MODELS = [
@@ -120,6 +125,35 @@ MODELS = [
         ),
         {"protocol": "sse", "outcome": "error", "code": "ERROR"},
         "sse ERROR: overloaded",
+    ),
+    *(
+        Row(
+            f"an answer of Cohere's that ended with {reason}",
+            post(ASKED, {"finish_reason": reason, "message": {"role": "assistant"}}),
+            {"protocol": "model", "outcome": "error", "code": reason},
+            f"model {reason}: the answer ended with an error",
+        )
+        for reason in ("TIMEOUT", "ERROR_LIMIT", "ERROR_TOXIC")
+    ),
+    Row(
+        "a stream of Cohere's that took too long",
+        post(ASKED, sse({"type": "message-end", "delta": {"finish_reason": "TIMEOUT"}}), response_type=SSE),
+        {"protocol": "sse", "outcome": "error", "code": "TIMEOUT"},
+        "sse TIMEOUT: the answer ended with an error",
+    ),
+    Row(
+        "a conversation of Mistral's that failed, as mistralai 3.7.0 reads it",
+        post(
+            {"inputs": "hi", "agent_id": "ag_1", "stream": True},
+            sse(
+                {"type": "conversation.response.started", "conversation_id": "conv_1"},
+                {"type": "conversation.response.error", "message": "overloaded", "code": 3505},
+                name="conversation.response.error",
+            ),
+            response_type=SSE,
+        ),
+        {"protocol": "sse", "outcome": "error", "code": 3505},
+        "sse 3505: overloaded",
     ),
     Row(
         "a stream of vLLM's that ended with an error",

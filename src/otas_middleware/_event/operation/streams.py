@@ -18,28 +18,40 @@ _DONE = "[DONE]"
 _LINES = frozenset(("application/x-ndjson", "application/jsonl", "application/json-lines"))
 _LAST = (
     "message_stop response.completed response.incomplete response.failed response.cancelled response.done message-end "
-    "stream-end finish abort RUN_FINISHED RUN_ERROR interaction.completed"
+    "stream-end finish abort RUN_FINISHED RUN_ERROR interaction.completed conversation.response.done "
+    "conversation.response.error transcript.text.done transcription.done speech.audio.done image_generation.completed "
+    "image_edit.completed"
 )
 LAST_EVENTS = frozenset(_LAST.split())
 """The names or types of events with which models' answers end.
 
-Of Anthropic, OpenAI's Responses, Cohere, Vercel's AI SDK, AG-UI and Gemini's Interactions, in this order.
+Of Anthropic, OpenAI's Responses, Cohere, Vercel's AI SDK, AG-UI, Gemini's Interactions, Mistral's Conversations, and of
+OpenAI's and Mistral's speech and images, in this order.
 """
 _IN_LAST = ('"type"', '"finish_reason"', '"finishReason"', '"stop_reason"', '"promptFeedback"')
 _ENDS: dict[str, Outcome] = {"interrupt": "input_required", "cancelled": "cancelled"}
 """How a run of AG-UI may end but by a success."""
 _INCOMPLETE = ("incomplete", "the stream ended without its end mark")
-_TELL_OF_FAILURE = ('"error"', '"ERROR"', 'failed"', '"RUN_ERROR"', '"errorCode"')
+_TELL_OF_FAILURE = ('"error"', '"ERROR', '"TIMEOUT"', 'failed"', '"RUN_ERROR"', '"errorCode"', '.error"')
 _LOOKED_AT = 8
 """So many events from either end tell whether a model streams, and whether it came to its end."""
 _FIRST_EVENTS = frozenset(
-    ("message_start", "response.created", "message-start", "text-start", "RUN_STARTED", "interaction.created")
+    (
+        "message_start",
+        "response.created",
+        "message-start",
+        "text-start",
+        "RUN_STARTED",
+        "interaction.created",
+        "conversation.response.started",
+    )
 )
 """The types of events that begin them, of the same ones."""
 _AGENTS = frozenset(("newMessage", "assistant_id"))
 """Members of requests to agents: Google ADK's, LangGraph's."""
 _TEXTS = ("message", "detail", "errorText", "errorMessage", "error")
 _ENDED = "the answer ended with an error"
+_COHERES_FAILURES = frozenset(("ERROR", "ERROR_LIMIT", "ERROR_TOXIC", "TIMEOUT"))
 PROMPTS = frozenset(("messages", "input", "prompt", "documents"))
 """Members of requests to models, beside `model`."""
 _ROOTS = ("/api/", "/apis/")
@@ -183,7 +195,7 @@ def _error_in(data: dict[str, Any]) -> object | None:
     if interaction.get("object") == "interaction" and interaction.get("status") == "failed":
         return next(iter(as_list(interaction.get("errors"))), data)
     if (
-        kind == "RUN_ERROR"  # AG-UI's
+        kind in {"RUN_ERROR", "conversation.response.error"}  # AG-UI's, Mistral's
         # the Vercel AI SDK's, the Responses API's, ChatKit's
         or (kind == "error" and not data.keys().isdisjoint(("errorText", "sequence_number", "allow_retry")))
         or (data.get("object") == "error" and isinstance(data.get("message"), str))  # vLLM's of before
@@ -195,10 +207,11 @@ def _error_in(data: dict[str, Any]) -> object | None:
 
 
 def _end_in(data: dict[str, Any]) -> object | None:
-    """Return the end of an answer that is a failure: Cohere's `ERROR`, Mistral's and OpenRouter's `error`."""
+    """Return the end of an answer that is a failure: one of Cohere's, Mistral's and OpenRouter's `error`."""
     delta = as_object(data.get("delta"))
-    if delta.get("finish_reason") == "ERROR" or data.get("finish_reason") == "ERROR":
-        return {"code": "ERROR", "message": as_text(delta.get("error")) or _ENDED}
+    reason = as_text(delta.get("finish_reason")) or as_text(data.get("finish_reason"))
+    if reason in _COHERES_FAILURES:
+        return {"code": reason, "message": as_text(delta.get("error")) or _ENDED}
     for choice in as_list(data.get("choices")):
         if as_object(choice).get("finish_reason") == "error":
             return as_object(choice).get("error") or {"code": "error", "message": _ENDED}
