@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._event.operation.exchange import as_list, as_object, parse_json
@@ -105,7 +106,7 @@ _MODEL = re.compile(r'"model(?:Version)?"\s*:\s*"((?:[^"\\]|\\.){1,200})"')
 _USAGE = re.compile(r'"(?:usage|usageMetadata)"\s*:\s*(?=\{)')
 _PROMPT = re.compile(rf'"(?:{"|".join(PROMPTS)})"\s*:')
 _PART = re.compile(r'name="?model"?\r\n(?:[^\r\n]+\r\n)*+\r\n([^\r\n]{1,200})\r')
-_CONTENTS = re.compile(r'"(?:contents|messages|content)"\s*:')
+_CONTENTS = re.compile(r'"(?:contents|messages|content|prompt)"\s*:')
 _HINTS = ('"usage', '"model', "eval_count", '"tokens"', '"billed_units"')
 _IN_PATH = re.compile(r"/models/([^/:]+):\w+$|/model/([^/]+)/(?:converse|invoke)[\w-]*$")
 """Gemini's and Bedrock's ways to say which model is asked."""
@@ -126,22 +127,20 @@ def describe(request: str, response: str, tail: str = "", path: str = "") -> dic
     """
     given: dict[str, int] = {}
     form: _Form | None = None
-    model = ""
-    for text in (response, tail):
-        for document in _documents(text):
-            model = _model_of(document) or model
-            for found in _usages(document):
-                form = _take(found, given, form)
-    if tail or not given:
-        for found in _usages_in_text(response + "\n" + tail):
-            form = _take(found, given, form)
+    documents = [*_documents(response), *_documents(tail)]
+    told = [usages for document in documents if (usages := list(_usages(document)))]
+    in_text = [] if told and not tail else [[usage] for usage in _usages_in_text(response + "\n" + tail)]
+    if response.lstrip().startswith("{") and max(len(told), len(in_text)) > 1:
+        documents, told, in_text = [], [], []  # a list of answers, or the results of a batch: the usage of no one call
+    for found in chain(*told, *in_text):
+        form = _take(found, given, form)
+    model = next(filter(None, map(_model_of, reversed(documents))), "")
     usage = {} if form is None else _normalised_counts(given, form)
     asked = _asked_model(request, path, certain=bool(usage))
     if not usage and not asked:
         return {}
     result: dict[str, Any] = {}
-    name = model or asked or _first_model(response)
-    if name:
+    if name := model or asked or _first_model(response):
         result["model"] = name
     if usage:
         result["usage"] = usage
@@ -189,8 +188,8 @@ def _model_of(document: Mapping[str, Any]) -> str:
 def _usages(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for part in _inner(document):
         for name in ("usage", "usageMetadata"):
-            if usage := as_object(part.get(name)):
-                yield _all_counts(usage)
+            if _form_of(usage := _all_counts(as_object(part.get(name)))) is not None:
+                yield usage
         if "eval_count" in part or "prompt_eval_count" in part or "billed_units" in part:
             yield _all_counts(part)
 
@@ -229,7 +228,7 @@ def _take(usage: Mapping[str, Any], given: dict[str, int], before: _Form | None)
     for name, value in _named(usage):
         ours = form.counts.get(name)
         if ours is not None and _is_count(value):
-            given[ours] = value
+            given[ours] = int(value)
     return form
 
 
@@ -257,7 +256,8 @@ def _normalised_counts(given: dict[str, int], form: _Form) -> dict[str, int]:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    """Say whether this is a count; Cohere's interface has them as numbers of any kind: `9.0`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53 and value == int(value)
 
 
 def _asked_model(request: str, path: str, *, certain: bool) -> str:
