@@ -193,6 +193,12 @@ def request_headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
     return headers
 
 
+def _is_starlettes(start_response: StartResponse) -> bool:
+    """Say whether this is the one of Starlette's bridge, whose environ names no server."""
+    bridge = sys.modules.get("starlette.middleware.wsgi")
+    return bridge is not None and isinstance(getattr(start_response, "__self__", None), bridge.WSGIResponder)
+
+
 class Exchange:
     """One recorded request's pass through the application; holds its state.
 
@@ -208,8 +214,7 @@ class Exchange:
         self.capture = capture
         self.environ = environ
         self._start_response = start_response
-        bridge = sys.modules.get("starlette.middleware.wsgi")
-        if bridge is not None and isinstance(getattr(start_response, "__self__", None), bridge.WSGIResponder):
+        if _is_starlettes(start_response):
             capture.head_waits_for = "nothing"
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
@@ -269,6 +274,9 @@ class Exchange:
         """
         if exc_info and exc_info[1] is not None:
             self.capture.failed(exc_info[1])
+        # These bridges have sent the first start when they are called again, and say nothing.
+        if self.capture.status_code and ("asgi.scope" in self.environ or _is_starlettes(self._start_response)):
+            return
         code, _, reason = status.partition(" ")
         # A copy, because applications and servers go on changing theirs; what is no list may be readable only once.
         self.started(int(code), cast("Headers", headers[:]) if isinstance(headers, list) else (), reason)

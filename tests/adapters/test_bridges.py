@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,26 @@ def test_the_event_says_what_came_through_the_bridge(
     assert "aborted" not in event["metadata"]
     assert event["error"] == ("ValueError: no row" if path in {"/middle", "/first"} else "")
     assert event["status_code"] == exchange.status_code
+
+
+@pytest.mark.parametrize("bridge", BRIDGES)
+def test_a_second_start_counts_where_the_bridge_has_not_sent_the_first(
+    bridge: str, settings: OtasSettings, agent: Agent
+) -> None:
+    """PEP 3333 lets it replace the first; a2wsgi and Starlette have sent that, and say nothing."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", PLAIN)
+        try:
+            next(rows(fails=True))
+        except ValueError:
+            start_response("503 Busy", [("x-second", "yes")], sys.exc_info())
+        return [b"busy"]
+
+    exchange = call_asgi(BRIDGES[bridge](wsgi.OtasMiddleware(app, settings=settings)), Request(headers=(agent.header,)))
+    event = agent.event()
+    assert (event["status_code"], event["error"]) == (exchange.status_code, "ValueError: no row")
+    assert ("x-second" in (event["response_headers"] or "")) is (("x-second", "yes") in exchange.headers)
 
 
 def test_the_latency_of_a_stream_behind_a_bridge_runs_to_its_end(settings: OtasSettings, agent: Agent) -> None:
