@@ -156,9 +156,9 @@ class Directory:
         self._projects[project.id] = project
         return project
 
-    def add_agent(self, project_id: str, name: str, provider: str = "local") -> Agent:
+    def add_agent(self, project_id: str, name: str) -> Agent:
         """Make an agent of a project; it has no key yet."""
-        agent = Agent(str(uuid4()), project_id, name, provider)
+        agent = Agent(str(uuid4()), project_id, name, "local")
         self._store.insert("agent", *astuple(agent))
         self._agents[agent.id] = agent
         return agent
