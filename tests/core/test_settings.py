@@ -319,3 +319,9 @@ def test_equal_settings_share_one_recorder() -> None:
 def test_disabled_means_no_recorder_and_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert open_recorder({"enabled": False, "sdk_key": KEY}) is None
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["redact_patterns", "redact_path_patterns"])
+def test_patterns_stand_one_a_line_in_the_environment_since_they_may_hold_commas(name: str) -> None:
+    settings = load_settings({}, environ={env_name(name): "A[0-9]{2,4}\n B-[a-z]{1,3}\n"})
+    assert getattr(settings, name) == ("A[0-9]{2,4}", "B-[a-z]{1,3}")

@@ -21,10 +21,10 @@ from uuid import UUID  # noqa: TC003
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 
 
-def _split(value: object) -> object:
+def _split(value: object, separator: str = ",") -> object:
     """Let a list be written as one string, as environment variables need."""
     if isinstance(value, str):
-        return tuple(part for raw in value.split(",") if (part := raw.strip()))
+        return tuple(part for raw in value.split(separator) if (part := raw.strip()))
     return value
 
 
