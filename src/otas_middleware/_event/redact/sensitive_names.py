@@ -213,7 +213,7 @@ FINGERPRINTED = words("mcp_session_id")
 
 LABELS = words(
     "k name key field header param parameter label id type kind attribute attr column path pointer property prop "
-    "option prompt tag slug variable var setting input question identifier flag loc"
+    "option prompt tag slug variable var setting input question identifier flag loc element selector"
 )
 """Last words of the members of an object that may say what another member is: `{"name": "password", "value": "…"}`."""
 
