@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.report import table
 from otas_middleware import OtasSettings
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._event.build import _mask_body, build
 from otas_middleware._event.redact import Masker, redactor_for

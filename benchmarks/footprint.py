@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.report import table
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.session import SessionInfo
 
 REQUESTS = 2000

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from otas_middleware import _errors
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.context import current, deferring_interruptions, delivering, in_delivery, run_or_defer
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import TokenGate
@@ -18,7 +18,7 @@ from otas_middleware._runtime import Source, monotonic, runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otas_middleware._capture.capture import Headers
+    from otas_middleware._capture import Headers
     from otas_middleware._capture.verify import ByKeySet, Verifier
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Weighted

@@ -25,7 +25,7 @@ from otas_middleware._agent.clients import HttpClients
 from otas_middleware._agent.session import Core
 from otas_middleware._agent.tools import Tool, ToolRun, enclosing
 from otas_middleware._agent.uasam import MissingAgentKeyError, SessionError
-from otas_middleware._outbound.policy import SecretInUrlError
+from otas_middleware._outbound import SecretInUrlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Unpack
 
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.asgi_scope import ASGIApp, Message, Receive, Scope, Send
-    from otas_middleware._capture.capture import Capture
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._config.types import SettingOptions
     from otas_middleware._recorder import Recorder

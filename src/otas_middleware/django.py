@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.body import BoundedBody
-    from otas_middleware._capture.capture import Capture
     from otas_middleware._recorder import Recorder
 
 __all__ = ["OtasExceptionMiddleware", "OtasMiddleware"]

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from flask import Flask, Request, Response
 
-    from otas_middleware._capture.capture import Capture, Headers
+    from otas_middleware._capture import Capture, Headers
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._config.types import SettingOptions
     from otas_middleware._recorder import Recorder

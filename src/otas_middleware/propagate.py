@@ -27,16 +27,16 @@ from otas_middleware._capture import context as _context
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError, MissingExtraError
-from otas_middleware._outbound.policy import NOTHING, Scope, Secrets, head_for, register
+from otas_middleware._outbound import NOTHING, Scope, Secrets, head_for, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import httpx2 as httpx
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
+    from otas_middleware._outbound import OutgoingRequest
     from otas_middleware._outbound.aiohttp_middleware import AiohttpMiddleware
-    from otas_middleware._outbound.policy import OutgoingRequest
 
 __all__ = [
     "aiohttp_middleware",

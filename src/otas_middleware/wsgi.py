@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Unpack
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from otas_middleware._capture.capture import Capture, Headers, HeadWaitsFor
+    from otas_middleware._capture import Capture, Headers, HeadWaitsFor
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._config.types import SettingOptions
     from otas_middleware._recorder import Recorder

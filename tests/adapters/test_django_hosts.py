@@ -31,8 +31,8 @@ from support.wsgi_gateway import call_wsgi
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.asgi_scope import Message
-    from otas_middleware._capture.capture import Capture
 
 ROUTES = "support.django_hosts.Routes"
 FORM = ("Content-Type", "application/x-www-form-urlencoded")

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otas_middleware import _errors, _recorder
+from otas_middleware import _capture, _errors, _recorder
 from otas_middleware._capture import body as _bounded
-from otas_middleware._capture import capture as _capture
 from otas_middleware._runtime import runtime
 from otas_middleware.asgi import OtasMiddleware
 from support.asgi_gateway import call_asgi

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otas_middleware import OtasSettings
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.asgi_scope import Receive, Scope, Send
-    from otas_middleware._capture.capture import Capture
     from otas_middleware.localbrain import LocalBrain, StoredEvent
 
 every_framework = pytest.mark.parametrize("harness", harnesses(), ids=str)

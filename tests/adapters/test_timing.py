@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.asgi_scope import Message, Receive, Scope, Send
-    from otas_middleware._capture.capture import Capture
 
 STEP = 0.1
 """Seconds between two chunks of a slow stream."""

@@ -14,8 +14,8 @@ from agent.host import Host, drops, redirects, streams
 from otas_middleware import _errors
 from otas_middleware._agent import calls
 from otas_middleware._agent.session import Core
+from otas_middleware._capture import Capture
 from otas_middleware._capture.body import BoundedBody
-from otas_middleware._capture.capture import Capture
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from otas_middleware._capture import Capture
 from otas_middleware._capture.body import TAIL_BYTES
-from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.exception import describe_exception
 from otas_middleware._capture.session import SessionInfo
 from otas_middleware._capture.values import PAIR_WEIGHT, size_of
@@ -15,7 +15,7 @@ from otas_middleware._capture.values import PAIR_WEIGHT, size_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture.capture import Headers, HeadWaitsFor
+    from otas_middleware._capture import Headers, HeadWaitsFor
 
 SESSION = SessionInfo("agent-1", "session-1", False, "0123456789abcdef", None, None, "header.payload.signature")
 LIMIT = 100
@@ -35,7 +35,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("otas_middleware._capture.capture.perf_counter", clock)
+    monkeypatch.setattr("otas_middleware._capture.perf_counter", clock)
     return clock
 
 
@@ -95,7 +95,7 @@ def test_it_names_its_session_and_no_token(capture: Capture) -> None:
 
 def test_it_is_of_the_moment_at_which_the_request_began(taken: Taken, monkeypatch: pytest.MonkeyPatch) -> None:
     assert taken.capture(now=1234.5).captured_at == 1234.5
-    monkeypatch.setattr("otas_middleware._capture.capture.time", lambda: 77.0)
+    monkeypatch.setattr("otas_middleware._capture.time", lambda: 77.0)
     assert taken.capture().captured_at == 77.0
 
 
@@ -299,7 +299,7 @@ class TestFailures:
         self, capture: Capture, as_in_production: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reported: list[str] = []
-        monkeypatch.setattr("otas_middleware._capture.capture.report_internal_error", reported.append)
+        monkeypatch.setattr("otas_middleware._capture.report_internal_error", reported.append)
 
         class OddGroup(ExceptionGroup[Exception]):
             @property
@@ -376,7 +376,7 @@ class TestSecuring:
 
     def test_a_failure_there_is_ours_alone(self, as_in_production: None, monkeypatch: pytest.MonkeyPatch) -> None:
         reported: list[str] = []
-        monkeypatch.setattr("otas_middleware._capture.capture.report_internal_error", reported.append)
+        monkeypatch.setattr("otas_middleware._capture.report_internal_error", reported.append)
 
         def refuse(_: Capture) -> None:
             raise RuntimeError

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import otas_middleware._errors as internal_errors
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._delivery import Pipeline, Request, Response
 from otas_middleware._event.build import build as build_event

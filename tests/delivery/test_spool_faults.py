@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.fernet import Fernet
 
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.session import TokenGate
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery import spooler as spooler_module

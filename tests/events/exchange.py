@@ -6,7 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.exception import describe_exception
 from otas_middleware._capture.session import SessionInfo, fingerprint
 from otas_middleware._config.settings import OtasSettings

@@ -16,7 +16,7 @@ from otas_middleware._runtime import runtime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
     from otas_middleware._event.model import BackendEvent, Envelope
 
 

@@ -29,7 +29,7 @@ from otas_middleware.localbrain import LocalBrain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 pytestmark = (
     pytest.mark.no_cover

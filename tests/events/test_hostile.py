@@ -21,7 +21,7 @@ from otas_middleware._event.redact import redactor_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 pytestmark = pytest.mark.no_cover  # time and memory are measured: those of a tracer are not ours
 

@@ -23,8 +23,8 @@ from support.sink import TOKEN, Sink
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
 
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.asgi_scope import ASGIApp, Message, Receive, Scope, Send
-    from otas_middleware._capture.capture import Capture
 
 LIMIT = 64
 """Bytes that are kept: less than many bodies have."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 LIMIT = 64
 """Bytes that are kept: less than many bodies have."""

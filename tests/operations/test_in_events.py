@@ -29,7 +29,7 @@ from operations.wire import (
     tool_result,
 )
 from otas_middleware import BackendEvent, OtasSettings
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.selection import Selection
 from otas_middleware._capture.session import fingerprint
 from otas_middleware._event.build import build

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from events.exchange import exchange
 
 if TYPE_CHECKING:
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 JSON = "application/json"
 SSE = "text/event-stream"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._delivery.relay.link import Link
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain

@@ -13,8 +13,8 @@ import pytest
 from django.utils.safestring import SafeString
 
 from otas_middleware import OtasSettings
+from otas_middleware._capture import Capture
 from otas_middleware._capture.body import TAIL_BYTES
-from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.carried import AS_THEY_ARE
 from otas_middleware._capture.session import SessionInfo, TokenGate, fingerprint
 from otas_middleware._delivery.relay import packets

@@ -26,7 +26,7 @@ from support.limits import no_descriptor_left
 from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 DESCRIPTORS = 24
 """More than a relay has of its own, and fewer than its hosts will want."""

@@ -11,7 +11,7 @@ from uuid import uuid4
 from pydantic import SecretStr
 
 from otas_middleware import OtasSettings
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._recorder import Recorder
 from otas_middleware._runtime import runtime

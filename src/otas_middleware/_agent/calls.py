@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otas_middleware._capture import Capture
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody
-from otas_middleware._capture.capture import Capture
 from otas_middleware._errors import report_internal_error, swallowing
 from otas_middleware._runtime import this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otas_middleware._capture import Headers
     from otas_middleware._capture.body import Chunk
-    from otas_middleware._capture.capture import Headers
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._event.model import BackendEvent
     from otas_middleware._event.render.coding import DecodedEnd
-    from otas_middleware._outbound.policy import OutgoingRequest
+    from otas_middleware._outbound import OutgoingRequest
 
 
 CODED_BYTES = 1_048_576

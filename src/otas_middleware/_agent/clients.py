@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import httpx2
     import requests
 
+    from otas_middleware._outbound import OutboundPolicy
     from otas_middleware._outbound.aiohttp_middleware import AiohttpMiddleware
-    from otas_middleware._outbound.policy import OutboundPolicy
 
 logger = logging.getLogger("otas_middleware")
 

@@ -15,18 +15,18 @@ from otas_middleware._capture.context import delivering
 from otas_middleware._capture.values import snapshot
 from otas_middleware._config.origins import Domain
 from otas_middleware._errors import ConfigurationError, report_internal_error, swallowing
-from otas_middleware._outbound.policy import Scope, Secrets, register
+from otas_middleware._outbound import Scope, Secrets, register
 from otas_middleware._runtime import SharedWeakSet, runtime, this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._agent.calls import Item
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import BackendEvent, Envelope
-    from otas_middleware._outbound.policy import OutgoingRequest
+    from otas_middleware._outbound import OutgoingRequest
 
     Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], SessionInfo]
     """Creates a session, given the settings, its meta and the seconds that it may take."""
@@ -73,7 +73,7 @@ class Core:
         register(self)
         self.follow()
 
-    # ---- the policy (`_outbound.policy.OutboundPolicy`)
+    # ---- the policy (`_outbound.OutboundPolicy`)
 
     def scope(self, scheme: str, host: bytes, port: int | None, target: bytes) -> Scope:
         """Say where a request goes."""

@@ -11,8 +11,8 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from otas_middleware._capture import Capture
 from otas_middleware._capture.body import BoundedBody
-from otas_middleware._capture.capture import Capture
 from otas_middleware._capture.exception import CapturedException
 from otas_middleware._capture.session import SessionInfo, read_claims, session_in
 

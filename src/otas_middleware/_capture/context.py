@@ -20,7 +20,7 @@ from otas_middleware._errors import report_internal_error
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, MutableMapping
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.session import SessionInfo
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from otas_middleware._errors import report_internal_error
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 
 def tap_stream(request: Any, response: Any, capture: Capture) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 _MOST_THREADS = 4
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}

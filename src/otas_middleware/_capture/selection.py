@@ -17,7 +17,7 @@ from otas_middleware._runtime import ForkSafeLock, monotonic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from otas_middleware._capture.capture import Capture, Headers
+    from otas_middleware._capture import Capture, Headers
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
 

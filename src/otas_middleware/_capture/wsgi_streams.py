@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import WSGIEnvironment
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 
 def tap_environ(environ: WSGIEnvironment, capture: Capture) -> None:

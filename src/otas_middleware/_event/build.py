@@ -37,7 +37,7 @@ from otas_middleware._runtime import runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.selection import Selection
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings

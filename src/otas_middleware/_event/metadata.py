@@ -18,7 +18,7 @@ from otas_middleware._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
     from otas_middleware._capture.exception import CapturedException
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.operation.model import Operation

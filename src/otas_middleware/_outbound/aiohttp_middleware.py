@@ -18,7 +18,7 @@ from aiohttp import BytesPayload
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location
 from otas_middleware._errors import report_internal_error, swallowing
-from otas_middleware._outbound.policy import (
+from otas_middleware._outbound import (
     OutgoingRequest,
     Scope,
     confirmed,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientRequest, ClientResponse
 
-    from otas_middleware._capture.capture import Capture
-    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
+    from otas_middleware._capture import Capture
+    from otas_middleware._outbound import OutboundPolicy, RawHeaders
 
     Handler = Callable[[ClientRequest], Awaitable[ClientResponse]]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import locate
+from otas_middleware._outbound import Scope, without_layer
 from otas_middleware._outbound.httpx_library import library_of_client
 from otas_middleware._outbound.httpx_transport import wrap_transport
-from otas_middleware._outbound.policy import Scope, without_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._outbound.policy import OutboundPolicy
+    from otas_middleware._outbound import OutboundPolicy
 
 
 def instrument(client: object, policy: OutboundPolicy) -> None:

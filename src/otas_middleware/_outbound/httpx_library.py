@@ -13,12 +13,12 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._outbound.policy import ended, failed, note_request
+from otas_middleware._outbound import ended, failed, note_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
 NAMES = ("httpx2", "httpx")
 """In the order in which they are taken where both are installed."""

@@ -14,15 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from otas_middleware._capture.body import without_coding
 from otas_middleware._config.origins import Location
 from otas_middleware._errors import report_internal_error
-from otas_middleware._outbound.httpx_library import (
-    RequestStream,
-    ResponseStream,
-    derived,
-    installed,
-    library_of_request,
-    library_of_transport,
-)
-from otas_middleware._outbound.policy import (
+from otas_middleware._outbound import (
     Layer,
     OutgoingRequest,
     Scope,
@@ -34,15 +26,23 @@ from otas_middleware._outbound.policy import (
     innermost,
     note_request,
 )
+from otas_middleware._outbound.httpx_library import (
+    RequestStream,
+    ResponseStream,
+    derived,
+    installed,
+    library_of_request,
+    library_of_transport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     import httpx2 as httpx
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
+    from otas_middleware._outbound import OutboundPolicy, RawHeaders
     from otas_middleware._outbound.httpx_library import Library
-    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
 
 
 def wrap_transport(inner: Any, policy: OutboundPolicy) -> Any:

@@ -19,7 +19,7 @@ from urllib3.util import parse_url
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.origins import Location, locate, normal_host
 from otas_middleware._errors import report_internal_error
-from otas_middleware._outbound.policy import (
+from otas_middleware._outbound import (
     Layer,
     OutgoingRequest,
     Scope,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest, Response
 
-    from otas_middleware._capture.capture import Capture
-    from otas_middleware._outbound.policy import OutboundPolicy, RawHeaders
+    from otas_middleware._capture import Capture
+    from otas_middleware._outbound import OutboundPolicy, RawHeaders
 
 
 class InstrumentedSession(Session):

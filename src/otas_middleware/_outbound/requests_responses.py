@@ -14,12 +14,12 @@ from urllib3.util import Retry
 
 from otas_middleware._capture.body import without_coding
 from otas_middleware._errors import swallowing
-from otas_middleware._outbound.policy import ended, failed, note_request
+from otas_middleware._outbound import ended, failed, note_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
 
     Function = Callable[..., Any]
     Args = tuple[Any, ...]

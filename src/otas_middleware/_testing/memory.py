@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from otas_middleware._agent.events import envelope_of
 from otas_middleware._agent.uasam import session_of
-from otas_middleware._capture.capture import Capture
+from otas_middleware._capture import Capture
 from otas_middleware._capture.context import delivering
 
 if TYPE_CHECKING:

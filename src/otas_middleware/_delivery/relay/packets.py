@@ -23,7 +23,7 @@ from otas_middleware._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
     from otas_middleware._event.model import Envelope, EventSource
 
 PROTOCOL = f"otas-relay/3 {__version__}"

@@ -17,7 +17,7 @@ from otas_middleware._runtime import BoundedDict, monotonic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._capture.capture import Capture
+    from otas_middleware._capture import Capture
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._event.model import Envelope
 

@@ -15,7 +15,7 @@ from otas_middleware._runtime import BoundedDict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from otas_middleware._capture.capture import Headers
+    from otas_middleware._capture import Headers
 
 _DISPLAYED = 100
 _FIRST_LINE = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\nContent-[A-Za-z-]{2,32}:", re.IGNORECASE)
