@@ -12,7 +12,7 @@ from events.exchange import REDACTOR
 from otas_middleware import OtasSettings
 from otas_middleware._event.redact import MASK, redactor_for
 from otas_middleware._event.redact.encodings import unescape_ascii
-from otas_middleware._event.redact.mask import most
+from otas_middleware._event.redact.spans import most
 
 KEY = "Zk3vQ9xW7jT1bN5yR8mC2pL6"
 

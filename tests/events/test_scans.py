@@ -9,7 +9,7 @@ import pytest
 
 from events.exchange import REDACTOR
 from otas_middleware._event.redact import Redactor, arguments, labels, named, named_value
-from otas_middleware._event.redact.mask import most
+from otas_middleware._event.redact.spans import most
 
 pytestmark = pytest.mark.no_cover  # tracing doubles its time, and other tests run the same lines under coverage
 

@@ -28,9 +28,8 @@ import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from otas_middleware._errors import report_internal_error
-from otas_middleware._event.redact.mask import MASK, UNREADABLE
 from otas_middleware._event.redact.redactor import Redactor, redactor_for
-from otas_middleware._event.redact.spans import behind
+from otas_middleware._event.redact.spans import MASK, UNREADABLE, behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled, probe
 from otas_middleware._event.redact.forms import is_told, looks_random
-from otas_middleware._event.redact.mask import MASK
 from otas_middleware._event.redact.name_rules import split_words
 from otas_middleware._event.redact.spans import (
     BARE,
     BULK,
     LINE,
     MARKS,
+    MASK,
     OPENING,
     STOPS,
     behind,

@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus, unquote_to_by
 from otas_middleware._event.model import storable
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.forms import looks_random
-from otas_middleware._event.redact.mask import MASK
+from otas_middleware._event.redact.spans import MASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pydantic_core import from_json
 
-from otas_middleware._event.redact.mask import MASK, replaced
-from otas_middleware._event.redact.spans import behind
+from otas_middleware._event.redact.spans import MASK, behind, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otas_middleware._event.redact import sensitive_names as table
 from otas_middleware._event.redact.json_text import is_list, is_object
-from otas_middleware._event.redact.mask import replaced
 from otas_middleware._event.redact.name_rules import Rule, split_words
 from otas_middleware._event.redact.named import mask_named
+from otas_middleware._event.redact.spans import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

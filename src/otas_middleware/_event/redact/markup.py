@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.labels import Label, is_label, is_value
-from otas_middleware._event.redact.mask import MASK, replaced, with_masked
-from otas_middleware._event.redact.spans import behind, end_of_match
+from otas_middleware._event.redact.spans import MASK, behind, end_of_match, replaced, with_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

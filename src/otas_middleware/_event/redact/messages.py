@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from otas_middleware._event.patterns import compiled, filled, rows, shared_probe
 from otas_middleware._event.redact.forms import is_odd, is_told, looks_random, may_be_message
-from otas_middleware._event.redact.mask import MASK, with_masked
 from otas_middleware._event.redact.name_rules import literal
-from otas_middleware._event.redact.spans import BULK, behind
+from otas_middleware._event.redact.spans import BULK, MASK, behind, with_masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from unicodedata import normalize
 from otas_middleware._event.redact import sensitive_names as table
 from otas_middleware._event.redact.encodings import undo_percent, unescape_ascii, unescape_letters, without_invisible
 from otas_middleware._event.redact.forms import readable
-from otas_middleware._event.redact.mask import MASK, mask_of
+from otas_middleware._event.redact.spans import MASK, mask_of
 from otas_middleware._runtime import BoundedDict
 
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.arguments import arguments
-from otas_middleware._event.redact.mask import MASK, most, replaced
 from otas_middleware._event.redact.named_value import CANDIDATE, COMMENT, NAME, NamedValue
-from otas_middleware._event.redact.spans import ENTITIES, MARKS, behind, end_of_match
+from otas_middleware._event.redact.spans import ENTITIES, MARKS, MASK, behind, end_of_match, most, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator

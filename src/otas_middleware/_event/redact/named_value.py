@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact import forms
-from otas_middleware._event.redact.mask import MASK
 from otas_middleware._event.redact.sensitive_names import ACTIONS, MESSAGE_WORDS
 from otas_middleware._event.redact.spans import (
     BARE,
     HEADER,
     LINE,
     MARKS,
+    MASK,
     OPENING,
     PHRASE,
     QUOTE,

@@ -13,10 +13,10 @@ from pydantic_core import to_json
 from otas_middleware._event.model import storable
 from otas_middleware._event.patterns import compile_pattern, compiled, probe, shared_probe
 from otas_middleware._event.redact import encodings, json_text
-from otas_middleware._event.redact.mask import MASK, most
 from otas_middleware._event.redact.messages import MESSAGES, Messages
 from otas_middleware._event.redact.name_rules import NameRules, literal
 from otas_middleware._event.redact.shapes import OPTIONAL, SURE, Shape, mask_credentials
+from otas_middleware._event.redact.spans import MASK, most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

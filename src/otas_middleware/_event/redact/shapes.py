@@ -17,10 +17,9 @@ from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.encodings import BASE64_JSON, decode_base64, mask_base64_json
 from otas_middleware._event.redact.forms import is_placeholder, looks_random
 from otas_middleware._event.redact.json_text import mask_jwk
-from otas_middleware._event.redact.mask import MASK, most, replaced, with_masked
 from otas_middleware._event.redact.sensitive_names import words
 from otas_middleware._event.redact.service_keys import PREFIXES, SPECIAL, WEBHOOKS, WEBHOOKS_PROBE, WORDY
-from otas_middleware._event.redact.spans import behind, end_of_match
+from otas_middleware._event.redact.spans import MASK, behind, end_of_match, most, replaced, with_masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Where a value ends that begins at some place of a text: strings, containers, bare words.
+"""Where a value ends that begins at some place of a text: strings, containers, bare words; and the mask in its place.
 
 All of this works on the text as it is, so that complete, cut-off and broken documents are treated alike, and all that
 is not masked stays exactly as it was sent. JSON inside a JSON string has escaped quotes, and inside that one again;
@@ -7,10 +7,60 @@ a quote's `level` is the number of backslashes that the document puts before it:
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
+from typing import TYPE_CHECKING
 
 from otas_middleware._event.patterns import compiled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "[REDACTED]"
+
+UNREADABLE = "[REDACTED: could not be looked through]"
+"""Stands where redaction itself failed: the whole field is dropped, never the mask."""
+
+_FINGERPRINT_DIGITS = 16
+
+
+def mask_of(value: str) -> str:
+    """Return the mask of an id that ties calls together: equal values have equal masks, and none tells its value."""
+    if value.startswith(MASK[:-1]):
+        return value
+    return f"{MASK[:-1]} {hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()[:_FINGERPRINT_DIGITS]}]"
+
+
+def most(text: str) -> int:
+    """Return how many secrets of one kind are masked one by one in a text: one in 128 characters, and 512 more.
+
+    Nobody writes more of them. A text that holds more was made to cost time, and is masked as a whole from there on.
+    """
+    return 512 + len(text) // 128
+
+
+def replaced(text: str, found: Iterable[tuple[int, int, str]]) -> str:
+    """Return a text with other words in some places.
+
+    Args:
+        text: The text.
+        found: Beginning, end and the other words, in order; what overlaps belongs to the place before it.
+    """
+    pieces: list[str] = []
+    done = 0
+    for start, end, shown in found:
+        if start >= done:
+            pieces += text[done:start], shown
+        done = max(done, end)
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
+def with_masked(match: re.Match[str], group: str = "values", shown: str = MASK) -> str:
+    """Return what a pattern found, with one of its groups masked, or written otherwise."""
+    start, end = match.span(group)
+    return match[0][: start - match.start()] + shown + match[0][end - match.start() :]
+
 
 MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u109f\u1780-\u17ff"
 """The marks of scripts that write vowels so, which are no `\\w`; for use within brackets, as `NAME`."""

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from otas_middleware._event.redact.labels import Label, is_label, is_value
-from otas_middleware._event.redact.mask import MASK, UNREADABLE, replaced
 from otas_middleware._event.redact.name_rules import Rule
+from otas_middleware._event.redact.spans import MASK, UNREADABLE, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
