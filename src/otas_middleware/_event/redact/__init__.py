@@ -14,7 +14,7 @@ rule stands once, among those of its kind:
 | what stands between name and value but `:` and `=`: options, calls, directives, prose | `arguments` |
 
 The rest looks for names and values by these rules: `name_rules` says what a name means; `named` finds names in any
-text, `named_value` what belongs to them, `spans` where that ends; `labels`, `markup`, `tables` and `result_sets` know
+text, `named_value` what belongs to them, `spans` where that ends; `labels`, `markup` and `tables` know
 where names and values stand otherwise; `values` walks objects. Texts in texts are undone by `encodings` (escapes,
 percent-encoding, base64, JSON Web Tokens) and `json_text`.
 

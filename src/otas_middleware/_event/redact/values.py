@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from otas_middleware._capture.values import members_of
 from otas_middleware._event.redact.forms import is_message, is_odd, is_pieces, looks_random, readable_container
 from otas_middleware._event.redact.labels import Label, is_value, label_of
-from otas_middleware._event.redact.result_sets import bound_in, columns_of, is_rows, is_values, name_of
 from otas_middleware._event.redact.shapes import card_number, names_an_id
 from otas_middleware._event.redact.spans import MASK
+from otas_middleware._event.redact.tables import bound_in, columns_of, is_rows, is_values, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
