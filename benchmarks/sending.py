@@ -21,7 +21,7 @@ from benchmarks.rounds import summary, turns
 from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.codec import Record
-from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._delivery.disk_queue import DiskQueue
 from otas_middleware._event.model import BackendEvent, Envelope
 
 if TYPE_CHECKING:

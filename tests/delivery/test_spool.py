@@ -16,9 +16,8 @@ from cryptography.fernet import Fernet
 
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.codec import Record, TokenCipher
-from otas_middleware._delivery.disk_queue.file import SpoolError
-from otas_middleware._delivery.disk_queue.owner import is_gone
-from otas_middleware._delivery.disk_queue.store import LEASE, DiskQueue, Held
+from otas_middleware._delivery.disk_queue import LEASE, DiskQueue, Held
+from otas_middleware._delivery.disk_queue.file import SpoolError, is_gone
 from otas_middleware._errors import ConfigurationError, MissingExtraError
 from support.delivery import (
     build,
@@ -183,7 +182,7 @@ class TestLeases:
 import os, signal
 from pathlib import Path
 from otas_middleware._delivery.codec import Record
-from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._delivery.disk_queue import DiskQueue
 DiskQueue(Path({path!r}), 10_000_000, None).write([Record(b"{{}}", "t", "s", "a", "backend")], leased=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otas_middleware._delivery import Pipeline
-from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._delivery.disk_queue import DiskQueue
 from otas_middleware._errors import ConfigurationError
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import (

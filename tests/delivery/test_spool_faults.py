@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.disk_queue.store import DiskQueue
+    from otas_middleware._delivery.disk_queue import DiskQueue
     from otas_middleware._event.model import Envelope
     from support.delivery import OpenDisk, Received
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.codec import Record
-from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._delivery.disk_queue import DiskQueue
 from otas_middleware._delivery.exporter import Exporter
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import (

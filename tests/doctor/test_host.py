@@ -14,7 +14,7 @@ import pytest
 from otas_middleware._cli.doctor.set_up import check_spool
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._delivery.codec import Record
-from otas_middleware._delivery.disk_queue.store import DiskQueue
+from otas_middleware._delivery.disk_queue import DiskQueue
 
 if TYPE_CHECKING:
     from doctor.conftest import Doctor

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._delivery.codec import TokenCipher
-    from otas_middleware._delivery.disk_queue.store import DiskQueue
+    from otas_middleware._delivery.disk_queue import DiskQueue
     from otas_middleware.localbrain import StoredEvent
 
     OpenDisk = Callable[[Path, int, TokenCipher | None], DiskQueue]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._delivery.disk_queue.store import DiskQueue
+    from otas_middleware._delivery.disk_queue import DiskQueue
     from otas_middleware._delivery.protocols import Outcome, Receipt, Weighted
     from otas_middleware._delivery.spooler import Spooler
     from otas_middleware._delivery.transports import Attempt

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.codec import TokenCipher
     from otas_middleware._delivery.destinations import Site
-    from otas_middleware._delivery.disk_queue.store import DiskQueue
+    from otas_middleware._delivery.disk_queue import DiskQueue
     from otas_middleware._delivery.protocols import Destination, Outcome
     from otas_middleware._delivery.retry import PeerClock
     from otas_middleware._delivery.transports import Attempt
@@ -129,7 +129,7 @@ class PipelineFactory:
         settings = self._settings
         if settings.spool_dir is None:
             return None
-        from otas_middleware._delivery.disk_queue.store import DiskQueue  # noqa: PLC0415  # sqlite3, for those who spool
+        from otas_middleware._delivery.disk_queue import DiskQueue  # noqa: PLC0415  # sqlite3, for those who spool
 
         mark = hashlib.sha256(site.account.encode()).hexdigest()[:12]
         path = settings.spool_dir / f"otas-{site.destination.name}-{mark}.sqlite3"

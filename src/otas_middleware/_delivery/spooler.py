@@ -12,8 +12,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from otas_middleware._delivery.codec import item_of, record_of
+from otas_middleware._delivery.disk_queue import LEASE, Held
 from otas_middleware._delivery.disk_queue.file import SpoolError
-from otas_middleware._delivery.disk_queue.store import LEASE, Held
 from otas_middleware._delivery.protocols import is_header_value
 from otas_middleware._errors import report_internal_error
 from otas_middleware._runtime import monotonic
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._delivery.codec import Record
-    from otas_middleware._delivery.disk_queue.store import DiskQueue
+    from otas_middleware._delivery.disk_queue import DiskQueue
     from otas_middleware._delivery.log import DeliveryLog
     from otas_middleware._delivery.queue import Queue
     from otas_middleware._delivery.queue_item import QueueItem
