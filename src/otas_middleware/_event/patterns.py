@@ -52,17 +52,16 @@ def compiled(pattern: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile(pattern, flags)
 
 
-def rows(table: str, fields: int = 3) -> Iterator[list[str]]:
-    """Yield the rows of a table of patterns that is written as a text.
+def rows(table: str) -> Iterator[list[str]]:
+    """Yield the rows of a table of patterns that is written as a text, of three fields each.
 
     Args:
         table: Rows begin a line, and so do comments (`# `). Fields are two blanks apart, or in lines of their own, set
             in by four blanks; the last goes on in further such lines.
-        fields: How many a row has.
     """
     for row in re.split(r"\n(?=\S)", table.strip()):
         if not row.startswith("# "):
-            yield [field.replace("\n    ", "") for field in re.split(r" {2,}|\n +", row, maxsplit=fields - 1)]
+            yield [field.replace("\n    ", "") for field in re.split(r" {2,}|\n +", row, maxsplit=2)]
 
 
 def filled(pattern: str, parts: Mapping[str, str]) -> str:
