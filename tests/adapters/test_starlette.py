@@ -300,3 +300,16 @@ def test_the_lifespan_runs_and_shares_its_state(settings: OtasSettings, agent: A
     assert steps == ["up", "down"]
     assert otas.stats()["queued"] == 0
     agent.event()
+
+
+def test_an_exception_that_is_handled_but_too_late_is_named_itself(settings: OtasSettings, agent: Agent) -> None:
+    async def broken(_: Any) -> StreamingResponse:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"tea"
+            raise HTTPException(503, "no more tea")
+
+        return StreamingResponse(chunks())
+
+    app = OtasMiddleware(Starlette(routes=[Route("/", broken)]), settings=settings)
+    TestClient(app, headers=dict([agent.header]), raise_server_exceptions=False).get("/")
+    assert agent.event()["error"] == "HTTPException: 503: no more tea"

@@ -59,6 +59,19 @@ def test_a_group_of_several_stays_one() -> None:
     assert innermost(ExceptionGroup("outer", [group])) is group
 
 
+def test_an_exception_that_came_too_late_to_be_answered_is_itself_and_what_says_so_is_taken_off() -> None:
+    late = RuntimeError("Caught handled exception, but response already started.")
+    assert innermost(late) is late
+    late.__cause__ = ExceptionGroup("outer", [KeyError("tea")])
+    assert describe_exception(late, with_traceback=False)[:2] == ("KeyError", "'tea'")
+
+
+def test_an_exception_that_was_raised_from_another_stays_the_one_that_is_named() -> None:
+    error = RuntimeError("no tea")
+    error.__cause__ = KeyError("tea")
+    assert innermost(error) is error
+
+
 @pytest.mark.parametrize(
     ("error", "is_loss"),
     [

@@ -44,7 +44,7 @@ def check_event(event: StoredEvent, scenario: Scenario, harness: Harness, answer
     request = scenario.request
     error, exception = scenario.error, scenario.exception
     if scenario.breaks_off:
-        error, exception = harness.broken_stream, harness.broken_stream.partition(":")[0]
+        error, exception = "RuntimeError: mid-stream", "RuntimeError"
     if scenario.name in harness.unnamed:
         error, exception = "500 Internal Server Error", ""
     seen = not scenario.raises or harness.answers_exceptions

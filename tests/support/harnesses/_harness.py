@@ -30,7 +30,6 @@ class Harness:
         answers_exceptions: An unhandled exception becomes a response before it reaches the middleware. Elsewhere the
             answer is made outside of it, by a server or by an outer layer of the framework.
         unnamed: The scenarios whose exception the framework turns into a response without telling anybody.
-        broken_stream: What becomes of an exception that a stream raises, on its way out of the framework.
         reads_ahead: The framework takes the body from the server even when the application does not look at it.
     """
 
@@ -42,7 +41,6 @@ class Harness:
     answers_exceptions: bool = False
     unnamed: tuple[str, ...] = ()
     reads_ahead: bool = False
-    broken_stream: str = "RuntimeError: mid-stream"
 
     def application(self, settings: OtasSettings | None) -> Any:
         """Return the application; it is made once for each settings, as a server would make it."""
