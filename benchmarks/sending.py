@@ -22,7 +22,7 @@ from otas_middleware import OtasSettings
 from otas_middleware._delivery import Pipeline
 from otas_middleware._delivery.codec import Record
 from otas_middleware._delivery.disk_queue import DiskQueue
-from otas_middleware._event.model import BackendEvent, Envelope
+from otas_middleware._event import BackendEvent, Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

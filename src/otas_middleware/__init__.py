@@ -17,7 +17,7 @@ from otas_middleware._version import __version__
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
 
 __all__ = [
     "BackendEvent",
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 # pydantic models cost an import that requests do not need; they are fetched when somebody names them.
-_LAZY = {"BackendEvent": "otas_middleware._event.model", "OtasSettings": "otas_middleware._config.settings"}
+_LAZY = {"BackendEvent": "otas_middleware._event", "OtasSettings": "otas_middleware._config.settings"}
 
 _ADAPTERS = {
     "OtasMiddleware": "otas_middleware.asgi (Starlette, FastAPI, …), otas_middleware.django or otas_middleware.wsgi",

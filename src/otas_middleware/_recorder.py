@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture.verify import ByKeySet, Verifier
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 _KNOWN = ("fastapi", "litestar", "quart", "flask", "falcon", "bottle", "pyramid", "django", "starlette")
 _names: dict[type[Any], str | None] = {}

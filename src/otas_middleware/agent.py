@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._config.types import CommonOptions
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
 
 __all__ = ["AgentSession", "LoggedEvent", "MissingAgentKeyError", "SecretInUrlError", "SessionError", "ToolRun"]
 
@@ -266,7 +266,7 @@ class AgentSession(HttpClients):
         Returns:
             Our id of the event (`metadata.event_id`).
         """
-        from otas_middleware._event.model import milliseconds  # noqa: PLC0415  # heavy
+        from otas_middleware._event import milliseconds  # noqa: PLC0415  # heavy
 
         event_id = str(uuid4())
         self._core.note(event, event_id, enclosing(), time.time() - milliseconds(event.latency_ms) / 1000)

@@ -59,7 +59,7 @@ from otas_middleware._delivery import (
 from otas_middleware._delivery.retry import by_status
 
 if TYPE_CHECKING:
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
 
 __all__ = [
     "DELIVERED",
@@ -85,7 +85,7 @@ def __getattr__(name: str) -> Any:
         )
         name = "Envelope"
     if name in {"BackendEvent", "Envelope"}:  # pydantic, only for those who ask for it
-        from otas_middleware._event import model  # noqa: PLC0415  # as the line above says
+        from otas_middleware import _event  # noqa: PLC0415  # as the line above says
 
-        return getattr(model, name)
+        return getattr(_event, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

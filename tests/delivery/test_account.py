@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
     from support.delivery import Received
 
 JSON = {"content-type": "application/json"}

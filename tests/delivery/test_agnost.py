@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from otas_middleware._delivery import DELIVERED, Outcome, Pipeline, Request
 from otas_middleware._delivery.destinations.agnost import AgnostDestination, event_body, session_body, session_uuid
-from otas_middleware._event.model import BackendEvent, Envelope
+from otas_middleware._event import BackendEvent, Envelope
 from otas_middleware._runtime import runtime
 from otas_middleware.localbrain import LocalBrain, Mode
 from otas_middleware.localbrain.agnost import EVENT_FORMS, Session, problems

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 pytestmark = pytest.mark.usefixtures("as_in_production")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
     from support.agent import Agent
     from support.delivery import Received
 
@@ -75,7 +75,7 @@ def test_what_was_leased_and_cannot_be_read_for_want_of_descriptors_is_read_when
         failures = internal_errors.counts["delivery.next_work"]
         with pipeline(server.url, spool_dir=tmp_path) as sender:
             with monkeypatch.context() as patch:
-                patch.setitem(sys.modules, "otas_middleware._event.model", None)
+                patch.setitem(sys.modules, "otas_middleware._event", None)
                 sender.put(Item())
                 eventually(lambda: internal_errors.counts["delivery.next_work"] > failures)
             eventually(lambda: sender.stats()["delivered"] == 4)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.worker_pool import Work
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
     from support.delivery import OpenDisk, Received
 
 

@@ -16,7 +16,7 @@ from otas_middleware._event.redact import redactor_for
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
     from otas_middleware._event.redact import Redactor
 
 DEFAULTS = OtasSettings()

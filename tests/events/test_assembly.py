@@ -13,8 +13,8 @@ import pytest
 from events.exchange import SESSION, TOKEN, event_of, exchange, metadata
 from otas_middleware import __version__
 from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event import NIL_PROJECT, BackendEvent
 from otas_middleware._event.build import build
-from otas_middleware._event.model import NIL_PROJECT, BackendEvent
 
 
 def test_an_event_says_what_happened() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otas_middleware._capture import Capture
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
 
 
 def sent(before_send: Callable[[BackendEvent], object], **arguments: Any) -> Envelope | None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from events.exchange import exchange
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event import MAX_EVENT_BYTES, MAX_INTEGER, MAX_PATH_BYTES, BackendEvent
 from otas_middleware._event.build import build, finish_event
-from otas_middleware._event.model import MAX_EVENT_BYTES, MAX_INTEGER, MAX_PATH_BYTES, BackendEvent
 from otas_middleware.localbrain.checks import missing_fields, read_json
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ import pytest
 from events.exchange import event_of, exchange
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event import MAX_EVENT_BYTES
 from otas_middleware._event.build import build
-from otas_middleware._event.model import MAX_EVENT_BYTES
 from otas_middleware.localbrain import LocalBrain
 
 if TYPE_CHECKING:

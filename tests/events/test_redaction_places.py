@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from events.exchange import TOKEN, event_of, exchange, metadata, posted
 from events.test_redaction_matrix import SECRET, assert_no_secret
 from otas_middleware._config.settings import OtasSettings
+from otas_middleware._event import BackendEvent
 from otas_middleware._event.build import finish_event
-from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.redact import Masker, redactor_for
 
 HEADERS = [

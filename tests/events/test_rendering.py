@@ -19,7 +19,7 @@ from otas_middleware._event.render import multipart
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
 FORM = "application/x-www-form-urlencoded"

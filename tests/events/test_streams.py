@@ -12,7 +12,7 @@ from events.exchange import event_of, exchange
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
 
 SECRET = "zq7xkv9wjh3yfb5t"
 

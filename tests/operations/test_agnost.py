@@ -15,7 +15,7 @@ from otas_middleware.localbrain.agnost import EVENT_FORMS, Session, problems
 
 if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Outcome, Request
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 
 def envelope_of(**request: Any) -> Envelope:

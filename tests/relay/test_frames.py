@@ -19,8 +19,8 @@ from otas_middleware._capture.carried import AS_THEY_ARE
 from otas_middleware._capture.session import SessionInfo, TokenGate, fingerprint
 from otas_middleware._delivery.relay import packets
 from otas_middleware._delivery.relay.packets import decode_event, decode_request, encode_event, encode_request
+from otas_middleware._event import BackendEvent, Envelope
 from otas_middleware._event.build import build
-from otas_middleware._event.model import BackendEvent, Envelope
 from otas_middleware.testing import make_token
 
 TOKEN = make_token(agent_id="agent-1", session_id="session-1", expires_in=None, claims={"iat": 1.5})

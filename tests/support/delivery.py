@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._delivery import DELIVERED, Outcome, Pipeline, Request, Response
-from otas_middleware._event.model import BackendEvent, Envelope
+from otas_middleware._event import BackendEvent, Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

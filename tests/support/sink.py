@@ -18,7 +18,7 @@ from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
     from otas_middleware._delivery import Weighted
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 
 def _part(value: object) -> str:

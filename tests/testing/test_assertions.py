@@ -10,7 +10,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from otas_middleware._event.model import BackendEvent, Envelope
+from otas_middleware._event import BackendEvent, Envelope
 from otas_middleware._runtime import runtime
 from otas_middleware._testing.memory import Memory
 from otas_middleware.testing import (

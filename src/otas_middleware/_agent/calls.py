@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture import Headers
     from otas_middleware._capture.body import Chunk
     from otas_middleware._capture.session import SessionInfo
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
     from otas_middleware._event.render.coding import DecodedEnd
     from otas_middleware._outbound import OutgoingRequest
 

@@ -17,9 +17,9 @@ from otas_middleware._agent.calls import Call
 from otas_middleware._agent.llm import describe
 from otas_middleware._capture.body import TAIL_BYTES
 from otas_middleware._config.origins import DEFAULT_PORTS, in_url
+from otas_middleware._event import BackendEvent
 from otas_middleware._event.build import build, enveloped, finish_event
 from otas_middleware._event.metadata import status_line, timestamp
-from otas_middleware._event.model import BackendEvent
 from otas_middleware._event.operation.a2a import states_in
 from otas_middleware._event.operation.exchange import (
     as_list,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._agent.calls import Item, Note
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
     from otas_middleware._event.operation.exchange import ServerSentEvent
 
 _HEAD_BYTES = 262_144

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from otas_middleware._agent.session_manager import SessionManager
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery import Outcome
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 NO_SESSION = SessionInfo(
     agent_id="", session_id="", verified=False, fingerprint="", issued_at=None, expires_at=None, token=""

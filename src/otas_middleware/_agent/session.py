@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otas_middleware._capture import Capture
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
     from otas_middleware._outbound import OutgoingRequest
 
     Issue = Callable[[OtasSettings, Mapping[str, Any] | None, float], SessionInfo]

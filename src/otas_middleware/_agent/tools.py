@@ -24,7 +24,7 @@ from otas_middleware._runtime import this_process
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
 
     Submit = Callable[[BackendEvent, str, str | None, float], None]
     """Takes an event, its id, its parent's id, and when it began in Unix seconds."""
@@ -91,8 +91,8 @@ class ToolRun:
 
     def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
         from otas_middleware._capture.exception import describe_exception  # noqa: PLC0415  # as below
+        from otas_middleware._event import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
         from otas_middleware._event.metadata import exception_record  # noqa: PLC0415  # as below
-        from otas_middleware._event.model import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
 
         path = f"/tools/{self.name}"
         metadata: dict[str, Any] = {"route": path}

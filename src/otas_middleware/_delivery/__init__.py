@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.factory import Build
     from otas_middleware._delivery.relay.delivery import RelayDelivery
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 __all__ = [
     "DELIVERED",

@@ -19,7 +19,7 @@ from otas_middleware._errors import ConfigurationError, MissingExtraError
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
-    from otas_middleware._event.model import Envelope, EventSource
+    from otas_middleware._event import Envelope, EventSource
 
 VERSION = 1
 """Of the message's form. Workers leave messages of a later version to later workers."""
@@ -46,7 +46,7 @@ class Record:
 
 def record_of(item: QueueItem, envelope: Envelope) -> Record:
     """Return the record of an event and of what has been learnt about it."""
-    from otas_middleware._event.model import storable  # noqa: PLC0415  # pydantic, in the worker only
+    from otas_middleware._event import storable  # noqa: PLC0415  # pydantic, in the worker only
 
     return Record(
         envelope.event.to_json(),
@@ -65,7 +65,7 @@ def item_of(record: Record, row: int | None = None) -> QueueItem:
     Raises:
         UnreadableError: It holds no event.
     """
-    from otas_middleware._event.model import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, in the worker only
+    from otas_middleware._event import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, in the worker only
 
     try:
         event = BackendEvent.model_validate_json(record.body)

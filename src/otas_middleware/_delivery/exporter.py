@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Outcome, Receipt, Weighted
     from otas_middleware._delivery.spooler import Spooler
     from otas_middleware._delivery.transports import Attempt
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 PATIENCE = 1.0
 """Seconds that a destination may be away before what waits for it goes to disk."""

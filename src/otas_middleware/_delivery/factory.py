@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Destination, Outcome
     from otas_middleware._delivery.retry import PeerClock
     from otas_middleware._delivery.transports import Attempt
-    from otas_middleware._event.model import Envelope, EventSource
+    from otas_middleware._event import Envelope, EventSource
 
     Build = Callable[[Any, OtasSettings], Envelope | None]
     """Makes a finished event of what the request path left; None leaves the request out."""

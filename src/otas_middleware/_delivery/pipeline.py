@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.exporter import Exporter
     from otas_middleware._delivery.factory import Build, State
     from otas_middleware._delivery.protocols import Outcome, Weighted
-    from otas_middleware._event.model import Envelope, EventSource
+    from otas_middleware._event import Envelope, EventSource
 
 
 class Pipeline(process.ForkAware):

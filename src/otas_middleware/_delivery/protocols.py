@@ -18,7 +18,7 @@ from otas_middleware._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
 MAX_REPLY_BYTES = 65_536
 """How much of an answer is read; real answers have some hundred bytes, error pages are never kept."""

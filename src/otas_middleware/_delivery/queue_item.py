@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from otas_middleware._delivery.protocols import Receipt, Request, Weighted
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
 
 QUEUE_WEIGHT = 448
 """Bytes that the queue spends on an event beside what the event itself holds."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.retry import Decision, PeerClock, RetryPolicy
     from otas_middleware._delivery.spooler import Spooler
     from otas_middleware._delivery.transports import Attempt
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
     from otas_middleware._runtime import Deadline
 
 

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from otas_middleware._capture.selection import PathSet
 from otas_middleware._capture.session import TOKEN_HEADER, new_event_id
 from otas_middleware._errors import report_internal_error
+from otas_middleware._event import NIL_PROJECT, BackendEvent, Envelope, EventSource, coerce, coerce_numbers, fit
 from otas_middleware._event.metadata import (
     SDK,
     agent_claims,
@@ -27,7 +28,6 @@ from otas_middleware._event.metadata import (
     route_of,
     status_of,
 )
-from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope, EventSource, coerce, coerce_numbers, fit
 from otas_middleware._event.operation import read_operation
 from otas_middleware._event.operation.exchange import Exchange
 from otas_middleware._event.redact import MASK, UNTOUCHED, Masker, redactor_for

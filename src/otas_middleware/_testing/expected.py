@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
 
 _MISSING = object()
 _SHOWN_CHARACTERS = 120

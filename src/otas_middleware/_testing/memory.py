@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otas_middleware._agent.exporter import AgentExporter
     from otas_middleware._agent.session import Issue
     from otas_middleware._capture.session import SessionInfo
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
     from otas_middleware._recorder import Recorder
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import Unpack
 
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
     from otas_middleware._testing.expected import Expected
 
 

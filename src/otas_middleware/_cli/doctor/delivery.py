@@ -23,8 +23,8 @@ from otas_middleware._delivery.process import uwsgi_without_threads
 from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.transports import FORMER, send_once, transport_factory
 from otas_middleware._errors import OtasError
+from otas_middleware._event import NIL_PROJECT, BackendEvent, Envelope
 from otas_middleware._event.metadata import timestamp
-from otas_middleware._event.model import NIL_PROJECT, BackendEvent, Envelope
 from otas_middleware._event.redact import Masker, redactor_for
 from otas_middleware._version import SETTINGS_URL
 

@@ -22,7 +22,7 @@ from otas_middleware._testing.memory import Memory, for_recorder
 
 if TYPE_CHECKING:
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
 
 Pairs = tuple[tuple[str, str], ...]
 

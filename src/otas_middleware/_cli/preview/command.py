@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._cli.application import Source, Subject
     from otas_middleware._cli.preview import Exchange, Preview
-    from otas_middleware._event.model import BackendEvent
+    from otas_middleware._event import BackendEvent
 
 
 def run(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.protocols import Destination
-    from otas_middleware._event.model import EventSource
+    from otas_middleware._event import EventSource
 
 BOTH: frozenset[EventSource] = frozenset(("backend", "agent"))
 

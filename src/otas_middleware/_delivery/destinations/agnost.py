@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from otas_middleware._delivery.destinations.announced_sessions import AnnouncedSessions
-    from otas_middleware._event.model import BackendEvent, Envelope
+    from otas_middleware._event import BackendEvent, Envelope
 
 _MOST_SESSIONS = 10_000
 _MOST_SERVERS = 256

@@ -24,10 +24,10 @@ from otas_middleware._delivery.retry import PASSED_ON, retry_after
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from otas_middleware._event.model import Envelope, EventSource
+    from otas_middleware._event import Envelope, EventSource
 
 NIL_PROJECT = "00000000-0000-0000-0000-000000000000"
-"""What an event says that does not know its project (`_event.model.NIL_PROJECT`, which would import pydantic here)."""
+"""What an event says that does not know its project (`_event.NIL_PROJECT`, which would import pydantic here)."""
 
 BACKEND_PATH = "/api/v1/backend/log/sdk/"
 

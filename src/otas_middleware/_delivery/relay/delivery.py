@@ -22,7 +22,7 @@ from otas_middleware._delivery.relay.client import RelayClient
 from otas_middleware._delivery.relay.hello import builds_here, hello
 from otas_middleware._delivery.relay.packets import encode_event, encode_request
 from otas_middleware._errors import log, report_internal_error
-from otas_middleware._event.model import Envelope, EventSource
+from otas_middleware._event import Envelope, EventSource
 from otas_middleware._runtime import Deadline, this_process
 
 if TYPE_CHECKING:

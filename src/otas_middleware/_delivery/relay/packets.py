@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from otas_middleware._capture import Capture
-    from otas_middleware._event.model import Envelope, EventSource
+    from otas_middleware._event import Envelope, EventSource
 
 PROTOCOL = f"otas-relay/3 {__version__}"
 """Host and relay understand each other when these are equal."""
@@ -239,7 +239,7 @@ def decode_event(frame: Frame) -> Envelope:
     Raises:
         ValueError: It holds none.
     """
-    from otas_middleware._event.model import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, where events are built
+    from otas_middleware._event import BackendEvent, Envelope  # noqa: PLC0415  # pydantic, where events are built
 
     session_id, agent_id, source = decode(frame.meta)
     event = BackendEvent.model_validate_json(bytes(frame.first))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from otas_middleware._capture import Capture
     from otas_middleware._config.settings import OtasSettings
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
     BuildCapture = Callable[[Capture, OtasSettings], Envelope | None]
     OnToken = Callable[[str, str], None]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from otas_middleware._delivery.protocols import Destination, Request, Response, Transport
     from otas_middleware._delivery.queue_item import QueueItem
     from otas_middleware._delivery.retry import PeerClock
-    from otas_middleware._event.model import Envelope
+    from otas_middleware._event import Envelope
 
     Prologue = Callable[[Envelope, Callable[[Request], Outcome]], Outcome | None]
 

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, unquote_to_bytes
 
-from otas_middleware._event.model import storable
+from otas_middleware._event import storable
 from otas_middleware._event.patterns import compiled
 from otas_middleware._event.redact.forms import looks_random
 from otas_middleware._event.redact.spans import MASK

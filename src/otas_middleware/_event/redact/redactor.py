@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from pydantic_core import to_json
 
-from otas_middleware._event.model import storable
+from otas_middleware._event import storable
 from otas_middleware._event.patterns import compile_pattern, compiled, probe, shared_probe
 from otas_middleware._event.redact import encodings, json_text
 from otas_middleware._event.redact.messages import MESSAGES, Messages
