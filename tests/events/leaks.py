@@ -57,6 +57,7 @@ NAMES: list[str] = _words(
     dd-application-key applicationKey X-Auth-Email-Key X-Parse-REST-API-Key X-Shopify-Access-Token
     X-Hasura-Admin-Secret xi-api-key X-MBX-APIKEY consumerSecret refreshToken csrf_token authenticityToken
     sessionToken session_key bearerToken deviceCode pinCode userPin cvv2 ccNumber account_number iban
+    puk taxpayer_id id_card_number 身份证号 wagwoord გ_პაროლი
     routingNumber ssn passportNumber taxId nationalId securityAnswer recoveryPhrase seedWords private-token
     webhookSecret signing_secret masterKey kms_key tlsKey storage_key accountKey sas_token sharedAccessKey
     dsn connectionString X-Honeycomb-Team CB-ACCESS-SIGN X-Subscription-Token
@@ -79,6 +80,7 @@ def names() -> Iterator[Leak]:
 def names_of_what_looks_random() -> Iterator[Leak]:
     for name in _words(
         "key apiKey2 user_key project_key customer_key bot_key host_key root_key X-Insert-Key code ticket nonce "
+        "skey pkey wif kek tok wpnonce CASTGC dockerconfigjson recovery_keys_b64 function_key "
         "github_pat githubPat authentication X-Authenticate Plaintext"
     ):
         yield _leak(_dump({name: SECRET}), JSON)

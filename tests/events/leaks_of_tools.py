@@ -26,6 +26,35 @@ def command_lines() -> Iterator[str]:
         vault login {SECRET}
         vault login token={SECRET}
         cargo login {SECRET}
+        mariadb -u root -p{SECRET} shop
+        valkey-cli -a {SECRET} ping
+        bcp shop out f -Usa -P{SECRET}
+        curl -sSLu ann:{SECRET} https://h
+        smbclient -U 'ann%{SECRET}' //h/s
+        rpcclient -U ann%{SECRET} h
+        kinit ann@R <<< {SECRET}
+        cryptsetup luksOpen /dev/x m <<< {SECRET}
+        echo {SECRET} | gh secret set TOKEN
+        echo {SECRET} | cryptsetup open /dev/x m
+        printf '{SECRET}' | gcloud secrets versions add x --data-file=-
+        useradd -p $(openssl passwd -1 {SECRET}) ann
+        aws ssm put-parameter --type SecureString --name x --value {SECRET}
+        aws ssm put-parameter --name x --value {SECRET} --type SecureString
+        composer config http-basic.h ann {SECRET}
+        composer config github-oauth.github.com {SECRET}
+        vault kv put -mount=secret x foo={SECRET}
+        vault operator unseal {SECRET}
+        htpasswd -bnBC 10 "" {SECRET}
+        ansible-vault encrypt_string '{SECRET}' --name x
+        "{SECRET}" | ConvertTo-SecureString -AsPlainText -Force
+        7za a "-p{SECRET}" x.7z f
+        uv publish -t {SECRET}
+        hydra -l ann -p {SECRET} ssh://h
+        knife bootstrap h -x ann -P '{SECRET}'
+        ldapmodify -w{SECRET} -D cn=a
+        swift -U ann -K {SECRET} list
+        pdftotext -upw {SECRET} a.pdf
+        signtool sign /f c.pfx /p {SECRET} a.exe
         twine upload -u __token__ -p {SECRET} dist/*
         gh auth login --with-token <<< {SECRET}
         keytool -storepass {SECRET} -list

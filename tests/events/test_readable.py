@@ -103,7 +103,17 @@ DOCUMENTS: dict[str, list[Any]] = {
     ],
     "placeholders": [
         {"Authorization": "Bearer {token}", "headers": {"X-Api-Key": "${API_KEY}", "password": "{{ db_password }}"}},
+        {"api_key": "your-api-key-here", "secret": "<%= ENV['SECRET'] %>", "token": "%API_TOKEN%"},
         {"password": "********", "token": "<your token>", "secret": "${{ secrets.DEPLOY }}"},
+    ],
+    "public keys, and where a secret is kept": [
+        {"ssh_key": f"ssh-rsa {'AAAAB3Nz7kXw2mPv9sLt4bRn8cQz' * 13}== ann@host"},
+        {"secret_id": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-Zq7kXw"},
+        {"password": "op://Shop/db/password", "token": "projects/shop/secrets/token/versions/latest"},
+    ],
+    "limits and uses of tokens, and cursors": [
+        {"token_limits": {"input": 1, "output": 2}, "token_use": "access", "token_validity": 3600},
+        {"skipToken": "Zq7kXw2mPv9sLt4bRn8c", "deltaToken": "Zq7kXw2mPv9sLt4bRn8c", "credentialing": "open"},
     ],
     "resources of Twilio's": [
         {"sid": "SM7171", "call": {"sid": "CA0123456789abcdef0123456789abcdef"}},
@@ -229,6 +239,7 @@ MESSAGES = [
     "Access denied for user 'root'@'localhost' (using password: YES)",
     "Number of tokens: 1234. Total (prompt tokens = 12)",
     "Invalid password: too short",
+    "A JWT has three parts: header, payload and signature. A password needs two things: length and luck.",
     "Session: closed by peer",
     "password: must contain at least one digit",
     "Token: not found",
@@ -514,6 +525,7 @@ TOOLS = [
     "Password protection.\nToken authentication\nSecret management",
     "http -a GET h; zip -r x.zip d; psexec -i cmd; az login --use-device-code; cargo login; twine upload dist/*",
     "vault login -method=oidc",
+    "git show -p 3f2a9c8d1e4b7a6f5c0d9e8b7a6f5c4d3e2b1a09; cat <<< $TOKEN; echo 5 | tee x; make -k all; ls -t a/b",
     "usage: x [-token TOKEN] -password string",
     "enable password recovery",
     "login('ann')\nauth(request, response)",

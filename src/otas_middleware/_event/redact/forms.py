@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from otas_middleware._event.patterns import compiled, probe
 from otas_middleware._event.redact.sensitive_names import MESSAGE_WORDS
+from otas_middleware._event.redact.service_keys import PUBLIC_KEY, REFERENCE
 from otas_middleware._event.redact.spans import behind
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ FORMS: dict[str, Callable[[str], Any]] = {
 
 def readable(text: str, forms: frozenset[str]) -> bool:
     """Tell whether a value, as the text that a document shows, has one of the forms, or is a flag."""
-    if len(text) > LONGEST_MESSAGE:
-        return False
+    if len(text) > LONGEST_MESSAGE:  # a public key may be
+        return text.startswith(("ssh-", "ecdsa-")) and _SHOWN.fullmatch(text) is not None
     return _SHOWN.fullmatch(text) is not None or any(FORMS[form](text) for form in forms if form in FORMS)
 
 
@@ -194,9 +195,10 @@ _PLACEHOLDERS = (
     r"\$\{[\w.:|\- ]{1,64}\}",
     r"\$\{\{[^{}\n]{1,128}\}\}",
     r"\{\{[^{}\n]{1,64}\}\}",
-    r"%\(\w+\)s",
-    r"%[sr](?=\W|$)",
+    r"%\(\w+\)s|%[sr](?=\W|$)",
     r"\$[A-Z_]{3,64}(?=\W|$)",
+    r"%[A-Z_]{3,64}%|<%=[^%\n]{1,128}%>",
+    r"(?i:your|insert|enter)[-_](?:[a-z]{2,16}[-_]){0,4}(?:key|token|secret|password|here|credentials?)(?=[\s\"'`,;.)\\]|$)",
     r"(?:[*]{3,}|[.]{3,}|\u2026)(?=[\s\"'`,;.:)\]}\\<&|*]|$)",
     r"(?:\?|\$\d{1,2})(?=[\s,;)\"]|$)",  # of statements of SQL
     r"<(?:\d?[A-Za-z _-]{2,40})>(?=\s|\\+[nrt]|[`}]|$)",
@@ -207,7 +209,7 @@ _PLACEHOLDERS = (
 _SOURCE_VALUE = re.compile(rf"(?:(?:await|new|yield|not|typeof|return)[ ]+)?(?:{'|'.join(_CODE)})")
 _SETTING_VALUE = re.compile(_SETTING)
 _PLACEHOLDER = re.compile(rf"(?:(?i:bearer|basic|token|key)[ ]+)?(?:{'|'.join(_PLACEHOLDERS)})")
-_SHOWN = re.compile("|".join(pattern.pattern for pattern in (_FLAG, _VERSION, _PLACEHOLDER)))
+_SHOWN = re.compile(f"{_FLAG.pattern}|{_VERSION.pattern}|{_PLACEHOLDER.pattern}|{REFERENCE}|{PUBLIC_KEY}")
 """Values that are none under any name."""
 
 

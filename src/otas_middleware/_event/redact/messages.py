@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _COLUMN = re.compile(r"[\w.]+")
 _LINE_END = re.compile(r"[\n\\]")
 _LONGEST_PLACE = 200
+_LINE_ENDS = re.compile(r"\\+[nr]$")
+_HASH_OR_PLACE = re.compile(r"[/:.]|^[0-9a-f-]+$")
 _GROUP = 12
 _BETWEEN_ROWS = re.compile(r"(\)(?:\s|\\+[nrt])*,(?:\s|\\+[nrt])*\()")
 _CELLS = compiled(r"\s*(?:'(?:[^']|'')*+'|\"(?:[^\"]|\"\")*+\"|[^,()'\"]+(?:\([^()]*\))?|\([^()]*\))\s*")
@@ -76,6 +78,12 @@ def _hidden(match: re.Match[str], rules: NameRules) -> set[int]:
     return {at for at, name in enumerate(match["columns"].split(",")) if rules.secret(name.strip(' \t\n`"[]'))}
 
 
+def _is_key(text: str) -> bool:
+    """Tell whether a word of a command looks like a key: random, no hash, no path, no address."""
+    text = _LINE_ENDS.sub("", text)
+    return looks_random(text) and _HASH_OR_PLACE.search(text) is None
+
+
 def _in_copied_rows(match: re.Match[str], rules: NameRules) -> str:
     """Mask the columns of a COPY whose names are sensitive."""
     hidden = _hidden(match, rules)
@@ -107,6 +115,7 @@ _PARAMETER = re.compile(r"\s*(?:\?|%s|\$\d{1,4}|[:@]\w{1,64})\s*")
 
 _KINDS: dict[str, Replace] = {
     "always": lambda match, _: with_masked(match),
+    "key": _where(lambda match, _: _is_key(match["values"])),
     "random": _where(lambda match, _: looks_random(match["values"])),
     "odd": _where(lambda match, _: is_odd(match["values"])),  # any other word may be one of the sentence's
     "unless_prose": _where(lambda match, _: not may_be_message(match["values"])),
@@ -132,11 +141,12 @@ _PARTS = {
     "redis_user": r"(?:[\w.-]{1,64}<beside>+)?",
     "next": rf"(?:{BULK}|\s|\\*[\"'],\s*\\*[\"'])",  # between two words
     "beside": rf"(?:{BULK}|[ \t]|\\*[\"'],[ ]*\\*[\"'])",  # between two words of a line
+    "long": r"[\w+=~%-]{16}",
     "user": r"[^\s:\"'\\]{1,64}",
     "echoed": r"(?:echo|printf)[ ]+(?:-n[ ]+)?\\*[\"']?",
     "column": r"(?<![\w.])(?P<columns>[\w.]{2,64})\s+",
     "literal": r"\\*'[^'\n]{0,512}'",
-    "value": r"(?:\\*[\"'](?=[^\s\"',\\]))?(?P<values>[^\s\"'\\]{1,256})",
+    "value": r"(?:\\*[\"'](?=[^\s\"',\\]))?(?!\$\()(?P<values>[^\s\"'\\]{1,256})",
     "quoted": r"(?P<quote>\\*['\"])(?P<values>(?:(?!(?P=quote))[^\n]){1,512}+)(?P=quote)",
     "word": r"(?P<values>(?![^\s:]+:)[!#-&(-;=?-\[\]-~]{6,64})",
     "codes": "your|my|one-time|verification|login|log-in|sign-in|security|access|confirmation|auth\\w{0,12}|reset|2FA",
@@ -180,6 +190,9 @@ rows  VALUES|Values·(|Values(|values·(|values(
 copied  FROM·stdin
     COPY [\w.\"]{1,128} \((?P<columns>[^()]{1,2048})\) FROM stdin[^\n]{0,128}\n(?P<values>(?:(?!\\\.)[^\n]*+\n?+)*+)
 # command lines, those of Redis too; `option` says by which option the secret is told, of several programs
+key  <<<  <<<[ ]*\\*[\"']?(?=<long>)<value>
+key  ·-p|"-p|·-P|"-P|·-w|"-w|·-k|"-k|·-K|"-K|·-t|"-t|·-A|"-A
+    (?<![\w\-/.])-[pPwkKtA](?:<next>+|\\*[\"'])?\\*[\"']?(?=<long>)<value>
 unless_prose  AUTH|>·auth·
     (?:(?<![^\n\"'n])AUTH|(?<=> )(?:AUTH|auth))(?!<beside>+(?:PLAIN|LOGIN|XOAUTH2|CRAM|DIGEST|NTLM|SCRAM|GSSAPI))
     <beside>+<redis_user><value>(?=\\*[\"'\r\n]|\\+[rn]|$)
@@ -187,46 +200,66 @@ line  ·<<<|--value·|--body·  (?:<<<[ ]*|--(?:value|body)[ ]+)<value>
 option  -p  mongo(?:sh|dump|restore|export|import)?;docker login;podman login;helm registry login;az login;useradd
     ;usermod;security unlock-keychain
 option  -P  ipmitool;mosquitto_(?:pub|sub|rr)
-option  -a  redis-cli
+option  -a  redis-cli;valkey-cli
 option  -w  security add-(?:generic|internet)-password;ldap(?:search|modify|add|delete|passwd|whoami|compare)
 option  -[kK]  openssl enc
 option  -k  nuget push
 option  -[NP]  ssh-keygen
+option  /p  signtool
 option  /rp  schtasks
+option  --value  --type SecureString
 option  -[cAX]  snmp(?:walk|bulkwalk|get|getnext|set|trap)
 always  PSK·"|PSK·\"  (?<!\w)PSK\s<quoted>
-always  mysql  mysql(?:dump|admin|import|check)?<words><next>-p<value>
+always  mysql|mariadb  (?:mysql|mariadb-?)(?:dump|admin|import|check)?<words><next>-p<value>
 always  ·-u·|·-U·|"-u"|"-U"|-u\"|·-au·|·-xu·
     (?<![\w-])-(?:[ax]?u|U)<next>+<user>(?=<next>)(?:[^\n-]{1,128}+|(?<=,)\n|(?!<password>)-){0,16}+<password><value>
-always  7z·|rar·  (?<!\w)(?:7z|(?:un)?rar)<words><next>-h?p<value>
+always  7z|rar·  (?<!\w)(?:7z[az]?|(?:un)?rar)<words><next>\\*[\"']?-h?p<value>
 always  -P·|-P<tab>|-P<return>|-P<line>|-P"|-P'|-P\  (?<!\w)(?:un)?zip<words><next>-P<next>+<value>
 always  sshpass  sshpass<next>+-p(?:<next>+)?<value>
-always  sqlcmd  sqlcmd<words><next>-P(?:<next>+)?<value>
+always  sqlcmd|bcp·  (?<!\w)(?:sqlcmd|bcp)<words><next>-P(?:<next>+)?<value>
 always  openssl  openssl<words>(?<![a-z])pass:<value>
-always  htpasswd  htpasswd<next>+-(?:\w*n\w*|\w*b\w*<next>+[^\s\"']{1,128})<next>+[^\s\"']{1,64}<next>+<value>
+always  htpasswd
+    htpasswd<next>+-(?:\w*n\w*(?:<next>+\d{1,2})?|\w*b\w*<next>+[^\s\"']{1,128})<next>+(?:[^\s\"']{1,64}|\\*\"\\*\"|'')<next>+
+    <value>
 always  net·user|rabbitmqctl|wpa_passphrase
-    (?:net user|rabbitmqctl (?:add_user|change_password)|wpa_passphrase)<next>+\S{1,64}<next>+(?![/*])<value>
+    (?:net user|rabbitmqctl (?:add_user|change_password)|wpa_passphrase)<next>+(?:\\*\"[^\"\\]{1,64}\\*\"|\S{1,64})
+    <next>+(?![/*])<value>
 always  openssl·passwd|rclone·obscure  (?:openssl passwd(?: -\w{1,8})?|rclone obscure)<next>+(?!-)<value>
 always  /p:  /u:<user><words><next>/p:<value>
 always  connect·to·|CONNECT·TO·  (?i:connect to \S{1,64} user \S{1,64} using)<next>+<value>
-always  smbclient  smbclient<words><next>-U(?:<next>+)?[^\s%\"']{1,64}%<value>
+always  smbclient|rpcclient|winexe|net·ads|net·rpc
+    (?:smbclient|rpcclient|winexe|net (?:ads|rpc))<words><next>-U(?:<next>+)?\\*[\"']?[^\s%\"']{1,64}%<value>
 always  net·use  net use[^\n]{1,128}?/user:\S{1,64}<next>+(?!/)<value>
+always  net·use  net use(?:<next>+\w:)?<next>+\\\S{1,128}<next>+(?![/*])<value>(?=<next>+/user:)
 always  net·use  net use<next>+(?:[\w*]:?<next>+)?\\*[\"']?[\\/]{2,8}[^\s\"']{1,128}\\*[\"']?<next>+(?![/*])<value>
 always  lftp  lftp<words><next>-u<next>+[^\s,\"']{1,64},<value>
 always  ·-a·|·-A·  (?<![\w-])(?:https?|xhs?|ab|hey)<words><next>-[aA]<next>+<user>:<value>
 always  curl|wget|etcdctl|--auth
-    -(?:[uUE](?:<next>+|=)?|-(?:auth|(?:proxy-)?(?:user|cert))(?:<next>+|=))\\*[\"']?<user>:<value>
+    -(?:[a-zA-Z]{0,6}[uUE](?:<next>+|=)?|-(?:auth|(?:proxy-)?(?:user|cert))(?:<next>+|=))\\*[\"']?<user>:(?!//)<value>
 always  ConvertTo-SecureString  ConvertTo-SecureString<words><next>(?:\\*[\"'])(?P<values>[^\s\"'\\$]{1,256})
 always  sqlplus|expdp|impdp|rman·target
     (?:sqlplus|expdp|impdp|rman target)<words><next>[\w$]{1,64}/(?P<values>[^\s@\"'/]{1,128})@
 always  AUTH
     (?:(?:(?:redis-cli|MIGRATE)<words><next>|HELLO<beside>+[23]<beside>+)AUTH2?<beside>+<redis_user>|AUTH (?:PLAIN
     |LOGIN|XOAUTH2)[ ]+(?=[A-Za-z0-9+/=]{8}))<value>
-always  vault·login|cargo·login|wandb·login|bw·unlock|authtoken·|snyk·auth
-    (?:(?:vault|cargo|wandb) login|bw unlock|ngrok (?:config add-)?authtoken|snyk auth)[ ]+(?:token=)?(?=\S{0,64}\d)
+always  vault·login|cargo·login|wandb·login|bw·unlock|authtoken·|snyk·auth|vault·operator|vault·unwrap|service·inst
+    (?:(?:vault|cargo|wandb) login|bw unlock|ngrok (?:config add-)?authtoken|snyk auth|vault (?:operator unseal|unwrap)
+    |cloudflared service install)[ ]+(?:token=)?(?=\S{0,64}\d)
     (?!-)<value>
 always  chpasswd  <echoed><user>:<value>[^|\n]{0,8}\|[^|\n]{0,16}chpasswd
-always  -stdin|sudo·-S  <echoed>(?!\$)<value>[^|\n]{0,8}\|[^|\n]{0,64}(?:--(?:password-)?stdin|sudo -S)
+always  echo·|printf·
+    <echoed>(?!\$)<value>[^|\n]{0,8}\|[^|\n]{0,64}?(?:--(?:\w{1,8}-){0,2}stdin|sudo -S|kinit|cryptsetup|load-key
+    |--with-token|secret(?: create| put| set|s versions add|s create)|env add|keepassxc-cli|realm join)
+always  echo·|printf·  (?:echo|printf)[ ]+(?:-\w{1,2}[ ]+)?<quoted>[ ]*\|[^|\n]{0,16}passwd
+always  http-basic.|hub-oauth.|lab-oauth.|lab-token.
+    (?:http-basic\.\S{1,64}<next>+\S{1,64}|git(?:hub|lab)-(?:oauth|token)\.\S{1,64})<next>+<value>
+always  vault·kv
+    vault kv (?:put|patch)(?:<next>+-[^\s"',]++)*+<next>+[^\s="',]++<next>+[\w.\-]{1,64}=(?![@$])
+    (?P<values>[^\n\"'|;&]{1,512})
+always  encrypt_string  encrypt_string<words><next>\s?<quoted>
+always  ConvertTo-SecureString  <quoted>\s*\|\s*ConvertTo-SecureString
+always  SecureString  --value[ ]+(?!file:)<value>(?=[^\n]{1,128}SecureString)
+key  send·"|send·\"|send·'  send\s(?:--\s)?<quoted>
 always  ·password·0·|·password·5·|·password·7·|·password·8·|·key·0·|·key·7·|·secret·0·|·secret·5·|·secret·9·|-string·7·
     (?:password|secret|key(?:-string)?) [05-9] (?=\S{0,64}[\d$])<value>
 always  enable·  enable (?:password|secret)(?: level \d{1,2}(?: \d)?)? (?=\S{0,64}\d)(?!\d )<value>

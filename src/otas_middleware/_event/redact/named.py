@@ -30,6 +30,7 @@ _QUOTED_LOOK_BACK = 512
 _MAX_WORDS_BEFORE = 3
 _WORD = rf"[\w'\-{MARKS}]"
 _WORDS_BEFORE = re.compile(rf"(?<![\w'\-{MARKS}<])(?:{_WORD}++ ){{1,{_MAX_WORDS_BEFORE}}}$")
+_TELLS_OF = re.compile(r" (?:has|have|needs?|contains?|consists?|includes?|requires?) ")
 _IN_WORD = re.compile(rf"[\w{MARKS}]")
 _BREAK = re.compile(rf"[^{NAME}]")
 _WINDOWS = (2048, 256)
@@ -171,7 +172,9 @@ def _longer_rule(text: str, start: int, match: re.Match[str], rule_of: RuleOf) -
     if words is None or (match["separator"] == "=" and text.startswith("=", words.start() - 1)):
         return None  # `type=bearer x=1`: one parameter's value, and the next
     escaped = text.startswith("\\", words.start() - 1) and words[0][0] in "bfnrt"  # `\nif user == …`
-    return rule_of(words[0][escaped:] + name)  # `API key: …`, `the password for bob: …`
+    rule = rule_of(words[0][escaped:] + name)  # `API key: …`, `the password for bob: …`
+    told_of = rule is not None and _TELLS_OF.search(words[0]) is not None  # `a token has three parts: …`
+    return rule._replace(stays=rule.stays | {"plain"}) if rule is not None and told_of else rule
 
 
 def _span(value: NamedValue, match: re.Match[str]) -> tuple[int, int, str] | None:

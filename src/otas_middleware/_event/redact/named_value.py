@@ -42,6 +42,7 @@ CANDIDATE = compiled(
 """A name, perhaps quoted, and what separates it from its value."""
 _AS_ASCII = {"\uff1a": ":", "1a": ":", "\uff1d": "=", "1d": "=", "::": ":"}
 """Separators as wide as a Chinese character, by the last characters of their spelling; and LDIF's, before base64."""
+_LONGEST_SHOWN = 2304  # a public key
 _BLANK = compiled(
     r"(?:\s|\\++[nrt]|</\w{1,10}>|<(?:b|i|em|tt|kbd|code|mark|strong)>"
     r"|(?<!\*)\*\*(?!\*)|/\*[^*]{0,256}\*/|//[^\n\"]{0,128}\n)*+(?:data:[ ]?(?=\S))?"
@@ -243,7 +244,7 @@ class NamedValue:
         return start, end, MASK
 
     def _shown(self, start: int, end: int) -> bool:
-        if end - start > 256:
+        if end - start > _LONGEST_SHOWN:
             return False
         value = self.text[start:end]
         if self.text[start - 1 : start].isspace():

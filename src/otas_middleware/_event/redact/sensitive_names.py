@@ -43,7 +43,7 @@ passwords | extent phrase
 passwords, short | stays path | extent phrase
     inside pwd
 passwords, shortest | stays count path words | extent phrase
-    phrase bindpw rootpw userpw dbpw adminpw
+    phrase bindpw rootpw userpw dbpw adminpw upw opw
     last pw
 passwords, shorter | stays count path
     _pass account admin auth base basic cert client db enc ftp http key ldap login mail master mongo my mysql new old
@@ -60,8 +60,9 @@ passwords in other languages | extent phrase
         lösenord losenord adgangskode kodeord salasana пароль парола гасло лозинка συνθηματικό κωδικός_πρόσβασης 密码
         密碼 口令 暗証番号 パスワード 비밀번호 암호 סיסמה סיסמא كلمة_المرور كلمة_السر mật_khẩu mat_khau รหัสผ่าน पासवर्ड
         পাসওয়ার্ড kata_sandi lykilorð slaptažodis slaptazodis fjalëkalimi
+        kata_laluan գաղտնաբառ პაროლი رمز_عبور گذرواژه پاس_ورڈ கடவுச்சொல்
     phrase senha mdp clave heslo hasło haslo jelszó jelszo passord sifre şifre geslo parolă lozinka parol пин
-        pasahitza nenosiri geheim
+        pasahitza nenosiri geheim wagwoord nywila salasõna şifrə
 keys and tokens in other languages | stays count
     inside токен ключ_api api_ключ секретный_ключ 令牌 密钥 密鑰 秘钥 トークン 秘密鍵 토큰 비밀키 مفتاح_api
         api_schlüssel api_schluessel clé_api cle_api clé_secrète clave_api llave_api chave_api klucz_api
@@ -91,10 +92,11 @@ keys | stays count
         sendgrid service session sign ssh ssl stripe storage subscription tls token unlock wallet wg wireguard write
         server_side_encryption_customer
 other keys | stays plain
-    last key
+    last key skey pkey sk priv kek dek wif keystore p12 pfx key_base64 key_b64 keys_base64 keys_b64 formkey id_rsa
+        id_ed25519 dockercfg dockerconfigjson kubeconfig
 codes, tickets, nonces and others that are random where they are secret | stays plain
-    last code ticket nonce seed pat authentication authenticate plaintext remember_me captcha captcha_response
-        recaptcha_response turnstile_response
+    last code ticket nonce wpnonce seed pat tok tkn tgt castgc sas authentication authenticate plaintext remember_me
+        captcha captcha_response recaptcha_response turnstile_response
 signatures | stays source words count | extent header
     inside signature
     phrase sig hmac access_sign api_sign x_sign
@@ -112,12 +114,12 @@ one-time codes
     _code access activation auth authenticator authorization backup captcha confirm confirmation device email
         invitation invite login magic mfa oauth oob otp pairing phone_verification recovery reset scratch security
         setup sms two_factor unlock user verification verify
-    phrase one_time two_factor 2fa tfa security_answer otp totp hotp mfa pin pincode passkey
+    phrase one_time two_factor 2fa tfa security_answer otp totp hotp mfa pin pincode puk passkey
 cards
     phrase card_number card_no card_num cc_num cc_number credit_card debit_card cvv cvv2 cvc cvc2 csc cvn cavv
         cryptogram card_verification verification_value
 card numbers and magnetic stripes | stays few_digits
-    phrase pan track_data track1 track2
+    phrase pan track_data track1 track2 magstripe
 bank accounts
     phrase account_number account_no acct_num acct_no bank_account routing_number sort_code iban kontonummer
         account_num bank_number clabe numero_de_cuenta numéro_de_compte
@@ -126,6 +128,9 @@ identity documents
         driving_license driver_licence ssn aadhaar aadhar nhs_number dni nif curp cpf national_insurance_number
         personnummer maiden_name mothers_maiden_name pesel snils codice_fiscale cuit cnpj steuer_id steuernummer
         steueridentifikationsnummer burgerservicenummer tax_number medicare_number
+        taxpayer_id itin nino bsn identity_number id_card_number identity_card_number voter_id nric emirates_id
+        sozialversicherungsnummer
+    inside 身份证 身份證 주민등록번호
 payments by agents (x402)
     phrase x_payment
 OTAS and Agnost
@@ -153,13 +158,17 @@ CONTAINING = (
     *words(
         "secretar(?:y|ies|iat|ial) secret(?:ion|ions|ory|e|es|ed|ing|ive|ly)(?![a-z]) secret_santa secrets?_?manager"
     ),
-    *words("token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"),
+    *words(
+        "credentialing token(?:i[sz](?:e|es|ed|er|ers|ing|ation)|omics)_?(?:config|model|path|file|class)? cookiecutter"
+    ),
 )
 """Patterns of words that only contain the letters of a sensitive one, as `HARMLESS` are written."""
 
 HARMLESS = (
     *words("(?:next|prev|previous|first|last)_(?:page_)?token page_token continuation_token progress_token"),
-    *words("(?:pagination|sync|cursor|cancellation|cancel)_token token_(?:type_)?ids? [cx]srf_header"),
+    *words(
+        "(?:pagination|sync|cursor|cancellation|cancel|skip|delta|resume)_token token_(?:type_)?ids? [cx]srf_header"
+    ),
     *words("token_(?:bucket|address|symbol|standard|decimals|contract|supply|pair|holders?|price)s?"),
     *words("token_(?:embedding|vector|logprob|prob|offset|span)s? special_tokens? sub_?tokens?"),
     *words("(?:start|stop|end|bos|eos|pad|unk|sep|cls|mask|unused|per)_tokens?(?:_id)? credential_ids?"),
@@ -170,7 +179,7 @@ HARMLESS = (
     *words("(?:i18n|translation|locale|message|dedup(?:e|lication)?|websocket|clustering|unique|surrogate)_keys?"),
     # what a challenge says of the credentials that it asks for
     *words("bearer_(?:realm|error(?:_description|_uri)?|scope|resource(?:_metadata|_id)?|authorization_uri|client_id)"),
-    *words("(?:object|lookup|group|grouping|join|index|column|field|property|map|dict|hot|arrow|function)_keys?"),
+    *words("(?:object|lookup|group|grouping|join|index|column|field|property|map|dict|hot|arrow)_keys?"),
 )
 """Patterns of names, whole words in lower case joined by `_`, that make nothing sensitive although their parts do."""
 
@@ -180,15 +189,15 @@ ENDINGS: dict[str, tuple[str, ...]] = {
         "percentage score strength age ttl seconds secs ms minutes hours days in remaining used budget usage attempts "
         "retries tries failures bits bytes second minute hour day reset index position offset price cost cents amount "
         "entropy rounds iterations lifetime duration timeout interval at on date time timestamp since until expires "
-        "change expiry expiration expired updated changed created issued rotated modified seen set exp iat nbf last "
-        "four ntokens"
+        "change expiry expiration validity limits quota expired updated changed created issued rotated modified seen "
+        "set exp iat nbf last four ntokens"
     ),
     "pieces": ("tokens",),
     "plain": words(
         "type types kind method methods provider algorithm alg policy status state format scheme required enabled "
         "disabled supported mode scope scopes issuer name names prefix strategy backend engine version strength color "
         "colour domain samesite arn identifier category level symbol standard country nationality style check checks "
-        "path source location audience role owner brand channel class model manager store by"
+        "path source location audience role owner brand channel class model manager store by use"
     ),
     "url": words("url uri endpoint link href page path"),
     "path": words("path file filename dir directory folder"),

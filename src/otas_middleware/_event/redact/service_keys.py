@@ -46,7 +46,7 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "Confluent, Statsig, Modal": (20, "cflt secret- ak- as-"),
     "Mailgun, crates.io, Paystack, Clerk, ElevenLabs, Mollie": (24, "key- cio sk_ live_ test_"),
     "Databricks, Neon, Datadog, SonarQube, Dropbox": (24, "dapi dose dkea napi_ ddapp_ ddapi_ squ_ sqp_ sqa_ sl."),
-    "Tencent, Facebook, Instagram, Braze, Klaviyo": (24, "AKID EAAB EAAC EAAG EAAM IGQV pk_prod_ sk_prod_"),
+    "Tencent, Facebook, Instagram, Braze, Klaviyo": (24, "AKID EAAB EAAC EAAG EAAM IGQV IGAA THAA pk_prod_ sk_prod_"),
     "Amazon Bedrock, Logfire, Weights & Biases, Apify": (24, "ABSK bedrock-api-key- pylf_v1_ wandb_v1_ apify_api_"),
     "Context7, Daytona, Render, MongoDB Atlas, dbt": (24, "ctx7sk- dtn_ rnd_ mdb_sa_sk_ dbtc_ dbtu_"),
     "Vercel Blob, Anyscale, LlamaCloud": (24, "vercel_blob_rw_ esecret_ llx-"),
@@ -54,6 +54,10 @@ PREFIXES: dict[str, tuple[int, str]] = {
     "NetBird, Defined Networking, Docker Swarm, Adobe, Adafruit": (24, "nbp_ dnkey- SWMTKN-1- p8e- aio_"),
     "Infracost, Rootly, Kaggle, OneSignal": (24, "ico- rootly_ KGAT_ os_v2_app_ os_v2_org_"),
     "Xata, Cursor, Socket": (24, "xau_ crsr_ sktsec_"),
+    "Deno, Val Town, n8n, Portainer, Alchemy": (24, "ddp_ ddo_ vtwn_ n8n_api_ ptr_ alcht_"),
+    "Midtrans, Xendit, Omise, ImageKit": (16, "Mid-server- xnd_production_ xnd_development_ skey_ private_"),
+    "PubNub, Composio, Steel, Tally, LinkedIn": (16, "sec-c- ak_ ste- tly- WPL_AP1."),
+    "Traceloop, VK, Yandex, Nostr, Agora": (40, "tl_ vk1.a. y0_ nsec1 007eJx"),
     "OpenAI's and Gemini's for clients": (24, "ek_ auth_tokens/"),
     "WooCommerce, OpenShift, Yandex, Pinecone, Mem0, Canva": (32, "ck_ cs_ sha256~ AQVN t1. pcsk_ m0- cnvca"),
     "Voyage, Clojars, Frame.io, Scalingo": (32, "pa- CLOJARS_ fio-u- tk-us-"),
@@ -68,9 +72,17 @@ PREFIXES: dict[str, tuple[int, str]] = {
 
 WORDY = words(
     "API- aio_ ak- as- cflt cio ck_ cnvca cs_ dapi dkea dose fc- fw_ hf_ ico- key- live_ m0- ops_ey pa- "
-    "pat re_ rnd_ secret- secret_ sk- sk_ sl. t1. test_"
+    "ak_ private_ ptr_ sec-c- skey_ ste- tl_ tly- y0_ pat re_ rnd_ secret- secret_ sk- sk_ sl. t1. test_"
 )
 """Beginnings that words have too: what follows must look as if made by chance."""
+
+PUBLIC_KEY = r"(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-nistp\d{3}) AAAA[\w+/]{16,2048}={0,2}(?: [\w.@-]{1,64})?"
+"""Of SSH, which is no secret under any name."""
+REFERENCE = (
+    r"arn:aws[a-z-]{0,16}:[a-z0-9-]{2,32}:[a-z0-9-]{0,24}:\d{0,12}:[\w/+=,.@:-]{1,160}|op://[\w ./-]{3,128}"
+    r"|projects/[\w-]{1,64}/secrets/[\w-]{1,255}(?:/versions/\w{1,16})?|@Microsoft\.KeyVault\([^()]{1,200}\)"
+)
+"""Where a secret is kept, which is none either."""
 
 _HASHES = (
     rf"\$(?:2[abxy]\$\d\d\$(?:[A-Za-z0-9.]|{SLASH}){{53}}|"
@@ -126,6 +138,13 @@ Azure, newer keys  JQQJ9  [A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?![A-Za-z0-9])
 Vault, the older; Harness; Infisical  (?:s|pat|sat|st)\.[A-Za-z0-9]
     (?<![\w.$\-])(?:s\.(?=[A-Za-z]*\d)[A-Za-z0-9]{24}
     |[ps]at\.[\w\-]{22}\.\w{24}\.\w{20}|st\.[\w\-]{8,36}\.\w{32}\.\w{32})(?![\w.(])
+Matrix  syt_[A-Za-z0-9]  syt_[A-Za-z0-9][\w=+/-]{1,127}_[A-Za-z]{16,24}_[\w-]{6,8}
+Twitter  AAAAAAAAAAAAAAAAAAA  A{18,24}[\w%]{16,64}(?:%3D|=)[\w%]{20,80}
+Rancher  (?:token|kubeconfig)-[a-z0-9\-]+:  (?:token|kubeconfig)-[a-z0-9-]{3,32}:[a-z0-9]{52,64}(?![a-z0-9])
+Unleash  :[a-z]+\.[0-9a-f]{16}  (?<![\w-])[\w-]{1,64}:[a-z]{2,32}\.[0-9a-f]{56,64}(?![0-9a-f])
+ConfigCat  configcat-  configcat-(?:proxy|sdk-\d)<slash>[\w-]{22}<slash>[\w-]{22}(?![\w-])
+seeds of Stellar and XRP  S[ABCD][A-Z2-7]{16}|sEd[1-9A-Za-z]
+    (?:S[A-D][A-Z2-7]{54}|sEd[1-9A-HJ-NP-Za-km-z]{28})(?![A-Za-z0-9])
 MaxMind  _mmk  [A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk(?![A-Za-z0-9])
 K3s, RKE2  ::(?:server|node):  K10[0-9a-f]{64}::(?:server|node):[0-9a-f]{16,64}
 PASETO  v[1-4]\.(?:local|public)\.  v[1-4]\.(?:local|public)\.[\w-]{40,8192}(?:\.[\w-]{1,2048})?
