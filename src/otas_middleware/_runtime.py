@@ -179,7 +179,7 @@ class Behaviour:
         record_without_key: Record without an SDK key too.
         deliver: Gives a recorder its delivery; None is the background pipeline. It may replace `new_capture` as well.
         deliver_agent: Gives an agent's exporter its delivery; None is the background pipeline.
-        issue: Creates the sessions of agents (see `_agent.session.Issue`), without a network; None is UASAM.
+        issue: Creates the sessions of agents (see `_agent.Issue`), without a network; None is UASAM.
         on_internal_error: Gets the place and the exception of each failure of ours that is swallowed.
         reraise: Raise such failures again (our own tests).
     """

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from uuid import uuid4
 
+from otas_middleware._agent import Core
 from otas_middleware._agent.clients import HttpClients
-from otas_middleware._agent.session import Core
 from otas_middleware._agent.tools import Tool, ToolRun, enclosing
 from otas_middleware._agent.uasam import MissingAgentKeyError, SessionError
 from otas_middleware._outbound import SecretInUrlError

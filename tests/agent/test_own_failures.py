@@ -12,8 +12,7 @@ import pytest
 from agent.callers import Caller, How, Result, bare
 from agent.host import Host, drops, redirects, streams
 from otas_middleware import _errors
-from otas_middleware._agent import calls
-from otas_middleware._agent.session import Core
+from otas_middleware._agent import Core, calls
 from otas_middleware._capture import Capture
 from otas_middleware._capture.body import BoundedBody
 from otas_middleware._runtime import runtime

@@ -16,9 +16,9 @@ from otas_middleware._capture.context import delivering
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from otas_middleware._agent import Issue
     from otas_middleware._agent.calls import Item
     from otas_middleware._agent.exporter import AgentExporter
-    from otas_middleware._agent.session import Issue
     from otas_middleware._capture.session import SessionInfo
     from otas_middleware._event import Envelope
     from otas_middleware._recorder import Recorder

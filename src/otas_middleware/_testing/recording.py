@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, overload
 from uuid import uuid4
 
 from otas_middleware import _recorder
-from otas_middleware._agent.session import sessions
+from otas_middleware._agent import sessions
 from otas_middleware._capture.session import TOKEN_HEADER
 from otas_middleware._errors import OtasError
 from otas_middleware._runtime import runtime
