@@ -226,6 +226,18 @@ GRAPHQL = [
         {"name": "batch", "count": 2, "failed": 0, "outcome": "ok"},
     ),
     Row(
+        "a batch that is refused as a whole, with a status of 200",
+        post([REFUND, REFUND], {"errors": [{"message": "Operation batching disabled."}]}),
+        {"name": "batch", "count": 2, "failed": 2, "outcome": "error"},
+        "graphql: Operation batching disabled.",
+    ),
+    Row(
+        "a batch that is refused as a whole, with a status of 400",
+        post([REFUND, REFUND], {"errors": [{"message": "Operation batching disabled."}], "data": None}, status=400),
+        {"name": "batch", "count": 2, "failed": 2, "outcome": "error"},
+        "graphql: Operation batching disabled.",
+    ),
+    Row(
         "a batch of file uploads, of which one failed",
         post(
             b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n'

@@ -193,11 +193,14 @@ def _is_result(value: object, *, certain: bool) -> bool:
 
 def _batch(calls: list[_Call], results: list[Any], exchange: Exchange) -> Operation:
     answers = as_list(results[0]) if len(results) == 1 else []
+    whole = {} if answers else as_object(results[0] if results else None)
+    refused = [whole] if whole.get("errors") and whole.get("data") is None else []
     items: list[Operation] = []
     for position in range(len(calls) if exchange.request_whole else max(len(calls), len(answers))):
         item = _named(calls[position].definition if position < len(calls) else Definition("", ""))
-        if position < len(answers):
-            _judge(item, [answers[position]], exchange)
+        answer = answers[position : position + 1] or refused
+        if answer:
+            _judge(item, answer, exchange)
         items.append(item)
     return json_rpc.batch(items)
 
