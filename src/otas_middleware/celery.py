@@ -27,12 +27,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.codec import Message, UnreadableError, read_message
 from otas_middleware._delivery.destinations import sites
 from otas_middleware._delivery.factory import make_cipher
 from otas_middleware._delivery.protocols import Outcome, Verdict
-from otas_middleware._delivery.retry import Disposition, PeerClock, RetryPolicy, full_jitter
+from otas_middleware._delivery.retry import Breaker, Disposition, PeerClock, RetryPolicy, full_jitter
 from otas_middleware._delivery.transports import HttpAttempt, transport_factory
 from otas_middleware._delivery.transports.celery import TASK
 from otas_middleware._errors import MissingExtraError, report_internal_error

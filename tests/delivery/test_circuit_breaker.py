@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from otas_middleware._delivery import DELIVERED, Outcome, Verdict
-from otas_middleware._delivery.circuit_breaker import Breaker
+from otas_middleware._delivery.retry import Breaker
 
 OPENED = (True, False)
 CLOSED = (False, True)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otas_middleware._delivery import Outcome, Verdict
-from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.limiter import Limiter
 from otas_middleware._delivery.retry import (
     LONGEST_RETRY_AFTER,
+    Breaker,
     PeerClock,
     RetryPolicy,
     full_jitter,

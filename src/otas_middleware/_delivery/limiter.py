@@ -14,8 +14,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from otas_middleware._delivery.circuit_breaker import Breaker
 from otas_middleware._delivery.protocols import Verdict
+from otas_middleware._delivery.retry import Breaker
 from otas_middleware._runtime import runtime
 
 if TYPE_CHECKING:
