@@ -220,10 +220,11 @@ class TestTheSpooler:
             known = request.header("X-OTAS-SDK-KEY") == "otas_b_new"
             connection.sendall(created() if known else answer("401 Unauthorized"))
 
-        def run(key: str, state: str, delivered: int) -> None:
+        def run(key: str, state: str, delivered: int, said: str = "") -> None:
             sender = Pipeline(settings(server.url, sdk_key=key, spool_dir=folder), build)
             sender.put(Item())
             eventually(lambda: (sender.stats()["state"], sender.stats()["delivered"]) == (state, delivered))
+            eventually(lambda: said in caplog.text)
             sender.close(5.0)
 
         with RawServer(script) as server:
@@ -231,9 +232,8 @@ class TestTheSpooler:
             old = only_file(folder)
             assert rows(folder) == 1
             assert "does not deliver" not in caplog.text
-            run("otas_b_new", "ok", 1)
+            run("otas_b_new", "ok", 1, f"1 events wait in {old}, which this process does not deliver")
             (new,) = (path for path in folder.glob("*.sqlite3") if path != old)
-            assert f"1 events wait in {old}, which this process does not deliver" in caplog.text
             assert f"stop the application when {new.name} is empty" in caplog.text
             old.rename(new)
             run("otas_b_new", "ok", 2)

@@ -1,4 +1,4 @@
-"""Events that one worker takes at once: built together, sent one by one, each with a disposition of its own."""
+"""Events that one worker takes at once: sent one by one, each with a disposition of its own; built while one waits."""
 
 from __future__ import annotations
 
@@ -89,6 +89,51 @@ def test_several_are_in_flight_and_arrive_in_their_order() -> None:
         assert sender.flush(PATIENCE)
         assert brain.taken[2:] == PATHS
         assert in_flight > [1]
+
+
+def test_an_event_is_built_while_the_answer_to_the_one_before_is_on_its_way() -> None:
+    brain, built = Brain(), threading.Event()
+    waited: list[bool] = []
+
+    def make(item: Item, given: Any) -> Any:
+        if item.path == "/1":
+            built.set()
+        return build(item, given)
+
+    with waiting(brain, PATHS, make=make) as sender:
+        brain.on["/0"] = lambda: waited.append(built.wait(PATIENCE))
+        brain.go.set()
+        assert sender.flush(PATIENCE)
+        assert (waited, brain.taken[2:]) == ([True], PATHS)
+
+
+def test_what_that_takes_is_no_time_of_the_answer() -> None:
+    brain = Brain()
+
+    def make(item: Item, given: Any) -> Any:
+        if item.path == "/1":
+            time.sleep(1.2)
+        return build(item, given)
+
+    with waiting(brain, PATHS, make=make, request_timeout=1.0) as sender:
+        brain.go.set()
+        assert sender.flush(PATIENCE)
+        assert brain.taken[2:] == PATHS
+
+
+def test_code_that_ends_its_thread_while_an_answer_is_on_its_way_costs_its_own_event_alone() -> None:
+    def make(item: Item, given: Any) -> Any:
+        if item.path in {"/1", "/7"}:
+            raise SystemExit
+        return build(item, given)
+
+    brain = Brain()
+    with waiting(brain, PATHS, make=make) as sender:
+        brain.go.set()
+        assert sender.flush(PATIENCE)
+        assert brain.taken[2:] == [path for path in PATHS if path not in {"/1", "/7"}]
+        assert sender.stats()["dropped"] == {"internal_error": 2}
+        assert balance(sender.stats()) == 0
 
 
 def test_a_process_that_only_delivers_takes_more_of_them_than_one_whose_application_waits_meanwhile(

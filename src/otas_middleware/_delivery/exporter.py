@@ -206,11 +206,10 @@ class Exporter:
         """Deliver what `next_work` gave; after a slow or a failed one the rest goes back. Raises no `Exception`."""
         number, longest, taken = items[0].seq, self._request_timeout, True
         try:
-            self._sender.prepare(items, attempt)
             while items and taken and not self._is_too_late():
                 ending = self._ending
                 timeout = longest if ending is None else max(0.05, min(longest, ending.left()))
-                taken = self._sender.deliver(items.popleft(), attempt, timeout) and self._pace.most_at_once > 1
+                taken = self._sender.deliver(items, attempt, timeout) and self._pace.most_at_once > 1
         finally:
             self._sender.give_back(items)
             self._pace.done(number)

@@ -7,6 +7,7 @@ neither the worker nor the destination suffers for it. A destination is judged b
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._capture.session import RejectedTokens
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
 _PASSING = (OSError, ImportError, MemoryError)
 """What a build fails with for want of descriptors or memory, when it imports what this kind of body needs."""
 
-_AHEAD_SECONDS, _AHEAD_SECONDS_ALONE = 0.001, 0.004
-"""Of CPU: for so long events are built one after the other, while the application's threads wait for Python's lock; and
-for how long where there are none."""
+
+_TOGETHER_SECONDS = 0.004
+"""Of CPU: for so long events are built one after the other where no application's threads wait for Python's lock."""
 
 
 class Hooks:
@@ -88,46 +89,53 @@ class Sender:
         self._build = build
         self._rejected = RejectedTokens()
 
-    def prepare(self, items: deque[QueueItem], attempt: Attempt) -> None:
-        """Build the first of several events, and make their requests, while that takes no time to speak of.
+    def deliver(self, items: deque[QueueItem], attempt: Attempt, timeout: float) -> bool:
+        """Build the first of some events, try to send it, and settle what comes of it. Raises no `Exception`.
+
+        While its answer is on its way the next one is built: an answer that comes at once is not waited for then.
 
         Args:
-            items: They are in flight; those that this ended are taken out.
-            attempt: The calling thread's way of delivering.
-        """
-        if len(items) < 2:
-            return
-        until = time.thread_time() + (_AHEAD_SECONDS_ALONE if runtime.only_delivers else _AHEAD_SECONDS)
-        for item in tuple(items):
-            if item.token not in self._rejected and not (self.build(item) and self._prepared(item, attempt)):
-                items.remove(item)
-            if time.thread_time() > until:
-                return
-
-    def deliver(self, item: QueueItem, attempt: Attempt, timeout: float) -> bool:
-        """Build an event, try to send it, and settle what comes of it. Raises no `Exception`.
-
-        Args:
-            item: It is in flight, and has left it afterwards.
+            items: They are in flight; the first is taken out, and has left it afterwards.
             attempt: The calling thread's way of delivering.
             timeout: Seconds for the exchange.
 
         Returns:
             Whether the destination took it, and so may be sent the next.
         """
+        item = items.popleft()
         try:
             if item.token in self._rejected:  # not worth building
                 self._drop(item, "bad_token")
             elif self.build(item) and item.envelope is not None:
                 token = item.envelope.token
                 if self._may_go(item, token) and self._prepared(item, attempt):
-                    return self._send(item, token, attempt, timeout)
+                    return self._send(item, token, attempt, timeout, items)
         except BaseException as error:  # ours, and this event's alone
             self._drop(item, "internal_error")
             if not isinstance(error, Exception):
                 raise
             report_internal_error("delivery.deliver")
         return False
+
+    def _build_next(self, items: deque[QueueItem], attempt: Attempt) -> None:
+        """Build the next event, and make its request; in a process that only delivers, more of them.
+
+        Args:
+            items: What comes next; those that this ended are taken out.
+            attempt: The calling thread's way of delivering.
+        """
+        until = time.thread_time() + _TOGETHER_SECONDS if runtime.only_delivers else 0.0
+        for item in tuple(items):
+            if item.request is not None or item.token in self._rejected:
+                continue
+            built = False
+            try:
+                built = self.build(item) and self._prepared(item, attempt)
+            finally:
+                if not built:
+                    items.remove(item)
+            if not until or time.thread_time() > until:
+                return
 
     def give_back(self, items: Sequence[QueueItem]) -> None:
         """Put events in flight, in their order, in front of all others: they were not sent."""
@@ -191,12 +199,22 @@ class Sender:
         item.captured = None
         return True
 
-    def _send(self, item: QueueItem, token: str, attempt: Attempt, timeout: float) -> bool:
+    def _send(self, item: QueueItem, token: str, attempt: Attempt, timeout: float, following: deque[QueueItem]) -> bool:
         if not self._queue.begin(item):
             return False  # the end of the process has taken it over
         started = monotonic()
+
+        def build_next() -> float:
+            nonlocal started
+            begun = monotonic()
+            with suppress(SystemExit):  # of code of the user's; its event has been dropped
+                self._build_next(following, attempt)
+            seconds = monotonic() - begun
+            started += seconds  # the destination is not judged by it
+            return seconds
+
         try:
-            outcome = attempt(item, timeout)
+            outcome = attempt(item, timeout, build_next if following else None)
         except BaseException as error:  # a transport or destination of the user's own
             self._settle(item, token, Outcome(Verdict.RETRYABLE, "internal_error", ambiguous=True), started)
             if not isinstance(error, Exception):

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import os
 import warnings
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 from otas_middleware._delivery.protocols import Outcome, TransportError, Verdict, load
@@ -128,8 +128,14 @@ class Attempt(Protocol):
         """Make what is to be sent of a built event, unless it has been made."""
         ...
 
-    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
-        """Try to deliver a prepared event within `timeout` seconds."""
+    def __call__(self, item: QueueItem, timeout: float, meanwhile: Callable[[], float] | None = None) -> Outcome:
+        """Try to deliver a prepared event.
+
+        Args:
+            item: It.
+            timeout: Seconds.
+            meanwhile: May be called while the answer is on its way; returns the seconds that it took, raises nothing.
+        """
         ...
 
     def close(self) -> None:
@@ -151,16 +157,19 @@ class HttpAttempt:
         self._transport = transport
         self._clock = clock
         self._prologue: Prologue | None = getattr(destination, "prologue", None)
+        self._waiting: Any = transport if hasattr(transport, "meanwhile") else None
 
     def prepare(self, item: QueueItem) -> None:
         """Make the event's request."""
         if item.request is None and item.envelope is not None:
             item.request = self._destination.request(item.envelope)
 
-    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
+    def __call__(self, item: QueueItem, timeout: float, meanwhile: Callable[[], float] | None = None) -> Outcome:
         envelope, request = item.envelope, item.request
         if envelope is None or request is None:
             raise ValueError("the event was not prepared")
+        if self._waiting is not None:
+            self._waiting.meanwhile = meanwhile
         if self._prologue is not None:
             outcome = self._prologue(envelope, lambda opening: self._exchange(opening, timeout))
             if outcome is not None:

@@ -10,6 +10,8 @@ from otas_middleware._delivery.protocols import Outcome, Verdict, load
 from otas_middleware._errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otas_middleware._config.settings import OtasSettings
     from otas_middleware._delivery.codec import TokenCipher
     from otas_middleware._delivery.queue_item import QueueItem
@@ -42,7 +44,8 @@ class CeleryAttempt:
     def prepare(self, item: QueueItem) -> None:
         """Do nothing: a message holds how often it failed, so it is made for each attempt."""
 
-    def __call__(self, item: QueueItem, timeout: float) -> Outcome:
+    def __call__(self, item: QueueItem, timeout: float, meanwhile: Callable[[], float] | None = None) -> Outcome:
+        del meanwhile
         envelope = item.envelope
         if envelope is None:
             raise ValueError("the event was not built")

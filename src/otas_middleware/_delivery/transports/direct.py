@@ -24,6 +24,8 @@ from otas_middleware._delivery.transports.http1 import ResponseReader, WireError
 from otas_middleware._runtime import monotonic
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import httpcore2 as httpcore
     from httpcore2 import NetworkStream
 else:
@@ -67,6 +69,9 @@ class DirectTransport:
     def __init__(self, connect_timeout: float) -> None:
         "".encode("idna")  # the codec is imported now, not in the middle of a fork (see `_runtime.Runtime.no_fork`)
         self._connect_timeout = connect_timeout
+        self.meanwhile: Callable[[], float] | None = None
+        """Called once, when the next request is out and its answer on its way; returns the seconds that it took, which
+        are none of the exchange's. May raise nothing."""
         self._backend = httpcore.SyncBackend()
         self._stream: NetworkStream | None = None
         self._socket: socket.socket | None = None
@@ -149,6 +154,9 @@ class DirectTransport:
                 self._limit(connection, deadline)
                 connection.sendall(data)
                 sent = True
+                meanwhile, self.meanwhile = self.meanwhile, None
+                if meanwhile is not None:
+                    deadline += meanwhile()
             except TimeoutError:
                 raise
             except OSError:
