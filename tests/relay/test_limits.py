@@ -27,6 +27,7 @@ from support.relay import RelayProcess, RelayThread, balance
 
 if TYPE_CHECKING:
     from otas_middleware._capture import Capture
+    from otas_middleware._event import BackendEvent
 
 DESCRIPTORS = 24
 """More than a relay has of its own, and fewer than its hosts will want."""
@@ -61,10 +62,12 @@ def test_a_host_that_may_make_no_socket_delivers_by_itself(
         assert app.stats()["delivered"] == 1
 
 
+def as_it_is(event: BackendEvent) -> BackendEvent:
+    return event
+
+
 @pytest.mark.usefixtures("as_in_production")
-@pytest.mark.parametrize(
-    "changes", [{}, {"relay_batch": True}, {"durability": "relay", "before_send": lambda event: event}]
-)
+@pytest.mark.parametrize("changes", [{}, {"relay_batch": True}, {"durability": "relay", "before_send": as_it_is}])
 def test_whatever_fails_in_handing_over_the_event_is_delivered_by_the_host_and_the_next_one_handed_over(
     brain: LocalBrain, agent: Agent, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:

@@ -134,7 +134,7 @@ def describe(request: str, response: str, tail: str = "", path: str = "") -> dic
         documents, told, in_text = [], [], []  # a list of answers, or the results of a batch: the usage of no one call
     for found in chain(*told, *in_text):
         form = _take(found, given, form)
-    model = next(filter(None, map(_model_of, reversed(documents))), "")
+    model = next((name for name in map(_model_of, reversed(documents)) if name), "")
     usage = {} if form is None else _normalised_counts(given, form)
     asked = _asked_model(request, path, certain=bool(usage))
     if not usage and not asked:

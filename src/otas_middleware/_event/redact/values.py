@@ -250,7 +250,7 @@ class Walk:
         """Return a cell; of one that is an object, `{"type": "text", "value": "…"}`, the value is masked."""
         if rule is None:
             return self.value(cell)
-        members = cell if _type_of(cell) is dict else {}
+        members: dict[Any, Any] = cell if _type_of(cell) is dict else {}
         held = [name for name in members if len(members) == 1 or is_value(_key(name), Label(rule, loose=False))]
         if not held:
             return self._under(rule, cell)
