@@ -45,7 +45,6 @@ def command_lines() -> Iterator[str]:
         vault kv put -mount=secret x foo={SECRET}
         vault operator unseal {SECRET}
         htpasswd -bnBC 10 "" {SECRET}
-        ansible-vault encrypt_string '{SECRET}' --name x
         "{SECRET}" | ConvertTo-SecureString -AsPlainText -Force
         7za a "-p{SECRET}" x.7z f
         uv publish -t {SECRET}
@@ -181,6 +180,20 @@ def source_code() -> Iterator[str]:
     yield f"Fernet(b'{SECRET}')"
     yield f"jwt.encode(payload, '{SECRET}', algorithm='HS256')"
     yield f'jwt.verify(token, "{SECRET}")'
+    yield f"page.fill('#password', '{SECRET}')"
+    yield f'await page.fill("input[name=password]", "{SECRET}")'
+    yield f"cy.get('[name=password]').type('{SECRET}')"
+    yield f'page.get_by_label("Password").fill("{SECRET}")'
+    yield f'driver.findElement(By.name("password")).sendKeys("{SECRET}");'
+    yield f"new PDO('mysql:host=h', 'ann', '{SECRET}')"
+    yield f'mysqli_connect("h", "ann", "{SECRET}", "shop");'
+    yield f'DriverManager.getConnection("jdbc:mysql://h/d", "ann", "{SECRET}");'
+    yield f'new NetworkCredential("ann", "{SECRET}")'
+    yield f'WiFi.begin(ssid, "{SECRET}");'
+    yield f"hash_hmac('sha256', $d, '{SECRET}')"
+    yield f"crypto.createCipheriv('aes-256-cbc', '{SECRET}', iv)"
+    yield f"AES.new(b'{SECRET}', AES.MODE_CBC)"
+    yield f"bcrypt.hashpw(b'{SECRET}', salt)"
     yield f"config.pepper = '{SECRET}'"
     yield f's:8:"password";s:20:"{SECRET}";'
     yield f'a:1:{{s:8:"password";s:20:"{SECRET}";}}'
@@ -273,6 +286,8 @@ ONE_TIME_CODES = (
 
 LABELLED = (
     {"field": "auth", "input": SECRET},
+    {"xpath": "//input[@name='password']", "text": SECRET},
+    {"action": "type", "target": "password field", "text": SECRET},
     {"RAW_HEADERS": ["X-Api-Key", SECRET, "Accept", "*/*"]},
     {"sensitive": True, "type": "string", "value": SECRET},
     {"key": "DB", "value": SECRET, "masked": True, "protected": False},

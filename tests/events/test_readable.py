@@ -112,6 +112,14 @@ DOCUMENTS: dict[str, list[Any]] = {
         {"password": "op://Shop/db/password", "token": "projects/shop/secrets/token/versions/latest"},
     ],
     "limits and uses of tokens, and cursors": [
+        {
+            "sort": "-token_created_at",
+            "fields": ["id"],
+            "by": ["-session", "-token"],
+            "imagePullSecrets": [{"name": "r"}],
+        },
+        {"permissions": {"secrets": "read", "tokens": "write", "cookies": "deny"}, "cookie_same_site": "lax"},
+        {"mfa_grace_period": 7, "otp_sent": 5, "password_resets": 2, "token_rotation": "daily"},
         {"token_limits": {"input": 1, "output": 2}, "token_use": "access", "token_validity": 3600},
         {"skipToken": "Zq7kXw2mPv9sLt4bRn8c", "deltaToken": "Zq7kXw2mPv9sLt4bRn8c", "credentialing": "open"},
     ],
@@ -525,6 +533,7 @@ TOOLS = [
     "Password protection.\nToken authentication\nSecret management",
     "http -a GET h; zip -r x.zip d; psexec -i cmd; az login --use-device-code; cargo login; twine upload dist/*",
     "vault login -method=oidc",
+    "page.fill('#name', 'Ann'); cy.get('[name=city]').type('Paris'); new PDO(dsn, user, password); bcrypt.hash(pw, 10)",
     "git show -p 3f2a9c8d1e4b7a6f5c0d9e8b7a6f5c4d3e2b1a09; cat <<< $TOKEN; echo 5 | tee x; make -k all; ls -t a/b",
     "usage: x [-token TOKEN] -password string",
     "enable password recovery",

@@ -68,6 +68,7 @@ _NEXT_LINE = compiled(  # YAML's `? password`, an event `event: password`, Redis
 _QUESTIONS = ("\n? ", "\\n? ", "- ? ", '"? ')
 _FURTHEST = 128
 _PROSE = re.compile(r"[A-Za-z'-]+[.!?]?")
+_IS_NAME = re.compile(r"\\*[\"']\s*:")
 _METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[.)]*(?:[\]\s,`\"\\]|$))")
 """What a program's help shows in place of a value."""
 _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
@@ -171,6 +172,8 @@ def _value_of(match: re.Match[str]) -> tuple[int, int]:
     else:
         start = opening.end()
         end, _ = string_end(text, start, opening["quote"], len(opening["level"]))
+        if match.re is _OPTION and _IS_NAME.match(text, end) is not None:
+            return start, start  # `"sort": "-token", "fields": …`
     if match.re is _SETTING and not match["keyword"] and _PROSE.fullmatch(text[start:end]):
         return start, start  # two words: `Cookie settings`
     return start, end

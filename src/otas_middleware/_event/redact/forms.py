@@ -27,7 +27,7 @@ _BETWEEN_LETTERS = re.compile(r"[A-Za-z]\d+[A-Za-z]")
 
 _FLAG = re.compile(
     r"(?i:true|false|yes|no|on|off|none|null|undefined|nil|required|optional|enabled|disabled|include|omit|same-origin"
-    r"|expired|revoked|missing|invalid|valid|unset|ok|failed|success|granted|denied|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
+    r"|expired|revoked|missing|invalid|valid|unset|ok|failed|success|granted|denied|inherit|allow|deny|read|write|n/a|basic|bearer|digest|negotiate|ntlm|mtls|oauth|oauth2|oidc|saml|jwt|ldap|sso)"
 )
 _COUNT = re.compile(
     r"[+-]?\d{1,13}(?:\.\d{1,18})?(?:[eE][+-]?\d{1,2})?[%kKMG]?"  # a number

@@ -202,11 +202,9 @@ option  -p  mongo(?:sh|dump|restore|export|import)?;docker login;podman login;he
 option  -P  ipmitool;mosquitto_(?:pub|sub|rr)
 option  -a  redis-cli;valkey-cli
 option  -w  security add-(?:generic|internet)-password;ldap(?:search|modify|add|delete|passwd|whoami|compare)
-option  -[kK]  openssl enc
-option  -k  nuget push
+option  -[kK]  openssl enc;nuget push
 option  -[NP]  ssh-keygen
-option  /p  signtool
-option  /rp  schtasks
+option  /r?p  schtasks;signtool
 option  --value  --type SecureString
 option  -[cAX]  snmp(?:walk|bulkwalk|get|getnext|set|trap)
 always  PSK·"|PSK·\"  (?<!\w)PSK\s<quoted>
@@ -256,10 +254,8 @@ always  http-basic.|hub-oauth.|lab-oauth.|lab-token.
 always  vault·kv
     vault kv (?:put|patch)(?:<next>+-[^\s"',]++)*+<next>+[^\s="',]++<next>+[\w.\-]{1,64}=(?![@$])
     (?P<values>[^\n\"'|;&]{1,512})
-always  encrypt_string  encrypt_string<words><next>\s?<quoted>
 always  ConvertTo-SecureString  <quoted>\s*\|\s*ConvertTo-SecureString
 always  SecureString  --value[ ]+(?!file:)<value>(?=[^\n]{1,128}SecureString)
-key  send·"|send·\"|send·'  send\s(?:--\s)?<quoted>
 always  ·password·0·|·password·5·|·password·7·|·password·8·|·key·0·|·key·7·|·secret·0·|·secret·5·|·secret·9·|-string·7·
     (?:password|secret|key(?:-string)?) [05-9] (?=\S{0,64}[\d$])<value>
 always  enable·  enable (?:password|secret)(?: level \d{1,2}(?: \d)?)? (?=\S{0,64}\d)(?!\d )<value>
@@ -275,12 +271,14 @@ always  IDENTIFIED  IDENTIFIED\s+(?:WITH\s+\S{1,64}\s+)?(?:BY|AS)\s+(?:PASSWORD\
 always  OPTIONS·(  OPTIONS \([^()\n]{0,256}?(?i:password)\s+<quoted>
 always  SECRET·'  (?<![\w-])SECRET\s+<quoted>
 always  crypt(|CRYPT(  (?i:(?<!\w)crypt\(|(?:en|de)crypt\([^()\n]{1,256}?,)\s*<quoted>
-always  hmac.new(|createHmac(|Fernet(
-    (?:hmac\.new\(|Fernet\(|createHmac\(\s*\\*['\"][\w-]{1,32}\\*['\"],)\s*b?<quoted>
+always  hmac.new(|createHmac(|createCipheriv(|hash_hmac(|Fernet(|AES.new(|bcrypt.
+    (?:hmac\.new\(|(?:Fernet|AES\.new|bcrypt\.\w{1,16})\(|create(?:Hmac|Cipheriv)\(\s*\\*['\"][\w-]{1,32}\\*['\"],|hash_hmac\([^()\n]{1,128}?,)\s*b?<quoted>
 always  jwt.  jwt\.(?:encode|decode|sign|verify)\([^()\n]{1,128}?,\s*b?<quoted>
 always  PASSWORD  (?<![\w-])PASSWORD(?:\s+|\s?\(\s?)<quoted>
-always  asicAuth(|igestAuth(|login(|authenticate(
-    (?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate))\(\s?\\*['\"][^'\"\n]{1,128}['\"],\s?<quoted>
+always  asicAuth(|igestAuth(|login(|authenticate(|Credential|wordAuthentication(|WiFi.begin(
+    (?:(?i:basic|digest)Auth|(?<![A-Za-z])(?:login|authenticate)
+    |Credentials?|wordAuthentication|WiFi\.begin)\(\s?[^()\n,]{1,128},\s?<quoted>
+always  PDO(|mysqli|etConnection(  (?:PDO|mysqli\w*|etConnection)\((?:\s?\\*['\"][^'\"\n]{1,128}['\"],){2}\s?<quoted>
 always  SET·PASSWORD  SET PASSWORD FOR [^\n=]{1,128}=\s*<quoted>
 # files: Netscape's of cookies, .pgpass
 always  <tab>TRUE<tab>|<tab>FALSE<tab>|\tTRUE\t|\tFALSE\t
@@ -290,6 +288,9 @@ always  :5432:|:*:
     (?<![\w.*:\-])[\w.*\-]{1,128}:(?:\d{4,5}|\*):[\w*\-]{1,64}:[\w.*\-]{1,64}:(?P<values>[^\s:\"\\]{4,256})(?=\s|\\|\"
     |$)
 # beside the name of what is secret: filters, psql's records, T-SQL, PHP's, stores of keys and values
+column  fill(|type(|Field(|eys(|illin(|setValue(
+    (?:(?:fill|type|fillField)\(|\((?=[^()\n]{1,128}\)\.))\s*\\*['\"]?(?P<columns>[^()'\"\n]{1,128}(?:['\"][^()'\"\n]{1,64}){0,2}?)\\*['\"]?
+    (?:,|\)\.(?:fill|type|send_?[kK]eys|setValue)\()\s*<quoted>
 column  LIKE  <column>(?:NOT\s+)?I?LIKE\s+<quoted>
 column  ·eq·|·ne·|·sw·|·co·  <column>(?:eq|ne|sw|co)\s+<quoted>
 column  [·RECORD  (?<![^\n])(?P<columns>[\w.]{1,64})[ ]*\|[ ](?P<values>[^\n]{1,4096})

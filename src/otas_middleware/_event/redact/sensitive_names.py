@@ -173,7 +173,8 @@ HARMLESS = (
     *words("token_(?:embedding|vector|logprob|prob|offset|span)s? special_tokens? sub_?tokens?"),
     *words("(?:start|stop|end|bos|eos|pad|unk|sep|cls|mask|unused|per)_tokens?(?:_id)? credential_ids?"),
     *words("(?:encryption|signing|api|public|kms|master)_key_ids? (?:gpio|led|servo|button)_pins?"),
-    *words("cookie_(?:consent|policy|banner|notice|preferences|settings|law) (?:boarding|season|day|ski|bus)_pass"),
+    *words("image_pull_secrets? cookie_(?:consent|policy|banner|notice|preferences|settings|law)"),
+    *words("(?:boarding|season|day|ski|bus)_pass"),
     *words("(?:rail|travel|hall|guest|low|high|band|all|first|second|third|one|two|by|single|multi|forward)_pass"),
     *words("(?:primary|foreign|public|partition|idempotency|sort|range|cache|natural|composite|candidate|row)_keys?"),
     *words("(?:i18n|translation|locale|message|dedup(?:e|lication)?|websocket|clustering|unique|surrogate)_keys?"),
@@ -190,14 +191,14 @@ ENDINGS: dict[str, tuple[str, ...]] = {
         "retries tries failures bits bytes second minute hour day reset index position offset price cost cents amount "
         "entropy rounds iterations lifetime duration timeout interval at on date time timestamp since until expires "
         "change expiry expiration validity limits quota expired updated changed created issued rotated modified seen "
-        "set exp iat nbf last four ntokens"
+        "set exp iat nbf last four ntokens period sent resets"
     ),
     "pieces": ("tokens",),
     "plain": words(
         "type types kind method methods provider algorithm alg policy status state format scheme required enabled "
         "disabled supported mode scope scopes issuer name names prefix strategy backend engine version strength color "
         "colour domain samesite arn identifier category level symbol standard country nationality style check checks "
-        "path source location audience role owner brand channel class model manager store by use"
+        "path source location audience role owner brand channel class model manager store by use rotation site"
     ),
     "url": words("url uri endpoint link href page path"),
     "path": words("path file filename dir directory folder"),
@@ -222,7 +223,8 @@ FINGERPRINTED = words("mcp_session_id")
 
 LABELS = words(
     "k name key field header param parameter label id type kind attribute attr column path pointer property prop "
-    "option prompt tag slug variable var setting input question identifier flag loc element selector"
+    "option prompt tag slug variable var setting input question identifier flag loc element selector "
+    "locator xpath css target"
 )
 """Last words of the members of an object that may say what another member is: `{"name": "password", "value": "…"}`."""
 
