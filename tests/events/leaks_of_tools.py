@@ -147,6 +147,8 @@ def configurations() -> Iterator[str]:
     yield f"#HttpOnly_h\tFALSE\t/\tTRUE\t0\tx\t{SECRET}\n"
     yield f"h:5432:db:ann:{SECRET}\n"
     yield f"# comment\n*:*:*:postgres:{SECRET}\nlocalhost:5433:*:ann:x\n"
+    yield f"kind: Secret\r\nmetadata:\r\n  name: x\r\n\r\nstringData:\r\n  foo: {SECRET}\r\n"
+    yield f"password changed to {SECRET}\nthe password was reset to {SECRET}\n"
     yield f"enable password {SECRET}\n"
     yield f"username ann password 7 {SECRET}\n"
     yield f"snmp-server community {SECRET} RO\n"
@@ -168,6 +170,9 @@ def source_code() -> Iterator[str]:
     yield f"api_key: str | None = '{SECRET}'\n"
     yield f'let password: String = "{SECRET}".into();'
     yield f"client.login('ann', '{SECRET}')"
+    yield f'NSString *password = @"{SECRET}"; var apiKey = $"{SECRET}";'
+    yield f"password = MD5('{SECRET}') or password=SHA1('{SECRET}')"
+    yield f"page.fill('#password', '{SECRET}')"
     yield f"SecretStr('{SECRET}') or SecretBytes(b'{SECRET}')"
     yield f'new ApiKey("{SECRET}"), .password("{SECRET}"), AzureKeyCredential(key="{SECRET}")'
     yield f'assert user.check_password("{SECRET}")'

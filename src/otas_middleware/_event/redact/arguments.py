@@ -37,7 +37,7 @@ _OPTION = compiled(  # --password x, -storepass x, "--password", "x"; in YAML [-
     rf"|,[ ]?(?P<listed>)(?=[^-\s\"'])|\\*[\"']?{_LINE_END}[ ]*+-[ ](?P<item>)(?=[^-\s]))"
 )
 _ARGUMENT = compiled(  # setItem('token', 'x')
-    r"(?<=\()\s*+[bu]?(?P<quote>\\*[\"'])(?P<name>[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=[bu]?(?P=quote))"
+    r"(?<=\()\s*+[bu]?(?P<quote>\\*[\"'])(?P<name>[#.]?[\w.-]{1,64})(?P=quote)\s*+,\s*+(?=[bu]?(?P=quote))"
     r"|(?<=\()(?P<pair>[\w.-]{1,64}+)[ ]\.[ ](?=\\*\")"
     r"|(?<![\w.])(?:\w*+\.)*+(?P<call>(?:set|with|use|add|login|auth)\w*+)\(\s*+(?=\\*[\"'])"
 )
@@ -74,8 +74,9 @@ _METAVAR = re.compile(r"(?:string|text|value|path|file|[A-Z][A-Z_]{2,32})(?=[.)]
 _DIRECTIVES = ("login ", "ENV ", "ARG ", "_header ", "setx ", "set -", "#define ", "SetEnv ", "_param ", "Set-Item ")
 _SAID = compiled(  # my password is x, the API key x, set my PIN to x
     rf"(?<![\w.<-])(?P<said>[^\W\d_][\w{MARKS}-]{{1,40}}+)"
-    r"(?P<copula>(?:[ ]for(?:[ ][\w@.'-]{1,64}+){1,3}?(?=[ ](?:is|was)))?(?:['\u2019]s|[ ](?:is|was|to|with[ ]value"
-    r"|will[ ]be|ist|lautet|est|es|\u00e9)(?:[ ](?:now|set[ ]to))?:?))?+"
+    r"(?P<copula>(?:[ ]for(?:[ ][\w@.'-]{1,64}+){1,3}?(?=[ ](?:is|was)))?"
+    r"(?:['\u2019]s|[ ](?:is|was|(?:(?:re)?set[ ]|changed[ ])?to|with[ ]value"
+    r"|will[ ]be|ist|lautet|est|es|\u00e9)(?:[ ](?:now|(?:(?:re)?set|changed)[ ]to))?:?))?+"
     r"(?:[ ]{1,2}|[ ]?(?:[\t|\u2013\u2014\u2192-]|\\+u(?:201[34]|2192))[ ]?)"
     r"(?:<\w{1,10}(?:[ ][^<>]{0,128})?>){0,2}+"
     r"(?=\\*[\"'`]\S|[(*`]{0,3}(?:[^\s\"'`\\<>]{0,64}?\d|[A-Za-z]{16}))"

@@ -130,6 +130,7 @@ _LABEL = re.compile(
 )
 _BRACE = re.compile(r"[{}]")
 _ITEM = re.compile(r"\n(?=[ \t]*(?:-[ ]|\r?\n|\[|\}))")
+_DOCUMENT = re.compile(r"\n(?=---)")
 _OPEN_TAG = re.compile(r"<[A-Za-z][^<>{}]*\Z")
 _FURTHEST = 2048
 _MOST_OBJECTS = 256
@@ -197,7 +198,8 @@ def _object_around(text: str, match: re.Match[str], least: int) -> tuple[int, in
     start = least
     for item in _ITEM.finditer(text, least, match.start()):
         start = item.end()
-    after = _ITEM.search(text, match.end(), furthest)
+    is_manifest = (match["value"] or "").strip() == "Secret"  # of Kubernetes, in which lines may be blank
+    after = (_DOCUMENT if is_manifest else _ITEM).search(text, match.end(), furthest)
     return start, furthest if after is None else after.start()
 
 

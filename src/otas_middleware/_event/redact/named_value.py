@@ -50,14 +50,15 @@ _BLANK = compiled(
 _LINE_END = re.compile(r"\n|\\[rn]")
 _PROMPT = re.compile(r"[^\n:=\"'{}\\]{1,48}+:[ \t]*+(?=\r?\n|\\+[rn\"]|$)")
 _SCALAR = re.compile(r"[^\s,}\])\"'`\\&<]*+")
-_BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?=\n)|(?=\n)")
+_BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+\r?(?=\n)|\r?(?=\n)")
 _HEREDOC = re.compile(
     r"<<[-~]?(?P<quote>[\"']?)(?P<end>[A-Z]\w{0,31})(?P=quote)(?P<line>\r?\n|\\+n)[ \t]*+"
     r"(?P<lines>(?:(?!(?P=line)[ \t]*(?P=end)).){1,16384})",
     re.DOTALL,
 )
 _WRAPPER = re.compile(
-    r"(?:(?:Some|Just|Ok|Right|Optional(?:\.of)?|\w*Secret\w*|String|Buffer|bytes|\w*(?:hash|crypt|encode|digest)\w*)"
+    r"(?:(?:Some|Just|Ok|Right|Optional(?:\.of)?|\w*Secret\w*|String|Buffer|bytes|\w*(?:hash|crypt|encode|digest)\w*"
+    r"|(?i:md5|sha\d{0,3}|password))"
     r"(?:(?:::|\.)(?:from|new|of|valueOf|encode|hash\w*))?\([ ]?|<<)[bBuUrR]?(?=\\*[\"'])"
 )
 """What may stand around a string: Rust's `Some("…")`, Erlang's `<<"…">>`, `bcrypt.hash("…")`."""
@@ -320,8 +321,8 @@ class NamedValue:
             line_end = text.find("\n", end + 1)
             line_end = len(text) if line_end < 0 else line_end
             line = text[end + 1 : line_end]
-            content = line.lstrip(" \t")
-            depth = len(line) - len(content)
+            content = line.rstrip("\r").lstrip(" \t")
+            depth = len(line.rstrip("\r")) - len(content)
             if content and depth <= indent and not (depth == indent and content.startswith("- ")):
                 break
             end = line_end

@@ -69,9 +69,9 @@ ENTITIES = r"&(?:amp;){0,3}(?:quot|apos|#0{0,5}(?:34|39)|#x0{0,5}2[27]);"
 
 QUOTE = rf"[\"'`]|{ENTITIES}"
 OPENING = re.compile(
-    rf"[bBfFrRuU]{{0,2}}(?P<level>\\*+)(?P<quote>\"\"\"|'''|(?<=\\)\"(?P=level)\"(?P=level)\"|{QUOTE})"
+    rf"(?:[bBfFrRuU]{{0,2}}|[@$]{{1,2}})(?P<level>\\*+)(?P<quote>\"\"\"|'''|(?<=\\)\"(?P=level)\"(?P=level)\"|{QUOTE})"
 )
-"""The quote with which a value begins, also a literal of Python's."""
+"""The quote with which a value begins, also a literal of Python's, C#'s or Objective-C's."""
 
 # The look-behind keeps a long run of backslashes from being tried at each of its characters.
 _QUOTED: dict[str, re.Pattern[str]] = {quote: re.compile(rf"(?<!\\)(\\*+){quote}") for quote in "\"'`"}
