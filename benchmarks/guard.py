@@ -4,7 +4,8 @@
 
 Compares the ratios of the request path to the header look-up with those in `baseline.json`. A ratio is the median of
 those of many short rounds, each between neighbours in time, so that other work on the machine falls on both. It may
-be `MARGIN` times the baseline's, since machines and versions of Python differ a little in it. One that is larger is
+be `MARGIN` times the baseline's, since machines and versions of Python differ a little in it; where two kinds of
+machines differ by more (system calls beside Python), the larger ratio of the two is written down. One that is larger is
 measured once more before it counts, in a new process: where things happen to lie in memory can make one slower.
 """
 
