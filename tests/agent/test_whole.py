@@ -88,6 +88,7 @@ def test_both_halves_of_a_session_meet_in_brain(settings: OtasSettings, brain: L
             assert http.get(f"{url}/orders/42").json() == {"id": "42"}
             http.post(outside.url + "/v1/mail", json={"to": "ada"})
         assert session.session_id is not None
+        otas.flush(PATIENCE)
         events = brain.wait_for_events(3, session_id=session.session_id, timeout=PATIENCE)
     found = {(event["source"], event["method"], event["path"]): event for event in events}
     assert found.keys() == {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+import otas_middleware
 import otas_middleware._errors as internal_errors
 from otas_middleware._delivery import Pipeline, Request, Response, process
 from otas_middleware.localbrain import LocalBrain
@@ -74,6 +75,7 @@ def test_what_was_leased_and_cannot_be_read_for_want_of_descriptors_is_read_when
         up.set()
         failures = internal_errors.counts["delivery.next_work"]
         with pipeline(server.url, spool_dir=tmp_path) as sender:
+            otas_middleware.flush(2.0)  # what other tests have recorded
             with monkeypatch.context() as patch:
                 patch.setitem(sys.modules, "otas_middleware._event", None)
                 sender.put(Item())
@@ -154,6 +156,7 @@ print(otas_middleware.flush(20), threading.stack_size())
 
 def test_what_cannot_be_imported_under_greenlets_stops_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """As trio under eventlet, which our HTTP library imports where it is installed."""
+    otas_middleware.flush(2.0)  # what other tests have recorded
     monkeypatch.setattr(process, "threads_are_greenlets", lambda: True)
     monkeypatch.setitem(sys.modules, "otas_middleware._delivery.transports.direct", None)
     failures = internal_errors.counts["delivery.import"]

@@ -121,6 +121,23 @@ def test_what_that_takes_is_no_time_of_the_answer() -> None:
         assert brain.taken[2:] == PATHS
 
 
+def test_nor_is_the_destination_taken_to_be_slow_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    brain = Brain()
+    in_flight: list[int] = []
+
+    def make(item: Item, given: Any) -> Any:
+        if item.path == "/1":
+            time.sleep(0.4)
+        return build(item, given)
+
+    with waiting(brain, PATHS, make=make) as sender:
+        monkeypatch.setattr(limiter, "_LOCK_WAIT", 0.3)
+        brain.on["/1"] = lambda: in_flight.append(sender.stats()["in_flight"])
+        brain.go.set()
+        assert sender.flush(PATIENCE)
+        assert in_flight > [1]
+
+
 def test_code_that_ends_its_thread_while_an_answer_is_on_its_way_costs_its_own_event_alone() -> None:
     def make(item: Item, given: Any) -> Any:
         if item.path in {"/1", "/7"}:

@@ -36,6 +36,9 @@ _PASSING = (OSError, ImportError, MemoryError)
 """What a build fails with for want of descriptors or memory, when it imports what this kind of body needs."""
 
 
+_NOTICEABLE = 0.002
+"""Seconds; what building takes longer could pass for a destination's slowness."""
+
 _TOGETHER_SECONDS = 0.004
 """Of CPU: for so long events are built one after the other where no application's threads wait for Python's lock."""
 
@@ -203,15 +206,15 @@ class Sender:
         if not self._queue.begin(item):
             return False  # the end of the process has taken it over
         started = monotonic()
+        built = 0.0
 
         def build_next() -> float:
-            nonlocal started
+            nonlocal built
             begun = monotonic()
             with suppress(SystemExit):  # of code of the user's; its event has been dropped
                 self._build_next(following, attempt)
-            seconds = monotonic() - begun
-            started += seconds  # the destination is not judged by it
-            return seconds
+            built = monotonic() - begun
+            return built
 
         try:
             outcome = attempt(item, timeout, build_next if following else None)
@@ -221,6 +224,8 @@ class Sender:
                 raise
             report_internal_error("delivery.attempt")
             return False
+        if built > _NOTICEABLE:  # when the answer came nobody knows; the destination is not judged by our own time
+            started = min(started + built, monotonic() - self._pace.latency)
         self._settle(item, token, outcome, started)
         return outcome.verdict == Verdict.DELIVERED
 
