@@ -218,3 +218,22 @@ def test_of_json_web_keys_only_the_private_members_are_masked_and_of_other_objec
     secret = "Zq7kXw2mPv9sLt4bRn8c"
     text = f'[{{"kty":"oct","k":"{secret}"}},{{"k":"abcdefghijklmnopqrst"}},{{"kty":"EC","d":"{secret}"}}]'
     assert REDACTOR.text(text) == text.replace(secret, "[REDACTED]")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"row": [1, "hunter2"], "password": "hunter2"},
+        {"cells": [{"v": 1}, {"value": "hunter2", "api_key": "hunter2"}]},
+        [1, {"value": "hunter2", "nested": {"password": "hunter2"}}],
+    ],
+)
+def test_beside_the_cells_of_a_table_names_count_as_everywhere(row: Any) -> None:
+    shown = REDACTOR.value({"columns": ["id", "password"], "rows": [row]})
+    assert "hunter2" not in json.dumps(shown)
+
+
+def test_a_cell_that_contains_itself_is_survived() -> None:
+    cell: dict[str, Any] = {}
+    cell["value"] = cell
+    assert "[REDACTED]" in json.dumps(REDACTOR.value({"columns": ["id", "password"], "rows": [[1, cell]]}))

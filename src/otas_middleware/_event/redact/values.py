@@ -110,9 +110,9 @@ class Walk:
         finally:
             self._open.discard(mark)
 
-    def _mapping(self, items: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    def _mapping(self, items: Sequence[tuple[Any, Any]], label: Label | None = None) -> dict[str, Any]:
         result: dict[str, Any] = {}
-        label = label_of(items, self._rules)
+        label = label or label_of(items, self._rules)
         columns, bound = columns_of(items, self._rules), bound_in(items, self._rules)
         probable = any(name == "logprob" for name, _ in items)  # a word of a model's, not a token
         for key, item in items:
@@ -227,14 +227,12 @@ class Walk:
 
     def _in_row(self, columns: list[Rule | None], row: Any) -> Any:
         """Return a row that is an object, with the list in it that has as many cells as there are columns masked."""
-        members = row.items() if _type_of(row) is dict else ()
-        cells = next((name for name, found in members if _type_of(found) is list and len(found) == len(columns)), None)
+        members: dict[Any, Any] = row if _type_of(row) is dict else {}
+        cells = next((name for name, found in members.items() if _is_cells(name, found, len(columns))), None)
         if cells is None:
             return self.value(row)
-        return {
-            self._text(name): self._row(columns, found) if name == cells else self.value(found)
-            for name, found in members
-        }
+        shown = self.value({**members, cells: None})
+        return {**shown, self._text(cells): self._row(columns, members[cells])} if _type_of(shown) is dict else shown
 
     def _row(self, columns: list[Rule | None], cells: Sequence[Any]) -> list[Any]:
         """Return a row, with the columns masked that are sensitive; or what stands beside a name that is."""
@@ -250,13 +248,10 @@ class Walk:
         """Return a cell; of one that is an object, `{"type": "text", "value": "…"}`, the value is masked."""
         if rule is None:
             return self.value(cell)
-        members: dict[Any, Any] = cell if _type_of(cell) is dict else {}
-        held = [name for name in members if len(members) == 1 or is_value(_key(name), Label(rule, loose=False))]
-        if not held:
-            return self._under(rule, cell)
-        return {
-            self._text(_key(name)): self._cell(rule if name in held else None, item) for name, item in members.items()
-        }
+        label = Label(rule, loose=False)
+        if _type_of(cell) is dict and any(_type_of(name) is str and is_value(name, label) for name in cell):
+            return self._mapping(list(cell.items()), label)
+        return self._under(rule, cell)
 
     def headers(self, items: Sequence[Any]) -> list[Any]:
         """Return a flat list of names and values, as Node.js has its `rawHeaders`."""
@@ -270,6 +265,10 @@ def _is_readable(item: Any, stays: frozenset[str]) -> bool:
     except Exception:  # it contains itself, has names that are no text, or foreign code: __str__
         return False
     return readable_container(text, stays) or ("pieces" in stays and is_pieces(text))
+
+
+def _is_cells(name: Any, item: Any, count: int) -> bool:
+    return _type_of(name) is str and _type_of(item) is list and len(item) == count
 
 
 def _is_digits(item: Any) -> bool:
