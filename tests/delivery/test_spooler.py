@@ -232,7 +232,7 @@ class TestTheSpooler:
             old = only_file(folder)
             assert rows(folder) == 1
             assert "does not deliver" not in caplog.text
-            run("otas_b_new", "ok", 1, f"1 events wait in {old}, which this process does not deliver")
+            run("otas_b_new", "ok", 1, f"events (1) wait in {old}, which this process does not deliver")
             (new,) = (path for path in folder.glob("*.sqlite3") if path != old)
             assert f"stop the application when {new.name} is empty" in caplog.text
             old.rename(new)

@@ -197,9 +197,9 @@ class Spooler:
             self._log.say(
                 f"left behind {name}",
                 logging.WARNING,
-                "otas: %d events wait in %s, which this process does not deliver. If they are of this project, before "
-                "OTAS_SDK_KEY, OTAS_BRAIN_URL or OTAS_PROJECT_ID changed: stop the application when %s is empty, "
-                "and give that name to the other one.",
+                "otas: events (%d) wait in %s, which this process does not deliver. If they are of this project, "
+                "before OTAS_SDK_KEY, OTAS_BRAIN_URL or OTAS_PROJECT_ID changed: stop the application when %s is "
+                "empty, and give that name to the other one.",
                 count,
                 self._disk.directory / name,
                 self._disk.name,
