@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otas_middleware._delivery import DELIVERED, Pipeline, Response
-from otas_middleware._delivery.destinations.brain import BrainDestination
+from otas_middleware._delivery.destinations import BrainDestination
 from otas_middleware._delivery.retry import by_status
 from otas_middleware.localbrain import LocalBrain, Mode
 from support.delivery import Item, RawServer, answer, balance, build, created, eventually, pipeline, settings

@@ -167,8 +167,8 @@ def test_a_status_alone_has_a_meaning(status: int, verdict: Verdict) -> None:
 
 
 def test_the_protocols_are_what_our_own_destinations_are() -> None:
+    from otas_middleware._delivery.destinations import BrainDestination
     from otas_middleware._delivery.destinations.agnost import AgnostDestination
-    from otas_middleware._delivery.destinations.brain import BrainDestination
 
     ours: list[Destination] = [BrainDestination("http://x", "key"), AgnostDestination("http://x", "org")]
     assert [destination.name for destination in ours] == ["brain", "agnost"]

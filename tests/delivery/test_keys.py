@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from otas_middleware._delivery.destinations.brain import NIL_PROJECT
+from otas_middleware._delivery.destinations import NIL_PROJECT
 from otas_middleware._delivery.destinations.uasam import KeyState, key_state
 from otas_middleware._delivery.protocols import Response
 from otas_middleware.localbrain import LocalBrain, Mode

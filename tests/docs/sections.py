@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from docs.example import as_document, example_event, same
 from otas_middleware import BackendEvent, OtasSettings
 from otas_middleware._config.sources import env_name
-from otas_middleware._delivery import Verdict
-from otas_middleware._delivery.destinations import agnost, brain
+from otas_middleware._delivery import Verdict, destinations
+from otas_middleware._delivery.destinations import agnost
 from otas_middleware._event.redact import sensitive_names as _table
 from otas_middleware._event.redact import service_keys as _keys
 from otas_middleware._event.redact import shapes as _shapes
@@ -159,8 +159,8 @@ def _listed(words: Iterable[str]) -> str:
 
 def answers(_: str = "") -> str:
     """Return the table of Brain's answers and what becomes of the event."""
-    known = [(f"`{name}`", verdict) for name, (verdict, _) in brain._BY_DESCRIPTION.items()]
-    known += [(f"{status}", verdict) for status, (verdict, _) in brain._BY_STATUS.items()]
+    known = [(f"`{name}`", verdict) for name, (verdict, _) in destinations._BY_DESCRIPTION.items()]
+    known += [(f"{status}", verdict) for status, (verdict, _) in destinations._BY_STATUS.items()]
     rows = ["| Brain answers | the event is |", "|---|---|", "| 201, `event_captured` | delivered |"]
     for verdict, disposition in _VERDICTS.items():
         these = [answer for answer, its in known if its is verdict]

@@ -10,8 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from otas_middleware._delivery import process
-from otas_middleware._delivery.destinations import sites
-from otas_middleware._delivery.destinations.brain import BrainDestination
+from otas_middleware._delivery.destinations import BrainDestination, sites
 from otas_middleware._delivery.exporter import Exporter
 from otas_middleware._delivery.queue_item import BuiltOnce
 from otas_middleware._delivery.transports import HttpAttempt, transport_factory

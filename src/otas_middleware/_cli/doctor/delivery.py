@@ -18,7 +18,7 @@ from otas_middleware._capture.session import SessionInfo, TokenGate
 from otas_middleware._cli.doctor import Check, counted
 from otas_middleware._cli.doctor.recording import verifier
 from otas_middleware._delivery import TransportError, Verdict, open_delivery
-from otas_middleware._delivery.destinations.brain import BrainDestination
+from otas_middleware._delivery.destinations import BrainDestination
 from otas_middleware._delivery.process import uwsgi_without_threads
 from otas_middleware._delivery.relay import trust
 from otas_middleware._delivery.transports import FORMER, send_once, transport_factory

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from otas_middleware._cli.doctor import LOOPBACK, Check
 from otas_middleware._cli.doctor.wire import Answer, TroubleError, post
 from otas_middleware._config.origins import DEFAULT_PORTS, in_url
-from otas_middleware._delivery.destinations.brain import BACKEND_PATH
+from otas_middleware._delivery.destinations import BACKEND_PATH
 from otas_middleware._delivery.destinations.uasam import KEY_PATH, key_state
 from otas_middleware._delivery.protocols import fields_of
 from otas_middleware._version import __version__

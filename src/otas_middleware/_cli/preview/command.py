@@ -13,7 +13,7 @@ from otas_middleware._cli import has_colours
 from otas_middleware._cli.application import read as read_application
 from otas_middleware._cli.preview import UnreadableError, curl, replay
 from otas_middleware._cli.preview.recorded import looks_like, read_har, read_reply, read_wire
-from otas_middleware._delivery.destinations.brain import BACKEND_PATH
+from otas_middleware._delivery.destinations import BACKEND_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
