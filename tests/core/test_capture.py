@@ -8,9 +8,8 @@ import pytest
 
 from otas_middleware._capture import Capture
 from otas_middleware._capture.body import TAIL_BYTES
-from otas_middleware._capture.exception import describe_exception
 from otas_middleware._capture.session import SessionInfo
-from otas_middleware._capture.values import PAIR_WEIGHT, size_of
+from otas_middleware._capture.values import PAIR_WEIGHT, describe_exception, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

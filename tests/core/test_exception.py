@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect
 
-from otas_middleware._capture.exception import describe_exception, innermost, is_loss_of_the_client
+from otas_middleware._capture.values import describe_exception, innermost, is_loss_of_client
 
 
 def test_its_type_is_named_in_full_and_its_message_is_bounded() -> None:
@@ -88,9 +88,9 @@ def test_an_exception_that_was_raised_from_another_stays_the_one_that_is_named()
     ids=repr,
 )
 def test_of_a_client_that_has_gone_only_some_mean_no_more_than_that(error: BaseException, is_loss: bool) -> None:
-    assert is_loss_of_the_client(error) is is_loss
+    assert is_loss_of_client(error) is is_loss
 
 
 def test_where_there_is_no_starlette_nothing_is_starlettes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "starlette.requests")
-    assert is_loss_of_the_client(ClientDisconnect()) is False
+    assert is_loss_of_client(ClientDisconnect()) is False

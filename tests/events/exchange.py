@@ -7,8 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 
 from otas_middleware._capture import Capture
-from otas_middleware._capture.exception import describe_exception
 from otas_middleware._capture.session import SessionInfo, fingerprint
+from otas_middleware._capture.values import describe_exception
 from otas_middleware._config.settings import OtasSettings
 from otas_middleware._event.build import build
 from otas_middleware._event.redact import redactor_for

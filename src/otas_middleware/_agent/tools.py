@@ -90,7 +90,7 @@ class ToolRun:
             self.tool.submit(self._event(error, latency), self.event_id, self._parent_id, self._captured_at)
 
     def _event(self, error: BaseException | None, latency: float) -> BackendEvent:
-        from otas_middleware._capture.exception import describe_exception  # noqa: PLC0415  # as below
+        from otas_middleware._capture.values import describe_exception  # noqa: PLC0415  # as below
         from otas_middleware._event import BackendEvent  # noqa: PLC0415  # pydantic, when something is recorded
         from otas_middleware._event.metadata import exception_record  # noqa: PLC0415  # as below
 

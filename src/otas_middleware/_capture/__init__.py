@@ -11,9 +11,8 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING
 
 from otas_middleware._capture.body import TAIL_BYTES, BoundedBody, declared_size
-from otas_middleware._capture.exception import describe_exception, is_loss_of_the_client
 from otas_middleware._capture.session import new_event_id
-from otas_middleware._capture.values import PAIR_WEIGHT, size_of, size_of_parameters
+from otas_middleware._capture.values import PAIR_WEIGHT, describe_exception, is_loss_of_client, size_of, size_of_params
 from otas_middleware._errors import report_internal_error
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from otas_middleware._capture.body import Chunk
-    from otas_middleware._capture.exception import CapturedException
     from otas_middleware._capture.session import SessionInfo
+    from otas_middleware._capture.values import CapturedException
 
     HeadWaitsFor = Literal["nothing", "result", "chunk", "byte"]
     Headers = Sequence[tuple[bytes, bytes]] | Sequence[tuple[str, str]]
@@ -172,7 +171,7 @@ class Capture:
             error: What was raised; no reference to it is kept.
         """
         try:
-            if not (self.disconnected and is_loss_of_the_client(error)):
+            if not (self.disconnected and is_loss_of_client(error)):
                 self.exception = describe_exception(error, with_traceback=self._with_traceback)
         except Exception:  # called where the application's exception is on its way, and must go on
             report_internal_error("capture.failed")
@@ -338,7 +337,7 @@ class Capture:
         weight += _BASE_WEIGHT + PAIR_WEIGHT * (len(asked) + len(answered)) + len(self.path) + len(self.query_string)
         weight += self.request.held + self.response.held
         if self.path_params:
-            weight += size_of_parameters(self.path_params, self.path)
+            weight += size_of_params(self.path_params, self.path)
         for rare in (self.exception, self.custom_properties, self.checkpoints):
             if rare:
                 weight += size_of(rare)

@@ -13,8 +13,8 @@ from typing import Any
 
 from otas_middleware._capture import Capture
 from otas_middleware._capture.body import BoundedBody
-from otas_middleware._capture.exception import CapturedException
 from otas_middleware._capture.session import SessionInfo, read_claims, session_in
+from otas_middleware._capture.values import CapturedException
 
 AS_THEY_ARE = (
     "_end",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otas_middleware._capture import Capture
-    from otas_middleware._capture.exception import CapturedException
+    from otas_middleware._capture.values import CapturedException
     from otas_middleware._event.operation.exchange import Exchange
     from otas_middleware._event.operation.model import Operation
     from otas_middleware._event.redact import Masker
